@@ -1,0 +1,234 @@
+"""Aggregations m_v of equation (1), each with its gradient ∂m/∂t directly under it.
+
+`t` (K,) float64 holds the terms t_k = w_uv·a_u of one neuron and one sample, in edge order. `f(t)` is m, and
+0 where there are no terms; `df(t, d)` fills `d` (K,) float64 with ∂m/∂t_k. Plain loops, run as they are by
+the Python executor (under `np.errstate(all="ignore")`) and compiled as they are by Numba: O(K), the median
+O(K log K).
+
+Ties go to the first edge. A NaN among the terms makes max, min, max_abs and median NaN; there is then no
+winner, and the gradient is NaN at the terms that are NaN and 0 at the others: both passes show its source.
+"""
+
+# mypy: disable-error-code="no-any-return"
+# (NumPy types an element of an array as Any; it is np.float64, which is a float.)
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Terms = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, repr=False)
+class Aggregation:
+    """A named m = f(t) with its gradient, written by df(t, d).
+
+    >>> entries["median"]
+    Aggregation('median', f=median, df=dmedian)
+    """
+
+    name: str
+    f: Callable[[Terms], float]
+    df: Callable[[Terms, Terms], None]
+
+    def __repr__(self) -> str:
+        f, df = (getattr(g, "__name__", repr(g)) for g in (self.f, self.df))
+        return f"Aggregation({self.name!r}, f={f}, df={df})"
+
+
+def total(t: Terms) -> float:
+    """Σ_k t_k, added in edge order."""
+    m = 0.0
+    for k in range(t.size):
+        m += t[k]
+    return m
+
+
+def dtotal(t: Terms, d: Terms) -> None:
+    """1"""
+    for k in range(t.size):
+        d[k] = 1.0
+
+
+def mean(t: Terms) -> float:
+    """1/K Σ_k t_k"""
+    if t.size == 0:
+        return 0.0
+    return total(t) / t.size
+
+
+def dmean(t: Terms, d: Terms) -> None:
+    """1/K"""
+    for k in range(t.size):
+        d[k] = 1.0 / t.size
+
+
+def product(t: Terms) -> float:
+    """Π_k t_k, mantissas and exponents apart: no partial product overflows or underflows.
+
+    >>> product(np.array([2.0**999, 2.0**999, 2.0**-999, 2.0**-999]))
+    1.0
+    """
+    if t.size == 0:
+        return 0.0
+    m, e = 1.0, 0
+    for k in range(t.size):
+        x, i = math.frexp(t[k])
+        m, j = math.frexp(m * x)
+        e += i + j
+    return float(np.ldexp(m, e))
+
+
+def dproduct(t: Terms, d: Terms) -> None:
+    """Π_{j<k} t_j · Π_{j>k} t_j, factor by factor and never by division: a zero is a factor like any other.
+
+    >>> d = np.empty(3)
+    >>> dproduct(np.array([0.0, 2.0, 3.0]), d)
+    >>> d.tolist()
+    [6.0, 0.0, 0.0]
+    """
+    exponent = np.empty(t.size, np.int64)
+    m, e = 1.0, 0
+    for k in range(t.size):  # d_k · 2^exponent_k = Π_{j<k} t_j
+        d[k] = m
+        exponent[k] = e
+        x, i = math.frexp(t[k])
+        m, j = math.frexp(m * x)
+        e += i + j
+    m, e = 1.0, 0
+    for k in range(t.size - 1, -1, -1):  # m · 2^e = Π_{j>k} t_j
+        d[k] = np.ldexp(d[k] * m, exponent[k] + e)
+        x, i = math.frexp(t[k])
+        m, j = math.frexp(m * x)
+        e += i + j
+
+
+def first_nan(t: Terms) -> int:
+    """The first k with t_k NaN, or −1."""
+    for k in range(t.size):
+        if t[k] != t[k]:
+            return k
+    return -1
+
+
+def send_to(t: Terms, d: Terms, winner: int) -> None:
+    """The gradient 1 to the winner and 0 to the others; where the winner is NaN, NaN to every NaN."""
+    for k in range(t.size):
+        d[k] = t[k] if t[k] != t[k] else 0.0
+    if t.size > 0 and t[winner] == t[winner]:
+        d[winner] = 1.0
+
+
+def argmax(t: Terms) -> int:
+    """The first NaN, or else the first largest term."""
+    k = max(first_nan(t), 0)
+    for j in range(k + 1, t.size):
+        if t[j] > t[k]:
+            k = j
+    return k
+
+
+def maximum(t: Terms) -> float:
+    """max_k t_k"""
+    if t.size == 0:
+        return 0.0
+    return t[argmax(t)]
+
+
+def dmaximum(t: Terms, d: Terms) -> None:
+    """1 for the first largest term, else 0"""
+    send_to(t, d, argmax(t))
+
+
+def argmin(t: Terms) -> int:
+    """The first NaN, or else the first smallest term."""
+    k = max(first_nan(t), 0)
+    for j in range(k + 1, t.size):
+        if t[j] < t[k]:
+            k = j
+    return k
+
+
+def minimum(t: Terms) -> float:
+    """min_k t_k"""
+    if t.size == 0:
+        return 0.0
+    return t[argmin(t)]
+
+
+def dminimum(t: Terms, d: Terms) -> None:
+    """1 for the first smallest term, else 0"""
+    send_to(t, d, argmin(t))
+
+
+def middle(t: Terms) -> tuple[int, int]:
+    """The two middle terms in ascending order, ties in edge order; one and the same for odd K."""
+    order = np.argsort(t, kind="mergesort")
+    return order[(t.size - 1) // 2], order[t.size // 2]
+
+
+def median(t: Terms) -> float:
+    """The middle term; for even K the mean of the middle two."""
+    if t.size == 0:
+        return 0.0
+    nan = first_nan(t)
+    if nan >= 0:
+        return t[nan]
+    i, j = middle(t)
+    if i == j:
+        return t[i]
+    if abs(t[i]) < 1.0:  # then the sum cannot overflow, and below the halves are exact
+        return 0.5 * (t[i] + t[j])
+    return 0.5 * t[i] + 0.5 * t[j]
+
+
+def dmedian(t: Terms, d: Terms) -> None:
+    """1 for the middle term; for even K ½ for each of the middle two"""
+    nan = first_nan(t)
+    if t.size == 0 or nan >= 0:
+        send_to(t, d, nan)
+        return
+    i, j = middle(t)
+    d[:] = 0.0
+    d[i] += 0.5
+    d[j] += 0.5
+
+
+def argmax_abs(t: Terms) -> int:
+    """The first NaN, or else the first term of largest magnitude."""
+    k = max(first_nan(t), 0)
+    for j in range(k + 1, t.size):
+        if abs(t[j]) > abs(t[k]):
+            k = j
+    return k
+
+
+def max_abs(t: Terms) -> float:
+    """The term of largest magnitude, with its sign."""
+    if t.size == 0:
+        return 0.0
+    return t[argmax_abs(t)]
+
+
+def dmax_abs(t: Terms, d: Terms) -> None:
+    """1 for the first term of largest magnitude, else 0: m is that term itself."""
+    send_to(t, d, argmax_abs(t))
+
+
+entries: dict[str, Aggregation] = {
+    a.name: a
+    for a in (
+        Aggregation("sum", total, dtotal),
+        Aggregation("mean", mean, dmean),
+        Aggregation("product", product, dproduct),
+        Aggregation("max", maximum, dmaximum),
+        Aggregation("min", minimum, dminimum),
+        Aggregation("median", median, dmedian),
+        Aggregation("max_abs", max_abs, dmax_abs),
+    )
+}
