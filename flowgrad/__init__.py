@@ -1,0 +1,59 @@
+"""flowgrad: exact gradients for networks that are graphs.
+
+A NetworkX DAG of neurons is evaluated forward in topological order and walked backward over the same graph with
+every arrow turned round. Names below are loaded when first used: importing flowgrad imports neither NumPy's
+users nor numba nor networkx.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Network": "flowgrad.network",
+    "union": "flowgrad.topologies",
+    "compile": "flowgrad.program",
+    "executors": "flowgrad.program",
+    "Program": "flowgrad.program",
+    "Activations": "flowgrad.program",
+    "Gradients": "flowgrad.program",
+    "Activation": "flowgrad.maths.activations",
+    "FlowgradError": "flowgrad.errors",
+    "fit": "flowgrad.training",
+    "History": "flowgrad.training",
+    "gradcheck": "flowgrad.gradcheck",
+    "load": "flowgrad.files",
+    "save": "flowgrad.files",
+}
+_MODULES = ("errors", "inspection", "topologies")
+
+__all__ = [*_HOME, *_MODULES]
+
+if TYPE_CHECKING:
+    from flowgrad import errors, inspection, topologies
+    from flowgrad.errors import FlowgradError
+    from flowgrad.files import load, save
+    from flowgrad.gradcheck import gradcheck
+    from flowgrad.maths.activations import Activation
+    from flowgrad.network import Network
+    from flowgrad.program import Activations, Gradients, Program, compile, executors
+    from flowgrad.topologies import union
+    from flowgrad.training import History, fit
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        value = getattr(import_module(_HOME[name]), name)
+    elif name in _MODULES:
+        value = import_module(f"flowgrad.{name}")
+    else:
+        raise AttributeError(f"module 'flowgrad' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

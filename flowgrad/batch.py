@@ -1,0 +1,130 @@
+"""What comes in: X, T, sample weights and θ, checked and brought to the shape and dtype of a program."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from flowgrad.errors import DataError, ShapeError, UnknownNameError, listing, suggest
+
+if TYPE_CHECKING:
+    from flowgrad.plan import Plan
+
+Array = npt.NDArray[Any]
+
+
+def real(values: Any, what: str, dtype: np.dtype[Any]) -> Array:
+    """An array of that dtype, C-contiguous; the very same one where nothing has to change."""
+    array = np.asarray(values)
+    if array.dtype.kind not in "fiub":
+        found = "text" if array.dtype.kind in "UST" else str(array.dtype)
+        raise DataError(f"{what} holds {found}: must be real numbers")
+    with np.errstate(over="ignore"):
+        return np.ascontiguousarray(array, dtype)
+
+
+def _by_name(values: Any) -> list[Hashable] | None:
+    """Column names of a mapping or data frame; None for plain arrays."""
+    if isinstance(values, Mapping):
+        return list(values)
+    columns = getattr(values, "columns", None)
+    return None if columns is None else list(columns)
+
+
+def table(values: Any, names: tuple[Hashable, ...], what: str, noun: str, dtype: np.dtype[Any]) -> Array:
+    """(B, len(names)) from an array, or from a mapping or data frame by name.
+
+    Raises:
+        ShapeError: not two axes, another number of columns, no rows, columns of unequal length.
+        UnknownNameError: a missing or an extra column, with the nearest name.
+        DataError: no real numbers.
+    """
+    given = _by_name(values)
+    if given is None:
+        array = real(values, what, dtype)
+        if array.ndim != 2 or array.shape[1] != len(names):
+            hint = f"; one sample is {what}[None, :]" if array.ndim == 1 else ""
+            raise ShapeError(f"{what} has shape {array.shape}: must be (B, {len(names)}), a column an {noun}{hint}")
+    else:
+        _check_columns(given, names, what, noun)
+        columns = [real(values[name], f"{what}[{name!r}]", dtype) for name in names]
+        lengths = {column.shape for column in columns}
+        if len(lengths) > 1 or len(next(iter(lengths))) != 1:
+            raise ShapeError(f"the columns of {what} have shapes {listing(sorted(lengths))}: all must be (B,)")
+        array = np.ascontiguousarray(np.stack(columns, axis=1))
+    if not len(array):
+        raise DataError(f"{what} is an empty batch: it has no samples")
+    return array
+
+
+def _check_columns(given: list[Hashable], names: tuple[Hashable, ...], what: str, noun: str) -> None:
+    known = set(names)
+    extra = [name for name in given if name not in known]
+    missing = [name for name in names if name not in set(given)]
+    if missing:
+        near = suggest(missing[0], extra) if extra else ""
+        raise UnknownNameError(f"{what} lacks the column of {noun} {missing[0]!r}{near}")
+    if extra:
+        raise UnknownNameError(f"{what} has a column {extra[0]!r}, which is no {noun} of the network{suggest(extra[0], names)}")
+
+
+def targets(T: Any, names: tuple[Hashable, ...], rows: int, coupled: bool, dtype: np.dtype[Any]) -> Array:
+    """(B, O) targets. Class indices (B,) become one-hot rows where the loss is coupled (cross-entropy)."""
+    O = len(names)
+    array = T if _by_name(T) is not None else np.asarray(T)
+    if isinstance(array, np.ndarray) and array.ndim == 1:
+        if coupled:
+            array = one_hot(array, O, dtype)
+        elif O == 1:
+            array = array[:, None]
+    array = table(array, names, "T", "output", dtype)
+    if len(array) != rows:
+        raise ShapeError(f"T has {len(array)} rows and X {rows}: one a sample")
+    return array
+
+
+def one_hot(classes: Array, O: int, dtype: np.dtype[Any]) -> Array:
+    """(B, O) from class indices (B,).
+
+    Raises:
+        DataError: not integers, or out of range; the message names the sample.
+    """
+    if classes.dtype.kind not in "iu":
+        raise DataError(f"class indices are {classes.dtype}: must be integers 0 … {O - 1}, or give T as (B, {O})")
+    outside = np.flatnonzero((classes < 0) | (classes >= O))
+    if len(outside):
+        k = int(outside[0])
+        raise DataError(f"class index {classes[k]} at sample {k} is out of range: there are {O} outputs, 0 … {O - 1}")
+    array = np.zeros((len(classes), O), dtype)
+    array[np.arange(len(classes)), classes] = 1
+    return array
+
+
+def weights_of_samples(sample_weight: Any, rows: int, dtype: np.dtype[Any]) -> Array | None:
+    """(B,) or None; finite, none below 0, not all 0."""
+    if sample_weight is None:
+        return None
+    array = real(sample_weight, "sample_weight", dtype)
+    if array.shape != (rows,):
+        raise ShapeError(f"sample_weight has shape {array.shape}: must be ({rows},), one a sample")
+    wrong = np.flatnonzero(~(np.isfinite(array) & (array >= 0)))
+    if len(wrong):
+        raise DataError(f"sample_weight is {array[wrong[0]]} at sample {wrong[0]}: must be finite and 0 or more")
+    if not array.any():
+        raise DataError("sample_weight is 0 for every sample")
+    return array
+
+
+def parameters(theta: Any, plan: Plan, dtype: np.dtype[Any]) -> Array:
+    """(P,) θ in the program's dtype."""
+    array = real(theta, "theta", dtype)
+    if array.shape != (plan.n_parameters,):
+        biases = int((plan.bias_slot >= 0).sum())
+        raise ShapeError(
+            f"theta has shape {array.shape}: must be ({plan.n_parameters},), "
+            f"{plan.n_parameters - biases} weights and {biases} biases"
+        )
+    return array

@@ -1,0 +1,135 @@
+"""The definition. Walks the NetworkX graph itself, forward, and then the same graph reversed, line by line as in maths.md.
+
+Slow on purpose: every other executor is held to what this one says. It computes in float64 whatever the
+program's dtype, and rounds what it returns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import networkx as nx
+import numpy as np
+
+from flowgrad.executor import PROTOCOL, Adjoint, Answer, Array, Request, Saved
+
+if TYPE_CHECKING:
+    from flowgrad.network import Network
+    from flowgrad.plan import Plan
+
+Values = dict[Hashable, Array]
+
+
+@dataclass(frozen=True)
+class PythonExecutor:
+    """Runs any network, anywhere."""
+
+    name: str = "python"
+    protocol: int = PROTOCOL
+    summary: str = "the definition: walks the NetworkX graph, equation by equation"
+
+    def available(self) -> Answer:
+        return True
+
+    def can_run(self, network: Network, request: Request) -> Answer:
+        return True
+
+    def compile(self, network: Network, plan: Plan, request: Request) -> PythonKernel:
+        return PythonKernel(network, plan, request)
+
+
+class PythonKernel:
+    """One network, as a graph of Python objects. Samples are a vector (B,) at every node."""
+
+    def __init__(self, network: Network, plan: Plan, request: Request) -> None:
+        c = network.columns
+        self.plan, self.dtype = plan, request.dtype
+        self.graph, self.reversed = network.graph, network.reverse()
+        self.forward_order = list(nx.topological_sort(self.graph))
+        self.backward_order = list(nx.topological_sort(self.reversed))
+        self.nodes = [c.ids[k] for k in plan.nodes.tolist()]
+        self.inputs = [self.nodes[k] for k in plan.inputs.tolist()]
+        self.outputs = [self.nodes[k] for k in plan.outputs.tolist()]
+        target = np.repeat(np.arange(plan.n_nodes), np.diff(plan.in_ptr))
+        ends = zip(plan.in_source.tolist(), target.tolist(), strict=True)
+        self.edges = [(self.nodes[u], self.nodes[v]) for u, v in ends]
+        neurons = [(v, k) for k, v in enumerate(self.nodes) if plan.activation[k] >= 0]
+        self.sigma = {v: plan.activations[plan.activation[k]] for v, k in neurons}
+        self.agg = {v: plan.aggregations[plan.aggregation[k]] for v, k in neurons}
+        self.r = {v: plan.response[k] for v, k in neurons}
+
+    def parameters(self, theta: Array) -> tuple[dict[tuple[Hashable, Hashable], Any], dict[Hashable, Any]]:
+        """w by edge and b by node."""
+        weight, bias = self.plan.parameters(theta.astype(np.float64))
+        return dict(zip(self.edges, weight, strict=True)), dict(zip(self.nodes, bias, strict=True))
+
+    def forward(self, theta: Array, x: Array) -> Saved:
+        """Equations (1), (2), (3), in topological order."""
+        P, r = self.graph.pred, self.r
+        w, b = self.parameters(theta)
+        z: Values = dict(zip(self.inputs, x.T.astype(np.float64), strict=True))
+        a: Values = dict(z)  # an input neuron has a_v = x_v, and no z of its own: z_v = x_v
+        with np.errstate(all="ignore"):
+            for v in self.forward_order:
+                if v in a:
+                    continue
+                terms = np.array([w[u, v] * a[u] for u in P[v]]).reshape(-1, len(x))
+                m = np.array([self.agg[v].f(t) for t in terms.T])  # (1)
+                z[v] = b[v] + r[v] * m  # (2)
+                a[v] = each(self.sigma[v].f, z[v])  # (3)
+        return Saved(self._rounded(z), self._rounded(a), extra=(theta, z, a))
+
+    def backward(self, theta: Array, saved: Saved, dy: Array) -> Adjoint:
+        """Equations (5)–(10), in topological order of the reversed graph.
+
+        Each ∂L/∂z_s is written once and read by every predecessor of s; each edge is visited once.
+        """
+        _, z, a = saved.extra
+        w, _ = self.parameters(theta)
+        B = dy.shape[0]
+        base = dict(zip(self.outputs, dy.T.astype(np.float64), strict=True))  # (9)
+        S = self.reversed.pred
+        da: Values = {}
+        dz: Values = {}
+        dw: dict[tuple[Hashable, Hashable], Any] = {}
+        dterm: dict[Hashable, dict[Hashable, Array]] = {}  # dterm[s][v] = ∂L/∂(w_vs a_v)
+        with np.errstate(all="ignore"):
+            for v in self.backward_order:
+                da[v] = base.get(v, np.zeros(B))
+                for s in S[v]:
+                    da[v] = da[v] + w[v, s] * dterm[s][v]  # (10)
+                    dw[v, s] = a[v] @ dterm[s][v]  # (5), summed over the samples
+                if v in self.sigma:
+                    dz[v] = each(self.sigma[v].df, z[v]) * da[v]  # (8), the one write of this ∂L/∂z
+                    dterm[v] = self._terms(v, w, a, dz[v])
+                else:
+                    dz[v] = da[v]
+        reads = len(dw)
+        counts = {"cache_writes": len(dz), "edge_visits": reads, "cache_reuses": reads - len({s for _, s in dw})}
+        weight = np.array([dw[e] for e in self.edges], self.dtype)
+        bias = np.array([dz[v].sum() if v in self.sigma else 0.0 for v in self.nodes], self.dtype)
+        return Adjoint(self._rounded(dz), self._rounded(da), weight, bias, counts)
+
+    def _terms(self, v: Hashable, w: Any, a: Values, dz: Array) -> dict[Hashable, Array]:
+        """r_v · ∂m_v/∂t_uv · ∂L/∂z_v for every in-edge, t_uv = w_uv · a_u: once a neuron, so O(fan-in)."""
+        before = list(self.graph.pred[v])
+        if self.agg[v].name == "sum":
+            return dict.fromkeys(before, self.r[v] * dz)
+        terms = np.array([w[u, v] * a[u] for u in before]).reshape(-1, len(dz)).T.copy()
+        slope = np.empty_like(terms)
+        for t, d in zip(terms, slope, strict=True):
+            self.agg[v].df(t, d)
+        return {u: self.r[v] * slope[:, k] * dz for k, u in enumerate(before)}
+
+    def _rounded(self, values: Values) -> Array:
+        return np.array([values[v] for v in self.nodes]).astype(self.dtype, copy=False)
+
+
+def each(f: Callable[[float], float], z: Array) -> Array:
+    """A scalar formula at every sample."""
+    return np.array([f(value) for value in z])
+
+
+entry = PythonExecutor()

@@ -1,0 +1,201 @@
+"""Names for what arrays hold: values by node or edge id, and θ's slots by what they are."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from flowgrad.errors import FlowgradError, UnknownNameError, show, suggest
+
+if TYPE_CHECKING:
+    from flowgrad.columns import Columns
+    from flowgrad.plan import Plan
+
+Array = npt.NDArray[Any]
+Edge = tuple[Hashable, Hashable]
+
+
+class Labels:
+    """Ids of a plan's positions and edges; everything is looked up when asked for, and built once."""
+
+    def __init__(self, columns: Columns, plan: Plan) -> None:
+        self.columns, self.plan = columns, plan
+
+    @cached_property
+    def nodes(self) -> tuple[Hashable, ...]:
+        """(V,) ids by position."""
+        ids = self.columns.ids
+        return tuple(ids[k] for k in self.plan.nodes.tolist())
+
+    @cached_property
+    def _position(self) -> npt.NDArray[np.int64]:
+        position = np.empty(self.plan.n_nodes, np.int64)
+        position[self.plan.nodes] = np.arange(self.plan.n_nodes)
+        return position
+
+    def is_node(self, name: object) -> bool:
+        """Whether this is a node's id."""
+        return isinstance(name, Hashable) and name in self.columns.index
+
+    def node(self, name: Hashable) -> int:
+        """The position of a node."""
+        if not self.is_node(name):
+            raise UnknownNameError(f"{name!r} is no node of the network{suggest(name, self.columns.index)}")
+        return int(self._position[self.columns.index[name]])
+
+    def edge(self, key: object) -> int:
+        """The number of the edge (source, target) in the plan."""
+        if not isinstance(key, tuple) or len(key) != 2:
+            raise UnknownNameError(f"{key!r} is no edge: give source, target")
+        u, v = self.node(key[0]), self.node(key[1])
+        first, last = self.plan.in_ptr[v], self.plan.in_ptr[v + 1]
+        found = np.flatnonzero(self.plan.in_source[first:last] == u)
+        if not len(found):
+            into = [self.nodes[s] for s in self.plan.in_source[first:last].tolist()]
+            raise UnknownNameError(
+                f"there is no edge {key[0]!r} → {key[1]!r}; into {key[1]!r} go edges from: "
+                f"{', '.join(map(show, into[:10])) or 'nothing'}{' …' if len(into) > 10 else ''}"
+            )
+        return int(first + found[0])
+
+    @cached_property
+    def edges(self) -> tuple[Edge, ...]:
+        """(E,) pairs of ids by edge number."""
+        targets = np.repeat(np.arange(self.plan.n_nodes), np.diff(self.plan.in_ptr))
+        pairs = zip(self.plan.in_source.tolist(), targets.tolist(), strict=True)
+        return tuple((self.nodes[u], self.nodes[v]) for u, v in pairs)
+
+
+class ByNode(Mapping[Hashable, Any]):
+    """Values of nodes, by id; `array` holds them in the order of `net.nodes`, one row a node."""
+
+    def __init__(self, labels: Labels, array: Array) -> None:
+        self._labels, self.array = labels, array
+
+    def __getitem__(self, name: Hashable) -> Any:
+        return self.array[self._labels.node(name)]
+
+    def __iter__(self) -> Iterator[Hashable]:
+        return iter(self._labels.nodes)
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def __contains__(self, name: object) -> bool:
+        return self._labels.is_node(name)
+
+    def __repr__(self) -> str:
+        return f"<values of {len(self):,} nodes, each {self.array.shape[1:]} {self.array.dtype}>"
+
+
+class ByInput(ByNode):
+    """Values of the inputs, by id; `array` (B, I) has a column an input."""
+
+    def __getitem__(self, name: Hashable) -> Any:
+        position = self._labels.node(name)
+        inputs = len(self._labels.plan.inputs)
+        if position >= inputs:
+            raise UnknownNameError(f"{name!r} is no input{suggest(name, self)}")
+        return self.array[:, position]
+
+    def __iter__(self) -> Iterator[Hashable]:
+        return iter(self._labels.nodes[: len(self._labels.plan.inputs)])
+
+    def __len__(self) -> int:
+        return int(self.array.shape[1])
+
+    def __contains__(self, name: object) -> bool:
+        return self._labels.is_node(name) and self._labels.node(name) < len(self)  # type: ignore[arg-type]
+
+
+class ByOutput(Mapping[Hashable, Any]):
+    """One row an output, by id; `array` (O, …) in the order of `net.outputs`."""
+
+    def __init__(self, labels: Labels, array: Array) -> None:
+        self._labels, self.array = labels, array
+
+    def __getitem__(self, name: Hashable) -> Any:
+        place = np.flatnonzero(self._labels.plan.outputs == self._labels.node(name))
+        if not len(place):
+            raise UnknownNameError(f"{name!r} is no output{suggest(name, self)}")
+        return self.array[place[0]]
+
+    def __iter__(self) -> Iterator[Hashable]:
+        return (self._labels.nodes[k] for k in self._labels.plan.outputs.tolist())
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+
+class ByEdge(Mapping[Edge, Any]):
+    """Values of edges, by `source, target`; `array` (E,) is grouped by target."""
+
+    def __init__(self, labels: Labels, array: Array) -> None:
+        self._labels, self.array = labels, array
+
+    def __getitem__(self, key: Edge) -> Any:
+        return self.array[self._labels.edge(key)]
+
+    def __iter__(self) -> Iterator[Edge]:
+        return iter(self._labels.edges)
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def __repr__(self) -> str:
+        return f"<values of {len(self):,} edges, {self.array.dtype}>"
+
+
+class _WeightSlots(ByEdge):
+    def __getitem__(self, key: Edge) -> int:
+        slot = int(super().__getitem__(key))
+        if slot < 0:
+            raise UnknownNameError(f"the weight of edge {key[0]!r} → {key[1]!r} is not trainable: θ does not hold it")
+        return slot
+
+
+class _BiasSlots(ByNode):
+    def __getitem__(self, name: Hashable) -> int:
+        slot = int(super().__getitem__(name))
+        if slot < 0:
+            position = self._labels.node(name)
+            why = "is an input and has none" if self._labels.plan.activation[position] < 0 else "is not trainable"
+            raise UnknownNameError(f"the bias of {name!r} {why}: θ does not hold it")
+        return slot
+
+
+class ThetaIndex:
+    """Where in θ a parameter lies: `weight["x", "h"]`, `bias["h"]`, and for short `index["x", "h"]`, `index["h"]`."""
+
+    def __init__(self, labels: Labels) -> None:
+        self._labels = labels
+        self.weight = _WeightSlots(labels, labels.plan.weight_slot)
+        self.bias = _BiasSlots(labels, labels.plan.bias_slot)
+
+    def __len__(self) -> int:
+        return self._labels.plan.n_parameters
+
+    def __getitem__(self, key: Any) -> int:
+        pair = isinstance(key, tuple) and len(key) == 2 and all(map(self._labels.is_node, key))
+        if pair and self._labels.is_node(key):
+            raise FlowgradError(f"{key!r} is a node and could be an edge: say theta_index.bias[…] or .weight[…]")
+        return self.weight[key] if pair or not self._labels.is_node(key) and isinstance(key, tuple) else self.bias[key]
+
+    def label(self, slot: int) -> tuple[Literal["weight", "bias"], Any]:
+        """What a slot holds: ("weight", (source, target)), of a shared weight its first edge, or ("bias", node)."""
+        plan = self._labels.plan
+        if not 0 <= slot < len(self):
+            raise UnknownNameError(f"θ has no slot {slot}: it has {len(self)}")
+        edge = np.flatnonzero(plan.weight_slot == slot)
+        if len(edge):
+            return "weight", self._labels.edges[edge[0]]
+        return "bias", self._labels.nodes[int(np.flatnonzero(plan.bias_slot == slot)[0])]
+
+    def __repr__(self) -> str:
+        plan = self._labels.plan
+        biases = int((plan.bias_slot >= 0).sum())
+        return f"ThetaIndex({len(self) - biases:,} weights, {biases:,} biases)"

@@ -1,0 +1,465 @@
+"""Network: a validated DAG of neurons. Columns are its truth, NetworkX is its face."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence, Sized
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from flowgrad.columns import ABSENT, Columns, check, encode, formula, number, numbers, rows_of
+from flowgrad.errors import GraphError, UnknownNameError, listing, suggest
+
+if TYPE_CHECKING:
+    import networkx as nx
+    from numpy.typing import ArrayLike
+
+    from flowgrad.maths.activations import Activation
+    from flowgrad.maths.aggregations import Aggregation
+
+
+class Network:
+    """A feed-forward network of individual neurons over any directed acyclic graph.
+
+    Node ids are anything hashable. Every neuron has an activation, an aggregation, a bias and a response, every
+    edge a weight: equations (1)–(3). Made from a NetworkX graph (`from_networkx`), from columns (`from_arrays`),
+    or by hand:
+
+    >>> net = Network()
+    >>> net.add_input("x")
+    >>> net.add_neuron("h", {"x": 0.5}, bias=0.1, activation="tanh")
+    >>> net.set_outputs(["h"])
+    >>> net
+    Network(2 nodes, 1 edge, depth 1, 1 input: x, 1 output: h)
+
+    A network changes only by its own methods; programs keep the plan they were compiled from. Weights that
+    nobody gave are drawn from `seed` (Glorot or He, by activation and fan-in).
+    """
+
+    def __init__(self, *, seed: int = 0) -> None:
+        self._seed = seed
+        self._draft: _Draft | None = _Draft()
+        self._columns: Columns | None = None
+        self._graph: nx.DiGraph[Any] | None = None
+
+    # ---- making one -----------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_columns(cls, columns: Columns) -> Network:
+        """A network of these columns, checked: what readers of formats call."""
+        net = cls(seed=columns.seed)
+        net._draft, net._columns = None, check(columns)
+        return net
+
+    @classmethod
+    def from_networkx(
+        cls,
+        G: nx.DiGraph[Any],
+        inputs: Iterable[Hashable] | None = None,
+        outputs: Iterable[Hashable] | None = None,
+        activation: str | Activation = "sigmoid",
+        output_activation: str | Activation = "identity",
+        seed: int = 0,
+    ) -> Network:
+        """A snapshot of any `nx.DiGraph`.
+
+        A node may carry `activation`, `aggregation`, `bias`, `response`, `trainable`; an edge `weight`,
+        `trainable`, `param` (edges that name the same param share one weight). Other attributes are kept.
+
+        Args:
+            G: the graph; it is read, never kept or changed.
+            inputs: ids, in order; None takes the nodes without in-edges that carry no activation, aggregation
+                or bias (with one of these they are bias-only neurons).
+            outputs: ids, in order; None takes the neurons without out-edges.
+            activation: of hidden neurons that name none themselves.
+            output_activation: of outputs that name none themselves.
+            seed: draws the weights that the graph does not give.
+
+        Raises:
+            GraphError: undirected, a multigraph, empty, no inputs or outputs, a self-loop, an edge into an
+                input, a value that is no finite number.
+            CycleError: a cycle, named node by node.
+            UnknownNameError: an input, output, activation or aggregation that does not exist.
+        """
+        from flowgrad.nxgraph import read
+
+        return cls.from_columns(read(G, inputs, outputs, activation, output_activation, seed))
+
+    @classmethod
+    def from_arrays(
+        cls,
+        source: ArrayLike,
+        target: ArrayLike,
+        weight: ArrayLike | None = None,
+        bias: ArrayLike | None = None,
+        activation: str | Activation | Sequence[str | Activation] = "tanh",
+        inputs: Iterable[int] | None = None,
+        outputs: Iterable[int] | None = None,
+        n_nodes: int | None = None,
+        seed: int = 0,
+    ) -> Network:
+        """A network from columns: edge k goes from neuron `source[k]` to `target[k]`, numbered 0 … n_nodes−1.
+
+        Args:
+            source, target: (E,) integers, arrays or columns of a data frame.
+            weight: (E,) finite numbers; None draws them from `seed`.
+            bias: (n_nodes,) finite numbers, an input's is ignored; None is all 0.
+            activation: one for every neuron, outputs included, or one a node (an input's is ignored).
+            inputs: numbers of the inputs, in order; None takes the nodes without in-edges.
+            outputs: numbers of the outputs, in order; None takes the neurons without out-edges.
+            n_nodes: None takes the largest number that occurs, plus 1.
+
+        Raises:
+            GraphError: an edge given twice, a self-loop, a number out of range, columns of unequal length, a
+                value that is no finite number.
+            CycleError: a cycle, named node by node.
+
+        >>> Network.from_arrays([0, 1, 0], [1, 2, 2], weight=[0.5, -1.0, 2.0])
+        Network(3 nodes, 3 edges, depth 2, 1 input: 0, 1 output: 2)
+        """
+        src, dst = _node_numbers(source, "source"), _node_numbers(target, "target")
+        if len(src) != len(dst):
+            raise GraphError(f"source has {len(src)} entries and target {len(dst)}: an edge needs both")
+        V = _count_nodes(src, dst, n_nodes)
+        fan_in, fan_out = np.bincount(dst, minlength=V), np.bincount(src, minlength=V)
+        is_input = np.zeros(V, np.bool_)
+        input_rows = _named_rows(inputs, V, "input", fan_in == 0)
+        is_input[input_rows] = True
+        output_rows = _named_rows(outputs, V, "output", (fan_out == 0) & ~is_input)
+        codes, activations = _activation_codes(activation, is_input)
+        aggregation = np.where(is_input, -1, 0).astype(np.int16)
+        biases = _column(bias, V, "bias", lambda row: f"node {row}", 0.0)
+        return cls.from_columns(
+            Columns(
+                ids=range(V),
+                inputs=input_rows,
+                outputs=output_rows,
+                activation=codes,
+                activations=activations,
+                aggregation=aggregation,
+                aggregations=(formula("aggregations", "sum", str),),
+                bias=np.where(is_input, 0.0, biases),
+                response=np.ones(V),
+                trainable=~is_input,
+                source=src,
+                target=dst,
+                weight=_column(weight, len(src), "weight", lambda row: f"edge {row}, {src[row]} → {dst[row]}", np.nan),
+                edge_trainable=np.ones(len(src), np.bool_),
+                param=np.full(len(src), -1, np.int32),
+                seed=seed,
+            )
+        )
+
+    # ---- by hand --------------------------------------------------------------------------------------------
+
+    def add_input(self, name: Hashable) -> None:
+        """Add an input: a neuron with a_v = x_v. Inputs keep the order in which they were added."""
+        self._edit().add_node(name, None, None, 0.0, 1.0, False)
+
+    def add_neuron(
+        self,
+        name: Hashable,
+        predecessors: Mapping[Any, float] | Iterable[Hashable] = (),
+        *,
+        bias: float = 0.0,
+        activation: str | Activation = "sigmoid",
+        aggregation: str | Aggregation = "sum",
+        response: float = 1.0,
+        trainable: bool = True,
+    ) -> None:
+        """Add a neuron behind nodes that exist already.
+
+        Args:
+            predecessors: {node: weight}, or just nodes, whose weights are then drawn from the seed.
+            response: r_v of (2), never trained.
+            trainable: whether θ holds the bias.
+
+        Raises:
+            UnknownNameError: a predecessor, activation or aggregation does not exist.
+            GraphError: the name is taken, or a value is no finite number.
+        """
+        draft = self._edit()
+        place = f" at neuron {name!r}"
+        sigma = formula("activations", activation, lambda: place)
+        agg = formula("aggregations", aggregation, lambda: place)
+        b = number(bias, "bias", lambda _: f"neuron {name!r}")
+        r = number(response, "response", lambda _: f"neuron {name!r}")
+        if isinstance(predecessors, str):
+            raise GraphError(f"predecessors={predecessors!r} of neuron {name!r}: give a list or {{node: weight}}")
+        mapped = isinstance(predecessors, Mapping)
+        given = list(predecessors.items()) if mapped else [(u, None) for u in predecessors]
+        edges = {draft.row(u): _weight(w, u, name) for u, w in given}
+        if len(edges) < len(given):
+            raise GraphError(f"neuron {name!r} names a predecessor twice: {listing(u for u, _ in given)}")
+        draft.add_node(name, sigma, agg, b, r, trainable)
+        for u, w in edges.items():
+            draft.add_edge(u, draft.index[name], w, True, None)
+
+    def connect(
+        self,
+        source: Hashable,
+        target: Hashable,
+        weight: float | None = None,
+        *,
+        trainable: bool = True,
+        param: Hashable = None,
+    ) -> None:
+        """Add an edge; `param` names a weight that several edges share, `None` as a weight lets the seed decide.
+
+        Raises:
+            UnknownNameError: an end is no node.
+            GraphError: a self-loop, an edge that exists, an edge into an input, a weight that is no finite number.
+        """
+        draft = self._edit()
+        u, v = draft.row(source), draft.row(target)
+        draft.add_edge(u, v, _weight(weight, source, target), trainable, param)
+
+    def set_outputs(self, names: Iterable[Hashable]) -> None:
+        """Say which nodes are outputs, in order; without it the neurons without out-edges are."""
+        draft = self._edit()
+        draft.outputs = rows_of(names, draft.index, "output").tolist()
+
+    def _edit(self) -> _Draft:
+        """The lists to change; arrays and views made before are dropped."""
+        if self._draft is None:
+            self._draft = _Draft.of(self.columns)
+        self._columns = self._graph = None
+        return self._draft
+
+    # ---- looking at it --------------------------------------------------------------------------------------
+
+    @property
+    def columns(self) -> Columns:
+        """The network as validated arrays; read-only by agreement."""
+        if self._columns is None:
+            assert self._draft is not None
+            self._columns = check(self._draft.columns(self._seed))
+        return self._columns
+
+    @property
+    def nodes(self) -> tuple[Hashable, ...]:
+        """Ids in canonical order: inputs, then neurons by level and id."""
+        c = self.columns
+        return tuple(c.ids[k] for k in c.order.tolist())
+
+    @property
+    def inputs(self) -> tuple[Hashable, ...]:
+        """Ids of the inputs: the columns of X."""
+        return tuple(self.columns.ids[k] for k in self.columns.inputs.tolist())
+
+    @property
+    def outputs(self) -> tuple[Hashable, ...]:
+        """Ids of the outputs: the columns of Y."""
+        return tuple(self.columns.ids[k] for k in self.columns.outputs.tolist())
+
+    @property
+    def depth(self) -> int:
+        """Edges on the longest path."""
+        return int(self.columns.level.max())
+
+    @property
+    def graph(self) -> nx.DiGraph[Any]:
+        """The network as a read-only `nx.DiGraph` with every attribute, for any NetworkX algorithm."""
+        if self._graph is None:
+            from flowgrad.nxgraph import view
+
+            self._graph = view(self.columns)
+        return self._graph
+
+    def reverse(self) -> nx.DiGraph[Any]:
+        """`graph` with every arrow turned round: a read-only view that shares its attributes."""
+        return self.graph.reverse(copy=False)
+
+    def __repr__(self) -> str:
+        try:
+            c = self.columns
+        except (GraphError, UnknownNameError) as error:
+            return f"Network(unfinished: {error})"
+        return (
+            f"Network({_plural(c.n_nodes, 'node')}, {_plural(c.n_edges, 'edge')}, depth {self.depth}, "
+            f"{_plural(len(c.inputs), 'input')}: {_few(c, c.inputs)}, {_plural(len(c.outputs), 'output')}: {_few(c, c.outputs)})"
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_seed": self._seed, "_draft": self._draft, "_columns": self._columns, "_graph": None}
+
+
+def _plural(n: int, noun: str) -> str:
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def _few(c: Columns, rows: Any) -> str:
+    return listing((c.ids[k] for k in rows.tolist()), limit=3)
+
+
+def _weight(value: float | None, source: Hashable, target: Hashable) -> float:
+    return np.nan if value is None else number(value, "weight", lambda _: f"edge {source!r} → {target!r}")
+
+
+# ---- columns given as arrays --------------------------------------------------------------------------------
+
+
+def _node_numbers(values: ArrayLike, what: str) -> npt.NDArray[np.int32]:
+    """A column of node numbers as int32."""
+    array = np.asarray(values)
+    if array.ndim != 1 or (array.dtype.kind not in "iu" and len(array)):
+        raise GraphError(f"{what} must be one column of integers, not {array.dtype} of shape {array.shape}")
+    if len(array) and (int(array.min()) < 0 or int(array.max()) > np.iinfo(np.int32).max - 1):
+        bad = int(array.min()) if int(array.min()) < 0 else int(array.max())
+        raise GraphError(f"{what} holds {bad}: neurons are numbered 0 … n_nodes−1")
+    return array.astype(np.int32)
+
+
+def _count_nodes(source: npt.NDArray[np.int32], target: npt.NDArray[np.int32], n_nodes: int | None) -> int:
+    largest = max((int(c.max()) for c in (source, target) if len(c)), default=-1)
+    if n_nodes is None:
+        return largest + 1
+    if isinstance(n_nodes, bool) or not isinstance(n_nodes, (int, np.integer)) or n_nodes < 0:
+        raise GraphError(f"n_nodes={n_nodes!r}: must be a whole number, 0 or more")
+    if largest >= n_nodes:
+        raise GraphError(f"an edge names neuron {largest}, and n_nodes={n_nodes} numbers them 0 … {n_nodes - 1}")
+    return int(n_nodes)
+
+
+def _named_rows(names: Iterable[int] | None, V: int, what: str, default: Any) -> npt.NDArray[np.int32]:
+    """Rows of inputs or outputs; `default` (V,) bool marks them where nobody names any."""
+    if names is None:
+        return np.flatnonzero(default).astype(np.int32)
+    array = np.asarray(names if isinstance(names, Sized) else list(names))
+    if array.ndim != 1 or (array.dtype.kind not in "iu" and len(array)):
+        return rows_of(np.atleast_1d(array).tolist(), dict.fromkeys(range(V)), what)  # raises, naming the entry
+    outside = (array < 0) | (array >= V)
+    if outside.any():
+        raise UnknownNameError(f"{what} {array[outside][0]} is no node of the graph: neurons are numbered 0 … {V - 1}")
+    if len(np.unique(array)) < len(array):
+        seen, count = np.unique(array, return_counts=True)
+        raise GraphError(f"{what} {seen[count > 1][0]} is named twice")
+    return array.astype(np.int32)
+
+
+def _activation_codes(activation: Any, is_input: npt.NDArray[np.bool_]) -> tuple[Any, tuple[Any, ...]]:
+    """Codes and table of the activations: one for every neuron, or one a node."""
+    V = len(is_input)
+    if isinstance(activation, str) or not isinstance(activation, Iterable):
+        record = formula("activations", activation, lambda: "")
+        return np.where(is_input, -1, 0).astype(np.int16), (record,)
+    named = list(activation)
+    if len(named) != V:
+        raise GraphError(f"activation has {len(named)} entries for {V} nodes: give one for all, or one a node")
+    return encode("activations", [None if i else a for a, i in zip(named, is_input.tolist(), strict=True)], range(V))
+
+
+def _column(values: ArrayLike | None, n: int, what: str, name: Callable[[int], str], absent: float) -> Any:
+    """(n,) float64 of finite numbers."""
+    if values is None:
+        return np.full(n, absent)
+    array = np.asarray(values)
+    if array.shape != (n,):
+        raise GraphError(f"{what} has shape {array.shape}: must be ({n},), one a {'node' if what == 'bias' else 'edge'}")
+    return numbers(array if array.dtype.kind in "fiu" else array.tolist(), what, name)
+
+
+# ---- under construction -------------------------------------------------------------------------------------
+
+
+class _Draft:
+    """A network under construction, as lists: the by-hand methods append, `columns` makes arrays."""
+
+    def __init__(self) -> None:
+        self.ids: list[Hashable] = []
+        self.index: dict[Hashable, int] = {}
+        self.inputs: list[int] = []
+        self.outputs: list[int] | None = None
+        self.functions: list[tuple[Any, Any]] = []  # activation and aggregation, (None, None) for inputs
+        self.values: list[tuple[float, float, bool]] = []  # bias, response, trainable
+        self.edges: dict[tuple[int, int], tuple[float, bool, Hashable]] = {}  # weight, trainable, param
+        self.extra: tuple[Mapping[str, Any], Mapping[str, Any], Mapping[str, Any]] = ({}, {}, {})
+
+    @classmethod
+    def of(cls, c: Columns) -> _Draft:
+        """The lists of a finished network."""
+        draft = cls()
+        draft.ids, draft.index = list(c.ids), dict(c.index)
+        draft.inputs, draft.outputs = c.inputs.tolist(), c.outputs.tolist()
+        draft.functions = [
+            (None, None) if a < 0 else (c.activations[a], c.aggregations[g])
+            for a, g in zip(c.activation.tolist(), c.aggregation.tolist(), strict=True)
+        ]
+        draft.values = list(zip(c.bias.tolist(), c.response.tolist(), c.trainable.tolist(), strict=True))
+        params = (*c.params, None)  # index −1 is None
+        ends = zip(c.source.tolist(), c.target.tolist(), strict=True)
+        shared = (params[k] for k in c.param.tolist())
+        attributes = zip(c.weights.tolist(), c.edge_trainable.tolist(), shared, strict=True)
+        draft.edges = dict(zip(ends, attributes, strict=True))
+        draft.extra = (c.node_extra, c.edge_extra, c.graph_extra)
+        return draft
+
+    def row(self, name: Hashable) -> int:
+        """The row of a node, or the error that names the nearest."""
+        row = self.index.get(name) if isinstance(name, Hashable) else None
+        if row is None:
+            raise UnknownNameError(f"{name!r} is no node of the network{suggest(name, self.index)}")
+        return row
+
+    def add_node(self, name: Hashable, sigma: Any, agg: Any, bias: float, response: float, trainable: bool) -> None:
+        if not isinstance(name, Hashable):
+            raise GraphError(f"node {name!r} is a {type(name).__name__}: ids must be hashable")
+        if name in self.index:
+            taken = self.ids[self.index[name]]
+            same = "" if repr(taken) == repr(name) else f" (as {taken!r}, which Python holds equal)"
+            raise GraphError(f"node {name!r} exists already{same}")
+        if sigma is None:
+            self.inputs.append(len(self.ids))
+        self.index[name] = len(self.ids)
+        self.ids.append(name)
+        self.functions.append((sigma, agg))
+        self.values.append((bias, response, trainable))
+
+    def add_edge(self, u: int, v: int, weight: float, trainable: bool, param: Hashable) -> None:
+        name = f"{self.ids[u]!r} → {self.ids[v]!r}"
+        if u == v:
+            raise GraphError(f"self-loop at node {self.ids[u]!r}: a feed-forward neuron never feeds itself")
+        if (u, v) in self.edges:
+            raise GraphError(f"edge {name} exists already")
+        if self.functions[v][0] is None:
+            raise GraphError(f"edge {name} goes into an input: inputs have no in-edges")
+        self.edges[u, v] = (weight, bool(trainable), param)
+
+    def columns(self, seed: int) -> Columns:
+        """Arrays of what is there; outputs default to the neurons without out-edges."""
+        V, E = len(self.ids), len(self.edges)
+        ends = np.array(list(self.edges), np.int32).reshape(E, 2)
+        outputs = self.outputs
+        if outputs is None:
+            feeds = {u for u, _ in self.edges}
+            outputs = [v for v in range(V) if v not in feeds and self.functions[v][0] is not None]
+        activation, activations = encode("activations", [s for s, _ in self.functions], self.ids)
+        aggregation, aggregations = encode("aggregations", [g for _, g in self.functions], self.ids)
+        weight, trainable, shared = zip(*self.edges.values(), strict=True) if E else ((), (), ())
+        params: dict[Hashable, int] = {None: -1}
+        for name in shared:
+            params.setdefault(name, len(params) - 1)
+        node_extra, edge_extra, graph_extra = self.extra
+        return Columns(
+            ids=list(self.ids),
+            inputs=np.array(self.inputs, np.int32),
+            outputs=np.array(outputs, np.int32),
+            activation=activation,
+            activations=activations,
+            aggregation=aggregation,
+            aggregations=aggregations,
+            bias=np.array([b for b, _, _ in self.values], float),
+            response=np.array([r for _, r, _ in self.values], float),
+            trainable=np.array([t for _, _, t in self.values], np.bool_),
+            source=ends[:, 0].copy(),
+            target=ends[:, 1].copy(),
+            weight=np.array(weight, float),
+            edge_trainable=np.array(trainable, np.bool_),
+            param=np.array([params[name] for name in shared], np.int32),
+            params=tuple(params)[1:],
+            seed=seed,
+            node_extra={k: [*column, *[ABSENT] * (V - len(column))] for k, column in node_extra.items()},
+            edge_extra={k: [*column, *[ABSENT] * (E - len(column))] for k, column in edge_extra.items()},
+            graph_extra=graph_extra,
+        )

@@ -1,0 +1,208 @@
+"""A network's columns out of a NetworkX graph, and a read-only NetworkX graph out of columns."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping
+from copy import deepcopy
+from itertools import chain
+from typing import Any, NoReturn
+
+import networkx as nx
+import numpy as np
+
+from flowgrad.columns import ABSENT, Columns, encode, flags, numbers, rows_of
+from flowgrad.errors import GraphError
+
+NODE_KEYS = ("activation", "aggregation", "bias", "response", "trainable")
+EDGE_KEYS = ("weight", "trainable", "param")
+_IS_NEURON = ("activation", "aggregation", "bias")
+
+
+def read(
+    G: nx.DiGraph[Any],
+    inputs: Iterable[Hashable] | None,
+    outputs: Iterable[Hashable] | None,
+    activation: object,
+    output_activation: object,
+    seed: int,
+) -> Columns:
+    """Columns of a DiGraph: nodes in its order, each neuron's in-edges in the order of `G.pred`."""
+    if not isinstance(G, nx.Graph):
+        raise GraphError(f"from_networkx wants an nx.DiGraph, not a {type(G).__name__}")
+    if G.is_multigraph() or not G.is_directed():
+        kind = "a multigraph" if G.is_multigraph() else "undirected"
+        raise GraphError(f"the graph is {kind} ({type(G).__name__}): a network wants an nx.DiGraph")
+    ids = list(G)
+    index = dict(zip(ids, range(len(ids)), strict=True))
+    pred = dict(G.reverse(copy=False).adjacency())
+    fan_in = np.fromiter(map(len, pred.values()), np.int64, len(ids))
+    E = int(fan_in.sum())
+    source = np.fromiter(map(index.__getitem__, chain.from_iterable(pred.values())), np.int32, E)
+    target = np.repeat(np.arange(len(ids), dtype=np.int32), fan_in)
+    node = _Attributes([G.nodes[v] for v in ids], lambda row: f"node {ids[row]!r}")
+    edge = _Attributes(
+        list(chain.from_iterable(p.values() for p in pred.values())),
+        lambda row: f"edge {ids[source[row]]!r} → {ids[target[row]]!r}",
+    )
+    if inputs is None:
+        neuron = fan_in > 0
+        for key in node.keys & set(_IS_NEURON):
+            neuron |= [value is not ABSENT for value in node.column(key)]
+        input_rows = np.flatnonzero(~neuron).astype(np.int32)
+    else:
+        input_rows = rows_of(inputs, index, "input")
+    is_input = np.zeros(len(ids), bool)
+    is_input[input_rows] = True
+    if outputs is None:
+        fan_out = np.bincount(source, minlength=len(ids))
+        output_rows = np.flatnonzero((fan_out == 0) & ~is_input).astype(np.int32)
+    else:
+        output_rows = rows_of(outputs, index, "output")
+    default = [activation] * len(ids)
+    for row in output_rows.tolist():
+        default[row] = output_activation
+    activations = node.functions("activation", default, is_input)
+    aggregations = node.functions("aggregation", ["sum"] * len(ids), is_input)
+    codes, table = encode("activations", activations, ids)
+    agg_codes, agg_table = encode("aggregations", aggregations, ids)
+    param, params = _params(edge)
+    return Columns(
+        ids=ids,
+        inputs=input_rows,
+        outputs=output_rows,
+        activation=codes,
+        activations=table,
+        aggregation=agg_codes,
+        aggregations=agg_table,
+        bias=np.where(is_input, 0.0, node.numbers("bias", 0.0)),
+        response=np.where(is_input, 1.0, node.numbers("response", 1.0)),
+        trainable=node.flags("trainable") & ~is_input,
+        source=source,
+        target=target,
+        weight=edge.numbers("weight", np.nan),
+        edge_trainable=edge.flags("trainable"),
+        param=param,
+        params=params,
+        seed=seed,
+        node_extra=node.extra(NODE_KEYS),
+        edge_extra=edge.extra(EDGE_KEYS),
+        graph_extra=dict(G.graph),
+    )
+
+
+class _Attributes:
+    """The attribute dicts of all nodes, or of all edges, read a column at a time."""
+
+    def __init__(self, dicts: list[Mapping[str, Any]], name: Any) -> None:
+        self.dicts, self.name = dicts, name
+        self.keys = set(chain.from_iterable(dicts))
+
+    def column(self, key: str) -> list[Any]:
+        return [d.get(key, ABSENT) for d in self.dicts]
+
+    def numbers(self, key: str, absent: float) -> Any:
+        if key not in self.keys:
+            return np.full(len(self.dicts), absent)
+        return numbers([d.get(key) for d in self.dicts], key, self.name, absent)
+
+    def flags(self, key: str) -> Any:
+        if key not in self.keys:
+            return np.ones(len(self.dicts), np.bool_)
+        return flags(self.column(key), key, self.name)
+
+    def functions(self, key: str, default: list[Any], is_input: Any) -> list[Any]:
+        """One formula a node, None for inputs."""
+        named = [d.get(key) for d in self.dicts] if key in self.keys else [None] * len(self.dicts)
+        pairs = zip(named, default, is_input.tolist(), strict=True)
+        return [None if i else (d if n is None else n) for n, d, i in pairs]
+
+    def extra(self, known: tuple[str, ...]) -> dict[str, list[Any]]:
+        return {key: self.column(key) for key in sorted(self.keys - set(known), key=str)}
+
+
+def _params(edge: _Attributes) -> tuple[Any, tuple[Hashable, ...]]:
+    """(E,) int32 index of each edge's param among the names, −1 for none; and the names."""
+    code = np.full(len(edge.dicts), -1, np.int32)
+    names: dict[Hashable, int] = {}
+    if "param" in edge.keys:
+        for row, name in enumerate(edge.column("param")):
+            if name is not ABSENT and name is not None:
+                if not isinstance(name, Hashable):
+                    raise GraphError(f"param {name!r} at {edge.name(row)}: must be hashable")
+                code[row] = names.setdefault(name, len(names))
+    return code, tuple(names)
+
+
+# ---- and back -----------------------------------------------------------------------------------------------
+
+
+class ReadOnlyAttributes(dict[str, Any]):
+    """Attributes of a node or edge of `net.graph`. Copies of the graph have plain dicts."""
+
+    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
+        raise GraphError("net.graph is a read-only view: change the network by its own methods, or copy the graph")
+
+    __setitem__ = __delitem__ = __ior__ = _refuse  # type: ignore[assignment]
+    clear = pop = popitem = setdefault = update = _refuse  # type: ignore[assignment]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> dict[str, Any]:
+        return deepcopy(dict(self), memo)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return dict, (dict(self),)
+
+
+def view(c: Columns) -> nx.DiGraph[Any]:
+    """A frozen DiGraph with every attribute; nodes in the columns' order, in-edges of a neuron in theirs."""
+    G: nx.DiGraph[Any] = nx.DiGraph(**c.graph_extra)
+    node, edge = _node_attributes(c), _edge_attributes(c)
+    G.add_nodes_from(c.ids)
+    ids = list(c.ids)
+    source, target = map(ids.__getitem__, c.source.tolist()), map(ids.__getitem__, c.target.tolist())
+    G.add_edges_from(zip(source, target, strict=True))
+    for v, attributes in zip(ids, node, strict=True):
+        G._node[v] = ReadOnlyAttributes(attributes)
+    ends = zip(map(ids.__getitem__, c.source.tolist()), map(ids.__getitem__, c.target.tolist()), strict=True)
+    for (u, v), attributes in zip(ends, edge, strict=True):
+        G._succ[u][v] = G._pred[v][u] = ReadOnlyAttributes(attributes)
+    return nx.freeze(G)
+
+
+def _node_attributes(c: Columns) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = [{} for _ in c.ids]
+    for row in np.flatnonzero(~c.is_input).tolist():
+        activation, aggregation = c.activations[c.activation[row]], c.aggregations[c.aggregation[row]]
+        rows[row]["activation"] = short_name("activations", activation)
+        if aggregation.name != "sum":
+            rows[row]["aggregation"] = short_name("aggregations", aggregation)
+        rows[row]["bias"] = float(c.bias[row])
+        if c.response[row] != 1.0:
+            rows[row]["response"] = float(c.response[row])
+        if not c.trainable[row]:
+            rows[row]["trainable"] = False
+    _add_extra(rows, c.node_extra)
+    return rows
+
+
+def _edge_attributes(c: Columns) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = [{"weight": w} for w in c.weights.tolist()]
+    for row in np.flatnonzero(~c.edge_trainable).tolist():
+        rows[row]["trainable"] = False
+    for row in np.flatnonzero(c.param >= 0).tolist():
+        rows[row]["param"] = c.params[c.param[row]]
+    _add_extra(rows, c.edge_extra)
+    return rows
+
+
+def _add_extra(rows: list[dict[str, Any]], extra: Mapping[str, Any]) -> None:
+    for key, column in extra.items():
+        for row, value in zip(rows, column, strict=True):
+            if value is not ABSENT:
+                row[key] = value
+
+
+def short_name(kind: str, record: Any) -> Any:
+    """The name where it stands for this very record in the registry, else the record itself."""
+    from flowgrad.registry import find, names
+
+    return record.name if record.name in names(kind) and find(kind, record.name) == record else record

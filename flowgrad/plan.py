@@ -1,0 +1,250 @@
+"""Plan: a network lowered to frozen arrays, the one thing that every array executor reads.
+
+The topology is data for kernels compiled once; no code is generated from a graph. Order is canonical: inputs
+first, in their own order; then neurons by topological level (the longest path from a node without in-edges)
+and, within a level, by id. Edges are grouped by target, in the order of the target's in-edges. θ holds the
+trainable weights in that edge order, one slot a shared parameter at its first edge, then the trainable biases
+in node order. So a network that is all trainable and unshared has θ = [weights, biases of the neurons], and a
+kernel can use θ as it is (`Plan.direct`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from flowgrad.order import levels, offsets
+
+if TYPE_CHECKING:
+    from flowgrad.columns import Columns
+    from flowgrad.maths.activations import Activation
+    from flowgrad.maths.aggregations import Aggregation
+    from flowgrad.network import Network
+
+Ints = npt.NDArray[np.int32]
+Longs = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Topology, functions and parameters of one network as arrays. V nodes, E edges, I inputs, O outputs, P parameters.
+
+    Part of the protocol of executors:
+
+    nodes           (V,) int32   position → the network's node, as a row of its columns
+    level           (V,) int32   longest path from a node without in-edges, in edges; as lowered, inputs come
+                                 first, and behind them it never falls
+    inputs          (I,) int32   positions of the inputs: 0 … I−1 as lowered
+    outputs         (O,) int32   positions of the outputs, in the order of the network's outputs
+    in_ptr          (V+1,) int64 in-edges of position v are in_ptr[v] … in_ptr[v+1]−1, edge order kept
+    in_source       (E,) int32   position of the edge's source
+    out_ptr         (V+1,) int64 out-edges of position u are out_ptr[u] … out_ptr[u+1]−1, by rising edge number as lowered
+    out_target      (E,) int32   position of the edge's target
+    out_edge        (E,) int32   the same edge's number in in_source
+    edges           (E,) int64   edge number → the network's edge, as a row of its columns
+    activation      (V,) int16   index into `activations`; −1 for inputs
+    aggregation     (V,) int16   index into `aggregations`; −1 for inputs
+    response        (V,) float64 r_v of (2)
+    weight          (E,) float64 the weights, trainable or not
+    bias            (V,) float64 b_v of (2), trainable or not; 0 for inputs
+    weight_slot     (E,) int32   index into θ, −1 where frozen; equal for edges that share a parameter
+    bias_slot       (V,) int32   index into θ, −1 where frozen and for inputs
+    theta           (P,) float64 the trainable parameters' values when lowered
+    """
+
+    nodes: Ints
+    level: Ints
+    inputs: Ints
+    outputs: Ints
+    in_ptr: Longs
+    in_source: Ints
+    out_ptr: Longs
+    out_target: Ints
+    out_edge: Ints
+    edges: Longs
+    activation: npt.NDArray[np.int16]
+    aggregation: npt.NDArray[np.int16]
+    response: Floats
+    weight: Floats
+    bias: Floats
+    weight_slot: Ints
+    bias_slot: Ints
+    theta: Floats
+    activations: tuple[Activation, ...]
+    aggregations: tuple[Aggregation, ...]
+
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if isinstance(value, np.ndarray):
+                value.flags.writeable = False
+
+    @property
+    def n_nodes(self) -> int:
+        """V."""
+        return len(self.nodes)
+
+    @property
+    def n_edges(self) -> int:
+        """E."""
+        return len(self.in_source)
+
+    @property
+    def n_parameters(self) -> int:
+        """P, the length of θ."""
+        return len(self.theta)
+
+    @cached_property
+    def direct(self) -> bool:
+        """Whether θ is [weights of all edges, biases of all neurons] as they stand, so that no gather is needed."""
+        E, I = self.n_edges, len(self.inputs)
+        return (
+            self.n_parameters == E + self.n_nodes - I
+            and bool((self.weight_slot == np.arange(E)).all())
+            and bool((self.bias_slot[I:] == np.arange(E, self.n_parameters)).all())
+        )
+
+    def parameters(self, theta: Any) -> tuple[Any, Any]:
+        """Weights (E,) and biases (V,) under θ, in θ's dtype; frozen ones from the plan."""
+        weight = np.where(self.weight_slot >= 0, theta[self.weight_slot], self.weight) if len(theta) else self.weight
+        bias = np.where(self.bias_slot >= 0, theta[self.bias_slot], self.bias) if len(theta) else self.bias
+        return weight.astype(theta.dtype, copy=False), bias.astype(theta.dtype, copy=False)
+
+    def fold(self, weight: Any, bias: Any, out: Any) -> Any:
+        """∂L/∂θ (…, P) from the gradients of edges (…, E) and biases (…, V): shared edges add up, in edge order."""
+        out[...] = 0
+        edges, neurons = self.weight_slot >= 0, self.bias_slot >= 0
+        if len(np.unique(self.weight_slot[edges])) == int(edges.sum()):
+            out[..., self.weight_slot[edges]] = weight[..., edges]
+        else:
+            np.add.at(out, (..., self.weight_slot[edges]), weight[..., edges])
+        out[..., self.bias_slot[neurons]] = bias[..., neurons]
+        return out
+
+    def reverse(self) -> Plan:
+        """The same graph with every arrow turned round: inputs and outputs change places, positions run backwards.
+
+        `plan.reverse().reverse()` is the plan, array by array.
+        """
+        V, E = self.n_nodes, self.n_edges
+        number = np.empty(E, np.int32)  # of an edge in the reversed plan
+        number[self.out_edge] = E - 1 - np.arange(E, dtype=np.int32)
+
+        def nodes(column: Any) -> Any:
+            return column[::-1].copy()
+
+        def edges(column: Any) -> Any:
+            return column[self.out_edge][::-1].copy()
+
+        in_source = V - 1 - self.out_target[::-1]
+        in_ptr = E - self.out_ptr[::-1]
+        level = levels(V, in_source, np.repeat(np.arange(V), np.diff(in_ptr)))
+        assert level is not None  # a plan has no cycle, whichever way its arrows point
+        return Plan(
+            nodes=nodes(self.nodes),
+            level=level,
+            inputs=V - 1 - self.outputs,
+            outputs=V - 1 - self.inputs,
+            in_ptr=in_ptr,
+            in_source=in_source,
+            out_ptr=E - self.in_ptr[::-1],
+            out_target=V - 1 - self.in_source[::-1],
+            out_edge=nodes(number),
+            edges=edges(self.edges),
+            activation=nodes(self.activation),
+            aggregation=nodes(self.aggregation),
+            response=nodes(self.response),
+            weight=edges(self.weight),
+            bias=nodes(self.bias),
+            weight_slot=edges(self.weight_slot),
+            bias_slot=nodes(self.bias_slot),
+            theta=self.theta,
+            activations=self.activations,
+            aggregations=self.aggregations,
+        )
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Plan):
+            return NotImplemented
+        pairs = ((getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
+        return all(np.array_equal(a, b) if isinstance(a, np.ndarray) else a == b for a, b in pairs)
+
+    __hash__ = None  # type: ignore[assignment]  # compared array by array
+
+    def __repr__(self) -> str:
+        return (
+            f"Plan({self.n_nodes:,} nodes, {self.n_edges:,} edges, {len(self.inputs):,} inputs, "
+            f"{len(self.outputs):,} outputs, {self.n_parameters:,} parameters)"
+        )
+
+
+def lower(network: Network) -> Plan:
+    """The plan of a network; O(V + E) beside the sort of ids, and no Python loop over nodes or edges."""
+    c = network.columns
+    V, E = c.n_nodes, c.n_edges
+    nodes = c.order
+    position = np.empty(V, np.int32)
+    position[nodes] = np.arange(V, dtype=np.int32)
+    source, target = position[c.source], position[c.target]
+    if bool((target[1:] >= target[:-1]).all()):
+        edges = np.arange(E)
+    else:
+        edges = np.argsort(target, kind="stable")
+        source, target = source[edges], target[edges]
+    out_edge = np.argsort(source, kind="stable").astype(np.int32)
+    weight_slot, bias_slot, theta = _theta(c, nodes, edges)
+    return Plan(
+        nodes=nodes,
+        level=c.level[nodes],
+        inputs=np.arange(len(c.inputs), dtype=np.int32),
+        outputs=position[c.outputs],
+        in_ptr=offsets(target, V),
+        in_source=source,
+        out_ptr=offsets(source, V),
+        out_target=target[out_edge],
+        out_edge=out_edge,
+        edges=edges,
+        activation=c.activation[nodes],
+        aggregation=c.aggregation[nodes],
+        response=c.response[nodes],
+        weight=c.weights[edges],
+        bias=c.bias[nodes],
+        weight_slot=weight_slot,
+        bias_slot=bias_slot,
+        theta=theta,
+        activations=c.activations,
+        aggregations=c.aggregations,
+    )
+
+
+def _theta(c: Columns, nodes: Ints, edges: Longs) -> tuple[Ints, Ints, Floats]:
+    """Slots of the edges (E,) and of the biases (V,), and θ's values: trainable parameters, each once.
+
+    Edges that share a param take one slot, in the place of the first of them; it is trainable if one of them is.
+    """
+    trainable, param = c.edge_trainable[edges], c.param[edges]
+    shared = np.flatnonzero(param >= 0)
+    leads = trainable.copy()  # edges that open a slot
+    if len(shared):
+        trains = np.zeros(len(c.params), np.bool_)
+        trains[param[shared][trainable[shared]]] = True
+        trainable[shared] = trains[param[shared]]
+        _, first = np.unique(param[shared], return_index=True)
+        leads[shared] = False
+        leads[shared[first]] = trainable[shared[first]]
+    slot = np.full(len(edges), -1, np.int32)
+    n_weights = int(leads.sum())
+    slot[leads] = np.arange(n_weights, dtype=np.int32)
+    if len(shared):
+        of_param = np.full(len(c.params), -1, np.int32)
+        of_param[param[shared[first]]] = slot[shared[first]]
+        slot[shared] = of_param[param[shared]]
+    neurons = c.trainable[nodes]
+    bias_slot = np.full(len(nodes), -1, np.int32)
+    bias_slot[neurons] = n_weights + np.arange(int(neurons.sum()), dtype=np.int32)
+    return slot, bias_slot, np.concatenate([c.weights[edges][leads], c.bias[nodes][neurons]])

@@ -1,0 +1,426 @@
+"""Program: a compiled network with labels, shapes, losses, reductions, errors and θ; one class for every executor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from flowgrad import batch
+from flowgrad.errors import ConfigError, DataError, ExecutorError, ShapeError, UnknownNameError, suggest
+from flowgrad.executor import PROTOCOL, Adjoint, Array, Executor, Kernel, Request, Saved
+from flowgrad.labels import ByEdge, ByInput, ByNode, ByOutput, Labels, ThetaIndex
+from flowgrad.maths.losses import Loss, logsumexp
+from flowgrad.network import Network
+from flowgrad.plan import Plan, lower
+from flowgrad.registry import find, names
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, DTypeLike
+
+Reduction = Literal["mean", "sum"]
+AUTO = ("numba", "python")  # in this order
+
+
+def executors() -> dict[str, Literal[True] | str]:
+    """Every executor by name → True, or the reason why it cannot run here.
+
+    >>> executors()["python"]
+    True
+    """
+    return {name: find("executors", name).available() for name in names("executors")}
+
+
+def compile(
+    network: Network,
+    executor: str | Executor = "auto",
+    dtype: DTypeLike = "float64",
+    loss: str | Loss | None = None,
+    reduction: Reduction = "mean",
+    threads: int | None = None,
+) -> Program:
+    """Compile a network into a program.
+
+    Args:
+        network: what to run; the program keeps a snapshot of it.
+        executor: a name (`flowgrad list executors`), an Executor, or "auto": the fastest that can run it, with
+            the choice and its reason in `program.why`.
+        dtype: float32 or float64, of θ and of every result.
+        loss: a name (`flowgrad list losses`) or a Loss; None where only outputs or cotangents are wanted.
+        reduction: whether losses and the parameters' gradients are the mean or the sum over the samples.
+        threads: how many an executor may use; None lets it decide. Results do not depend on it.
+
+    Raises:
+        ConfigError: an argument of the wrong type or range.
+        UnknownNameError: no such executor or loss.
+        ExecutorError: the executor cannot run here, or cannot run this network; never a silent fallback.
+
+    >>> net = Network.from_arrays([0, 1], [1, 2], weight=[0.5, 2.0])
+    >>> program = compile(net, executor="python", loss="squared_error")
+    >>> program.predict([[1.0]]).round(6).tolist()
+    [[0.727777]]
+    """
+    if not isinstance(network, Network):
+        raise ConfigError(f"compile wants a flowgrad Network, not a {type(network).__name__}")
+    request = Request(_dtype(dtype), _loss(loss), _threads(threads))
+    if reduction not in ("mean", "sum"):
+        raise ConfigError(f"reduction={reduction!r}: must be 'mean' or 'sum'")
+    chosen, why = _choose(executor, network, request)
+    plan = lower(network)
+    return Program(network, plan, chosen.compile(network, plan, request), request, reduction, chosen.name, why)
+
+
+def _dtype(dtype: DTypeLike) -> np.dtype[Any]:
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        raise ConfigError(f"dtype={dtype!r}: must be 'float32' or 'float64'") from None
+    if found not in (np.dtype(np.float32), np.dtype(np.float64)):
+        raise ConfigError(f"dtype={found.name!r}: must be 'float32' or 'float64'")
+    return found
+
+
+def _loss(loss: str | Loss | None) -> Loss | None:
+    if loss is None or isinstance(loss, Loss):
+        return loss
+    if not isinstance(loss, str):
+        raise ConfigError(f"loss={loss!r}: give a name, a Loss or None")
+    found: Loss = find("losses", loss)
+    return found
+
+
+def _threads(threads: int | None) -> int | None:
+    if threads is None:
+        return None
+    if isinstance(threads, bool) or not isinstance(threads, (int, np.integer)) or threads < 1:
+        raise ConfigError(f"threads={threads!r}: must be a whole number, 1 or more, or None")
+    return int(threads)
+
+
+def _choose(executor: str | Executor, network: Network, request: Request) -> tuple[Executor, str]:
+    """The executor and why it was taken."""
+    if executor != "auto":
+        chosen: Executor = find("executors", executor) if isinstance(executor, str) else executor
+        if chosen.protocol != PROTOCOL:
+            raise ExecutorError(
+                f"executor {chosen.name!r} speaks protocol {chosen.protocol}, this flowgrad {PROTOCOL}: update one of them"
+            )
+        for answer in (chosen.available(), chosen.can_run(network, request)):
+            if answer is not True:
+                raise ExecutorError(f"executor {chosen.name!r} cannot run this: {answer}")
+        return chosen, f"{chosen.name}: named explicitly"
+    rejected = []
+    for name in AUTO:
+        candidate: Executor = find("executors", name)
+        answer = candidate.available()
+        answer = candidate.can_run(network, request) if answer is True else answer
+        if answer is True:
+            return candidate, "; ".join([f"{name}: the fastest that can run this", *rejected])
+        rejected.append(f"not {name}: {answer}")
+    raise ExecutorError(f"no executor can run this: {'; '.join(rejected)}")
+
+
+class Program:
+    """A network compiled for one executor, and θ, the one thing that changes in training.
+
+    Shapes: B samples, I inputs, O outputs, V nodes, E edges, P parameters. Every float array has `dtype`.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        plan: Plan,
+        kernel: Kernel,
+        request: Request,
+        reduction: Reduction,
+        executor: str,
+        why: str,
+    ) -> None:
+        self.plan, self.kernel = plan, kernel
+        self.dtype, self.loss, self.reduction = request.dtype, request.loss, reduction
+        self.executor, self.why = executor, why
+        self.inputs, self.outputs = network.inputs, network.outputs
+        self._columns = network.columns
+        self.labels = Labels(self._columns, plan)
+        self._theta: Array = plan.theta.astype(self.dtype)
+
+    # ---- θ --------------------------------------------------------------------------------------------------
+
+    @property
+    def theta(self) -> Array:
+        """θ (P,): every trainable weight and bias once, in a private order that `theta_index` knows.
+
+        Assign to it to set it (ShapeError, DataError where the new one does not fit).
+        """
+        return self._theta
+
+    @theta.setter
+    def theta(self, values: ArrayLike) -> None:
+        self._theta = batch.parameters(values, self.plan, self.dtype).copy()
+
+    @cached_property
+    def theta_index(self) -> ThetaIndex:
+        """Slots of θ: `weight["x", "h"]`, `bias["h"]`."""
+        return ThetaIndex(self.labels)
+
+    @cached_property
+    def theta_slices(self) -> tuple[npt.NDArray[np.int64], ...]:
+        """Of a union, the slots of each network's parameters, in the order of that network's own θ."""
+        return self.plan.slots_by_part(self._columns.part)
+
+    def network(self, theta: ArrayLike | None = None) -> Network:
+        """The network with θ (P,) written back, to save or to go on with; `None` takes the program's θ."""
+        weight, bias = self.plan.parameters(self._given(theta).astype(np.float64))
+        c, by_row, by_edge = self._columns, np.empty(self.plan.n_nodes), np.empty(self.plan.n_edges)
+        by_row[self.plan.nodes], by_edge[self.plan.edges] = bias, weight
+        return Network.from_columns(replace(c, bias=by_row, weight=by_edge))
+
+    def _given(self, theta: ArrayLike | None) -> Array:
+        return self._theta if theta is None else batch.parameters(theta, self.plan, self.dtype)
+
+    # ---- running it -----------------------------------------------------------------------------------------
+
+    def forward(self, X: Any, theta: ArrayLike | None = None) -> Activations:
+        """Equations (1)–(3): z and a of every neuron.
+
+        Args:
+            X: (B, I), or a mapping or data frame by input name. inf and NaN flow.
+            theta: (P,); None takes the program's. The result keeps its own copy for backward.
+
+        Raises:
+            ShapeError, DataError, UnknownNameError: X or theta does not fit; the message says how.
+        """
+        x = self._x(X)
+        theta = self._given(theta).copy()
+        return Activations(self, self.kernel.forward(theta, x), theta)
+
+    def backward(
+        self,
+        acts: Activations,
+        T: Any = None,
+        sample_weight: ArrayLike | None = None,
+        cotangent: ArrayLike | None = None,
+        per_output: bool = False,
+    ) -> Gradients:
+        """Equations (5)–(12), over the reversed graph, with the θ that `acts` was made with.
+
+        Args:
+            T: (B, O) targets, or by output name; class indices (B,) under cross_entropy.
+            sample_weight: (B,) factors of the samples' losses; a weight of 2 is the sample given twice.
+            cotangent: (B, O), ∂L/∂y, in the place of T: any loss, no loss; gradients of parameters are summed.
+            per_output: also ∂l_n/∂θ of every output n, equation (11), one more pass an output.
+
+        Raises:
+            DataError: neither or both of T and cotangent, no loss, a class index out of range.
+            ShapeError, UnknownNameError: T, cotangent or sample_weight does not fit.
+        """
+        y = acts.output.astype(np.float64)
+        if (T is None) == (cotangent is None):
+            raise DataError("backward wants targets T or cotangent=, and not both")
+        if cotangent is not None:
+            if sample_weight is not None or per_output:
+                raise DataError("sample_weight and per_output go with targets T, not with a cotangent")
+            dy = batch.table(cotangent, self.outputs, "cotangent", "output", self.dtype)
+            if dy.shape != y.shape:
+                raise ShapeError(f"cotangent has shape {dy.shape}: must be {y.shape}, as the output")
+            return Gradients(self, acts, self.kernel.backward(acts.theta, acts.saved, dy), None, 1.0)
+        loss = self._need_loss()
+        t = batch.targets(T, self.outputs, len(y), loss.coupled, np.dtype(np.float64))
+        s = batch.weights_of_samples(sample_weight, len(y), np.dtype(np.float64))
+        value, dy = _loss_and_base(loss, y, t, s)
+        scale = self._scale(len(y), s)
+        adjoint = self.kernel.backward(acts.theta, acts.saved, dy.astype(self.dtype))
+        grads = Gradients(self, acts, adjoint, value * scale, scale)
+        if per_output:
+            grads.per_output = ByOutput(self.labels, self._each_output(acts, loss, y, t, s, scale))
+        return grads
+
+    def _each_output(self, acts: Activations, loss: Loss, y: Array, t: Array, s: Array | None, scale: float) -> Array:
+        """(O, P): ∂l_n/∂θ for every output n, equation (11)."""
+        rows = np.empty((len(self.outputs), self.plan.n_parameters), self.dtype)
+        for n in range(len(rows)):
+            alone = np.zeros_like(t)
+            alone[:, n] = 1.0
+            # l_n of a coupled loss is linear in t_n and sees the other outputs; of the others l_n sees y_n alone
+            _, dy = _loss_and_base(loss, y, np.where(alone == 1.0, t, 0.0) if loss.coupled else t, s)
+            dy = dy if loss.coupled else np.where(alone == 1.0, dy, 0.0)
+            adjoint = self.kernel.backward(acts.theta, acts.saved, dy.astype(self.dtype))
+            self.plan.fold(adjoint.weight, adjoint.bias, rows[n])
+        rows *= self.dtype.type(scale)
+        return rows
+
+    def value_and_grad(
+        self,
+        theta: ArrayLike,
+        X: Any,
+        T: Any,
+        out: Array | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> tuple[float, Array]:
+        """Loss and its gradient by θ, as `scipy.optimize.minimize(jac=True)` wants it.
+
+        Args:
+            theta: (P,); float64 is taken by a float32 program too, and answered in float64.
+            X, T, sample_weight: as for forward and backward.
+            out: (P,) array to write the gradient into, of theta's dtype.
+
+        Raises:
+            as forward and backward; ShapeError where out does not fit.
+        """
+        given = np.asarray(theta)
+        th, x, loss = batch.parameters(given, self.plan, self.dtype), self._x(X), self._need_loss()
+        t = batch.targets(T, self.outputs, len(x), loss.coupled, self.dtype)
+        s = batch.weights_of_samples(sample_weight, len(x), self.dtype)
+        answer = given.dtype if given.dtype.kind == "f" else self.dtype
+        if out is None:
+            out = np.empty(self.plan.n_parameters, answer)
+        elif not isinstance(out, np.ndarray) or out.shape != th.shape or out.dtype != answer:
+            raise ShapeError(f"out must be an array of shape {th.shape} and dtype {answer}, as theta is")
+        direct = out.dtype == self.dtype and out.flags.c_contiguous and not np.shares_memory(out, th)
+        g = out if direct else np.empty(len(th), self.dtype)
+        scale = self._scale(len(x), s)
+        fused = getattr(self.kernel, "value_and_grad", None)
+        if fused is not None:
+            value = float(fused(th, x, t, s, scale, g))
+        else:
+            saved = self.kernel.forward(th, x)
+            summed, dy = _loss_and_base(loss, self._outputs_of(saved).astype(np.float64), t, s)
+            adjoint = self.kernel.backward(th, saved, dy.astype(self.dtype))
+            self.plan.fold(adjoint.weight, adjoint.bias, g)
+            g *= self.dtype.type(scale)
+            value = summed * scale
+        if not direct:
+            out[...] = g
+        return value, out
+
+    def predict(self, X: Any, theta: ArrayLike | None = None) -> Array:
+        """(B, O): the outputs only."""
+        x, theta = self._x(X), self._given(theta)
+        fast = getattr(self.kernel, "predict", None)
+        result: Array = self._outputs_of(self.kernel.forward(theta, x)) if fast is None else fast(theta, x)
+        return result
+
+    def _x(self, X: Any) -> Array:
+        return batch.table(X, self.inputs, "X", "input", self.dtype)
+
+    def _outputs_of(self, saved: Saved) -> Array:
+        return np.ascontiguousarray(saved.a[self.plan.outputs].T)
+
+    def _need_loss(self) -> Loss:
+        if self.loss is None:
+            raise DataError(f"this program has no loss: compile(..., loss=...){suggest('', names('losses'))}")
+        return self.loss
+
+    def _scale(self, rows: int, s: Array | None) -> float:
+        if self.reduction == "sum":
+            return 1.0
+        return 1.0 / (rows if s is None else float(s.sum(dtype=np.float64)))
+
+    def __repr__(self) -> str:
+        loss = self.loss.name if self.loss else "no loss"
+        return f"Program({self.plan!r}, executor={self.executor}, dtype={self.dtype}, {loss}, {self.reduction})"
+
+
+def _loss_and_base(loss: Loss, y: Array, t: Array, s: Array | None) -> tuple[float, Array]:
+    """Σ_b s_b·L_b of (4), and the base cases (9), (B, O), of each sample times s_b. float64."""
+    with np.errstate(all="ignore"):
+        lse, mass = (logsumexp(y), t.sum(axis=1, keepdims=True)) if loss.coupled else (y, t)
+        value, dy = loss.f(y, t, lse), loss.df(y, t, lse, mass)
+        if s is not None:
+            value, dy = value * s[:, None], dy * s[:, None]
+        return float(value.sum()), np.asarray(dy)
+
+
+class Activations:
+    """What forward found, of every neuron and sample. Valid after later calls; carries the θ it was made with."""
+
+    def __init__(self, program: Program, saved: Saved, theta: Array) -> None:
+        self._program, self.saved, self.theta = program, saved, theta
+        self.z = ByNode(program.labels, saved.z)
+        self.a = ByNode(program.labels, saved.a)
+
+    @cached_property
+    def output(self) -> Array:
+        """(B, O): a of the outputs."""
+        return self._program._outputs_of(self.saved)
+
+    def __repr__(self) -> str:
+        V, B = self.saved.a.shape
+        return f"Activations({V:,} nodes, {B:,} samples, {self.saved.a.dtype})"
+
+
+class Gradients:
+    """What backward found: ∂L/∂ everything.
+
+    loss        the reduced loss; None under a cotangent
+    theta       (P,) reduced
+    dz, da      ∂L/∂z, ∂L/∂a by node, (B,) each; `.array` (V, B); of each sample, never divided by B
+    input       ∂L/∂x by input, (B,) each; `.array` (B, I)
+    weight      the edge's own term (5), reduced, by `source, target`; shared and frozen edges too
+    bias        reduced, by node
+    per_output  where asked for: ∂l_n/∂θ (P,) by output
+    counts      cache writes, edge visits and cache reuses, where the executor counts them
+    """
+
+    per_output: Mapping[Any, Array]
+
+    def __init__(self, program: Program, acts: Activations, adjoint: Adjoint, loss: float | None, scale: float) -> None:
+        self._program, self._adjoint, self._acts = program, adjoint, acts
+        self._scale = program.dtype.type(scale)
+        self.loss, self.counts = loss, adjoint.counts
+        self.dz, self.da = ByNode(program.labels, adjoint.dz), ByNode(program.labels, adjoint.da)
+
+    @cached_property
+    def theta(self) -> Array:
+        """(P,): ∂L/∂θ, reduced."""
+        plan = self._program.plan
+        g: Array = plan.fold(self._adjoint.weight, self._adjoint.bias, np.empty(plan.n_parameters, self._scale.dtype))
+        g *= self._scale
+        return g
+
+    @cached_property
+    def weight(self) -> ByEdge:
+        """∂L/∂w of each edge on its own, reduced."""
+        return ByEdge(self._program.labels, self._adjoint.weight * self._scale)
+
+    @cached_property
+    def bias(self) -> ByNode:
+        """∂L/∂b of each neuron, reduced; 0 at inputs."""
+        return ByNode(self._program.labels, self._adjoint.bias * self._scale)
+
+    @cached_property
+    def input(self) -> ByInput:
+        """∂L/∂x, of each sample."""
+        return ByInput(self._program.labels, self._adjoint.da[self._program.plan.inputs].T)
+
+    def to_frame(self) -> Any:
+        """A table of every edge and bias (kind, source, target, value, gradient, slot in θ), in pandas or polars.
+
+        Raises:
+            MissingDependencyError: neither is installed.
+        """
+        from flowgrad.frames import frame
+
+        plan, labels = self._program.plan, self._program.labels
+        weight, bias = plan.parameters(self._acts.theta)
+        neurons = np.flatnonzero(plan.activation >= 0).tolist()
+        sources, ends = zip(*labels.edges, strict=True) if labels.edges else ((), ())
+        return frame(
+            {
+                "kind": ["weight"] * len(sources) + ["bias"] * len(neurons),
+                "source": [*sources, *[None] * len(neurons)],
+                "target": [*ends, *(labels.nodes[k] for k in neurons)],
+                "value": np.concatenate([weight, bias[neurons]]),
+                "gradient": np.concatenate([self.weight.array, self.bias.array[neurons]]),
+                "slot": np.concatenate([plan.weight_slot, plan.bias_slot[neurons]]),
+            }
+        )
+
+    def __repr__(self) -> str:
+        V, B = self._adjoint.dz.shape
+        loss = "cotangent" if self.loss is None else f"loss {self.loss:.6g}"
+        return f"Gradients({loss}, {self._program.plan.n_parameters:,} parameters, {V:,} nodes, {B:,} samples)"

@@ -1,0 +1,86 @@
+"""Open sets by name: `find(kind, name)` looks in flowgrad's own folder or table, then among entry points.
+
+A kind is a folder with one file a name (executors, optimizers, formats, cli), each file defining `entry`,
+or a module of `flowgrad.maths` with a table `entries` (activations, aggregations, losses, initializers).
+Packages of other people add to kind K by the entry point group `flowgrad.K`. Nothing is registered at run
+time, and listing names imports nothing of theirs.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+from pkgutil import iter_modules
+from typing import Any
+
+from flowgrad.errors import FlowgradError, UnknownNameError, suggest
+
+FOLDERS = ("executors", "optimizers", "formats", "cli")
+TABLES = ("activations", "aggregations", "losses", "initializers")
+SINGULAR = {"aggregations": "aggregation", "losses": "loss", "cli": "command"}
+
+
+def _own(kind: str) -> tuple[str, ...]:
+    """Names that flowgrad itself defines, in the order of the table or of the alphabet."""
+    if kind in TABLES:
+        return tuple(import_module(f"flowgrad.maths.{kind}").entries)
+    spec = find_spec(f"flowgrad.{kind}")
+    if kind not in FOLDERS or spec is None or spec.submodule_search_locations is None:
+        raise UnknownNameError(f"unknown kind {kind!r}{suggest(kind, (*FOLDERS, *TABLES))}")
+    modules = (m.name for m in iter_modules(spec.submodule_search_locations))
+    return tuple(sorted(m.replace("_", "-") for m in modules if not m.startswith("_")))
+
+
+@cache
+def _others(kind: str) -> dict[str, EntryPoint]:
+    """Entry points of the group `flowgrad.<kind>`; two packages that claim one name are an error."""
+    found: dict[str, EntryPoint] = {}
+    for point in entry_points(group=f"flowgrad.{kind}"):
+        rival = found.setdefault(point.name, point)
+        if rival.value != point.value:
+            raise FlowgradError(
+                f"two packages claim the {singular(kind)} {point.name!r}: {rival.value} and {point.value}; "
+                "uninstall one of them"
+            )
+    return found
+
+
+def singular(kind: str) -> str:
+    """The kind's name in a message: `executors` → `executor`."""
+    return SINGULAR.get(kind, kind.removesuffix("s"))
+
+
+@cache
+def names(kind: str) -> tuple[str, ...]:
+    """Every name of a kind, flowgrad's own first.
+
+    >>> names("losses")[0]
+    'squared_error'
+    """
+    own = _own(kind)
+    clash = sorted(set(own) & set(_others(kind)))
+    if clash:
+        point = _others(kind)[clash[0]]
+        raise FlowgradError(f"{point.value} claims the {singular(kind)} {clash[0]!r}, which is flowgrad's own")
+    return own + tuple(sorted(_others(kind)))
+
+
+def find(kind: str, name: str) -> Any:
+    """The entry of that name.
+
+    Raises:
+        UnknownNameError: no such name; the message gives the nearest.
+        MissingDependencyError: its module needs a library that is not installed.
+
+    >>> find("activations", "tanh").name
+    'tanh'
+    """
+    if name not in names(kind):
+        raise UnknownNameError(f"unknown {singular(kind)} {name!r}{suggest(name, names(kind))}")
+    if name in _others(kind):
+        return _others(kind)[name].load()
+    if kind in TABLES:
+        return import_module(f"flowgrad.maths.{kind}").entries[name]
+    return import_module(f"flowgrad.{kind}.{name.replace('-', '_')}").entry
