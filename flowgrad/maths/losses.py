@@ -82,7 +82,8 @@ def binary_cross_entropy(y: Array, t: Array, lse: Array) -> Array:
 def dbinary_cross_entropy(y: Array, t: Array, lse: Array, mass: Array) -> Array:
     """σ(y_n) − t_n; for y > 0 as (1 − t_n) − σ(−y_n), which cancels nothing where t_n = 1."""
     e = np.exp(-np.abs(y))
-    return (y > 0.0) - t + (1.0 - 2.0 * (y > 0.0)) * (e / (1.0 + e))
+    s = e / (1.0 + e)
+    return (y > 0.0) - t + (s - 2.0 * ((y > 0.0) * s))
 
 
 def absolute_error(y: Array, t: Array, lse: Array) -> Array:

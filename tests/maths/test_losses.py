@@ -1,0 +1,207 @@
+"""Losses against mpmath, on whole arrays as NumPy runs them and number by number as Numba compiles them."""
+
+from __future__ import annotations
+
+import mpmath as mp
+import numpy as np
+import pytest
+
+from flowgrad.maths.losses import entries, logsumexp
+
+NAMES = tuple(entries)
+inf, nan = float("inf"), float("nan")
+
+
+def softmax(y):
+    total = mp.fsum(map(mp.exp, y))
+    return [mp.exp(v) / total for v in y]
+
+
+def clip(d):
+    return min(max(d, -1), 1)
+
+
+# name: ([l_n], [∂L/∂y_n]) of one sample, by the equations of (4) as they stand
+REFERENCE = {
+    "squared_error": lambda y, t: (
+        [(a - b) ** 2 / 2 for a, b in zip(y, t, strict=True)],
+        [a - b for a, b in zip(y, t, strict=True)],
+    ),
+    "cross_entropy": lambda y, t: (
+        [-b * mp.log(p) for p, b in zip(softmax(y), t, strict=True)],
+        [
+            mp.fsum(b * (softmax(y)[j] - (j == n)) for n, b in enumerate(t))  # j of the one, n of the other
+            for j in range(len(y))
+        ],
+    ),
+    "binary_cross_entropy": lambda y, t: (
+        [mp.log(1 + mp.exp(a)) - b * a for a, b in zip(y, t, strict=True)],
+        [1 / (1 + mp.exp(-a)) - b for a, b in zip(y, t, strict=True)],
+    ),
+    "absolute_error": lambda y, t: (
+        [abs(a - b) for a, b in zip(y, t, strict=True)],
+        [mp.sign(a - b) for a, b in zip(y, t, strict=True)],
+    ),
+    "huber": lambda y, t: (
+        [
+            (a - b) ** 2 / 2 if abs(a - b) <= 1 else abs(a - b) - mp.mpf(1) / 2
+            for a, b in zip(y, t, strict=True)
+        ],
+        [clip(a - b) for a, b in zip(y, t, strict=True)],
+    ),
+    "poisson": lambda y, t: (
+        [mp.exp(a) - b * a for a, b in zip(y, t, strict=True)],
+        [mp.exp(a) - b for a, b in zip(y, t, strict=True)],
+    ),
+}
+
+
+def evaluate(name, y, t, run):
+    """l (B, O) and ∂L/∂y (B, O): whole arrays under NumPy, number by number under Numba."""
+    y, t = np.array(y, np.float64), np.array(t, np.float64)
+    mass = t.sum(axis=1, keepdims=True)
+    with np.errstate(all="ignore"):
+        lse = logsumexp(y)
+    f, df = run(entries[name].f), run(entries[name].df)
+    if not hasattr(f, "py_func"):
+        return f(y, t, lse), df(y, t, lse, mass)
+    l, dy = np.empty_like(y), np.empty_like(y)
+    for b, n in np.ndindex(y.shape):
+        value, slope = f(y[b, n], t[b, n], lse[b, 0]), df(y[b, n], t[b, n], lse[b, 0], mass[b, 0])
+        assert isinstance(value, float)
+        assert isinstance(slope, float)
+        l[b, n], dy[b, n] = value, slope
+    return l, dy
+
+
+def samples(name):
+    """y, t (B, O): moderate and large values; targets that the loss is meant for."""
+    rng = np.random.default_rng(11)
+    y = np.concatenate([rng.normal(size=(6, 4)), rng.normal(size=(6, 4)) * 30])
+    if name == "cross_entropy":
+        return y, np.concatenate([np.eye(4)[rng.integers(4, size=6)], rng.dirichlet(np.ones(4), size=6)])
+    if name == "binary_cross_entropy":
+        return y, np.where(rng.random(y.shape) < 0.6, rng.integers(2, size=y.shape), rng.random(y.shape))
+    if name == "poisson":
+        return y, rng.poisson(3.0, size=y.shape).astype(float)
+    return y, y + rng.normal(size=y.shape) * rng.choice([0.0, 0.3, 5.0], size=y.shape)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_values_and_derivatives(name, run):
+    y, t = samples(name)
+    l, dy = evaluate(name, y, t, run)
+    for b in range(len(y)):
+        with mp.workdps(60):
+            value, slope = REFERENCE[name](list(map(mp.mpf, y[b])), list(map(mp.mpf, t[b])))
+        scale = 1e-15 * np.abs(y[b]).max()  # lse has the rounding of the largest logit
+        np.testing.assert_allclose(l[b], np.array(value, float), rtol=2e-15, atol=scale)
+        np.testing.assert_allclose(dy[b], np.array(slope, float), rtol=2e-15, atol=scale)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_derivative_is_that_of_the_sum_over_all_outputs(name):
+    y, t = (a[:6, :3] for a in samples(name))
+    with mp.workdps(50):
+        for row, target in zip(y, t, strict=True):
+            slope = REFERENCE[name](list(map(mp.mpf, row)), target)[1]
+            for n in range(len(row)):
+
+                def total(v, row=row, target=target, n=n):
+                    return mp.fsum(
+                        REFERENCE[name]([*map(mp.mpf, row[:n]), v, *map(mp.mpf, row[n + 1 :])], target)[0]
+                    )
+
+                if row[n] != target[n]:
+                    assert abs(mp.diff(total, mp.mpf(row[n])) - slope[n]) < 1e-15
+
+
+# name, y, t, l, ∂L/∂y of one sample
+EDGES = [
+    ("cross_entropy", [1e4, 0, -1e4], [1, 0, 0], [0, 0, 0], [0, 0, 0]),
+    ("cross_entropy", [1e4, 0, -1e4], [0, 1, 0], [0, 1e4, 0], [1, -1, 0]),
+    ("cross_entropy", [1e4, 0, -1e4], [0, 0, 1], [0, 0, 2e4], [1, 0, -1]),
+    ("cross_entropy", [0, -inf], [0, 1], [0, inf], [1, -1]),
+    ("cross_entropy", [0, -inf], [1, 0], [0, 0], [0, 0]),
+    ("cross_entropy", [0, 0], [0, 0], [0, 0], [0, 0]),
+    ("cross_entropy", [nan, 0], [1, 0], [nan, 0], [nan, nan]),
+    ("cross_entropy", [nan, 0], [0, 1], [0, nan], [nan, nan]),
+    ("binary_cross_entropy", [1000, 1000, -1000, -1000], [1, 0, 1, 0], [0, 1000, 1000, 0], [0, 1, -1, 0]),
+    ("binary_cross_entropy", [inf, inf, -inf, -inf], [1, 0, 1, 0], [0, inf, inf, 0], [0, 1, -1, 0]),
+    ("binary_cross_entropy", [inf, -inf], [0.5, 0.5], [inf, inf], [0.5, -0.5]),
+    ("binary_cross_entropy", [0.0, -0.0], [1, 1], [np.log(2)] * 2, [-0.5, -0.5]),
+    ("binary_cross_entropy", [nan, nan], [0, 1], [nan, nan], [nan, nan]),
+    ("squared_error", [3, inf, nan], [1, 0, 0], [2, inf, nan], [2, inf, nan]),
+    ("absolute_error", [3, 1, -inf, nan], [1, 1, 0, 0], [2, 0, inf, nan], [1, 0, -1, nan]),
+    (
+        "huber",
+        [0.5, 1, -1, 3, -inf, nan],
+        [0] * 6,
+        [0.125, 0.5, 0.5, 2.5, inf, nan],
+        [0.5, 1, -1, 1, -1, nan],
+    ),
+    ("poisson", [0, -inf, -inf, 1000, nan], [2, 0, 1, 3, 0], [1, 0, inf, inf, nan], [-1, 0, -1, inf, nan]),
+]
+
+
+@pytest.mark.parametrize(("name", "y", "t", "value", "slope"), EDGES)
+def test_edges(name, y, t, value, slope, run):
+    l, dy = evaluate(name, [y], [t], run)
+    np.testing.assert_array_equal(l[0], value)
+    np.testing.assert_array_equal(dy[0], slope)
+
+
+def test_log_softmax_of_far_logits(run):
+    log_softmax = [
+        -evaluate("cross_entropy", [[1e4, 0, -1e4]], [np.eye(3)[n]], run)[0][0, n] for n in range(3)
+    ]
+    assert log_softmax == [0.0, -1e4, -2e4]
+
+
+def test_binary_cross_entropy_keeps_the_tail(run):
+    l, dy = evaluate("binary_cross_entropy", [[40.0, -40.0, 700.0]], [[1, 0, 1]], run)
+    tail = np.exp([-40.0, -40.0, -700.0])
+    np.testing.assert_allclose(l[0], tail, rtol=1e-15)
+    np.testing.assert_allclose(dy[0], tail * [-1, 1, -1], rtol=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("y", "value"),
+    [
+        ([1e4, 0, -1e4], 1e4),
+        ([-1e4, -1e4], -1e4 + np.log(2)),
+        ([1e308, 1e308], 1e308),
+        ([inf, 0], inf),
+        ([inf, -inf], inf),
+        ([inf, inf], inf),
+        ([-inf, -inf], -inf),
+        ([-inf, 3], 3.0),
+        ([nan, 0], nan),
+        ([nan, inf], nan),
+        ([5], 5.0),
+    ],
+)
+def test_logsumexp(y, value):
+    with np.errstate(all="ignore"):
+        got = logsumexp(np.array([y, y], np.float64))
+    assert got.shape == (2, 1)
+    np.testing.assert_array_equal(got, [[value]] * 2)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_arrays_keep_their_shape_and_dtype(name):
+    y, t = (a.astype(np.float32) for a in samples(name))
+    with np.errstate(all="ignore"):
+        lse = logsumexp(y)
+        results = entries[name].f(y, t, lse), entries[name].df(y, t, lse, t.sum(axis=1, keepdims=True))
+    assert lse.dtype == np.float32
+    for r in results:
+        assert (r.shape, r.dtype) == (y.shape, np.float32)
+
+
+def test_only_cross_entropy_is_coupled():
+    assert NAMES[0] == "squared_error"
+    assert [n for n in NAMES if entries[n].coupled] == ["cross_entropy"]
+    assert set(NAMES) == set(REFERENCE)
+    assert all(loss.name == name for name, loss in entries.items())
+    assert repr(entries["huber"]) == "Loss('huber', f=huber, df=dhuber, coupled=False)"
