@@ -24,19 +24,37 @@ _HOME = {
     "FlowgradError": "flowgrad.errors",
     "fit": "flowgrad.training",
     "History": "flowgrad.training",
-    "gradcheck": "flowgrad.gradcheck",
+    "gradcheck": "flowgrad.checking",
     "load": "flowgrad.files",
     "save": "flowgrad.files",
 }
 _MODULES = ("errors", "inspection", "topologies")
 
-__all__ = [*_HOME, *_MODULES]
+__all__ = [
+    "Activation",
+    "Activations",
+    "FlowgradError",
+    "Gradients",
+    "History",
+    "Network",
+    "Program",
+    "compile",
+    "errors",
+    "executors",
+    "fit",
+    "gradcheck",
+    "inspection",
+    "load",
+    "save",
+    "topologies",
+    "union",
+]
 
 if TYPE_CHECKING:
     from flowgrad import errors, inspection, topologies
+    from flowgrad.checking import gradcheck
     from flowgrad.errors import FlowgradError
     from flowgrad.files import load, save
-    from flowgrad.gradcheck import gradcheck
     from flowgrad.maths.activations import Activation
     from flowgrad.network import Network
     from flowgrad.program import Activations, Gradients, Program, compile, executors

@@ -65,10 +65,12 @@ def _check_columns(given: list[Hashable], names: tuple[Hashable, ...], what: str
     extra = [name for name in given if name not in known]
     missing = [name for name in names if name not in set(given)]
     if missing:
-        near = suggest(missing[0], extra) if extra else ""
+        near = suggest(missing[0], extra).replace("; known", f"; {what} has, unasked") if extra else ""
         raise UnknownNameError(f"{what} lacks the column of {noun} {missing[0]!r}{near}")
     if extra:
-        raise UnknownNameError(f"{what} has a column {extra[0]!r}, which is no {noun} of the network{suggest(extra[0], names)}")
+        raise UnknownNameError(
+            f"{what} has a column {extra[0]!r}, which is no {noun} of the network{suggest(extra[0], names)}"
+        )
 
 
 def targets(T: Any, names: tuple[Hashable, ...], rows: int, coupled: bool, dtype: np.dtype[Any]) -> Array:

@@ -38,6 +38,8 @@ class Columns:
     bias, response (V,) float64; trainable (V,) bool: whether θ holds the bias
     source, target (E,) int32 rows; weight (E,) float64, NaN where the seed decides; edge_trainable (E,) bool
     param        (E,) int32 index into `params` of the shared weight's name, −1 for none
+    part         of a union, (V,) int32: the number of the node's network, −1 for shared inputs
+    place        of a union, (V,) int64: network by network, each node's place in its own canonical order
     node_extra, edge_extra, graph_extra: the user's other attributes; a column's missing entries are `ABSENT`
     """
 
@@ -58,6 +60,8 @@ class Columns:
     aggregations: tuple[Aggregation, ...]
     params: tuple[Hashable, ...] = ()
     seed: int = 0
+    part: Ints | None = None
+    place: npt.NDArray[np.int64] | None = None
     node_extra: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     edge_extra: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     graph_extra: Mapping[str, Any] = field(default_factory=dict)
@@ -98,9 +102,12 @@ class Columns:
 
     @cached_property
     def order(self) -> Ints:
-        """(V,) int32 rows in canonical order: the inputs in theirs, then neurons by level and id."""
-        rank = id_rank(self.ids)
+        """(V,) int32 rows in canonical order: the inputs in theirs, then neurons by level and id, in a union
+        network by network."""
         neurons = np.flatnonzero(~self.is_input).astype(np.int32)
+        if self.place is not None:
+            return np.concatenate([self.inputs, neurons[np.argsort(self.place[neurons])]])
+        rank = id_rank(self.ids)
         by_level = self.level[neurons]
         if rank is None or isinstance(self.ids, range):
             place = np.argsort(by_level, kind="stable")
@@ -264,7 +271,9 @@ def check(c: Columns) -> Columns:
         raise GraphError("the network has no inputs: every node has in-edges, or an activation, aggregation or bias")
     into = np.flatnonzero(c.is_input[c.target])
     if len(into):
-        raise GraphError(f"input {c.ids[c.target[into[0]]]!r} has an in-edge, {c.edge_name(int(into[0]))}: inputs have none")
+        raise GraphError(
+            f"input {c.ids[c.target[into[0]]]!r} has an in-edge, {c.edge_name(int(into[0]))}: inputs have none"
+        )
     if not len(c.outputs):
         raise GraphError("the network has no outputs: name them with outputs= or set_outputs([...])")
     return c
@@ -307,7 +316,10 @@ def initial_weights(c: Columns) -> Floats:
     weight = weight.copy() if weight is c.weight else weight
     drawn_rows, given = shared[absent[shared]], shared[~absent[shared]]
     value = np.full(len(c.params), np.nan)
-    for rows in (drawn_rows[::-1], given[::-1]):  # of a param the first given weight stands, else its first drawn
+    for rows in (
+        drawn_rows[::-1],
+        given[::-1],
+    ):  # of a param the first given weight stands, else its first drawn
         value[c.param[rows]] = weight[rows]
     unequal = given[weight[given] != value[c.param[given]]]
     if len(unequal):

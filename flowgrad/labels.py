@@ -183,7 +183,8 @@ class ThetaIndex:
         pair = isinstance(key, tuple) and len(key) == 2 and all(map(self._labels.is_node, key))
         if pair and self._labels.is_node(key):
             raise FlowgradError(f"{key!r} is a node and could be an edge: say theta_index.bias[…] or .weight[…]")
-        return self.weight[key] if pair or not self._labels.is_node(key) and isinstance(key, tuple) else self.bias[key]
+        is_edge = pair or (isinstance(key, tuple) and not self._labels.is_node(key))
+        return self.weight[key] if is_edge else self.bias[key]
 
     def label(self, slot: int) -> tuple[Literal["weight", "bias"], Any]:
         """What a slot holds: ("weight", (source, target)), of a shared weight its first edge, or ("bias", node)."""

@@ -276,10 +276,10 @@ class Network:
             c = self.columns
         except (GraphError, UnknownNameError) as error:
             return f"Network(unfinished: {error})"
-        return (
-            f"Network({_plural(c.n_nodes, 'node')}, {_plural(c.n_edges, 'edge')}, depth {self.depth}, "
-            f"{_plural(len(c.inputs), 'input')}: {_few(c, c.inputs)}, {_plural(len(c.outputs), 'output')}: {_few(c, c.outputs)})"
-        )
+        inputs = f"{_plural(len(c.inputs), 'input')}: {_few(c, c.inputs)}"
+        outputs = f"{_plural(len(c.outputs), 'output')}: {_few(c, c.outputs)}"
+        size = f"{_plural(c.n_nodes, 'node')}, {_plural(c.n_edges, 'edge')}, depth {self.depth}"
+        return f"Network({size}, {inputs}, {outputs})"
 
     def __getstate__(self) -> dict[str, Any]:
         return {"_seed": self._seed, "_draft": self._draft, "_columns": self._columns, "_graph": None}
@@ -356,7 +356,9 @@ def _column(values: ArrayLike | None, n: int, what: str, name: Callable[[int], s
         return np.full(n, absent)
     array = np.asarray(values)
     if array.shape != (n,):
-        raise GraphError(f"{what} has shape {array.shape}: must be ({n},), one a {'node' if what == 'bias' else 'edge'}")
+        raise GraphError(
+            f"{what} has shape {array.shape}: must be ({n},), one a {'node' if what == 'bias' else 'edge'}"
+        )
     return numbers(array if array.dtype.kind in "fiu" else array.tolist(), what, name)
 
 

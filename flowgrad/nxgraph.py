@@ -142,8 +142,8 @@ class ReadOnlyAttributes(dict[str, Any]):
     def _refuse(self, *_: Any, **__: Any) -> NoReturn:
         raise GraphError("net.graph is a read-only view: change the network by its own methods, or copy the graph")
 
-    __setitem__ = __delitem__ = __ior__ = _refuse  # type: ignore[assignment]
-    clear = pop = popitem = setdefault = update = _refuse  # type: ignore[assignment]
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
 
     def __deepcopy__(self, memo: dict[int, Any]) -> dict[str, Any]:
         return deepcopy(dict(self), memo)

@@ -32,13 +32,13 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Topology, functions and parameters of one network as arrays. V nodes, E edges, I inputs, O outputs, P parameters.
+    """Topology, functions, parameters of a network as arrays: V nodes, E edges, I inputs, O outputs, P parameters.
 
     Part of the protocol of executors:
 
     nodes           (V,) int32   position → the network's node, as a row of its columns
-    level           (V,) int32   longest path from a node without in-edges, in edges; as lowered, inputs come
-                                 first, and behind them it never falls
+    level           (V,) int32   longest path from a node without in-edges, in edges; as lowered it never falls
+                                 behind the inputs, of a union within each of its networks
     inputs          (I,) int32   positions of the inputs: 0 … I−1 as lowered
     outputs         (O,) int32   positions of the outputs, in the order of the network's outputs
     in_ptr          (V+1,) int64 in-edges of position v are in_ptr[v] … in_ptr[v+1]−1, edge order kept
@@ -125,6 +125,21 @@ class Plan:
             np.add.at(out, (..., self.weight_slot[edges]), weight[..., edges])
         out[..., self.bias_slot[neurons]] = bias[..., neurons]
         return out
+
+    def slots_by_part(self, part: Ints | None) -> tuple[Longs, ...]:
+        """Slots of θ that belong to each network of a union; of any other network, all of them.
+
+        `part` (V,) is the columns' own, by row.
+        """
+        if part is None:
+            return (np.arange(self.n_parameters),)
+        of_node = part[self.nodes]
+        of_slot = np.full(self.n_parameters + 1, -1, np.int32)  # the last takes what is frozen
+        of_slot[self.weight_slot] = np.repeat(of_node, np.diff(self.in_ptr))
+        of_slot[self.bias_slot] = of_node
+        order = np.argsort(of_slot[:-1], kind="stable")
+        ends = np.cumsum(np.bincount(of_slot[:-1], minlength=int(part.max()) + 1))
+        return tuple(np.split(order, ends[:-1]))
 
     def reverse(self) -> Plan:
         """The same graph with every arrow turned round: inputs and outputs change places, positions run backwards.

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from flowgrad import batch
-from flowgrad.errors import ConfigError, DataError, ExecutorError, ShapeError, UnknownNameError, suggest
-from flowgrad.executor import PROTOCOL, Adjoint, Array, Executor, Kernel, Request, Saved
+from flowgrad.errors import ConfigError, DataError, ExecutorError, ShapeError, suggest
+from flowgrad.executor import PROTOCOL, Adjoint, Answer, Array, Executor, Kernel, Request, Saved
 from flowgrad.labels import ByEdge, ByInput, ByNode, ByOutput, Labels, ThetaIndex
 from flowgrad.maths.losses import Loss, logsumexp
 from flowgrad.network import Network
@@ -106,22 +106,26 @@ def _choose(executor: str | Executor, network: Network, request: Request) -> tup
     if executor != "auto":
         chosen: Executor = find("executors", executor) if isinstance(executor, str) else executor
         if chosen.protocol != PROTOCOL:
-            raise ExecutorError(
-                f"executor {chosen.name!r} speaks protocol {chosen.protocol}, this flowgrad {PROTOCOL}: update one of them"
-            )
-        for answer in (chosen.available(), chosen.can_run(network, request)):
-            if answer is not True:
-                raise ExecutorError(f"executor {chosen.name!r} cannot run this: {answer}")
+            versions = f"speaks protocol {chosen.protocol}, this flowgrad {PROTOCOL}"
+            raise ExecutorError(f"executor {chosen.name!r} {versions}: update one of them")
+        answer = _able(chosen, network, request)
+        if answer is not True:
+            raise ExecutorError(f"executor {chosen.name!r} cannot run this: {answer}")
         return chosen, f"{chosen.name}: named explicitly"
-    rejected = []
+    rejected: list[str] = []
     for name in AUTO:
         candidate: Executor = find("executors", name)
-        answer = candidate.available()
-        answer = candidate.can_run(network, request) if answer is True else answer
+        answer = _able(candidate, network, request)
         if answer is True:
             return candidate, "; ".join([f"{name}: the fastest that can run this", *rejected])
         rejected.append(f"not {name}: {answer}")
     raise ExecutorError(f"no executor can run this: {'; '.join(rejected)}")
+
+
+def _able(executor: Executor, network: Network, request: Request) -> Answer:
+    """True, or why this executor cannot run this here."""
+    available = executor.available()
+    return executor.can_run(network, request) if available is True else available
 
 
 class Program:

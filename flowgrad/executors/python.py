@@ -1,4 +1,4 @@
-"""The definition. Walks the NetworkX graph itself, forward, and then the same graph reversed, line by line as in maths.md.
+"""The definition. Walks the NetworkX graph itself, and then the same graph reversed, line by line as in maths.md.
 
 Slow on purpose: every other executor is held to what this one says. It computes in float64 whatever the
 program's dtype, and rounds what it returns.
@@ -107,7 +107,11 @@ class PythonKernel:
                 else:
                     dz[v] = da[v]
         reads = len(dw)
-        counts = {"cache_writes": len(dz), "edge_visits": reads, "cache_reuses": reads - len({s for _, s in dw})}
+        counts = {
+            "cache_writes": len(dz),
+            "edge_visits": reads,
+            "cache_reuses": reads - len({s for _, s in dw}),
+        }
         weight = np.array([dw[e] for e in self.edges], self.dtype)
         bias = np.array([dz[v].sum() if v in self.sigma else 0.0 for v in self.nodes], self.dtype)
         return Adjoint(self._rounded(dz), self._rounded(da), weight, bias, counts)

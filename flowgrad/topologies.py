@@ -1,0 +1,374 @@
+"""Networks by shape: layered, random, oriented random graphs, an edge list; and many networks as one."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from flowgrad.columns import ABSENT, Columns
+from flowgrad.errors import ConfigError, GraphError
+from flowgrad.network import Network
+
+if TYPE_CHECKING:
+    from flowgrad.maths.activations import Activation
+
+
+def _whole(value: object, name: str, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise ConfigError(f"{name}={value!r}: must be a whole number, {least} or more")
+    return int(value)
+
+
+def _chance(value: object, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.floating)) or not 0 <= value <= 1:
+        raise ConfigError(f"{name}={value!r}: must be a probability, 0 to 1")
+    return float(value)
+
+
+def _numbered(
+    source: npt.NDArray[Any],
+    target: npt.NDArray[Any],
+    n_inputs: int,
+    outputs: npt.NDArray[Any],
+    n: int,
+    activation: str | Activation,
+    output_activation: str | Activation,
+    seed: int,
+) -> Network:
+    """Neurons 0 … n−1, the first `n_inputs` of them inputs, absent weights drawn from the seed."""
+    functions: list[str | Activation] = [activation] * n
+    for row in outputs.tolist():
+        functions[row] = output_activation
+    return Network.from_arrays(
+        source,
+        target,
+        activation=functions,
+        inputs=np.arange(n_inputs),
+        outputs=outputs,
+        n_nodes=n,
+        seed=seed,
+    )
+
+
+def layered(
+    sizes: Sequence[int],
+    activation: str | Activation = "sigmoid",
+    output_activation: str | Activation = "identity",
+    seed: int = 0,
+    skips: int = 0,
+) -> Network:
+    """A multi-layer perceptron: every neuron of a layer feeds every neuron of the next, and of `skips` more behind it.
+
+    Args:
+        sizes: neurons a layer, inputs first; at least two layers. Ids are 0 … Σ sizes − 1, layer by layer.
+
+    >>> layered([3, 4, 2])
+    Network(9 nodes, 20 edges, depth 2, 3 inputs: 0, 1, 2, 2 outputs: 7, 8)
+    >>> layered([3, 4, 2], skips=1).columns.n_edges
+    26
+    """
+    widths = [_whole(size, f"sizes[{k}]", 1) for k, size in enumerate(sizes)]
+    if len(widths) < 2:
+        raise ConfigError(f"sizes={list(sizes)!r}: a layered network has two layers or more")
+    skips = _whole(skips, "skips", 0)
+    layers = [np.arange(a, b) for a, b in pairwise(np.cumsum([0, *widths]).tolist())]
+    source, target = [], []
+    for to, layer in enumerate(layers[1:], start=1):
+        before = np.concatenate(layers[max(0, to - 1 - skips) : to])
+        target.append(np.repeat(layer, len(before)))
+        source.append(np.tile(before, len(layer)))
+    ends = np.concatenate(source), np.concatenate(target)
+    return _numbered(*ends, widths[0], layers[-1], sum(widths), activation, output_activation, seed)
+
+
+def random_dag(
+    n_inputs: int,
+    n_neurons: int,
+    fan_in: int = 10,
+    window: int | None = None,
+    activation: str | Activation = "tanh",
+    output_activation: str | Activation = "identity",
+    seed: int = 0,
+) -> Network:
+    """Every neuron reads `fan_in` distinct nodes among the `window` before it (None: all before it).
+
+    Nodes are 0 … n_inputs + n_neurons − 1; the neurons that nobody reads are the outputs.
+
+    >>> random_dag(5, 20, fan_in=3, window=8)
+    Network(25 nodes, 60 edges, depth 8, 5 inputs: 0, 1, 2 … (2 more), 4 outputs: 20, 22, 23 … (1 more))
+    """
+    n_inputs, n_neurons = _whole(n_inputs, "n_inputs", 1), _whole(n_neurons, "n_neurons", 1)
+    fan_in = _whole(fan_in, "fan_in", 1)
+    window = n_inputs + n_neurons if window is None else _whole(window, "window", 1)
+    rng = np.random.default_rng(seed)
+    neuron = np.arange(n_inputs, n_inputs + n_neurons)
+    span = np.minimum(neuron, window)
+    reads = np.minimum(span, fan_in)
+    # sorted draws with repetition from span − reads + 1 values, spread by 0, 1, 2, …, are distinct
+    draws = np.floor(rng.random((n_neurons, fan_in)) * (span - reads + 1)[:, None]).astype(np.int64)
+    kept = np.arange(fan_in) < reads[:, None]
+    draws[~kept] = np.iinfo(np.int64).max // 2
+    draws.sort(axis=1)
+    draws += np.arange(fan_in) + (neuron - span)[:, None]
+    source, target = draws[kept], np.repeat(neuron, reads)
+    n = n_inputs + n_neurons
+    sinks = neuron[np.bincount(source, minlength=n)[neuron] == 0]
+    return _numbered(source, target, n_inputs, sinks, n, activation, output_activation, seed)
+
+
+def _oriented(
+    undirected: Any,
+    n_inputs: int,
+    n_outputs: int,
+    activation: str | Activation,
+    output_activation: str | Activation,
+    seed: int,
+) -> Network:
+    """A randomly wired network: each edge points from the lower to the higher number, as in Xie et al. 2019
+    (Exploring Randomly Wired Neural Networks); inputs feed the nodes without predecessors, and the nodes without
+    successors feed the outputs."""
+    n_inputs, n_outputs = _whole(n_inputs, "n_inputs", 1), _whole(n_outputs, "n_outputs", 1)
+    n = undirected.number_of_nodes()
+    edges = np.sort(np.array(undirected.edges, np.int64).reshape(-1, 2), axis=1)
+    edges = edges[np.lexsort((edges[:, 0], edges[:, 1]))]
+    first = np.flatnonzero(np.bincount(edges[:, 1], minlength=n) == 0) + n_inputs
+    last = np.flatnonzero(np.bincount(edges[:, 0], minlength=n) == 0) + n_inputs
+    inputs, outputs = np.arange(n_inputs), n_inputs + n + np.arange(n_outputs)
+    source = [np.tile(inputs, len(first)), edges[:, 0] + n_inputs, np.tile(last, n_outputs)]
+    target = [np.repeat(first, n_inputs), edges[:, 1] + n_inputs, np.repeat(outputs, len(last))]
+    total = n_inputs + n + n_outputs
+    ends = np.concatenate(source), np.concatenate(target)
+    return _numbered(*ends, n_inputs, outputs, total, activation, output_activation, seed)
+
+
+def watts_strogatz(
+    n: int,
+    k: int,
+    p: float,
+    n_inputs: int = 1,
+    n_outputs: int = 1,
+    activation: str | Activation = "relu",
+    output_activation: str | Activation = "identity",
+    seed: int = 0,
+) -> Network:
+    """A randomly wired network on a small-world graph: n neurons in a ring, k neighbours each, rewired with chance p.
+
+    >>> watts_strogatz(32, 4, 0.75, n_inputs=3).inputs
+    (0, 1, 2)
+    """
+    import networkx as nx
+
+    n, k = _whole(n, "n", 3), _whole(k, "k", 2)
+    if k >= n:
+        raise ConfigError(f"k={k}: must be below n={n}")
+    graph = nx.watts_strogatz_graph(n, k, _chance(p, "p"), seed=seed)
+    return _oriented(graph, n_inputs, n_outputs, activation, output_activation, seed)
+
+
+def erdos_renyi(
+    n: int,
+    p: float,
+    n_inputs: int = 1,
+    n_outputs: int = 1,
+    activation: str | Activation = "relu",
+    output_activation: str | Activation = "identity",
+    seed: int = 0,
+) -> Network:
+    """A randomly wired network on G(n, p): each of the n(n−1)/2 edges with chance p."""
+    import networkx as nx
+
+    graph = nx.gnp_random_graph(_whole(n, "n", 1), _chance(p, "p"), seed=seed)
+    return _oriented(graph, n_inputs, n_outputs, activation, output_activation, seed)
+
+
+def barabasi_albert(
+    n: int,
+    m: int,
+    n_inputs: int = 1,
+    n_outputs: int = 1,
+    activation: str | Activation = "relu",
+    output_activation: str | Activation = "identity",
+    seed: int = 0,
+) -> Network:
+    """A randomly wired network on a preferential-attachment graph: each new neuron meets m earlier ones."""
+    import networkx as nx
+
+    n, m = _whole(n, "n", 2), _whole(m, "m", 1)
+    if m >= n:
+        raise ConfigError(f"m={m}: must be below n={n}")
+    graph = nx.barabasi_albert_graph(n, m, seed=seed)
+    return _oriented(graph, n_inputs, n_outputs, activation, output_activation, seed)
+
+
+def from_edge_list(
+    edges: Iterable[Sequence[Any]],
+    inputs: Iterable[Hashable] | None = None,
+    outputs: Iterable[Hashable] | None = None,
+    activation: str | Activation = "sigmoid",
+    output_activation: str | Activation = "identity",
+    seed: int = 0,
+) -> Network:
+    """A network from (source, target) or (source, target, weight) rows, ids of any hashable kind.
+
+    Raises:
+        GraphError: a row of another length, an edge given twice; and as `Network.from_networkx`.
+
+    >>> from_edge_list([("gene", "term"), ("term", "root", 2.0)])
+    Network(3 nodes, 2 edges, depth 2, 1 input: gene, 1 output: root)
+    """
+    import networkx as nx
+
+    graph: nx.DiGraph[Any] = nx.DiGraph()
+    for row, edge in enumerate(edges, start=1):
+        if isinstance(edge, str) or len(edge) not in (2, 3):
+            raise GraphError(f"edge {row} is {edge!r}: must be (source, target) or (source, target, weight)")
+        source, target = edge[0], edge[1]
+        if graph.has_edge(source, target):
+            raise GraphError(f"edge {source!r} → {target!r} is given twice, the second time as edge {row}")
+        graph.add_edge(source, target, **({"weight": edge[2]} if len(edge) == 3 else {}))
+    return Network.from_networkx(graph, inputs, outputs, activation, output_activation, seed)
+
+
+# ---- many networks are one ----------------------------------------------------------------------------------
+
+
+def union(networks: Iterable[Network], share_inputs: bool = True) -> Network:
+    """Many networks as one: evaluated, differentiated and trained in one go.
+
+    Ids become (k, id) and params (k, name). Shared inputs match by id, keep it, and stand in the order of first
+    appearance. Outputs stand in the order of the networks, each in its own. `program.theta_slices[k]` are the
+    slots of network k's parameters, in the order of its own θ.
+
+    Raises:
+        GraphError: no networks; a shared input that is an output of two of them.
+
+    >>> a, b = layered([2, 1]), layered([2, 3, 1])
+    >>> union([a, b])
+    Network(7 nodes, 11 edges, depth 2, 2 inputs: 0, 1, 2 outputs: (0, 2), (1, 5))
+    """
+    parts = [net.columns for net in networks]
+    if not parts:
+        raise GraphError("a union needs one network or more")
+    shared: dict[Hashable, int] = {}
+    if share_inputs:
+        for c in parts:
+            for row in c.inputs.tolist():
+                shared.setdefault(c.ids[row], len(shared))
+    rows, first = [], len(shared)
+    for c in parts:
+        rows.append(_rows_in_union(c, shared, first))
+        first += c.n_nodes - (len(c.inputs) if share_inputs else 0)
+    columns = _concatenate(parts, rows, shared, first)
+    if len(np.unique(columns.outputs)) < len(columns.outputs):
+        twice = np.flatnonzero(np.bincount(columns.outputs) > 1)[0]
+        raise GraphError(
+            f"shared input {columns.ids[twice]!r} is an output of two networks: share_inputs=False keeps both"
+        )
+    return Network.from_columns(columns)
+
+
+def _rows_in_union(c: Columns, shared: dict[Hashable, int], first: int) -> npt.NDArray[np.int32]:
+    """(V,) int32: where each node of one network goes; shared inputs first, its own nodes from `first` on."""
+    if not shared:
+        return np.arange(first, first + c.n_nodes, dtype=np.int32)
+    rows = np.empty(c.n_nodes, np.int32)
+    rows[~c.is_input] = np.arange(first, first + c.n_nodes - len(c.inputs), dtype=np.int32)
+    rows[c.inputs] = [shared[c.ids[k]] for k in c.inputs.tolist()]
+    return rows
+
+
+def _concatenate(
+    parts: list[Columns], rows: list[npt.NDArray[np.int32]], shared: dict[Hashable, int], V: int
+) -> Columns:
+    """The columns of all parts, nodes moved to `rows`."""
+    to = np.concatenate(rows)
+
+    def nodes(name: str, fill: Any) -> Any:
+        values = [getattr(c, name) for c in parts]
+        column = np.full(V, fill, values[0].dtype)
+        column[to] = np.concatenate(values)
+        return column
+
+    def edges(name: str) -> Any:
+        return np.concatenate([getattr(c, name) for c in parts])
+
+    def moved(name: str) -> Any:
+        return np.concatenate([row[getattr(c, name)] for c, row in zip(parts, rows, strict=True)])
+
+    ids: list[Hashable] = [*shared, *[None] * (V - len(shared))]
+    for k, (c, row) in enumerate(zip(parts, rows, strict=True)):
+        for place, name in zip(row.tolist(), c.ids, strict=True):
+            if place >= len(shared):
+                ids[place] = (k, name)
+    part, place, level = np.full(V, -1, np.int32), np.zeros(V, np.int64), np.zeros(V, np.int32)
+    part[to] = np.repeat(np.arange(len(parts), dtype=np.int32), [c.n_nodes for c in parts])
+    part[: len(shared)] = -1
+    starts = np.cumsum([0, *(c.n_nodes for c in parts)])
+    for c, row, start in zip(parts, rows, starts.tolist(), strict=False):
+        place[row[c.order]] = start + np.arange(c.n_nodes)
+    level[to] = np.concatenate([c.level for c in parts])
+    inputs = np.arange(len(shared), dtype=np.int32) if shared else moved("inputs")
+    activation, activations = _recode(parts, "activation", "activations", to, V)
+    aggregation, aggregations = _recode(parts, "aggregation", "aggregations", to, V)
+    offset = np.cumsum([0, *(len(c.params) for c in parts)]).tolist()
+    union = Columns(
+        ids=ids,
+        inputs=inputs,
+        outputs=moved("outputs"),
+        activation=activation,
+        activations=activations,
+        aggregation=aggregation,
+        aggregations=aggregations,
+        bias=nodes("bias", 0.0),
+        response=nodes("response", 1.0),
+        trainable=nodes("trainable", False),
+        source=moved("source"),
+        target=moved("target"),
+        weight=edges("weights"),
+        edge_trainable=edges("edge_trainable"),
+        param=np.concatenate(
+            [np.where(c.param >= 0, c.param + o, -1) for c, o in zip(parts, offset, strict=False)]
+        ).astype(np.int32),
+        params=tuple((k, name) for k, c in enumerate(parts) for name in c.params),
+        seed=parts[0].seed,
+        node_extra=_extra([c.node_extra for c in parts], rows, V),
+        edge_extra=_extra(
+            [c.edge_extra for c in parts],
+            [
+                np.arange(c.n_edges) + e
+                for c, e in zip(parts, np.cumsum([0, *(c.n_edges for c in parts)]), strict=False)
+            ],
+            sum(c.n_edges for c in parts),
+        ),
+        part=part,
+        place=place,
+    )
+    union.__dict__["level"] = level  # what the parts found already; a cached_property lives there
+    return union
+
+
+def _recode(parts: list[Columns], name: str, table: str, to: npt.NDArray[np.int32], V: int) -> tuple[Any, Any]:
+    """One table of functions for all parts, and the codes (V,) into it."""
+    known: dict[Any, int] = {}
+    codes = np.full(V, -1, np.int16)
+    moved = []
+    for c in parts:
+        map_ = np.array([*(known.setdefault(f, len(known)) for f in getattr(c, table)), -1], np.int16)
+        moved.append(map_[getattr(c, name)])
+    codes[to] = np.concatenate(moved)
+    return codes, tuple(known)
+
+
+def _extra(columns: list[Any], rows: Iterable[Any], n: int) -> dict[str, list[Any]]:
+    """The user's attributes, by union row."""
+    merged: dict[str, list[Any]] = {}
+    for extra, row in zip(columns, rows, strict=True):
+        for key, values in extra.items():
+            column = merged.setdefault(key, [ABSENT] * n)
+            for place, value in zip(row.tolist(), values, strict=True):
+                column[place] = value
+    return merged
