@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from flowgrad.columns import ABSENT, Columns, check, encode, formula, number, numbers, rows_of
-from flowgrad.errors import GraphError, UnknownNameError, listing, suggest
+from flowgrad.columns import Columns, check, encode, formula, number, numbers, rows_of
+from flowgrad.draft import Draft
+from flowgrad.errors import GraphError, UnknownNameError, listing
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -39,7 +40,7 @@ class Network:
 
     def __init__(self, *, seed: int = 0) -> None:
         self._seed = seed
-        self._draft: _Draft | None = _Draft()
+        self._draft: Draft | None = Draft()
         self._columns: Columns | None = None
         self._graph: nx.DiGraph[Any] | None = None
 
@@ -220,10 +221,10 @@ class Network:
         draft = self._edit()
         draft.outputs = rows_of(names, draft.index, "output").tolist()
 
-    def _edit(self) -> _Draft:
+    def _edit(self) -> Draft:
         """The lists to change; arrays and views made before are dropped."""
         if self._draft is None:
-            self._draft = _Draft.of(self.columns)
+            self._draft = Draft.of(self.columns)
         self._columns = self._graph = None
         return self._draft
 
@@ -360,108 +361,3 @@ def _column(values: ArrayLike | None, n: int, what: str, name: Callable[[int], s
             f"{what} has shape {array.shape}: must be ({n},), one a {'node' if what == 'bias' else 'edge'}"
         )
     return numbers(array if array.dtype.kind in "fiu" else array.tolist(), what, name)
-
-
-# ---- under construction -------------------------------------------------------------------------------------
-
-
-class _Draft:
-    """A network under construction, as lists: the by-hand methods append, `columns` makes arrays."""
-
-    def __init__(self) -> None:
-        self.ids: list[Hashable] = []
-        self.index: dict[Hashable, int] = {}
-        self.inputs: list[int] = []
-        self.outputs: list[int] | None = None
-        self.functions: list[tuple[Any, Any]] = []  # activation and aggregation, (None, None) for inputs
-        self.values: list[tuple[float, float, bool]] = []  # bias, response, trainable
-        self.edges: dict[tuple[int, int], tuple[float, bool, Hashable]] = {}  # weight, trainable, param
-        self.extra: tuple[Mapping[str, Any], Mapping[str, Any], Mapping[str, Any]] = ({}, {}, {})
-
-    @classmethod
-    def of(cls, c: Columns) -> _Draft:
-        """The lists of a finished network."""
-        draft = cls()
-        draft.ids, draft.index = list(c.ids), dict(c.index)
-        draft.inputs, draft.outputs = c.inputs.tolist(), c.outputs.tolist()
-        draft.functions = [
-            (None, None) if a < 0 else (c.activations[a], c.aggregations[g])
-            for a, g in zip(c.activation.tolist(), c.aggregation.tolist(), strict=True)
-        ]
-        draft.values = list(zip(c.bias.tolist(), c.response.tolist(), c.trainable.tolist(), strict=True))
-        params = (*c.params, None)  # index −1 is None
-        ends = zip(c.source.tolist(), c.target.tolist(), strict=True)
-        shared = (params[k] for k in c.param.tolist())
-        attributes = zip(c.weights.tolist(), c.edge_trainable.tolist(), shared, strict=True)
-        draft.edges = dict(zip(ends, attributes, strict=True))
-        draft.extra = (c.node_extra, c.edge_extra, c.graph_extra)
-        return draft
-
-    def row(self, name: Hashable) -> int:
-        """The row of a node, or the error that names the nearest."""
-        row = self.index.get(name) if isinstance(name, Hashable) else None
-        if row is None:
-            raise UnknownNameError(f"{name!r} is no node of the network{suggest(name, self.index)}")
-        return row
-
-    def add_node(self, name: Hashable, sigma: Any, agg: Any, bias: float, response: float, trainable: bool) -> None:
-        if not isinstance(name, Hashable):
-            raise GraphError(f"node {name!r} is a {type(name).__name__}: ids must be hashable")
-        if name in self.index:
-            taken = self.ids[self.index[name]]
-            same = "" if repr(taken) == repr(name) else f" (as {taken!r}, which Python holds equal)"
-            raise GraphError(f"node {name!r} exists already{same}")
-        if sigma is None:
-            self.inputs.append(len(self.ids))
-        self.index[name] = len(self.ids)
-        self.ids.append(name)
-        self.functions.append((sigma, agg))
-        self.values.append((bias, response, trainable))
-
-    def add_edge(self, u: int, v: int, weight: float, trainable: bool, param: Hashable) -> None:
-        name = f"{self.ids[u]!r} → {self.ids[v]!r}"
-        if u == v:
-            raise GraphError(f"self-loop at node {self.ids[u]!r}: a feed-forward neuron never feeds itself")
-        if (u, v) in self.edges:
-            raise GraphError(f"edge {name} exists already")
-        if self.functions[v][0] is None:
-            raise GraphError(f"edge {name} goes into an input: inputs have no in-edges")
-        self.edges[u, v] = (weight, bool(trainable), param)
-
-    def columns(self, seed: int) -> Columns:
-        """Arrays of what is there; outputs default to the neurons without out-edges."""
-        V, E = len(self.ids), len(self.edges)
-        ends = np.array(list(self.edges), np.int32).reshape(E, 2)
-        outputs = self.outputs
-        if outputs is None:
-            feeds = {u for u, _ in self.edges}
-            outputs = [v for v in range(V) if v not in feeds and self.functions[v][0] is not None]
-        activation, activations = encode("activations", [s for s, _ in self.functions], self.ids)
-        aggregation, aggregations = encode("aggregations", [g for _, g in self.functions], self.ids)
-        weight, trainable, shared = zip(*self.edges.values(), strict=True) if E else ((), (), ())
-        params: dict[Hashable, int] = {None: -1}
-        for name in shared:
-            params.setdefault(name, len(params) - 1)
-        node_extra, edge_extra, graph_extra = self.extra
-        return Columns(
-            ids=list(self.ids),
-            inputs=np.array(self.inputs, np.int32),
-            outputs=np.array(outputs, np.int32),
-            activation=activation,
-            activations=activations,
-            aggregation=aggregation,
-            aggregations=aggregations,
-            bias=np.array([b for b, _, _ in self.values], float),
-            response=np.array([r for _, r, _ in self.values], float),
-            trainable=np.array([t for _, _, t in self.values], np.bool_),
-            source=ends[:, 0].copy(),
-            target=ends[:, 1].copy(),
-            weight=np.array(weight, float),
-            edge_trainable=np.array(trainable, np.bool_),
-            param=np.array([params[name] for name in shared], np.int32),
-            params=tuple(params)[1:],
-            seed=seed,
-            node_extra={k: [*column, *[ABSENT] * (V - len(column))] for k, column in node_extra.items()},
-            edge_extra={k: [*column, *[ABSENT] * (E - len(column))] for k, column in edge_extra.items()},
-            graph_extra=graph_extra,
-        )

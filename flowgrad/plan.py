@@ -43,7 +43,7 @@ class Plan:
     outputs         (O,) int32   positions of the outputs, in the order of the network's outputs
     in_ptr          (V+1,) int64 in-edges of position v are in_ptr[v] … in_ptr[v+1]−1, edge order kept
     in_source       (E,) int32   position of the edge's source
-    out_ptr         (V+1,) int64 out-edges of position u are out_ptr[u] … out_ptr[u+1]−1, by rising edge number as lowered
+    out_ptr         (V+1,) int64 out-edges of position u are out_ptr[u] … out_ptr[u+1]−1; as lowered, by edge number
     out_target      (E,) int32   position of the edge's target
     out_edge        (E,) int32   the same edge's number in in_source
     edges           (E,) int64   edge number → the network's edge, as a row of its columns

@@ -1,0 +1,105 @@
+"""Activations and Gradients: what a program's forward and backward found, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from flowgrad.executor import Adjoint, Array, Saved
+from flowgrad.frames import frame
+from flowgrad.labels import ByEdge, ByInput, ByNode
+
+if TYPE_CHECKING:
+    from flowgrad.program import Program
+
+
+class Activations:
+    """What forward found, of every neuron and sample. Valid after later calls; carries the θ it was made with."""
+
+    def __init__(self, program: Program, saved: Saved, theta: Array) -> None:
+        self._program, self.saved, self.theta = program, saved, theta
+        self.z = ByNode(program.labels, saved.z)
+        self.a = ByNode(program.labels, saved.a)
+
+    @cached_property
+    def output(self) -> Array:
+        """(B, O): a of the outputs."""
+        return self._program._outputs_of(self.saved)
+
+    def __repr__(self) -> str:
+        V, B = self.saved.a.shape
+        return f"Activations({V:,} nodes, {B:,} samples, {self.saved.a.dtype})"
+
+
+class Gradients:
+    """What backward found: ∂L/∂ everything.
+
+    loss        the reduced loss; None under a cotangent
+    theta       (P,) reduced
+    dz, da      ∂L/∂z, ∂L/∂a by node, (B,) each; `.array` (V, B); of each sample, never divided by B
+    input       ∂L/∂x by input, (B,) each; `.array` (B, I)
+    weight      the edge's own term (5), reduced, by `source, target`; shared and frozen edges too
+    bias        reduced, by node
+    per_output  where asked for: ∂l_n/∂θ (P,) by output
+    counts      cache writes, edge visits and cache reuses, where the executor counts them
+    """
+
+    per_output: Mapping[Any, Array]
+
+    def __init__(self, program: Program, acts: Activations, adjoint: Adjoint, loss: float | None, scale: float) -> None:
+        self._program, self._adjoint, self._acts = program, adjoint, acts
+        self._scale = program.dtype.type(scale)
+        self.loss, self.counts = loss, adjoint.counts
+        self.dz, self.da = ByNode(program.labels, adjoint.dz), ByNode(program.labels, adjoint.da)
+
+    @cached_property
+    def theta(self) -> Array:
+        """(P,): ∂L/∂θ, reduced."""
+        plan = self._program.plan
+        g: Array = plan.fold(self._adjoint.weight, self._adjoint.bias, np.empty(plan.n_parameters, self._scale.dtype))
+        g *= self._scale
+        return g
+
+    @cached_property
+    def weight(self) -> ByEdge:
+        """∂L/∂w of each edge on its own, reduced."""
+        return ByEdge(self._program.labels, self._adjoint.weight * self._scale)
+
+    @cached_property
+    def bias(self) -> ByNode:
+        """∂L/∂b of each neuron, reduced; 0 at inputs."""
+        return ByNode(self._program.labels, self._adjoint.bias * self._scale)
+
+    @cached_property
+    def input(self) -> ByInput:
+        """∂L/∂x, of each sample."""
+        return ByInput(self._program.labels, self._adjoint.da[self._program.plan.inputs].T)
+
+    def to_frame(self) -> Any:
+        """A table of every edge and bias (kind, source, target, value, gradient, slot in θ), in pandas or polars.
+
+        Raises:
+            MissingDependencyError: neither is installed.
+        """
+        plan, labels = self._program.plan, self._program.labels
+        weight, bias = plan.parameters(self._acts.theta)
+        neurons = np.flatnonzero(plan.activation >= 0).tolist()
+        sources, ends = zip(*labels.edges, strict=True) if labels.edges else ((), ())
+        return frame(
+            {
+                "kind": ["weight"] * len(sources) + ["bias"] * len(neurons),
+                "source": [*sources, *[None] * len(neurons)],
+                "target": [*ends, *(labels.nodes[k] for k in neurons)],
+                "value": np.concatenate([weight, bias[neurons]]),
+                "gradient": np.concatenate([self.weight.array, self.bias.array[neurons]]),
+                "slot": np.concatenate([plan.weight_slot, plan.bias_slot[neurons]]),
+            }
+        )
+
+    def __repr__(self) -> str:
+        V, B = self._adjoint.dz.shape
+        loss = "cotangent" if self.loss is None else f"loss {self.loss:.6g}"
+        return f"Gradients({loss}, {self._program.plan.n_parameters:,} parameters, {V:,} nodes, {B:,} samples)"
