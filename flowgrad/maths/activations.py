@@ -6,9 +6,7 @@ Plain scalar functions of one float64: the Python executor calls them with np.fl
 - NaN in gives NaN out, of σ and of σ' (branches are laid so that NaN falls to one that returns it);
 - ±inf give the limit where there is one, never inf − inf or 0 · inf on the way;
 - σ and σ' are accurate to a few units in the last place wherever z determines them that well;
-- every path returns a float, and nothing divides by zero.
-
-No function here has the name of a NumPy function, so that a name in one of them can mean one thing only.
+- every path returns a float, nothing divides by zero, and no function here has the name of a NumPy function.
 
 At a kink σ' is the value from the left, except at the symmetric |z| and at the lower edge of hard_sigmoid and
 hard_tanh: a clipped edge counts as clipped, σ' = 0, as in PyTorch.
@@ -28,9 +26,7 @@ import numpy as np
 from flowgrad.errors import ConfigError
 
 LEAKY_SLOPE = 0.01  # Maas, Hannun & Ng 2013; Keras' layer has 0.3, maths.md and PyTorch 0.01
-SELU_SCALE = (
-    1.0507009873554804934193349852946  # λ and α of Klambauer et al. 2017, appendix A: the fixed point
-)
+SELU_SCALE = 1.0507009873554804934193349852946  # λ and α of Klambauer et al. 2017, appendix A: the fixed point
 SELU_ALPHA = 1.6732632423543772848170429916717  # of mean 0 and variance 1
 SQRT_HALF = 0.70710678118654752440084436210485
 INV_SQRT_2PI = 0.39894228040143267793994605993438
@@ -105,8 +101,8 @@ def relu(z: float) -> float:
     return 0.0 if z <= 0.0 else z
 
 
-def drelu(z: float) -> float:
-    """1 for z > 0, else 0; at the kink 0, as everybody has it."""
+def step(z: float) -> float:
+    """1 for z > 0, else 0. It is also relu', 0 at the kink as everybody has it."""
     if z != z:
         return z
     return 1.0 if z > 0.0 else 0.0
@@ -291,13 +287,6 @@ def dgaussian(z: float) -> float:
     return -2.0 * z * np.exp(-z * z)
 
 
-def step(z: float) -> float:
-    """1 for z > 0, else 0"""
-    if z != z:
-        return z
-    return 1.0 if z > 0.0 else 0.0
-
-
 def dflat(z: float) -> float:
     """0: σ' of step and of sign, at their jump as well."""
     return z if z != z else 0.0
@@ -381,7 +370,7 @@ entries: dict[str, Activation] = {
         Activation("identity", identity, didentity),
         Activation("sigmoid", sigmoid, dsigmoid),
         Activation("tanh", hyperbolic_tangent, dhyperbolic_tangent),
-        Activation("relu", relu, drelu),
+        Activation("relu", relu, step),
         Activation("leaky_relu", leaky_relu, dleaky_relu),
         Activation("elu", elu, delu),
         Activation("selu", selu, dselu),

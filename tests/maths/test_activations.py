@@ -113,7 +113,7 @@ LIMITS = {
 
 
 def grid() -> list[float]:
-    """Zero, subnormal, kinks and their neighbours, roots of derivatives, tails, huge; and forty at random."""
+    """Zero, subnormal, kinks and their neighbours, roots of derivatives, tails, huge; and sixteen at random."""
     magnitudes = [
         5e-324,
         2.5e-310,
@@ -155,7 +155,7 @@ def grid() -> list[float]:
         1.7e308,
     ]
     rng = np.random.default_rng(7)
-    magnitudes += list(np.exp(rng.uniform(-8, 7, 40)))
+    magnitudes += list(np.exp(rng.uniform(-8, 7, 16)))
     return [0.0, *(s * float(m) for m in magnitudes for s in (1.0, -1.0))]
 
 
@@ -246,7 +246,7 @@ EDGES = [
     ("silu", -1000.0, 0.0),
     ("mish", -1000.0, 0.0),
     ("relu", -0.0, 0.0),
-    ("drelu", 0.0, 0.0),
+    ("step", -0.0, 0.0),
     ("dleaky_relu", 0.0, 0.01),
     ("dleaky_relu", -5.0, 0.01),
     ("step", 0.0, 0.0),
@@ -277,9 +277,7 @@ def test_edges(formula, z, value, run):
 
 @pytest.mark.parametrize("z", [40.0, 300.0, 340.0])
 def test_derivatives_keep_the_tail_that_one_minus_cancels(z, run):
-    assert (
-        run(activations.dsigmoid)(z) == run(activations.dsigmoid)(-z) == pytest.approx(np.exp(-z), rel=1e-14)
-    )
+    assert run(activations.dsigmoid)(z) == run(activations.dsigmoid)(-z) == pytest.approx(np.exp(-z), rel=1e-14)
     assert run(activations.dhyperbolic_tangent)(z) == pytest.approx(4 * np.exp(-2 * z), rel=1e-14)
     assert run(activations.softplus)(-z) == pytest.approx(np.exp(-z), rel=1e-14)
 

@@ -43,10 +43,7 @@ REFERENCE = {
         [mp.sign(a - b) for a, b in zip(y, t, strict=True)],
     ),
     "huber": lambda y, t: (
-        [
-            (a - b) ** 2 / 2 if abs(a - b) <= 1 else abs(a - b) - mp.mpf(1) / 2
-            for a, b in zip(y, t, strict=True)
-        ],
+        [(a - b) ** 2 / 2 if abs(a - b) <= 1 else abs(a - b) - mp.mpf(1) / 2 for a, b in zip(y, t, strict=True)],
         [clip(a - b) for a, b in zip(y, t, strict=True)],
     ),
     "poisson": lambda y, t: (
@@ -108,9 +105,7 @@ def test_the_derivative_is_that_of_the_sum_over_all_outputs(name):
             for n in range(len(row)):
 
                 def total(v, row=row, target=target, n=n):
-                    return mp.fsum(
-                        REFERENCE[name]([*map(mp.mpf, row[:n]), v, *map(mp.mpf, row[n + 1 :])], target)[0]
-                    )
+                    return mp.fsum(REFERENCE[name]([*map(mp.mpf, row[:n]), v, *map(mp.mpf, row[n + 1 :])], target)[0])
 
                 if row[n] != target[n]:
                     assert abs(mp.diff(total, mp.mpf(row[n])) - slope[n]) < 1e-15
@@ -152,9 +147,7 @@ def test_edges(name, y, t, value, slope, run):
 
 
 def test_log_softmax_of_far_logits(run):
-    log_softmax = [
-        -evaluate("cross_entropy", [[1e4, 0, -1e4]], [np.eye(3)[n]], run)[0][0, n] for n in range(3)
-    ]
+    log_softmax = [-evaluate("cross_entropy", [[1e4, 0, -1e4]], [np.eye(3)[n]], run)[0][0, n] for n in range(3)]
     assert log_softmax == [0.0, -1e4, -2e4]
 
 
