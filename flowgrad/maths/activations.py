@@ -8,7 +8,7 @@ Plain scalar functions of one float64: the Python executor calls them with np.fl
 - σ and σ' are accurate to a few units in the last place wherever z determines them that well;
 - every path returns a float, nothing divides by zero, and no function here has the name of a NumPy function.
 
-At a kink σ' is the value from the left, except at the symmetric |z| and at the lower edge of hard_sigmoid and
+At a kink σ' is the value from the left, except at |z|, where it is 0, and at the upper edge of hard_sigmoid and
 hard_tanh: a clipped edge counts as clipped, σ' = 0, as in PyTorch.
 """
 
