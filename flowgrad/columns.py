@@ -17,7 +17,7 @@ from flowgrad.errors import CycleError, GraphError, UnknownNameError, suggest
 from flowgrad.maths.activations import Activation
 from flowgrad.maths.aggregations import Aggregation
 from flowgrad.maths.initializers import initializer_for
-from flowgrad.order import find_cycle, id_rank, levels
+from flowgrad.order import find_cycle, grouped, id_rank, levels
 from flowgrad.registry import find, singular
 
 Ints = npt.NDArray[np.int32]
@@ -110,7 +110,7 @@ class Columns:
         rank = id_rank(self.ids)
         by_level = self.level[neurons]
         if rank is None or isinstance(self.ids, range):
-            place = np.argsort(by_level, kind="stable")
+            place = grouped(by_level, self.n_nodes)
         else:
             place = np.lexsort((rank[neurons], by_level))
         return np.concatenate([self.inputs, neurons[place]])

@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 Rows = npt.NDArray[np.integer[Any]]
 
-_NARROW = 24  # a frontier below this many nodes is walked in Python: NumPy's fixed cost is higher
+_SMALL = 300_000  # up to this many edges plain lists beat NumPy, whose fixed cost is paid at every level
+_NARROW = 24  # above, a frontier below this many nodes is walked in Python
 
 
 def offsets(group: Rows, n: int) -> npt.NDArray[np.int64]:
@@ -22,6 +23,11 @@ def offsets(group: Rows, n: int) -> npt.NDArray[np.int64]:
     ptr = np.zeros(n + 1, np.int64)
     np.cumsum(np.bincount(group, minlength=n), out=ptr[1:])
     return ptr
+
+
+def grouped(group: Rows, n: int) -> npt.NDArray[np.int64]:
+    """(E,) int64: items by rising group 0 … n−1, order kept within one; NumPy sorts 16-bit keys by radix."""
+    return np.argsort(group.astype(np.uint16) if n <= 1 << 16 else group, kind="stable")
 
 
 def ranges(starts: Rows, counts: Rows) -> npt.NDArray[np.int64]:
@@ -41,8 +47,11 @@ def levels(n: int, source: Rows, target: Rows) -> npt.NDArray[np.int32] | None:
     Kahn's algorithm by whole frontiers: O(V + E) work, and no recursion, so that a chain may be of any depth.
     """
     ptr = offsets(source, n)
-    targets = target[np.argsort(source, kind="stable")].astype(np.int64)
+    targets = target[grouped(source, n)]
     waiting = np.bincount(target, minlength=n)
+    if len(source) <= _SMALL:
+        return _levels_by_list(ptr.tolist(), targets.tolist(), waiting.tolist())
+    targets = targets.astype(np.int64)
     last = np.zeros(n, np.int64)
     level = np.zeros(n, np.int32)
     frontier = np.flatnonzero(waiting == 0)
@@ -56,6 +65,24 @@ def levels(n: int, source: Rows, target: Rows) -> npt.NDArray[np.int32] | None:
         level[frontier] = depth
         done += len(frontier)
     return level if done == n else None
+
+
+def _levels_by_list(ptr: list[int], targets: list[int], waiting: list[int]) -> npt.NDArray[np.int32] | None:
+    level = [0] * len(waiting)
+    frontier = [v for v, count in enumerate(waiting) if not count]
+    done = depth = 0
+    while frontier:
+        done += len(frontier)
+        depth += 1
+        ready = []
+        for v in frontier:
+            for t in targets[ptr[v] : ptr[v + 1]]:
+                waiting[t] = left = waiting[t] - 1
+                if not left:
+                    level[t] = depth
+                    ready.append(t)
+        frontier = ready
+    return np.array(level, np.int32) if done == len(level) else None
 
 
 def _step_narrow(frontier: Rows, ptr: Rows, targets: Rows, waiting: Rows) -> Rows:
@@ -81,7 +108,7 @@ def find_cycle(n: int, source: Rows, target: Rows) -> list[int]:
     """The rows of a directed cycle, the shortest through one of its nodes; [] where there is none."""
     waiting = np.bincount(target, minlength=n).tolist()
     ptr = offsets(source, n).tolist()
-    targets = target[np.argsort(source, kind="stable")].tolist()
+    targets = target[grouped(source, n)].tolist()
     ready = [v for v in range(n) if not waiting[v]]
     for v in ready:  # Kahn once more, in plain Python: only broken graphs come here
         for t in targets[ptr[v] : ptr[v + 1]]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from flowgrad.order import levels, offsets
+from flowgrad.order import grouped, levels, offsets
 
 if TYPE_CHECKING:
     from flowgrad.columns import Columns
@@ -209,10 +209,11 @@ def lower(network: Network) -> Plan:
     if bool((target[1:] >= target[:-1]).all()):
         edges = np.arange(E)
     else:
-        edges = np.argsort(target, kind="stable")
+        edges = grouped(target, V)
         source, target = source[edges], target[edges]
-    out_edge = np.argsort(source, kind="stable").astype(np.int32)
-    weight_slot, bias_slot, theta = _theta(c, nodes, edges)
+    out_edge = grouped(source, V).astype(np.int32)
+    weight = c.weights[edges]
+    weight_slot, bias_slot, theta = _theta(c, nodes, edges, weight)
     return Plan(
         nodes=nodes,
         level=c.level[nodes],
@@ -227,7 +228,7 @@ def lower(network: Network) -> Plan:
         activation=c.activation[nodes],
         aggregation=c.aggregation[nodes],
         response=c.response[nodes],
-        weight=c.weights[edges],
+        weight=weight,
         bias=c.bias[nodes],
         weight_slot=weight_slot,
         bias_slot=bias_slot,
@@ -237,7 +238,7 @@ def lower(network: Network) -> Plan:
     )
 
 
-def _theta(c: Columns, nodes: Ints, edges: Longs) -> tuple[Ints, Ints, Floats]:
+def _theta(c: Columns, nodes: Ints, edges: Longs, weight: Floats) -> tuple[Ints, Ints, Floats]:
     """Slots of the edges (E,) and of the biases (V,), and θ's values: trainable parameters, each once.
 
     Edges that share a param take one slot, in the place of the first of them; it is trainable if one of them is.
@@ -252,14 +253,13 @@ def _theta(c: Columns, nodes: Ints, edges: Longs) -> tuple[Ints, Ints, Floats]:
         _, first = np.unique(param[shared], return_index=True)
         leads[shared] = False
         leads[shared[first]] = trainable[shared[first]]
-    slot = np.full(len(edges), -1, np.int32)
+    slot = np.where(leads, np.cumsum(leads, dtype=np.int32) - 1, -1).astype(np.int32, copy=False)
     n_weights = int(leads.sum())
-    slot[leads] = np.arange(n_weights, dtype=np.int32)
     if len(shared):
         of_param = np.full(len(c.params), -1, np.int32)
         of_param[param[shared[first]]] = slot[shared[first]]
         slot[shared] = of_param[param[shared]]
-    neurons = c.trainable[nodes]
+    neurons = np.flatnonzero(c.trainable[nodes])
     bias_slot = np.full(len(nodes), -1, np.int32)
-    bias_slot[neurons] = n_weights + np.arange(int(neurons.sum()), dtype=np.int32)
-    return slot, bias_slot, np.concatenate([c.weights[edges][leads], c.bias[nodes][neurons]])
+    bias_slot[neurons] = np.arange(n_weights, n_weights + len(neurons), dtype=np.int32)
+    return slot, bias_slot, np.concatenate([weight[leads], c.bias[nodes[neurons]]])

@@ -99,7 +99,7 @@ def random_dag(
     Nodes are 0 … n_inputs + n_neurons − 1; the neurons that nobody reads are the outputs.
 
     >>> random_dag(5, 20, fan_in=3, window=8)
-    Network(25 nodes, 60 edges, depth 8, 5 inputs: 0, 1, 2 … (2 more), 4 outputs: 20, 22, 23 … (1 more))
+    Network(25 nodes, 60 edges, depth 13, 5 inputs: 0, 1, 2 … (2 more), 4 outputs: 17, 20, 23 … (1 more))
     """
     n_inputs, n_neurons = _whole(n_inputs, "n_inputs", 1), _whole(n_neurons, "n_neurons", 1)
     fan_in = _whole(fan_in, "fan_in", 1)

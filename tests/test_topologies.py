@@ -1,0 +1,169 @@
+"""Networks by shape, and many as one."""
+
+from __future__ import annotations
+
+import networkx as nx
+import numpy as np
+import pytest
+
+import flowgrad as fg
+from flowgrad import topologies
+from flowgrad.columns import ABSENT
+
+
+def test_layered_is_a_multi_layer_perceptron(executor: str) -> None:
+    net = topologies.layered([3, 5, 4, 2], activation="tanh", seed=3)
+    program = fg.compile(net, executor=executor)
+    rng = np.random.default_rng(0)
+    program.theta = rng.standard_normal(len(program.theta))
+    x = rng.standard_normal((7, 3))
+    a, start = x, 0
+    for before, width in [(3, 5), (5, 4), (4, 2)]:
+        first = start + before
+        W = [[program.theta[program.theta_index.weight[start + u, first + v]] for v in range(width)] for u in range(before)]
+        b = [program.theta[program.theta_index.bias[first + v]] for v in range(width)]
+        z = a @ np.array(W) + b
+        a, start = (np.tanh(z) if width != 2 else z), first
+    np.testing.assert_allclose(program.predict(x), a, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("skips", [0, 1, 2, 9])
+def test_layered_skips_reach_that_many_layers_back(skips: int) -> None:
+    net = topologies.layered([2, 3, 4, 5], skips=skips)
+    layer = np.repeat(np.arange(4), [2, 3, 4, 5])
+    hops = {(int(layer[u]), int(layer[v])) for u, v in net.graph.edges}
+    assert hops == {(a, b) for a in range(4) for b in range(a + 1, 4) if b - a <= 1 + skips}
+    widths = [2, 3, 4, 5]
+    assert net.columns.n_edges == sum(widths[a] * widths[b] for a, b in hops)
+
+
+def test_random_dag_has_its_fan_in_and_window() -> None:
+    net = topologies.random_dag(20, 500, fan_in=7, window=15, seed=5)
+    c = net.columns
+    fan_in = np.bincount(c.target, minlength=520)
+    assert (fan_in[:20] == 0).all()
+    assert (fan_in[20:] == 7).all()
+    reach = c.target - c.source
+    assert reach.min() >= 1
+    assert reach.max() <= 15
+    assert len(set(zip(c.source.tolist(), c.target.tolist(), strict=True))) == 3500
+    assert topologies.random_dag(20, 500, fan_in=7, window=15, seed=5).columns.source.tolist() == c.source.tolist()
+    assert topologies.random_dag(20, 500, fan_in=7, window=15, seed=6).columns.source.tolist() != c.source.tolist()
+
+
+def test_random_dag_near_its_start_reads_all_there_is() -> None:
+    net = topologies.random_dag(2, 6, fan_in=5, seed=0)
+    fan_in = np.bincount(net.columns.target, minlength=8)
+    assert fan_in.tolist() == [0, 0, 2, 3, 4, 5, 5, 5]
+
+
+@pytest.mark.parametrize(
+    ("make", "generator"),
+    [
+        (topologies.watts_strogatz, lambda: nx.watts_strogatz_graph(24, 4, 0.5, seed=1)),
+        (topologies.erdos_renyi, lambda: nx.gnp_random_graph(24, 0.2, seed=1)),
+        (topologies.barabasi_albert, lambda: nx.barabasi_albert_graph(24, 3, seed=1)),
+    ],
+)
+def test_randomly_wired_networks_orient_the_generators_edges(make, generator) -> None:
+    arguments = {"watts_strogatz": (24, 4, 0.5), "erdos_renyi": (24, 0.2), "barabasi_albert": (24, 3)}[make.__name__]
+    net = make(*arguments, n_inputs=2, n_outputs=3, seed=1)
+    inner = {(u - 2, v - 2) for u, v in net.graph.edges if u >= 2 and v < 26}
+    assert inner == {(min(e), max(e)) for e in generator().edges}
+    first = {v for u, v in net.graph.edges if u < 2}
+    assert first == {v for v in range(2, 26) if not any(u >= 2 for u in net.graph.pred[v])}
+    assert net.inputs == (0, 1)
+    assert net.outputs == (26, 27, 28)
+    assert all(net.graph.nodes[y]["activation"] == "identity" for y in net.outputs)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: topologies.layered([3]), "two layers or more"),
+        (lambda: topologies.layered([3, 0]), r"sizes\[1\]=0"),
+        (lambda: topologies.layered([3, 2.5]), r"sizes\[1\]=2.5"),
+        (lambda: topologies.random_dag(0, 5), "n_inputs=0"),
+        (lambda: topologies.erdos_renyi(5, 1.5), "p=1.5"),
+        (lambda: topologies.watts_strogatz(5, 5, 0.1), "k=5"),
+        (lambda: topologies.barabasi_albert(3, 3), "m=3"),
+    ],
+)
+def test_shapes_that_cannot_be_are_refused(call, words: str) -> None:
+    with pytest.raises(ValueError, match=words) as caught:
+        call()
+    assert isinstance(caught.value, fg.FlowgradError)
+
+
+def test_an_edge_list_names_the_row_that_repeats_an_edge() -> None:
+    with pytest.raises(ValueError, match=r"'a' → 'b' is given twice, the second time as edge 3"):
+        topologies.from_edge_list([("a", "b"), ("b", "c"), ("a", "b", 2.0)])
+    with pytest.raises(ValueError, match=r"edge 1 is \('a',\)"):
+        topologies.from_edge_list([("a",)])
+
+
+# ---- union --------------------------------------------------------------------------------------------------
+
+
+def _parts() -> list[fg.Network]:
+    odd = fg.Network(seed=4)
+    odd.add_input("p")
+    odd.add_input(1)
+    odd.add_neuron("q", {"p": 0.4, 1: -0.7}, activation="sin", aggregation="max", bias=0.2, response=1.5)
+    odd.add_neuron("r", ["q"], trainable=False)
+    odd.connect("p", "r", 0.3, param="k")
+    odd.connect(1, "r", param="k")
+    odd.set_outputs(["r", "q"])
+    return [topologies.layered([2, 3, 1], seed=1), topologies.random_dag(2, 12, fan_in=3, seed=2), odd]
+
+
+@pytest.mark.parametrize("share", [True, False])
+def test_a_union_is_its_networks_side_by_side(executor: str, share: bool) -> None:
+    parts = _parts()
+    whole = fg.union(parts, share_inputs=share)
+    program = fg.compile(whole, executor=executor, loss="squared_error", reduction="sum")
+    assert whole.inputs == ((0, 1, "p") if share else ((0, 0), (0, 1), (1, 0), (1, 1), (2, "p"), (2, 1)))
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((5, len(whole.inputs)))
+    T = rng.standard_normal((5, len(whole.outputs)))
+    grads = program.backward(program.forward(X), T)
+    loss, done = 0.0, 0
+    for k, net in enumerate(parts):
+        alone = fg.compile(net, executor=executor, loss="squared_error", reduction="sum")
+        names = net.inputs if share else [(k, name) for name in net.inputs]
+        x, t = X[:, [whole.inputs.index(name) for name in names]], T[:, done : done + len(net.outputs)]
+        assert whole.outputs[done : done + len(net.outputs)] == tuple((k, name) for name in net.outputs)
+        done += len(net.outputs)
+        g = alone.backward(alone.forward(x), t)
+        np.testing.assert_array_equal(program.theta[program.theta_slices[k]], alone.theta)
+        np.testing.assert_allclose(grads.theta[program.theta_slices[k]], g.theta, rtol=1e-13, atol=1e-13)
+        loss += g.loss
+    assert grads.loss == pytest.approx(loss, rel=1e-13)
+    assert sorted(np.concatenate(program.theta_slices)) == list(range(len(program.theta)))
+
+
+def test_a_union_keeps_params_apart_and_attributes_in_place() -> None:
+    G = nx.DiGraph()
+    G.add_node("y", colour="red", activation="tanh")
+    G.add_edge("x", "y", weight=1.0, param="k", note="first")
+    net = fg.Network.from_networkx(G)
+    whole = fg.union([net, topologies.layered([1, 1]), net])
+    assert whole.graph.nodes[2, "y"]["colour"] == "red"
+    assert "colour" not in whole.graph.nodes[1, 1]
+    assert whole.graph.edges["x", (0, "y")]["param"] == (0, "k")
+    assert whole.graph.edges["x", (2, "y")]["param"] == (2, "k")
+    assert whole.graph.edges["x", (2, "y")]["note"] == "first"
+    assert whole.columns.edge_extra["note"].count(ABSENT) == 1
+    assert fg.union([net]).nodes == ("x", (0, "y"))
+
+
+def test_a_union_that_cannot_be() -> None:
+    with pytest.raises(ValueError, match="one network or more"):
+        fg.union([])
+    net = fg.Network()
+    net.add_input("x")
+    net.add_neuron("y", ["x"])
+    net.set_outputs(["x", "y"])
+    with pytest.raises(ValueError, match="shared input 'x' is an output of two networks"):
+        fg.union([net, net])
+    assert fg.union([net, net], share_inputs=False).outputs == ((0, "x"), (0, "y"), (1, "x"), (1, "y"))
