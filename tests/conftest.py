@@ -1,0 +1,67 @@
+"""Fixtures that every test shares: the executors, the real data, and how long Hypothesis may take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+import flowgrad as fg
+
+DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
+EXAMPLES = 60  # of each property test in an ordinary run
+
+settings.register_profile(
+    "ci",
+    max_examples=EXAMPLES,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("ci")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--soak",
+        type=int,
+        default=0,
+        metavar="N",
+        help="run tests marked soak too, and every property test on N times as many, fresh cases",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    factor = config.getoption("--soak")
+    if factor:
+        settings.register_profile(
+            "nightly", settings.get_profile("ci"), max_examples=factor * EXAMPLES, derandomize=False
+        )
+        settings.load_profile("nightly")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--soak"):
+        return
+    for item in items:
+        if "soak" in item.keywords:
+            item.add_marker(pytest.mark.skip(reason="a soak test: run with --soak N"))
+
+
+@pytest.fixture(params=["python", "numba"])
+def executor(request: pytest.FixtureRequest) -> str:
+    """The name of an executor; a test that takes this runs on all of them."""
+    answer = fg.executors().get(request.param, "this flowgrad has no such executor")
+    if answer is not True:
+        pytest.skip(f"executor {request.param!r}: {answer}")
+    return str(request.param)
+
+
+@pytest.fixture
+def data() -> Path:
+    """The folder of real graphs and reference numbers."""
+    if not DATA.is_dir():
+        pytest.skip("no ../shared/data beside the project: real references are not checked here")
+    return DATA
