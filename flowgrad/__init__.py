@@ -18,8 +18,8 @@ _HOME = {
     "compile": "flowgrad.program",
     "executors": "flowgrad.program",
     "Program": "flowgrad.program",
-    "Activations": "flowgrad.program",
-    "Gradients": "flowgrad.program",
+    "Activations": "flowgrad.results",
+    "Gradients": "flowgrad.results",
     "Activation": "flowgrad.maths.activations",
     "FlowgradError": "flowgrad.errors",
     "fit": "flowgrad.training",
@@ -57,7 +57,8 @@ if TYPE_CHECKING:
     from flowgrad.files import load, save
     from flowgrad.maths.activations import Activation
     from flowgrad.network import Network
-    from flowgrad.program import Activations, Gradients, Program, compile, executors
+    from flowgrad.program import Program, compile, executors
+    from flowgrad.results import Activations, Gradients
     from flowgrad.topologies import union
     from flowgrad.training import History, fit
 

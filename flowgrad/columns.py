@@ -6,7 +6,7 @@ A Network's truth. Nodes and edges stand in the order in which they were given; 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
@@ -65,6 +65,9 @@ class Columns:
     node_extra: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     edge_extra: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     graph_extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def __reduce__(self) -> tuple[type[Columns], tuple[Any, ...]]:
+        return Columns, tuple(getattr(self, f.name) for f in fields(self))  # without what was cached
 
     @property
     def n_nodes(self) -> int:

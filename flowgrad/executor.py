@@ -11,17 +11,19 @@ Shapes: B samples, V nodes, E edges, I inputs, O outputs, P parameters.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
+from flowgrad.registry import find, names, singular
+
 if TYPE_CHECKING:
     from flowgrad.maths.losses import Loss
     from flowgrad.network import Network
-    from flowgrad.plan import Plan
 
-PROTOCOL = 1
+PROTOCOL = 1  # raised when a package written for the version before would break
 
 Array = npt.NDArray[Any]
 Answer = Literal[True] | str
@@ -85,20 +87,78 @@ class Kernel(Protocol):
         ...
 
 
-class Executor(Protocol):
-    """How a network is run. `name` is what the user types; `protocol` the version of this file it speaks."""
+@dataclass(frozen=True)
+class ExecutorInfo:
+    """What an executor declares of itself; made without importing its backend.
+
+    A package gives it twice: as the `info` of its executor (entry point group `flowgrad.executors`), and by a
+    light callable without arguments (group `flowgrad.executor_info`), so that listing imports no backend.
+
+    name            what the user types
+    summary         one line for lists
+    needs           import names of the libraries it cannot do without
+    install         the command that installs them
+    dtypes, devices what it computes in and on
+    activations, aggregations  names it knows; None is every one of flowgrad's
+    custom_functions  whether a user's own `fg.Activation` works
+    deterministic   the same bits from run to run and for any number of threads
+    protocol        the version of this protocol that it speaks
+    """
 
     name: str
-    protocol: int
+    summary: str
+    needs: tuple[str, ...] = ()
+    install: str = ""
+    dtypes: tuple[str, ...] = ("float32", "float64")
+    devices: tuple[str, ...] = ("cpu",)
+    activations: frozenset[str] | None = None
+    aggregations: frozenset[str] | None = None
+    custom_functions: bool = True
+    deterministic: bool = True
+    protocol: int = PROTOCOL
 
     def available(self) -> Answer:
-        """True, or the reason why it cannot run here at all (a library that is not installed)."""
+        """True, or why it cannot run here at all: another protocol, a library that is not installed."""
+        if self.protocol != PROTOCOL:
+            return f"it speaks protocol {self.protocol}, this flowgrad {PROTOCOL}: update one of them"
+        absent = [library for library in self.needs if find_spec(library) is None]
+        return (
+            True
+            if not absent
+            else f"{', '.join(absent)} is not installed: {self.install or f'pip install {absent[0]}'}"
+        )
+
+    def supports(self, network: Network, request: Request) -> Answer:
+        """True, or which declared limit this network or request is beyond."""
+        if request.dtype.name not in self.dtypes:
+            return f"dtype {request.dtype.name} is not among its {', '.join(self.dtypes)}"
+        c = network.columns
+        for kind, known, used in (
+            ("activations", self.activations, c.activations),
+            ("aggregations", self.aggregations, c.aggregations),
+        ):
+            for record in used:
+                own = record.name in names(kind) and find(kind, record.name) == record
+                if not own and not self.custom_functions:
+                    return f"it runs no function of a user's own, as {record.name!r} is"
+                if own and known is not None and record.name not in known:
+                    return f"{singular(kind)} {record.name!r} is not among its {', '.join(sorted(known))}"
+        return True
+
+
+@runtime_checkable
+class Executor(Protocol):
+    """How a network is run."""
+
+    @property
+    def info(self) -> ExecutorInfo:
+        """What it declares of itself."""
         ...
 
     def can_run(self, network: Network, request: Request) -> Answer:
-        """True, or the reason why it cannot run this network or request."""
+        """True, or the reason why it cannot run this, beyond what `info` declares."""
         ...
 
-    def compile(self, network: Network, plan: Plan, request: Request) -> Kernel:
-        """The kernel of this network."""
+    def compile(self, network: Network, request: Request) -> Kernel:
+        """The kernel of this network; `flowgrad.plan.lower(network)` is its plan, made once."""
         ...

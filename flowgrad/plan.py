@@ -84,6 +84,9 @@ class Plan:
             if isinstance(value, np.ndarray):
                 value.flags.writeable = False
 
+    def __reduce__(self) -> tuple[type[Plan], tuple[Any, ...]]:
+        return Plan, tuple(getattr(self, f.name) for f in fields(self))  # without what was cached
+
     @property
     def n_nodes(self) -> int:
         """V."""
@@ -199,8 +202,17 @@ class Plan:
 
 
 def lower(network: Network) -> Plan:
-    """The plan of a network; O(V + E) beside the sort of ids, and no Python loop over nodes or edges."""
+    """The plan of a network, made once: executors and programs ask for the same one."""
     c = network.columns
+    plan = c.__dict__.get("plan")
+    if plan is None:
+        plan = c.__dict__["plan"] = _lower(c)
+    found: Plan = plan
+    return found
+
+
+def _lower(c: Columns) -> Plan:
+    """O(V + E) beside the sort of ids, and no Python loop over nodes or edges."""
     V, E = c.n_nodes, c.n_edges
     nodes = c.order
     position = np.empty(V, np.int32)

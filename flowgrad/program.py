@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from flowgrad import batch
 from flowgrad.errors import ConfigError, DataError, ExecutorError, ShapeError, suggest
-from flowgrad.executor import PROTOCOL, Answer, Array, Executor, Kernel, Request, Saved
+from flowgrad.executor import Answer, Array, Executor, ExecutorInfo, Kernel, Request, Saved
 from flowgrad.labels import ByOutput, Labels, ThetaIndex
 from flowgrad.maths.losses import Loss, logsumexp
 from flowgrad.network import Network
@@ -32,7 +32,18 @@ def executors() -> dict[str, Literal[True] | str]:
     >>> executors()["python"]
     True
     """
-    return {name: find("executors", name).available() for name in names("executors")}
+    return {name: executor_info(name).available() for name in names("executors")}
+
+
+def executor_info(name: str) -> ExecutorInfo:
+    """What an executor declares of itself; imports no backend.
+
+    Raises:
+        UnknownNameError: no such executor.
+    """
+    light = name in names("executor_info")
+    info: ExecutorInfo = find("executor_info", name)() if light else find("executors", name).info
+    return info
 
 
 def compile(
@@ -70,8 +81,7 @@ def compile(
     if reduction not in ("mean", "sum"):
         raise ConfigError(f"reduction={reduction!r}: must be 'mean' or 'sum'")
     chosen, why = _choose(executor, network, request)
-    plan = lower(network)
-    return Program(network, plan, chosen.compile(network, plan, request), request, reduction, chosen.name, why)
+    return Program(network, chosen.compile(network, request), request, reduction, chosen.info.name, why)
 
 
 def _dtype(dtype: DTypeLike) -> np.dtype[Any]:
@@ -105,13 +115,10 @@ def _choose(executor: str | Executor, network: Network, request: Request) -> tup
     """The executor and why it was taken."""
     if executor != "auto":
         chosen: Executor = find("executors", executor) if isinstance(executor, str) else executor
-        if chosen.protocol != PROTOCOL:
-            versions = f"speaks protocol {chosen.protocol}, this flowgrad {PROTOCOL}"
-            raise ExecutorError(f"executor {chosen.name!r} {versions}: update one of them")
         answer = _able(chosen, network, request)
         if answer is not True:
-            raise ExecutorError(f"executor {chosen.name!r} cannot run this: {answer}")
-        return chosen, f"{chosen.name}: named explicitly"
+            raise ExecutorError(f"executor {chosen.info.name!r} cannot run this: {answer}")
+        return chosen, f"{chosen.info.name}: named explicitly"
     rejected: list[str] = []
     for name in AUTO:
         candidate: Executor = find("executors", name)
@@ -124,8 +131,11 @@ def _choose(executor: str | Executor, network: Network, request: Request) -> tup
 
 def _able(executor: Executor, network: Network, request: Request) -> Answer:
     """True, or why this executor cannot run this here."""
-    available = executor.available()
-    return executor.can_run(network, request) if available is True else available
+    for question in (executor.info.available, partial(executor.info.supports, network, request)):
+        answer = question()
+        if answer is not True:
+            return answer
+    return executor.can_run(network, request)
 
 
 class Program:
@@ -137,20 +147,20 @@ class Program:
     def __init__(
         self,
         network: Network,
-        plan: Plan,
         kernel: Kernel,
         request: Request,
         reduction: Reduction,
         executor: str,
         why: str,
     ) -> None:
-        self.plan, self.kernel = plan, kernel
+        self.plan: Plan = lower(network)
+        self.kernel = kernel
         self.dtype, self.loss, self.reduction = request.dtype, request.loss, reduction
         self.executor, self.why = executor, why
         self.inputs, self.outputs = network.inputs, network.outputs
         self._columns = network.columns
-        self.labels = Labels(self._columns, plan)
-        self._theta: Array = plan.theta.astype(self.dtype)
+        self.labels = Labels(self._columns, self.plan)
+        self._theta: Array = self.plan.theta.astype(self.dtype)
 
     # ---- θ --------------------------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from typing import Any
 from flowgrad.errors import FlowgradError, UnknownNameError, suggest
 
 FOLDERS = ("executors", "optimizers", "formats", "cli")
+ELSEWHERE = ("executor_info",)  # light declarations, found among entry points only
 TABLES = ("activations", "aggregations", "losses", "initializers")
 SINGULAR = {"aggregations": "aggregation", "losses": "loss", "cli": "command"}
 
@@ -26,6 +27,8 @@ def _own(kind: str) -> tuple[str, ...]:
     """Names that flowgrad itself defines, in the order of the table or of the alphabet."""
     if kind in TABLES:
         return tuple(import_module(f"flowgrad.maths.{kind}").entries)
+    if kind in ELSEWHERE:
+        return ()
     spec = find_spec(f"flowgrad.{kind}")
     if kind not in FOLDERS or spec is None or spec.submodule_search_locations is None:
         raise UnknownNameError(f"unknown kind {kind!r}{suggest(kind, (*FOLDERS, *TABLES))}")

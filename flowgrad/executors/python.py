@@ -7,37 +7,30 @@ program's dtype, and rounds what it returns.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import networkx as nx
 import numpy as np
 
-from flowgrad.executor import PROTOCOL, Adjoint, Answer, Array, Request, Saved
+from flowgrad.executor import Adjoint, Answer, Array, ExecutorInfo, Request, Saved
+from flowgrad.plan import Plan, lower
 
 if TYPE_CHECKING:
     from flowgrad.network import Network
-    from flowgrad.plan import Plan
 
 Values = dict[Hashable, Array]
 
 
-@dataclass(frozen=True)
 class PythonExecutor:
     """Runs any network, anywhere."""
 
-    name: str = "python"
-    protocol: int = PROTOCOL
-    summary: str = "the definition: walks the NetworkX graph, equation by equation"
-
-    def available(self) -> Answer:
-        return True
+    info = ExecutorInfo("python", "the definition: walks the NetworkX graph, equation by equation")
 
     def can_run(self, network: Network, request: Request) -> Answer:
         return True
 
-    def compile(self, network: Network, plan: Plan, request: Request) -> PythonKernel:
-        return PythonKernel(network, plan, request)
+    def compile(self, network: Network, request: Request) -> PythonKernel:
+        return PythonKernel(network, lower(network), request)
 
 
 class PythonKernel:
