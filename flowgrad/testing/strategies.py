@@ -1,0 +1,234 @@
+"""Random networks, for anybody's property tests: `networks()` and `cases()` are Hypothesis strategies.
+
+    from hypothesis import given
+    from flowgrad.testing.strategies import networks
+
+    @given(networks())
+    def test_my_executor(network): ...
+
+They make what is rare in practice and wrong in programs: bias-only, dead and isolated neurons, outputs that feed
+other neurons, inputs that are outputs, outputs that no input reaches, shared and frozen weights, exact ties and
+zeros, ids of every kind, nodes and edges in shuffled order. `random_case(rng)` draws from a seeded Generator
+without Hypothesis, for soak runs of many thousands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from flowgrad.errors import MissingDependencyError
+from flowgrad.maths.activations import Activation
+from flowgrad.network import Network
+from flowgrad.registry import names
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
+
+IDS = ("str", "int", "tuple", "mixed", "unorderable")
+Functions = Sequence[str | Activation]
+
+
+class Opaque:
+    """An id without an order of its own: hashed by identity, so that insertion decides."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __repr__(self) -> str:
+        return f"<neuron {self.number}>"
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A network as data, attributes as `Network.from_networkx` reads them.
+
+    nodes    (id, attributes); an input's are empty
+    edges    (source, target, attributes)
+    inputs, outputs  ids, in order
+    """
+
+    nodes: tuple[tuple[Hashable, dict[str, Any]], ...]
+    edges: tuple[tuple[Hashable, Hashable, dict[str, Any]], ...]
+    inputs: tuple[Hashable, ...]
+    outputs: tuple[Hashable, ...]
+
+    def network(self) -> Network:
+        """The network, made by hand in the order of `nodes` and `edges`."""
+        net = Network()
+        for v in self.inputs:
+            net.add_input(v)
+        for v, given in self.nodes:
+            if v not in self.inputs:
+                net.add_neuron(v, **given)
+        for u, v, given in self.edges:
+            net.connect(u, v, **given)
+        net.set_outputs(self.outputs)
+        return net
+
+    def batch(self, rows: int, seed: int = 0) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """X (rows, I) float64, standard normal."""
+        return np.random.default_rng(seed).standard_normal((rows, len(self.inputs)))
+
+
+def cases(
+    *,
+    max_neurons: int = 10,
+    activations: Functions | None = None,
+    aggregations: Sequence[str] | None = None,
+    ids: Sequence[str] = IDS,
+) -> SearchStrategy[Case]:
+    """A strategy for random networks as data.
+
+    Args:
+        max_neurons: inputs not counted.
+        activations, aggregations: to choose from; None takes all that flowgrad and installed plugins define.
+        ids: kinds of ids to choose from, of `IDS`.
+
+    Raises:
+        MissingDependencyError: Hypothesis is not installed.
+    """
+    try:
+        from hypothesis import strategies as st
+    except ImportError:
+        raise MissingDependencyError("hypothesis", "test", "flowgrad.testing.strategies") from None
+
+    @st.composite
+    def drawn(draw: Callable[[Any], Any]) -> Case:
+        return _Assembly(_Drawn(draw, st), max_neurons, activations, aggregations, ids).case()
+
+    return drawn()
+
+
+def networks(**options: Any) -> SearchStrategy[Network]:
+    """A strategy for random networks; options as for `cases`."""
+    return cases(**options).map(Case.network)
+
+
+def random_case(
+    rng: np.random.Generator,
+    *,
+    max_neurons: int = 10,
+    activations: Functions | None = None,
+    aggregations: Sequence[str] | None = None,
+    ids: Sequence[str] = IDS,
+) -> Case:
+    """One random network as data, from a Generator; options as for `cases`."""
+    return _Assembly(_Seeded(rng), max_neurons, activations, aggregations, ids).case()
+
+
+# ---- how one is put together --------------------------------------------------------------------------------
+
+
+class _Decisions(Protocol):
+    """Where choices come from: Hypothesis, which shrinks them, or a Generator."""
+
+    def whole(self, low: int, high: int) -> int: ...
+
+
+class _Drawn:
+    def __init__(self, draw: Callable[[Any], Any], st: Any) -> None:
+        self._draw, self._st = draw, st
+
+    def whole(self, low: int, high: int) -> int:
+        return int(self._draw(self._st.integers(low, high)))
+
+
+class _Seeded:
+    def __init__(self, rng: np.random.Generator) -> None:
+        self._rng = rng
+
+    def whole(self, low: int, high: int) -> int:
+        return int(self._rng.integers(low, high, endpoint=True))
+
+
+class _Assembly:
+    """One case under construction. Structure is decided by `decide`; plain numbers come from a seed it gives."""
+
+    def __init__(
+        self,
+        decide: _Decisions,
+        max_neurons: int,
+        activations: Functions | None,
+        aggregations: Sequence[str] | None,
+        ids: Sequence[str],
+    ) -> None:
+        self.decide = decide
+        self.activations = names("activations") if activations is None else activations
+        self.aggregations = names("aggregations") if aggregations is None else aggregations
+        self.n_inputs = decide.whole(1, 3)
+        self.n_neurons = decide.whole(1, max_neurons)
+        self.rng = np.random.default_rng(decide.whole(0, 2**32 - 1))
+        self.ids = _ids(self.choice(ids), self.n_inputs + self.n_neurons)
+
+    def choice(self, options: Sequence[Any]) -> Any:
+        return options[self.decide.whole(0, len(options) - 1)]
+
+    def chance(self, one_in: int) -> bool:
+        """True once in so many; shrinks to False."""
+        return self.decide.whole(1, one_in) == one_in
+
+    def case(self) -> Case:
+        V = self.n_inputs + self.n_neurons
+        neurons = range(self.n_inputs, V)
+        edges = [edge for v in neurons for edge in self.edges_into(v)]
+        nodes = [(self.ids[v], self.neuron() if v in neurons else {}) for v in range(V)]
+        outputs = [v for v in range(V) if self.chance(4)] or [V - 1]
+        self.rng.shuffle(outputs)
+        inputs = [self.ids[k] for k in self.rng.permutation(self.n_inputs)]
+        return Case(
+            nodes=tuple(nodes[k] for k in self.rng.permutation(V)),
+            edges=tuple(edges[k] for k in self.rng.permutation(len(edges))),
+            inputs=tuple(inputs),
+            outputs=tuple(self.ids[v] for v in outputs),
+        )
+
+    def neuron(self) -> dict[str, Any]:
+        given: dict[str, Any] = {"activation": self.choice(self.activations)}
+        if self.chance(2):
+            given["aggregation"] = self.choice(self.aggregations)
+        given["bias"] = float(self.rng.choice([self.rng.standard_normal(), 0.0], p=[0.8, 0.2]))
+        if self.chance(3):
+            given["response"] = float(self.rng.standard_normal())
+        if self.chance(5):
+            given["trainable"] = False
+        return given
+
+    def edges_into(self, v: int) -> list[tuple[Hashable, Hashable, dict[str, Any]]]:
+        """In-edges from earlier nodes; none at all once in six."""
+        if self.chance(6):
+            return []
+        sources = self.rng.choice(v, min(v, self.decide.whole(1, 5)), replace=False)
+        return [(self.ids[u], self.ids[v], self.edge()) for u in sources.tolist()]
+
+    def edge(self) -> dict[str, Any]:
+        given: dict[str, Any] = {}
+        if self.chance(6):
+            number = self.decide.whole(0, 1)
+            given["param"], given["weight"] = ("shared", number), (0.75, -1.25)[number]
+        else:  # a few exact values, so that terms tie and vanish
+            given["weight"] = float(
+                self.rng.choice([self.rng.standard_normal(), 0.0, 1.0, -1.0], p=[0.85, *[0.05] * 3])
+            )
+        if self.chance(6):
+            given["trainable"] = False
+        return given
+
+
+def _ids(kind: str, n: int) -> list[Hashable]:
+    """n ids; their canonical order is not the order in which they are made."""
+    if kind == "str":
+        return [f"n{n - k}" for k in range(n)]  # n10 comes before n9
+    if kind == "int":
+        return [n - 2 * k for k in range(n)]
+    if kind == "tuple":
+        return [("layer", k % 3, n - k) for k in range(n)]
+    if kind == "unorderable":
+        return [Opaque(k) for k in range(n)]
+    made: list[Hashable] = [
+        f"n{k}" if k % 4 == 0 else k if k % 4 == 1 else (k, "x") if k % 4 == 2 else k + 0.5 for k in range(n)
+    ]
+    return made[::-1]
