@@ -19,6 +19,8 @@ Array = npt.NDArray[Any]
 def real(values: Any, what: str, dtype: np.dtype[Any]) -> Array:
     """An array of that dtype, C-contiguous; the very same one where nothing has to change."""
     array = np.asarray(values)
+    if array.dtype == dtype and array.flags.c_contiguous:
+        return array
     if array.dtype.kind not in "fiub":
         found = "text" if array.dtype.kind in "UST" else str(array.dtype)
         raise DataError(f"{what} holds {found}: must be real numbers")
@@ -28,6 +30,8 @@ def real(values: Any, what: str, dtype: np.dtype[Any]) -> Array:
 
 def _by_name(values: Any) -> list[Hashable] | None:
     """Column names of a mapping or data frame; None for plain arrays."""
+    if isinstance(values, np.ndarray):
+        return None
     if isinstance(values, Mapping):
         return list(values)
     columns = getattr(values, "columns", None)
