@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import flowgrad as fg
 from flowgrad.testing.strategies import Case, cases
 
-LOSSES = tuple(oracle.LOSS) + ("cross_entropy",)
+LOSSES = (*oracle.LOSS, "cross_entropy")
 B = 3
 
 
@@ -33,8 +33,8 @@ def theta_from(program: fg.Program, net: oracle.Net, edges: Any, biases: Any) ->
     """(P,) out of gradients by edge and by neuron: shared parameters add up, frozen ones fall out."""
     index, theta = program.theta_index, np.zeros(len(program.theta))
     params: dict[Hashable, list[tuple[Hashable, Hashable]]] = {}
-    for u, v, given in net.graph.edges(data=True):
-        params.setdefault(given.get("param", (u, v, "own")), []).append((u, v))
+    for u, v, d in net.graph.edges(data=True):
+        params.setdefault(d.get("param", (u, v, "own")), []).append((u, v))
     for members in params.values():
         if any(net.graph.edges[e].get("trainable", True) for e in members):
             slots = {index.weight[e] for e in members}
