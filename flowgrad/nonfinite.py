@@ -1,0 +1,89 @@
+"""Where inf or NaN came from: the first neuron that shows one, in the order in which values are computed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from flowgrad.errors import show
+from flowgrad.maths.losses import logsumexp
+
+if TYPE_CHECKING:
+    from flowgrad.program import Program
+    from flowgrad.results import Activations, Gradients
+
+Array = npt.NDArray[Any]
+
+
+def culprit(program: Program, theta: Array, x: Array, t: Array, s: Array | None, rows: Array) -> str:
+    """What is first non-finite on a batch, in words.
+
+    Forward runs in topological order, so the first neuron whose z or a is non-finite is where it began. If all
+    are finite, then the loss of an output; then the ∂L/∂z that backward, coming from the outputs, writes first;
+    then the first slot of θ or of its gradient.
+
+    Args:
+        theta: (P,). x (B, I), t (B, O), s (B,) or None: the batch.
+        rows: (B,) the rows of X that the batch was gathered from.
+    """
+    acts = program.forward(x, theta)
+    found = _in_forward(program, acts, rows)
+    if found is None:
+        grads = program.backward(acts, t, sample_weight=s)
+        found = _in_loss(program, acts, t, rows) or _in_backward(program, grads, rows)
+        found = found or _in_theta(program, "the gradient of", grads.theta) or _in_theta(program, "", theta)
+    return found or "the loss, though every neuron's z, a and ∂L/∂z is finite"
+
+
+def _in_forward(program: Program, acts: Activations, rows: Array) -> str | None:
+    z, a = acts.z.array, acts.a.array
+    place = _first(~(np.isfinite(z) & np.isfinite(a)))
+    if place is None:
+        return None
+    v, b = place
+    name = show(program.labels.nodes[v])
+    if program.plan.activation[v] < 0:
+        return f"input {name} is {a[v, b]} at sample {rows[b]}"
+    of_a = "" if not np.isfinite(z[v, b]) else f" a = {a[v, b]} at"
+    return f"neuron {name} has{of_a} z = {z[v, b]:.6g}, at sample {rows[b]}"
+
+
+def _in_loss(program: Program, acts: Activations, t: Array, rows: Array) -> str | None:
+    wrong = _first(~np.isfinite(t).T)
+    if wrong is not None:
+        n, b = wrong
+        return f"the target of output {show(program.outputs[n])} is {t[b, n]} at sample {rows[b]}"
+    loss, y = program._need_loss(), acts.output.astype(np.float64)
+    with np.errstate(all="ignore"):
+        l = loss.f(y, t.astype(np.float64), logsumexp(y) if loss.coupled else y)
+    wrong = _first(~np.isfinite(l).T)
+    if wrong is None:
+        return None
+    n, b = wrong
+    return f"the loss of output {show(program.outputs[n])} is {l[b, n]} at y = {y[b, n]:.6g}, at sample {rows[b]}"
+
+
+def _in_backward(program: Program, grads: Gradients, rows: Array) -> str | None:
+    dz = grads.dz.array
+    place = _first(~np.isfinite(dz[::-1]))
+    if place is None:
+        return None
+    v, b = len(dz) - 1 - place[0], place[1]
+    return f"neuron {show(program.labels.nodes[v])} has ∂L/∂z = {dz[v, b]} at sample {rows[b]}"
+
+
+def _in_theta(program: Program, what: str, values: Array) -> str | None:
+    wrong = np.flatnonzero(~np.isfinite(values))
+    if not len(wrong):
+        return None
+    kind, key = program.theta_index.label(int(wrong[0]))
+    name = f"edge {show(key[0])} → {show(key[1])}" if kind == "weight" else f"neuron {show(key)}"
+    return f"{what} the {kind} of {name} is {values[wrong[0]]}".strip()
+
+
+def _first(bad: Array) -> tuple[int, int] | None:
+    """Row and column of the first True, row by row."""
+    k = np.flatnonzero(bad.any(axis=1))
+    return (int(k[0]), int(np.flatnonzero(bad[k[0]])[0])) if len(k) else None

@@ -1,0 +1,429 @@
+"""Training: `fit` moves a program's θ against its gradient, batch by batch, and writes a `History`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal, NoReturn
+
+import numpy as np
+import numpy.typing as npt
+
+from flowgrad import batch
+from flowgrad.errors import ConfigError, MissingDependencyError, NonFiniteError, UnknownNameError, suggest
+from flowgrad.maths.losses import logsumexp
+from flowgrad.metrics import Metric, metrics_for
+from flowgrad.nonfinite import culprit
+from flowgrad.optimizer import Optimizer, Step, real, whole
+from flowgrad.program import Program
+from flowgrad.registry import find
+from flowgrad.schedule import Schedule, schedule_for
+
+Array = npt.NDArray[Any]
+Row = dict[str, float]
+Penalty = float | Sequence[tuple[Any, float]]
+Reason = Literal["finished", "early stopping", "interrupted"]
+
+
+@dataclass
+class History:
+    """What happened in training: one row an epoch.
+
+    rows        a dict an epoch: `epoch` from 1; `loss`, the mean (or sum, as the program reduces) over the
+                epoch's samples while θ moved, without penalties; `penalty`, where there is one, after the epoch;
+                metrics by name, after the epoch, over the training data; `val_loss` and `val_…` over the
+                validation data; `rate`, the learning rate; `seconds`, since the start
+    best_epoch  the epoch of the least val_loss, or of the least loss without validation; None before the first
+    reason      "finished": every epoch was run; "early stopping"; "interrupted": Ctrl-C
+    """
+
+    rows: list[Row] = field(default_factory=list)
+    reason: Reason = "finished"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns."""
+        return tuple(self.rows[0]) if self.rows else ()
+
+    @property
+    def monitored(self) -> str:
+        """The column that `best_epoch` looks at."""
+        return "val_loss" if "val_loss" in self.names else "loss"
+
+    @property
+    def best_epoch(self) -> int | None:
+        return int(min(self.rows, key=lambda row: row[self.monitored])["epoch"]) if self.rows else None
+
+    def __getitem__(self, name: str) -> npt.NDArray[np.float64]:
+        """(epochs,) float64: a column.
+
+        Raises:
+            UnknownNameError: no such column.
+        """
+        if name not in self.names:
+            raise UnknownNameError(f"history has no column {name!r}{suggest(name, self.names)}")
+        return np.array([row[name] for row in self.rows])
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def to_frame(self) -> Any:
+        """A row an epoch, in pandas or polars.
+
+        Raises:
+            MissingDependencyError: neither is installed.
+        """
+        from flowgrad.frames import frame
+
+        return frame({name: self[name] for name in self.names})
+
+    def __repr__(self) -> str:
+        if not self.rows:
+            return f"History(no epochs, {self.reason})"
+        last = ", ".join(f"{name} {self.rows[-1][name]:.6g}" for name in self.names if name not in ("epoch", "rate"))
+        return f"History({len(self)} epochs, {self.reason}; best epoch {self.best_epoch}; last: {last})"
+
+
+def fit(
+    program: Program,
+    X: Any,
+    T: Any,
+    *,
+    optimizer: str | Optimizer = "adam",
+    learning_rate: float | None = None,
+    epochs: int = 50,
+    batch_size: int = 64,
+    seed: int = 0,
+    shuffle: bool = True,
+    sample_weight: Any = None,
+    validation: float | tuple[Any, Any] | None = None,
+    patience: int | None = None,
+    metrics: Iterable[str | Metric] = (),
+    l1: Penalty = 0.0,
+    l2: Penalty = 0.0,
+    schedule: str | Schedule | None = None,
+    progress: bool = False,
+    on_epoch: Callable[[Row], object] | None = None,
+) -> History:
+    """Train: move `program.theta` by mini-batches, from where it stands.
+
+    The same arguments and seed give the same θ, bit for bit, on one executor; the order of the data depends on
+    the seed alone. Ctrl-C ends training early and keeps what was reached: `fit` then returns its History, with
+    reason "interrupted", and raises nothing.
+
+    Args:
+        program: compiled with a loss; its θ moves, and stands after every epoch where training stands.
+        X: (N, I) array, or a mapping or data frame by input name.
+        T: (N, O), or class indices (N,) under cross_entropy.
+        optimizer: a name (`flowgrad list optimizers`) or an Optimizer with settings of its own.
+        learning_rate: above 0; None takes the optimizer's.
+        epochs, batch_size: whole numbers from 1; the last batch of an epoch may be smaller.
+        seed: of the shuffling and of the split.
+        shuffle: a new order of the samples every epoch; without it, theirs.
+        sample_weight: (N,), at least 0; each batch's loss is its weighted mean (or sum). Samples of weight 0
+            are left out.
+        validation: a share of the samples, above 0 and below 1, drawn by the seed and kept from training; or
+            data of its own, (X, T).
+        patience: stop after so many epochs without a lower val_loss; training that had patience ends with the
+            θ of its best epoch.
+        metrics: names (see `flowgrad.metrics`) or Metric records.
+        l1, l2: factors of the penalty l1·Σ|θ_k| + l2·Σθ_k² (no ½), which is added to the reduced loss of each
+            batch. A number is for all weights, not for biases; (slots, factor) pairs are for the slots of θ
+            that they name.
+        schedule: a name (see `flowgrad.schedule`) or a function epoch → factor on the learning rate; epochs
+            count from 1.
+        progress: show a bar (needs rich).
+        on_epoch: called with each epoch's row.
+
+    Raises:
+        ConfigError: an argument of the wrong type or range; the message names it.
+        UnknownNameError: no such optimizer, metric or schedule.
+        ShapeError, DataError: as `program.value_and_grad`.
+        NonFiniteError: inf or NaN; the message names neuron, epoch, step and batch. `program.theta` is then the
+            last θ whose loss and gradient were finite.
+        MissingDependencyError: a bar is wanted and rich is not installed.
+
+    >>> import flowgrad as fg
+    >>> net = fg.Network.from_arrays([0, 1], [2, 2], activation="identity")
+    >>> program = fg.compile(net, executor="python", loss="squared_error")
+    >>> X = np.array([[0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
+    >>> history = fit(program, X, X @ [[2.0], [-1.0]], optimizer="sgd", learning_rate=0.5, batch_size=3, epochs=400)
+    >>> program.theta.round(3).tolist()
+    [2.0, -1.0, 0.0]
+    """
+    rule: Optimizer = find("optimizers", optimizer) if isinstance(optimizer, str) else optimizer
+    if not isinstance(rule, Optimizer):
+        raise ConfigError(f"optimizer={optimizer!r}: give a name or an Optimizer")
+    _check(program, shuffle, progress, on_epoch)
+    epochs, rng = whole("epochs", epochs, 1), np.random.default_rng(whole("seed", seed, 0))
+    rate = rule.learning_rate if learning_rate is None else real("learning_rate", learning_rate, 0, open_low=True)
+    factor, measures = schedule_for(schedule, epochs), metrics_for(metrics)
+    data, held = _split(_data(program, X, T, sample_weight), _validation(program, validation), rng)
+    if patience is not None and held is None:
+        raise ConfigError(f"patience={patience}: needs validation, a share of the samples or (X, T)")
+    limit = None if patience is None else whole("patience", patience, 1)
+    penalty = _Penalty(program, l1, l2)
+    descent = _Descent(program, data, rule, whole("batch_size", batch_size, 1), rng if shuffle else None, penalty)
+
+    def run(epoch: int) -> Row:
+        moved = rate * factor(epoch)
+        row = descent.epoch(epoch, moved)
+        program.theta = descent.theta
+        return row | _measured(program, descent, measures, held, epoch) | {"rate": moved}
+
+    with _bar(progress, epochs) as show:
+
+        def tell(row: Row) -> None:
+            show(row)
+            if on_epoch is not None:
+                on_epoch(dict(row))
+
+        return _train(program, descent, run, epochs, limit, tell)
+
+
+def _train(
+    program: Program,
+    descent: _Descent,
+    run: Callable[[int], Row],
+    epochs: int,
+    patience: int | None,
+    tell: Callable[[Row], object],
+) -> History:
+    """Epoch by epoch, until all are run, patience is out or somebody interrupts."""
+    history, best, start = History(), None, time.perf_counter()
+    try:
+        for epoch in range(1, epochs + 1):
+            history.rows.append({"epoch": epoch, **run(epoch), "seconds": time.perf_counter() - start})
+            if patience is not None and history.best_epoch == epoch:
+                best = descent.theta.copy()
+            tell(history.rows[-1])
+            if patience is not None and epoch - (history.best_epoch or 0) >= patience:
+                history.reason = "early stopping"
+                break
+    except KeyboardInterrupt:
+        history.reason = "interrupted"
+        program.theta = descent.good
+    else:
+        program.theta = descent.theta if best is None else best
+    return history
+
+
+# ---- data -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Data:
+    """N samples: x (N, I), t (N, O), s (N,) or None, in the program's dtype; `rows` (N,) where they came from."""
+
+    x: Array
+    t: Array
+    s: Array | None
+    rows: npt.NDArray[np.intp]
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def take(self, rows: Array) -> _Data:
+        return _Data(self.x[rows], self.t[rows], None if self.s is None else self.s[rows], self.rows[rows])
+
+
+def _data(program: Program, X: Any, T: Any, sample_weight: Any = None) -> _Data:
+    """Checked as `value_and_grad` checks; samples of weight 0 are left out."""
+    loss, dtype = program._need_loss(), program.dtype
+    x = batch.table(X, program.inputs, "X", "input", dtype)
+    t = batch.targets(T, program.outputs, len(x), loss.coupled, dtype)
+    s = batch.weights_of_samples(sample_weight, len(x), dtype)
+    data = _Data(x, t, s, np.arange(len(x)))
+    return data if s is None or s.all() else data.take(np.flatnonzero(s))
+
+
+def _validation(program: Program, validation: Any) -> float | _Data | None:
+    if validation is None:
+        return None
+    if isinstance(validation, (tuple, list)) and len(validation) == 2:
+        return _data(program, *validation)
+    if isinstance(validation, (tuple, list)):
+        raise ConfigError(f"validation has {len(validation)} entries: give (X, T), or a share of the samples")
+    return real("validation", validation, 0, 1, open_low=True)
+
+
+def _split(data: _Data, validation: float | _Data | None, rng: np.random.Generator) -> tuple[_Data, _Data | None]:
+    """What trains and what validates; a share is rounded to samples, and neither side may be empty."""
+    if validation is None or isinstance(validation, _Data):
+        return data, validation
+    n = round(validation * len(data))
+    if not 0 < n < len(data):
+        raise ConfigError(f"validation={validation}: of {len(data)} samples that leaves one side without any")
+    order = rng.permutation(len(data))
+    return data.take(np.sort(order[n:])), data.take(np.sort(order[:n]))
+
+
+# ---- descent ----------------------------------------------------------------------------------------------------
+
+
+class _Penalty:
+    """l1·Σ|θ_k| + l2·Σθ_k² with a factor a slot; `factors` are (P,) or None."""
+
+    def __init__(self, program: Program, l1: Penalty, l2: Penalty) -> None:
+        self.l1, self.l2 = _factors(program, "l1", l1), _factors(program, "l2", l2)
+        self.twice = None if self.l2 is None else 2 * self.l2
+
+    def add_gradient(self, theta: Array, out: Array, scratch: Array) -> None:
+        """l1·sign θ + 2·l2·θ, added to `out`; at 0 the l1 term pulls nowhere."""
+        if self.l1 is not None:
+            np.sign(theta, out=scratch)
+            np.multiply(scratch, self.l1, out=scratch)
+            np.add(out, scratch, out=out)
+        if self.twice is not None:
+            np.multiply(theta, self.twice, out=scratch)
+            np.add(out, scratch, out=out)
+
+    def row(self, theta: Array) -> Row:
+        """The column `penalty`, where there is one."""
+        if self.l1 is None and self.l2 is None:
+            return {}
+        th = theta.astype(np.float64)
+        total = 0.0 if self.l1 is None else float((self.l1 * np.abs(th)).sum())
+        return {"penalty": total + (0.0 if self.l2 is None else float((self.l2 * th * th).sum()))}
+
+
+def _factors(program: Program, name: str, given: Penalty) -> Array | None:
+    """(P,) a factor a slot; None where all are 0."""
+    slots = program.plan.weight_slot
+    pairs = [(slots[slots >= 0], given)] if np.ndim(given) == 0 else list(given)  # type: ignore[arg-type]
+    factors = np.zeros(program.plan.n_parameters, program.dtype)
+    for pair in pairs:
+        if not isinstance(pair, tuple) or len(pair) != 2:
+            raise ConfigError(f"{name} holds {pair!r}: give a number, or (slots, factor) pairs")
+        where, factor = np.asarray(pair[0]), real(name, pair[1], 0)
+        if where.dtype.kind not in "iu" or (len(where) and not 0 <= where.min() <= where.max() < len(factors)):
+            raise ConfigError(f"{name}: slots must be whole numbers, 0 … {len(factors) - 1}, as theta_index gives")
+        factors[where] = factor
+    return factors if factors.any() else None
+
+
+class _Descent:
+    """θ on its way down, with every buffer of a step.
+
+    theta (P,) moves; good (P,) is the last θ whose loss and gradient were finite.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        data: _Data,
+        rule: Optimizer,
+        batch_size: int,
+        rng: np.random.Generator | None,
+        penalty: _Penalty,
+    ) -> None:
+        self.program, self.data, self.rng, self.penalty = program, data, rng, penalty
+        self.size, self.steps = min(batch_size, len(data)), 0
+        self.theta, self.good = program.theta.copy(), program.theta.copy()
+        self.gradient, self.scratch = np.empty_like(self.theta), np.empty_like(self.theta)
+        is_weight = np.zeros(len(self.theta), np.bool_)
+        is_weight[program.plan.weight_slot[program.plan.weight_slot >= 0]] = True
+        self.step: Step = rule.start(self.theta, is_weight)
+        self.order = np.arange(len(data))
+        n = self.size
+        self.x, self.t = np.empty((n, *data.x.shape[1:]), data.x.dtype), np.empty((n, *data.t.shape[1:]), data.t.dtype)
+        self.s = None if data.s is None else np.empty(n, data.s.dtype)
+
+    def epoch(self, epoch: int, rate: float) -> Row:
+        """Every sample once, in batches."""
+        if self.rng is not None:
+            self.rng.shuffle(self.order)
+        N, total, scale = len(self.data), 0.0, 0.0
+        with np.errstate(all="ignore"):
+            for number, first in enumerate(range(0, N, self.size), 1):
+                rows = self.order[first : first + self.size]
+                x, t, s = self._gather(rows)
+                value, g = self.program.value_and_grad(self.theta, x, t, self.gradient, s)
+                self.penalty.add_gradient(self.theta, g, self.scratch)
+                self.steps += 1
+                if not (np.isfinite(value) and (np.isfinite(g @ g) or np.isfinite(g).all())):
+                    place = f"step {self.steps}, batch {number} of {-(-N // self.size)}"
+                    self.stop(f"epoch {epoch}, {place}", x, t, s, self.data.rows[rows])
+                np.copyto(self.good, self.theta)
+                self.step(self.theta, g, rate)
+                share = len(rows) if s is None else float(s.sum())
+                total, scale = total + value * (share if self.program.reduction == "mean" else 1.0), scale + share
+            if not np.isfinite(self.theta).all():
+                self.stop(f"epoch {epoch}, after step {self.steps}, batch {number}", x, t, s, self.data.rows[rows])
+        return {"loss": total / (scale if self.program.reduction == "mean" else 1.0)} | self.penalty.row(self.theta)
+
+    def _gather(self, rows: Array) -> tuple[Array, Array, Array | None]:
+        """The samples of a batch, copied into buffers ("clip" lets NumPy write there directly)."""
+        n, data = len(rows), self.data
+        x, t = data.x.take(rows, 0, self.x[:n], "clip"), data.t.take(rows, 0, self.t[:n], "clip")
+        return x, t, None if data.s is None or self.s is None else data.s.take(rows, 0, self.s[:n], "clip")
+
+    def stop(self, when: str, x: Array, t: Array, s: Array | None, rows: Array) -> NoReturn:
+        """Put the last good θ back and say what went wrong, and where."""
+        found = culprit(self.program, self.theta, x, t, s, rows)
+        self.program.theta = self.good
+        raise NonFiniteError(f"{when}: {found}; program.theta is the last θ with a finite loss and gradient")
+
+
+# ---- after an epoch ---------------------------------------------------------------------------------------------
+
+
+def _measured(program: Program, descent: _Descent, measures: tuple[Metric, ...], held: _Data | None, epoch: int) -> Row:
+    """Metrics over the training data, loss and metrics over the validation data, with the θ of now."""
+    row: Row = {}
+    name = program._need_loss().name
+    if measures:
+        y = program.predict(descent.data.x).astype(np.float64)
+        row |= {m.name: m.f(y, descent.data.t, name) for m in measures}
+    if held is not None:
+        y = program.predict(held.x).astype(np.float64)
+        row["val_loss"] = _loss_of(program, y, held)
+        if not np.isfinite(row["val_loss"]):
+            descent.stop(f"epoch {epoch}, after step {descent.steps}, validation", held.x, held.t, held.s, held.rows)
+        row |= {f"val_{m.name}": m.f(y, held.t, name) for m in measures}
+    return row
+
+
+def _loss_of(program: Program, y: Array, data: _Data) -> float:
+    """The reduced loss (4) of outputs y (B, O) float64."""
+    loss, t = program._need_loss(), data.t.astype(np.float64)
+    with np.errstate(all="ignore"):
+        of_samples = loss.f(y, t, logsumexp(y) if loss.coupled else y).sum(axis=1)
+    if program.reduction == "sum":
+        return float(of_samples.sum() if data.s is None else of_samples @ data.s)
+    return float(np.average(of_samples, weights=data.s))
+
+
+@contextmanager
+def _bar(wanted: bool, epochs: int) -> Iterator[Callable[[Row], None]]:
+    """A bar that takes rows, or nothing that takes them."""
+    if not wanted:
+        yield lambda row: None
+        return
+    try:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    except ModuleNotFoundError:
+        raise MissingDependencyError("rich", "cli", "a progress bar") from None
+    columns = TextColumn("epoch"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}")
+    with Progress(*columns, TimeRemainingColumn()) as bar:
+        task = bar.add_task("", total=epochs)
+
+        def show(row: Row) -> None:
+            shown = (f"{k} {v:.4g}" for k, v in row.items() if k not in ("epoch", "rate", "seconds"))
+            bar.update(task, advance=1, description="  ".join(shown))
+
+        yield show
+
+
+def _check(program: object, shuffle: object, progress: object, on_epoch: object) -> None:
+    if not isinstance(program, Program):
+        raise ConfigError(
+            f"fit wants a flowgrad Program, not a {type(program).__name__}: fg.compile(network, loss=...)"
+        )
+    for name, value in (("shuffle", shuffle), ("progress", progress)):
+        if not isinstance(value, (bool, np.bool_)):
+            raise ConfigError(f"{name}={value!r}: must be True or False")
+    if on_epoch is not None and not callable(on_epoch):
+        raise ConfigError(f"on_epoch={on_epoch!r}: must be a function of a row, or None")
