@@ -1,0 +1,245 @@
+"""Checking gradients: backward beside differences of the loss, which know nothing of backward."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from flowgrad import batch
+from flowgrad.errors import ConfigError, show
+from flowgrad.executor import Array
+from flowgrad.optimizer import real, whole
+from flowgrad.program import Program, compile
+
+STEPS = (1e-2, 1e-4, 1e-6)  # first step of a tableau, for values about 1; the next is taken where this one is unsure
+LEVELS = 4  # halvings: errors of h², h⁴ and h⁶ are extrapolated away
+GOAL = 1e-9  # the doubt to reach, as a share of the largest component
+TOLERANCE = {"float64": 1e-7, "float32": 1e-3}  # of the largest component; float32 sums over samples round
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A derivative measured: `value`, and `doubt`, how far off it may be by its own account."""
+
+    value: float
+    doubt: float
+    kink: bool
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One comparison: a slot of θ by its label, or a direction through all of them (slot −1)."""
+
+    slot: int
+    label: str
+    analytic: float
+    numeric: float
+    error: float
+    doubt: float
+    verdict: str
+
+
+@dataclass(frozen=True)
+class GradientCheck:
+    """What `gradcheck` found.
+
+    slots       comparisons, worst first; `error` is |analytic − numeric| over `scale`, `doubt` the same for what
+                the differences do not know; `verdict` is "agrees", "differs", or "kink" where σ is not
+                differentiable at θ, or "unsure" where the differences do not settle: these two prove nothing
+    worst_error the largest error among slots that agree or differ; 0 where there are none
+    tolerance   what was asked for
+    scale       the largest |∂L/∂θ_k|
+    checked, parameters: how many slots of θ were compared, out of how many
+    """
+
+    slots: tuple[Slot, ...]
+    worst_error: float
+    tolerance: float
+    scale: float
+    checked: int
+    parameters: int
+
+    @property
+    def passed(self) -> bool:
+        """No slot differs, and at least half of them could be measured."""
+        sure = sum(s.verdict == "agrees" for s in self.slots)
+        return 2 * sure >= len(self.slots) and all(s.verdict != "differs" for s in self.slots)
+
+    def table(self, rows: int = 10) -> str:
+        """The worst slots, analytic beside numeric, and a sentence."""
+        shown = self.slots[:rows]
+        width = max([len(s.label) for s in shown], default=0)
+        lines = [f"{'':<{width}}  {'analytic':>22}  {'numeric':>22}  {'error':>8}"]
+        lines += [
+            f"{s.label:<{width}}  {s.analytic:>22.14e}  {s.numeric:>22.14e}  {s.error:>8.1e}"
+            + ("" if s.verdict == "agrees" else f"  {s.verdict}")
+            for s in shown
+        ]
+        return "\n".join([*lines, self._sentence()])
+
+    def _sentence(self) -> str:
+        counts = {v: sum(s.verdict == v for s in self.slots) for v in ("differs", "kink", "unsure")}
+        odd = "".join(f", {n} {v}" for v, n in counts.items() if n)
+        directions = len(self.slots) - self.checked
+        also = f" and {directions} directions through all of θ" if directions else ""
+        return (
+            f"{'passed' if self.passed else 'FAILED'}: {self.checked} of {self.parameters} slots of θ{also}{odd}; "
+            f"worst error {self.worst_error:.1e} of the largest component, allowed {self.tolerance:.0e}"
+        )
+
+    def __repr__(self) -> str:
+        return f"GradientCheck({self._sentence()})"
+
+
+def gradcheck(
+    program: Program,
+    X: Any,
+    T: Any,
+    *,
+    theta: Any = None,
+    sample_weight: Any = None,
+    slots: int = 200,
+    directions: int = 8,
+    seed: int = 0,
+    tolerance: float | None = None,
+    rows: int = 10,
+) -> GradientCheck:
+    """Compare ∂L/∂θ of backward with Richardson's differences of L, and print both at the worst slots.
+
+    Differences of a float32 program are taken of the same network in float64, by the Python executor. Where σ
+    has a kink (relu at 0) the loss has no derivative to compare with: such slots are named and not held
+    against it.
+
+    Args:
+        program: compiled with a loss.
+        X, T, sample_weight: as for `program.value_and_grad`.
+        theta: (P,); None takes the program's.
+        slots: compare every slot of θ up to so many; of a longer θ, so many drawn by the seed.
+        directions: of a longer θ also so many derivatives along random directions, through all slots at once.
+        tolerance: allowed error as a share of the largest component; None takes 1e-7 in float64, 1e-3 in float32.
+        rows: how many of the worst slots to print; 0 prints nothing.
+
+    Raises:
+        ConfigError: an argument of the wrong type or range.
+        as `program.value_and_grad`.
+
+    >>> import flowgrad as fg
+    >>> net = fg.Network.from_arrays([0, 1], [1, 2], weight=[0.5, 2.0])
+    >>> program = fg.compile(net, executor="python", loss="squared_error")
+    >>> gradcheck(program, [[1.0], [2.0]], [[0.5], [0.1]], rows=0).passed
+    True
+    """
+    if not isinstance(program, Program):
+        raise ConfigError(f"gradcheck wants a flowgrad Program, not a {type(program).__name__}")
+    limit, rows = whole("slots", slots, 1), whole("rows", rows, 0)
+    allowed = TOLERANCE[program.dtype.name] if tolerance is None else real("tolerance", tolerance, 0, open_low=True)
+    rng = np.random.default_rng(whole("seed", seed, 0))
+    th = batch.parameters(program.theta if theta is None else theta, program.plan, program.dtype).astype(np.float64)
+    loss_at = _loss_function(program, X, T, sample_weight)
+    g = program.value_and_grad(th.astype(program.dtype), X, T, sample_weight=sample_weight)[1].astype(np.float64)
+    P, scale = len(th), float(np.abs(g).max(initial=0.0))
+    chosen = np.arange(P) if limit >= P else np.sort(rng.choice(P, limit, replace=False))
+    found = [_compare_slot(program, loss_at, th, g, k, scale, allowed) for k in chosen.tolist()]
+    for n in range(whole("directions", directions, 0) if limit < P else 0):
+        found.append(_compare_direction(loss_at, th, g, n + 1, rng.normal(size=P), allowed))
+    found.sort(key=lambda s: (s.verdict != "differs", s.verdict != "agrees", -s.error))
+    worst = max((s.error for s in found if s.verdict in ("agrees", "differs")), default=0.0)
+    check = GradientCheck(tuple(found), worst, allowed, scale, len(chosen), P)
+    if rows:
+        print(check.table(rows))
+    return check
+
+
+def _loss_function(program: Program, X: Any, T: Any, sample_weight: Any) -> Callable[[Array], float]:
+    """θ (P,) float64 → L, in float64 whatever the program's dtype, on the data as the program sees it."""
+    x = batch.table(X, program.inputs, "X", "input", program.dtype)
+    t = batch.targets(T, program.outputs, len(x), program._need_loss().coupled, program.dtype)
+    s = batch.weights_of_samples(sample_weight, len(x), program.dtype)
+    twin = program
+    if program.dtype != np.float64:
+        twin = compile(program.network(), "python", "float64", program.loss, program.reduction)
+    out = np.empty(program.plan.n_parameters)
+    return lambda theta: twin.value_and_grad(theta, x, t, out, s)[0]
+
+
+def _compare_slot(
+    program: Program, loss_at: Callable[[Array], float], th: Array, g: Array, k: int, scale: float, allowed: float
+) -> Slot:
+    moved = th.copy()
+
+    def along(h: float) -> float:
+        moved[k] = th[k] + h
+        return loss_at(moved)
+
+    kind, key = program.theta_index.label(k)
+    label = f"weight {show(key[0])} → {show(key[1])}" if kind == "weight" else f"bias {show(key)}"
+    return _judge(k, label, float(g[k]), difference(along, max(1.0, abs(th[k])), GOAL * scale), scale, allowed)
+
+
+def _compare_direction(
+    loss_at: Callable[[Array], float], th: Array, g: Array, number: int, v: Array, allowed: float
+) -> Slot:
+    """∂L/∂h of L(θ + h·v), v of length 1, beside g·v, whose size in a direction drawn at random is |g|/√P."""
+    v, scale = v / np.sqrt(v @ v), float(np.sqrt(g @ g / len(g)))
+    found = difference(lambda h: loss_at(th + h * v), 1.0, GOAL * scale)
+    return _judge(-1, f"direction {number}", float(g @ v), found, scale, allowed)
+
+
+def _judge(slot: int, label: str, analytic: float, found: Difference, scale: float, allowed: float) -> Slot:
+    unit = scale or 1.0
+    error, doubt = abs(analytic - found.value) / unit, found.doubt / unit
+    if error <= allowed:
+        verdict = "agrees"
+    elif found.kink:
+        verdict = "kink"
+    elif doubt > max(allowed, 0.1 * error):
+        verdict = "unsure"
+    else:
+        verdict = "differs"
+    return Slot(slot, label, analytic, found.value, error, doubt, verdict)
+
+
+def difference(f: Callable[[float], float], size: float, wanted: float) -> Difference:
+    """f′(0) by central differences, extrapolated to h = 0 (Richardson 1911; the tableau is Ridders' of 1982).
+
+        D(h) = (f(h) − f(−h)) / 2h = f′ + c₂h² + c₄h⁴ + …
+        T_{k,j} = T_{k,j−1} + (T_{k,j−1} − T_{k−1,j−1}) / (4ʲ − 1),   T_{k,0} = D(h/2ᵏ)
+
+    A smaller first step is taken where the doubt is larger than `wanted`: the difference of neighbours in the
+    tableau, plus the rounding of f over the smallest step.
+
+    Args:
+        size: of the variable; steps are shares of it.
+
+    >>> round(difference(lambda h: (2 + h) ** 3, 1.0, 1e-9).value, 9)
+    12.0
+    """
+    middle, best = f(0.0), Difference(np.nan, np.inf, False)
+    for first in STEPS:
+        found = _tableau(f, middle, first * size)
+        if found.doubt < best.doubt:
+            best = found
+        if best.doubt <= wanted:
+            break
+    return best
+
+
+def _tableau(f: Callable[[float], float], middle: float, h: float) -> Difference:
+    steps = h * 0.5 ** np.arange(LEVELS)
+    ends = np.array([(f(s), f(-s)) for s in steps])
+    with np.errstate(all="ignore"):
+        T: npt.NDArray[np.float64] = (ends[:, 0] - ends[:, 1]) / (2 * steps)
+        bend = (ends[:, 0] + ends[:, 1] - 2 * middle) / steps  # right slope less left slope: h·f″, or a kink's jump
+        noise = np.finfo(float).eps * max(np.abs(ends).max(), abs(middle)) / steps[-1]
+        value, doubt = float(T[-1]), np.inf
+        for j in range(1, LEVELS):
+            T = T[1:] + (T[1:] - T[:-1]) / (4.0**j - 1)
+            moved = abs(T[-1] - value)
+            if moved <= doubt:
+                value, doubt = float(T[-1]), float(moved)
+        kink = abs(bend[-1]) > 0.75 * abs(bend[-2]) > 0 and abs(bend[-1]) > 16 * noise
+    return Difference(value, doubt + noise if np.isfinite(doubt) else np.inf, bool(kink))
