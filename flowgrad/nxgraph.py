@@ -44,20 +44,9 @@ def read(
         list(chain.from_iterable(p.values() for p in pred.values())),
         lambda row: f"edge {ids[source[row]]!r} → {ids[target[row]]!r}",
     )
-    if inputs is None:
-        neuron = fan_in > 0
-        for key in node.keys & set(_IS_NEURON):
-            neuron |= [value is not ABSENT for value in node.column(key)]
-        input_rows = np.flatnonzero(~neuron).astype(np.int32)
-    else:
-        input_rows = rows_of(inputs, index, "input")
+    input_rows, output_rows = _roles(node, index, source, fan_in, inputs, outputs)
     is_input = np.zeros(len(ids), bool)
     is_input[input_rows] = True
-    if outputs is None:
-        fan_out = np.bincount(source, minlength=len(ids))
-        output_rows = np.flatnonzero((fan_out == 0) & ~is_input).astype(np.int32)
-    else:
-        output_rows = rows_of(outputs, index, "output")
     default = [activation] * len(ids)
     for row in output_rows.tolist():
         default[row] = output_activation
@@ -88,6 +77,29 @@ def read(
         edge_extra=edge.extra(EDGE_KEYS),
         graph_extra=dict(G.graph),
     )
+
+
+def _roles(
+    node: _Attributes,
+    index: Mapping[Hashable, int],
+    source: Any,
+    fan_in: Any,
+    inputs: Iterable[Hashable] | None,
+    outputs: Iterable[Hashable] | None,
+) -> tuple[Any, Any]:
+    """Rows of the inputs (I,) and of the outputs (O,), int32, named or found."""
+    if inputs is None:
+        neuron = fan_in > 0
+        for key in node.keys & set(_IS_NEURON):
+            neuron |= [value is not ABSENT for value in node.column(key)]
+        input_rows = np.flatnonzero(~neuron).astype(np.int32)
+    else:
+        input_rows = rows_of(inputs, index, "input")
+    if outputs is not None:
+        return input_rows, rows_of(outputs, index, "output")
+    sink = np.bincount(source, minlength=len(index)) == 0
+    sink[input_rows] = False
+    return input_rows, np.flatnonzero(sink).astype(np.int32)
 
 
 class _Attributes:

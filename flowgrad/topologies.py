@@ -299,24 +299,15 @@ def _concatenate(
     def moved(name: str) -> Any:
         return np.concatenate([row[getattr(c, name)] for c, row in zip(parts, rows, strict=True)])
 
-    ids: list[Hashable] = [*shared, *[None] * (V - len(shared))]
-    for k, (c, row) in enumerate(zip(parts, rows, strict=True)):
-        for place, name in zip(row.tolist(), c.ids, strict=True):
-            if place >= len(shared):
-                ids[place] = (k, name)
-    part, place, level = np.full(V, -1, np.int32), np.zeros(V, np.int64), np.zeros(V, np.int32)
-    part[to] = np.repeat(np.arange(len(parts), dtype=np.int32), [c.n_nodes for c in parts])
-    part[: len(shared)] = -1
-    starts = np.cumsum([0, *(c.n_nodes for c in parts)])
-    for c, row, start in zip(parts, rows, starts.tolist(), strict=False):
-        place[row[c.order]] = start + np.arange(c.n_nodes)
+    part, place = _places(parts, rows, len(shared), V)
+    level = np.zeros(V, np.int32)
     level[to] = np.concatenate([c.level for c in parts])
     inputs = np.arange(len(shared), dtype=np.int32) if shared else moved("inputs")
     activation, activations = _recode(parts, "activation", "activations", to, V)
     aggregation, aggregations = _recode(parts, "aggregation", "aggregations", to, V)
     offset = np.cumsum([0, *(len(c.params) for c in parts)]).tolist()
     union = Columns(
-        ids=ids,
+        ids=_ids(parts, rows, shared, V),
         inputs=inputs,
         outputs=moved("outputs"),
         activation=activation,
@@ -349,6 +340,31 @@ def _concatenate(
     )
     union.__dict__["level"] = level  # what the parts found already; a cached_property lives there
     return union
+
+
+def _ids(
+    parts: list[Columns], rows: list[npt.NDArray[np.int32]], shared: dict[Hashable, int], V: int
+) -> list[Hashable]:
+    """(V,) ids: shared inputs keep theirs, node `id` of network k becomes (k, id)."""
+    ids: list[Hashable] = [*shared, *[None] * (V - len(shared))]
+    for k, (c, row) in enumerate(zip(parts, rows, strict=True)):
+        for place, name in zip(row.tolist(), c.ids, strict=True):
+            if place >= len(shared):
+                ids[place] = (k, name)
+    return ids
+
+
+def _places(
+    parts: list[Columns], rows: list[npt.NDArray[np.int32]], n_shared: int, V: int
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+    """(V,) each: the number of a node's network, −1 for shared inputs; its place in the order network by network."""
+    part, place = np.full(V, -1, np.int32), np.zeros(V, np.int64)
+    part[np.concatenate(rows)] = np.repeat(np.arange(len(parts), dtype=np.int32), [c.n_nodes for c in parts])
+    part[:n_shared] = -1
+    starts = np.cumsum([0, *(c.n_nodes for c in parts)])
+    for c, row, start in zip(parts, rows, starts.tolist(), strict=False):
+        place[row[c.order]] = start + np.arange(c.n_nodes)
+    return part, place
 
 
 def _recode(parts: list[Columns], name: str, table: str, to: npt.NDArray[np.int32], V: int) -> tuple[Any, Any]:
