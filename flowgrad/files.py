@@ -1,0 +1,212 @@
+"""Networks to files and back. A file is put in place whole, or not at all; no code stands in one."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import stat
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from flowgrad.errors import ConfigError, DataError, FileError, UnknownNameError, listing, suggest
+from flowgrad.format import Format, Source, is_bare, read_bytes
+from flowgrad.maths.activations import Activation
+from flowgrad.maths.aggregations import Aggregation
+from flowgrad.network import Network
+from flowgrad.registry import find, names
+
+
+def save(network: Network, path: str | os.PathLike[str], format: str | None = None) -> None:
+    """Write a network to a file. Its format follows from the suffix, or is named.
+
+    `.json` keeps topology, functions and labels as JSON, and the weights in a file of safetensors beside it;
+    `.safetensors` keeps all in that one file. Whatever stood there before stays whole until the new files are
+    complete and on disk, also when the machine stops half-way (docs/files.md).
+
+    Raises:
+        FileError: the path cannot be written.
+        UnknownNameError: no format has this name or suffix.
+        GraphError: the network holds what the format cannot keep, which the message names: an id or an
+            attribute of some other type, a function whose name stands for another one.
+        MissingDependencyError: the format needs a library that is not installed.
+    """
+    if not isinstance(network, Network):
+        hint = ": give program.network()" if hasattr(network, "network") else ""
+        raise DataError(f"save wants a Network, not a {type(network).__name__}{hint}")
+    target = _path(path)
+    chosen = _format(target, format, "write")
+    if target.is_dir():
+        raise FileError(f"{target} is a folder: give the name of a file")
+    assert chosen.write is not None
+    files = chosen.write(network, target)
+    obsolete = _companions(chosen, target) - set(files)
+    _put_all(target, files)
+    for name in obsolete:  # nothing refers to them any more
+        with contextlib.suppress(OSError):
+            (target.parent / name).unlink()
+
+
+def load(
+    path: str | os.PathLike[str],
+    format: str | None = None,
+    activations: Iterable[Activation | Aggregation] = (),
+) -> Network:
+    """Read a network from a file. Its format follows from the suffix, or is named.
+
+    Args:
+        activations: your own `Activation` (or `Aggregation`) records, for the names in the file that are not
+            flowgrad's or a plugin's. A name never imports code.
+
+    Raises:
+        FileError: the file is missing, unreadable, truncated, altered or not of the format.
+        UnknownNameError: no format has this name or suffix; the file names a function that is unknown here.
+        GraphError: what the file describes is no network.
+        MissingDependencyError: the format needs a library that is not installed.
+    """
+    target = _path(path)
+    chosen = _format(target, format, "read")
+    assert chosen.read is not None
+    source = Source(target, _own(activations))
+    try:
+        return chosen.read(source)
+    except MemoryError:
+        raise FileError(f"{target} holds more than fits into memory") from None
+
+
+def _path(path: object) -> Path:
+    """The path, symbolic links followed: a link that is written to stays a link."""
+    if not isinstance(path, (str, os.PathLike)):
+        raise DataError(f"path {path!r} is a {type(path).__name__}: give text or a Path")
+    text = os.fsdecode(path)
+    try:
+        return Path(os.path.realpath(text)) if text else Path(text)
+    except (OSError, ValueError) as error:
+        raise FileError(f"{text!r} is no path: {error}") from None
+
+
+def _own(given: Iterable[Activation | Aggregation]) -> dict[str, Activation | Aggregation]:
+    """The user's records by name; two of one name, or one with a built-in's name, would be a riddle."""
+    if isinstance(given, (str, Activation, Aggregation)) or not isinstance(given, Iterable):
+        raise DataError(f"activations={given!r}: give a list of Activation records")
+    own: dict[str, Activation | Aggregation] = {}
+    for record in given:
+        if not isinstance(record, (Activation, Aggregation)):
+            raise DataError(f"activations holds {record!r}, a {type(record).__name__}: give Activation records")
+        kind = "activations" if isinstance(record, Activation) else "aggregations"
+        taken = find(kind, record.name) if record.name in names(kind) else own.get(record.name, record)
+        if taken != record:
+            raise DataError(f"activations holds {record!r}, and that name already stands for {taken!r}")
+        own[record.name] = record
+    return own
+
+
+# ---- which format -------------------------------------------------------------------------------------------
+
+
+def _format(path: Path, name: str | None, act: str) -> Format:
+    """The format of that name, else of that suffix, that can `act`: "read" or "write"."""
+    if name is not None:
+        if not isinstance(name, str):
+            raise ConfigError(f"format={name!r}: give the name of a format, or None to go by the suffix")
+        chosen: Format = find("formats", name)
+        if getattr(chosen, act) is None:
+            raise ConfigError(f"format {name!r} cannot {act}: {chosen.summary}")
+        return chosen
+    if not path.name:
+        raise FileError(f"{str(path)!r} is no name of a file")
+    known = [f for f in (find("formats", n) for n in names("formats")) if getattr(f, act) is not None]
+    fitting = [(len(s), f.name, f) for f in known for s in f.suffixes if path.name.lower().endswith(s)]
+    if not fitting:
+        said = f"{path.suffix!r}" if path.suffix else "no suffix"
+        suffixes = sorted({s for f in known for s in f.suffixes})
+        raise UnknownNameError(f"no format to {act} for {said} of {path.name!r}{suggest(path.suffix, suffixes)}")
+    longest = max(fitting)[0]
+    best: dict[str, Format] = {n: f for length, n, f in fitting if length == longest}
+    if len(best) > 1:
+        raise ConfigError(f"{path.name!r} may be {listing(sorted(best))}: say which by format=")
+    return next(iter(best.values()))
+
+
+# ---- whole, or not at all -----------------------------------------------------------------------------------
+
+
+def _companions(chosen: Format, target: Path) -> set[str]:
+    """Files that belong to what now stands at `target`, by its own word, and that carry its name."""
+    if chosen.companions is None or not target.is_file():
+        return set()
+    try:
+        named = chosen.companions(read_bytes(target))
+    except FileError:
+        return set()
+    stem = target.name.removesuffix(target.suffix)
+    return {name for name in named if is_bare(name) and name.startswith(f"{stem}.") and name != target.name}
+
+
+def _put_all(target: Path, files: Mapping[str, bytes]) -> None:
+    """Every file into the target's folder, the target last; where one fails, the new ones are removed again."""
+    folder, new = target.parent, [target.parent / name for name in files]
+    new = [path for path in new if not path.exists()]
+    before = _identity(target)
+    try:
+        if before is not None and not os.access(target, os.W_OK):
+            raise PermissionError(errno.EACCES, "it is read-only")
+        mode = None if before is None else stat.S_IMODE(target.stat().st_mode)
+        for name, data in files.items():
+            _put(folder / name, data, mode)
+            _flush_folder(folder)
+    except BaseException as error:
+        if _identity(target) == before:  # else the target is the new one, and refers to the others
+            for path in new:
+                with contextlib.suppress(OSError):
+                    path.unlink()
+        if isinstance(error, (OSError, ValueError, MemoryError)):
+            reason = getattr(error, "strerror", None) or error or "out of memory"
+            raise FileError(f"{target} cannot be written: {reason}") from None
+        raise
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What tells a file from another that takes its place; None where there is none."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _put(path: Path, data: bytes, mode: int | None) -> None:
+    """One file, atomically and durably: written beside its place, flushed to disk, renamed.
+
+    `mode` are the permissions of the file that is overwritten; a new file has those that the umask leaves.
+    """
+    temporary = path.with_name(f".flowgrad-{secrets.token_hex(8)}.tmp")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+    descriptor = os.open(temporary, flags, 0o666 if mode is None else 0o600)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if mode is not None:
+            temporary.chmod(mode)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def _flush_folder(folder: Path) -> None:
+    """The folder's entries to disk, where the system can: Windows cannot, some network disks cannot."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EROFS):
+            raise
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,41 @@
+"""JSON read strictly: no NaN, no key twice, no depth that ends the interpreter."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NoReturn
+
+from flowgrad.errors import FileError
+
+
+def parse(text: str | bytes, what: str) -> Any:
+    """The value of a JSON text; `what` names it in messages.
+
+    Raises:
+        FileError: no JSON in UTF-8, a key twice in one object, NaN or Infinity, nested too deep, too large.
+    """
+    try:
+        decoded = text if isinstance(text, str) else text.decode("utf-8")
+        return json.loads(decoded, parse_constant=_no_constant, object_pairs_hook=_once)
+    except RecursionError:
+        raise FileError(f"{what} is nested too deep") from None
+    except MemoryError:
+        raise FileError(f"{what} does not fit into memory") from None
+    except ValueError as error:  # bad UTF-8, bad JSON, an integer of thousands of digits
+        raise FileError(f"{what} is no valid JSON: {error}") from None
+
+
+def dump(value: Any) -> str:
+    """Compact JSON; text stays readable, whatever its alphabet."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("an object has a key twice")
+    return found

@@ -1,0 +1,167 @@
+"""Python values as JSON that gives them back with their types: ids, names of parameters, attributes.
+
+None, True, text and int are themselves; a finite float is a number with a point or an exponent; a list is an
+array. Every other value is an object of one key, which names the type: {"tuple": […]}, {"bytes": "00ff"},
+{"float": "nan"}, {"int": "0x…"} (beyond 64 bits), {"text": "eda080"} (UTF-8 in hex of text with lone
+surrogates), {"dict": [[key, value], …]}, {"np.int64": 3} and its like.
+"""
+
+from __future__ import annotations
+
+import math
+import reprlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+DEPTH = 64  # containers within containers
+_WIDTHS = {"int": (8, 16, 32, 64), "uint": (8, 16, 32, 64), "float": (16, 32, 64)}
+_NUMPY = {f"np.{kind}{w}": getattr(np, f"{kind}{w}") for kind, widths in _WIDTHS.items() for w in widths}
+_NUMPY["np.bool"] = np.bool_
+_NUMPY_NAMES = {scalar: name for name, scalar in _NUMPY.items()}
+
+
+def encode(value: Any, depth: int = 0) -> Any:
+    """A value as JSON data.
+
+    Raises:
+        TypeError: its type, or one within it, is not kept; the message is the type's name.
+    """
+    if depth > DEPTH:
+        raise TypeError(f"nested more than {DEPTH} deep")
+    kind = type(value)  # exact: a subclass (an Enum, a named tuple) would come back as something else
+    if value is None or kind is bool:
+        return value
+    if kind is str:
+        return value if _encodable(value) else {"text": value.encode("utf-8", "surrogatepass").hex()}
+    if kind is int:
+        return value if -(2**63) <= value < 2**63 else {"int": hex(value)}
+    if kind is float:
+        return value if math.isfinite(value) else {"float": repr(value)}
+    if kind is bytes:
+        return {"bytes": value.hex()}
+    if kind is list:
+        return [encode(v, depth + 1) for v in value]
+    if kind is tuple:
+        return {"tuple": [encode(v, depth + 1) for v in value]}
+    if kind is dict:
+        return {"dict": [[encode(k, depth + 1), encode(v, depth + 1)] for k, v in value.items()]}
+    if kind in _NUMPY_NAMES:
+        return {_NUMPY_NAMES[kind]: encode(value.item(), depth + 1)}
+    raise TypeError(f"of type {kind.__name__}")
+
+
+def decode(data: Any, depth: int = 0) -> Any:
+    """The value that `encode` made this of.
+
+    Raises:
+        ValueError: it made nothing of the kind.
+    """
+    if depth > DEPTH:
+        raise ValueError(f"a value is nested more than {DEPTH} deep")
+    if isinstance(data, list):
+        return [decode(v, depth + 1) for v in data]
+    if not isinstance(data, dict):
+        return data
+    if len(data) != 1:
+        raise ValueError(f"a value of {len(data)} keys: one is wanted, naming its type")
+    ((name, held),) = data.items()
+    try:
+        return _TYPES[name](held, depth + 1)
+    except (KeyError, TypeError, OverflowError, ValueError) as error:
+        raise ValueError(f"no value of type {name!r}: {error}") from None
+
+
+def _tuple(held: Any, depth: int) -> tuple[Any, ...]:
+    return tuple(decode(v, depth) for v in _list(held))
+
+
+def _dict(held: Any, depth: int) -> dict[Any, Any]:
+    pairs = [_list(pair) for pair in _list(held)]
+    found = {decode(k, depth): decode(v, depth) for k, v in pairs}
+    if len(found) < len(pairs):
+        raise ValueError("a key twice")
+    return found
+
+
+def _list(held: Any) -> list[Any]:
+    if not isinstance(held, list):
+        raise ValueError("its content is no array")
+    return held
+
+
+def _float(held: Any, _: int) -> float:
+    if held not in ("nan", "inf", "-inf"):
+        raise ValueError("not nan, inf or -inf")
+    return float(held)
+
+
+def _scalar(kind: type) -> Callable[[Any, int], Any]:
+    def read(held: Any, depth: int) -> Any:
+        value = decode(held, depth)
+        wanted = {"b": bool, "i": int, "u": int, "f": float}[np.dtype(kind).kind]
+        if type(value) is not wanted:
+            raise ValueError(f"{value!r} is no {wanted.__name__}")
+        with np.errstate(over="ignore"):
+            scalar = kind(value)
+        if scalar.item() != value and value == value:
+            raise ValueError(f"{value!r} does not fit")
+        return scalar
+
+    return read
+
+
+_TYPES: dict[str, Callable[[Any, int], Any]] = {
+    "tuple": _tuple,
+    "dict": _dict,
+    "float": _float,
+    "bytes": lambda held, _: bytes.fromhex(held),
+    "int": lambda held, _: int(held, 16),
+    "text": lambda held, _: bytes.fromhex(held).decode("utf-8", "surrogatepass"),
+    **{name: _scalar(scalar) for name, scalar in _NUMPY.items()},
+}
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+# ---- many at once -------------------------------------------------------------------------------------------
+
+
+def encode_all(values: Sequence[Any], name: Callable[[int], str]) -> list[Any]:
+    """`encode` of every entry; of a million of one plain type in one go.
+
+    Raises:
+        TypeError: an entry's type is not kept; `name(k)` begins the message.
+    """
+    kinds = set(map(type, values))
+    if kinds <= {bool, type(None)}:
+        return list(values)
+    if kinds == {str} and _encodable("".join(values)):
+        return list(values)
+    if kinds == {int} and min(values) >= -(2**63) and max(values) < 2**63:
+        return list(values)
+    if kinds == {float} and all(map(math.isfinite, values)):
+        return list(values)
+    encoded = []
+    for k, value in enumerate(values):
+        try:
+            encoded.append(encode(value))
+        except TypeError as error:
+            raise TypeError(f"{name(k)} is {reprlib.repr(value)}, {error}") from None
+    return encoded
+
+
+def decode_all(data: list[Any]) -> list[Any]:
+    """`decode` of every entry.
+
+    Raises:
+        ValueError: an entry is nothing that `encode` makes.
+    """
+    return data if set(map(type, data)).isdisjoint((list, dict)) else [decode(v) for v in data]

@@ -1,0 +1,107 @@
+"""`json`: topology, functions and labels as JSON, the floats in a file of safetensors beside it.
+
+`net.json` names `net.<16 hex digits>.safetensors`, the digits being the start of that file's SHA-256, and ends
+in the SHA-256 of all its own bytes before that line. New weights never overwrite old ones, and the JSON is
+replaced last: at every moment it names weights that are there (docs/decisions/weight-files.md).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from flowgrad.errors import FileError
+from flowgrad.format import Format, Source, is_bare
+from flowgrad.formats._document import describe, restore
+from flowgrad.formats._strict import dump, parse
+from flowgrad.formats._tensors import pack, unpack
+from flowgrad.network import Network
+
+WEIGHTS = "flowgrad weights 1"  # what the weight file says it is
+_SEAL = re.compile(rb'"sha256": "([0-9a-f]{64})"\n}\n')
+_SEAL_LENGTH = len(b'"sha256": ""\n}\n') + 64
+_ADDRESSED = re.compile(r"\.[0-9a-f]{16}\.safetensors\Z")
+_NAMED = re.compile(rb'\n"weights": (\{[^\n]*\}),\n"sha256": "[0-9a-f]{64}"\n}\n\Z')
+
+
+def write(network: Network, path: Path) -> Mapping[str, bytes]:
+    """The weight file, then the JSON that names it."""
+    document, tensors = describe(network, lambda _, column: column.tolist())
+    weights = pack(tensors, WEIGHTS)
+    digest = sha256(weights).hexdigest()
+    name = f"{path.name.removesuffix(path.suffix)}.{digest[:16]}.safetensors"
+    document["weights"] = {"file": name, "bytes": len(weights), "sha256": digest}
+    lines = "".join(f"{dump(key)}: {dump(value)},\n" for key, value in document.items())
+    body = f"{{\n{lines}".encode()
+    return {name: weights, path.name: body + f'"sha256": "{sha256(body).hexdigest()}"\n}}\n'.encode()}
+
+
+def read(source: Source) -> Network:
+    """The network, once both files are the ones that were written, byte by byte."""
+    data = source.read()
+    document = _open(data, source.path)
+    try:
+        weights = _weights(document.pop("weights", None), source)
+    except FileError:
+        if source.read() == data:
+            raise
+        return read(source)  # replaced by another process between the two readings
+    return restore(document, weights, source)
+
+
+def companions(data: bytes) -> tuple[str, ...]:
+    """The weight file that a JSON of this format names."""
+    found = _NAMED.search(data[-2000:])
+    name = parse(found[1], "the line of weights").get("file") if found else None
+    return (name,) if isinstance(name, str) and _ADDRESSED.search(name) else ()
+
+
+def _open(data: bytes, path: Path) -> dict[str, Any]:
+    """The document, once its digest is right."""
+    body, seal = data[:-_SEAL_LENGTH], _SEAL.fullmatch(data[-_SEAL_LENGTH:])
+    if seal is None:
+        raise FileError(f"{path} does not end in its SHA-256: it is truncated, altered, or no network of flowgrad's")
+    if sha256(body).hexdigest().encode() != seal[1]:
+        raise FileError(f"{path} is altered: its SHA-256 is not the one that it ends in")
+    document = parse(data, str(path))
+    document.pop("sha256")
+    return document  # type: ignore[no-any-return]  # it ends in a brace
+
+
+def _weights(entry: Any, source: Source) -> Any:
+    """The tensors of the file that the entry names, once it is that very file."""
+    keys = {"file": str, "bytes": int, "sha256": str}
+    if not isinstance(entry, dict) or {k: type(v) for k, v in entry.items()} != keys:
+        raise FileError(f"{source.path} does not name its weights by file, bytes and sha256")
+    name, wanted = entry["file"], entry["sha256"]
+    if not is_bare(name):
+        raise FileError(f"{source.path} names the weights {name!r}: a file name is wanted, no path is followed")
+    data = source.beside(name)
+    what = str(source.path.with_name(name))
+    if len(data) != entry["bytes"]:
+        raise FileError(
+            f"{what} has {len(data):,} bytes, {source.path.name} says {entry['bytes']:,}: "
+            "truncated, altered, or the weights of another network"
+        )
+    if sha256(data).hexdigest() != wanted:
+        raise FileError(
+            f"{what} is altered, or holds the weights of another network: its SHA-256 is not the one "
+            f"in {source.path.name}"
+        )
+    text, tensors = unpack(data, what)
+    if text != WEIGHTS:
+        raise FileError(f"{what} holds no weights of flowgrad's")
+    return tensors
+
+
+entry = Format(
+    name="json",
+    suffixes=(".json",),
+    summary="a network as JSON, its weights in a file of safetensors beside it",
+    read=read,
+    write=write,
+    companions=companions,
+)
