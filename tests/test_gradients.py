@@ -6,12 +6,12 @@ from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
-import oracle
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import flowgrad as fg
+from flowgrad.testing import oracle
 from flowgrad.testing.strategies import Case, cases
 
 LOSSES = (*oracle.LOSS, "cross_entropy")

@@ -6,12 +6,12 @@ from typing import Any
 
 import networkx as nx
 import numpy as np
-import oracle
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import flowgrad as fg
+from flowgrad.testing import oracle
 from flowgrad.testing.strategies import Case, Opaque, cases
 
 seeds = st.integers(0, 2**32 - 1)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import networkx as nx
 import numpy as np
-import oracle
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import flowgrad as fg
+from flowgrad.testing import oracle
 from flowgrad.testing.strategies import Case, cases
 
 LOSSES = (*oracle.LOSS, "cross_entropy")
