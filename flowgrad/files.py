@@ -8,7 +8,9 @@ import os
 import secrets
 import stat
 from collections.abc import Iterable, Mapping
+from inspect import Parameter, signature
 from pathlib import Path
+from typing import Any
 
 from flowgrad.errors import ConfigError, DataError, FileError, UnknownNameError, listing, suggest
 from flowgrad.format import Format, Source, is_bare, read_bytes
@@ -18,15 +20,18 @@ from flowgrad.network import Network
 from flowgrad.registry import find, names
 
 
-def save(network: Network, path: str | os.PathLike[str], format: str | None = None) -> None:
+def save(network: Network, path: str | os.PathLike[str], format: str | None = None, **options: Any) -> None:
     """Write a network to a file. Its format follows from the suffix, or is named.
 
     `.json` keeps topology, functions and labels as JSON, and the weights in a file of safetensors beside it;
     `.safetensors` keeps all in that one file. Whatever stood there before stays whole until the new files are
     complete and on disk, also when the machine stops half-way (docs/files.md).
 
+    `options` are what the format's writer takes beside: keyword arguments of its `write`.
+
     Raises:
         FileError: the path cannot be written.
+        ConfigError: an option that this format's writer does not take.
         UnknownNameError: no format has this name or suffix.
         GraphError: the network holds what the format cannot keep, which the message names: an id or an
             attribute of some other type, a function whose name stands for another one.
@@ -40,7 +45,8 @@ def save(network: Network, path: str | os.PathLike[str], format: str | None = No
     if target.is_dir():
         raise FileError(f"{target} is a folder: give the name of a file")
     assert chosen.write is not None
-    files = chosen.write(network, target)
+    check_options(chosen, "write", options)
+    files = chosen.write(network, target, **options)
     obsolete = _companions(chosen, target) - set(files)
     _put_all(target, files)
     for name in obsolete:  # nothing refers to them any more
@@ -52,14 +58,17 @@ def load(
     path: str | os.PathLike[str],
     format: str | None = None,
     activations: Iterable[Activation | Aggregation] = (),
+    **options: Any,
 ) -> Network:
     """Read a network from a file. Its format follows from the suffix, or is named.
 
     Args:
         activations: your own `Activation` (or `Aggregation`) records, for the names in the file that are not
             flowgrad's or a plugin's. A name never imports code.
+        options: what the format's reader takes beside the file: keyword arguments of its `read`.
 
     Raises:
+        ConfigError: an option that this format's reader does not take.
         FileError: the file is missing, unreadable, truncated, altered or not of the format.
         UnknownNameError: no format has this name or suffix; the file names a function that is unknown here.
         GraphError: what the file describes is no network.
@@ -68,11 +77,21 @@ def load(
     target = _path(path)
     chosen = _format(target, format, "read")
     assert chosen.read is not None
+    check_options(chosen, "read", options)
     source = Source(target, _own(activations))
     try:
-        return chosen.read(source)
+        return chosen.read(source, **options)
     except MemoryError:
         raise FileError(f"{target} holds more than fits into memory") from None
+
+
+def check_options(chosen: Format, act: str, given: Mapping[str, object]) -> None:
+    """Refuse a name that the format's `read` or `write` has no keyword argument for."""
+    parameters = signature(getattr(chosen, act)).parameters.values()
+    known = [p.name for p in parameters if p.kind is Parameter.KEYWORD_ONLY]
+    for name in given:
+        if name not in known:
+            raise ConfigError(f"format {chosen.name!r} has no option {name!r} to {act} with{suggest(name, known)}")
 
 
 def _path(path: object) -> Path:

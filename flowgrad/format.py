@@ -85,9 +85,11 @@ class Format:
     name      what the user types; the module's name in `flowgrad/formats/`, or the entry point's
     suffixes  ('.json', …), lower case: which paths mean this format
     summary   one line, for lists and help texts
-    read      source → network; None where the format cannot be read
+    read      source → network; None where the format cannot be read. Its keyword-only arguments are the options
+              that `flowgrad.load` passes on
     write     (network, path) → bytes by bare file name, all for the path's folder; the path's own name comes
-              last, so that it refers only to files that are in place; None where the format cannot be written
+              last, so that it refers only to files that are in place; None where the format cannot be written.
+              Its keyword-only arguments are the options that `flowgrad.save` passes on
     companions  the bytes of such a file → bare names of the files that belong to it, () where it is not of the
               format; those of a file that is overwritten, and that the new one does not use, are removed
     """
@@ -95,8 +97,8 @@ class Format:
     name: str
     suffixes: tuple[str, ...]
     summary: str
-    read: Callable[[Source], Network] | None = None
-    write: Callable[[Network, Path], Mapping[str, bytes]] | None = None
+    read: Callable[..., Network] | None = None
+    write: Callable[..., Mapping[str, bytes]] | None = None
     companions: Callable[[bytes], tuple[str, ...]] | None = None
 
 
