@@ -1,0 +1,109 @@
+"""Small rules that keep the house small: lengths of files and functions, pages that cannot rot."""
+
+from __future__ import annotations
+
+import ast
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CODE = sorted([*ROOT.glob("flowgrad/**/*.py"), *ROOT.glob("plugins/*/src/**/*.py"), *ROOT.glob("examples/**/*.py")])
+PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")])
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+MATHS = (ROOT / "docs" / "maths.md").read_text(encoding="utf-8")
+CONFIG = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+MODULE_LINES, FUNCTION_LINES = 400, 60  # aim at 40 lines a function; a list of named fields may be longer
+
+
+def name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def functions(path: Path) -> Iterator[tuple[str, int]]:
+    """Names and lengths of a file's functions: signature and body, without the docstring."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            length = node.end_lineno - node.lineno + 1  # type: ignore[operator]
+            if ast.get_docstring(node):
+                length -= node.body[0].end_lineno - node.body[0].lineno + 1  # type: ignore[operator]
+            yield node.name, length
+
+
+@pytest.mark.parametrize("path", CODE, ids=name)
+def test_files_and_functions_stay_short(path: Path) -> None:
+    lines = len(path.read_text(encoding="utf-8").splitlines())
+    assert lines <= MODULE_LINES, f"{lines} lines"
+    assert [f for f in functions(path) if f[1] > FUNCTION_LINES] == []
+
+
+def test_no_folder_for_everything() -> None:
+    names = {part for path in CODE for part in path.relative_to(ROOT).with_suffix("").parts}
+    assert names.isdisjoint({"utils", "util", "helpers", "manager", "common", "base", "misc"})
+
+
+def test_equations_that_code_cites_stand_in_the_page() -> None:
+    defined = set(re.findall(r"\((\d+)\)", MATHS))
+    cited = {n for path in CODE for n in re.findall(r"(?:[Ee]quations?|of|by) \((\d+)\)", path.read_text("utf-8"))}
+    assert cited, "the code cites equations by number"
+    assert cited <= defined
+    assert defined >= {str(n) for n in range(1, 13)}
+
+
+def test_the_page_of_the_maths_has_every_formula_of_the_registry() -> None:
+    from flowgrad.registry import TABLES, names
+
+    missing = [f"{kind}: {n}" for kind in TABLES[:3] for n in names(kind) if f"`{n}`" not in MATHS]
+    assert missing == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_examples_of_pages_are_run(page: Path) -> None:
+    """A block of Python that is no doctest is a block that nobody runs."""
+    for block in re.findall(r"```(?:python|pycon|py)\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+        assert block.startswith(">>> "), block
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_links_of_pages_lead_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+        if not link.startswith(("http://", "https://", "mailto:")):
+            assert (page.parent / link).exists(), f"{link} in {name(page)}"
+
+
+def test_the_readme_has_both_commands_and_every_extra_exists() -> None:
+    lines = [line.strip() for line in README.splitlines()]
+    assert "pip install -e '.[demo]' && flowgrad demo" in lines
+    assert "pip install -e '.[test]' && pytest" in lines
+    assert "pip install -e '.[test]' && pytest" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    extras = CONFIG["project"]["optional-dependencies"]
+    source = "".join(path.read_text(encoding="utf-8") for path in CODE)
+    asked = set(re.findall(r'MissingDependencyError\([^)"]*"[^"]+", "(\w+)"', source))
+    assert asked <= set(extras), "an error names an extra that pyproject has not"
+
+
+def test_the_version_is_said_once() -> None:
+    import flowgrad
+
+    assert CONFIG["project"]["version"] == flowgrad.__version__
+    assert f"## {flowgrad.__version__}" in (ROOT / "docs" / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_decisions_are_numbered_without_gaps_and_listed() -> None:
+    pages = sorted(path.name for path in (ROOT / "docs" / "decisions").glob("[0-9]*.md"))
+    assert [int(page[:4]) for page in pages] == list(range(1, len(pages) + 1))
+    architecture = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    assert [page for page in pages if f"decisions/{page}" not in architecture] == []
+
+
+def test_warnings_are_errors_and_the_tools_are_strict() -> None:
+    tools = CONFIG["tool"]
+    assert tools["pytest"]["ini_options"]["filterwarnings"][0] == "error"
+    assert tools["pytest"]["ini_options"]["xfail_strict"] is True
+    assert tools["mypy"]["strict"] is True
+    assert tools["ruff"]["target-version"] == "py311"
+    assert CONFIG["project"]["requires-python"] == ">=3.11"
