@@ -1,0 +1,63 @@
+"""The records through which Python and the kernels talk: one a call, one a thread.
+
+Fields are addresses (of arrays, of functions) and sizes, all int64. `real` is the program's dtype. Rows are
+`lanes` reals, one sample each; node and row numbers count rows.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from flowgrad.executors._numba.memory import record_type
+
+
+def _record(*fields: str) -> np.dtype[np.void]:
+    names = " ".join(fields).split()
+    return np.dtype([(name, np.float64 if name == "scale" else np.int64) for name in names])
+
+
+FRAME = _record(
+    # sizes: nodes, inputs, outputs, edges, runs of neurons, rows of D
+    "nodes inputs outputs edges runs rows",
+    # int64: the in-edges of v are in_begin[v] … in_end[v]−1, the out-edges out_begin[v] … out_end[v]−1
+    "in_begin in_end out_begin out_end",
+    # int32, of in-edge e: its source; of out-edge k: the row of D with ∂L/∂(w·a), and its in-edge
+    "in_source out_row out_edge",
+    # int32, of run r: its first neuron (runs+1 of them), its kind, its activation
+    "run_begin run_kind run_activation",
+    # int32: node of output n; of node v: row of its base case in G, first of its message rows in D; real: r_v
+    "output base message response",
+    # tables of functions by code; single functions
+    "activation gather spread forward backward loss",
+    # θ; int32 slots into it and float64 values of frozen ones; real: w and b by in-edge and node, w by out-edge
+    "theta weight_slot bias_slot frozen_weight frozen_bias weight bias turned",
+    # arrays of samples, with the steps in bytes from sample to sample and from column to column; 0 where absent
+    "x x_step x_next t t_step t_next y y_step y_next sample_weight scale",
+    # sizes: samples, tiles of them, chunks of tiles; parts that parallel passes over parameters are cut into
+    "batch tiles chunks parts",
+    # (V, B) results or, z in backward, operands, with the step in bytes from node to node; 0 where not wanted
+    "z a dz da node_step",
+    # one row a chunk: real ∂L/∂w by out-edge, real ∂L/∂b by node, float64 loss; steps in bytes
+    "chunk_weight chunk_weight_step chunk_bias chunk_bias_step chunk_loss",
+    # real results: ∂L/∂w by in-edge, ∂L/∂b by node from node bias_from on; ∂L/∂θ where it is not just these two
+    "grad_weight grad_bias bias_from grad_theta parameters",
+    # the threads' records; the word that stops all; what to run: phases, each a function and how many items
+    "works stop phases phase_function phase_items",
+)
+
+WORK = _record(
+    # this thread's tile: rows of a (V), of D = σ'(z) and then ∂L/∂z and messages, of ∂L/∂a or 0, of base cases
+    "A Z D DA G",
+    # the mask row (all ones where a lane is a sample); float64 rows: log Σ e^y, Σ t, weight of each sample
+    "mask lse mass share",
+    # first sample, how many; the chunk's arrays; whether this is the chunk's first tile
+    "begin count weight bias loss first",
+    # float64: terms and slopes of one aggregation
+    "terms slopes",
+)
+
+frame_at = record_type(FRAME)
+work_at = record_type(WORK)
+
+PLAIN, SCALED, AGGREGATED = 0, 1, 2
+"""Kinds of runs: sum with r = 1; sum with another r; AGGREGATED + code: another aggregation."""

@@ -1,0 +1,236 @@
+"""What threads do, item by item, besides and around the sweeps. A phase is a function (frame, item, slot).
+
+Items are chunks of tiles, tiles, or parts of the parameters; how the work is cut depends on the batch and the
+graph alone, and every sum runs in one fixed order, so that the number of threads changes no bit of a result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from flowgrad.executors._numba.frame import WORK, frame_at, work_at
+from flowgrad.executors._numba.memory import call3, call4, f64_at, i32_at, i64_at, put_f64
+from flowgrad.executors._numba.sweeps import Inner, as_it_is
+from flowgrad.executors._numba.vectors import Lanes, store
+
+SIZE = WORK.itemsize
+Phase = Callable[[int, int, int], None]
+
+
+# ---- parameters ---------------------------------------------------------------------------------------------
+
+
+def gather(lanes: Lanes) -> Phase:
+    """Part of the parameters: w and b from θ and the frozen values, where θ is not w and b as they stand."""
+    real_at, put_real = lanes.real_at, lanes.put_real
+
+    def phase(frame: int, item: int, _: int) -> None:
+        f = frame_at(frame)
+        for e in range(item * f.edges // f.parts, (item + 1) * f.edges // f.parts):
+            slot = i32_at(f.weight_slot, e)
+            put_real(f.weight, e, real_at(f.theta, slot) if slot >= 0 else f64_at(f.frozen_weight, e))
+        for v in range(item * f.nodes // f.parts, (item + 1) * f.nodes // f.parts):
+            slot = i32_at(f.bias_slot, v)
+            put_real(f.bias, v, real_at(f.theta, slot) if slot >= 0 else f64_at(f.frozen_bias, v))
+
+    return phase
+
+
+def turn(lanes: Lanes) -> Phase:
+    """Part of the edges: weights in the order of the out-edges, as backward reads them."""
+    real_at, put_real = lanes.real_at, lanes.put_real
+
+    def phase(frame: int, item: int, _: int) -> None:
+        f = frame_at(frame)
+        w, turned, out_edge = f.weight, f.turned, f.out_edge
+        for k in range(item * f.edges // f.parts, (item + 1) * f.edges // f.parts):
+            put_real(turned, k, real_at(w, i32_at(out_edge, k)))
+
+    return phase
+
+
+def add_up(lanes: Lanes) -> Phase:
+    """Part of the edges and nodes: ∂L/∂w and ∂L/∂b of the chunks added, in their order; weights turned back."""
+    real_at, put_real = lanes.real_at, lanes.put_real
+
+    def phase(frame: int, item: int, _: int) -> None:
+        f = frame_at(frame)
+        total, chunk, step, out_edge = f.grad_weight, f.chunk_weight, f.chunk_weight_step, f.out_edge
+        for k in range(item * f.edges // f.parts, (item + 1) * f.edges // f.parts):
+            g = real_at(chunk, k)
+            for c in range(1, f.chunks):
+                g += real_at(chunk + c * step, k)
+            put_real(total, i32_at(out_edge, k), g)
+        for v in range(item * f.nodes // f.parts, (item + 1) * f.nodes // f.parts):
+            g = real_at(f.chunk_bias, v)
+            for c in range(1, f.chunks):
+                g += real_at(f.chunk_bias + c * f.chunk_bias_step, v)
+            if v >= f.bias_from:
+                put_real(f.grad_bias, v - f.bias_from, g if v >= f.inputs else 0.0)
+
+    return phase
+
+
+def fold(lanes: Lanes) -> Phase:
+    """∂L/∂θ from ∂L/∂w and ∂L/∂b: edges that share a slot add up, in edge order. One item."""
+    real_at, put_real = lanes.real_at, lanes.put_real
+
+    def phase(frame: int, item: int, _: int) -> None:
+        f = frame_at(frame)
+        for p in range(f.parameters):
+            put_real(f.grad_theta, p, 0.0)
+        for e in range(f.edges):
+            slot = i32_at(f.weight_slot, e)
+            if slot >= 0:
+                put_real(f.grad_theta, slot, real_at(f.grad_theta, slot) + real_at(f.grad_weight, e))
+        for v in range(f.nodes):
+            slot = i32_at(f.bias_slot, v)
+            if slot >= 0:
+                put_real(f.grad_theta, slot, real_at(f.grad_bias, v))
+
+    return phase
+
+
+# ---- samples ------------------------------------------------------------------------------------------------
+
+
+def fill(lanes: Lanes, inner: Inner = as_it_is) -> Callable[..., None]:
+    """fill(f, t, tile, rows, values, step, next, n): n rows of a tile from samples; lanes without one repeat the last."""
+    N, real_at, put_real = lanes.n, lanes.real_at, lanes.put_real
+
+    @inner
+    def fill(t: Any, rows: int, values: int, step: int, next: int, n: int) -> None:
+        for i in range(n):
+            for lane in range(N):
+                sample = t.begin + min(lane, t.count - 1)
+                put_real(rows, i * N + lane, real_at(values + sample * step + i * next, 0))
+
+    return fill
+
+
+def empty(lanes: Lanes, inner: Inner = as_it_is) -> Callable[..., None]:
+    """empty(t, rows, values, step, next, n): the tile's samples of n rows to where results are wanted."""
+    N, real_at, put_real = lanes.n, lanes.real_at, lanes.put_real
+
+    @inner
+    def empty(t: Any, rows: int, values: int, step: int, next: int, n: int) -> None:
+        for i in range(n):
+            for lane in range(t.count):
+                put_real(values + (t.begin + lane) * step + i * next, 0, real_at(rows, i * N + lane))
+
+    return empty
+
+
+def open_tile(lanes: Lanes, inner: Inner = as_it_is) -> Callable[..., None]:
+    """open_tile(f, t, tile): which samples; the mask; σ' = 1 of the inputs."""
+    N, ROW = lanes.n, lanes.size
+    splat = lanes.splat
+    put_word = lanes.put_word
+
+    @inner
+    def open_tile(f: Any, t: Any, tile: int) -> None:
+        t.begin = tile * N
+        t.count = min(N, f.batch - tile * N)
+        for lane in range(N):
+            put_word(t.mask, lane, -1 if lane < t.count else 0)
+        one = splat(1.0)
+        for v in range(f.inputs):
+            store(t.D + v * ROW, one)
+
+    return open_tile
+
+
+def predict(lanes: Lanes, inner: Inner = as_it_is) -> Phase:
+    """One tile: the outputs alone."""
+    N, ROW, real_at, put_real = lanes.n, lanes.size, lanes.real_at, lanes.put_real
+    take = fill(lanes, inner)
+
+    def phase(frame: int, item: int, slot: int) -> None:
+        f, work = frame_at(frame), frame_at(frame).works + slot * SIZE
+        t = work_at(work)
+        t.begin = item * N
+        t.count = min(N, f.batch - item * N)
+        t.Z = t.A
+        take(t, t.A, f.x, f.x_step, f.x_next, f.inputs)
+        call3(f.forward, frame, work, 0)
+        for n in range(f.outputs):
+            row = t.A + i32_at(f.output, n) * ROW
+            for lane in range(t.count):
+                put_real(f.y + (t.begin + lane) * f.y_step + n * f.y_next, 0, real_at(row, lane))
+
+    return phase
+
+
+def trace(lanes: Lanes, inner: Inner = as_it_is) -> Phase:
+    """One tile: z and a of every node, kept."""
+    N, size = lanes.n, lanes.dtype.itemsize
+    take, give = fill(lanes, inner), empty(lanes, inner)
+
+    def phase(frame: int, item: int, slot: int) -> None:
+        f, work = frame_at(frame), frame_at(frame).works + slot * SIZE
+        t = work_at(work)
+        t.begin = item * N
+        t.count = min(N, f.batch - item * N)
+        t.Z = t.D
+        take(t, t.A, f.x, f.x_step, f.x_next, f.inputs)
+        take(t, t.D, f.x, f.x_step, f.x_next, f.inputs)
+        call3(f.forward, frame, work, 0)
+        give(t, t.D, f.z, size, f.node_step, f.nodes)
+        give(t, t.A, f.a, size, f.node_step, f.nodes)
+
+    return phase
+
+
+def step(lanes: Lanes, inner: Inner = as_it_is) -> Phase:
+    """One chunk of tiles: forward, loss and base cases, backward."""
+    take, start = fill(lanes, inner), open_tile(lanes, inner)
+
+    def phase(frame: int, item: int, slot: int) -> None:
+        f, work = frame_at(frame), frame_at(frame).works + slot * SIZE
+        t = work_at(work)
+        t.weight = f.chunk_weight + item * f.chunk_weight_step
+        t.bias = f.chunk_bias + item * f.chunk_bias_step
+        t.loss = f.chunk_loss + item * 8
+        t.first, t.DA, t.Z = 1, 0, t.A
+        put_f64(t.loss, 0, 0.0)
+        for tile in range(item * f.tiles // f.chunks, (item + 1) * f.tiles // f.chunks):
+            start(f, t, tile)
+            take(t, t.A, f.x, f.x_step, f.x_next, f.inputs)
+            call3(f.forward, frame, work, 0)
+            call3(f.loss, frame, work, 0)
+            call3(f.backward, frame, work, 0)
+            if i64_at(f.stop, 0) != 0:
+                return
+            t.first = 0
+
+    return phase
+
+
+def adjoint(lanes: Lanes, inner: Inner = as_it_is) -> Phase:
+    """One chunk of tiles: backward from kept z and given base cases; ∂L/∂z and ∂L/∂a of every node, kept."""
+    N, ROW, size = lanes.n, lanes.size, lanes.dtype.itemsize
+    take, give, start = fill(lanes, inner), empty(lanes, inner), open_tile(lanes, inner)
+
+    def phase(frame: int, item: int, slot: int) -> None:
+        f, work = frame_at(frame), frame_at(frame).works + slot * SIZE
+        t = work_at(work)
+        t.weight = f.chunk_weight + item * f.chunk_weight_step
+        t.bias = f.chunk_bias + item * f.chunk_bias_step
+        t.first = 1
+        for tile in range(item * f.tiles // f.chunks, (item + 1) * f.tiles // f.chunks):
+            start(f, t, tile)
+            take(t, t.A, f.z, size, f.node_step, f.nodes)
+            take(t, t.G + ROW, f.y, f.y_step, f.y_next, f.outputs)
+            for run in range(f.runs):
+                v, end = i32_at(f.run_begin, run), i32_at(f.run_begin, run + 1)
+                sigma = i64_at(f.activation, i32_at(f.run_activation, run))
+                call4(sigma, t.A + v * ROW, t.A + v * ROW, t.D + v * ROW, (end - v) * N)
+            call3(f.backward, frame, work, 0)
+            give(t, t.D, f.dz, size, f.node_step, f.nodes)
+            give(t, t.DA, f.da, size, f.node_step, f.nodes)
+            if i64_at(f.stop, 0) != 0:
+                return
+            t.first = 0
+
+    return phase

@@ -1,0 +1,330 @@
+"""Rows of lanes as vector values, as building blocks. Twins work on NumPy arrays of one row.
+
+A vector holds n numbers of one dtype, one sample each. LLVM cuts it into the registers that the machine has
+(AVX2, AVX-512, NEON), so that a kernel is written once for all of them.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import operator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+from llvmlite import binding as llvm
+from llvmlite import ir
+from numba import types
+from numba.extending import models, register_model
+
+from flowgrad.executors._numba.blocks import I32, Site, block, register
+from flowgrad.executors._numba.memory import f32_at, f64_at, put_f32, put_f64, put_i32, put_i64
+
+
+class Vector(types.Type):  # type: ignore[misc]  # numba is untyped
+    """n lanes of float32 or float64, or of truth values (n bits of `boolean`)."""
+
+    def __init__(self, real: Any, n: int) -> None:
+        self.real, self.n = real, n
+        super().__init__(f"vector({real}, {n})")
+
+
+_LLVM = {
+    types.float32: ir.FloatType(),
+    types.float64: ir.DoubleType(),
+    types.boolean: ir.IntType(1),
+}
+
+
+@register_model(Vector)
+class _VectorModel(models.PrimitiveModel):  # type: ignore[misc]
+    def __init__(self, manager: Any, kind: Vector) -> None:
+        super().__init__(manager, kind, ir.VectorType(_LLVM[kind.real], kind.n))
+
+
+def _mask(indices: Any) -> Any:
+    return ir.Constant(ir.VectorType(I32, len(indices)), list(indices))
+
+
+def _constant(kind: Any, value: float) -> Any:
+    return ir.Constant(kind, [value] * kind.count)
+
+
+def _bits(kind: Any) -> Any:
+    """The vector of integers as wide as a vector of floats."""
+    return ir.VectorType(ir.IntType(32 if kind.element == ir.FloatType() else 64), kind.count)
+
+
+def _name(intrinsic: str, kind: Any) -> str:
+    return f"llvm.{intrinsic}.v{kind.count}f{32 if kind.element == ir.FloatType() else 64}"
+
+
+# ---- arithmetic ---------------------------------------------------------------------------------------------
+
+
+def _same(*kinds: Any) -> Any:
+    """The type of vectors that are all alike."""
+    alike = isinstance(kinds[0], Vector) and all(k == kinds[0] for k in kinds)
+    return kinds[0] if alike else None
+
+
+def _truth(x: Any, y: Any) -> Any:
+    return Vector(types.boolean, x.n) if _same(x, y) else None
+
+
+def _register_operators() -> None:
+    for op, name in (
+        (operator.add, "fadd"),
+        (operator.sub, "fsub"),
+        (operator.mul, "fmul"),
+        (operator.truediv, "fdiv"),
+    ):
+        register(op, lambda x, y: _same(x, y), lambda s, name=name: getattr(s.builder, name)(*s.values))
+    for op, sign in (
+        (operator.lt, "<"),
+        (operator.gt, ">"),
+        (operator.le, "<="),
+        (operator.ge, ">="),
+        (operator.eq, "=="),
+    ):
+        register(op, _truth, lambda s, sign=sign: s.builder.fcmp_ordered(sign, *s.values))
+
+
+_register_operators()
+
+
+def _intrinsic(name: str) -> Any:
+    def emit(s: Site) -> Any:
+        return s.call(_name(name, s.values[0].type), s.values[0].type, *s.values)
+
+    return emit
+
+
+@block(lambda x, y, z: _same(x, y, z), _intrinsic("fmuladd"))
+def fma(x: Any, y: Any, z: Any) -> Any:
+    """x·y + z, rounded once where the machine can."""
+    return x * y + z
+
+
+@block(lambda x: _same(x), _intrinsic("fabs"))
+def absolute(x: Any) -> Any:
+    """|x|"""
+    return np.abs(x)
+
+
+@block(lambda x, y: _same(x, y), _intrinsic("copysign"))
+def with_sign(x: Any, y: Any) -> Any:
+    """|x| with the sign of y."""
+    return np.copysign(x, y)
+
+
+@block(lambda c, x, y: _same(x, y), lambda s: s.builder.select(*s.values))
+def choose(c: Any, x: Any, y: Any) -> Any:
+    """x where c, else y."""
+    return np.where(c, x, y)
+
+
+def _emit_power_of_two(s: Site) -> Any:
+    kind = s.values[0].type
+    single = kind.element == ir.FloatType()
+    ints = _bits(kind)
+    n = s.builder.bitcast(s.values[0], ints)
+    n = s.builder.shl(n, _constant(ints, 23 if single else 52))
+    n = s.builder.add(n, _constant(ints, 127 << 23 if single else 1023 << 52))
+    return s.builder.bitcast(n, kind)
+
+
+ROUND = {np.dtype(np.float32): 1.5 * 2**23, np.dtype(np.float64): 1.5 * 2**52}
+"""x + ROUND holds x, rounded to an integer, in the low bits of its mantissa."""
+
+
+@block(lambda x: _same(x), _emit_power_of_two)
+def power_of_two(x: Any) -> Any:
+    """2^n where x = n + ROUND, n within the exponents of normal numbers."""
+    ints, shift, bias = (np.uint32, 23, 127) if x.dtype == np.float32 else (np.uint64, 52, 1023)
+    return ((x.view(ints) << ints(shift)) + (ints(bias) << ints(shift))).view(x.dtype)
+
+
+# ---- masks --------------------------------------------------------------------------------------------------
+
+
+def _emit_keep(s: Site) -> Any:
+    kind, ints = s.values[0].type, _bits(s.values[0].type)
+    both = s.builder.and_(*(s.builder.bitcast(v, ints) for v in s.values))
+    return s.builder.bitcast(both, kind)
+
+
+@block(lambda x, mask: _same(x, mask), _emit_keep)
+def keep(x: Any, mask: Any) -> Any:
+    """x where the mask's lane is all ones, +0 where it is all zeros."""
+    ints = np.uint32 if x.dtype == np.float32 else np.uint64
+    return (x.view(ints) & mask.view(ints)).view(x.dtype)
+
+
+# ---- sums over lanes ----------------------------------------------------------------------------------------
+
+
+def _halves(s: Site, v: Any) -> Any:
+    """The two halves of a vector added."""
+    n, undefined = v.type.count, ir.Constant(v.type, ir.Undefined)
+    low = s.builder.shuffle_vector(v, undefined, _mask(range(n // 2)))
+    high = s.builder.shuffle_vector(v, undefined, _mask(range(n // 2, n)))
+    return s.builder.fadd(low, high)
+
+
+def _fold(s: Site, v: Any, n: int) -> Any:
+    """Halved until n lanes are left."""
+    while v.type.count > n:
+        v = _halves(s, v)
+    return v
+
+
+def _pairs(s: Site, x: Any, y: Any, groups: list[list[int]]) -> Any:
+    """Two lanes of x and of y added at a time: `groups` are the lanes of the two operands."""
+    low, high = (s.builder.shuffle_vector(x, y, _mask(g)) for g in groups)
+    return s.builder.fadd(low, high)
+
+
+def _register_lanes(kind: Any) -> int:
+    """Lanes of the machine's vector registers."""
+    size = 64 if llvm.get_host_cpu_features().get("avx512f") else 32
+    return size // (4 if kind.element == ir.FloatType() else 8)
+
+
+def _products(s: Site, x: Any, y: Any) -> Any:
+    """x·y, its parts of one register each added up."""
+    n, undefined = min(x.type.count, _register_lanes(x.type)), ir.Constant(x.type, ir.Undefined)
+    total = None
+    for at in range(0, x.type.count, n):
+        p, q = (s.builder.shuffle_vector(v, undefined, _mask(range(at, at + n))) for v in (x, y))
+        total = s.builder.fmul(p, q) if total is None else s.call(_name("fmuladd", p.type), p.type, p, q, total)
+    return total
+
+
+def _emit_sum(s: Site) -> Any:
+    return s.builder.extract_element(_fold(s, s.values[0], 1), ir.Constant(I32, 0))
+
+
+@block(lambda x: x.real if isinstance(x, Vector) else None, _emit_sum)
+def lane_sum(x: Any) -> Any:
+    """Σ of the lanes, by halving."""
+    while len(x) > 1:
+        x = x[: len(x) // 2] + x[len(x) // 2 :]
+    return x[0]
+
+
+def _emit_dot(s: Site) -> Any:
+    return s.builder.extract_element(_fold(s, _products(s, *s.values), 1), ir.Constant(I32, 0))
+
+
+@block(lambda x, y: x.real if isinstance(x, Vector) else None, _emit_dot)
+def dot(x: Any, y: Any) -> Any:
+    """Σ of x·y over the lanes."""
+    return lane_sum(x * y)
+
+
+def _emit_dots(s: Site) -> Any:
+    """A transposition by shuffles within 128 bits, an addition after each."""
+    y, *rows = s.values
+    single = y.type.element == ir.FloatType()
+    a, b, c, d = (_fold(s, _products(s, x, y), 8 if single else 4) for x in rows)
+    if single:
+        groups = [[0, 8, 1, 9, 4, 12, 5, 13], [2, 10, 3, 11, 6, 14, 7, 15]]
+        ab, cd = _pairs(s, a, b, groups), _pairs(s, c, d, groups)
+        groups = [[0, 1, 8, 9, 4, 5, 12, 13], [2, 3, 10, 11, 6, 7, 14, 15]]
+        return _halves(s, _pairs(s, ab, cd, groups))
+    groups = [[0, 4, 2, 6], [1, 5, 3, 7]]
+    ab, cd = _pairs(s, a, b, groups), _pairs(s, c, d, groups)
+    return _pairs(s, ab, cd, [[0, 1, 4, 5], [2, 3, 6, 7]])
+
+
+@block(
+    lambda y, a, b, c, d: Vector(y.real, 4) if isinstance(y, Vector) else None,
+    _emit_dots,
+)
+def dots(y: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
+    """The dot products of four vectors with y, as a vector of four."""
+    return np.array([dot(a, y), dot(b, y), dot(c, y), dot(d, y)])
+
+
+# ---- one dtype and one width --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Lanes:
+    """The blocks of vectors of n lanes of one dtype. `size` is that of a row in bytes."""
+
+    dtype: np.dtype[Any]
+    n: int
+    size: int
+    load: Any
+    splat: Any
+    load4: Any
+    real_at: Any
+    put_real: Any
+    put_word: Any
+
+
+@block(
+    lambda address, x: types.none if isinstance(x, Vector) else None,
+    lambda s: (
+        s.builder.store(
+            s.values[1],
+            s.pointer(s.cast(0, types.int64), s.values[1].type),
+            align=4 if s.values[1].type.element == ir.FloatType() else 8,
+        )
+        and None
+    ),
+)
+def store(address: int, x: Any) -> None:
+    """Write a vector to memory."""
+    _memory(address, x.dtype, len(x))[:] = x
+
+
+def _memory(address: int, dtype: Any, n: int) -> Any:
+    return np.frombuffer((ctypes.c_char * (n * dtype.itemsize)).from_address(address), dtype)
+
+
+def _loader(dtype: np.dtype[Any], kind: Vector) -> Any:
+    def emit(s: Site) -> Any:
+        return s.builder.load(s.pointer(s.cast(0, types.int64), s.result), align=dtype.itemsize)
+
+    @block(lambda address: kind, emit)
+    def load(address: int) -> Any:
+        """The vector at address."""
+        return _memory(address, dtype, kind.n).copy()
+
+    return load
+
+
+def _splatter(dtype: np.dtype[Any], kind: Vector) -> Any:
+    def emit(s: Site) -> Any:
+        undefined = ir.Constant(s.result, ir.Undefined)
+        first = s.builder.insert_element(undefined, s.cast(0, kind.real), ir.Constant(I32, 0))
+        return s.builder.shuffle_vector(first, undefined, _mask([0] * kind.n))
+
+    @block(lambda x: kind if isinstance(x, (types.Float, types.Integer)) else None, emit)
+    def splat(x: float) -> Any:
+        """x in every lane."""
+        return np.full(kind.n, x, dtype)
+
+    return splat
+
+
+@cache
+def lanes(dtype: np.dtype[Any], n: int) -> Lanes:
+    """The blocks for vectors of n lanes."""
+    single = dtype == np.float32
+    kind = Vector(types.float32 if single else types.float64, n)
+    return Lanes(
+        dtype=dtype,
+        n=n,
+        size=n * dtype.itemsize,
+        load=_loader(dtype, kind),
+        splat=_splatter(dtype, kind),
+        load4=_loader(dtype, Vector(kind.real, 4)),
+        real_at=f32_at if single else f64_at,
+        put_real=put_f32 if single else put_f64,
+        put_word=put_i32 if single else put_i64,
+    )

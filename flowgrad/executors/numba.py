@@ -1,0 +1,47 @@
+"""The fast one: machine code compiled once for all graphs, on any number of threads, with the same bits.
+
+Numba is imported when the first network is compiled; the kernels are in `_numba/`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flowgrad.errors import ExecutorError
+from flowgrad.executor import Answer, ExecutorInfo, Kernel, Request
+from flowgrad.maths.activations import entries
+from flowgrad.plan import lower
+
+if TYPE_CHECKING:
+    from flowgrad.network import Network
+
+
+class NumbaExecutor:
+    """Compiles with Numba."""
+
+    info = ExecutorInfo(
+        "numba",
+        "machine code compiled once for every graph; threads, float32 and float64",
+        needs=("numba",),
+        install="pip install numba",
+    )
+
+    def can_run(self, network: Network, request: Request) -> Answer:
+        """A user's own activation has to be compilable."""
+        own = tuple(sigma for sigma in network.columns.activations if entries.get(sigma.name) != sigma)
+        if own:
+            from flowgrad.executors._numba.kernel import check_activations
+
+            try:
+                check_activations(own)
+            except ExecutorError as error:
+                return str(error)
+        return True
+
+    def compile(self, network: Network, request: Request) -> Kernel:
+        from flowgrad.executors._numba.kernel import NumbaKernel
+
+        return NumbaKernel(lower(network), request)
+
+
+entry = NumbaExecutor()
