@@ -1,0 +1,122 @@
+"""DCell's topology: blocks of three lines, `ROOT: term count`, `GENES: g g …`, `TERMS: t t …`.
+
+A block lists what feeds its term: genes annotated to it, and child terms. The signal runs gene → term → parent.
+`count` is the number of genes below the term.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from flowgrad.errors import FileError, UnknownNameError, suggest
+from flowgrad.format import Format, Source, read_bytes
+from flowgrad.formats._edges import network, text
+from flowgrad.network import Network
+
+KEYS = ("ROOT:", "GENES:", "TERMS:")
+
+
+def read(source: Source, *, activation: Any = "tanh", output_activation: Any = "tanh", seed: int = 0) -> Network:
+    """Genes are the inputs, sorted, under `g:<name>`; every term is one neuron.
+
+    Raises:
+        FileError: a line that is not as it should be, a term with two blocks or none, a count of genes that is
+            not what the file itself gives; with the line.
+    """
+    what = str(source.path)
+    below: dict[str, set[str]] = {}
+    sources: list[str] = []
+    targets: list[str] = []
+    lines: list[int] = []
+    roots: dict[str, tuple[int, int]] = {}
+    for number, term, count, genes, terms in _blocks(text(source.read(), what), what):
+        if term in roots:
+            raise FileError(f"{what}, line {number}: term {term!r} has a second block")
+        roots[term] = (number, count)
+        below[term] = {f"g:{g}" for g in genes}
+        for name in (*(f"g:{g}" for g in genes), *terms):
+            sources.append(name)
+            targets.append(term)
+            lines.append(number)
+    for name, number in zip(sources, lines, strict=True):
+        if not name.startswith("g:") and name not in roots:
+            raise FileError(f"{what}, line {number}: term {name!r} has no block of its own")
+    net = network(
+        sources,
+        targets,
+        lambda row: f"{what}, block at line {lines[row]}",
+        nodes=sorted({name for name in sources if name.startswith("g:")}),
+        activation=activation,
+        output_activation=output_activation,
+        seed=seed,
+    )
+    _check_counts(net, below, roots, what)
+    return net
+
+
+def _blocks(content: str, what: str) -> Iterator[tuple[int, str, int, list[str], list[str]]]:
+    """Line, term, count, genes and child terms of each block."""
+    lines = [(number, line.split()) for number, line in enumerate(content.splitlines(), 1) if line.strip()]
+    if not lines:
+        raise FileError(f"{what} is empty")
+    for k in range(0, len(lines), 3):
+        for (number, words), key in zip(lines[k : k + 3], KEYS, strict=False):
+            if words[0] != key:
+                raise FileError(f"{what}, line {number}: {words[0]!r}, where {key!r} must stand")
+        if len(lines) < k + 3:
+            raise FileError(f"{what}, line {lines[-1][0]}: the last block is cut off after {lines[-1][1][0]!r}")
+        number, root = lines[k]
+        if len(root) != 3 or not root[2].isdecimal():
+            raise FileError(f"{what}, line {number}: must be 'ROOT: term count'")
+        yield number, root[1], int(root[2]), lines[k + 1][1][1:], lines[k + 2][1][1:]
+
+
+def _check_counts(net: Network, below: dict[str, set[str]], roots: dict[str, tuple[int, int]], what: str) -> None:
+    """Hold the file to its own counts of genes below each term."""
+    for name in net.nodes:  # children before parents
+        if name in roots:
+            for child in net.graph.pred[name]:
+                below[name] |= below.get(child, set())
+            number, count = roots[name]
+            if len(below[name]) != count:
+                found = len(below[name])
+                raise FileError(f"{what}, line {number}: term {name!r} says {count} genes and has {found} below it")
+
+
+def read_pairs(path: Path | str, inputs: tuple[str, ...]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """DCell's data, `k gene1 … genek score` a line: X (N, I), 1 at deleted genes, else 0; T (N, 1) the scores.
+
+    Raises:
+        FileError: a line of another form; UnknownNameError: a gene that is no input; each with its line.
+    """
+    column = {name: k for k, name in enumerate(inputs)}
+    content = text(read_bytes(Path(path)), str(path))
+    samples = [(number, line.split()) for number, line in enumerate(content.splitlines(), 1) if line.strip()]
+    X, T = np.zeros((len(samples), len(inputs))), np.empty((len(samples), 1))
+    for row, (number, words) in enumerate(samples):
+        try:
+            k, T[row, 0] = int(words[0]), float(words[-1])
+        except ValueError:
+            k = -1
+        if k != len(words) - 2 or not np.isfinite(T[row, 0]):
+            raise FileError(f"{path}, line {number}: must be 'k gene1 … genek score'")
+        for gene in words[1:-1]:
+            if f"g:{gene}" not in column:
+                raise UnknownNameError(
+                    f"{path}, line {number}: gene {gene!r} is no input{suggest(f'g:{gene}', inputs)}"
+                )
+            X[row, column[f"g:{gene}"]] = 1.0
+    return X, T
+
+
+entry = Format(
+    name="dcell",
+    suffixes=(),
+    summary="DCell's topology: blocks of ROOT, GENES and TERMS",
+    read=read,
+)

@@ -1,0 +1,66 @@
+"""DrugCell's ontology: `parent child default` between terms, `term gene gene` from a term to a gene it annotates.
+
+Three fields a line, separated by tabs (or blanks where there are none). The signal runs gene → term → parent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from typing import Any
+
+from flowgrad.errors import FileError
+from flowgrad.format import Format, Source
+from flowgrad.formats._edges import network, table
+from flowgrad.network import Network
+
+KINDS = ("default", "gene")
+
+
+def read(
+    source: Source,
+    *,
+    outputs: Iterable[Hashable] | None = None,
+    activation: Any = "tanh",
+    output_activation: Any = "tanh",
+    seed: int = 0,
+) -> Network:
+    """Genes are the inputs, in the order of first mention, under their names as `gene:<name>`; terms keep theirs.
+
+    Raises:
+        FileError: a line that is not `parent child default|gene`, with its number.
+    """
+    what = str(source.path)
+    data = source.read()
+    rows, place = table(data, what, "\t" if b"\t" in data else " ")
+    sources, targets = [], []
+    genes: dict[Hashable, None] = {}
+    for k, fields in enumerate(rows):
+        if len(fields) != 3 or fields[2] not in KINDS:
+            raise FileError(f"{place(k)}: {fields!r} is not parent, child and one of {', '.join(KINDS)}")
+        parent, child, kind = fields
+        if kind == "gene":
+            child = f"gene:{child}"
+            genes[child] = None
+        sources.append(child)
+        targets.append(parent)
+    if not genes:
+        raise FileError(f"{what} annotates no gene: no line ends in 'gene'")
+    return network(
+        sources,
+        targets,
+        place,
+        nodes=genes,
+        inputs=genes,
+        outputs=outputs,
+        activation=activation,
+        output_activation=output_activation,
+        seed=seed,
+    )
+
+
+entry = Format(
+    name="drugcell",
+    suffixes=(),
+    summary="DrugCell's ontology: parent, child, default or gene",
+    read=read,
+)

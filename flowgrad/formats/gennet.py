@@ -1,0 +1,86 @@
+"""GenNet's topology: a row a path, in columns `layer0_node, layer0_name, layer1_node, layer1_name, …`.
+
+The same integer in different layers is a different node, so ids are (layer, node); names are kept as attribute
+`name`. One output neuron stands above the last layer. Headers and names may be padded with blanks.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+from flowgrad.columns import ABSENT
+from flowgrad.errors import FileError
+from flowgrad.format import Format, Source
+from flowgrad.formats._edges import network, table
+from flowgrad.network import Network
+
+OUTPUT = "output"
+
+
+def read(source: Source, *, activation: Any = "tanh", output_activation: Any = "sigmoid", seed: int = 0) -> Network:
+    """Inputs are the nodes of layer 0, by number; the output is `"output"`.
+
+    Raises:
+        FileError: columns other than those, a number or a name that is not as it should be, with its line.
+    """
+    what = str(source.path)
+    rows, place = table(source.read(), what, ",")
+    header = [name.strip() for name in rows.pop(0)]
+    if not rows:
+        raise FileError(f"{what} has a header and no rows")
+    depth = _depth(header, what)
+    names: dict[Hashable, str] = {}
+    edges: dict[tuple[Hashable, Hashable], int] = {}
+    for k, fields in enumerate(rows):
+        path: list[Hashable] = []
+        for layer in range(depth):
+            number = fields[header.index(f"layer{layer}_node")].strip()
+            if not number.isdecimal():
+                raise FileError(f"{place(k + 1)}: layer{layer}_node is {number!r}: must be a whole number")
+            node = (layer, int(number))
+            name = fields[header.index(f"layer{layer}_name")].strip()
+            if names.setdefault(node, name) != name:
+                raise FileError(f"{place(k + 1)}: node {number} of layer {layer} is {name!r}, and was {names[node]!r}")
+            path.append(node)
+        for edge in zip(path, [*path[1:], OUTPUT], strict=True):
+            edges.setdefault(edge, k)
+    sources, targets = zip(*edges, strict=True)
+    first = list(edges.values())
+    genes = sorted(node for node in names if isinstance(node, tuple) and node[0] == 0)
+
+    def attributes(ids: Sequence[Hashable]) -> dict[str, list[Any]]:
+        return {"name": [names.get(node, ABSENT) for node in ids]}
+
+    return network(
+        sources,
+        targets,
+        lambda row: place(first[row] + 1),
+        nodes=genes,
+        inputs=genes,
+        outputs=[OUTPUT],
+        activation=activation,
+        output_activation=output_activation,
+        seed=seed,
+        node_extra=attributes,
+    )
+
+
+def _depth(header: list[str], what: str) -> int:
+    """How many layers the header names, each by _node and _name; other columns (chr, …) are let be."""
+    layers = {int(m[1]) for name in header if (m := re.fullmatch(r"layer(\d{1,4})_node", name))}
+    if layers != set(range(len(layers))) or not layers:
+        raise FileError(f"{what}, line 1: columns layer0_node, layer1_node, … must be there, without a gap")
+    for layer in sorted(layers):
+        if header.count(f"layer{layer}_node") != 1 or header.count(f"layer{layer}_name") != 1:
+            raise FileError(f"{what}, line 1: one layer{layer}_node and one layer{layer}_name must be there")
+    return len(layers)
+
+
+entry = Format(
+    name="gennet",
+    suffixes=(),
+    summary="GenNet's topology.csv: a row a path through the layers",
+    read=read,
+)

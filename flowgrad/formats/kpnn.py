@@ -1,0 +1,114 @@
+"""KPNN's edge list: `parent,child` with that header, the signal from child to parent, inputs `<gene>_gene`.
+
+Knowledge-primed neural networks (Fortelny & Bock 2020) give, beside it, class labels and a table of genes × cells.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Hashable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from flowgrad.errors import FileError, GraphError, UnknownNameError, suggest
+from flowgrad.format import Format, Source, read_bytes
+from flowgrad.formats._edges import Place, names_only, network, numbers, table
+from flowgrad.network import Network
+
+SUFFIX = "_gene"
+
+
+def read(
+    source: Source,
+    *,
+    outputs: Iterable[Hashable] | None = None,
+    activation: Any = "sigmoid",
+    output_activation: Any = "identity",
+    seed: int = 0,
+) -> Network:
+    """Nodes without children are the inputs, and must be genes; roots are the outputs.
+
+    Raises:
+        FileError: another header, or a node without children that is no `<gene>_gene`, with its line.
+    """
+    what = str(source.path)
+    rows, place = table(source.read(), what, ",")
+    header = [name.strip() for name in rows.pop(0)]
+    if header != ["parent", "child"]:
+        raise FileError(f"{what}, line 1: the header is {','.join(header)!r}: must be 'parent,child'")
+    if not rows:
+        raise FileError(f"{what} has a header and no edges")
+    parent, child = zip(*rows, strict=True)
+    fed = set(parent)
+    for row, name in enumerate(child):
+        if name not in fed and not name.endswith(SUFFIX):
+            raise FileError(f"{place(row + 1)}: {name!r} has no children, and only a gene ('…{SUFFIX}') is an input")
+    return network(
+        child,
+        parent,
+        lambda row: place(row + 1),
+        outputs=outputs,
+        activation=activation,
+        output_activation=output_activation,
+        seed=seed,
+    )
+
+
+def read_data(path: Path | str, inputs: Iterable[Hashable]) -> tuple[npt.NDArray[np.float64], tuple[str, ...]]:
+    """A table of genes × cells as CSV, the first row the cells' names, the first column the genes': X and the cells.
+
+    X is (cells, I), the columns in the order of `inputs`; a gene `G` belongs to input `G_gene`.
+
+    Raises:
+        UnknownNameError: an input whose gene has no row. FileError: a field that is no number, with its line.
+    """
+    rows, place = table(read_bytes(Path(path)), str(path), ",")
+    cells = tuple(rows[0][1:])
+    row_of = {fields[0]: k for k, fields in enumerate(rows) if k}
+    columns = []
+    for name in inputs:
+        gene = str(name).removesuffix(SUFFIX)
+        if gene not in row_of:
+            raise UnknownNameError(f"{path} has no row of gene {gene!r}{suggest(gene, row_of)}")
+        k = row_of[gene]
+        columns.append(numbers(rows[k][1:], f"{gene} of a cell", partial(_at, place, k)))
+    return np.stack(columns, axis=1), cells
+
+
+def _at(place: Place, row: int, _: int) -> str:
+    return place(row)
+
+
+def write(net: Network, path: Path) -> dict[str, bytes]:
+    """`parent,child` rows. Weights and functions are not kept.
+
+    Raises:
+        GraphError: an id that is no text, or an input that is no `<gene>_gene`.
+    """
+    names_only(net.nodes, "a KPNN edge list")
+    for name in net.inputs:
+        if not str(name).endswith(SUFFIX):
+            raise GraphError(f"input {name!r}: KPNN's inputs are called '<gene>{SUFFIX}'")
+    c, lines = net.columns, []
+    for u, v in zip(c.source.tolist(), c.target.tolist(), strict=True):
+        lines.append(_quoted(c.ids[v]) + "," + _quoted(c.ids[u]))
+    return {path.name: ("parent,child\n" + "\n".join(lines) + "\n").encode()}
+
+
+def _quoted(name: Hashable) -> str:
+    """A CSV field."""
+    special = set(str(name)) & set(csv.excel.delimiter + '"\r\n')
+    return '"' + str(name).replace('"', '""') + '"' if special else str(name)
+
+
+entry = Format(
+    name="kpnn",
+    suffixes=(),
+    summary="KPNN's edge list: parent,child, inputs <gene>_gene",
+    read=read,
+    write=write,
+)

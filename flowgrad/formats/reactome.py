@@ -1,0 +1,72 @@
+"""Reactome's pathway hierarchy: `parent<TAB>child`, no header, all species in one file.
+
+The signal runs from child to parent: the most specific pathways are the inputs, the roots the outputs. A
+stable identifier is `R-<species>-<number>`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from typing import Any
+
+from flowgrad.errors import FileError, UnknownNameError, suggest
+from flowgrad.format import Format, Source
+from flowgrad.formats._edges import network, table
+from flowgrad.network import Network
+
+
+def read(
+    source: Source,
+    *,
+    species: str | None = "HSA",
+    inputs: Iterable[Hashable] | None = None,
+    outputs: Iterable[Hashable] | None = None,
+    activation: Any = "tanh",
+    output_activation: Any = "tanh",
+    seed: int = 0,
+) -> Network:
+    """The pathways of one species (three letters, as in `R-HSA-109581`), or with None of all.
+
+    Raises:
+        FileError: a line that is not two stable identifiers of one species.
+        UnknownNameError: no pathway is of this species; the message names the nearest.
+    """
+    what = str(source.path)
+    rows, place = table(source.read(), what, "\t")
+    kept: list[int] = []
+    found: dict[str, None] = {}
+    for k, fields in enumerate(rows):
+        kinds = {_species(name) for name in fields}
+        if len(fields) != 2 or len(kinds) != 1 or None in kinds:
+            raise FileError(f"{place(k)}: {fields!r} is not a parent and a child of one species, as R-HSA-109581")
+        (kind,) = kinds
+        found[str(kind)] = None
+        if species is None or kind == species:
+            kept.append(k)
+    if not kept:
+        raise UnknownNameError(f"{what} has no pathway of species {species!r}{suggest(species, found)}")
+    parent, child = zip(*(rows[k] for k in kept), strict=True)
+    return network(
+        child,
+        parent,
+        lambda row: place(kept[row]),
+        inputs=inputs,
+        outputs=outputs,
+        activation=activation,
+        output_activation=output_activation,
+        seed=seed,
+    )
+
+
+def _species(name: str) -> str | None:
+    parts = name.split("-")
+    known = len(parts) >= 3 and parts[0] == "R" and len(parts[1]) == 3 and parts[1].isalpha() and parts[2].isdigit()
+    return parts[1] if known else None
+
+
+entry = Format(
+    name="reactome",
+    suffixes=(),
+    summary="Reactome's pathway hierarchy: parent<TAB>child, one species of it",
+    read=read,
+)

@@ -1,0 +1,281 @@
+"""Edge lists and the graphs of KPNN, DCell, DrugCell, GenNet and Reactome: real files, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import networkx as nx
+import numpy as np
+import pytest
+
+import flowgrad as fg
+from flowgrad.formats import dcell, kpnn
+
+
+def _facts(data: Path, name: str) -> dict:
+    return json.loads((data / "FACTS.json").read_text())[name]
+
+
+def _agrees(net: fg.Network, facts: dict) -> None:
+    graph = net.graph
+    assert (len(graph), graph.number_of_edges()) == (facts["nodes"], facts["edges"])
+    assert net.depth == facts["depth_edges"]
+    assert np.bincount(net.columns.level).tolist() == facts["nodes_per_level"]
+    fan_in = Counter(str(d) for _, d in graph.in_degree)
+    assert fan_in == Counter(facts["fan_in_histogram"])
+    assert (len(net.inputs), sum(not graph.succ[v] for v in graph)) == (facts["sources"], facts["sinks"])
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(("species", "facts"), [("HSA", "HSA"), (None, "all_species")])
+def test_reactome(data: Path, species: str | None, facts: str) -> None:
+    path = data / "reactome" / "ReactomePathwaysRelation.txt"
+    net = fg.load(path, format="reactome", species=species)
+    _agrees(net, _facts(data, f"reactome_{facts}_child_to_parent"))
+    if species:
+        edges = fg.load(data / "reactome" / "graph_edges.csv")
+        assert set(net.graph.edges) == set(edges.graph.edges)
+        assert set(net.outputs) == set(edges.outputs)
+
+
+@pytest.mark.data
+def test_dcell_topology_and_pairs(data: Path) -> None:
+    folder = data / "dcell_go_0000790"
+    net = fg.load(folder / "GO_0000790_topology", format="dcell")
+    _agrees(net, _facts(data, "dcell_GO_0000790"))
+    assert set(net.graph.edges) == set(fg.load(folder / "graph_edges.csv").graph.edges)
+    X, T = dcell.read_pairs(folder / "GO_0000790_training_data_2016_0", net.inputs)
+    assert X.shape == (5092, 124)
+    assert (X.sum(axis=1) == 2).all()
+    assert T[0, 0] == 0.0247
+    assert {net.inputs[k] for k in np.flatnonzero(X[0])} == {"g:YDR346C", "g:YKL072W"}
+
+
+@pytest.mark.data
+def test_gennet_topology(data: Path) -> None:
+    net = fg.load(data / "gennet_classification" / "topology.csv", format="gennet")
+    assert (net.columns.n_nodes, net.columns.n_edges, net.depth) == (111, 110, 2)
+    assert net.inputs == tuple((0, k) for k in range(100))
+    assert net.outputs == ("output",)
+    assert net.graph.nodes[0, 0]["name"] == "SNP0"
+    assert net.graph.nodes[1, 0]["name"] == "HERC2"
+    assert len(fg.compile(net).theta) == 121
+
+
+@pytest.mark.data
+def test_the_worm_is_refused_by_its_cycle(data: Path, tmp_path: Path) -> None:
+    rows = (data / "celegans_white1986" / "aconnectome_white_1986_whole.csv").read_text().splitlines()
+    chemical = [line.split("\t") for line in rows if line.split("\t")[2].strip() in ("type", "chemical")]
+    path = tmp_path / "worm.tsv"
+    path.write_text("\n".join("\t".join(f[:2]) for f in chemical[1:]) + "\n")
+    with pytest.raises(ValueError, match=r"has a cycle.*→") as caught:
+        fg.load(path)
+    cycle = caught.value.cycle
+    edges = {tuple(f[:2]) for f in chemical}
+    assert all(step in edges for step in zip(cycle, (*cycle[1:], cycle[0]), strict=True))
+
+
+# ---- edge lists ---------------------------------------------------------------------------------------------
+
+NAMES = [
+    "plain",
+    "two words",
+    "a|b",
+    "ünï→cödé",
+    'quo"ted',
+    "comma,",
+    "'; DROP TABLE",
+    "a:b",
+    "</script>",
+    " lead",
+    "x" * 4096,
+]
+
+
+def _net() -> fg.Network:
+    G = nx.DiGraph()
+    for k, (u, v) in enumerate(zip(NAMES, NAMES[1:], strict=False)):
+        G.add_edge(u, v, weight=0.1 * k - 0.37)
+    G.add_edge(NAMES[0], NAMES[5], weight=1e-300)
+    return fg.Network.from_networkx(G)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet"])
+def test_edges_and_weights_come_back_exactly(tmp_path: Path, suffix: str) -> None:
+    net = _net()
+    fg.save(net, tmp_path / f"net{suffix}")
+    again = fg.load(tmp_path / f"net{suffix}")
+    assert list(again.graph.edges(data="weight")) == list(net.graph.edges(data="weight"))
+
+
+def test_a_csv_keeps_names_with_line_breaks_and_a_tsv_refuses_them(tmp_path: Path) -> None:
+    net = fg.topologies.from_edge_list([("a\nb", "c\td", 0.5)])
+    fg.save(net, tmp_path / "net.csv")
+    assert list(fg.load(tmp_path / "net.csv").graph.edges) == [("a\nb", "c\td")]
+    with pytest.raises(fg.FlowgradError, match=r"'a\\nb' holds a tab or a new line"):
+        fg.save(net, tmp_path / "net.tsv")
+    assert not (tmp_path / "net.tsv").exists()
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_numbered_nodes_and_gradients(tmp_path: Path, suffix: str) -> None:
+    net = fg.topologies.random_dag(4, 30, fan_in=3, seed=1)
+    fg.save(net, tmp_path / f"net{suffix}", gradient=np.arange(net.columns.n_edges) / 7)
+    again = fg.load(tmp_path / f"net{suffix}", integer_ids=True)
+    assert dict(again.graph.edges) == dict(net.graph.edges)
+    by_gradient = fg.load(tmp_path / f"net{suffix}", integer_ids=True, weight_column="gradient")
+    assert by_gradient.columns.weight.tolist() == (np.arange(net.columns.n_edges) / 7).tolist()
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "edges"),
+    [
+        ("a,b\nb,c\n", {}, {("a", "b"), ("b", "c")}),
+        ("source,target\na,b\n", {}, {("a", "b")}),
+        (" source , target \na,b\n", {}, {("a", "b")}),
+        ("parent,child\na,b\n", {}, {("b", "a")}),
+        ("x,to,from\n1,a,b\n", {}, {("b", "a")}),
+        ("pre,post\na,b\n", {"source_column": "post", "target_column": "pre"}, {("b", "a")}),
+        ("a,0.5,b\n", {"source_column": 0, "target_column": 2, "weight_column": 1}, {("a", "b")}),
+        ("source,target\na,b\n", {"header": False}, {("source", "target"), ("a", "b")}),
+        ("u,v\na,b\n", {"header": True, "source_column": 0, "target_column": 1}, {("a", "b")}),
+        ("a;b\n", {"delimiter": ";"}, {("a", "b")}),
+        ("\ufeffsource,target\r\na,b\r\n\r\n", {}, {("a", "b")}),
+    ],
+)
+def test_columns_by_name_or_position(tmp_path: Path, content: str, options: dict, edges: set) -> None:
+    path = tmp_path / "net.csv"
+    path.write_bytes(content.encode())
+    assert set(fg.load(path, **options).graph.edges) == edges
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "words"),
+    [
+        ("", {}, "net.csv is empty"),
+        ("source,target\na,b\na,c\na,b\n", {}, r"line 4: edge 'a' → 'b' is given twice"),
+        ("a,b\n\nb,b\n", {}, r"line 3: self-loop at 'b'"),
+        ("a,b\nb\n", {}, r"line 2: 1 fields, where the first row has 2"),
+        ("a,b\n,c\n", {}, r"line 2: an empty name"),
+        ("source,target,weight\na,b,1\nb,c,heavy\n", {}, r"line 3: weight 'heavy' is no finite number"),
+        ("a,b,nan\n", {}, r"line 1: weight 'nan' is no finite number"),
+        ("a,b,1,2\n", {}, "4 columns and no header"),
+        ("u,v,w\na,b,1\n", {"header": True}, "columns u, v, w: say which"),
+        ("a,b\n", {"source_column": 0, "target_column": 5}, "no column 5"),
+        ("source,target\na,b\n", {"weight_column": "wieght"}, "not a column 'wieght'"),
+        ("source,target\na,b\n", {"source_column": "sourec", "target_column": "target"}, "did you mean 'source'"),
+        ("a,b\n", {"source_column": 0}, "go together"),
+        ('a,"b\n', {}, "line 1: unexpected end of data"),
+        ("a,b\0\n", {}, "line 1: a NUL"),
+        ("a,b\n1,2\n", {"integer_ids": True}, "line 1: node 'a' is no whole number"),
+        ("a,b\nb,c\nc,a\nc,d\nz,a\n", {}, r"cycle.*a → b → c → a"),
+        ("a,b\n", {"sed": 1}, "no option 'sed' to read with: did you mean 'seed'"),
+    ],
+)
+def test_a_bad_edge_list_names_its_line(tmp_path: Path, content: str, options: dict, words: str) -> None:
+    path = tmp_path / "net.csv"
+    path.write_bytes(content.encode())
+    with pytest.raises(fg.FlowgradError, match=words):
+        fg.load(path, **options)
+
+
+def test_no_utf8_is_refused_by_line(tmp_path: Path) -> None:
+    (tmp_path / "net.csv").write_bytes(b"a,b\nb,\xff\n")
+    with pytest.raises(fg.FlowgradError, match="line 2: no UTF-8"):
+        fg.load(tmp_path / "net.csv")
+    (tmp_path / "net.parquet").write_bytes(b"PAR1 not really PAR1")
+    with pytest.raises(fg.FlowgradError, match="no Parquet file"):
+        fg.load(tmp_path / "net.parquet")
+
+
+# ---- ontologies ---------------------------------------------------------------------------------------------
+
+DCELL = "ROOT: top 3\nGENES: A \nTERMS: mid \nROOT: mid 2\nGENES: B C \nTERMS: \n"
+GENNET = "chr,layer0_node,layer0_name ,layer1_node,layer1_name\n0,0,s0  ,0,g0 \n0,1,s1,0,g0\n1,2,s2,1,g1\n"
+KPNN = "parent,child\nout,mid\nout,X_gene\nmid,X_gene\nmid,Y_gene\n"
+DRUG = "top\tmid\tdefault\nmid\tA\tgene\ntop\tB\tgene\nmid\tB\tgene\n"
+REACTOME = "R-HSA-1\tR-HSA-2\nR-HSA-1\tR-HSA-3\nR-BTA-1\tR-BTA-2\n"
+
+
+@pytest.mark.parametrize(
+    ("format", "content", "inputs", "edges"),
+    [
+        ("dcell", DCELL, ("g:A", "g:B", "g:C"), {("g:A", "top"), ("mid", "top"), ("g:B", "mid"), ("g:C", "mid")}),
+        (
+            "gennet",
+            GENNET,
+            ((0, 0), (0, 1), (0, 2)),
+            {((0, 0), (1, 0)), ((0, 1), (1, 0)), ((0, 2), (1, 1)), ((1, 0), "output"), ((1, 1), "output")},
+        ),
+        ("kpnn", KPNN, ("X_gene", "Y_gene"), {("mid", "out"), ("X_gene", "out"), ("X_gene", "mid"), ("Y_gene", "mid")}),
+        (
+            "drugcell",
+            DRUG,
+            ("gene:A", "gene:B"),
+            {("mid", "top"), ("gene:A", "mid"), ("gene:B", "top"), ("gene:B", "mid")},
+        ),
+        ("reactome", REACTOME, ("R-HSA-2", "R-HSA-3"), {("R-HSA-2", "R-HSA-1"), ("R-HSA-3", "R-HSA-1")}),
+    ],
+)
+def test_ontologies_run_from_the_specific_to_the_general(
+    tmp_path: Path, format: str, content: str, inputs: tuple, edges: set
+) -> None:
+    (tmp_path / "net.txt").write_text(content)
+    net = fg.load(tmp_path / "net.txt", format=format)
+    assert net.inputs == inputs
+    assert set(net.graph.edges) == edges
+
+
+@pytest.mark.parametrize(
+    ("format", "content", "words"),
+    [
+        ("dcell", "ROOT: top 3\nGENES: A\n", "line 2: the last block is cut off"),
+        ("dcell", DCELL.replace("TERMS: mid", "CHILDREN: mid"), "line 3: 'CHILDREN:', where 'TERMS:'"),
+        ("dcell", DCELL.replace("mid 2", "mid 5"), "line 4: term 'mid' says 5 genes and has 2"),
+        ("dcell", DCELL.replace("TERMS: mid", "TERMS: mdi"), "line 1: term 'mdi' has no block"),
+        ("dcell", DCELL + DCELL, "line 7: term 'top' has a second block"),
+        ("gennet", GENNET.replace("layer1_node", "layer2_node"), "without a gap"),
+        ("gennet", GENNET.replace("1,2,s2", "1,x,s2"), "line 4: layer0_node is 'x'"),
+        (
+            "gennet",
+            GENNET.replace("0,1,s1,0,g0", "0,1,s1,0,other"),
+            "line 3: node 0 of layer 1 is 'other', and was 'g0'",
+        ),
+        ("kpnn", KPNN.replace("parent,child", "child,parent"), "line 1: the header is 'child,parent'"),
+        ("kpnn", KPNN.replace("Y_gene", "Y"), "line 5: 'Y' has no children"),
+        ("drugcell", DRUG.replace("default", "is_a"), "line 1"),
+        ("drugcell", "top\tmid\tdefault\n", "annotates no gene"),
+        ("reactome", REACTOME + "R-HSA-1\tR-BTA-9\n", "line 4"),
+        ("reactome", "a\tb\n", "line 1"),
+    ],
+)
+def test_a_bad_ontology_names_its_line(tmp_path: Path, format: str, content: str, words: str) -> None:
+    (tmp_path / "net.txt").write_text(content)
+    with pytest.raises(fg.FlowgradError, match=words):
+        fg.load(tmp_path / "net.txt", format=format)
+
+
+def test_kpnn_writes_what_it_reads_and_reads_genes_by_cells(tmp_path: Path) -> None:
+    (tmp_path / "net.csv").write_text(KPNN)
+    net = fg.load(tmp_path / "net.csv", format="kpnn")
+    fg.save(net, tmp_path / "again.csv", format="kpnn")
+    assert (tmp_path / "again.csv").read_text() == KPNN
+    (tmp_path / "cells.csv").write_text(",c1,c2,c3\nY,1,2,3\nZ,0,0,0\nX,4,5,6.5\n")
+    X, cells = kpnn.read_data(tmp_path / "cells.csv", net.inputs)
+    assert cells == ("c1", "c2", "c3")
+    assert X.tolist() == [[4.0, 1.0], [5.0, 2.0], [6.5, 3.0]]
+    (tmp_path / "cells.csv").write_text(",c1\nY,1\nx,2\n")
+    with pytest.raises(LookupError, match="no row of gene 'X'"):
+        kpnn.read_data(tmp_path / "cells.csv", net.inputs)
+    with pytest.raises(fg.FlowgradError, match="'x': KPNN's inputs"):
+        fg.save(fg.topologies.from_edge_list([("x", "y")]), tmp_path / "no.csv", format="kpnn")
+
+
+def test_dcell_pairs_name_their_line(tmp_path: Path) -> None:
+    path = tmp_path / "pairs"
+    for content, words in [("2 A B 0.1\n2 A 0.1\n", "line 2: must be"), ("1 Q 0.5\n", "line 1: gene 'Q' is no input")]:
+        path.write_text(content)
+        with pytest.raises(fg.FlowgradError, match=words):
+            dcell.read_pairs(path, ("g:A", "g:B"))
