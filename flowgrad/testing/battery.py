@@ -1,0 +1,180 @@
+"""What a conformance check is: a claim about executors, a function that tries to refute it, a least effort.
+
+A check's function takes a `Subject`, the executor under test, and counts every comparison it makes. A check
+that compared less than its `least` fails, so that an emptied loop cannot stay green.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from flowgrad.errors import ConfigError
+from flowgrad.executor import Executor, Request
+from flowgrad.network import Network
+from flowgrad.program import Program, compile
+from flowgrad.registry import find, names
+from flowgrad.testing import oracle
+from flowgrad.testing.strategies import random_case
+
+NEAR = {"float64": 1e-12, "float32": 2e-5}  # of the largest number compared
+SMOOTH = ("identity", "sigmoid", "tanh", "softplus", "softsign", "silu", "gelu", "arctan", "sin", "gaussian")
+Body = Callable[..., None]
+
+
+class Skip(Exception):
+    """The executor declares that it does not do this; the reason is the message."""
+
+
+class Subject:
+    """The executor under test, and the count of comparisons made with it."""
+
+    def __init__(self, executor: str | Executor) -> None:
+        self.executor: Executor = find("executors", executor) if isinstance(executor, str) else executor
+        self.info = self.executor.info
+        self.compared = 0
+
+    def __repr__(self) -> str:
+        return f"Subject({self.info.name!r}, {self.compared:,} compared)"
+
+    # ---- making programs ------------------------------------------------------------------------------------
+
+    def compile(self, network: Network, dtype: str = "float64", loss: str | None = None, **options: Any) -> Program:
+        """The network on this executor; Skip where it declares that it cannot."""
+        request = Request(np.dtype(dtype), find("losses", loss) if loss else None, options.get("threads"))
+        for answer in (self.info.supports(network, request), self.executor.can_run(network, request)):
+            if answer is not True:
+                raise Skip(answer)
+        return compile(network, executor=self.executor, dtype=dtype, loss=loss, **options)
+
+    def functions(self, kind: str, among: Sequence[str]) -> tuple[str, ...]:
+        """Those names of a kind that this executor declares."""
+        declared = {"activations": self.info.activations, "aggregations": self.info.aggregations}[kind]
+        known = tuple(name for name in among if declared is None or name in declared)
+        if not known:
+            raise Skip(f"it declares none of the {kind} {', '.join(among)}")
+        return known
+
+    def declares(self, kind: str, name: str) -> None:
+        """Skip where it declares not to know this function."""
+        self.functions(kind, (name,))
+
+    def random(
+        self, count: int, rows: int, seed: int, smooth: bool = False, **options: Any
+    ) -> Iterator[tuple[oracle.Net, Network, Any]]:
+        """`count` random networks: the graph for the oracle, the network, and X (rows, I) that stays in its domains."""
+        rng = np.random.default_rng(seed)
+        known = SMOOTH if smooth else tuple(n for n in names("activations") if n in oracle.SIGMA)
+        terms = ("sum", "mean", "product") if smooth else tuple(oracle.AGGREGATE)
+        options.setdefault("activations", self.functions("activations", known))
+        options.setdefault("aggregations", self.functions("aggregations", terms))
+        for _ in range(count):
+            case = random_case(rng, **options)
+            X = rng.standard_normal((rows, len(case.inputs)))
+            net = oracle.of_case(case, X.tolist())
+            yield net, Network.from_networkx(net.graph, inputs=net.inputs, outputs=net.outputs), X
+
+    # ---- comparing ------------------------------------------------------------------------------------------
+
+    def same(self, what: str, found: Any, expected: Any, near: float = 1e-12, scale: float = 0.0) -> None:
+        """Every number within near · max(scale, largest finite |expected|); NaN and inf in the same places."""
+        f, e = self._paired(what, found, expected)
+        size = max(scale, float(np.abs(e[np.isfinite(e)]).max(initial=0.0)))
+        self._within(what, f, e, np.full(f.shape, near * size))
+
+    def each(self, what: str, found: Any, expected: Any, relative: float, absolute: float) -> None:
+        """Every number within relative · |expected| + absolute; NaN and inf in the same places."""
+        f, e = self._paired(what, found, expected)
+        with np.errstate(invalid="ignore"):
+            self._within(what, f, e, relative * np.abs(e) + absolute)
+
+    def bits(self, what: str, found: Any, expected: Any) -> None:
+        """Bit for bit."""
+        f, e = np.asarray(found), np.asarray(expected)
+        self.compared += 1
+        assert (f.dtype, f.shape) == (e.dtype, e.shape), f"{what}: {f.dtype} {f.shape}, not {e.dtype} {e.shape}"
+        different = np.flatnonzero(f.ravel().view(np.uint8) != e.ravel().view(np.uint8)) // max(f.itemsize, 1)
+        if len(different):
+            k = int(different[0])
+            count = len(np.unique(different))
+            raise AssertionError(
+                f"{what}: {count} of {f.size} differ, first at {k}: {f.ravel()[k]!r}, not {e.ravel()[k]!r}"
+            )
+
+    def true(self, claim: Any, what: str) -> None:
+        """A plain fact."""
+        self.compared += 1
+        assert claim, what
+
+    def _paired(self, what: str, found: Any, expected: Any) -> tuple[Any, Any]:
+        f, e = np.asarray(found, np.float64), np.asarray(expected, np.float64)
+        self.compared += 1
+        assert f.shape == e.shape, f"{what}: shape {f.shape}, not {e.shape}"
+        return f, e
+
+    def _within(self, what: str, f: Any, e: Any, allowed: Any) -> None:
+        finite = np.isfinite(e)
+        with np.errstate(invalid="ignore"):
+            wrong = np.where(finite, ~(np.abs(f - e) <= allowed), ~((f == e) | (np.isnan(f) & np.isnan(e))))
+        if wrong.any():
+            excess = np.where(wrong, np.where(finite & np.isfinite(f), np.abs(f - e), np.inf), -1.0)
+            k = int(np.argmax(excess.ravel()))
+            at = tuple(int(i) for i in np.unravel_index(k, f.shape)) if f.ndim else ()
+            raise AssertionError(
+                f"{what}: {int(wrong.sum())} of {f.size} differ, worst at {at}: {f.ravel()[k]!r}, "
+                f"not {e.ravel()[k]!r} (allowed {allowed.ravel()[k]:.3g})"
+            )
+
+
+@dataclass(frozen=True)
+class Check:
+    """A named check. `name` is what expected failures and reports say; `claim` what is true of a right executor."""
+
+    name: str
+    feature: str
+    claim: str
+    least: int
+    body: Callable[[Subject], None]
+
+    def __call__(self, executor: str | Executor) -> int:
+        """Try to refute the claim; the number of comparisons made.
+
+        Raises:
+            AssertionError: it does not hold, or too little was compared.
+            Skip: the executor declares that it does not do this.
+        """
+        subject = Subject(executor)
+        self.body(subject)
+        made = subject.compared
+        assert made >= self.least, f"{self.name} compared {made} times, and must at least {self.least}"
+        return made
+
+    def __repr__(self) -> str:
+        return f"Check({self.name!r}: {self.claim})"
+
+
+_CHECKS: dict[str, Check] = {}
+
+
+def check(feature: str, least: int = 1, over: Sequence[str] = (), name: str | None = None) -> Callable[[Body], Body]:
+    """Puts a function into the battery under its own name, or once for each item of `over`, as `name[item]`."""
+
+    def put(body: Body) -> Body:
+        claim = (body.__doc__ or "").partition("\n")[0]
+        plain = name or body.__name__
+        for item in over or (None,):
+            label = plain if item is None else f"{plain}[{item}]"
+            if label in _CHECKS:
+                raise ConfigError(f"two checks are named {label!r}")
+            bound: Callable[[Subject], None] = body if item is None else _with(body, item)
+            _CHECKS[label] = Check(label, feature, claim, least, bound)
+        return body
+
+    return put
+
+
+def _with(body: Body, item: str) -> Callable[[Subject], None]:
+    return lambda subject: body(subject, item)

@@ -1,0 +1,1 @@
+"""The battery, by feature: importing a module puts its checks into the table."""

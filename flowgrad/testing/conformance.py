@@ -1,0 +1,253 @@
+"""The conformance kit: the battery of checks that every executor has to pass, and what it found.
+
+    from flowgrad.testing import parametrize_with_executor
+
+    @parametrize_with_executor("mine", expected_failures={"activations[mish]": "its library has none"})
+    def test_conformance(check):
+        check()
+
+On the command line: `flowgrad conformance mine --report mine.json`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Literal
+
+from flowgrad.errors import ConfigError, ExecutorError, suggest
+from flowgrad.executor import PROTOCOL, Executor
+from flowgrad.testing.battery import _CHECKS, Check, Skip, Subject
+
+if TYPE_CHECKING:
+    import pytest
+
+Result = Literal["pass", "fail", "skip", "xfail", "xpass"]
+
+MODULES = ("protocol", "gradients")  # of `checks`, in the order in which they run
+
+# What the battery holds at the least, by feature, so that a shrunken one cannot stay green; raise it with the battery.
+LEAST: dict[str, int] = {}
+LEAST_RUN = 40  # of all features together, neither skipped nor expected to fail
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One check's result; `reason` says why where it did not simply pass, `compared` how often it looked."""
+
+    name: str
+    feature: str
+    result: Result
+    reason: str
+    compared: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the battery found of one executor."""
+
+    executor: str
+    outcomes: tuple[Outcome, ...]
+    whole: bool  # whether the whole battery was asked for; a part is not held to the minimum
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """feature → how many checks ran, were expected to fail, were skipped, and failed."""
+        table: dict[str, dict[str, int]] = {}
+        for o in self.outcomes:
+            row = table.setdefault(o.feature, {"run": 0, "xfail": 0, "skip": 0, "fail": 0})
+            row[_COLUMN[o.result]] += 1
+            row["run"] += o.result in ("fail", "xpass")  # they ran, too
+        return table
+
+    def short(self) -> list[str]:
+        """Where the battery was smaller than it must be; empty is good."""
+        if not self.whole:
+            return []
+        counts = self.counts()
+        size = {feature: sum(row[k] for k in ("run", "xfail", "skip")) for feature, row in counts.items()}
+        lines = [
+            f"{feature}: {size.get(feature, 0)} checks, must be {least} or more"
+            for feature, least in LEAST.items()
+            if size.get(feature, 0) < least
+        ]
+        ran = sum(row["run"] for row in counts.values())
+        return [*lines, *([f"{ran} checks ran, must be {LEAST_RUN} or more"] if ran < LEAST_RUN else [])]
+
+    @property
+    def failures(self) -> tuple[Outcome, ...]:
+        """Checks that failed, and those expected to fail that did not: strict."""
+        return tuple(o for o in self.outcomes if o.result in ("fail", "xpass"))
+
+    @property
+    def ok(self) -> bool:
+        """No failure, and the battery was not smaller than it must be."""
+        return not self.failures and not self.short()
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "executor": self.executor,
+            "protocol": PROTOCOL,
+            "ok": self.ok,
+            "short": self.short(),
+            "counts": self.counts(),
+            "seconds": round(sum(o.seconds for o in self.outcomes), 3),
+            "checks": [asdict(o) for o in self.outcomes],
+        }
+
+    def __repr__(self) -> str:
+        total = {k: sum(row[k] for row in self.counts().values()) for k in ("run", "xfail", "skip", "fail")}
+        return f"Report({self.executor!r}: {', '.join(f'{n} {k}' for k, n in total.items())})"
+
+
+_COLUMN: dict[Result, str] = {"pass": "run", "fail": "fail", "xpass": "fail", "skip": "skip", "xfail": "xfail"}
+
+
+def battery() -> dict[str, Check]:
+    """Every check by name, in the order in which they run.
+
+    >>> battery()["values_equal_the_oracle"].feature
+    'oracle'
+    """
+    for module in MODULES:
+        import_module(f"flowgrad.testing.checks.{module}")
+    return dict(_CHECKS)
+
+
+def conformance(
+    executor: str | Executor,
+    expected_failures: Mapping[str, str] | None = None,
+    only: Iterable[str] | None = None,
+    on_check: Callable[[str], None] | None = None,
+    on_outcome: Callable[[Outcome], None] | None = None,
+) -> Report:
+    """Run the battery on an executor.
+
+    Args:
+        executor: a name, or an Executor.
+        expected_failures: check → reason. Strict: one that passes is a failure.
+        only: names of checks, or of features; None is the whole battery.
+        on_check: called with each check's name before it runs.
+        on_outcome: called with each outcome as it comes.
+
+    Raises:
+        UnknownNameError: no such executor.
+        ExecutorError: it cannot run here.
+        ConfigError: no such check.
+    """
+    subject = Subject(executor)
+    available = subject.info.available()
+    if available is not True:
+        raise ExecutorError(f"executor {subject.info.name!r} cannot run here: {available}")
+    checks, expected = _chosen(only), dict(expected_failures or {})
+    _known(expected)
+    outcomes = []
+    for one in checks.values():
+        if on_check:
+            on_check(one.name)
+        outcomes.append(_outcome(one, subject.executor, expected.get(one.name)))
+        if on_outcome:
+            on_outcome(outcomes[-1])
+    return Report(subject.info.name, tuple(outcomes), only is None)
+
+
+def _chosen(only: Iterable[str] | None) -> dict[str, Check]:
+    checks = battery()
+    if only is None:
+        return checks
+    wanted = set(only)
+    unknown = wanted - set(checks) - {c.feature for c in checks.values()}
+    if unknown:
+        name = sorted(unknown)[0]
+        raise ConfigError(f"unknown check {name!r}{suggest(name, [*checks, *{c.feature for c in checks.values()}])}")
+    return {name: c for name, c in checks.items() if name in wanted or c.feature in wanted}
+
+
+def _known(expected: Mapping[str, str]) -> None:
+    checks = battery()
+    for name, reason in expected.items():
+        if name not in checks:
+            raise ConfigError(f"expected failure of an unknown check {name!r}{suggest(name, checks)}")
+        if not isinstance(reason, str) or not reason:
+            raise ConfigError(f"the expected failure of {name!r} wants a reason, not {reason!r}")
+
+
+def _outcome(one: Check, executor: Executor, expected: str | None) -> Outcome:
+    start, compared = perf_counter(), 0
+    result: Result
+    try:
+        compared = one(executor)
+        result, reason = ("pass", "") if expected is None else ("xpass", f"expected to fail, and passed: {expected}")
+    except Skip as skip:
+        result, reason = "skip", str(skip)
+    except Exception as error:
+        told = f"{type(error).__name__}: {error}" if not isinstance(error, AssertionError) else str(error)
+        result, reason = ("fail", told) if expected is None else ("xfail", expected)
+    return Outcome(one.name, one.feature, result, reason, compared, round(perf_counter() - start, 3))
+
+
+# ---- under pytest -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class BoundCheck:
+    """A check of one executor; calling it runs it."""
+
+    check: Check
+    executor: str | Executor
+
+    def __call__(self) -> None:
+        """Raises AssertionError where the claim does not hold; skips where the executor declares that it cannot."""
+        import pytest
+
+        try:
+            self.check(self.executor)
+        except Skip as skip:
+            pytest.skip(str(skip))
+
+    def __repr__(self) -> str:
+        return f"{self.check!r} on {self.executor!r}"
+
+
+def parametrize_with_executor(
+    executor: str | Executor,
+    expected_failures: Mapping[str, str] | None = None,
+    only: Iterable[str] | None = None,
+) -> pytest.MarkDecorator:
+    """Runs a test function with the argument `check` once for every check of the battery.
+
+    Args:
+        executor: a name, or an Executor.
+        expected_failures: check → reason. They become strict xfails: one that passes fails the run.
+        only: names of checks, or of features; None is the whole battery, and then holds it to its minimum.
+
+    Raises:
+        ConfigError: no such check, or no reason.
+    """
+    import pytest
+
+    expected = dict(expected_failures or {})
+    _known(expected)
+    checks = _chosen(only)
+    if only is None:
+        checks["minimum_count"] = Check("minimum_count", "battery", "No feature lost checks.", 1, _minimum)
+    return pytest.mark.parametrize(
+        "check",
+        [
+            pytest.param(
+                BoundCheck(one, executor),
+                id=one.name,
+                marks=[pytest.mark.xfail(reason=expected[name], strict=True)] if name in expected else [],
+            )
+            for name, one in checks.items()
+        ],
+    )
+
+
+def _minimum(subject: Subject) -> None:
+    counted = [c.feature for c in battery().values()]
+    for feature, least in LEAST.items():
+        subject.true(counted.count(feature) >= least, f"{feature}: {counted.count(feature)} checks, must be {least}")
