@@ -5,14 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any, Literal, NoReturn
+from dataclasses import dataclass
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
 from flowgrad import batch
-from flowgrad.errors import ConfigError, MissingDependencyError, NonFiniteError, UnknownNameError, suggest
+from flowgrad.errors import ConfigError, MissingDependencyError, NonFiniteError
+from flowgrad.history import History, Row
 from flowgrad.maths.losses import logsumexp
 from flowgrad.metrics import Metric, metrics_for
 from flowgrad.nonfinite import culprit
@@ -22,68 +23,9 @@ from flowgrad.registry import find
 from flowgrad.schedule import Schedule, schedule_for
 
 Array = npt.NDArray[Any]
-Row = dict[str, float]
 Penalty = float | Sequence[tuple[Any, float]]
-Reason = Literal["finished", "early stopping", "interrupted"]
 
-
-@dataclass
-class History:
-    """What happened in training: one row an epoch.
-
-    rows        a dict an epoch: `epoch` from 1; `loss`, the mean (or sum, as the program reduces) over the
-                epoch's samples while θ moved, without penalties; `penalty`, where there is one, after the epoch;
-                metrics by name, after the epoch, over the training data; `val_loss` and `val_…` over the
-                validation data; `rate`, the learning rate; `seconds`, since the start
-    best_epoch  the epoch of the least val_loss, or of the least loss without validation; None before the first
-    reason      "finished": every epoch was run; "early stopping"; "interrupted": Ctrl-C
-    """
-
-    rows: list[Row] = field(default_factory=list)
-    reason: Reason = "finished"
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The columns."""
-        return tuple(self.rows[0]) if self.rows else ()
-
-    @property
-    def monitored(self) -> str:
-        """The column that `best_epoch` looks at."""
-        return "val_loss" if "val_loss" in self.names else "loss"
-
-    @property
-    def best_epoch(self) -> int | None:
-        return int(min(self.rows, key=lambda row: row[self.monitored])["epoch"]) if self.rows else None
-
-    def __getitem__(self, name: str) -> npt.NDArray[np.float64]:
-        """(epochs,) float64: a column.
-
-        Raises:
-            UnknownNameError: no such column.
-        """
-        if name not in self.names:
-            raise UnknownNameError(f"history has no column {name!r}{suggest(name, self.names)}")
-        return np.array([row[name] for row in self.rows])
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def to_frame(self) -> Any:
-        """A row an epoch, in pandas or polars.
-
-        Raises:
-            MissingDependencyError: neither is installed.
-        """
-        from flowgrad.frames import frame
-
-        return frame({name: self[name] for name in self.names})
-
-    def __repr__(self) -> str:
-        if not self.rows:
-            return f"History(no epochs, {self.reason})"
-        last = ", ".join(f"{name} {self.rows[-1][name]:.6g}" for name in self.names if name not in ("epoch", "rate"))
-        return f"History({len(self)} epochs, {self.reason}; best epoch {self.best_epoch}; last: {last})"
+__all__ = ["History", "fit"]
 
 
 def fit(
@@ -292,7 +234,7 @@ class _Penalty:
 def _factors(program: Program, name: str, given: Penalty) -> Array | None:
     """(P,) a factor a slot; None where all are 0."""
     slots = program.plan.weight_slot
-    pairs = [(slots[slots >= 0], given)] if np.ndim(given) == 0 else list(given)  # type: ignore[arg-type]
+    pairs = list(given) if isinstance(given, Iterable) else [(slots[slots >= 0], given)]
     factors = np.zeros(program.plan.n_parameters, program.dtype)
     for pair in pairs:
         if not isinstance(pair, tuple) or len(pair) != 2:
