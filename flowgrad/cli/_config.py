@@ -1,0 +1,242 @@
+"""The TOML of `flowgrad train`: every key with its rule and default, and the check that names what is wrong."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flowgrad.errors import ConfigError, FileError, suggest
+
+Config = dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a value must be: in words, for the message, and as a test."""
+
+    words: str
+    holds: Callable[[Any], bool]
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key of the TOML; a default of None means that the key may be left out and then says nothing."""
+
+    rule: Rule
+    default: Any
+    help: str
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value - value == 0
+
+
+def whole(least: int) -> Rule:
+    """A whole number, `least` or more."""
+    return Rule(f"a whole number, {least} or more", lambda v: _is_whole(v) and v >= least)
+
+
+def choice(*options: str) -> Rule:
+    """One of these words."""
+    return Rule("one of " + ", ".join(map(repr, options)), lambda v: isinstance(v, str) and v in options)
+
+
+def either(a: Rule, b: Rule) -> Rule:
+    """One rule or the other."""
+    return Rule(f"{a.words}, or {b.words}", lambda v: a.holds(v) or b.holds(v))
+
+
+TEXT = Rule("a text, not empty", lambda v: isinstance(v, str) and v != "")
+TEXTS = Rule(
+    "a list of texts, not empty",
+    lambda v: isinstance(v, list) and bool(v) and all(isinstance(x, str) and x != "" for x in v),
+)
+WHOLES = Rule(
+    "a list of whole numbers, 1 or more each",
+    lambda v: isinstance(v, list) and all(_is_whole(x) and x >= 1 for x in v),
+)
+FLAG = Rule("true or false", lambda v: isinstance(v, bool))
+POSITIVE = Rule("a number above 0", lambda v: _is_number(v) and v > 0)
+NOT_NEGATIVE = Rule("a number, 0 or more", lambda v: _is_number(v) and v >= 0)
+FRACTION = Rule("a fraction between 0 and 1", lambda v: _is_number(v) and 0 < v < 1)
+PROBABILITY = Rule("a probability, 0 to 1", lambda v: _is_number(v) and 0 <= v <= 1)
+COLUMNS = either(TEXTS, Rule("the name of a 2-D array of an .npz", TEXT.holds))
+PART = either(FRACTION, Rule("a file's name", TEXT.holds))
+
+KEYS: dict[str, dict[str, Key]] = {
+    "network": {
+        "file": Key(TEXT, None, "a network that flowgrad saved, or a run folder"),
+        "edges": Key(TEXT, None, "a CSV of edges: source,target[,weight]"),
+        "topology": Key(
+            choice("layered", "watts_strogatz", "erdos_renyi", "barabasi_albert"), None, "a shape; sizes from the data"
+        ),
+        "hidden": Key(WHOLES, None, "layered: neurons of each hidden layer"),
+        "skips": Key(whole(0), None, "layered: how many more layers each layer feeds"),
+        "n": Key(whole(2), None, "randomly wired: hidden neurons"),
+        "k": Key(whole(2), None, "watts_strogatz: neighbours of a neuron"),
+        "m": Key(whole(1), None, "barabasi_albert: edges of a new neuron"),
+        "p": Key(PROBABILITY, None, "watts_strogatz, erdos_renyi: chance of an edge"),
+        "inputs": Key(TEXTS, None, "edges: the inputs; left out: nodes without in-edges"),
+        "outputs": Key(TEXTS, None, "edges: the outputs; left out: nodes without out-edges"),
+        "activation": Key(TEXT, "tanh", "of hidden neurons (edges, topology)"),
+        "output_activation": Key(TEXT, "identity", "of outputs (edges, topology)"),
+        "seed": Key(whole(0), 0, "draws the weights that nobody gave"),
+    },
+    "data": {
+        "file": Key(TEXT, None, "CSV with a header, TSV, or .npz of columns; needed"),
+        "inputs": Key(COLUMNS, None, "columns of the inputs, in their order; left out: by the inputs' names"),
+        "targets": Key(COLUMNS, None, "columns of the targets, in the outputs' order; left out: by the outputs' names"),
+        "label": Key(TEXT, None, "a column of classes, instead of targets"),
+        "positive": Key(TEXT, None, "with a label and one output: the class that the output speaks for"),
+        "ignore": Key(TEXTS, None, "columns that are neither"),
+        "standardize": Key(FLAG, True, "inputs to mean 0 and variance 1 on the training samples"),
+        "test": Key(PART, 0.2, "held out, for the last figures only: a fraction, or a file"),
+        "validation": Key(PART, None, "held out, for early stopping: a fraction of the rest, or a file"),
+        "seed": Key(whole(0), 0, "draws what is held out"),
+    },
+    "train": {
+        "loss": Key(TEXT, None, "left out: cross_entropy with a label, else squared_error"),
+        "optimizer": Key(TEXT, "adam", "see flowgrad list optimizers"),
+        "learning_rate": Key(POSITIVE, None, "left out: the optimizer's own"),
+        "epochs": Key(whole(1), 50, "at most"),
+        "batch_size": Key(whole(1), 64, "samples a step"),
+        "patience": Key(whole(1), None, "epochs without improvement before stopping"),
+        "metrics": Key(TEXTS, None, "recorded each epoch"),
+        "l1": Key(NOT_NEGATIVE, 0.0, "times Σ|θ| over the weights"),
+        "l2": Key(NOT_NEGATIVE, 0.0, "times Σθ² over the weights"),
+        "penalize": Key(choice("weights", "input weights"), "weights", "which weights l1 and l2 mean"),
+        "schedule": Key(TEXT, None, "of the learning rate"),
+        "shuffle": Key(FLAG, True, "the samples, each epoch"),
+        "seed": Key(whole(0), 0, "of the order of samples"),
+        "executor": Key(TEXT, "auto", "see flowgrad list executors"),
+        "dtype": Key(choice("float32", "float64"), "float64", "of every number"),
+        "threads": Key(whole(1), None, "left out: the executor decides"),
+    },
+    "run": {
+        "folder": Key(TEXT, None, "where the run goes; left out: runs/NAME"),
+    },
+}
+
+
+def read(path: Path) -> Config:
+    """A checked configuration: every section, each with every key; absent ones by default, else None.
+
+    Raises:
+        FileError: the file is missing or no text.
+        ConfigError: no TOML; a section or key that does not exist, with the nearest; a value of the wrong type
+            or range, named with its key.
+    """
+    try:
+        given = tomllib.loads(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError:
+        raise FileError(f"{path} is no TOML: not UTF-8 text") from None
+    except OSError as error:
+        raise FileError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is no TOML: {error}") from None
+    return check(given)
+
+
+def check(given: Mapping[str, Any]) -> Config:
+    """The configuration of a mapping; see `read`.
+
+    >>> check({"data": {"file": "x.csv"}, "train": {"epochs": "ten"}})
+    Traceback (most recent call last):
+    flowgrad.errors.ConfigError: train.epochs = "ten": must be a whole number, 1 or more
+    """
+    for section, values in given.items():
+        if section not in KEYS:
+            raise ConfigError(
+                f"unknown {'section [' if isinstance(values, dict) else 'key '}{section}"
+                f"{']' if isinstance(values, dict) else ''}{suggest(section, KEYS)}"
+            )
+        if not isinstance(values, dict):
+            raise ConfigError(f"{section} = {written(values)}: must be a section, [{section}]")
+        for name, value in values.items():
+            _check_value(section, name, value)
+    config = {
+        section: {name: given.get(section, {}).get(name, key.default) for name, key in keys.items()}
+        for section, keys in KEYS.items()
+    }
+    _check_together(config)
+    return config
+
+
+def _check_value(section: str, name: str, value: Any) -> None:
+    if name not in KEYS[section]:
+        homes = [s for s, keys in KEYS.items() if name in keys]
+        rest = f": it belongs to [{homes[0]}]" if homes else suggest(name, KEYS[section])
+        raise ConfigError(f"unknown key {section}.{name}{rest}")
+    rule = KEYS[section][name].rule
+    if not rule.holds(value):
+        raise ConfigError(f"{section}.{name} = {written(value)}: must be {rule.words}")
+
+
+def _check_together(config: Config) -> None:
+    """Rules over several keys."""
+    network, data = config["network"], config["data"]
+    ways = [way for way in ("file", "edges", "topology") if network[way] is not None]
+    if len(ways) != 1:
+        found = " and ".join(f"network.{way}" for way in ways) or "none of them"
+        raise ConfigError(f"[network] must have one of file, edges and topology, and has {found}")
+    takes = {"file": (), "edges": ("inputs", "outputs")}.get(ways[0]) or TOPOLOGY_KEYS.get(network["topology"], ())
+    for name in ("inputs", "outputs", "hidden", "skips", "n", "k", "m", "p"):
+        if network[name] is not None and name not in takes:
+            what = f"topology {network['topology']!r}" if ways == ["topology"] else f"a network by {ways[0]}"
+            known = f"it takes {', '.join(takes)}" if takes else "it takes no such key"
+            raise ConfigError(f"network.{name} = {written(network[name])}: {what} has no {name}; {known}")
+    if data["file"] is None:
+        raise ConfigError("data.file is missing: name the file of samples")
+    if data["label"] is not None and data["targets"] is not None:
+        raise ConfigError("data.label and data.targets exclude each other: give classes or targets")
+    if data["positive"] is not None and data["label"] is None:
+        raise ConfigError(f"data.positive = {written(data['positive'])}: needs data.label")
+    if config["train"]["patience"] is not None and data["validation"] is None:
+        raise ConfigError(
+            f"train.patience = {config['train']['patience']}: needs data.validation, a fraction or a file"
+        )
+
+
+TOPOLOGY_KEYS = {
+    "layered": ("hidden", "skips"),
+    "watts_strogatz": ("n", "k", "p"),
+    "erdos_renyi": ("n", "p"),
+    "barabasi_albert": ("n", "m"),
+}
+
+
+def written(value: Any) -> str:
+    """A value as TOML writes it.
+
+    >>> written("a\\"b"), written(True), written([1, 2.0]), written(float("inf"))
+    ('"a\\\\"b"', 'true', '[1, 2.0]', 'inf')
+    """
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list):
+        return f"[{', '.join(map(written, value))}]"
+    if isinstance(value, dict):
+        return (
+            "{" + ", ".join(f"{json.dumps(str(k), ensure_ascii=False)} = {written(v)}" for k, v in value.items()) + "}"
+        )
+    return str(value)
+
+
+def document(config: Config) -> str:
+    """The configuration as TOML; keys without a value are left out."""
+    lines = []
+    for section, values in config.items():
+        kept = [f"{name} = {written(value)}" for name, value in values.items() if value is not None]
+        if kept:
+            lines += [f"[{section}]", *kept, ""]
+    return "\n".join(lines)

@@ -1,0 +1,80 @@
+"""How commands print: rich on a terminal, plain aligned text anywhere else. NO_COLOR is rich's to respect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Cell = str | float | int
+EIGHTHS = " ▏▎▍▌▋▊▉"
+
+
+@cache
+def _console(_stream: int) -> Console:
+    from rich.console import Console
+
+    return Console(highlight=False, markup=False, emoji=False)
+
+
+def console() -> Console:
+    """The console of the present stdout; names are printed as they are, never read as markup."""
+    import sys
+
+    return _console(id(sys.stdout))
+
+
+def say(text: str = "", style: str = "") -> None:
+    """One line, never wrapped, so that it can be searched for."""
+    console().print(text, style=style or None, soft_wrap=True)
+
+
+def shown(value: Cell) -> str:
+    """A cell as text: whole numbers with separators, others to four digits."""
+    if isinstance(value, (bool, str)):
+        return str(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+
+
+def bar(share: float, width: int = 24) -> str:
+    """A horizontal bar, `share` of the width from 0 to 1, to an eighth of a character.
+
+    >>> bar(0.5, width=4), bar(0.28125, width=4)
+    ('██', '█▏')
+    """
+    eighths = round(min(max(share, 0.0), 1.0) * width * 8)
+    return ("█" * (eighths // 8) + EIGHTHS[eighths % 8]).rstrip()
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[Cell]], title: str = "") -> None:
+    """A table; columns that hold numbers stand to the right."""
+    given = [list(row) for row in rows]
+    numeric = [bool(given) and all(not isinstance(r[k], str) for r in given) for k in range(len(columns))]
+    cells = [[shown(value) for value in row] for row in given]
+    if console().is_terminal:
+        _pretty(columns, cells, numeric, title)
+        return
+    widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
+    if title:
+        say(title)
+    for row in [list(columns), *cells]:
+        aligned = (c.rjust(w) if n else c.ljust(w) for c, w, n in zip(row, widths, numeric, strict=True))
+        say("  ".join(aligned).rstrip())
+
+
+def _pretty(columns: Sequence[str], cells: list[list[str]], numeric: list[bool], title: str) -> None:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    pretty = Table(
+        title=Text(title, style="bold") if title else None, title_justify="left", box=box.ROUNDED, header_style="bold"
+    )
+    for name, right in zip(columns, numeric, strict=True):
+        pretty.add_column(name, justify="right" if right else "left", overflow="fold")
+    for row in cells:
+        pretty.add_row(*(Text(c, style="cyan") if c.startswith(("█", *EIGHTHS[1:])) else Text(c) for c in row))
+    console().print(pretty)

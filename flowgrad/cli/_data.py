@@ -1,0 +1,183 @@
+"""From a table to samples: which column is what, what is held out, how inputs are scaled and classes coded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from flowgrad.cli._tables import Table
+from flowgrad.errors import ConfigError, DataError, UnknownNameError, listing, suggest
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """X (B, I) and T: (B, O) float64 targets, or (B,) int64 class indices under a label."""
+
+    X: Floats
+    T: npt.NDArray[Any]
+
+    def __len__(self) -> int:
+        return len(self.X)
+
+    def take(self, rows: npt.NDArray[np.int64]) -> Samples:
+        """Some of the samples."""
+        return Samples(self.X[rows], self.T[rows])
+
+
+@dataclass(frozen=True)
+class Roles:
+    """What the columns of a file are to a network.
+
+    inputs   columns of X, in the order of the network's inputs
+    targets  columns of T, in the order of its outputs; empty under a label
+    label    the column of classes, or None
+    classes  class k is output k's; of a single output, classes[1] is the one it speaks for
+    """
+
+    inputs: tuple[str, ...]
+    targets: tuple[str, ...] = ()
+    label: str | None = None
+    classes: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """x → (x − mean)/scale, (I,) each."""
+
+    mean: Floats
+    scale: Floats
+
+    @classmethod
+    def of(cls, X: Floats, wanted: bool = True) -> Scaling:
+        """Mean and standard deviation; a constant column keeps scale 1. Without `wanted` nothing is scaled."""
+        if not wanted:
+            return cls(np.zeros(X.shape[1]), np.ones(X.shape[1]))
+        std = X.std(axis=0)
+        constant = std <= 1e-12 * np.maximum(np.abs(X).max(axis=0), np.finfo(float).tiny)
+        return cls(X.mean(axis=0), np.where(constant, 1.0, std))
+
+    def __call__(self, X: Floats) -> Floats:
+        scaled: Floats = (X - self.mean) / self.scale
+        return scaled
+
+
+def columns_of(table: Table, given: Sequence[str] | str | None, default: Sequence[str]) -> tuple[str, ...]:
+    """The columns that a key of the configuration names: a list, or a 2-D array standing for its columns."""
+    if given is None:
+        return tuple(default)
+    if isinstance(given, str):
+        if given not in table.wide:
+            raise UnknownNameError(f"{table.path} has no 2-D array {given!r}{suggest(given, table.wide)}")
+        return table.wide[given]
+    return tuple(given)
+
+
+def read(table: Table, roles: Roles, *, finite: bool = False, answers: bool = True) -> Samples:
+    """The samples of a file; columns that are nothing to the network are an error.
+
+    Args:
+        finite: refuse NaN and inf, naming the cell.
+        answers: whether targets or labels are read; without, T is empty.
+    """
+    for name in roles.inputs:
+        table.need(name, "input")
+    expected = {*roles.inputs, *roles.targets, *roles.ignore, roles.label}
+    extra = [name for name in table.names if name not in expected]
+    if extra:
+        raise UnknownNameError(
+            f"{table.path} has a column {extra[0]!r}, which is no input, target or label"
+            f"{f', and {len(extra) - 1} more' if len(extra) > 1 else ''}: have it ignored, or rename it"
+        )
+    X = table.numbers(roles.inputs)
+    if finite:
+        _check_finite(table, X, roles.inputs)
+    if not answers:
+        return Samples(X, np.empty((len(X), 0)))
+    if roles.label is not None:
+        return Samples(X, class_indices(table, roles.label, roles.classes))
+    for name in roles.targets:
+        table.need(name, "target")
+    T = table.numbers(roles.targets)
+    _check_finite(table, T, roles.targets)
+    return Samples(X, T)
+
+
+def _check_finite(table: Table, values: Floats, names: Sequence[str]) -> None:
+    wrong = np.argwhere(~np.isfinite(values))
+    if len(wrong):
+        row, column = wrong[0].tolist()
+        raise DataError(
+            f"{table.path}, sample {row + 1}, column {names[column]!r}: {values[row, column]} is not finite"
+        )
+
+
+def class_indices(table: Table, label: str, classes: Sequence[str]) -> npt.NDArray[np.int64]:
+    """(B,) int64."""
+    index = {name: k for k, name in enumerate(classes)}
+    found = table.text(label)
+    for row, name in enumerate(found):
+        if name not in index:
+            raise UnknownNameError(
+                f"{table.path}, sample {row + 1}: {name!r} is no class of {label!r}{suggest(name, classes)}"
+            )
+    return np.array([index[name] for name in found], np.int64)
+
+
+def classes_of(table: Table, label: str, outputs: Sequence[str], positive: str | None) -> tuple[str, ...]:
+    """The classes in the order of the outputs.
+
+    Several outputs whose names are the classes give their order; else it is that of numbers, or of the alphabet.
+    A single output speaks for `positive`: by default the class of its name, or the last of two.
+
+    Raises:
+        ConfigError: another number of classes than the outputs can tell apart, or no such `positive`.
+    """
+    table.need(label, "label")
+    found = sorted(set(table.text(label)), key=_class_order)
+    room = 2 if len(outputs) == 1 else len(outputs)
+    if len(found) != room:
+        raise ConfigError(
+            f"{table.path} has {len(found)} classes in {label!r} ({listing(found, limit=5)}): "
+            f"the network's outputs, {listing(outputs, limit=5)}, tell {room} apart"
+        )
+    if positive is not None and (positive not in found or len(outputs) > 1):
+        rest = "needs a network with one output" if len(outputs) > 1 else f"is no class of {label!r}"
+        raise ConfigError(f'data.positive = "{positive}": {rest}{suggest(positive, found)}')
+    if len(outputs) > 1:
+        return tuple(outputs) if set(outputs) == set(found) else tuple(found)
+    last = positive or (outputs[0] if outputs[0] in found else found[1])
+    return (*(name for name in found if name != last), last)
+
+
+def _class_order(name: str) -> tuple[int, float, str]:
+    try:
+        return (0, float(name), name)
+    except ValueError:
+        return (1, 0.0, name)
+
+
+def hold_out(samples: Samples, fraction: float, seed: int, classes: int) -> tuple[Samples, Samples]:
+    """The rest, and a fraction drawn by the seed; with classes, the same fraction of each.
+
+    Raises:
+        DataError: too few samples for both to have one.
+    """
+    rng = np.random.default_rng(seed)
+    groups = [np.flatnonzero(k == samples.T) for k in range(classes)] if classes else [np.arange(len(samples))]
+    held, kept = [], []
+    for group in groups:
+        drawn = rng.permutation(group)
+        n = round(fraction * len(group))
+        held.append(drawn[:n])
+        kept.append(drawn[n:])
+    out, rest = np.sort(np.concatenate(held)), np.sort(np.concatenate(kept))
+    if not len(out) or not len(rest):
+        raise DataError(f"{len(samples)} samples are too few to hold out {fraction:g} of them")
+    return samples.take(rest), samples.take(out)

@@ -1,0 +1,135 @@
+"""One job of training: samples in, a trained program and its figures out. `train` and `demo` both run it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+import flowgrad as fg
+from flowgrad.cli._data import Samples, Scaling, hold_out
+from flowgrad.errors import NonFiniteError
+from flowgrad.metrics import metrics_for
+from flowgrad.network import Network
+from flowgrad.program import Program
+
+Row = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Samples by what they are for, scaled by what the training samples say."""
+
+    train: Samples
+    validation: Samples | None
+    test: Samples
+    scaling: Scaling
+
+    @classmethod
+    def of(cls, train: Samples, validation: Samples | None, test: Samples, standardize: bool) -> Parts:
+        """Scale all parts by the mean and deviation of the first."""
+        scaling = Scaling.of(train.X, standardize)
+
+        def scaled(part: Samples) -> Samples:
+            return Samples(scaling(part.X), part.T)
+
+        return cls(scaled(train), scaled(validation) if validation else None, scaled(test), scaling)
+
+
+def split(
+    samples: Samples, test: float, validation: float | None, seed: int, classes: int, standardize: bool = True
+) -> Parts:
+    """Test samples first, by the seed, then validation samples out of the rest."""
+    rest, held = hold_out(samples, test, seed, classes)
+    if validation is None:
+        return Parts.of(rest, None, held, standardize)
+    return Parts.of(*hold_out(rest, validation, seed + 1, classes), held, standardize)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a job.
+
+    rows      one a finished epoch, as `fg.History.rows`
+    reason    why training ended; "stopped" after a number that is not finite, then `error` says where
+    figures   name → value on the test samples: accuracy and auc, or rmse and pearson
+    """
+
+    program: Program
+    rows: list[Row]
+    reason: str
+    figures: dict[str, float]
+    error: str | None = None
+    best_epoch: int | None = None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train; the section [train] of a configuration, with every key."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+
+    def program(self, network: Network) -> Program:
+        """The network compiled as the settings say."""
+        v = self.values
+        return fg.compile(network, executor=v["executor"], dtype=v["dtype"], loss=v["loss"], threads=v["threads"])
+
+    def arguments(self, program: Program) -> dict[str, Any]:
+        """What `fg.fit` is called with."""
+        v = self.values
+        plain = ("optimizer", "learning_rate", "epochs", "batch_size", "seed", "shuffle", "patience", "schedule")
+        l1, l2 = (_penalty(program, v["penalize"], v[name]) for name in ("l1", "l2"))
+        return {name: v[name] for name in plain} | {"metrics": v["metrics"] or (), "l1": l1, "l2": l2}
+
+
+def _penalty(program: Program, on: str, factor: float) -> Any:
+    """The penalty of all weights, or only of those that leave an input."""
+    if on == "weights" or not factor:
+        return factor
+    slots = program.plan.weight_slot[np.isin(program.plan.in_source, program.plan.inputs)]
+    return [(slots[slots >= 0], factor)]
+
+
+def run(
+    network: Network,
+    parts: Parts,
+    settings: Settings,
+    progress: bool = False,
+    on_epoch: Callable[[Row], object] | None = None,
+) -> Outcome:
+    """Train on the first part, stop by the second, measure on the third.
+
+    Ctrl-C and numbers that are not finite end training; what was reached is in the outcome.
+    """
+    program = settings.program(network)
+    rows: list[Row] = []
+
+    def keep(row: Row) -> None:
+        rows.append(row)
+        if on_epoch is not None:
+            on_epoch(row)
+
+    held = (parts.validation.X, parts.validation.T) if parts.validation else None
+    reason, error, best = "stopped", None, None
+    try:
+        arguments = settings.arguments(program)
+        history = fg.fit(
+            program, parts.train.X, parts.train.T, validation=held, progress=progress, on_epoch=keep, **arguments
+        )
+        reason, best = history.reason, history.best_epoch
+    except NonFiniteError as problem:
+        error = str(problem)
+    return Outcome(program, rows, reason, figures(program, parts.test), error, best)
+
+
+def figures(program: Program, samples: Samples) -> dict[str, float]:
+    """Accuracy and area under the ROC curve for classes; else root mean square error and Pearson's r."""
+    assert program.loss is not None
+    y = program.predict(samples.X).astype(np.float64)
+    t, classes = samples.T, samples.T.ndim == 1
+    if classes:
+        t = np.eye(y.shape[1])[t] if y.shape[1] > 1 else t[:, None].astype(np.float64)
+    names: Sequence[str] = ("accuracy", "auc") if classes else ("rmse", "pearson")
+    return {metric.name: metric.f(y, t, program.loss.name) for metric in metrics_for(names)}

@@ -1,0 +1,149 @@
+"""A network with what its data needs: which columns feed it, how they are scaled, which classes it tells apart."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flowgrad import topologies
+from flowgrad.cli._data import Roles, Scaling
+from flowgrad.cli._tables import Table
+from flowgrad.errors import ConfigError, DataError, FileError, GraphError, UnknownNameError, suggest
+from flowgrad.files import load
+from flowgrad.network import Network
+
+RUN_NETWORK = "network.json"
+
+
+@dataclass(frozen=True)
+class Model:
+    """What `predict`, `grad` and `check` work on; `loss` is a name, or None where nobody trained it."""
+
+    network: Network
+    roles: Roles
+    scaling: Scaling | None = None
+    loss: str | None = None
+
+    def scaled(self, X: Any) -> Any:
+        """X as the network wants it."""
+        return X if self.scaling is None else self.scaling(X)
+
+
+def column_name(node: Hashable) -> str:
+    """The column of a node: text as it is, other ids by repr (`0`, `('a', 1)`)."""
+    return node if isinstance(node, str) else repr(node)
+
+
+def column_names(nodes: Sequence[Hashable]) -> tuple[str, ...]:
+    """The columns of several nodes.
+
+    Raises:
+        GraphError: two of them would have one name, such as 1 and '1'.
+    """
+    names = tuple(map(column_name, nodes))
+    twice = [name for k, name in enumerate(names) if name in names[:k]] if len(set(names)) < len(names) else []
+    if twice:
+        raise GraphError(f"two nodes are called {twice[0]} in a table: relabel one of them")
+    return names
+
+
+def open_network(path: Path, ignore: Sequence[str] = ()) -> Model:
+    """The model of a run folder, of a network that flowgrad saved, or of a CSV of edges.
+
+    Raises:
+        FileError: missing, or not what it should be.
+    """
+    if path.is_dir():
+        from flowgrad.cli._run import read
+
+        return read(path, ignore)
+    if not path.exists():
+        raise FileError(f"cannot read {path}: no such file or directory")
+    network = edge_list(path) if path.suffix.lower() in (".csv", ".tsv", ".tab") else load(path)
+    return bare(network, ignore)
+
+
+def bare(network: Network, ignore: Sequence[str] = ()) -> Model:
+    """A network by itself: columns are called as its nodes are."""
+    inputs, outputs = column_names(network.inputs), column_names(network.outputs)
+    return Model(network, Roles(inputs, outputs, ignore=tuple(ignore)))
+
+
+def edge_list(
+    path: Path,
+    inputs: Sequence[str] | None = None,
+    outputs: Sequence[str] | None = None,
+    activation: str = "tanh",
+    output_activation: str = "identity",
+    seed: int = 0,
+) -> Network:
+    """A network from a CSV with the header source,target[,weight]; an empty weight is drawn from the seed.
+
+    Raises:
+        FileError, DataError: as `Table`; another header; a node without a name; a weight that is no number.
+        GraphError: as `topologies.from_edge_list`.
+    """
+    table = Table(path)
+    for name in table.names:
+        if name not in ("source", "target", "weight"):
+            raise UnknownNameError(f"{path} has a column {name!r}{suggest(name, ('source', 'target', 'weight'))}")
+    for name in ("source", "target"):
+        table.need(name, "edges")
+    ends = table.text("source"), table.text("target")
+    weights = table.text("weight") if "weight" in table.names else [""] * len(ends[0])
+    edges: list[tuple[Any, ...]] = []
+    for row, (u, v, w) in enumerate(zip(*ends, weights, strict=True), start=1):
+        if not u or not v:
+            raise DataError(f"{path}, edge {row}: a node without a name")
+        edges.append((u, v) if not w else (u, v, _weight(path, row, w)))
+    return topologies.from_edge_list(edges, inputs, outputs, activation, output_activation, seed)
+
+
+def _weight(path: Path, row: int, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise DataError(f"{path}, edge {row}: weight {text!r} is no number") from None
+
+
+def shaped(settings: dict[str, Any], inputs: Sequence[str], outputs: Sequence[str]) -> Network:
+    """A network of a topology, as large as the data asks for, its inputs and outputs called as the columns are.
+
+    Args:
+        settings: the section [network] of a configuration.
+    """
+    shape = settings["topology"]
+    common = {name: settings[name] for name in ("activation", "output_activation", "seed")}
+    if shape == "layered":
+        sizes = [len(inputs), *(settings["hidden"] or []), len(outputs)]
+        network = topologies.layered(sizes, skips=settings["skips"] or 0, **common)
+    else:
+        takes = {"watts_strogatz": ("n", "k", "p"), "erdos_renyi": ("n", "p"), "barabasi_albert": ("n", "m")}[shape]
+        for name in takes:
+            if settings[name] is None:
+                raise ConfigError(f"network.{name} is missing: topology {shape!r} takes {', '.join(takes)}")
+        sized = {name: settings[name] for name in takes}
+        network = getattr(topologies, shape)(**sized, n_inputs=len(inputs), n_outputs=len(outputs), **common)
+    return renamed(network, inputs, outputs)
+
+
+def renamed(network: Network, inputs: Sequence[str], outputs: Sequence[str]) -> Network:
+    """The network with these names for its inputs and outputs; hidden neurons become h1, h2, … in their order.
+
+    Raises:
+        GraphError: an input and an output, or a hidden neuron, would share a name.
+    """
+    c = network.columns
+    ends = {**dict(zip(c.inputs.tolist(), inputs, strict=True)), **dict(zip(c.outputs.tolist(), outputs, strict=True))}
+    hidden = [row for row in c.order.tolist() if row not in ends]
+    names = ends | {row: f"h{k}" for k, row in enumerate(hidden, start=1)}
+    ids = [names[row] for row in range(c.n_nodes)]
+    if len(set(ids)) < len(ids):
+        twice = next(name for k, name in enumerate(ids) if name in ids[:k])
+        raise GraphError(f"two nodes would be called {twice!r}: rename the column")
+    weights = np.array(c.weights)  # drawn before the ids change, so that a name never moves a weight
+    return Network.from_columns(replace(c, ids=ids, weight=weights))

@@ -1,0 +1,86 @@
+"""`flowgrad check`: gradients against differences, and executors against each other."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+import flowgrad as fg
+from flowgrad.cli import _data, _options
+from flowgrad.cli._console import say, table
+from flowgrad.cli._model import Model, open_network
+from flowgrad.cli._tables import Table
+
+AGREE = {"float64": 1e-9, "float32": 1e-4}  # of the largest component, between executors
+
+
+def entry(
+    network: _options.Model,
+    data: _options.MaybeData = None,
+    samples: Annotated[int, typer.Option(min=1, metavar="N", help="Samples to draw, or to take of the file.")] = 16,
+    loss: _options.Loss = None,
+    dtype: Annotated[str, typer.Option(metavar="NAME", help="float32 or float64.")] = "float64",
+    slots: Annotated[int, typer.Option(min=1, metavar="N", help="Parameters to check by differences.")] = 200,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Draws samples and parameters.")] = 0,
+    ignore: _options.Ignore = None,
+) -> int:
+    """Check the gradients of a network: backward against differences, and every executor against the definition.
+
+    The exit code is 1 where something differs.
+    """
+    model = open_network(network, ignore or ())
+    name = loss or model.loss or "squared_error"
+    X, T = _samples(model, data, samples, name, seed)
+    reached = {e: answer for e, answer in fg.executors().items() if answer is True}
+    programs = {e: fg.compile(model.network, executor=e, dtype=dtype, loss=name) for e in reached}
+    say(repr(model.network))
+    agreed = executors_agree(programs, X, T)
+    for missing in fg.executors().keys() - reached.keys():
+        say(f"{missing} was not checked: {fg.executors()[missing]}")
+    fastest = fg.compile(model.network, dtype=dtype, loss=name)
+    found = fg.gradcheck(fastest, X, T, slots=slots, seed=seed, rows=0)
+    rows = [(s.label, s.analytic, s.numeric, f"{s.error:.1e}", s.verdict) for s in found.slots[:10]]
+    title = f"∂L/∂θ on the {fastest.executor} executor beside differences of the loss, worst first"
+    table(("parameter", "analytic", "numeric", "error", ""), rows, title)
+    say(
+        f"{found.checked} of {found.parameters} parameters: {'passed' if found.passed else 'FAILED'}, "
+        f"worst error {found.worst_error:.1e} of the largest component, allowed {found.tolerance:.0e}"
+    )
+    return 0 if found.passed and agreed else 1
+
+
+def _samples(model: Model, data: Any, n: int, loss: str, seed: int) -> tuple[Any, Any]:
+    """The first samples of the file, or drawn ones that suit the loss."""
+    if data is not None:
+        given = _data.read(Table(data), model.roles)
+        return model.scaled(given.X[:n]), given.T[:n]
+    rng = np.random.default_rng(seed)
+    X, O = rng.standard_normal((n, len(model.network.inputs))), len(model.network.outputs)
+    match loss:
+        case "cross_entropy":
+            return X, rng.integers(0, O, n)
+        case "binary_cross_entropy":
+            return X, rng.integers(0, 2, (n, O)).astype(float)
+        case "poisson":
+            return X, rng.poisson(2.0, (n, O)).astype(float)
+    return X, rng.standard_normal((n, O))
+
+
+def executors_agree(programs: dict[str, fg.Program], X: Any, T: Any) -> bool:
+    """Print how far each executor is from the definition; whether all are within what rounding explains."""
+    exact = programs["python"]
+    _, g = exact.value_and_grad(exact.theta, X, T)
+    y, size = exact.predict(X), float(np.abs(g).max(initial=0.0)) or 1.0
+    allowed, rows, good = AGREE[exact.dtype.name], [], True
+    for name, program in programs.items():
+        value, mine = program.value_and_grad(program.theta, X, T)
+        error = float(np.abs(mine - g).max(initial=0.0)) / size
+        apart = float(np.abs(program.predict(X) - y).max() / (np.abs(y).max() or 1.0))
+        same = bool(error <= allowed and apart <= allowed)
+        good = good and same
+        rows.append((name, f"{value:.12g}", f"{apart:.1e}", f"{error:.1e}", "agrees" if same else "DIFFERS"))
+    title = "each executor beside the Python one, as a share of the largest component"
+    table(("executor", "loss", "outputs", "gradient", ""), rows, title)
+    return good

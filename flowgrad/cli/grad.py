@@ -1,0 +1,70 @@
+"""`flowgrad grad`: the gradients of the loss, by name."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+import flowgrad as fg
+from flowgrad.cli import _data, _options
+from flowgrad.cli._model import column_name, open_network
+from flowgrad.cli._tables import Table
+from flowgrad.cli.predict import show
+
+
+class Of(StrEnum):
+    """What the loss is differentiated by."""
+
+    parameters = "parameters"
+    neurons = "neurons"
+    inputs = "inputs"
+
+
+def entry(
+    network: _options.Model,
+    data: _options.Data,
+    of: Annotated[
+        Of, typer.Option(help="By every weight and bias, or, a column each, by every z or input.")
+    ] = Of.parameters,
+    out: _options.Out = None,
+    loss: _options.Loss = None,
+    ignore: _options.Ignore = None,
+    executor: _options.Executor = "auto",
+) -> None:
+    """Gradients of the loss on the samples, which must hold the targets.
+
+    By parameters: a row an edge and a bias, largest gradient first, each the mean over the samples. By neurons
+    or inputs: ∂L/∂z or ∂L/∂x, a row a sample.
+    """
+    model = open_network(network, ignore or ())
+    samples = _data.read(Table(data), model.roles)
+    program = fg.compile(model.network, executor=executor, loss=loss or model.loss or "squared_error")
+    grads = program.backward(program.forward(model.scaled(samples.X)), samples.T)
+    if of is Of.parameters:
+        columns = by_parameter(program, grads)
+    else:
+        of_each: Any = grads.dz if of is Of.neurons else grads.input
+        columns = {column_name(v): of_each[v] for v in of_each}
+    show(columns, out)
+
+
+def by_parameter(program: fg.Program, grads: fg.Gradients) -> dict[str, Any]:
+    """Columns kind, source, target, value, gradient; largest gradient first, frozen ones too."""
+    plan, labels = program.plan, program.labels
+    weight, bias = plan.parameters(program.theta)
+    neurons = np.flatnonzero(plan.activation >= 0)
+    ends = [(column_name(u), column_name(v)) for u, v in labels.edges]
+    ends += [("", column_name(labels.nodes[k])) for k in neurons.tolist()]
+    gradient = np.concatenate([grads.weight.array, grads.bias.array[neurons]])
+    order = np.argsort(-np.abs(gradient), kind="stable")
+    kinds = ["weight"] * len(labels.edges) + ["bias"] * len(neurons)
+    return {
+        "kind": [kinds[k] for k in order],
+        "source": [ends[k][0] for k in order],
+        "target": [ends[k][1] for k in order],
+        "value": np.concatenate([weight, bias[neurons]])[order],
+        "gradient": gradient[order],
+    }

@@ -1,0 +1,66 @@
+"""`flowgrad list`: what there is, by kind, from the registry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+import flowgrad as fg
+from flowgrad import metrics, schedule
+from flowgrad.cli._console import say, table
+from flowgrad.errors import FlowgradError, UnknownNameError, suggest
+from flowgrad.program import executor_info
+from flowgrad.registry import find, names
+
+KINDS = (
+    "executors", "activations", "aggregations", "losses", "optimizers", "initializers", "formats", "metrics",
+    "schedules", "commands",
+)  # fmt: skip
+
+
+def entry(
+    kind: Annotated[
+        str | None, typer.Argument(help=f"One of {', '.join(KINDS)}; left out: all.", show_default=False)
+    ] = None,
+) -> None:
+    """List executors, activations, aggregations, losses, optimizers, formats and more: the names that may be used."""
+    if kind is None:
+        for each in KINDS:
+            say(f"{each}: {', '.join(_names(each)) or 'none'}")
+        say("flowgrad list KIND says more")
+        return
+    if kind not in KINDS:
+        raise UnknownNameError(f"unknown kind {kind!r}{suggest(kind, KINDS)}")
+    rows = [(name, *_about(kind, name)) for name in _names(kind)]
+    columns = ("name", "available", "what it is") if kind == "executors" else ("name", "what it is")
+    table(columns, rows)
+
+
+def _names(kind: str) -> tuple[str, ...]:
+    own: dict[str, Any] = {"metrics": metrics.entries, "schedules": schedule.entries}
+    return tuple(own[kind]) if kind in own else names("cli" if kind == "commands" else kind)
+
+
+def _about(kind: str, name: str) -> tuple[str, ...]:
+    """The cells behind a name; a plugin that cannot be loaded says why, and the list goes on."""
+    try:
+        match kind:
+            case "executors":
+                answer = fg.executors()[name]
+                return ("yes" if answer is True else f"no: {answer}", executor_info(name).summary)
+            case "metrics":
+                return (_first_line(metrics.entries[name].f),)
+            case "schedules":
+                return (_first_line(getattr(schedule, name)),)
+            case "commands":
+                return (_first_line(find("cli", name)),)
+        record = find(kind, name)
+        return (getattr(record, "summary", None) or _first_line(getattr(record, "f", record)),)
+    except (FlowgradError, ImportError) as error:
+        return (f"cannot be loaded: {error}",) * (2 if kind == "executors" else 1)
+
+
+def _first_line(function: Callable[..., Any]) -> str:
+    return (function.__doc__ or "").strip().partition("\n")[0]

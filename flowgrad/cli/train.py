@@ -1,0 +1,260 @@
+"""`flowgrad train`: from a TOML file to a run folder."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from flowgrad.cli import _config, _data, _job, _pictures, _run
+from flowgrad.cli._console import console, say, table
+from flowgrad.cli._data import Roles, Samples
+from flowgrad.cli._model import Model, bare, edge_list, open_network, shaped
+from flowgrad.cli._tables import Table
+from flowgrad.errors import ConfigError, NonFiniteError
+from flowgrad.network import Network
+
+
+def entry(
+    config: Annotated[Path, typer.Argument(help="What to train, on what, and how: a TOML file.", show_default=False)],
+    out: Annotated[
+        Path | None, typer.Option(help="The run folder; left out: as the file says, or runs/NAME.", show_default=False)
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an older run in that folder.")] = False,
+    epochs: Annotated[
+        int | None, typer.Option(help="Instead of train.epochs.", show_default=False, metavar="N")
+    ] = None,
+    executor: Annotated[
+        str | None, typer.Option(help="Instead of train.executor.", show_default=False, metavar="NAME")
+    ] = None,
+) -> int:
+    """Train a network by a TOML file; the result is a run folder.
+
+    The folder holds the network, its weights, metrics.csv, loss.png, the figures on the test samples and the
+    resolved configuration. Ctrl-C ends training early and keeps what was reached. Paths in the file are
+    relative to the file.
+    """
+    settings = _overridden(_config.read(config), epochs, executor)
+    resolve(settings, config.parent)
+    folder = out if out is not None else settings["run"]["folder"] and Path(settings["run"]["folder"])
+    if folder is not None:
+        _run.check_target(folder, overwrite)
+    model, parts = prepare(settings)
+    settings["train"]["loss"] = model.loss
+    _announce(model, parts)
+    outcome = _job.run(model.network, parts, _job.Settings(settings["train"]), console().is_terminal, _lines(settings))
+    name = config.stem if config.stem != "config" else config.resolve().parent.name
+    kept = keep(outcome, model, parts, settings, folder, name, overwrite)
+    report(outcome, kept)
+    if outcome.error:
+        raise NonFiniteError(f"{outcome.error}; kept in {kept}")
+    return 130 if outcome.reason == "interrupted" else 0
+
+
+def _overridden(settings: _config.Config, epochs: int | None, executor: str | None) -> _config.Config:
+    """The configuration with the options of the command line, which keep the same rules."""
+    for name, value in (("epochs", epochs), ("executor", executor)):
+        if value is not None:
+            rule = _config.KEYS["train"][name].rule
+            if not rule.holds(value):
+                raise ConfigError(f"--{name} {value}: must be {rule.words}")
+            settings["train"][name] = value
+    return settings
+
+
+PATHS = (
+    ("network", "file"),
+    ("network", "edges"),
+    ("data", "file"),
+    ("data", "test"),
+    ("data", "validation"),
+    ("run", "folder"),
+)
+
+
+def resolve(settings: _config.Config, base: Path) -> None:
+    """Make the configuration's paths, which are relative to its file, relative to where we are."""
+    for section, name in PATHS:
+        value = settings[section][name]
+        if isinstance(value, str):
+            settings[section][name] = str(base / value)
+
+
+def prepare(settings: _config.Config) -> tuple[Model, _job.Parts]:
+    """The network, untrained, with what its data needs; and the samples in their parts."""
+    data = settings["data"]
+    samples = Table(Path(data["file"]))
+    network, roles, loss = _network_and_roles(settings, samples)
+    parts = _parts(data, samples, roles)
+    return Model(network, roles, parts.scaling, settings["train"]["loss"] or loss), parts
+
+
+def _network_and_roles(settings: _config.Config, samples: Table) -> tuple[Network, Roles, str]:
+    """The network, what each column is to it, and the loss that goes with that."""
+    data, section = settings["data"], settings["network"]
+    label, ignore = data["label"], tuple(data["ignore"] or ())
+    if label is not None:
+        samples.need(label, "label")
+    if section["topology"] is None:
+        network = _given_network(section)
+        own = bare(network).roles
+        inputs = _data.columns_of(samples, data["inputs"], own.inputs)
+        targets = () if label else _data.columns_of(samples, data["targets"], own.targets)
+        outputs = own.targets
+    else:
+        targets = () if label else _data.columns_of(samples, _needed(data["targets"]), ())
+        rest = [name for name in samples.names if name not in {*targets, label, *ignore}]
+        inputs = _data.columns_of(samples, data["inputs"], rest)
+        outputs = targets or _class_outputs(samples, label)
+        network = shaped(section, inputs, outputs)
+    _check_count("inputs", inputs, len(network.inputs))
+    if label is None:
+        _check_count("targets", targets, len(network.outputs))
+        return network, Roles(inputs, targets, ignore=ignore), "squared_error"
+    classes = _data.classes_of(samples, label, outputs, data["positive"])
+    loss = "cross_entropy" if len(outputs) > 1 else "binary_cross_entropy"
+    return network, Roles(inputs, (), label, classes, ignore), loss
+
+
+def _given_network(section: Mapping[str, Any]) -> Network:
+    if section["file"] is not None:
+        return open_network(Path(section["file"])).network
+    keys = ("inputs", "outputs", "activation", "output_activation", "seed")
+    return edge_list(Path(section["edges"]), **{key: section[key] for key in keys})
+
+
+def _needed(targets: Any) -> Any:
+    if targets is None:
+        raise ConfigError("data.targets or data.label is missing: a topology takes its outputs from there")
+    return targets
+
+
+def _class_outputs(samples: Table, label: str) -> tuple[str, ...]:
+    """Outputs of a topology under a label: one a class, or, of two classes, one for the last."""
+    found = sorted(set(samples.text(label)), key=_data._class_order)
+    return tuple(found) if len(found) > 2 else (f"{label}={found[-1]}",)
+
+
+def _check_count(what: str, names: tuple[str, ...], n: int) -> None:
+    if len(names) != n:
+        raise ConfigError(
+            f"data.{what} names {len(names)} columns: the network has {n} {what.replace('targets', 'outputs')}"
+        )
+    twice = [name for k, name in enumerate(names) if name in names[:k]]
+    if twice:
+        raise ConfigError(f"data.{what} names the column {twice[0]!r} twice")
+
+
+def _parts(data: Mapping[str, Any], samples: Table, roles: Roles) -> _job.Parts:
+    """Training, validation and test samples: files of their own, or fractions of the one file."""
+
+    def from_file(path: str) -> Samples:
+        return _data.read(Table(Path(path)), roles, finite=True)
+
+    rest, classes = _data.read(samples, roles, finite=True), len(roles.classes)
+    if isinstance(data["test"], str):
+        test = from_file(data["test"])
+    else:
+        rest, test = _data.hold_out(rest, data["test"], data["seed"], classes)
+    validation = None
+    if isinstance(data["validation"], str):
+        validation = from_file(data["validation"])
+    elif data["validation"] is not None:
+        rest, validation = _data.hold_out(rest, data["validation"], data["seed"] + 1, classes)
+    return _job.Parts.of(rest, validation, test, data["standardize"])
+
+
+def _announce(model: Model, parts: _job.Parts) -> None:
+    say(repr(model.network))
+    held = f", {len(parts.validation):,} to validate" if parts.validation else ""
+    say(f"{len(parts.train):,} samples to train on{held}, {len(parts.test):,} to test; loss {model.loss}")
+    if model.roles.label and len(model.network.outputs) == 1:
+        say(f"the output speaks for {model.roles.label} = {model.roles.classes[1]}")
+
+
+def _lines(settings: _config.Config) -> Any:
+    """Away from a terminal, a line at each tenth of the epochs, instead of a bar."""
+    every = max(1, settings["train"]["epochs"] // 10)
+
+    def line(row: Mapping[str, float]) -> None:
+        if not console().is_terminal and (row["epoch"] == 1 or row["epoch"] % every == 0):
+            shown = (f"{k} {v:.4g}" for k, v in row.items() if k not in ("epoch", "rate", "seconds"))
+            say(f"epoch {row['epoch']:g}: {', '.join(shown)}")
+
+    return line
+
+
+def keep(
+    outcome: _job.Outcome,
+    model: Model,
+    parts: _job.Parts,
+    settings: _config.Config,
+    folder: Path | None,
+    name: str,
+    overwrite: bool = False,
+    more: Any = None,
+) -> Path:
+    """Write the run folder; `more(folder)` adds files of its own."""
+    place = folder if folder is not None else Path("runs", name)
+
+    def fill(part: Path) -> None:
+        _run.save_model(part, Model(outcome.program.network(), model.roles, model.scaling, model.loss))
+        _run.save_metrics(part / "metrics.csv", outcome.rows)
+        _run.write_json(part / "summary.json", summary(outcome, parts))
+        (part / "config.toml").write_text(_config.document(_relocated(settings, place)), encoding="utf-8")
+        if _pictures.available():
+            _pictures.loss_curve(part / "loss.png", outcome.rows, f"{name}: loss", outcome.best_epoch)
+        if more is not None:
+            more(part)
+
+    return _run.write(folder, name, fill, overwrite)
+
+
+def _relocated(settings: _config.Config, folder: Path) -> _config.Config:
+    """The configuration with paths relative to the run folder, so that it can be trained again from there."""
+    moved = {section: dict(values) for section, values in settings.items()}
+    for section, name in PATHS:
+        value = moved[section][name]
+        if isinstance(value, str):
+            with suppress(ValueError):  # another drive of Windows
+                moved[section][name] = os.path.relpath(value, folder)
+    moved["run"]["folder"] = None
+    return moved
+
+
+def summary(outcome: _job.Outcome, parts: _job.Parts) -> dict[str, Any]:
+    """What summary.json says."""
+    import flowgrad
+
+    return {
+        "test": outcome.figures,
+        "reason": outcome.reason,
+        "error": outcome.error,
+        "epochs": len(outcome.rows),
+        "best_epoch": outcome.best_epoch,
+        "samples": {
+            "train": len(parts.train),
+            "validation": len(parts.validation) if parts.validation else 0,
+            "test": len(parts.test),
+        },
+        "parameters": int(outcome.program.plan.n_parameters),
+        "executor": outcome.program.executor,
+        "dtype": outcome.program.dtype.name,
+        "versions": {"flowgrad": flowgrad.__version__, "numpy": np.__version__, "python": platform.python_version()},
+    }
+
+
+def report(outcome: _job.Outcome, kept: Path) -> None:
+    """The summary on the terminal."""
+    seconds = outcome.rows[-1]["seconds"] if outcome.rows else 0.0
+    say(f"{len(outcome.rows)} epochs in {seconds:.2f} s on the {outcome.program.executor} executor: {outcome.reason}")
+    table(("on the test samples", "value"), list(outcome.figures.items()))
+    say(f"run folder: {kept}")
+    if not _pictures.available():
+        say("no loss.png: it needs matplotlib: pip install 'flowgrad[plot]'")
