@@ -343,12 +343,12 @@ class _Reader:
         return self.ints("part", -1, n_outputs, V), places
 
     def check_union(self, c: Columns) -> None:
-        """By `place` the neurons stand part by part, and by level within each: lowering relies on it."""
+        """By `place` the neurons stand part by part, every one behind those it reads: lowering relies on it."""
         if c.part is None or c.place is None:
             return
         neurons = c.order[len(c.inputs) :]
-        part, level, place = (a[neurons].astype(np.int64) for a in (c.part, c.level, c.place))
-        same = part[1:] == part[:-1]
-        rising = (place[1:] > place[:-1]) & (part[1:] >= part[:-1]) & (~same | (level[1:] >= level[:-1]))
-        if not rising.all() or (part < 0).any():
-            self.refuse("place does not order the neurons part by part and level by level")
+        part, place = c.part[neurons], c.place[neurons]
+        inner = ~c.is_input[c.source]
+        behind = c.place[c.target[inner]] > c.place[c.source[inner]]
+        if not behind.all() or (place[1:] == place[:-1]).any() or (part[1:] < part[:-1]).any() or (part < 0).any():
+            self.refuse("place does not order the neurons part by part, each behind those that it reads")
