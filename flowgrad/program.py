@@ -73,7 +73,7 @@ def compile(
     >>> net = Network.from_arrays([0, 1], [1, 2], weight=[0.5, 2.0])
     >>> program = compile(net, executor="python", loss="squared_error")
     >>> program.predict([[1.0]]).round(6).tolist()
-    [[0.727777]]
+    [[0.727894]]
     """
     if not isinstance(network, Network):
         raise ConfigError(f"compile wants a flowgrad Network, not a {type(network).__name__}")
