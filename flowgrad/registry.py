@@ -19,14 +19,19 @@ from flowgrad.errors import FlowgradError, UnknownNameError, suggest
 
 FOLDERS = ("executors", "optimizers", "formats", "cli")
 ELSEWHERE = ("executor_info",)  # light declarations, found among entry points only
-TABLES = ("activations", "aggregations", "losses", "initializers")
+TABLES = {  # kind → modules of flowgrad.maths
+    "activations": ("activations", "foreign"),
+    "aggregations": ("aggregations",),
+    "losses": ("losses",),
+    "initializers": ("initializers",),
+}
 SINGULAR = {"aggregations": "aggregation", "losses": "loss", "cli": "command"}
 
 
 def _own(kind: str) -> tuple[str, ...]:
     """Names that flowgrad itself defines, in the order of the table or of the alphabet."""
     if kind in TABLES:
-        return tuple(import_module(f"flowgrad.maths.{kind}").entries)
+        return tuple(_table(kind))
     if kind in ELSEWHERE:
         return ()
     spec = find_spec(f"flowgrad.{kind}")
@@ -34,6 +39,13 @@ def _own(kind: str) -> tuple[str, ...]:
         raise UnknownNameError(f"unknown kind {kind!r}{suggest(kind, (*FOLDERS, *TABLES))}")
     modules = (m.name for m in iter_modules(spec.submodule_search_locations))
     return tuple(sorted(m.replace("_", "-") for m in modules if not m.startswith("_")))
+
+
+@cache
+def _table(kind: str) -> dict[str, Any]:
+    """The entries of a kind's modules, in their order."""
+    modules = (import_module(f"flowgrad.maths.{module}") for module in TABLES[kind])
+    return {name: entry for module in modules for name, entry in module.entries.items()}
 
 
 @cache
@@ -85,5 +97,5 @@ def find(kind: str, name: str) -> Any:
     if name in _others(kind):
         return _others(kind)[name].load()
     if kind in TABLES:
-        return import_module(f"flowgrad.maths.{kind}").entries[name]
+        return _table(kind)[name]
     return import_module(f"flowgrad.{kind}.{name.replace('-', '_')}").entry

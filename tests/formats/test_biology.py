@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import networkx as nx
@@ -96,7 +97,7 @@ NAMES = [
 
 def _net() -> fg.Network:
     G = nx.DiGraph()
-    for k, (u, v) in enumerate(zip(NAMES, NAMES[1:], strict=False)):
+    for k, (u, v) in enumerate(pairwise(NAMES)):
         G.add_edge(u, v, weight=0.1 * k - 0.37)
     G.add_edge(NAMES[0], NAMES[5], weight=1e-300)
     return fg.Network.from_networkx(G)

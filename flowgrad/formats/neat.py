@@ -1,0 +1,253 @@
+"""neat-python's JSON, version 1.0, of feed-forward networks: act(bias + response · aggregation(weight · value)).
+
+Nodes are numbered; inputs are negative. A disabled connection is not there. neat-python's functions differ from
+ours of the same name where they scale or clamp (`flowgrad.maths.foreign`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flowgrad.columns import Columns, encode
+from flowgrad.errors import FileError, GraphError, UnknownNameError, suggest
+from flowgrad.format import Format, Source
+from flowgrad.formats._edges import text
+from flowgrad.formats._strict import parse
+from flowgrad.network import Network
+
+VERSION = "1.0"
+ACTIVATIONS = {
+    "sigmoid": "neat-sigmoid",
+    "tanh": "neat-tanh",
+    "sin": "neat-sin",
+    "gauss": "neat-gauss",
+    "relu": "relu",
+    "elu": "elu",
+    "lelu": "neat-lelu",
+    "selu": "selu",
+    "softplus": "neat-softplus",
+    "identity": "identity",
+    "clamped": "hard_tanh",
+    "inv": "neat-inv",
+    "log": "neat-log",
+    "exp": "neat-exp",
+    "abs": "abs",
+    "hat": "neat-hat",
+    "square": "square",
+    "cube": "cube",
+}
+AGGREGATIONS = {
+    "sum": "sum",
+    "product": "product",
+    "max": "max",
+    "min": "min",
+    "maxabs": "max_abs",
+    "median": "median",
+    "mean": "mean",
+}
+
+
+def read(source: Source) -> Network:
+    """The network with every node of the file, those without connections too.
+
+    The product of nothing is 1 there and 0 here: a product without connections gets that 1 in its bias.
+
+    Raises:
+        FileError: no such JSON, another version, a recurrent network, a value of the wrong kind; with its place.
+        UnknownNameError: a function that neat-python does not have, and that is not the user's own.
+    """
+    what = str(source.path)
+    data = source.read()
+    text(data, what)
+    reader = _Reader(what, parse(data, what), source)
+    return reader.network()
+
+
+class _Reader:
+    """One document, and where it is from."""
+
+    def __init__(self, what: str, document: Any, source: Source) -> None:
+        self.what, self.source = what, source
+        self.document = self.mapping(document, "the document")
+        version, kind = self.document.get("format_version"), self.document.get("network_type")
+        if version != VERSION:
+            raise FileError(f"{what}: format_version is {version!r}: {VERSION!r} is read")
+        if kind != "feedforward":
+            raise FileError(f"{what}: network_type is {kind!r}: only 'feedforward' is one without cycles")
+
+    def network(self) -> Network:
+        topology = self.mapping(self.document.get("topology"), "topology")
+        inputs = [self.integer(k, "topology.input_keys") for k in self.rows(topology, "input_keys")]
+        outputs = [self.integer(k, "topology.output_keys") for k in self.rows(topology, "output_keys")]
+        nodes = self.nodes(inputs)
+        ids = [*inputs, *nodes]
+        index = dict(zip(ids, range(len(ids)), strict=True))
+        if len(index) < len(ids) or len(set(outputs)) < len(outputs):
+            raise FileError(f"{self.what}: an input or output key comes twice")
+        for key in outputs:
+            if key not in index:
+                raise UnknownNameError(f"{self.what}: output {key} is no node{suggest(key, index)}")
+        edges = self.connections(index)
+        fed = {v for _, v in edges}
+        bias = {k: b + r * (agg == "product" and index[k] not in fed) for k, (_, agg, b, r) in nodes.items()}
+        none = [None] * len(inputs)
+        activation, activations = encode("activations", [*none, *(n[0] for n in nodes.values())], ids)
+        aggregation, aggregations = encode("aggregations", [*none, *(n[1] for n in nodes.values())], ids)
+        ends = np.array(list(edges), np.int32).reshape(-1, 2)
+        metadata = self.mapping(self.document.get("metadata", {}), "metadata")
+        return Network.from_columns(
+            Columns(
+                ids=ids,
+                inputs=np.arange(len(inputs), dtype=np.int32),
+                outputs=np.array([index[k] for k in outputs], np.int32),
+                activation=activation,
+                activations=activations,
+                aggregation=aggregation,
+                aggregations=aggregations,
+                bias=np.array([*np.zeros(len(inputs)), *bias.values()]),
+                response=np.array([*np.ones(len(inputs)), *(n[3] for n in nodes.values())]),
+                trainable=np.arange(len(ids)) >= len(inputs),
+                source=ends[:, 0].copy(),
+                target=ends[:, 1].copy(),
+                weight=np.array(list(edges.values()), np.float64),
+                edge_trainable=np.ones(len(edges), np.bool_),
+                param=np.full(len(edges), -1, np.int32),
+                graph_extra={"neat": dict(metadata)} if metadata else {},
+            )
+        )
+
+    def nodes(self, inputs: list[int]) -> dict[int, tuple[Any, str, float, float]]:
+        """Activation, aggregation, bias and response by key, inputs left out."""
+        found: dict[int, tuple[Any, str, float, float]] = {}
+        for k, entry in enumerate(self.rows(self.document, "nodes")):
+            place = f"nodes[{k}]"
+            node = self.mapping(entry, place)
+            key = self.integer(node.get("id"), f"{place}.id")
+            if key in inputs:
+                continue
+            if key in found:
+                raise FileError(f"{self.what}: {place}: node {key} is given twice")
+            activation = self.function(node.get("activation"), ACTIVATIONS, "activations", f"{place}.activation")
+            aggregation = self.function(node.get("aggregation"), AGGREGATIONS, "aggregations", f"{place}.aggregation")
+            bias, response = (self.number(node.get(name), f"{place}.{name}") for name in ("bias", "response"))
+            found[key] = activation, aggregation, bias, response
+        return found
+
+    def connections(self, index: Mapping[int, int]) -> dict[tuple[int, int], float]:
+        """Weights of the enabled connections, by rows."""
+        edges: dict[tuple[int, int], float] = {}
+        for k, entry in enumerate(self.rows(self.document, "connections")):
+            place = f"connections[{k}]"
+            link = self.mapping(entry, place)
+            enabled = link.get("enabled")
+            if not isinstance(enabled, bool):
+                raise FileError(f"{self.what}: {place}.enabled is {enabled!r}: must be true or false")
+            u, v = (self.integer(link.get(end), f"{place}.{end}") for end in ("from", "to"))
+            for end in (u, v):
+                if end not in index:
+                    raise UnknownNameError(f"{self.what}: {place}: {end} is no node{suggest(end, index)}")
+            weight = self.number(link.get("weight"), f"{place}.weight")
+            if not enabled:
+                continue
+            if (index[u], index[v]) in edges:
+                raise FileError(f"{self.what}: {place}: connection {u} → {v} is given twice")
+            edges[index[u], index[v]] = weight
+        return edges
+
+    def function(self, entry: Any, known: Mapping[str, str], kind: str, place: str) -> Any:
+        """Our function for theirs; one that is marked custom is the user's own."""
+        given = self.mapping(entry, place)
+        name, custom = given.get("name"), given.get("custom", False)
+        if not isinstance(name, str) or not isinstance(custom, bool):
+            raise FileError(f"{self.what}: {place} is {entry!r}: must have a name, and custom true or false")
+        if custom:
+            return self.source.function(kind, name)
+        if name not in known:
+            raise UnknownNameError(f"{self.what}: {place}: neat-python has no {name!r}{suggest(name, known)}")
+        return known[name]
+
+    def mapping(self, value: Any, place: str) -> Mapping[str, Any]:
+        if not isinstance(value, dict):
+            raise FileError(f"{self.what}: {place} is {value!r}: must be an object")
+        return value
+
+    def rows(self, holder: Mapping[str, Any], key: str) -> list[Any]:
+        value = holder.get(key)
+        if not isinstance(value, list):
+            raise FileError(f"{self.what}: {key} is {value!r}: must be a list")
+        return value
+
+    def integer(self, value: Any, place: str) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise FileError(f"{self.what}: {place} is {value!r}: must be a whole number")
+        return value
+
+    def number(self, value: Any, place: str) -> float:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < 1e308:
+            raise FileError(f"{self.what}: {place} is {value!r}: must be a finite number")
+        return float(value)
+
+
+def write(net: Network, path: Path) -> Mapping[str, bytes]:
+    """Every node and edge, with the weights as they stand; what neat-python said of the network is kept.
+
+    Raises:
+        GraphError: an id that is no whole number, a function that neat-python does not have.
+    """
+    c = net.columns
+    for name in c.ids:
+        if type(name) is not int:
+            raise GraphError(f"node {name!r} is a {type(name).__name__}: neat-python numbers its nodes")
+    fan_in = np.bincount(c.target, minlength=c.n_nodes)
+    nodes = []
+    outputs = set(c.outputs.tolist())
+    for row, name in enumerate(c.ids):
+        if c.activation[row] < 0:
+            functions, bias, kind = ("identity", "none"), 0.0, "input"
+        else:
+            activation, aggregation = c.activations[c.activation[row]], c.aggregations[c.aggregation[row]]
+            functions = _theirs(ACTIVATIONS, activation, name), _theirs(AGGREGATIONS, aggregation, name)
+            empty_product = aggregation.name == "product" and not fan_in[row]
+            bias = float(c.bias[row]) - (float(c.response[row]) if empty_product else 0.0)
+            kind = "output" if row in outputs else "hidden"
+        node: dict[str, Any] = {"id": name, "type": kind}
+        for label, function in zip(("activation", "aggregation"), functions, strict=True):
+            node[label] = {"name": function, "custom": False}
+        nodes.append(node | {"bias": bias, "response": float(c.response[row])})
+    links = zip(c.source.tolist(), c.target.tolist(), c.weights.tolist(), strict=True)
+    document = {
+        "format_version": VERSION,
+        "network_type": "feedforward",
+        "metadata": c.graph_extra.get("neat", {}),
+        "topology": {
+            "num_inputs": len(net.inputs),
+            "num_outputs": len(net.outputs),
+            "input_keys": list(net.inputs),
+            "output_keys": list(net.outputs),
+        },
+        "nodes": nodes,
+        "connections": [{"from": c.ids[u], "to": c.ids[v], "weight": w, "enabled": True} for u, v, w in links],
+    }
+    return {path.name: (json.dumps(document, indent=2, allow_nan=False) + "\n").encode()}
+
+
+def _theirs(known: Mapping[str, str], function: Any, node: Any) -> str:
+    """neat-python's name of one of our functions."""
+    for theirs, ours in known.items():
+        if ours == function.name:
+            return theirs
+    raise GraphError(f"neuron {node!r}: neat-python has no function {function.name!r}{suggest(function.name, known)}")
+
+
+entry = Format(
+    name="neat",
+    suffixes=(".neat.json",),
+    summary="neat-python's JSON 1.0 of feed-forward networks",
+    read=read,
+    write=write,
+)

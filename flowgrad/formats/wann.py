@@ -1,0 +1,155 @@
+"""Weight-agnostic networks (Gaier & Ha 2019): `.out`, a matrix of weights and a column of activation numbers.
+
+N rows of N + 1 numbers, no header. Entry (u, v) is the weight from node u to node v, 0 or nan where there is no
+connection; the last column is node u's activation. Node 0 is the bias, the constant 1; then come the inputs, the
+hidden neurons, the outputs, sorted topologically.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from flowgrad.columns import Columns, encode
+from flowgrad.errors import ConfigError, FileError
+from flowgrad.format import Format, Source, read_bytes
+from flowgrad.formats._edges import Place, table
+from flowgrad.formats._strict import parse
+from flowgrad.network import Network
+
+ACTIVATIONS = (
+    "identity",
+    "step",
+    "wann-sin",
+    "wann-gaussian",
+    "tanh",
+    "sigmoid",
+    "wann-inverse",
+    "abs",
+    "relu",
+    "wann-cos",
+    "square",
+)
+"""Numbered from 1. Their sigmoid is written by tanh, which is the same function."""
+
+
+def read(source: Source, *, n_inputs: int | None = None, n_outputs: int | None = None) -> Network:
+    """Nodes are numbered as in the file; the bias is neuron 0, without in-edges, its bias 1 and not trainable.
+
+    Args:
+        n_inputs: the bias not counted; None takes the nodes behind it that nothing feeds, up to the first that
+            something feeds.
+        n_outputs: None takes the last nodes, back to the last that feeds something.
+
+    Raises:
+        FileError: no such matrix, a connection against the order, an unknown activation; with its line.
+    """
+    what = str(source.path)
+    rows, place = table(source.read(), what, ",")
+    N = len(rows)
+    if len(rows[0]) != N + 1:
+        raise FileError(f"{what}: {N} rows of {len(rows[0])} numbers: N rows have N + 1")
+    matrix = _matrix(rows, place)
+    sigma, W = matrix[:, N], np.where(np.isnan(matrix[:, :N]), 0.0, matrix[:, :N])
+    backward = np.argwhere(np.tril(W) != 0)
+    if len(backward):
+        u, v = backward[0].tolist()
+        raise FileError(f"{place(u)}: a connection from node {u} to node {v}, against the order")
+    known = np.isin(sigma, np.arange(1, len(ACTIVATIONS) + 1))
+    if not known.all():
+        row = int(np.flatnonzero(~known)[0])
+        raise FileError(f"{place(row)}: activation {sigma[row]:g}: must be 1 … {len(ACTIVATIONS)}")
+    fed, feeds = (W != 0).any(axis=0), (W != 0).any(axis=1)
+    n_in = _count(n_inputs, int(np.argmax(fed)) - 1 if fed.any() else N - 1, "n_inputs", N - 1)
+    n_out = _count(n_outputs, int(np.argmax(feeds[::-1])) if feeds.any() else N, "n_outputs", N - 1 - n_in)
+    return _network(W, sigma, n_in, n_out, what)
+
+
+def _matrix(rows: list[list[str]], place: Place) -> npt.NDArray[np.float64]:
+    try:
+        matrix = np.array([list(map(float, fields)) for fields in rows])
+    except ValueError:
+        matrix = np.array([[np.inf]])
+    if not np.isinf(matrix).any():
+        return matrix
+    for k, fields in enumerate(rows):
+        for value in fields:
+            try:
+                good = abs(float(value)) < np.inf or float(value) != float(value)
+            except ValueError:
+                good = False
+            if not good:
+                raise FileError(f"{place(k)}: {value!r} is no finite number, and no nan")
+    raise AssertionError("some field is no number")
+
+
+def _count(given: Any, found: int, name: str, most: int) -> int:
+    if given is None:
+        given = found
+    if isinstance(given, bool) or not isinstance(given, int) or not 1 <= given <= most:
+        raise ConfigError(f"{name}={given!r}: must be a whole number, 1 to {most}")
+    return given
+
+
+def _network(W: npt.NDArray[np.float64], sigma: Any, n_in: int, n_out: int, what: str) -> Network:
+    N = len(W)
+    fed_input = np.flatnonzero((W[:, 1 : n_in + 1] != 0).any(axis=0))
+    if len(fed_input) or (W[:, 0] != 0).any():
+        raise FileError(
+            f"{what}: node {int(fed_input[0]) + 1 if len(fed_input) else 0} is an input, and something feeds it"
+        )
+    is_input = (np.arange(N) >= 1) & (np.arange(N) <= n_in)
+    names = [None if i else ACTIVATIONS[int(s) - 1] for i, s in zip(is_input, sigma, strict=True)]
+    names[0] = "identity"
+    activation, activations = encode("activations", names, range(N))
+    target, source = np.nonzero(W.T)
+    return Network.from_columns(
+        Columns(
+            ids=range(N),
+            inputs=np.flatnonzero(is_input).astype(np.int32),
+            outputs=np.arange(N - n_out, N, dtype=np.int32),
+            activation=activation,
+            activations=activations,
+            aggregation=np.where(is_input, -1, 0).astype(np.int16),
+            aggregations=encode("aggregations", ["sum"], range(1))[1],
+            bias=np.where(np.arange(N) == 0, 1.0, 0.0),
+            response=np.ones(N),
+            trainable=np.zeros(N, np.bool_),  # there are no biases but node 0
+            source=source.astype(np.int32),
+            target=target.astype(np.int32),
+            weight=W[source, target],
+            edge_trainable=np.ones(len(source), np.bool_),
+            param=np.full(len(source), -1, np.int32),
+        )
+    )
+
+
+def read_tuned(path: Path | str, net: Network, weight_bias: float = -0.7) -> npt.NDArray[np.float64]:
+    """Tuned weights of a `.wann.json`, `[[weight, …], …]`: the weights (E,) of the network's edges, in file order.
+
+    Weight k, plus `weight_bias`, is that of the k-th connection of the matrix, row by row.
+
+    Raises:
+        FileError: no such file, or another number of weights than the network has edges.
+    """
+    data = parse(read_bytes(Path(path)), str(path))
+    tuned = data[0] if isinstance(data, list) and data and isinstance(data[0], list) else None
+    E = net.columns.n_edges
+    if tuned is None or not all(type(w) in (int, float) for w in tuned):
+        raise FileError(f"{path}: must be a list whose first entry is a list of weights")
+    if len(tuned) != E:
+        raise FileError(f"{path} has {len(tuned)} weights, and the network {E} edges")
+    weight = np.empty(E)
+    weight[np.lexsort((net.columns.target, net.columns.source))] = np.array(tuned, np.float64) + weight_bias
+    return weight
+
+
+entry = Format(
+    name="wann",
+    suffixes=(".out",),
+    summary="weight-agnostic networks: a matrix of weights, a column of activations",
+    read=read,
+)

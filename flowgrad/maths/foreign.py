@@ -1,0 +1,211 @@
+"""Activations as other programs define them, where theirs are not ours: names begin with the program's.
+
+neat-python scales and clamps what goes in (its documentation, "Activation functions"); weight-agnostic networks
+(WANN, Gaier & Ha 2019) have waves of period 2 and a normal curve. Beyond a clamp the function is constant, so the
+derivative is 0 there. NaN goes through, as everywhere.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from flowgrad.maths.activations import Activation
+
+
+def clamp(z: float, limit: float) -> float:
+    """z within ±limit; NaN stays NaN."""
+    if z > limit:
+        return limit
+    if z < -limit:
+        return -limit
+    return z
+
+
+def inside(z: float, limit: float) -> float:
+    """The derivative of `clamp`: 1 strictly within ±limit, else 0."""
+    if z != z:
+        return z
+    return 1.0 if -limit < z < limit else 0.0
+
+
+def neat_sigmoid(z: float) -> float:
+    """1 / (1 + e^{−y}), y = 5z within ±60"""
+    return 1.0 / (1.0 + np.exp(-clamp(5.0 * z, 60.0)))
+
+
+def d_neat_sigmoid(z: float) -> float:
+    """5 σ(y) σ(−y)"""
+    y = clamp(5.0 * z, 60.0)
+    return 5.0 / (1.0 + np.exp(-y)) / (1.0 + np.exp(y)) * inside(5.0 * z, 60.0)
+
+
+def neat_tanh(z: float) -> float:
+    """tanh(2.5z)"""
+    return np.tanh(2.5 * z)  # type: ignore[no-any-return]
+
+
+def d_neat_tanh(z: float) -> float:
+    """2.5 / cosh²(2.5z), within the clamp at ±60"""
+    e = np.exp(-2.0 * np.abs(2.5 * z))
+    return 2.5 * 4.0 * e / ((1.0 + e) * (1.0 + e)) * inside(2.5 * z, 60.0)  # type: ignore[no-any-return]
+
+
+def neat_sin(z: float) -> float:
+    """sin(5z), 5z within ±60"""
+    return np.sin(clamp(5.0 * z, 60.0))  # type: ignore[no-any-return]
+
+
+def d_neat_sin(z: float) -> float:
+    """5 cos(5z)"""
+    return 5.0 * np.cos(clamp(5.0 * z, 60.0)) * inside(5.0 * z, 60.0)  # type: ignore[no-any-return]
+
+
+def neat_gauss(z: float) -> float:
+    """e^{−5z²}, z within ±3.4"""
+    y = clamp(z, 3.4)
+    return np.exp(-5.0 * y * y)  # type: ignore[no-any-return]
+
+
+def d_neat_gauss(z: float) -> float:
+    """−10z e^{−5z²}"""
+    y = clamp(z, 3.4)
+    return -10.0 * y * np.exp(-5.0 * y * y) * inside(z, 3.4)  # type: ignore[no-any-return]
+
+
+def neat_lelu(z: float) -> float:
+    """z where z > 0, else 0.005z"""
+    return z if z > 0.0 else 0.005 * z
+
+
+def d_neat_lelu(z: float) -> float:
+    """1 where z > 0, else 0.005"""
+    if z != z:
+        return z
+    return 1.0 if z > 0.0 else 0.005
+
+
+def neat_softplus(z: float) -> float:
+    """log(1 + e^y) / 5, y = 5z within ±60"""
+    y = clamp(5.0 * z, 60.0)
+    return 0.2 * (np.maximum(y, 0.0) + np.log1p(np.exp(-np.abs(y))))  # type: ignore[no-any-return]
+
+
+def d_neat_softplus(z: float) -> float:
+    """σ(y)"""
+    return inside(5.0 * z, 60.0) / (1.0 + np.exp(-clamp(5.0 * z, 60.0)))
+
+
+def neat_inv(z: float) -> float:
+    """1 / z, and 0 at 0"""
+    return 0.0 if z == 0.0 else 1.0 / z
+
+
+def d_neat_inv(z: float) -> float:
+    """−1 / z², and 0 at 0"""
+    return 0.0 if z == 0.0 else -(1.0 / z) / z
+
+
+def neat_log(z: float) -> float:
+    """log z, z at least 1e−7"""
+    if z != z:
+        return z
+    return math.log(z) if z > 1e-7 else math.log(1e-7)
+
+
+def d_neat_log(z: float) -> float:
+    """1 / z above 1e−7, else 0"""
+    if z != z:
+        return z
+    return 1.0 / z if z > 1e-7 else 0.0
+
+
+def neat_exp(z: float) -> float:
+    """e^z, z within ±60"""
+    return np.exp(clamp(z, 60.0))  # type: ignore[no-any-return]
+
+
+def d_neat_exp(z: float) -> float:
+    """e^z within ±60, else 0"""
+    return np.exp(clamp(z, 60.0)) * inside(z, 60.0)  # type: ignore[no-any-return]
+
+
+def neat_hat(z: float) -> float:
+    """1 − |z| within ±1, else 0"""
+    if z != z:
+        return z
+    return 1.0 - abs(z) if -1.0 < z < 1.0 else 0.0
+
+
+def d_neat_hat(z: float) -> float:
+    """−sign z within ±1, else 0; 0 at the top, too"""
+    if z != z:
+        return z
+    if z == 0.0 or not -1.0 < z < 1.0:
+        return 0.0
+    return -1.0 if z > 0.0 else 1.0
+
+
+def wann_sin(z: float) -> float:
+    """sin(πz)"""
+    return np.sin(math.pi * z)  # type: ignore[no-any-return]
+
+
+def d_wann_sin(z: float) -> float:
+    """π cos(πz)"""
+    return math.pi * np.cos(math.pi * z)  # type: ignore[no-any-return]
+
+
+def wann_cos(z: float) -> float:
+    """cos(πz)"""
+    return np.cos(math.pi * z)  # type: ignore[no-any-return]
+
+
+def d_wann_cos(z: float) -> float:
+    """−π sin(πz)"""
+    return -math.pi * np.sin(math.pi * z)  # type: ignore[no-any-return]
+
+
+def wann_gaussian(z: float) -> float:
+    """e^{−z²/2}"""
+    return np.exp(-0.5 * z * z)  # type: ignore[no-any-return]
+
+
+def d_wann_gaussian(z: float) -> float:
+    """−z e^{−z²/2}, 0 at ±inf"""
+    e = np.exp(-0.5 * z * z)
+    return e if e == 0.0 else -z * e  # type: ignore[no-any-return]
+
+
+def wann_inverse(z: float) -> float:
+    """−z"""
+    return -z
+
+
+def d_wann_inverse(z: float) -> float:
+    """−1"""
+    if z != z:
+        return z
+    return -1.0
+
+
+entries: dict[str, Activation] = {
+    record.name: record
+    for record in (
+        Activation("neat-sigmoid", neat_sigmoid, d_neat_sigmoid),
+        Activation("neat-tanh", neat_tanh, d_neat_tanh),
+        Activation("neat-sin", neat_sin, d_neat_sin),
+        Activation("neat-gauss", neat_gauss, d_neat_gauss),
+        Activation("neat-lelu", neat_lelu, d_neat_lelu),
+        Activation("neat-softplus", neat_softplus, d_neat_softplus),
+        Activation("neat-inv", neat_inv, d_neat_inv),
+        Activation("neat-log", neat_log, d_neat_log),
+        Activation("neat-exp", neat_exp, d_neat_exp),
+        Activation("neat-hat", neat_hat, d_neat_hat),
+        Activation("wann-sin", wann_sin, d_wann_sin),
+        Activation("wann-cos", wann_cos, d_wann_cos),
+        Activation("wann-gaussian", wann_gaussian, d_wann_gaussian),
+        Activation("wann-inverse", wann_inverse, d_wann_inverse),
+    )
+}
