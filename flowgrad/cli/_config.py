@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flowgrad.errors import ConfigError, FileError, suggest
+from flowgrad import metrics, schedule
+from flowgrad.errors import ConfigError, FileError, UnknownNameError, suggest
+from flowgrad.registry import names, singular
 
 Config = dict[str, dict[str, Any]]
 
@@ -73,8 +75,8 @@ PART = either(FRACTION, Rule("a file's name", TEXT.holds))
 
 KEYS: dict[str, dict[str, Key]] = {
     "network": {
-        "file": Key(TEXT, None, "a network that flowgrad saved, or a run folder"),
-        "edges": Key(TEXT, None, "a CSV of edges: source,target[,weight]"),
+        "file": Key(TEXT, None, "a network in any format that flowgrad reads, or a run folder"),
+        "edges": Key(TEXT, None, "a CSV, TSV or Parquet of edges: source,target[,weight]"),
         "topology": Key(
             choice("layered", "watts_strogatz", "erdos_renyi", "barabasi_albert"), None, "a shape; sizes from the data"
         ),
@@ -154,14 +156,12 @@ def check(given: Mapping[str, Any]) -> Config:
     """
     for section, values in given.items():
         if section not in KEYS:
-            raise ConfigError(
-                f"unknown {'section [' if isinstance(values, dict) else 'key '}{section}"
-                f"{']' if isinstance(values, dict) else ''}{suggest(section, KEYS)}"
-            )
+            what = f"section [{section}]" if isinstance(values, dict) else f"key {section}"
+            raise ConfigError(f"unknown {what}{suggest(section, KEYS)}")
         if not isinstance(values, dict):
             raise ConfigError(f"{section} = {written(values)}: must be a section, [{section}]")
         for name, value in values.items():
-            _check_value(section, name, value)
+            check_value(section, name, value)
     config = {
         section: {name: given.get(section, {}).get(name, key.default) for name, key in keys.items()}
         for section, keys in KEYS.items()
@@ -170,7 +170,8 @@ def check(given: Mapping[str, Any]) -> Config:
     return config
 
 
-def _check_value(section: str, name: str, value: Any) -> None:
+def check_value(section: str, name: str, value: Any) -> None:
+    """Raises ConfigError or UnknownNameError, naming the key, where it does not exist or the value breaks its rule."""
     if name not in KEYS[section]:
         homes = [s for s, keys in KEYS.items() if name in keys]
         rest = f": it belongs to [{homes[0]}]" if homes else suggest(name, KEYS[section])
@@ -178,6 +179,20 @@ def _check_value(section: str, name: str, value: Any) -> None:
     rule = KEYS[section][name].rule
     if not rule.holds(value):
         raise ConfigError(f"{section}.{name} = {written(value)}: must be {rule.words}")
+    kind = REGISTERED.get(f"{section}.{name}")
+    if kind is not None:
+        known = registered(kind)
+        for each in value if isinstance(value, list) else [value]:
+            if each not in known:
+                rest = suggest(each, known)
+                raise UnknownNameError(f"{section}.{name} = {written(value)}: unknown {singular(kind)}{rest}")
+
+
+def registered(kind: str) -> tuple[str, ...]:
+    """The names that a key of that kind may have."""
+    if kind in ("metrics", "schedules"):
+        return tuple((metrics if kind == "metrics" else schedule).entries)
+    return (*names(kind), "auto") if kind == "executors" else names(kind)
 
 
 def _check_together(config: Config) -> None:
@@ -205,6 +220,15 @@ def _check_together(config: Config) -> None:
         )
 
 
+REGISTERED = {
+    "network.activation": "activations",
+    "network.output_activation": "activations",
+    "train.loss": "losses",
+    "train.optimizer": "optimizers",
+    "train.metrics": "metrics",
+    "train.schedule": "schedules",
+    "train.executor": "executors",
+}
 TOPOLOGY_KEYS = {
     "layered": ("hidden", "skips"),
     "watts_strogatz": ("n", "k", "p"),

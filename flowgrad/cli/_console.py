@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -78,3 +79,28 @@ def _pretty(columns: Sequence[str], cells: list[list[str]], numeric: list[bool],
     for row in cells:
         pretty.add_row(*(Text(c, style="cyan") if c.startswith(("█", *EIGHTHS[1:])) else Text(c) for c in row))
     console().print(pretty)
+
+
+@contextmanager
+def epochs_shown(total: int, quiet: bool = False) -> Iterator[Callable[[Mapping[str, float]], None]]:
+    """What takes the row of each epoch: a bar on a terminal, else a line at each tenth (none where `quiet`)."""
+    if not console().is_terminal:
+        yield (lambda row: None) if quiet else (lambda row: _line(row, max(1, total // 10)))
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = TextColumn("epoch"), MofNCompleteColumn(), BarColumn(), TextColumn("{task.description}")
+    with Progress(*columns, console=console(), transient=True) as progress:
+        task = progress.add_task("", total=total)
+
+        def advance(row: Mapping[str, float]) -> None:
+            losses = (f"{name} {row[name]:.4f}" for name in ("loss", "val_loss") if name in row)
+            progress.update(task, advance=1, description="  ".join(losses))
+
+        yield advance
+
+
+def _line(row: Mapping[str, float], every: int) -> None:
+    if row["epoch"] == 1 or row["epoch"] % every == 0:
+        values = (f"{name} {value:.4g}" for name, value in row.items() if name not in ("epoch", "rate", "seconds"))
+        say(f"epoch {row['epoch']:g}: {', '.join(values)}")

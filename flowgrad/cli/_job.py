@@ -96,7 +96,6 @@ def run(
     network: Network,
     parts: Parts,
     settings: Settings,
-    progress: bool = False,
     on_epoch: Callable[[Row], object] | None = None,
 ) -> Outcome:
     """Train on the first part, stop by the second, measure on the third.
@@ -115,9 +114,7 @@ def run(
     reason, error, best = "stopped", None, None
     try:
         arguments = settings.arguments(program)
-        history = fg.fit(
-            program, parts.train.X, parts.train.T, validation=held, progress=progress, on_epoch=keep, **arguments
-        )
+        history = fg.fit(program, parts.train.X, parts.train.T, validation=held, on_epoch=keep, **arguments)
         reason, best = history.reason, history.best_epoch
     except NonFiniteError as problem:
         error = str(problem)

@@ -11,8 +11,7 @@ import numpy as np
 
 from flowgrad import topologies
 from flowgrad.cli._data import Roles, Scaling
-from flowgrad.cli._tables import Table
-from flowgrad.errors import ConfigError, DataError, FileError, GraphError, UnknownNameError, suggest
+from flowgrad.errors import ConfigError, GraphError
 from flowgrad.files import load
 from flowgrad.network import Network
 
@@ -52,7 +51,7 @@ def column_names(nodes: Sequence[Hashable]) -> tuple[str, ...]:
 
 
 def open_network(path: Path, ignore: Sequence[str] = ()) -> Model:
-    """The model of a run folder, of a network that flowgrad saved, or of a CSV of edges.
+    """The model of a run folder, or of a network in a file of any format that `fg.load` knows by its suffix.
 
     Raises:
         FileError: missing, or not what it should be.
@@ -61,53 +60,13 @@ def open_network(path: Path, ignore: Sequence[str] = ()) -> Model:
         from flowgrad.cli._run import read
 
         return read(path, ignore)
-    if not path.exists():
-        raise FileError(f"cannot read {path}: no such file or directory")
-    network = edge_list(path) if path.suffix.lower() in (".csv", ".tsv", ".tab") else load(path)
-    return bare(network, ignore)
+    return bare(load(path), ignore)
 
 
 def bare(network: Network, ignore: Sequence[str] = ()) -> Model:
     """A network by itself: columns are called as its nodes are."""
     inputs, outputs = column_names(network.inputs), column_names(network.outputs)
     return Model(network, Roles(inputs, outputs, ignore=tuple(ignore)))
-
-
-def edge_list(
-    path: Path,
-    inputs: Sequence[str] | None = None,
-    outputs: Sequence[str] | None = None,
-    activation: str = "tanh",
-    output_activation: str = "identity",
-    seed: int = 0,
-) -> Network:
-    """A network from a CSV with the header source,target[,weight]; an empty weight is drawn from the seed.
-
-    Raises:
-        FileError, DataError: as `Table`; another header; a node without a name; a weight that is no number.
-        GraphError: as `topologies.from_edge_list`.
-    """
-    table = Table(path)
-    for name in table.names:
-        if name not in ("source", "target", "weight"):
-            raise UnknownNameError(f"{path} has a column {name!r}{suggest(name, ('source', 'target', 'weight'))}")
-    for name in ("source", "target"):
-        table.need(name, "edges")
-    ends = table.text("source"), table.text("target")
-    weights = table.text("weight") if "weight" in table.names else [""] * len(ends[0])
-    edges: list[tuple[Any, ...]] = []
-    for row, (u, v, w) in enumerate(zip(*ends, weights, strict=True), start=1):
-        if not u or not v:
-            raise DataError(f"{path}, edge {row}: a node without a name")
-        edges.append((u, v) if not w else (u, v, _weight(path, row, w)))
-    return topologies.from_edge_list(edges, inputs, outputs, activation, output_activation, seed)
-
-
-def _weight(path: Path, row: int, text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise DataError(f"{path}, edge {row}: weight {text!r} is no number") from None
 
 
 def shaped(settings: dict[str, Any], inputs: Sequence[str], outputs: Sequence[str]) -> Network:

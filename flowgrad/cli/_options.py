@@ -10,7 +10,7 @@ import typer
 Model = Annotated[
     Path,
     typer.Argument(
-        metavar="NETWORK", help="A run folder, a network that flowgrad saved, or a CSV of edges.", show_default=False
+        metavar="NETWORK", help="A run folder, or a network in any format that flowgrad reads.", show_default=False
     ),
 ]
 Data = Annotated[

@@ -51,17 +51,15 @@ def answers_of(model: Model, y: Any, raw: bool = False) -> dict[str, Any]:
     if raw or roles.label is None:
         names = column_names(model.network.outputs) if roles.label or not roles.targets else roles.targets
         return dict(zip(names, y.T, strict=True))
-    p = probabilities(y.astype(np.float64), model.loss)
+    p = probabilities(y.astype(np.float64))
     chosen = [roles.classes[k] for k in p.argmax(axis=1).tolist()]
     return {roles.label: chosen} | {f"p({name})": p[:, k] for k, name in enumerate(roles.classes)}
 
 
-def probabilities(y: Any, loss: str | None) -> Any:
+def probabilities(y: Any) -> Any:
     """(B, classes): softmax of the logits, or of one logit σ(y) and its complement."""
     if y.shape[1] > 1:
         return np.exp(y - logsumexp(y))
-    if loss != "binary_cross_entropy":  # an output that was fitted to 0 and 1 directly
-        return np.concatenate([1 - y, y], axis=1)
     e = np.exp(-np.abs(y))
     small, large = e / (1 + e), 1 / (1 + e)
     return np.where(y > 0, np.concatenate([small, large], axis=1), np.concatenate([large, small], axis=1))

@@ -13,11 +13,12 @@ import numpy as np
 import typer
 
 from flowgrad.cli import _config, _data, _job, _pictures, _run
-from flowgrad.cli._console import console, say, table
+from flowgrad.cli._console import epochs_shown, say, table
 from flowgrad.cli._data import Roles, Samples
-from flowgrad.cli._model import Model, bare, edge_list, open_network, shaped
+from flowgrad.cli._model import Model, bare, open_network, shaped
 from flowgrad.cli._tables import Table
 from flowgrad.errors import ConfigError, NonFiniteError
+from flowgrad.files import load
 from flowgrad.network import Network
 
 
@@ -40,7 +41,7 @@ def entry(
     resolved configuration. Ctrl-C ends training early and keeps what was reached. Paths in the file are
     relative to the file.
     """
-    settings = _overridden(_config.read(config), epochs, executor)
+    settings = _overridden(_config.read(config), {"epochs": epochs, "executor": executor})
     resolve(settings, config.parent)
     folder = out if out is not None else settings["run"]["folder"] and Path(settings["run"]["folder"])
     if folder is not None:
@@ -48,7 +49,8 @@ def entry(
     model, parts = prepare(settings)
     settings["train"]["loss"] = model.loss
     _announce(model, parts)
-    outcome = _job.run(model.network, parts, _job.Settings(settings["train"]), console().is_terminal, _lines(settings))
+    with epochs_shown(settings["train"]["epochs"]) as show:
+        outcome = _job.run(model.network, parts, _job.Settings(settings["train"]), show)
     name = config.stem if config.stem != "config" else config.resolve().parent.name
     kept = keep(outcome, model, parts, settings, folder, name, overwrite)
     report(outcome, kept)
@@ -57,15 +59,12 @@ def entry(
     return 130 if outcome.reason == "interrupted" else 0
 
 
-def _overridden(settings: _config.Config, epochs: int | None, executor: str | None) -> _config.Config:
-    """The configuration with the options of the command line, which keep the same rules."""
-    for name, value in (("epochs", epochs), ("executor", executor)):
-        if value is not None:
-            rule = _config.KEYS["train"][name].rule
-            if not rule.holds(value):
-                raise ConfigError(f"--{name} {value}: must be {rule.words}")
-            settings["train"][name] = value
-    return settings
+def _overridden(settings: _config.Config, options: Mapping[str, Any]) -> _config.Config:
+    """The configuration with the options of the command line, which are held to the same rules."""
+    given = {name: value for name, value in options.items() if value is not None}
+    for name, value in given.items():
+        _config.check_value("train", name, value)
+    return settings | {"train": settings["train"] | given}
 
 
 PATHS = (
@@ -119,14 +118,21 @@ def _network_and_roles(settings: _config.Config, samples: Table) -> tuple[Networ
         return network, Roles(inputs, targets, ignore=ignore), "squared_error"
     classes = _data.classes_of(samples, label, outputs, data["positive"])
     loss = "cross_entropy" if len(outputs) > 1 else "binary_cross_entropy"
+    if settings["train"]["loss"] not in (None, loss):
+        given = _config.written(settings["train"]["loss"])
+        raise ConfigError(f"train.loss = {given}: classes with {_outputs(len(outputs))} are trained with {loss}")
     return network, Roles(inputs, (), label, classes, ignore), loss
+
+
+def _outputs(n: int) -> str:
+    return f"{n} outputs" if n > 1 else "one output"
 
 
 def _given_network(section: Mapping[str, Any]) -> Network:
     if section["file"] is not None:
         return open_network(Path(section["file"])).network
     keys = ("inputs", "outputs", "activation", "output_activation", "seed")
-    return edge_list(Path(section["edges"]), **{key: section[key] for key in keys})
+    return load(section["edges"], "edgelist", **{key: section[key] for key in keys})
 
 
 def _needed(targets: Any) -> Any:
@@ -176,18 +182,6 @@ def _announce(model: Model, parts: _job.Parts) -> None:
     say(f"{len(parts.train):,} samples to train on{held}, {len(parts.test):,} to test; loss {model.loss}")
     if model.roles.label and len(model.network.outputs) == 1:
         say(f"the output speaks for {model.roles.label} = {model.roles.classes[1]}")
-
-
-def _lines(settings: _config.Config) -> Any:
-    """Away from a terminal, a line at each tenth of the epochs, instead of a bar."""
-    every = max(1, settings["train"]["epochs"] // 10)
-
-    def line(row: Mapping[str, float]) -> None:
-        if not console().is_terminal and (row["epoch"] == 1 or row["epoch"] % every == 0):
-            shown = (f"{k} {v:.4g}" for k, v in row.items() if k not in ("epoch", "rate", "seconds"))
-            say(f"epoch {row['epoch']:g}: {', '.join(shown)}")
-
-    return line
 
 
 def keep(
