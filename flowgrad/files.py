@@ -42,7 +42,7 @@ def save(network: Network, path: str | os.PathLike[str], format: str | None = No
         raise DataError(f"save wants a Network, not a {type(network).__name__}{hint}")
     target = _path(path)
     chosen = _format(target, format, "write")
-    if target.is_dir():
+    if os.path.isdir(target):
         raise FileError(f"{target} is a folder: give the name of a file")
     assert chosen.write is not None
     check_options(chosen, "write", options)
@@ -135,6 +135,8 @@ def _format(path: Path, name: str | None, act: str) -> Format:
         return chosen
     if not path.name:
         raise FileError(f"{str(path)!r} is no name of a file")
+    if path.suffixes in ([".json"], [".safetensors"]):  # the native ones: no other format need be imported
+        return find("formats", path.suffix[1:])  # type: ignore[no-any-return]
     known = [f for f in (find("formats", n) for n in names("formats")) if getattr(f, act) is not None]
     fitting = [(len(s), f.name, f) for f in known for s in f.suffixes if path.name.lower().endswith(s)]
     if not fitting:
@@ -143,6 +145,9 @@ def _format(path: Path, name: str | None, act: str) -> Format:
         raise UnknownNameError(f"no format to {act} for {said} of {path.name!r}{suggest(path.suffix, suffixes)}")
     longest = max(fitting)[0]
     best: dict[str, Format] = {n: f for length, n, f in fitting if length == longest}
+    own = best.get(path.suffix.lower()[1:])
+    if own is not None:
+        return own  # a suffix that is the name of a format means that one: .json is json
     if len(best) > 1:
         raise ConfigError(f"{path.name!r} may be {listing(sorted(best))}: say which by format=")
     return next(iter(best.values()))
@@ -153,7 +158,7 @@ def _format(path: Path, name: str | None, act: str) -> Format:
 
 def _companions(chosen: Format, target: Path) -> set[str]:
     """Files that belong to what now stands at `target`, by its own word, and that carry its name."""
-    if chosen.companions is None or not target.is_file():
+    if chosen.companions is None or not os.path.isfile(target):
         return set()
     try:
         named = chosen.companions(read_bytes(target))
@@ -166,7 +171,7 @@ def _companions(chosen: Format, target: Path) -> set[str]:
 def _put_all(target: Path, files: Mapping[str, bytes]) -> None:
     """Every file into the target's folder, the target last; where one fails, the new ones are removed again."""
     folder, new = target.parent, [target.parent / name for name in files]
-    new = [path for path in new if not path.exists()]
+    new = [path for path in new if not os.path.exists(path)]
     before = _identity(target)
     try:
         if before is not None and not os.access(target, os.W_OK):

@@ -6,6 +6,7 @@ import enum
 import math
 import pickle
 from collections import namedtuple
+from itertools import pairwise
 from pathlib import Path
 
 import networkx as nx
@@ -40,7 +41,7 @@ attributes = st.recursive(
 def chain(names: list) -> fg.Network:
     net = fg.Network()
     net.add_input(names[0])
-    for u, v in zip(names, names[1:], strict=False):
+    for u, v in pairwise(names):
         net.add_neuron(v, [u])
     return net
 
@@ -126,11 +127,11 @@ def test_an_id_of_another_type_is_refused_by_name(name, said, path):
 def test_an_attribute_of_another_type_is_refused_by_node_and_name(path):
     G = nx.DiGraph([("x", "h")])
     G.nodes["h"]["colour"] = object()
-    with pytest.raises(GraphError, match="attribute colour of node 'h' is <object.*of type object"):
+    with pytest.raises(GraphError, match=r"attribute colour of node 'h' is <object.*of type object"):
         fg.save(fg.Network.from_networkx(G), path)
     del G.nodes["h"]["colour"]
     G.edges["x", "h"]["when"] = {"a": np.arange(3)}
-    with pytest.raises(GraphError, match="attribute when of edge 'x' → 'h'.*of type ndarray"):
+    with pytest.raises(GraphError, match=r"attribute when of edge 'x' → 'h'.*of type ndarray"):
         fg.save(fg.Network.from_networkx(G), path)
     del G.edges["x", "h"]["when"]
     G.graph["f"] = len

@@ -1,0 +1,394 @@
+"""Writing is all or nothing: whatever fails, and whenever, what stood there before can still be loaded."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import stat
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+import flowgrad as fg
+from flowgrad import files
+from flowgrad.errors import ConfigError, DataError, FileError, UnknownNameError
+from flowgrad.format import Format
+
+POSIX = pytest.mark.skipif(os.name == "nt", reason="permissions and links of POSIX")
+
+
+def numbered(bias: float) -> fg.Network:
+    net = fg.Network()
+    net.add_input("x")
+    net.add_neuron("y", {"x": bias}, bias=bias)
+    return net
+
+
+def bias(path: Path) -> float:
+    return float(fg.load(path).columns.bias[1])
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(f.name for f in folder.iterdir())
+
+
+# ---- crashes ------------------------------------------------------------------------------------------------
+
+
+class Crash(BaseException):
+    """Stands for the machine stopping: nothing that cleans up is to run after it."""
+
+
+STEPS = ("open", "fsync", "replace", "unlink")
+
+
+def crash_at(monkeypatch: pytest.MonkeyPatch, step: int, crash: BaseException) -> list[str]:
+    """The step-th call of the system raises; what was called until then."""
+    done: list[str] = []
+
+    def counted(name: str):
+        real = getattr(os, name)
+
+        def call(*args, **kwargs):
+            if len(done) >= step:
+                raise crash  # and every later call fails as well: no cleaning up
+            done.append(name)
+            return real(*args, **kwargs)
+
+        return call
+
+    for name in STEPS:
+        monkeypatch.setattr(files.os, name, counted(name))
+    monkeypatch.setattr(Path, "unlink", lambda self: os.unlink(self))
+    return done
+
+
+def test_a_crash_at_any_step_loses_nothing_and_mixes_nothing(path, monkeypatch):
+    seen = set()
+    for step in range(40):
+        fg.save(numbered(1.0), path)
+        with monkeypatch.context() as patch:
+            done = crash_at(patch, step, Crash())
+            try:
+                fg.save(numbered(2.0), path)
+                finished = True
+            except Crash:
+                finished = False
+        net = fg.load(path)
+        assert float(net.columns.bias[1]) == float(net.columns.weight[0])
+        assert bias(path) in ((2.0,) if finished else (1.0, 2.0))
+        seen.add((bias(path), finished))
+        if finished and len(done) < step:
+            break
+    assert seen == {(1.0, False), (2.0, False), (2.0, True)}
+    assert len(done) == {".json": 11, ".safetensors": 5}[path.suffix]
+
+
+def test_the_first_save_crashing_leaves_no_half_network(path, monkeypatch):
+    for step in range(11):
+        with monkeypatch.context() as patch:
+            crash_at(patch, step, Crash())
+            with suppress(Crash):
+                fg.save(numbered(2.0), path)
+        if path.exists():
+            assert bias(path) == 2.0
+            break
+    else:
+        pytest.fail("never written")
+
+
+@pytest.mark.parametrize("step", ["open", "fsync", "replace"])
+@pytest.mark.parametrize("call", [0, 1])
+def test_an_error_of_the_disk_is_clear_and_leaves_nothing_behind(path, step, call, monkeypatch):
+    if path.suffix == ".safetensors" and call:
+        call = 0
+    fg.save(numbered(1.0), path)
+    before = names(path.parent)
+    real, calls = getattr(os, step), []
+
+    def full(*args, **kwargs):
+        if args and isinstance(args[0], Path) and args[0] == path.parent:
+            return real(*args, **kwargs)  # the folder, to be flushed
+        calls.append(args)
+        if len(calls) == call * (2 if step == "fsync" else 1) + 1:
+            raise OSError(28, "No space left on device")
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(files.os, step, full)
+    with pytest.raises(FileError, match=rf"{path.name} cannot be written: No space left on device"):
+        fg.save(numbered(2.0), path)
+    monkeypatch.undo()
+    assert names(path.parent) == before
+    assert bias(path) == 1.0
+
+
+def test_an_error_after_the_last_rename_keeps_the_new_network(path, monkeypatch):
+    fg.save(numbered(1.0), path)
+    real, renamed = os.replace, []
+
+    def replace(source, target):
+        real(source, target)
+        renamed.append(Path(target))
+
+    def flush(folder):
+        if path in renamed:
+            raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(files.os, "replace", replace)
+    monkeypatch.setattr(files, "_flush_folder", flush)
+    with pytest.raises(FileError, match="Input/output error"):
+        fg.save(numbered(2.0), path)
+    monkeypatch.undo()
+    assert bias(path) == 2.0
+
+
+def test_an_interrupt_leaves_nothing_behind(path, monkeypatch):
+    fg.save(numbered(1.0), path)
+    before = names(path.parent)
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(files.os, "fsync", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fg.save(numbered(2.0), path)
+    monkeypatch.undo()
+    assert names(path.parent) == before
+    assert bias(path) == 1.0
+
+
+def test_a_folder_that_cannot_be_flushed_is_no_error(path, monkeypatch):
+    real = os.fsync
+
+    def fsync(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(22, "Invalid argument")
+        real(descriptor)
+
+    monkeypatch.setattr(files.os, "fsync", fsync)
+    fg.save(numbered(1.0), path)
+    assert bias(path) == 1.0
+
+
+# ---- what is left in the folder -----------------------------------------------------------------------------
+
+
+def test_old_weights_go_and_no_other_file_does(tmp_path):
+    path = tmp_path / "net.json"
+    others = ["net.notes.txt", "net.safetensors", "net.0123456789abcdef.safetensors", "nets.json"]
+    for name in others:
+        (tmp_path / name).write_text("mine")
+    for value in (1.0, 2.0, 2.0, 3.0):
+        fg.save(numbered(value), path)
+        assert len(names(tmp_path)) == len(others) + 2
+    assert all((tmp_path / name).read_text() == "mine" for name in others)
+
+
+def test_weights_that_another_json_may_name_stay(tmp_path):
+    fg.save(numbered(1.0), tmp_path / "a.json")
+    copy = tmp_path / "copy.json"
+    copy.write_bytes((tmp_path / "a.json").read_bytes())
+    fg.save(numbered(2.0), copy)
+    assert (bias(tmp_path / "a.json"), bias(copy)) == (1.0, 2.0)
+
+
+@pytest.mark.parametrize("name", ["../net.0123456789abcdef.safetensors", "net.txt", "net.json", 3])
+def test_a_file_that_names_another_does_not_get_it_removed(tmp_path, name):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for victim in (tmp_path / "net.0123456789abcdef.safetensors", folder / "net.txt"):
+        victim.write_text("mine")
+    path = folder / "net.json"
+    shown = f'"{name}"' if isinstance(name, str) else name
+    path.write_text(f'{{\n"weights": {{"file":{shown}}},\n"sha256": "{"0" * 64}"\n}}\n')
+    fg.save(numbered(1.0), path)
+    assert (tmp_path / "net.0123456789abcdef.safetensors").read_text() == (folder / "net.txt").read_text() == "mine"
+
+
+def test_any_file_may_be_overwritten(path):
+    for content in (b"", b"not json", b'\n"weights": {[},\n"sha256": "' + b"0" * 64 + b'"\n}\n'):
+        path.write_bytes(content)
+        fg.save(numbered(1.0), path)
+        assert bias(path) == 1.0
+
+
+def test_the_pair_moves_together(tmp_path):
+    fg.save(numbered(1.0), tmp_path / "net.json")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for name in names(tmp_path):
+        if name != "elsewhere":
+            (tmp_path / name).rename(elsewhere / name)
+    (elsewhere / "net.json").rename(elsewhere / "renamed.json")
+    assert bias(elsewhere / "renamed.json") == 1.0
+
+
+def test_readers_beside_a_writer_always_find_a_whole_network(path):
+    fg.save(numbered(0.0), path)
+    stop, problems = [], []
+
+    def read():
+        while not stop:
+            try:
+                c = fg.load(path).columns
+                if c.bias[1] != c.weight[0]:
+                    problems.append("mixed")
+            except Exception as error:
+                problems.append(error)
+
+    threads = [Thread(target=read) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for value in range(60):
+        fg.save(numbered(float(value)), path)
+    stop.append(True)
+    for thread in threads:
+        thread.join()
+    assert not problems
+    assert len(names(path.parent)) == (2 if path.suffix == ".json" else 1)
+
+
+# ---- permissions and links ----------------------------------------------------------------------------------
+
+
+def modes(folder: Path) -> set[int]:
+    return {stat.S_IMODE(f.stat().st_mode) for f in folder.iterdir()}
+
+
+@POSIX
+@pytest.mark.parametrize("mask", [0o022, 0o077, 0o002])
+def test_a_new_file_has_what_the_umask_leaves(tmp_path, mask):
+    code = (
+        "import os, sys, flowgrad as fg; os.umask(int(sys.argv[1])); net = fg.Network(); net.add_input('x');"
+        "net.add_neuron('y', ['x']); fg.save(net, sys.argv[2])"
+    )
+    subprocess.run([sys.executable, "-c", code, str(mask), str(tmp_path / "net.json")], check=True)
+    assert modes(tmp_path) == {0o666 & ~mask}
+
+
+@POSIX
+def test_a_file_that_is_overwritten_keeps_its_permissions(path):
+    fg.save(numbered(1.0), path)
+    path.chmod(0o640)
+    fg.save(numbered(2.0), path)
+    assert modes(path.parent) == {0o640}
+
+
+@POSIX
+def test_a_file_that_is_read_only_is_not_overwritten(path, monkeypatch):
+    fg.save(numbered(1.0), path)
+    before = names(path.parent)
+    monkeypatch.setattr(files.os, "access", lambda *_: False)  # root may write everything
+    with pytest.raises(FileError, match="it is read-only"):
+        fg.save(numbered(2.0), path)
+    assert names(path.parent) == before
+    assert bias(path) == 1.0
+
+
+@POSIX
+def test_a_link_is_followed_and_stays(path):
+    real = path.parent / "real"
+    real.mkdir()
+    path.symlink_to(real / path.name)
+    for value in (1.0, 2.0):
+        fg.save(numbered(value), path)
+        assert path.is_symlink()
+        assert bias(path) == bias(real / path.name) == value
+    path.unlink()
+    path.symlink_to(path)
+    with pytest.raises(FileError, match="cannot be read"):
+        fg.load(path)
+
+
+# ---- arguments ----------------------------------------------------------------------------------------------
+
+
+def test_a_folder_that_is_not_there(path):
+    with pytest.raises(FileError, match="cannot be written: No such file or directory"):
+        fg.save(numbered(1.0), path.parent / "no" / path.name)
+    with pytest.raises(FileError, match="cannot be written"):
+        fg.save(numbered(1.0), path.parent / ("x" * 250 + path.suffix))
+    assert names(path.parent) == []
+
+
+def test_paths_that_are_none(tmp_path):
+    for act in (lambda p: fg.save(numbered(1.0), p, "json"), lambda p: fg.load(p, "json")):
+        for wrong in (3, None, ["a.json"]):
+            with pytest.raises(DataError, match="give text or a Path"):
+                act(wrong)
+        for wrong in ("", "a\0b.json", str(tmp_path / "a\0b.json")):
+            with pytest.raises(FileError):
+                act(wrong)
+
+
+def test_formats_by_suffix_and_name(tmp_path):
+    net = numbered(1.0)
+    with pytest.raises(UnknownNameError, match=r"'\.jsn' of 'net\.jsn': did you mean '\.json'\?"):
+        fg.save(net, tmp_path / "net.jsn")
+    with pytest.raises(UnknownNameError, match="no suffix of 'net'"):
+        fg.load(tmp_path / "net")
+    with pytest.raises(UnknownNameError, match="unknown format 'jsn': did you mean 'json'"):
+        fg.save(net, tmp_path / "net.json", format="jsn")
+    with pytest.raises(ConfigError, match="give the name of a format"):
+        fg.load(tmp_path / "net.json", format=3)  # type: ignore[arg-type]
+    fg.save(net, tmp_path / "net.json", format="safetensors")
+    with pytest.raises(FileError, match="does not end in its SHA-256"):
+        fg.load(tmp_path / "net.json")
+    assert bias_of(fg.load(tmp_path / "net.json", format="safetensors")) == 1.0
+
+
+def bias_of(net: fg.Network) -> float:
+    return float(net.columns.bias[1])
+
+
+def test_only_a_network_is_saved(path):
+    program = fg.compile(numbered(1.0), executor="python")
+    with pytest.raises(DataError, match=r"wants a Network, not a Program: give program\.network\(\)"):
+        fg.save(program, path)  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="wants a Network, not a dict"):
+        fg.save({}, path)  # type: ignore[arg-type]
+    with pytest.raises(fg.errors.GraphError, match="the graph is empty"):
+        fg.save(fg.Network(), path)
+    assert names(path.parent) == []
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, None, True])
+def test_a_seed_that_is_none_is_refused(path, seed):
+    c = fg.topologies.layered([1, 1]).columns
+    net = fg.Network.from_columns(dataclasses.replace(c, weight=c.weights, seed=seed))
+    with pytest.raises(fg.errors.GraphError, match=f"seed {seed}"):
+        fg.save(net, path)
+
+
+def test_without_the_library_the_error_names_the_extra(path, monkeypatch):
+    fg.save(numbered(1.0), path)
+    for name in [m for m in sys.modules if m.partition(".")[0] == "safetensors"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    for act in (lambda: fg.save(numbered(1.0), path), lambda: fg.load(path)):
+        with pytest.raises(fg.errors.MissingDependencyError, match=r"pip install 'flowgrad\[safetensors\]'"):
+            act()
+
+
+def test_a_suffix_that_is_the_name_of_a_format_means_it(tmp_path, monkeypatch):
+    rival = Format("rival", (".json", ".riv", ".long.json"), "claims .json too", read=lambda _: numbered(9.0))
+    other = dataclasses.replace(rival, name="other")
+    known = {"rival": rival, "other": other, "json": files.find("formats", "json")}
+    monkeypatch.setattr(files, "names", lambda kind: tuple(known))
+    monkeypatch.setattr(files, "find", lambda kind, name: known[name])
+    fg.save(numbered(1.0), tmp_path / "a.b.json")
+    assert bias(tmp_path / "a.b.json") == 1.0
+    with pytest.raises(ConfigError, match=r"'a\.riv' may be other, rival: say which by format="):
+        fg.load(tmp_path / "a.riv")
+    with pytest.raises(ConfigError, match="may be other, rival"):
+        fg.load(tmp_path / "a.long.json")
+    with pytest.raises(UnknownNameError, match=r"no format to write for '\.riv'"):
+        fg.save(numbered(1.0), tmp_path / "a.riv")
+    with pytest.raises(ConfigError, match="format 'rival' cannot write: claims"):
+        fg.save(numbered(1.0), tmp_path / "a.riv", format="rival")
+    del known["other"]
+    assert bias(tmp_path / "a.riv") == 9.0
