@@ -14,6 +14,12 @@ Rows = Callable[[int, int, int, int], None]
 Formula = Callable[[float], float]
 
 
+def rows(lanes: Lanes, f: Formula, df: Formula, slope: bool) -> Rows:
+    """σ alone, or σ with σ'."""
+    value, both = by_formula(lanes, f, df)
+    return both if slope else value
+
+
 def by_formula(lanes: Lanes, f: Formula, df: Formula) -> tuple[Rows, Rows]:
     """σ alone, and σ with σ', from scalar formulas."""
     real_at, put_real = lanes.real_at, lanes.put_real
@@ -29,8 +35,3 @@ def by_formula(lanes: Lanes, f: Formula, df: Formula) -> tuple[Rows, Rows]:
             put_real(a, j, f(x))
 
     return value, both
-
-
-def vector_form(lanes: Lanes, sigma: object, inner: object) -> tuple[Rows, Rows] | None:
-    """The vector form of an activation of maths/, where there is one."""
-    return None

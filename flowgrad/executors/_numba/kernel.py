@@ -11,12 +11,11 @@ import numpy as np
 from flowgrad.errors import ExecutorError
 from flowgrad.executor import Adjoint, Array, Request, Saved
 from flowgrad.executors._numba import phases, pool, sweeps
-from flowgrad.executors._numba.code import REAL as FLOAT
-from flowgrad.executors._numba.code import Code, check, code, conductor, helper
+from flowgrad.executors._numba.code import Code, code, function, sigma_functions
 from flowgrad.executors._numba.frame import AGGREGATED, FRAME
 from flowgrad.executors._numba.layout import layout
 from flowgrad.executors._numba.workspace import Workspace
-from flowgrad.maths import activations as known
+from flowgrad.maths.activations import Activation
 from flowgrad.plan import Plan
 
 CHUNKS = 8
@@ -29,12 +28,10 @@ LONG = 100_000_000
 """Edges · samples from which on a call of the main thread leaves the work to others, to hear Ctrl-C."""
 
 
-def check_activations(plan_activations: tuple[known.Activation, ...]) -> None:
-    """Raise ExecutorError for a user's activation that Numba cannot compile."""
-    for sigma in plan_activations:
-        if known.entries.get(sigma.name) != sigma:
-            check(f"activation {sigma.name!r}: f", sigma.f, FLOAT)
-            check(f"activation {sigma.name!r}: df", sigma.df, FLOAT)
+def check_activations(used: tuple[Activation, ...]) -> None:
+    """Raise ExecutorError for an activation that cannot be compiled."""
+    for sigma in used:
+        sigma_functions(sigma)
 
 
 class NumbaKernel:
@@ -59,8 +56,8 @@ class NumbaKernel:
         def prepare(c: Code, w: Workspace, tiles: int) -> None:
             self._give_samples(w, x=x)
             w.set(z=z.ctypes.data, a=a.ctypes.data, node_step=z.strides[0])
-            w.set(activation=self._table(c, "value"), forward=c.phase(sweeps.forward))
-            w.run(self._gather(c, w, theta), (c.phase(phases.trace), tiles))
+            w.set(activation=self._table(c, "value"), forward=c.kernel(sweeps.forward))
+            w.run(self._gather(c, w, theta), (c.kernel(phases.trace), tiles))
 
         self._call(B, prepare)
         return Saved(z, a)
@@ -79,12 +76,12 @@ class NumbaKernel:
             chunks = self._chunks(c, w, tiles)
             for k, work in enumerate(w.works):
                 work["DA"] = w.room(f"DA{k}", V * c.lanes.size)
-            w.set(activation=self._table(c, "both"), backward=c.phase(sweeps.backward))
+            w.set(activation=self._table(c, "both"), backward=c.kernel(sweeps.backward))
             w.run(
                 self._gather(c, w, theta),
-                (c.phase(phases.turn), w.frame["parts"]),
-                (c.phase(phases.adjoint), chunks),
-                (c.phase(phases.add_up), w.frame["parts"]),
+                (c.kernel(phases.turn), w.frame["parts"]),
+                (c.kernel(phases.adjoint), chunks),
+                (c.kernel(phases.add_up), w.frame["parts"]),
             )
 
         self._call(B, prepare)
@@ -96,8 +93,8 @@ class NumbaKernel:
 
         def prepare(c: Code, w: Workspace, tiles: int) -> None:
             self._give_samples(w, x=x, y=y)
-            w.set(activation=self._table(c, "value"), forward=c.phase(sweeps.forward))
-            w.run(self._gather(c, w, theta), (c.phase(phases.predict), tiles))
+            w.set(activation=self._table(c, "value"), forward=c.kernel(sweeps.forward))
+            w.run(self._gather(c, w, theta), (c.kernel(phases.predict), tiles))
 
         self._call(len(x), prepare)
         return y
@@ -116,14 +113,14 @@ class NumbaKernel:
             w.set(sample_weight=0 if s is None else s.ctypes.data, scale=scale)
             chunks = self._chunks(c, w, tiles)
             w.set(activation=self._table(c, "both"), loss=c.loss(loss))
-            w.set(forward=c.phase(sweeps.forward), backward=c.phase(sweeps.backward))
+            w.set(forward=c.kernel(sweeps.forward), backward=c.kernel(sweeps.backward))
             self._give_gradient(w, out)
             w.run(
                 self._gather(c, w, theta),
-                (c.phase(phases.turn), w.frame["parts"]),
-                (c.phase(phases.step), chunks),
-                (c.phase(phases.add_up), w.frame["parts"]),
-                None if self.plan.direct else (c.phase(phases.fold), 1),
+                (c.kernel(phases.turn), w.frame["parts"]),
+                (c.kernel(phases.step), chunks),
+                (c.kernel(phases.add_up), w.frame["parts"]),
+                None if self.plan.direct else (c.kernel(phases.fold), 1),
             )
 
         def collect(w: Workspace) -> None:
@@ -253,7 +250,7 @@ class NumbaKernel:
             w.set(weight=at, bias=at + (p.n_edges - len(p.inputs)) * size)
             return None
         w.set(theta=theta.ctypes.data, weight=w.room("weight", p.n_edges * size), bias=w.room("bias", p.n_nodes * size))
-        return c.phase(phases.gather), int(w.frame["parts"])
+        return c.kernel(phases.gather), int(w.frame["parts"])
 
     def _chunks(self, c: Code, w: Workspace, tiles: int) -> int:
         """Room for every chunk's gradients, and for the weights by out-edge; gives the number of chunks."""
@@ -288,10 +285,10 @@ class NumbaKernel:
 
 def _run(w: Workspace, threads: int) -> None:
     """Run a frame on this thread and, where they are free, helpers."""
-    helpers = pool.pool(pool.native(helper())) if threads > 1 else None
+    helpers = pool.pool(pool.native(function("serve", pool.serve))) if threads > 1 else None
     board = helpers.enter(threads) if helpers else 0
     try:
-        pool.native(conductor())(w.address, board, threads)
+        pool.native(function("conduct", pool.conduct))(w.address, board, threads)
     finally:
         if helpers and board:
             helpers.leave()

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from flowgrad.executors._numba.code import function
 from flowgrad.executors._numba.frame import AGGREGATED, PLAIN, SCALED
+from flowgrad.executors._numba.memory import i32_at, i64_at, put_i32, record_type
+from flowgrad.executors._numba.pool import native
 from flowgrad.maths.aggregations import total
 from flowgrad.plan import Plan
 
@@ -33,11 +35,12 @@ class Layout:
 
 def layout(plan: Plan) -> Layout:
     """Runs, message rows and base cases of a plan."""
-    V, I = plan.n_nodes, len(plan.inputs)
+    V = plan.n_nodes
     kind = _kinds(plan)
     base = np.zeros(V, np.int32)
     base[plan.outputs] = 1 + np.arange(len(plan.outputs), dtype=np.int32)
-    run_begin = _runs(V, I, plan.in_ptr, plan.in_source, kind, plan.activation)
+    activation = plan.activation.astype(np.int32)
+    run_begin = _runs(plan, kind, activation)
     firsts = run_begin[:-1]
     message, out_row, rows = np.zeros(1, np.int32), plan.out_target, V
     if kind.any():
@@ -46,7 +49,7 @@ def layout(plan: Plan) -> Layout:
         out_row=out_row,
         run_begin=run_begin,
         run_kind=kind[firsts],
-        run_activation=plan.activation[firsts].astype(np.int32),
+        run_activation=activation[firsts],
         base=base,
         message=message,
         rows=rows,
@@ -81,29 +84,40 @@ RUN_ROWS = 64
 """Rows that one call of an activation takes: few enough that z, a and σ' stay in the first cache."""
 
 
-def _find_runs(begin: Any, n: int, first: int, in_ptr: Any, source: Any, kind: Any, activation: Any) -> int:
-    """Cut neurons first … n−1 where kind or activation changes, or a neuron needs one of its own run; gives the count."""
-    runs, start = 0, first
-    for v in range(first, n):
-        cut = v == first or v - start >= RUN_ROWS or kind[v] != kind[start] or activation[v] != activation[start]
-        if not cut:
-            for e in range(in_ptr[v], in_ptr[v + 1]):
-                if source[e] >= start:
-                    cut = True
-                    break
+def find_runs(arguments: int, _: int, __: int) -> None:
+    """Cut neurons where kind or activation changes, or one needs another of the same run; counts into the record."""
+    q = _arguments_at(arguments)
+    runs, start = 0, q.first
+    for v in range(q.first, q.nodes):
+        cut = v == q.first or v - start >= RUN_ROWS
+        cut = cut or i32_at(q.kind, v) != i32_at(q.kind, start)
+        cut = cut or i32_at(q.activation, v) != i32_at(q.activation, start)
+        e, end = i64_at(q.in_ptr, v), i64_at(q.in_ptr, v + 1)
+        while e < end and not cut:
+            cut = i32_at(q.source, e) >= start
+            e += 1
         if cut:
-            begin[runs] = start = v
+            put_i32(q.begin, runs, v)
+            start = v
             runs += 1
-    begin[runs] = n
-    return runs
+    put_i32(q.begin, runs, q.nodes)
+    q.runs = runs
 
 
-_compiled: list[Any] = []
+_ARGUMENTS = np.dtype(
+    [(name, np.int64) for name in ["begin", "nodes", "first", "in_ptr", "source", "kind", "activation", "runs"]]
+)
+_arguments_at = record_type(_ARGUMENTS)
 
 
-def _runs(V: int, I: int, in_ptr: Any, source: Any, kind: Ints, activation: Any) -> Ints:
-    if not _compiled:
-        _compiled.append(numba.njit(error_model="numpy")(_find_runs))
+def _runs(plan: Plan, kind: Ints, activation: Ints) -> Ints:
+    """(runs + 1,): where each run of neurons begins."""
+    V, I = plan.n_nodes, len(plan.inputs)
     begin = np.empty(V - I + 1, np.int32)
-    runs = _compiled[0](begin, V, I, in_ptr, source, kind, activation)
-    return begin[: runs + 1].copy()
+    q = np.zeros((), _ARGUMENTS)
+    q["nodes"], q["first"] = V, I
+    arrays = {"begin": begin, "in_ptr": plan.in_ptr, "source": plan.in_source, "kind": kind, "activation": activation}
+    for name, array in arrays.items():
+        q[name] = array.ctypes.data
+    native(function("find_runs", find_runs))(q.ctypes.data, 0, 0)
+    return begin[: int(q["runs"]) + 1].copy()

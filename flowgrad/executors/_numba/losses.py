@@ -9,7 +9,6 @@ import numpy as np
 
 from flowgrad.executors._numba.frame import frame_at, work_at
 from flowgrad.executors._numba.memory import f64_at, i32_at, put_f64
-from flowgrad.executors._numba.sweeps import Inner, as_it_is
 from flowgrad.executors._numba.vectors import Lanes
 
 
@@ -18,12 +17,10 @@ def loss(
     f: Callable[..., float],
     df: Callable[..., float],
     coupled: bool,
-    inner: Inner = as_it_is,
 ) -> Callable[[int, int, int], None]:
     """loss(frame, work, _): the tile's loss added to its chunk's, the base cases ∂L/∂y_n into G."""
     N, ROW, real_at, put_real = lanes.n, lanes.size, lanes.real_at, lanes.put_real
 
-    @inner
     def log_sum_exp(net: Any, tile: Any) -> None:
         """log Σ_n e^{y_n}, the largest taken out first, and Σ_n t_n of each sample (maths.losses.logsumexp)."""
         for lane in range(tile.count):
@@ -33,7 +30,7 @@ def loss(
                 if y > top or y != y:
                     top = y
                 mass += real_at(net.t + (tile.begin + lane) * net.t_step + n * net.t_next, 0)
-            shift = top if np.isfinite(top) else 0.0
+            shift = top if top - top == 0.0 else 0.0
             total = 0.0
             for n in range(net.outputs):
                 total += np.exp(float(real_at(tile.A + i32_at(net.output, n) * ROW, lane)) - shift)

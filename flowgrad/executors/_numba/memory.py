@@ -7,12 +7,11 @@ import platform
 from collections.abc import Callable
 from typing import Any
 
-import numba
 import numpy as np
 from llvmlite import ir
-from numba import types
 
-from flowgrad.executors._numba.blocks import I32, I64, Site, block
+from flowgrad.executors._numba.blocks import F32, F64, I8, I32, I64, Site, block
+from flowgrad.executors._numba.translate import Record
 
 # ---- numbers ------------------------------------------------------------------------------------------------
 
@@ -21,20 +20,20 @@ def _number(ctype: Any, kind: Any) -> tuple[Callable[[int, int], Any], Callable[
     size = ctypes.sizeof(ctype)
 
     def emit_get(s: Site) -> Any:
-        address, k = s.integers()
-        return s.builder.load(s.element(address, k, size, s.result), align=size)
+        value = s.builder.load(s.element(s.values[0], s.values[1], size, kind), align=size)
+        return s.builder.sext(value, I64) if kind == I32 else value
 
     def emit_put(s: Site) -> None:
-        address, k = s.cast(0, types.int64), s.cast(1, types.int64)
-        value = s.cast(2, kind)
-        s.builder.store(value, s.element(address, k, size, value.type), align=size)
+        value = s.as_(2, I64 if kind == I32 else kind)
+        value = s.builder.trunc(value, kind) if kind == I32 else value
+        s.builder.store(value, s.element(s.values[0], s.values[1], size, kind), align=size)
 
-    @block(lambda address, k: kind, emit_get)
+    @block(emit_get)
     def get(address: int, k: int) -> Any:
         """Element k of the array at address."""
         return ctype.from_address(address + k * size).value
 
-    @block(lambda address, k, value: types.none, emit_put)
+    @block(emit_put)
     def put(address: int, k: int, value: Any) -> None:
         """Set element k of the array at address."""
         ctype.from_address(address + k * size).value = value
@@ -42,32 +41,18 @@ def _number(ctype: Any, kind: Any) -> tuple[Callable[[int, int], Any], Callable[
     return get, put
 
 
-i32_at, put_i32 = _number(ctypes.c_int32, types.int32)
-i64_at, put_i64 = _number(ctypes.c_int64, types.int64)
-f32_at, put_f32 = _number(ctypes.c_float, types.float32)
-f64_at, put_f64 = _number(ctypes.c_double, types.float64)
-
-
-@block(
-    lambda address, n: types.CPointer(types.float64),
-    lambda s: s.pointer(s.cast(0, types.int64), ir.DoubleType()),
-)
-def _doubles(address: int, n: int) -> Any:
-    return ctypes.cast(address, ctypes.POINTER(ctypes.c_double))
-
-
-def f64_array(address: int, n: int) -> Any:
-    """(n,) float64: the memory at address as an array."""
-    return numba.carray(_doubles(address, n), (n,))
+i32_at, put_i32 = _number(ctypes.c_int32, I32)
+i64_at, put_i64 = _number(ctypes.c_int64, I64)
+f32_at, put_f32 = _number(ctypes.c_float, F32)
+f64_at, put_f64 = _number(ctypes.c_double, F64)
 
 
 def record_type(dtype: np.dtype[Any]) -> Callable[[int], Any]:
     """A block that takes the memory at an address for a record of this dtype, its fields read and set by name."""
-    kind = numba.from_dtype(dtype)
 
-    @block(lambda address: kind, lambda s: s.builder.inttoptr(s.cast(0, types.int64), s.result))
+    @block(lambda s: Record(s.as_(0, I64), dtype))
     def at(address: int) -> Any:
-        memory = (ctypes.c_char * dtype.itemsize).from_address(address)
+        memory: Any = (ctypes.c_char * dtype.itemsize).from_address(address)
         return np.frombuffer(memory, dtype).view(np.recarray)[0]
 
     return at
@@ -82,35 +67,38 @@ def _emit_call(s: Site) -> None:
     s.builder.call(s.builder.inttoptr(function, kind.as_pointer()), values)
 
 
-@block(lambda function: types.none, _emit_call)
-def call0(function: int) -> None:
-    """Call the function at an address."""
-    ctypes.CFUNCTYPE(None)(function)()
+@block(_emit_call)
+def call_address(function: int, *arguments: int) -> None:
+    """Call the function at an address with integers."""
+    ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * len(arguments))(function)(*arguments)
 
 
-@block(lambda function, a, b, c: types.none, _emit_call)
-def call3(function: int, a: int, b: int, c: int) -> None:
-    """Call the function at an address with three integers."""
-    ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 3)(function)(a, b, c)
+class Foreign:
+    """A compiled function of numbers or addresses that another compiler made; a block, and callable from Python."""
 
+    def __init__(self, address: int, result: Any, arguments: tuple[Any, ...], owner: Any) -> None:
+        self.address, self.result, self.arguments, self.owner = address, result, arguments, owner
 
-@block(lambda function, a, b, c, d: types.none, _emit_call)
-def call4(function: int, a: int, b: int, c: int, d: int) -> None:
-    """Call the function at an address with four integers."""
-    ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 4)(function)(a, b, c, d)
+    def __emit__(self, s: Site) -> Any:
+        kind = ir.FunctionType(self.result, self.arguments)
+        function = s.builder.inttoptr(ir.Constant(I64, self.address), kind.as_pointer())
+        value = s.builder.call(function, [s.as_(k, kind) for k, kind in enumerate(self.arguments)])
+        return value if self.result in (F64, I64) else None
+
+    def __call__(self, *values: Any) -> Any:
+        ctype: Any = {F64: ctypes.c_double, I64: ctypes.c_int64}
+        kinds = [ctype[kind] for kind in self.arguments]
+        return ctypes.CFUNCTYPE(ctype.get(self.result), *kinds)(self.address)(*values)
 
 
 # ---- between threads ----------------------------------------------------------------------------------------
 
 
 def _word(s: Site) -> Any:
-    return s.pointer(s.cast(0, types.int64), I64)
+    return s.pointer(s.values[0], I64)
 
 
-@block(
-    lambda address, n: types.int64,
-    lambda s: s.builder.atomic_rmw("add", _word(s), s.cast(1, types.int64), "seq_cst"),
-)
+@block(lambda s: s.builder.atomic_rmw("add", _word(s), s.as_(1, I64), "seq_cst"))
 def fetch_add(address: int, n: int) -> int:
     """Add n to the word at address; gives what it was."""
     word = ctypes.c_int64.from_address(address)
@@ -119,17 +107,13 @@ def fetch_add(address: int, n: int) -> int:
     return old
 
 
-@block(lambda address: types.int64, lambda s: s.builder.load_atomic(_word(s), "seq_cst", 8))
+@block(lambda s: s.builder.load_atomic(_word(s), "seq_cst", 8))
 def atomic_get(address: int) -> int:
     """The word at address, as the other threads left it."""
     return ctypes.c_int64.from_address(address).value
 
 
-def _emit_atomic_put(s: Site) -> None:
-    s.builder.store_atomic(s.cast(1, types.int64), _word(s), "seq_cst", 8)
-
-
-@block(lambda address, value: types.none, _emit_atomic_put)
+@block(lambda s: s.builder.store_atomic(s.as_(1, I64), _word(s), "seq_cst", 8))
 def atomic_put(address: int, value: int) -> None:
     """Set the word at address, for the other threads to see."""
     ctypes.c_int64.from_address(address).value = value
@@ -142,17 +126,16 @@ def _emit_pause(s: Site) -> None:
         s.call("llvm.aarch64.hint", ir.VoidType(), ir.Constant(I32, 1))
 
 
-@block(lambda: types.none, _emit_pause)
+@block(_emit_pause)
 def pause() -> None:
     """Tell the core that this is a loop that waits."""
 
 
 def _emit_prefetch(s: Site) -> None:
-    one, three = ir.Constant(I32, 1), ir.Constant(I32, 3)
-    address = s.pointer(s.cast(0, types.int64), ir.IntType(8))
-    s.call("llvm.prefetch.p0", ir.VoidType(), address, ir.Constant(I32, 0), three, one)
+    kinds = [ir.Constant(I32, n) for n in (0, 3, 1)]  # to read, into every cache, data
+    s.call("llvm.prefetch.p0", ir.VoidType(), s.pointer(s.values[0], I8), *kinds)
 
 
-@block(lambda address: types.none, _emit_prefetch)
+@block(_emit_prefetch)
 def prefetch(address: int) -> None:
     """Start to fetch the cache line at address."""

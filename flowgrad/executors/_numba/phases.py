@@ -10,8 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flowgrad.executors._numba.frame import WORK, frame_at, work_at
-from flowgrad.executors._numba.memory import call3, call4, f64_at, i32_at, i64_at, put_f64
-from flowgrad.executors._numba.sweeps import Inner, as_it_is
+from flowgrad.executors._numba.memory import call_address, f64_at, i32_at, i64_at, put_f64
 from flowgrad.executors._numba.vectors import Lanes, store
 
 SIZE = WORK.itemsize
@@ -95,11 +94,10 @@ def fold(lanes: Lanes) -> Phase:
 # ---- samples ------------------------------------------------------------------------------------------------
 
 
-def fill(lanes: Lanes, inner: Inner = as_it_is) -> Callable[..., None]:
+def fill(lanes: Lanes) -> Callable[..., None]:
     """fill(f, t, tile, rows, values, step, next, n): n rows of a tile from samples; lanes without one repeat the last."""
     N, real_at, put_real = lanes.n, lanes.real_at, lanes.put_real
 
-    @inner
     def fill(t: Any, rows: int, values: int, step: int, next: int, n: int) -> None:
         for i in range(n):
             for lane in range(N):
@@ -109,11 +107,10 @@ def fill(lanes: Lanes, inner: Inner = as_it_is) -> Callable[..., None]:
     return fill
 
 
-def empty(lanes: Lanes, inner: Inner = as_it_is) -> Callable[..., None]:
+def empty(lanes: Lanes) -> Callable[..., None]:
     """empty(t, rows, values, step, next, n): the tile's samples of n rows to where results are wanted."""
     N, real_at, put_real = lanes.n, lanes.real_at, lanes.put_real
 
-    @inner
     def empty(t: Any, rows: int, values: int, step: int, next: int, n: int) -> None:
         for i in range(n):
             for lane in range(t.count):
@@ -122,13 +119,12 @@ def empty(lanes: Lanes, inner: Inner = as_it_is) -> Callable[..., None]:
     return empty
 
 
-def open_tile(lanes: Lanes, inner: Inner = as_it_is) -> Callable[..., None]:
+def open_tile(lanes: Lanes) -> Callable[..., None]:
     """open_tile(f, t, tile): which samples; the mask; σ' = 1 of the inputs."""
     N, ROW = lanes.n, lanes.size
     splat = lanes.splat
     put_word = lanes.put_word
 
-    @inner
     def open_tile(f: Any, t: Any, tile: int) -> None:
         t.begin = tile * N
         t.count = min(N, f.batch - tile * N)
@@ -141,10 +137,10 @@ def open_tile(lanes: Lanes, inner: Inner = as_it_is) -> Callable[..., None]:
     return open_tile
 
 
-def predict(lanes: Lanes, inner: Inner = as_it_is) -> Phase:
+def predict(lanes: Lanes) -> Phase:
     """One tile: the outputs alone."""
     N, ROW, real_at, put_real = lanes.n, lanes.size, lanes.real_at, lanes.put_real
-    take = fill(lanes, inner)
+    take = fill(lanes)
 
     def phase(frame: int, item: int, slot: int) -> None:
         f, work = frame_at(frame), frame_at(frame).works + slot * SIZE
@@ -153,7 +149,7 @@ def predict(lanes: Lanes, inner: Inner = as_it_is) -> Phase:
         t.count = min(N, f.batch - item * N)
         t.Z = t.A
         take(t, t.A, f.x, f.x_step, f.x_next, f.inputs)
-        call3(f.forward, frame, work, 0)
+        call_address(f.forward, frame, work, 0)
         for n in range(f.outputs):
             row = t.A + i32_at(f.output, n) * ROW
             for lane in range(t.count):
@@ -162,10 +158,10 @@ def predict(lanes: Lanes, inner: Inner = as_it_is) -> Phase:
     return phase
 
 
-def trace(lanes: Lanes, inner: Inner = as_it_is) -> Phase:
+def trace(lanes: Lanes) -> Phase:
     """One tile: z and a of every node, kept."""
     N, size = lanes.n, lanes.dtype.itemsize
-    take, give = fill(lanes, inner), empty(lanes, inner)
+    take, give = fill(lanes), empty(lanes)
 
     def phase(frame: int, item: int, slot: int) -> None:
         f, work = frame_at(frame), frame_at(frame).works + slot * SIZE
@@ -175,16 +171,16 @@ def trace(lanes: Lanes, inner: Inner = as_it_is) -> Phase:
         t.Z = t.D
         take(t, t.A, f.x, f.x_step, f.x_next, f.inputs)
         take(t, t.D, f.x, f.x_step, f.x_next, f.inputs)
-        call3(f.forward, frame, work, 0)
+        call_address(f.forward, frame, work, 0)
         give(t, t.D, f.z, size, f.node_step, f.nodes)
         give(t, t.A, f.a, size, f.node_step, f.nodes)
 
     return phase
 
 
-def step(lanes: Lanes, inner: Inner = as_it_is) -> Phase:
+def step(lanes: Lanes) -> Phase:
     """One chunk of tiles: forward, loss and base cases, backward."""
-    take, start = fill(lanes, inner), open_tile(lanes, inner)
+    take, start = fill(lanes), open_tile(lanes)
 
     def phase(frame: int, item: int, slot: int) -> None:
         f, work = frame_at(frame), frame_at(frame).works + slot * SIZE
@@ -197,9 +193,9 @@ def step(lanes: Lanes, inner: Inner = as_it_is) -> Phase:
         for tile in range(item * f.tiles // f.chunks, (item + 1) * f.tiles // f.chunks):
             start(f, t, tile)
             take(t, t.A, f.x, f.x_step, f.x_next, f.inputs)
-            call3(f.forward, frame, work, 0)
-            call3(f.loss, frame, work, 0)
-            call3(f.backward, frame, work, 0)
+            call_address(f.forward, frame, work, 0)
+            call_address(f.loss, frame, work, 0)
+            call_address(f.backward, frame, work, 0)
             if i64_at(f.stop, 0) != 0:
                 return
             t.first = 0
@@ -207,10 +203,10 @@ def step(lanes: Lanes, inner: Inner = as_it_is) -> Phase:
     return phase
 
 
-def adjoint(lanes: Lanes, inner: Inner = as_it_is) -> Phase:
+def adjoint(lanes: Lanes) -> Phase:
     """One chunk of tiles: backward from kept z and given base cases; ∂L/∂z and ∂L/∂a of every node, kept."""
     N, ROW, size = lanes.n, lanes.size, lanes.dtype.itemsize
-    take, give, start = fill(lanes, inner), empty(lanes, inner), open_tile(lanes, inner)
+    take, give, start = fill(lanes), empty(lanes), open_tile(lanes)
 
     def phase(frame: int, item: int, slot: int) -> None:
         f, work = frame_at(frame), frame_at(frame).works + slot * SIZE
@@ -225,8 +221,8 @@ def adjoint(lanes: Lanes, inner: Inner = as_it_is) -> Phase:
             for run in range(f.runs):
                 v, end = i32_at(f.run_begin, run), i32_at(f.run_begin, run + 1)
                 sigma = i64_at(f.activation, i32_at(f.run_activation, run))
-                call4(sigma, t.A + v * ROW, t.A + v * ROW, t.D + v * ROW, (end - v) * N)
-            call3(f.backward, frame, work, 0)
+                call_address(sigma, t.A + v * ROW, t.A + v * ROW, t.D + v * ROW, (end - v) * N)
+            call_address(f.backward, frame, work, 0)
             give(t, t.D, f.dz, size, f.node_step, f.nodes)
             give(t, t.DA, f.da, size, f.node_step, f.nodes)
             if i64_at(f.stop, 0) != 0:

@@ -19,8 +19,7 @@ from flowgrad.executors._numba.frame import frame_at
 from flowgrad.executors._numba.memory import (
     atomic_get,
     atomic_put,
-    call0,
-    call3,
+    call_address,
     fetch_add,
     i64_at,
     pause,
@@ -41,7 +40,7 @@ def wait(board: int, turns: int) -> None:
     """One turn of waiting: now and then the core goes to another thread that wants it."""
     pause()
     if turns % 256 == 255 and i64_at(board + YIELD, 0) != 0:
-        call0(i64_at(board + YIELD, 0))
+        call_address(i64_at(board + YIELD, 0))
 
 
 def take_items(board: int, slot: int) -> None:
@@ -51,55 +50,47 @@ def take_items(board: int, slot: int) -> None:
         item = fetch_add(board + NEXT, 1)
         if item >= items:
             return
-        call3(function, argument, item, slot)
+        call_address(function, argument, item, slot)
         fetch_add(board + DONE, 1)
 
 
-def serve(wait: Callable[..., None], take_items: Callable[..., None]) -> Callable[[int, int, int], None]:
-    """serve(board, slot, _): help with phase after phase; back when nothing has come for a while, or to quit."""
+def serve(board: int, slot: int, _: int) -> None:
+    """Help with phase after phase; back when nothing has come for a while, or to quit."""
+    turns = 0
+    while turns < PATIENCE and atomic_get(board + QUIT) == 0:
+        if atomic_get(board + OPEN) != 0 and atomic_get(board + NEXT) < i64_at(board + ITEMS, 0):
+            fetch_add(board + INSIDE, 1)  # from here on the caller waits for us before it leaves
+            if atomic_get(board + OPEN) != 0 and slot < i64_at(board + LIMIT, 0):
+                take_items(board, slot)
+                turns = 0
+            fetch_add(board + INSIDE, -1)
+        wait(board, turns)
+        turns += 1
+    atomic_put(board + ASLEEP + WORD * slot, 1)
 
-    def helper(board: int, slot: int, _: int) -> None:
+
+def conduct(frame: int, board: int, threads: int) -> None:
+    """The frame's phases in turn; board 0 is for a caller alone."""
+    f = frame_at(frame)
+    for phase in range(f.phases):
+        function, items = i64_at(f.phase_function, phase), i64_at(f.phase_items, phase)
+        if board == 0 or items == 1:
+            for item in range(items):
+                call_address(function, frame, item, 0)
+            continue
+        atomic_put(board + FUNCTION, function)
+        atomic_put(board + ARGUMENT, frame)
+        atomic_put(board + ITEMS, items)
+        atomic_put(board + LIMIT, threads)
+        atomic_put(board + DONE, 0)
+        atomic_put(board + NEXT, 0)
+        atomic_put(board + OPEN, 1)
+        take_items(board, 0)
+        atomic_put(board + OPEN, 0)
         turns = 0
-        while turns < PATIENCE and atomic_get(board + QUIT) == 0:
-            if atomic_get(board + OPEN) != 0 and atomic_get(board + NEXT) < i64_at(board + ITEMS, 0):
-                fetch_add(board + INSIDE, 1)  # from here on the caller waits for us before it leaves
-                if atomic_get(board + OPEN) != 0 and slot < i64_at(board + LIMIT, 0):
-                    take_items(board, slot)
-                    turns = 0
-                fetch_add(board + INSIDE, -1)
+        while atomic_get(board + DONE) < items or atomic_get(board + INSIDE) > 0:
             wait(board, turns)
             turns += 1
-        atomic_put(board + ASLEEP + WORD * slot, 1)
-
-    return helper
-
-
-def conduct(wait: Callable[..., None], take_items: Callable[..., None]) -> Callable[[int, int, int], None]:
-    """conduct(frame, board, threads): the frame's phases in turn; board 0 is for a caller alone."""
-
-    def caller(frame: int, board: int, threads: int) -> None:
-        f = frame_at(frame)
-        for phase in range(f.phases):
-            function, items = i64_at(f.phase_function, phase), i64_at(f.phase_items, phase)
-            if board == 0 or items == 1:
-                for item in range(items):
-                    call3(function, frame, item, 0)
-                continue
-            atomic_put(board + FUNCTION, function)
-            atomic_put(board + ARGUMENT, frame)
-            atomic_put(board + ITEMS, items)
-            atomic_put(board + LIMIT, threads)
-            atomic_put(board + DONE, 0)
-            atomic_put(board + NEXT, 0)
-            atomic_put(board + OPEN, 1)
-            take_items(board, 0)
-            atomic_put(board + OPEN, 0)
-            turns = 0
-            while atomic_get(board + DONE) < items or atomic_get(board + INSIDE) > 0:
-                wait(board, turns)
-                turns += 1
-
-    return caller
 
 
 # ---- Python -------------------------------------------------------------------------------------------------

@@ -14,15 +14,8 @@ from collections.abc import Callable
 from typing import Any
 
 from flowgrad.executors._numba.frame import AGGREGATED, PLAIN, SCALED, frame_at, work_at
-from flowgrad.executors._numba.memory import call3, call4, i32_at, i64_at
+from flowgrad.executors._numba.memory import call_address, i32_at, i64_at
 from flowgrad.executors._numba.vectors import Lanes, dot, dots, fma, keep, lane_sum, store
-
-Inner = Callable[[Callable[..., Any]], Callable[..., Any]]
-
-
-def as_it_is(function: Callable[..., Any]) -> Callable[..., Any]:
-    """What stands for njit where kernels run uncompiled."""
-    return function
 
 
 def forward(lanes: Lanes) -> Callable[[int, int, int], None]:
@@ -54,20 +47,19 @@ def forward(lanes: Lanes) -> Callable[[int, int, int], None]:
                         m = fma(splat(real_at(weight, e)), load(A + i32_at(source, e) * ROW), m)
                     store(Z + v * ROW, fma(splat(real_at(response, v)), m, splat(real_at(bias, v))))
             else:
-                call3(i64_at(gather, kind - AGGREGATED), frame, work, run)
+                call_address(i64_at(gather, kind - AGGREGATED), frame, work, run)
             sigma = i64_at(functions, i32_at(activation, run))
-            call4(sigma, Z + first * ROW, A + first * ROW, D + first * ROW, (last - first) * N)
+            call_address(sigma, Z + first * ROW, A + first * ROW, D + first * ROW, (last - first) * N)
 
     return sweep
 
 
-def backward(lanes: Lanes, inner: Inner = as_it_is) -> Callable[[int, int, int], None]:
+def backward(lanes: Lanes) -> Callable[[int, int, int], None]:
     """backward(frame, work, _): ∂L/∂z of every node over its σ'(z) in D; ∂L/∂w and ∂L/∂b of the tile."""
     ROW = lanes.size
     load, load4, splat, real_at, put_real = lanes.load, lanes.load4, lanes.splat, lanes.real_at, lanes.put_real
     REAL = lanes.dtype.itemsize
 
-    @inner
     def pull(f: Any, t: Any, v: int) -> None:
         D, dw, first = t.D, t.weight, t.first
         row, w, mask = f.out_row, f.turned, load(t.mask)
@@ -117,7 +109,7 @@ def backward(lanes: Lanes, inner: Inner = as_it_is) -> Callable[[int, int, int],
                     message = splat(real_at(f.response, v)) * load(t.D + v * ROW)
                     store(t.D + i32_at(f.message, v) * ROW, message)
             elif kind != PLAIN:
-                call3(i64_at(f.spread, kind - AGGREGATED), frame, work, run)
+                call_address(i64_at(f.spread, kind - AGGREGATED), frame, work, run)
         for v in range(f.inputs - 1, -1, -1):
             pull(f, t, v)
 

@@ -7,7 +7,6 @@ A vector holds n numbers of one dtype, one sample each. LLVM cuts it into the re
 from __future__ import annotations
 
 import ctypes
-import operator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -15,111 +14,69 @@ from typing import Any
 import numpy as np
 from llvmlite import binding as llvm
 from llvmlite import ir
-from numba import types
-from numba.extending import models, register_model
 
-from flowgrad.executors._numba.blocks import I32, Site, block, register
+from flowgrad.executors._numba.blocks import F32, F64, I32, Site, block, splat
 from flowgrad.executors._numba.memory import f32_at, f64_at, put_f32, put_f64, put_i32, put_i64
-
-
-class Vector(types.Type):  # type: ignore[misc]  # numba is untyped
-    """n lanes of float32 or float64, or of truth values (n bits of `boolean`)."""
-
-    def __init__(self, real: Any, n: int) -> None:
-        self.real, self.n = real, n
-        super().__init__(f"vector({real}, {n})")
-
-
-_LLVM = {
-    types.float32: ir.FloatType(),
-    types.float64: ir.DoubleType(),
-    types.boolean: ir.IntType(1),
-}
-
-
-@register_model(Vector)
-class _VectorModel(models.PrimitiveModel):  # type: ignore[misc]
-    def __init__(self, manager: Any, kind: Vector) -> None:
-        super().__init__(manager, kind, ir.VectorType(_LLVM[kind.real], kind.n))
 
 
 def _mask(indices: Any) -> Any:
     return ir.Constant(ir.VectorType(I32, len(indices)), list(indices))
 
 
-def _constant(kind: Any, value: float) -> Any:
+def _constant(kind: Any, value: int) -> Any:
     return ir.Constant(kind, [value] * kind.count)
 
 
 def _bits(kind: Any) -> Any:
     """The vector of integers as wide as a vector of floats."""
-    return ir.VectorType(ir.IntType(32 if kind.element == ir.FloatType() else 64), kind.count)
+    return ir.VectorType(ir.IntType(32 if kind.element == F32 else 64), kind.count)
 
 
 def _name(intrinsic: str, kind: Any) -> str:
-    return f"llvm.{intrinsic}.v{kind.count}f{32 if kind.element == ir.FloatType() else 64}"
+    return f"llvm.{intrinsic}.v{kind.count}f{32 if kind.element == F32 else 64}"
 
 
 # ---- arithmetic ---------------------------------------------------------------------------------------------
 
 
-def _same(*kinds: Any) -> Any:
-    """The type of vectors that are all alike."""
-    alike = isinstance(kinds[0], Vector) and all(k == kinds[0] for k in kinds)
-    return kinds[0] if alike else None
-
-
-def _truth(x: Any, y: Any) -> Any:
-    return Vector(types.boolean, x.n) if _same(x, y) else None
-
-
-def _register_operators() -> None:
-    for op, name in (
-        (operator.add, "fadd"),
-        (operator.sub, "fsub"),
-        (operator.mul, "fmul"),
-        (operator.truediv, "fdiv"),
-    ):
-        register(op, lambda x, y: _same(x, y), lambda s, name=name: getattr(s.builder, name)(*s.values))
-    for op, sign in (
-        (operator.lt, "<"),
-        (operator.gt, ">"),
-        (operator.le, "<="),
-        (operator.ge, ">="),
-        (operator.eq, "=="),
-    ):
-        register(op, _truth, lambda s, sign=sign: s.builder.fcmp_ordered(sign, *s.values))
-
-
-_register_operators()
+def _alike(s: Site) -> list[Any]:
+    """The arguments as vectors; a number stands for a vector of it."""
+    kind = next(v.type for v in s.values if isinstance(getattr(v, "type", None), ir.VectorType))
+    return [v if getattr(v, "type", None) == kind else splat(s.builder, v, kind) for v in s.values]
 
 
 def _intrinsic(name: str) -> Any:
     def emit(s: Site) -> Any:
-        return s.call(_name(name, s.values[0].type), s.values[0].type, *s.values)
+        values = _alike(s)
+        return s.call(_name(name, values[0].type), values[0].type, *values)
 
     return emit
 
 
-@block(lambda x, y, z: _same(x, y, z), _intrinsic("fmuladd"))
+@block(_intrinsic("fmuladd"))
 def fma(x: Any, y: Any, z: Any) -> Any:
     """x·y + z, rounded once where the machine can."""
     return x * y + z
 
 
-@block(lambda x: _same(x), _intrinsic("fabs"))
+@block(_intrinsic("fabs"))
 def absolute(x: Any) -> Any:
     """|x|"""
     return np.abs(x)
 
 
-@block(lambda x, y: _same(x, y), _intrinsic("copysign"))
+@block(_intrinsic("copysign"))
 def with_sign(x: Any, y: Any) -> Any:
     """|x| with the sign of y."""
     return np.copysign(x, y)
 
 
-@block(lambda c, x, y: _same(x, y), lambda s: s.builder.select(*s.values))
+def _emit_choose(s: Site) -> Any:
+    x, y = _alike(Site(s.builder, s.values[1:]))
+    return s.builder.select(s.values[0], x, y)
+
+
+@block(_emit_choose)
 def choose(c: Any, x: Any, y: Any) -> Any:
     """x where c, else y."""
     return np.where(c, x, y)
@@ -127,7 +84,7 @@ def choose(c: Any, x: Any, y: Any) -> Any:
 
 def _emit_power_of_two(s: Site) -> Any:
     kind = s.values[0].type
-    single = kind.element == ir.FloatType()
+    single = kind.element == F32
     ints = _bits(kind)
     n = s.builder.bitcast(s.values[0], ints)
     n = s.builder.shl(n, _constant(ints, 23 if single else 52))
@@ -139,7 +96,7 @@ ROUND = {np.dtype(np.float32): 1.5 * 2**23, np.dtype(np.float64): 1.5 * 2**52}
 """x + ROUND holds x, rounded to an integer, in the low bits of its mantissa."""
 
 
-@block(lambda x: _same(x), _emit_power_of_two)
+@block(_emit_power_of_two)
 def power_of_two(x: Any) -> Any:
     """2^n where x = n + ROUND, n within the exponents of normal numbers."""
     ints, shift, bias = (np.uint32, 23, 127) if x.dtype == np.float32 else (np.uint64, 52, 1023)
@@ -155,7 +112,7 @@ def _emit_keep(s: Site) -> Any:
     return s.builder.bitcast(both, kind)
 
 
-@block(lambda x, mask: _same(x, mask), _emit_keep)
+@block(_emit_keep)
 def keep(x: Any, mask: Any) -> Any:
     """x where the mask's lane is all ones, +0 where it is all zeros."""
     ints = np.uint32 if x.dtype == np.float32 else np.uint64
@@ -189,7 +146,7 @@ def _pairs(s: Site, x: Any, y: Any, groups: list[list[int]]) -> Any:
 def _register_lanes(kind: Any) -> int:
     """Lanes of the machine's vector registers."""
     size = 64 if llvm.get_host_cpu_features().get("avx512f") else 32
-    return size // (4 if kind.element == ir.FloatType() else 8)
+    return size // (4 if kind.element == F32 else 8)
 
 
 def _products(s: Site, x: Any, y: Any) -> Any:
@@ -206,7 +163,7 @@ def _emit_sum(s: Site) -> Any:
     return s.builder.extract_element(_fold(s, s.values[0], 1), ir.Constant(I32, 0))
 
 
-@block(lambda x: x.real if isinstance(x, Vector) else None, _emit_sum)
+@block(_emit_sum)
 def lane_sum(x: Any) -> Any:
     """Σ of the lanes, by halving."""
     while len(x) > 1:
@@ -218,7 +175,7 @@ def _emit_dot(s: Site) -> Any:
     return s.builder.extract_element(_fold(s, _products(s, *s.values), 1), ir.Constant(I32, 0))
 
 
-@block(lambda x, y: x.real if isinstance(x, Vector) else None, _emit_dot)
+@block(_emit_dot)
 def dot(x: Any, y: Any) -> Any:
     """Σ of x·y over the lanes."""
     return lane_sum(x * y)
@@ -227,7 +184,7 @@ def dot(x: Any, y: Any) -> Any:
 def _emit_dots(s: Site) -> Any:
     """A transposition by shuffles within 128 bits, an addition after each."""
     y, *rows = s.values
-    single = y.type.element == ir.FloatType()
+    single = y.type.element == F32
     a, b, c, d = (_fold(s, _products(s, x, y), 8 if single else 4) for x in rows)
     if single:
         groups = [[0, 8, 1, 9, 4, 12, 5, 13], [2, 10, 3, 11, 6, 14, 7, 15]]
@@ -239,10 +196,7 @@ def _emit_dots(s: Site) -> Any:
     return _pairs(s, ab, cd, [[0, 1, 4, 5], [2, 3, 6, 7]])
 
 
-@block(
-    lambda y, a, b, c, d: Vector(y.real, 4) if isinstance(y, Vector) else None,
-    _emit_dots,
-)
+@block(_emit_dots)
 def dots(y: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
     """The dot products of four vectors with y, as a vector of four."""
     return np.array([dot(a, y), dot(b, y), dot(c, y), dot(d, y)])
@@ -266,17 +220,12 @@ class Lanes:
     put_word: Any
 
 
-@block(
-    lambda address, x: types.none if isinstance(x, Vector) else None,
-    lambda s: (
-        s.builder.store(
-            s.values[1],
-            s.pointer(s.cast(0, types.int64), s.values[1].type),
-            align=4 if s.values[1].type.element == ir.FloatType() else 8,
-        )
-        and None
-    ),
-)
+def _emit_store(s: Site) -> None:
+    value = s.values[1]
+    s.builder.store(value, s.pointer(s.values[0], value.type), align=4 if value.type.element == F32 else 8)
+
+
+@block(_emit_store)
 def store(address: int, x: Any) -> None:
     """Write a vector to memory."""
     _memory(address, x.dtype, len(x))[:] = x
@@ -286,44 +235,37 @@ def _memory(address: int, dtype: Any, n: int) -> Any:
     return np.frombuffer((ctypes.c_char * (n * dtype.itemsize)).from_address(address), dtype)
 
 
-def _loader(dtype: np.dtype[Any], kind: Vector) -> Any:
-    def emit(s: Site) -> Any:
-        return s.builder.load(s.pointer(s.cast(0, types.int64), s.result), align=dtype.itemsize)
-
-    @block(lambda address: kind, emit)
+def _loader(dtype: np.dtype[Any], kind: Any) -> Any:
+    @block(lambda s: s.builder.load(s.pointer(s.values[0], kind), align=dtype.itemsize))
     def load(address: int) -> Any:
         """The vector at address."""
-        return _memory(address, dtype, kind.n).copy()
+        return _memory(address, dtype, kind.count).copy()
 
     return load
 
 
-def _splatter(dtype: np.dtype[Any], kind: Vector) -> Any:
-    def emit(s: Site) -> Any:
-        undefined = ir.Constant(s.result, ir.Undefined)
-        first = s.builder.insert_element(undefined, s.cast(0, kind.real), ir.Constant(I32, 0))
-        return s.builder.shuffle_vector(first, undefined, _mask([0] * kind.n))
-
-    @block(lambda x: kind if isinstance(x, (types.Float, types.Integer)) else None, emit)
-    def splat(x: float) -> Any:
+def _splatter(dtype: np.dtype[Any], kind: Any) -> Any:
+    @block(lambda s: splat(s.builder, s.values[0], kind))
+    def fill(x: float) -> Any:
         """x in every lane."""
-        return np.full(kind.n, x, dtype)
+        return np.full(kind.count, x, dtype)
 
-    return splat
+    return fill
 
 
 @cache
 def lanes(dtype: np.dtype[Any], n: int) -> Lanes:
     """The blocks for vectors of n lanes."""
     single = dtype == np.float32
-    kind = Vector(types.float32 if single else types.float64, n)
+    real = F32 if single else F64
+    kind = ir.VectorType(real, n)
     return Lanes(
         dtype=dtype,
         n=n,
         size=n * dtype.itemsize,
         load=_loader(dtype, kind),
         splat=_splatter(dtype, kind),
-        load4=_loader(dtype, Vector(kind.real, 4)),
+        load4=_loader(dtype, ir.VectorType(real, 4)),
         real_at=f32_at if single else f64_at,
         put_real=put_f32 if single else put_f64,
         put_word=put_i32 if single else put_i64,

@@ -1,0 +1,59 @@
+"""From LLVM IR to addresses of machine code, for the processor that this process runs on."""
+
+from __future__ import annotations
+
+import threading
+from functools import cache
+from typing import Any
+
+from llvmlite import binding as llvm
+from llvmlite import ir
+
+lock = threading.RLock()
+
+
+class _Machine:
+    """LLVM's engine; what it compiled stays as long as the process."""
+
+    def __init__(self) -> None:
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+        features = llvm.get_host_cpu_features()
+        self.target = llvm.Target.from_default_triple().create_target_machine(
+            cpu=llvm.get_host_cpu_name(), features=features.flatten(), opt=3, jit=True
+        )
+        empty = llvm.parse_assembly("")
+        self.engine = llvm.create_mcjit_compiler(empty, self.target)
+        tuning = llvm.create_pipeline_tuning_options(speed_level=3)
+        tuning.slp_vectorization = tuning.loop_vectorization = True
+        self.builder = llvm.create_pass_builder(self.target, tuning)
+
+    def compile(self, module: ir.Module) -> int:
+        """The address of the function that has the module's name."""
+        module.triple = llvm.get_process_triple()
+        module.data_layout = str(self.target.target_data)
+        parsed = llvm.parse_assembly(str(module))
+        self.builder.getModulePassManager().run(parsed, self.builder)
+        self.engine.add_module(parsed)
+        self.engine.finalize_object()
+        return int(self.engine.get_function_address(module.name))
+
+
+@cache
+def _machine() -> _Machine:
+    return _Machine()
+
+
+def compile(module: ir.Module) -> int:
+    """Compile a module with one function of the module's name; gives its address."""
+    with lock:
+        return _machine().compile(module)
+
+
+def assembly(module: ir.Module) -> str:
+    """What a module becomes, to read."""
+    m: Any = _machine()
+    module.triple, module.data_layout = llvm.get_process_triple(), str(m.target.target_data)
+    parsed = llvm.parse_assembly(str(module))
+    m.builder.getModulePassManager().run(parsed, m.builder)
+    return str(m.target.emit_assembly(parsed))
