@@ -178,6 +178,9 @@ def encode(kind: str, values: Sequence[Any], ids: Sequence[Hashable]) -> tuple[C
     return codes, tuple(records)
 
 
+_REAL = (int, float, np.integer, np.floating)
+
+
 def numbers(values: Any, what: str, name: Callable[[int], str], absent: float | None = None) -> Floats:
     """A column of finite float64; `None` entries become `absent` where it is given.
 
@@ -185,8 +188,8 @@ def numbers(values: Any, what: str, name: Callable[[int], str], absent: float | 
         GraphError: an entry is text, complex, bool, NaN, infinite or no number at all; the message names the
             node or edge by `name(row)`.
     """
-    array = np.asarray(values) if isinstance(values, np.ndarray) else _as_array(values)
-    if array.ndim == 1 and array.dtype.kind in "fiu":
+    array = values if isinstance(values, np.ndarray) else _as_array(values)
+    if len(array) == len(values) and array.ndim == 1 and array.dtype.kind in "fiu":
         column = array.astype(np.float64)
         finite = np.isfinite(column)
         if finite.all():
@@ -200,16 +203,15 @@ def numbers(values: Any, what: str, name: Callable[[int], str], absent: float | 
 
 
 def _as_array(values: Any) -> npt.NDArray[Any]:
-    try:
-        return np.asarray(values)
-    except ValueError:  # ragged: some entry is a sequence, which the slow path names
-        return np.empty(0, object)
+    """A list of real numbers as an array; without entries where one is something else, which the slow path names."""
+    kinds = set(map(type, values))
+    plain = all(issubclass(kind, _REAL) and kind is not bool for kind in kinds)
+    return np.asarray(values) if plain else np.empty(0, object)
 
 
 def number(value: Any, what: str, name: Callable[[int], str], row: int = 0) -> float:
     """One finite float, or the error that names where it stands."""
-    real = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    if not real:
+    if not isinstance(value, _REAL) or isinstance(value, bool):
         raise GraphError(f"{what} {value!r} at {name(row)} is a {type(value).__name__}: must be a real number")
     try:
         result = float(value)
@@ -279,6 +281,8 @@ def check(c: Columns) -> Columns:
         )
     if not len(c.outputs):
         raise GraphError("the network has no outputs: name them with outputs= or set_outputs([...])")
+    if c.params:
+        _ = c.weights  # raises where edges of one param were given different ones
     return c
 
 

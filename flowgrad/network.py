@@ -355,9 +355,9 @@ def _column(values: ArrayLike | None, n: int, what: str, name: Callable[[int], s
     """(n,) float64 of finite numbers."""
     if values is None:
         return np.full(n, absent)
-    array = np.asarray(values)
-    if array.shape != (n,):
-        raise GraphError(
-            f"{what} has shape {array.shape}: must be ({n},), one a {'node' if what == 'bias' else 'edge'}"
-        )
-    return numbers(array if array.dtype.kind in "fiu" else array.tolist(), what, name)
+    listed = isinstance(values, Iterable) and not hasattr(values, "dtype")
+    column: Any = list(values) if listed else np.asarray(values)  # type: ignore[arg-type]
+    shape = (len(column),) if listed else column.shape
+    if shape != (n,):
+        raise GraphError(f"{what} has shape {shape}: must be ({n},), one a {'node' if what == 'bias' else 'edge'}")
+    return numbers(column, what, name)

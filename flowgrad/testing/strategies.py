@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from flowgrad.errors import MissingDependencyError
+from flowgrad.maths import activations as known_activations
+from flowgrad.maths import aggregations as known_aggregations
 from flowgrad.maths.activations import Activation
 from flowgrad.network import Network
-from flowgrad.registry import names
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
@@ -85,7 +86,7 @@ def cases(
 
     Args:
         max_neurons: inputs not counted.
-        activations, aggregations: to choose from; None takes all that flowgrad and installed plugins define.
+        activations, aggregations: to choose from; None takes all of flowgrad's own.
         ids: kinds of ids to choose from, of `IDS`.
 
     Raises:
@@ -157,8 +158,8 @@ class _Assembly:
         ids: Sequence[str],
     ) -> None:
         self.decide = decide
-        self.activations = names("activations") if activations is None else activations
-        self.aggregations = names("aggregations") if aggregations is None else aggregations
+        self.activations = tuple(known_activations.entries) if activations is None else activations
+        self.aggregations = tuple(known_aggregations.entries) if aggregations is None else aggregations
         self.n_inputs = decide.whole(1, 3)
         self.n_neurons = decide.whole(1, max_neurons)
         self.rng = np.random.default_rng(decide.whole(0, 2**32 - 1))
