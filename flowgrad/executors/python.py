@@ -6,7 +6,7 @@ program's dtype, and rounds what it returns.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import networkx as nx
@@ -72,7 +72,7 @@ class PythonKernel:
                 m = np.array([self.agg[v].f(t) for t in terms.T])  # (1)
                 z[v] = b[v] + r[v] * m  # (2)
                 a[v] = each(self.sigma[v].f, z[v])  # (3)
-        return Saved(self._rounded(z), self._rounded(a), extra=(theta, z, a))
+        return Saved(self._rounded(z, self.nodes), self._rounded(a, self.nodes), extra=(theta, z, a))
 
     def backward(self, theta: Array, saved: Saved, dy: Array) -> Adjoint:
         """Equations (5)–(10), in topological order of the reversed graph.
@@ -105,9 +105,9 @@ class PythonKernel:
             "edge_visits": reads,
             "cache_reuses": reads - len({s for _, s in dw}),
         }
-        weight = np.array([dw[e] for e in self.edges], self.dtype)
-        bias = np.array([dz[v].sum() if v in self.sigma else 0.0 for v in self.nodes], self.dtype)
-        return Adjoint(self._rounded(dz), self._rounded(da), weight, bias, counts)
+        db = {v: dz[v].sum() if v in self.sigma else 0.0 for v in self.nodes}
+        weight, bias = self._rounded(dw, self.edges), self._rounded(db, self.nodes)
+        return Adjoint(self._rounded(dz, self.nodes), self._rounded(da, self.nodes), weight, bias, counts)
 
     def _terms(self, v: Hashable, w: Any, a: Values, dz: Array) -> dict[Hashable, Array]:
         """r_v · ∂m_v/∂t_uv · ∂L/∂z_v for every in-edge, t_uv = w_uv · a_u: once a neuron, so O(fan-in)."""
@@ -120,8 +120,10 @@ class PythonKernel:
             self.agg[v].df(t, d)
         return {u: self.r[v] * slope[:, k] * dz for k, u in enumerate(before)}
 
-    def _rounded(self, values: Values) -> Array:
-        return np.array([values[v] for v in self.nodes]).astype(self.dtype, copy=False)
+    def _rounded(self, values: Mapping[Any, Any], order: Sequence[Any]) -> Array:
+        """In the request's dtype; what is too large for float32 is inf there."""
+        with np.errstate(over="ignore"):
+            return np.array([values[k] for k in order], np.float64).astype(self.dtype, copy=False)
 
 
 def each(f: Callable[[float], float], z: Array) -> Array:

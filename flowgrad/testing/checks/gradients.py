@@ -45,23 +45,7 @@ def gradients_equal_the_complex_step(subject: Subject) -> None:
     for k, (net, network, X) in enumerate(subject.random(30, 2, seed=20)):
         loss = LOSSES[k % len(LOSSES)]
         T = oracle.targets(loss, rng, (len(X), len(net.outputs)))
-        program = subject.compile(network, loss=loss, reduction="sum")
-        grads = program.backward(program.forward(X), T)
-        what = quantities(net)
-        pairs = zip(X.tolist(), T.tolist(), strict=True)
-        truth = np.array([oracle.gradient(net, x, t, loss, what) for x, t in pairs]).sum(axis=2).T
-        scale = float(np.abs(truth).max(initial=1e-300))
-        for (kind, name), of_samples in zip(what, truth, strict=True):
-            found: Any = {"weight": grads.weight, "bias": grads.bias, "z": grads.dz, "a": grads.da}[kind]
-            expected = of_samples if kind in "za" else of_samples.sum()
-            subject.same(f"∂L/∂{kind} of {name!r}", found[name], expected, 1e-12, scale)
-        by_name = dict(zip(what, truth, strict=True))
-        for v in net.inputs:
-            subject.same(f"∂L/∂x of {v!r}", grads.input[v], by_name["a", v], 1e-12, scale)
-        subject.same("∂L/∂θ", grads.theta, theta_from(program, net, by_name), 1e-12, scale)
-        value, fused = program.value_and_grad(program.theta, X, T)
-        subject.same("∂L/∂θ of value_and_grad", fused, grads.theta, 1e-12, scale)
-        subject.same("loss of value_and_grad", value, grads.loss, 1e-12, 1e-3)
+        held_to_the_oracle(subject, net, network, X, T, loss)
 
 
 @check("oracle", least=100)
@@ -142,6 +126,27 @@ def _irregular(V: int, window: int, fan_in: int, sigma: tuple[str, ...], inputs:
         before = rng.choice(np.arange(max(0, v - window), v), fan_in, replace=False)
         network.add_neuron(v, before.tolist(), bias=float(rng.normal()), activation=sigma[v % len(sigma)])
     return network
+
+
+def held_to_the_oracle(subject: Subject, net: oracle.Net, network: Network, X: Any, T: Any, loss: str) -> None:
+    """Every gradient of every sample of this batch against complex steps of the oracle."""
+    program = subject.compile(network, loss=loss, reduction="sum")
+    grads = program.backward(program.forward(X), T)
+    what = quantities(net)
+    pairs = zip(X.tolist(), T.tolist(), strict=True)
+    truth = np.array([oracle.gradient(net, x, t, loss, what) for x, t in pairs]).sum(axis=2).T
+    scale = float(np.abs(truth).max(initial=1e-300))
+    for (kind, name), of_samples in zip(what, truth, strict=True):
+        found: Any = {"weight": grads.weight, "bias": grads.bias, "z": grads.dz, "a": grads.da}[kind]
+        expected = of_samples if kind in "za" else of_samples.sum()
+        subject.same(f"∂L/∂{kind} of {name!r}", found[name], expected, 1e-12, scale)
+    by_name = dict(zip(what, truth, strict=True))
+    for v in net.inputs:
+        subject.same(f"∂L/∂x of {v!r}", grads.input[v], by_name["a", v], 1e-12, scale)
+    subject.same("∂L/∂θ", grads.theta, theta_from(program, net, by_name), 1e-12, scale)
+    value, fused = program.value_and_grad(program.theta, X, T)
+    subject.same("∂L/∂θ of value_and_grad", fused, grads.theta, 1e-12, scale)
+    subject.same("loss of value_and_grad", value, grads.loss, 1e-12, 1e-3)
 
 
 def same_as_python(
