@@ -2,7 +2,7 @@
 
 `net.json` names `net.<16 hex digits>.safetensors`, the digits being the start of that file's SHA-256, and ends
 in the SHA-256 of all its own bytes before that line. New weights never overwrite old ones, and the JSON is
-replaced last: at every moment it names weights that are there (docs/decisions/weight-files.md).
+replaced last: at every moment it names weights that are there (docs/decisions/0009-weight-files.md).
 """
 
 from __future__ import annotations
