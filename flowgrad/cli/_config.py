@@ -88,7 +88,7 @@ KEYS: dict[str, dict[str, Key]] = {
         "p": Key(PROBABILITY, None, "watts_strogatz, erdos_renyi: chance of an edge"),
         "inputs": Key(TEXTS, None, "edges: the inputs; left out: nodes without in-edges"),
         "outputs": Key(TEXTS, None, "edges: the outputs; left out: nodes without out-edges"),
-        "activation": Key(TEXT, "tanh", "of hidden neurons (edges, topology)"),
+        "activation": Key(TEXT, "sigmoid", "of hidden neurons (edges, topology)"),
         "output_activation": Key(TEXT, "identity", "of outputs (edges, topology)"),
         "seed": Key(whole(0), 0, "draws the weights that nobody gave"),
     },

@@ -15,17 +15,11 @@ EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
 @cache
-def _console(_stream: int) -> Console:
+def console() -> Console:
+    """The console of stdout, whatever that is by then; names are printed as they are, never read as markup."""
     from rich.console import Console
 
     return Console(highlight=False, markup=False, emoji=False)
-
-
-def console() -> Console:
-    """The console of the present stdout; names are printed as they are, never read as markup."""
-    import sys
-
-    return _console(id(sys.stdout))
 
 
 def say(text: str = "", style: str = "") -> None:

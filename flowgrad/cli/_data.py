@@ -88,6 +88,8 @@ def read(table: Table, roles: Roles, *, finite: bool = False, answers: bool = Tr
     """
     for name in roles.inputs:
         table.need(name, "input")
+    for name in roles.targets if answers else ():
+        table.need(name, "target")
     expected = {*roles.inputs, *roles.targets, *roles.ignore, roles.label}
     extra = [name for name in table.names if name not in expected]
     if extra:
@@ -102,8 +104,6 @@ def read(table: Table, roles: Roles, *, finite: bool = False, answers: bool = Tr
         return Samples(X, np.empty((len(X), 0)))
     if roles.label is not None:
         return Samples(X, class_indices(table, roles.label, roles.classes))
-    for name in roles.targets:
-        table.need(name, "target")
     T = table.numbers(roles.targets)
     _check_finite(table, T, roles.targets)
     return Samples(X, T)

@@ -132,7 +132,7 @@ def _arrays(path: Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, tuple[st
     columns: dict[str, npt.NDArray[Any]] = {}
     wide: dict[str, tuple[str, ...]] = {}
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             given = {name: archive[name] for name in archive.files}
     except OSError as error:
         raise FileError(f"cannot read {path}: {(error.strerror or 'it is no .npz archive').lower()}") from None

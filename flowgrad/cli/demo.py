@@ -76,7 +76,7 @@ def configuration(seed: int, executor: str = "auto") -> _config.Config:
     """
     return _config.check(
         {
-            "network": {"edges": str(EDGES), "seed": seed},
+            "network": {"edges": str(EDGES), "activation": "tanh", "seed": seed},
             "data": {"file": "train.csv", "test": "test.csv", "validation": 0.2, "label": LABEL, "seed": seed},
             "train": {
                 "loss": "binary_cross_entropy",

@@ -1,0 +1,128 @@
+"""`main`: from the words of a command line to its exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from functools import wraps
+from inspect import cleandoc
+from typing import TYPE_CHECKING, Any, cast
+
+from flowgrad.errors import FlowgradError, MissingDependencyError, UnknownNameError, suggest
+from flowgrad.registry import find, names
+
+if TYPE_CHECKING:
+    import typer
+
+SUMMARY = "Exact gradients for networks that are graphs. Start with: flowgrad demo"
+HELP = ("--help", "-h")
+VERSION = ("--version", "-V")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line; the exit code.
+
+    Args:
+        argv: the words after `flowgrad`; None takes `sys.argv`.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):  # a terminal that cannot show "→" shows "?", and no traceback
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    try:
+        code = _obey(words)
+        sys.stdout.flush()
+    except FlowgradError as error:
+        return _fail(str(error))
+    except KeyboardInterrupt:
+        return _fail("interrupted", 130)
+    except BrokenPipeError:  # whoever read our output has gone: say nothing, also not while Python ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return code
+
+
+def _obey(words: list[str]) -> int:
+    if words and words[0] in VERSION:
+        from flowgrad import __version__
+
+        print(f"flowgrad {__version__}")
+        return 0
+    chosen = words[0] if words and words[0] not in HELP else None
+    if chosen is not None and chosen not in names("cli"):
+        what = "option" if chosen.startswith("-") else "command"
+        valid = (*names("cli"), *HELP, *VERSION)
+        raise UnknownNameError(f"unknown {what} {chosen!r}{suggest(chosen, valid)} (flowgrad --help lists all)")
+    try:
+        import rich  # noqa: F401
+        import typer
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(str(error.name), "cli", "the command line") from None
+    usage_error = cast("type[Exception]", typer.BadParameter.__mro__[2])  # ClickException, which typer keeps to itself
+    try:
+        return _exit_code(_app(chosen)(words or ["--help"], prog_name="flowgrad", standalone_mode=False))
+    except usage_error as error:
+        message = cast(Any, error).format_message()
+        raise FlowgradError(f"{message.rstrip('.')} (flowgrad {chosen} --help says more)") from None
+    except OSError as error:
+        if isinstance(error, (FlowgradError, BrokenPipeError)):
+            raise
+        raise FlowgradError(_of_the_system(error)) from None
+
+
+def _app(chosen: str | None) -> typer.Typer:
+    """The typer app with the chosen command only, or, for the list of all, with every one."""
+    import typer
+
+    app = typer.Typer(
+        add_completion=False,
+        rich_markup_mode="rich",
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": [*HELP]},
+    )
+    version = typer.Option(False, *VERSION, help="Say the version and exit.")
+    app.callback(help=SUMMARY)(lambda version=version: None)
+    for name in names("cli") if chosen is None else (chosen,):
+        entry = find("cli", name)
+        app.command(name, help=_paragraphs(entry.__doc__))(_interruptible(entry))
+    return app
+
+
+def _paragraphs(doc: str | None) -> str:
+    """A docstring as a help text: a line a paragraph, for typer to wrap."""
+    return "\n\n".join(" ".join(part.split()) for part in cleandoc(doc or "").split("\n\n"))
+
+
+def _interruptible(entry: Callable[..., Any]) -> Callable[..., Any]:
+    """The command, with Ctrl-C handed to `main`, which typer would answer in its own way."""
+    import typer
+
+    @wraps(entry)
+    def command(*args: Any, **options: Any) -> Any:
+        try:
+            return entry(*args, **options)
+        except KeyboardInterrupt:
+            _fail("interrupted", 130)
+            raise typer.Exit(130) from None
+
+    return command
+
+
+def _exit_code(result: Any) -> int:
+    return result if isinstance(result, int) else 0
+
+
+def _of_the_system(error: OSError) -> str:
+    """What the operating system refused, in one line: `runs/x: permission denied`."""
+    reason = (error.strerror or str(error)).lower()
+    return f"{error.filename}: {reason}" if error.filename else reason
+
+
+def _fail(message: str, code: int = 2) -> int:
+    """One line on stderr; gives the exit code back."""
+    line = " ".join(message.splitlines())
+    colour = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+    start = "\x1b[1;31merror:\x1b[0m" if colour else "error:"
+    print(line if code == 130 else f"{start} {line}", file=sys.stderr)
+    return code

@@ -1,0 +1,70 @@
+"""What the tests of the command line share: running a command in this process, in an empty folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from flowgrad.cli import main
+
+pytest.importorskip("typer")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command gave back."""
+
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """run("list", "losses") runs a command in an empty folder, which is also the current one."""
+    monkeypatch.chdir(tmp_path)
+
+    def command(*words: object) -> Result:
+        capsys.readouterr()
+        code = main([str(word) for word in words])
+        out, err = capsys.readouterr()
+        return Result(code, out, err)
+
+    return command
+
+
+EDGES = "source,target\nx1,h1\nx2,h1\nx2,h2\nx3,h2\nh1,h2\nh1,y\nh2,y\nx1,y\n"
+CONFIG = """\
+[network]
+edges = "edges.csv"
+seed = 3
+[data]
+file = "samples.csv"
+validation = 0.25
+[train]
+epochs = 6
+batch_size = 8
+learning_rate = 0.05
+patience = 6
+executor = "python"
+"""
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Path:
+    """A folder with edges.csv, samples.csv (columns x1, x2, x3, y) and config.toml, all of them good."""
+    rng = np.random.default_rng(5)
+    X = rng.standard_normal((40, 3))
+    y = np.tanh(X[:, 0] - X[:, 1]) + 0.5 * X[:, 2]
+    rows = [",".join(map(repr, row)) for row in np.column_stack([X, y]).tolist()]
+    (tmp_path / "samples.csv").write_text("\n".join(["x1,x2,x3,y", *rows]) + "\n")
+    (tmp_path / "edges.csv").write_text(EDGES)
+    (tmp_path / "config.toml").write_text(CONFIG)
+    return tmp_path

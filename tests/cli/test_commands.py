@@ -1,0 +1,182 @@
+"""The command line as a whole: finding commands, help, exit codes, what breaks outside of us; list and doctor."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import flowgrad as fg
+from flowgrad.registry import names
+
+COMMANDS = ("check", "demo", "doctor", "grad", "list", "predict", "train")
+
+
+def shell(script: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    """A line of sh; $flowgrad is the command."""
+    variables = {**os.environ, "flowgrad": f"{sys.executable} -m flowgrad", "PYTHONWARNINGS": "error", **env}
+    return subprocess.run(
+        ["sh", "-c", script], cwd=cwd, env=variables, capture_output=True, text=True, encoding="utf-8", timeout=120
+    )
+
+
+def test_the_commands_are_the_files_of_the_folder() -> None:
+    assert set(COMMANDS) <= set(names("cli"))
+
+
+def test_help_lists_every_command(run: Any) -> None:
+    for words in ((), ("--help",), ("-h",)):
+        result = run(*words)
+        assert result.code == 0
+        assert all(f" {command} " in result.out for command in COMMANDS)
+        assert not result.err
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_has_help(run: Any, command: str) -> None:
+    result = run(command, "--help")
+    assert result.code == 0
+    assert f"flowgrad {command}" in result.out
+
+
+def test_version(run: Any) -> None:
+    assert run("--version").out == f"flowgrad {fg.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("lst",), "unknown command 'lst': did you mean 'list'?"),
+        (("--hepl",), "unknown option '--hepl': did you mean '--help'?"),
+        (("train",), "Missing argument"),
+        (("train", "a.toml", "--epoch", "3"), "No such option: --epoch"),
+        (("train", "a.toml", "--epochs", "ten"), "--epochs"),
+        (("list", "looses"), "unknown kind 'looses': did you mean 'losses'?"),
+        (("demo", "--seed", "-1"), "--seed"),
+    ],
+)
+def test_wrong_words_get_one_line(run: Any, words: tuple[str, ...], message: str) -> None:
+    result = run(*words)
+    assert result.code == 2
+    assert result.err.count("\n") == 1
+    assert result.err.startswith("error: ")
+    assert message in result.err
+    assert not result.out
+
+
+@pytest.mark.parametrize("library", ["typer", "rich"])
+def test_without_its_libraries_the_command_line_says_what_to_install(
+    run: Any, monkeypatch: pytest.MonkeyPatch, library: str
+) -> None:
+    monkeypatch.setitem(sys.modules, library, None)
+    result = run("list")
+    assert result.code == 2
+    assert result.err == f"error: the command line needs {library}: pip install 'flowgrad[cli]'\n"
+
+
+def test_ctrl_c_is_130(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("flowgrad.cli._main.find", interrupted)
+    result = run("list")
+    assert (result.code, result.out) == (130, "")
+    assert result.err == "interrupted\n"
+
+
+def test_a_bug_is_no_user_error(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("flowgrad.cli._main.find", lambda *_: broken)
+    with pytest.raises(ZeroDivisionError):
+        run("list")
+
+
+def test_in_a_shell(tmp_path: Path) -> None:
+    wrong = shell("$flowgrad train nothing.toml", tmp_path)
+    assert wrong.returncode == 2
+    assert wrong.stderr == "error: cannot read nothing.toml: no such file or directory\n"
+    piped = shell("$flowgrad list activations | head -n 1", tmp_path)
+    assert (piped.returncode, piped.stderr) == (0, "")
+    assert piped.stdout.startswith("name")
+
+
+def test_a_reader_that_has_gone_is_not_complained_to(tmp_path: Path) -> None:
+    (tmp_path / "edges.csv").write_text("source,target\nx,y\n")
+    (tmp_path / "x.csv").write_text("x\n" + "0.5\n" * 60_000)
+    gone = shell("$flowgrad predict edges.csv --data x.csv --executor python | head -n 1", tmp_path)
+    assert (gone.stdout, gone.stderr) == ("y\n", "")
+
+
+def test_a_terminal_without_unicode_still_gets_its_answer(tmp_path: Path) -> None:
+    result = shell("$flowgrad list losses", tmp_path, PYTHONIOENCODING="ascii")
+    assert result.returncode == 0
+    assert "l_n = ? (y_n ? t_n)" in result.stdout
+
+
+def test_colours_only_where_they_are_wanted(tmp_path: Path) -> None:
+    assert "\x1b[" not in shell("$flowgrad list losses", tmp_path).stdout
+    assert "\x1b[" in shell("$flowgrad list losses", tmp_path, FORCE_COLOR="1", COLUMNS="100").stdout
+    plain = shell("$flowgrad list losses", tmp_path, FORCE_COLOR="1", NO_COLOR="1", COLUMNS="100", TERM="xterm")
+    assert "\x1b[3" not in plain.stdout  # bold is no colour
+
+
+def test_list_without_a_kind_names_everything(run: Any) -> None:
+    out = run("list").out
+    for kind in ("executors", "activations", "aggregations", "losses", "optimizers", "formats"):
+        assert f"{kind}: {', '.join(names(kind))}\n" in out
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "activations",
+        "aggregations",
+        "losses",
+        "optimizers",
+        "initializers",
+        "formats",
+        "metrics",
+        "schedules",
+        "commands",
+    ],
+)
+def test_list_of_a_kind_says_what_each_is(run: Any, kind: str) -> None:
+    lines = run("list", kind).out.splitlines()
+    assert lines[0].split() == ["name", "what", "it", "is"]
+    assert len(lines) > 1
+    assert all(len(line.split(maxsplit=1)) == 2 for line in lines[1:])
+
+
+def test_list_executors_says_which_can_run(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fg, "executors", lambda: {"python": True, "numba": "numba is not installed"})
+    out = run("list", "executors").out
+    rows = [line.split(maxsplit=2) for line in out.splitlines()]
+    assert ["python", "yes"] in [row[:2] for row in rows]
+    assert "no: numba is not installed" in out
+
+
+def test_doctor_tells_versions_and_computes_a_gradient_on_each_executor(run: Any) -> None:
+    result = run("doctor")
+    assert result.code == 0
+    assert f"flowgrad {fg.__version__}" in result.out
+    lines = [line.split() for line in result.out.splitlines()]
+    assert ["python", "yes"] in lines
+    assert any(line[:1] == ["networkx"] and "itself" in line for line in lines)
+    assert "threads: " in result.out
+
+
+def test_doctor_reports_a_broken_executor_and_lives(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> Any:
+        raise RuntimeError("the library is cracked")
+
+    monkeypatch.setattr(fg, "compile", broken)
+    result = run("doctor")
+    assert result.code == 1
+    assert "NO: RuntimeError: the library is cracked" in result.out
+    assert "no executor works" in result.out
