@@ -1,0 +1,122 @@
+"""The .nnet format of aircraft collision avoidance (Stanford, 2016): layers of relu, normalisation included.
+
+Inputs are clipped to their range and normalised, x ← (clip(x) − mean) / range; the last layer is linear, and its
+outputs are scaled back, y ← y · range + mean. All of that becomes neurons, and what is not a weight or a bias of
+a layer is not trainable. Ids: `x<k>`, `clip<k>`, `norm<k>`, `h<layer>.<k>`, `raw<k>`, `y<k>`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from flowgrad.errors import FileError
+from flowgrad.format import Format, Source
+from flowgrad.formats._edges import text
+from flowgrad.network import Network
+
+Floats = npt.NDArray[np.float64]
+MOST = 100_000  # neurons in a layer
+
+
+def read(source: Source) -> Network:
+    """The network, from physical inputs to physical outputs.
+
+    Raises:
+        FileError: a line with another number of values than its place asks for, or with one that is no number.
+    """
+    lines = _Lines(text(source.read(), str(source.path)), str(source.path))
+    layers, n_in, n_out, _ = (lines.count(v) for v in lines.values(4))
+    sizes = [lines.count(v) for v in lines.values(layers + 1)]
+    if sizes[0] != n_in or sizes[-1] != n_out:
+        lines.refuse(f"layers of {sizes} neurons do not begin with {n_in} and end with {n_out}")
+    lines.skip()
+    low, high = lines.values(n_in), lines.values(n_in)
+    if (low > high).any():
+        lines.refuse("an input's minimum is above its maximum")
+    mean, span = lines.values(n_in + 1), lines.values(n_in + 1)
+    if (span == 0).any():
+        lines.refuse("a range is 0")
+    net = Network()
+    before = _normalised(net, low, high, mean[:-1], span[:-1])
+    for k, (width, fan_in) in enumerate(zip(sizes[1:], sizes, strict=False), 1):
+        W = np.array([lines.values(fan_in) for _ in range(width)])
+        b = np.array([lines.values(1)[0] for _ in range(width)])
+        last = k == layers
+        names = [f"raw{j}" if last else f"h{k}.{j}" for j in range(width)]
+        for j, name in enumerate(names):
+            weights = dict(zip(before, W[j].tolist(), strict=True))
+            net.add_neuron(name, weights, bias=b[j], activation="identity" if last else "relu")
+        before = names
+    lines.end()
+    for j, name in enumerate(before):
+        net.add_neuron(f"y{j}", bias=float(mean[-1]), activation="identity", trainable=False)
+        net.connect(name, f"y{j}", float(span[-1]), trainable=False)
+    net.set_outputs([f"y{j}" for j in range(n_out)])
+    return net
+
+
+def _normalised(net: Network, low: Floats, high: Floats, mean: Floats, span: Floats) -> list[str]:
+    """Inputs, clipped by hard_tanh around the middle of their range, and normalised."""
+    for k in range(len(low)):
+        net.add_input(f"x{k}")
+    for k in range(len(low)):
+        middle, half = (low[k] + high[k]) / 2, (high[k] - low[k]) / 2
+        into = 1.0 / half if half > 0 else 0.0
+        net.add_neuron(f"clip{k}", bias=-middle * into, activation="hard_tanh", trainable=False)
+        net.connect(f"x{k}", f"clip{k}", float(into), trainable=False)
+        net.add_neuron(f"norm{k}", bias=(middle - mean[k]) / span[k], activation="identity", trainable=False)
+        net.connect(f"clip{k}", f"norm{k}", float(half / span[k]), trainable=False)
+    return [f"norm{k}" for k in range(len(low))]
+
+
+class _Lines:
+    """Comma-separated numbers, line by line; comments (//) and empty lines left out."""
+
+    def __init__(self, content: str, what: str) -> None:
+        self.what, self.number = what, 0
+        numbered: Iterator[tuple[int, str]] = enumerate(content.splitlines(), 1)
+        self.rest = ((n, line) for n, line in numbered if line.strip() and not line.lstrip().startswith("//"))
+
+    def refuse(self, rule: str) -> None:
+        raise FileError(f"{self.what}, line {self.number}: {rule}")
+
+    def skip(self) -> str:
+        found = next(self.rest, None)
+        if found is None:
+            raise FileError(f"{self.what} ends after line {self.number}: truncated")
+        self.number, line = found
+        return line
+
+    def values(self, n: int) -> Floats:
+        """The next line's n finite numbers; a comma may follow the last."""
+        fields = self.skip().strip().removesuffix(",").split(",")
+        if len(fields) != n:
+            self.refuse(f"{len(fields)} values, where {n} must stand")
+        try:
+            found = np.array(list(map(float, fields)))
+        except ValueError:
+            found = np.array([np.nan])
+        if not np.isfinite(found).all():
+            self.refuse("a value is no finite number")
+        return found
+
+    def count(self, value: float) -> int:
+        if value != int(value) or not 1 <= value <= MOST:
+            self.refuse(f"{value:g} must be a whole number, 1 to {MOST}")
+        return int(value)
+
+    def end(self) -> None:
+        found = next(self.rest, None)
+        if found is not None:
+            raise FileError(f"{self.what}, line {found[0]}: more lines than the layers ask for")
+
+
+entry = Format(
+    name="nnet",
+    suffixes=(".nnet",),
+    summary="aircraft collision avoidance networks: relu layers, normalisation included",
+    read=read,
+)

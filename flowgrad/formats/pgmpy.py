@@ -1,0 +1,98 @@
+"""Linear Gaussian networks as pgmpy and bnlearn keep them in JSON: nodes, arcs, and a regression at each node.
+
+The mean of a node is its intercept plus Σ coefficient · parent: a linear neuron. A node without parents is an
+input; what the file says of it, intercept and variance, is kept in the attributes `intercept` and `variance`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import networkx as nx
+
+from flowgrad.errors import FileError, UnknownNameError, suggest
+from flowgrad.format import Format, Source
+from flowgrad.formats._strict import parse
+from flowgrad.network import Network
+
+INTERCEPT = "(Intercept)"
+
+
+def read(source: Source) -> Network:
+    """Every node without children is an output.
+
+    Raises:
+        FileError: no such JSON; a node without a regression, an arc without a coefficient or the reverse.
+        UnknownNameError: a name that is no node, with the nearest.
+    """
+    what = str(source.path)
+    document = _mapping(parse(source.read(), what), f"{what}: the document")
+    nodes, arcs, cpds = (document.get(key) for key in ("nodes", "arcs", "cpds"))
+    if not isinstance(nodes, list) or not all(isinstance(n, str) and n for n in nodes) or len(set(nodes)) < len(nodes):
+        raise FileError(f"{what}: nodes must be a list of names, each once")
+    graph: nx.DiGraph[Any] = nx.DiGraph()
+    graph.add_nodes_from(nodes)
+    for k, arc in enumerate(arcs if isinstance(arcs, list) else [arcs]):
+        if not isinstance(arc, list) or len(arc) != 2 or not all(isinstance(end, str) for end in arc):
+            raise FileError(f"{what}: arcs[{k}] is {arc!r}: must be [from, to]")
+        for end in arc:
+            if end not in graph:
+                raise UnknownNameError(f"{what}: arcs[{k}]: {end!r} is no node{suggest(end, nodes)}")
+        if graph.has_edge(*arc):
+            raise FileError(f"{what}: arcs[{k}]: {arc[0]!r} → {arc[1]!r} is given twice")
+        graph.add_edge(*arc)
+    regressions = _mapping(cpds, f"{what}: cpds")
+    for name in regressions:
+        if name not in graph:
+            raise UnknownNameError(f"{what}: cpds has {name!r}, which is no node{suggest(name, nodes)}")
+    for name in nodes:
+        _regress(graph, name, _mapping(regressions.get(name), f"{what}: cpds[{name!r}]"), f"{what}: cpds[{name!r}]")
+    return Network.from_networkx(graph)
+
+
+def _regress(graph: nx.DiGraph[Any], name: str, cpd: Mapping[str, Any], place: str) -> None:
+    """Intercept and coefficients of one node onto the graph."""
+    coefficients = {
+        key: _number(value, f"{place}.coefficients[{key!r}]")
+        for key, value in _mapping(cpd.get("coefficients"), f"{place}.coefficients").items()
+    }
+    if INTERCEPT not in coefficients:
+        raise FileError(f"{place}.coefficients has no {INTERCEPT!r}")
+    intercept = coefficients.pop(INTERCEPT)
+    parents = set(graph.pred[name])
+    if set(coefficients) != parents:
+        odd = sorted(set(coefficients) ^ parents)[0]
+        lacks = "no arc" if odd in coefficients else "no coefficient"
+        raise FileError(f"{place}: there is {lacks} for parent {odd!r}")
+    graph.nodes[name]["variance"] = _number(cpd.get("variance"), f"{place}.variance")
+    if parents:
+        graph.nodes[name].update(bias=intercept, activation="identity")
+    else:
+        graph.nodes[name]["intercept"] = intercept
+    for parent, weight in coefficients.items():
+        graph.edges[parent, name]["weight"] = weight
+
+
+def _mapping(value: Any, place: str) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise FileError(f"{place} is {value!r}: must be an object")
+    return value
+
+
+def _number(value: Any, place: str) -> float:
+    """A number, alone or as a list of one."""
+    if isinstance(value, list) and len(value) == 1:
+        (value,) = value
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise FileError(f"{place} is {value!r}: must be one finite number")
+    return float(value)
+
+
+entry = Format(
+    name="pgmpy",
+    suffixes=(),
+    summary="linear Gaussian networks of pgmpy and bnlearn, in JSON",
+    read=read,
+)
