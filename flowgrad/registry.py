@@ -41,7 +41,6 @@ def _own(kind: str) -> tuple[str, ...]:
     return tuple(sorted(m.replace("_", "-") for m in modules if not m.startswith("_")))
 
 
-@cache
 def _table(kind: str) -> dict[str, Any]:
     """The entries of a kind's modules, in their order."""
     modules = (import_module(f"flowgrad.maths.{module}") for module in TABLES[kind])
