@@ -14,6 +14,7 @@ from flowgrad.errors import ConfigError, show
 from flowgrad.executor import Array
 from flowgrad.optimizer import real, whole
 from flowgrad.program import Program, compile
+from flowgrad.registry import names
 
 STEPS = (1e-2, 1e-4, 1e-6)  # first step of a tableau, for values about 1; the next is taken where this one is unsure
 LEVELS = 4  # halvings: errors of h², h⁴ and h⁶ are extrapolated away
@@ -110,7 +111,7 @@ def gradcheck(
 ) -> GradientCheck:
     """Compare ∂L/∂θ of backward with Richardson's differences of L, and print both at the worst slots.
 
-    Differences of a float32 program are taken of the same network in float64, by the Python executor. Where σ
+    Differences of a float32 program are taken of the same network in float64. Where σ
     has a kink (relu at 0) the loss has no derivative to compare with: such slots are named and not held
     against it.
 
@@ -161,7 +162,8 @@ def _loss_function(program: Program, X: Any, T: Any, sample_weight: Any) -> Call
     s = batch.weights_of_samples(sample_weight, len(x), program.dtype)
     twin = program
     if program.dtype != np.float64:
-        twin = compile(program.network(), "python", "float64", program.loss, program.reduction)
+        executor = program.executor if program.executor in names("executors") else "python"
+        twin = compile(program.network(), executor, "float64", program.loss, program.reduction)
     out = np.empty(program.plan.n_parameters)
     return lambda theta: twin.value_and_grad(theta, x, t, out, s)[0]
 
