@@ -63,7 +63,9 @@ def entry(
     _print_importance(importance, inputs)
     more = job.files(outcome, importance)
     kept = train.keep(outcome, job.model, job.parts, _in_folder(settings, out), out, "demo", more=more)
-    say(f"run folder: {kept}  (concepts.png is the network, loss.png the training)")
+    pictures = "concepts.png is the network, loss.png the training"
+    wanting = "pictures need matplotlib: pip install 'flowgrad[plot]'"
+    say(f"run folder: {kept}  ({pictures if _pictures.available() else wanting})")
     say(NEXT.format(run=kept))
     say(f"test accuracy: {outcome.figures['accuracy']:.2f}", "bold")
     return 0

@@ -42,7 +42,10 @@ EDGES = {
     "a weight that is infinite": (write("edges.csv", "source,target,weight\nx,y,inf\n"), "finite"),
     "a complex weight": (write("edges.csv", "source,target,weight\nx,y,1+2j\n"), "'1+2j'"),
     "a node without a name": (write("edges.csv", "source,target\nx,y\n,z\n"), "empty name"),
-    "unknown output": (change("config.toml", "seed = 3", 'outputs = ["h3"]'), "output 'h3' is no node of the graph; known: x1"),
+    "unknown output": (
+        change("config.toml", "seed = 3", 'outputs = ["h3"]'),
+        "output 'h3' is no node of the graph; known: x1",
+    ),
     "unknown input": (change("config.toml", "seed = 3", 'inputs = ["x9"]'), "input 'x9' is no node"),
     "an input with an in-edge": (change("config.toml", "seed = 3", 'inputs = ["h1"]'), "in-edge"),
 }

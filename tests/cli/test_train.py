@@ -18,6 +18,7 @@ import pytest
 
 import flowgrad as fg
 from flowgrad.cli import _run
+from flowgrad.cli._model import bare
 from flowgrad.errors import FileError
 
 
@@ -336,17 +337,19 @@ def test_check_of_a_run_takes_its_loss_and_its_data(run: Any, classes: Path) -> 
     assert "FAILED" not in result.out
 
 
-def test_check_fails_where_a_gradient_is_wrong(run: Any, job: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from flowgrad.maths import activations
-
-    wrong = fg.Activation("sigmoid", activations.entries["sigmoid"].f, lambda z: 1.0)
-    monkeypatch.setitem(activations.entries, "sigmoid", wrong)
+def test_check_fails_where_a_gradient_is_wrong(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = fg.Network()
+    network.add_input("x")
+    network.add_neuron("h", {"x": 0.5}, activation=fg.Activation("mine", lambda z: z * z, lambda z: 3.0 * z))
+    network.add_neuron("y", {"h": 2.0})
+    monkeypatch.setattr("flowgrad.cli.check.open_network", lambda *_: bare(network))
     monkeypatch.setattr(fg, "executors", lambda: {"python": True, "numba": "left out"})
     monkeypatch.setattr("flowgrad.program.AUTO", ("python",))
-    result = run("check", "edges.csv")
+    result = run("check", "any")
     assert result.code == 1
     assert "FAILED" in result.out
     assert "differs" in result.out
+    assert "numba was not checked: left out" in result.out
 
 
 @pytest.mark.parametrize("damage", ["{", "{}", '{"roles": {"inputs": ["x1"]}}', "[1]"])
