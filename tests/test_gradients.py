@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import sys
 from collections.abc import Hashable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -51,6 +54,13 @@ def test_the_oracle_knows_every_formula() -> None:
     assert set(oracle.SIGMA) == set(activations.entries)
     assert set(oracle.AGGREGATE) == set(aggregations.entries)
     assert set(LOSSES) == set(losses.entries)
+
+
+def test_the_oracle_shares_no_code_with_the_library() -> None:
+    tree = ast.parse(Path(oracle.__file__).read_text(encoding="utf-8"))
+    imported = {a.name for node in ast.walk(tree) if isinstance(node, ast.Import) for a in node.names}
+    imported |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert {name.partition(".")[0] for name in imported} <= {*sys.stdlib_module_names, "networkx"}
 
 
 @given(case=cases(), loss=st.sampled_from(LOSSES), seed=st.integers(0, 2**32 - 1))
