@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 Result = Literal["pass", "fail", "skip", "xfail", "xpass"]
 
-MODULES = ("protocol", "gradients", "functions", "losses")  # of `checks`, in the order in which they run
+MODULES = ("protocol", "gradients", "functions", "losses", "graphs", "calls", "refusals")  # of `checks`, in order
 
 # What the battery holds at the least, by feature, so that a shrunken one cannot stay green; raise it with the battery.
 LEAST: dict[str, int] = {}
