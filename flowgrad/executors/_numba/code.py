@@ -48,7 +48,9 @@ class Code:
     def activation(self, sigma: Activation, slope: bool) -> int:
         """σ over rows, with σ' or without."""
         f, df = sigma_functions(sigma)
-        return _address((sigma.f, sigma.df, slope, self.key), 4, lambda: activations.rows(self.lanes, f, df, slope))
+        return _address(
+            (sigma.f, sigma.df, slope, self.key), 4, lambda: activations.rows(self.lanes, sigma, f, df, slope)
+        )
 
     def gather(self, agg: Aggregation) -> int:
         """Equation (1) of an aggregation."""
