@@ -1,0 +1,71 @@
+"""NetworkX's node-link JSON: `nodes`, and `edges` (or `links`, as older versions wrote)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import networkx as nx
+
+from flowgrad.errors import FileError
+from flowgrad.format import Format
+from flowgrad.formats import _graph
+from flowgrad.formats._strict import parse
+from flowgrad.network import Network
+
+
+def parse_graph(data: bytes, what: str) -> Any:
+    """The graph of NetworkX's JSON."""
+    document = parse(data, what)
+    if not isinstance(document, dict) or not isinstance(document.get("nodes"), list):
+        raise FileError(f"{what}: an object with a list `nodes` must stand there")
+    keys = [key for key in ("edges", "links") if key in document]
+    if len(keys) != 1 or not isinstance(document[keys[0]], list):
+        raise FileError(f"{what}: one list of `edges` or `links` must stand there")
+    listed = {_id(entry, f"{what}: nodes[{k}]", "id") for k, entry in enumerate(document["nodes"])}
+    if len(listed) < len(document["nodes"]):
+        raise FileError(f"{what}: a node is listed twice")
+    for k, entry in enumerate(document[keys[0]]):
+        for end in ("source", "target"):
+            if _id(entry, f"{what}: {keys[0]}[{k}]", end) not in listed:
+                raise FileError(f"{what}: {keys[0]}[{k}]: {end} {entry[end]!r} is no listed node")
+    if not document.get("directed", False):
+        raise FileError(f"{what}: the graph is undirected: a network's edges have a direction")
+    return nx.node_link_graph(document | {"multigraph": True}, edges=keys[0])  # which shows parallel edges
+
+
+read = _graph.reader(parse_graph)
+
+
+def _id(entry: Any, place: str, key: str) -> Any:
+    """A hashable id: lists become tuples, as they were before they were JSON."""
+    if not isinstance(entry, dict) or key not in entry:
+        raise FileError(f"{place} is {entry!r}: must be an object with {key!r}")
+    value = entry[key]
+    if type(value) not in (str, int):
+        raise FileError(f"{place}: {key} is {value!r}: must be text or a whole number")
+    return value
+
+
+def write(
+    net: Network,
+    path: Path,
+    *,
+    node_values: Mapping[str, Any] | None = None,
+    edge_values: Mapping[str, Any] | None = None,
+) -> Mapping[str, bytes]:
+    """Everything but functions of the user's own. `node_values`, `edge_values`: see `_graph.plain`."""
+    graph = _graph.plain(net, "node-link JSON", node_values or {}, edge_values or {})
+    document = nx.node_link_data(graph, edges="edges")
+    return {path.name: (json.dumps(document, indent=1, allow_nan=False) + "\n").encode()}
+
+
+entry = Format(
+    name="node-link",
+    suffixes=(".nodelink.json",),
+    summary="NetworkX's node-link JSON, with edges or links",
+    read=read,
+    write=write,
+)
