@@ -11,7 +11,7 @@ import numpy as np
 
 from flowgrad import topologies
 from flowgrad.cli._data import Roles, Scaling
-from flowgrad.errors import ConfigError, GraphError
+from flowgrad.errors import ConfigError, FileError, GraphError
 from flowgrad.files import load
 from flowgrad.network import Network
 
@@ -60,6 +60,8 @@ def open_network(path: Path, ignore: Sequence[str] = ()) -> Model:
         from flowgrad.cli._run import read
 
         return read(path, ignore)
+    if not path.exists():
+        raise FileError(f"no file or folder {path}")
     return bare(load(path), ignore)
 
 

@@ -58,6 +58,8 @@ def entry(
         return 130
     say(f"trained on {len(job.parts.train)} samples: {outcome.reason} after {len(outcome.rows)} epochs, "
         f"{outcome.rows[-1]['seconds']:.1f} s on the {outcome.program.executor} executor")  # fmt: skip
+    if "; not " in outcome.program.why:  # chosen because a faster one cannot run here
+        say(outcome.program.why)
     say(verification(outcome.program, job.parts.train))
     importance, inputs = weigh(outcome.program, job.parts.train)
     _print_importance(importance, inputs)

@@ -248,6 +248,8 @@ def report(outcome: _job.Outcome, kept: Path) -> None:
     """The summary on the terminal."""
     seconds = outcome.rows[-1]["seconds"] if outcome.rows else 0.0
     say(f"{len(outcome.rows)} epochs in {seconds:.2f} s on the {outcome.program.executor} executor: {outcome.reason}")
+    if "; not " in outcome.program.why:  # chosen because a faster one cannot run here
+        say(outcome.program.why)
     table(("on the test samples", "value"), list(outcome.figures.items()))
     say(f"run folder: {kept}")
     if not _pictures.available():

@@ -165,7 +165,7 @@ def test_train_refuses_a_loss_that_classes_do_not_go_with(run: Any, job: Path) -
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
-        (("predict", "nothing", "--data", "samples.csv"), ("nothing",)),
+        (("predict", "nothing", "--data", "samples.csv"), ("no file or folder nothing",)),
         (("predict", ".", "--data", "samples.csv"), ("is no run folder",)),
         (("predict", "edges.csv", "--data", "nothing.csv"), ("nothing.csv",)),
         (("predict", "edges.csv", "--data", "wide.csv"), ("'id'",)),

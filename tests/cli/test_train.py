@@ -368,3 +368,12 @@ def test_a_model_of_another_network_is_refused(run: Any, job: Path) -> None:
     about["roles"]["inputs"].pop()
     (job / "model/model.json").write_text(json.dumps(about))
     assert "does not fit" in run("predict", "model", "--data", "samples.csv").err
+
+
+def test_a_slower_executor_is_never_taken_in_silence(run: Any, job: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (job / "config.toml").read_text().replace('executor = "python"', "")
+    (job / "config.toml").write_text(text)
+    monkeypatch.setattr("flowgrad.executor.find_spec", lambda name: None)
+    out = run("train", "config.toml").out
+    assert "on the python executor" in out
+    assert "not numba: numba is not installed" in out
