@@ -37,7 +37,9 @@ def parse(data: bytes, what: str) -> Any:
 
 
 def refuse_characters(graph: Any, what: str) -> None:
-    """Refuse text that XML cannot hold: control characters (a carriage return comes back as a new line), lone surrogates, U+FFFE and U+FFFF.
+    """Refuse text that XML cannot hold: control characters, lone surrogates, U+FFFE and U+FFFF.
+
+    A carriage return is one of them: it would come back as a new line.
 
     Raises:
         GraphError: naming the node or edge.
