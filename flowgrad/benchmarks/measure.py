@@ -1,0 +1,37 @@
+"""Timing several ways to do one thing: in turn, so that whatever the machine does meanwhile falls on all alike."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+OURS = "flowgrad"
+
+
+@dataclass(frozen=True)
+class Result:
+    """One workload: median seconds by name, ours under `OURS`; and why a rival was not measured."""
+
+    name: str
+    what: str
+    seconds: Mapping[str, float]
+    absent: Mapping[str, str] = field(default_factory=dict)
+    note: str = ""
+
+    def ratio(self, rival: str) -> float:
+        """flowgrad's time as a share of the rival's."""
+        return self.seconds[OURS] / self.seconds[rival]
+
+
+def interleave(ways: Mapping[str, Callable[[], object]], rounds: int, warm: int = 2) -> dict[str, float]:
+    """Median seconds of each callable, called A B C A B C …, after `warm` untimed rounds."""
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for k in range(warm + rounds):
+        for name, way in ways.items():
+            start = time.perf_counter()
+            way()
+            if k >= warm:
+                times[name].append(time.perf_counter() - start)
+    return {name: statistics.median(found) for name, found in times.items()}

@@ -1,0 +1,104 @@
+"""`flowgrad bench`: the five workloads on this machine, beside the rivals that are installed."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from flowgrad.benchmarks.measure import OURS, Result
+from flowgrad.benchmarks.rivals import cores
+from flowgrad.benchmarks.workloads import WORKLOADS, scaling
+from flowgrad.cli._console import say, table
+from flowgrad.errors import ConfigError, MissingDependencyError, UnknownNameError, suggest
+
+
+def entry(
+    workloads: Annotated[
+        list[str] | None,
+        typer.Argument(help=f"Which of {', '.join(WORKLOADS)}; left out: all.", show_default=False),
+    ] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads of everybody; left out: all cores.")] = None,
+    rounds: Annotated[int, typer.Option(help="Measured rounds; the median counts.")] = 9,
+    large: Annotated[bool, typer.Option("--large", help="w5 goes on to ten million edges (3 GB).")] = False,
+    csv_file: Annotated[Path | None, typer.Option("--csv", help="Write every median to this file.")] = None,
+    png: Annotated[Path | None, typer.Option("--png", help="Draw the ratios into this file.")] = None,
+) -> None:
+    """Measure flowgrad on this machine, interleaved with the rivals that are installed; ratios below 1 are faster."""
+    wanted = workloads or list(WORKLOADS)
+    for name in wanted:
+        if name not in WORKLOADS:
+            raise UnknownNameError(f"unknown workload {name!r}{suggest(name, WORKLOADS)}")
+    for option, value in (("--threads", threads), ("--rounds", rounds)):
+        if value is not None and value < 1:
+            raise ConfigError(f"{option} {value}: must be a whole number, 1 or more")
+    used = threads or cores()
+    results: list[Result] = []
+    for name in wanted:
+        say(f"{name}: {(WORKLOADS[name].__doc__ or '').splitlines()[0].partition(': ')[2]}")
+        more = {"largest": 10_000_000} if large and name == "w5" else {}
+        results += scaling(used, rounds, **more) if name == "w5" else WORKLOADS[name](used, rounds)
+    _show(results, used)
+    if csv_file is not None:
+        csv_file.write_text(_csv(results), encoding="utf-8")
+        say(f"medians: {csv_file}")
+    if png is not None:
+        _draw(results, png)
+        say(f"picture: {png}")
+
+
+def _show(results: list[Result], threads: int) -> None:
+    rows = []
+    for r in results:
+        ours = r.seconds[OURS]
+        rows.append((r.name, r.what, OURS, f"{ours * 1e3:.3f}", "", r.note))
+        for rival, seconds in r.seconds.items():
+            if rival != OURS:
+                rows.append(("", "", rival, f"{seconds * 1e3:.3f}", f"{r.ratio(rival):.2f}", ""))
+        rows += [("", "", rival, "absent", "", reason) for rival, reason in r.absent.items()]
+    table(("workload", "what", "who", "ms", "flowgrad / rival", "note"), rows)
+    say(f"medians of one run on {threads} threads; a ratio below 1: flowgrad is faster")
+
+
+def _csv(results: list[Result]) -> str:
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["workload", "what", "who", "seconds", "ratio"])
+    for r in results:
+        for who, seconds in r.seconds.items():
+            writer.writerow([r.name, r.what, who, repr(seconds), repr(r.ratio(who))])
+    return out.getvalue()
+
+
+def _draw(results: list[Result], path: Path) -> None:
+    """Each rival's time as a multiple of ours, on a logarithmic axis."""
+    try:
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError:
+        raise MissingDependencyError("matplotlib", "plot", "a picture") from None
+    bars: list[tuple[str, float]] = [
+        (f"{r.name}: {rival}", 1 / r.ratio(rival)) for r in results for rival in r.seconds if not rival.startswith(OURS)
+    ]
+    if not bars:
+        raise ConfigError("--png: no rival was measured, so there is nothing to compare")
+    figure: Any = Figure(figsize=(8, 1 + 0.4 * len(bars)), layout="constrained")
+    axes = figure.subplots()
+    names, values = zip(*bars[::-1], strict=True)
+    colours = ["#2a6fb0" if v >= 1 else "#d9822b" for v in values]
+    axes.barh(names, [v - 1 for v in values], left=1, color=colours)
+    axes.axvline(1.0, color="#1f2d3d", linewidth=1)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}×")
+    axes.xaxis.set_minor_formatter("")
+    axes.set_xlabel("the rival's time as a multiple of flowgrad's (right of the line: flowgrad is faster)")
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for k, v in enumerate(values):
+        side = 1 if v >= 1 else -1
+        place = {"xytext": (4 * side, 0), "textcoords": "offset points", "ha": "left" if v >= 1 else "right"}
+        axes.annotate(f"{v:.2f}×", (v, k), va="center", **place)
+    axes.margins(x=0.15)
+    figure.savefig(path, dpi=150)
