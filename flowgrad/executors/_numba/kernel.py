@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -12,19 +14,19 @@ from flowgrad.errors import ExecutorError
 from flowgrad.executor import Adjoint, Array, Request, Saved
 from flowgrad.executors._numba import phases, pool, sweeps
 from flowgrad.executors._numba.code import Code, code, function, sigma_functions
-from flowgrad.executors._numba.frame import AGGREGATED, FRAME
+from flowgrad.executors._numba.frame import AGGREGATED
 from flowgrad.executors._numba.layout import layout
-from flowgrad.executors._numba.workspace import Workspace
+from flowgrad.executors._numba.workspace import PLACE, Workspace, address
 from flowgrad.maths.activations import Activation
 from flowgrad.plan import Plan
 
 CHUNKS = 8
 """Chunks of tiles at most: each has a gradient of its own until they are added up, in their order."""
-PART = 1 << 15
+PART = 1 << 12
 """Edges that one item of a pass over the parameters takes, at least."""
 ALONE = 200_000
 """Edges · samples below which a call wakes no other thread."""
-LONG = 100_000_000
+LONG = 600_000_000
 """Edges · samples from which on a call of the main thread leaves the work to others, to hear Ctrl-C."""
 
 
@@ -42,6 +44,7 @@ class NumbaKernel:
         self.plan, self.dtype, self.loss = plan, request.dtype, request.loss
         self.threads = request.threads or pool.available_threads()
         self._layout = layout(plan)
+        self._response = plan.response.astype(self.dtype)
         self._static = self._frame()
         self._idle: dict[int, list[Workspace]] = {}
         self._tables: dict[Any, Array] = {}
@@ -52,14 +55,14 @@ class NumbaKernel:
         """Equations (1)–(3)."""
         V, B = self.plan.n_nodes, len(x)
         z, a = np.empty((V, B), self.dtype), np.empty((V, B), self.dtype)
-
-        def prepare(c: Code, w: Workspace, tiles: int) -> None:
-            self._give_samples(w, x=x)
-            w.set(z=z.ctypes.data, a=a.ctypes.data, node_step=z.strides[0])
-            w.set(activation=self._table(c, "value"), forward=c.kernel(sweeps.forward))
-            w.run(self._gather(c, w, theta), (c.kernel(phases.trace), tiles))
-
-        self._call(B, prepare)
+        with self._borrowed(B) as (c, w):
+            if w.use != ("forward", B):
+                w.set(activation=self._table(c, "value"), forward=c.kernel(sweeps.forward))
+                w.run(self._gather(c, w), (c.kernel(phases.trace), w.get("tiles")))
+                w.use = "forward", B
+            self._give(w, theta, x=x)
+            w.set(z=address(z), a=address(a), node_step=z.strides[0])
+            self._go(w, B)
         return Saved(z, a)
 
     def backward(self, theta: Array, saved: Saved, dy: Array) -> Adjoint:
@@ -68,106 +71,107 @@ class NumbaKernel:
         z = np.ascontiguousarray(saved.z)
         dz, da = np.empty((V, B), self.dtype), np.empty((V, B), self.dtype)
         weight, bias = np.empty(E, self.dtype), np.empty(V, self.dtype)
-
-        def prepare(c: Code, w: Workspace, tiles: int) -> None:
-            self._give_samples(w, y=dy)
-            w.set(z=z.ctypes.data, dz=dz.ctypes.data, da=da.ctypes.data, node_step=z.strides[0])
-            w.set(grad_weight=weight.ctypes.data, grad_bias=bias.ctypes.data, bias_from=0)
-            chunks = self._chunks(c, w, tiles)
-            for k, work in enumerate(w.works):
-                work["DA"] = w.room(f"DA{k}", V * c.lanes.size)
-            w.set(activation=self._table(c, "both"), backward=c.kernel(sweeps.backward))
-            w.run(
-                self._gather(c, w, theta),
-                (c.kernel(phases.turn), w.frame["parts"]),
-                (c.kernel(phases.adjoint), chunks),
-                (c.kernel(phases.add_up), w.frame["parts"]),
-            )
-
-        self._call(B, prepare)
+        with self._borrowed(B) as (c, w):
+            if w.use != ("backward", B):
+                w.set(activation=self._table(c, "both"), backward=c.kernel(sweeps.backward), bias_from=0)
+                for k, work in enumerate(w.works):
+                    work["DA"] = w.room(f"DA{k}", V * c.lanes.size)
+                w.run(
+                    self._gather(c, w),
+                    (c.kernel(phases.turn), w.get("parts")),
+                    (c.kernel(phases.adjoint), self._chunks(w)),
+                    (c.kernel(phases.add_up), w.get("parts")),
+                )
+                w.use = "backward", B
+            self._give(w, theta, y=np.ascontiguousarray(dy))
+            w.set(z=address(z), dz=address(dz), da=address(da), node_step=z.strides[0])
+            w.set(grad_weight=address(weight), grad_bias=address(bias))
+            self._go(w, B)
         return Adjoint(dz, da, weight, bias)
 
     def predict(self, theta: Array, x: Array) -> Array:
         """The outputs alone; memory for a tile a thread."""
-        y = np.empty((len(x), len(self.plan.outputs)), self.dtype)
-
-        def prepare(c: Code, w: Workspace, tiles: int) -> None:
-            self._give_samples(w, x=x, y=y)
-            w.set(activation=self._table(c, "value"), forward=c.kernel(sweeps.forward))
-            w.run(self._gather(c, w, theta), (c.kernel(phases.predict), tiles))
-
-        self._call(len(x), prepare)
+        B = len(x)
+        y = np.empty((B, len(self.plan.outputs)), self.dtype)
+        with self._borrowed(B) as (c, w):
+            if w.use != ("predict", B):
+                w.set(activation=self._table(c, "value"), forward=c.kernel(sweeps.forward))
+                w.run(self._gather(c, w), (c.kernel(phases.predict), w.get("tiles")))
+                w.use = "predict", B
+            self._give(w, theta, x=x, y=y)
+            self._go(w, B)
         return y
 
     def value_and_grad(
         self, theta: Array, x: Array, t: Array, sample_weight: Array | None, scale: float, out: Array
     ) -> float:
         """The summed loss times `scale`, its gradient times `scale` into `out`."""
+        B, total = len(x), 0.0
+        with self._borrowed(B) as (c, w):
+            if w.use != ("value_and_grad", B):
+                self._prepare_gradient(c, w)
+                w.use = "value_and_grad", B
+            self._give(w, theta, x=x, t=t)
+            w.set(sample_weight=0 if sample_weight is None else address(sample_weight))
+            w.set_scale(scale)
+            if self.plan.direct:
+                at = address(out)
+                w.set(grad_weight=at, grad_bias=at + self.plan.n_edges * self.dtype.itemsize)
+            else:
+                w.set(grad_theta=address(out))
+            self._go(w, B)
+            for value in w.loss[: w.get("chunks")].tolist():
+                total += value
+        return total * scale
+
+    def _prepare_gradient(self, c: Code, w: Workspace) -> None:
+        """What a step reads besides samples and θ."""
+        p, size = self.plan, self.dtype.itemsize
         if self.loss is None:
             raise ExecutorError("the kernel was compiled without a loss")
-        loss, total = self.loss, 0.0
-
-        def prepare(c: Code, w: Workspace, tiles: int) -> None:
-            self._give_samples(w, x=x, t=t)
-            s = sample_weight
-            w.set(sample_weight=0 if s is None else s.ctypes.data, scale=scale)
-            chunks = self._chunks(c, w, tiles)
-            w.set(activation=self._table(c, "both"), loss=c.loss(loss))
-            w.set(forward=c.kernel(sweeps.forward), backward=c.kernel(sweeps.backward))
-            self._give_gradient(w, out)
-            w.run(
-                self._gather(c, w, theta),
-                (c.kernel(phases.turn), w.frame["parts"]),
-                (c.kernel(phases.step), chunks),
-                (c.kernel(phases.add_up), w.frame["parts"]),
-                None if self.plan.direct else (c.kernel(phases.fold), 1),
-            )
-
-        def collect(w: Workspace) -> None:
-            nonlocal total
-            for value in w.loss[: int(w.frame["chunks"])].tolist():
-                total += value
-
-        self._call(len(x), prepare, collect)
-        return total * scale
+        w.set(activation=self._table(c, "both"), loss=c.loss(self.loss))
+        w.set(forward=c.kernel(sweeps.forward), backward=c.kernel(sweeps.backward))
+        w.set(bias_from=len(p.inputs) if p.direct else 0)
+        if not p.direct:
+            w.set(grad_weight=w.room("grad_weight", p.n_edges * size), grad_bias=w.room("grad_bias", p.n_nodes * size))
+        w.run(
+            self._gather(c, w),
+            (c.kernel(phases.turn), w.get("parts")),
+            (c.kernel(phases.step), self._chunks(w)),
+            (c.kernel(phases.add_up), w.get("parts")),
+            None if p.direct else (c.kernel(phases.fold), 1),
+        )
 
     # ---- a call ---------------------------------------------------------------------------------------------
 
-    def _call(
-        self,
-        batch: int,
-        prepare: Callable[[Code, Workspace, int], None],
-        collect: Callable[[Workspace], None] = lambda w: None,
-    ) -> None:
-        """Take a workspace, fill its frame, run it, read from it, and put it back."""
-        c = code(self.dtype, self._lanes(batch))
+    @contextmanager
+    def _borrowed(self, batch: int) -> Iterator[tuple[Code, Workspace]]:
+        """A workspace for a batch of this size; not put back after an error, since it may be half filled."""
+        wide = 128 // self.dtype.itemsize
+        c = code(self.dtype, wide // 4 if batch <= wide // 4 else wide)
         idle = self._idle.setdefault(c.lanes.n, [])
         try:
             w = idle.pop()
         except IndexError:
             w = self._workspace(c)
-        tiles = -(-batch // c.lanes.n)
-        w.set(batch=batch, tiles=tiles)
-        w.stop[0] = 0
-        prepare(c, w, tiles)
+        if w.get("batch") != batch:
+            w.set(batch=batch, tiles=-(-batch // c.lanes.n))
+        yield c, w
+        idle.append(w)
+
+    def _go(self, w: Workspace, batch: int) -> None:
+        """Run the frame, on as many threads as it is worth."""
         work = (self.plan.n_edges + 8 * self.plan.n_nodes) * batch
-        threads = 1 if work < ALONE else min(self.threads, len(w.works))
+        threads = 1 if work < ALONE else len(w.works)
+        w.stop[0] = 0
         if work >= LONG and threading.current_thread() is threading.main_thread():
             _run_aside(w, threads)
         else:
             _run(w, threads)
-        collect(w)
-        idle.append(w)
-
-    def _lanes(self, batch: int) -> int:
-        wide = 128 // self.dtype.itemsize
-        return wide // 4 if batch <= wide // 4 else wide
 
     def _workspace(self, c: Code) -> Workspace:
         w = Workspace(self._static, min(self.threads, 256))
         plan, row = self.plan, c.lanes.size
-        w.loss = np.zeros(CHUNKS)
-        w.set(chunk_loss=w.loss.ctypes.data)
         for k, work in enumerate(w.works):
             work["A"] = w.room(f"A{k}", plan.n_nodes * row)
             work["D"] = w.room(f"D{k}", self._layout.rows * row)
@@ -177,8 +181,7 @@ class NumbaKernel:
                 work[name] = w.room(f"{name}{k}", 8 * c.lanes.n)
             for name in ("terms", "slopes"):
                 work[name] = w.room(f"{name}{k}", 8 * self._layout.max_fan_in)
-        for name, kind in (("gather", "gather"), ("spread", "spread")):
-            w.set(**{name: self._table(c, kind)})
+        w.set(gather=self._table(c, "gather"), spread=self._table(c, "spread"))
         return w
 
     # ---- the frame ------------------------------------------------------------------------------------------
@@ -186,7 +189,7 @@ class NumbaKernel:
     def _frame(self) -> Array:
         """What never changes: sizes and the arrays of the plan and its layout."""
         p, l = self.plan, self._layout
-        frame = np.zeros((), FRAME)
+        frame = np.zeros(len(PLACE), np.int64)
         values = {
             "nodes": p.n_nodes,
             "inputs": len(p.inputs),
@@ -196,11 +199,10 @@ class NumbaKernel:
             "rows": l.rows,
             "parameters": p.n_parameters,
             "parts": min(max(p.n_edges // PART, 1), 16),
-            "in_end": p.in_ptr.ctypes.data + 8,
-            "out_end": p.out_ptr.ctypes.data + 8,
+            "in_end": address(p.in_ptr) + 8,
+            "out_end": address(p.out_ptr) + 8,
         }
-        self._response = p.response.astype(self.dtype)
-        arrays = {
+        arrays: dict[str, Array] = {
             "in_begin": p.in_ptr,
             "out_begin": p.out_ptr,
             "in_source": p.in_source,
@@ -219,10 +221,10 @@ class NumbaKernel:
             "frozen_bias": p.bias,
         }
         for name, value in values.items():
-            frame[name] = value
+            frame[PLACE[name]] = value
         for name, array in arrays.items():
             assert array.flags.c_contiguous, name
-            frame[name] = array.ctypes.data
+            frame[PLACE[name]] = address(array)
         return frame
 
     def _table(self, c: Code, kind: str) -> int:
@@ -236,25 +238,30 @@ class NumbaKernel:
                 make = c.gather if kind == "gather" else c.spread
                 functions = [make(g) if AGGREGATED + k in used else 0 for k, g in enumerate(self.plan.aggregations)]
             table = self._tables[kind, c.key] = np.array(functions, np.int64)
-        return int(table.ctypes.data)
+        return address(table)
 
-    def _give_samples(self, w: Workspace, **arrays: Array) -> None:
-        for name, array in arrays.items():
-            w.set(**{name: array.ctypes.data, f"{name}_step": array.strides[0], f"{name}_next": array.strides[1]})
+    def _give(self, w: Workspace, theta: Array, **samples: Array) -> None:
+        """θ and arrays of samples."""
+        p, at = self.plan, address(theta)
+        if p.direct:
+            w.set(weight=at, bias=at + (p.n_edges - len(p.inputs)) * self.dtype.itemsize)
+        else:
+            w.set(theta=at)
+        for name, array in samples.items():
+            step, next = array.strides
+            w.set(**{name: address(array), f"{name}_step": step, f"{name}_next": next})
 
-    def _gather(self, c: Code, w: Workspace, theta: Array) -> tuple[int, int] | None:
-        """w and b: in θ as they stand, or the phase that gathers them."""
+    def _gather(self, c: Code, w: Workspace) -> tuple[int, int] | None:
+        """The phase that makes w and b from θ, where they do not stand in it."""
         p, size = self.plan, self.dtype.itemsize
         if p.direct:
-            at = theta.ctypes.data
-            w.set(weight=at, bias=at + (p.n_edges - len(p.inputs)) * size)
             return None
-        w.set(theta=theta.ctypes.data, weight=w.room("weight", p.n_edges * size), bias=w.room("bias", p.n_nodes * size))
-        return c.kernel(phases.gather), int(w.frame["parts"])
+        w.set(weight=w.room("weight", p.n_edges * size), bias=w.room("bias", p.n_nodes * size))
+        return c.kernel(phases.gather), w.get("parts")
 
-    def _chunks(self, c: Code, w: Workspace, tiles: int) -> int:
+    def _chunks(self, w: Workspace) -> int:
         """Room for every chunk's gradients, and for the weights by out-edge; gives the number of chunks."""
-        chunks, size = min(tiles, CHUNKS), self.dtype.itemsize
+        chunks, size = min(w.get("tiles"), CHUNKS), self.dtype.itemsize
         steps = [-(-n * size // 128) * 128 for n in (self.plan.n_edges, self.plan.n_nodes)]
         w.set(
             chunks=chunks,
@@ -266,32 +273,27 @@ class NumbaKernel:
         )
         return chunks
 
-    def _give_gradient(self, w: Workspace, out: Array) -> None:
-        p, size = self.plan, self.dtype.itemsize
-        if p.direct:
-            w.set(
-                grad_weight=out.ctypes.data,
-                grad_bias=out.ctypes.data + p.n_edges * size,
-                bias_from=len(p.inputs),
-            )
-        else:
-            w.set(
-                grad_theta=out.ctypes.data,
-                grad_weight=w.room("grad_weight", p.n_edges * size),
-                grad_bias=w.room("grad_bias", p.n_nodes * size),
-                bias_from=0,
-            )
-
 
 def _run(w: Workspace, threads: int) -> None:
     """Run a frame on this thread and, where they are free, helpers."""
-    helpers = pool.pool(pool.native(function("serve", pool.serve))) if threads > 1 else None
+    conduct = _conduct()
+    helpers = pool.pool(_serve()) if threads > 1 else None
     board = helpers.enter(threads) if helpers else 0
     try:
-        pool.native(function("conduct", pool.conduct))(w.address, board, threads)
+        conduct(w.address, board, threads)
     finally:
         if helpers and board:
             helpers.leave()
+
+
+@cache
+def _conduct() -> pool.Native:
+    return pool.native(function("conduct", pool.conduct))
+
+
+@cache
+def _serve() -> pool.Native:
+    return pool.native(function("serve", pool.serve))
 
 
 def _run_aside(w: Workspace, threads: int) -> None:

@@ -52,21 +52,27 @@ def turn(lanes: Lanes) -> Phase:
 def add_up(lanes: Lanes) -> Phase:
     """Part of the edges and nodes: ∂L/∂w and ∂L/∂b of the chunks added, in their order; weights turned back."""
     real_at, put_real = lanes.real_at, lanes.put_real
+    load, ROW, N = lanes.load, lanes.size, lanes.n
 
     def phase(frame: int, item: int, _: int) -> None:
         f = frame_at(frame)
         total, chunk, step, out_edge = f.grad_weight, f.chunk_weight, f.chunk_weight_step, f.out_edge
-        for k in range(item * f.edges // f.parts, (item + 1) * f.edges // f.parts):
-            g = real_at(chunk, k)
+        begin = item * f.edges // f.parts // N * N  # whole vectors: the chunks are as long as they are
+        end = (item + 1) * f.edges // f.parts // N * N if item + 1 < f.parts else f.edges
+        for k in range(begin, end, N):
+            at = chunk + k // N * ROW
+            g = load(at)
             for c in range(1, f.chunks):
-                g += real_at(chunk + c * step, k)
-            put_real(total, i32_at(out_edge, k), g)
+                g = g + load(at + c * step)
+            store(at, g)
+            for j in range(k, min(k + N, end)):
+                put_real(total, i32_at(out_edge, j), real_at(chunk, j))
         for v in range(item * f.nodes // f.parts, (item + 1) * f.nodes // f.parts):
-            g = real_at(f.chunk_bias, v)
+            b = real_at(f.chunk_bias, v)
             for c in range(1, f.chunks):
-                g += real_at(f.chunk_bias + c * f.chunk_bias_step, v)
+                b += real_at(f.chunk_bias + c * f.chunk_bias_step, v)
             if v >= f.bias_from:
-                put_real(f.grad_bias, v - f.bias_from, g if v >= f.inputs else 0.0)
+                put_real(f.grad_bias, v - f.bias_from, b if v >= f.inputs else 0.0)
 
     return phase
 

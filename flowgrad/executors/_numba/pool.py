@@ -28,7 +28,7 @@ from flowgrad.executors._numba.memory import (
 WORD = 64
 """Words of the board stand a cache line apart."""
 OPEN, FUNCTION, ARGUMENT, ITEMS, LIMIT, NEXT, DONE, INSIDE, QUIT, YIELD, ASLEEP = (WORD * k for k in range(11))
-PATIENCE = 20_000
+PATIENCE = 300_000
 """Looks at the board before a helper goes to sleep: about a millisecond."""
 HELPERS = 255
 
@@ -38,8 +38,9 @@ HELPERS = 255
 
 def wait(board: int, turns: int) -> None:
     """One turn of waiting: now and then the core goes to another thread that wants it."""
-    pause()
-    if turns % 256 == 255 and i64_at(board + YIELD, 0) != 0:
+    if turns % 64 == 63:  # more often, and a hypervisor takes the core from a loop that only pauses
+        pause()
+    if turns % 16384 == 16383 and i64_at(board + YIELD, 0) != 0:
         call_address(i64_at(board + YIELD, 0))
 
 

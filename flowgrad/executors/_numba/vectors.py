@@ -88,7 +88,7 @@ def _emit_power_of_two(s: Site) -> Any:
     ints = _bits(kind)
     n = s.builder.bitcast(s.values[0], ints)
     n = s.builder.shl(n, _constant(ints, 23 if single else 52))
-    n = s.builder.add(n, _constant(ints, 127 << 23 if single else 1023 << 52))
+    n = s.builder.add(n, _constant(ints, (127 + s.values[1]) << 23 if single else (1023 + s.values[1]) << 52))
     return s.builder.bitcast(n, kind)
 
 
@@ -97,10 +97,10 @@ ROUND = {np.dtype(np.float32): 1.5 * 2**23, np.dtype(np.float64): 1.5 * 2**52}
 
 
 @block(_emit_power_of_two)
-def power_of_two(x: Any) -> Any:
-    """2^n where x = n + ROUND, n within the exponents of normal numbers."""
+def power_of_two(x: Any, more: int) -> Any:
+    """2^(n + more) where x = n + ROUND; n + more within the exponents of normal numbers."""
     ints, shift, bias = (np.uint32, 23, 127) if x.dtype == np.float32 else (np.uint64, 52, 1023)
-    return ((x.view(ints) << ints(shift)) + (ints(bias) << ints(shift))).view(x.dtype)
+    return ((x.view(ints) << ints(shift)) + (ints(bias + more) << ints(shift))).view(x.dtype)
 
 
 # ---- masks --------------------------------------------------------------------------------------------------
