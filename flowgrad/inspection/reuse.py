@@ -11,6 +11,7 @@ import numpy as np
 
 from flowgrad.errors import UnknownNameError, suggest
 from flowgrad.executor import Array
+from flowgrad.inspection.local import local_derivatives
 from flowgrad.network import Network
 from flowgrad.optimizer import whole
 from flowgrad.plan import Plan, lower
@@ -195,16 +196,9 @@ def _run(network: Network, plan: Plan, successors: list[list[int]], limit: int, 
 
 
 def _slopes(plan: Plan, z: Array, a: Array) -> list[list[float]]:
-    """Of every node v, ∂a_s/∂a_v for each of its successors s: σ'(z_s) of (8) times ∂z_s/∂a_v of (10)."""
-    slope = np.empty(plan.n_edges)
+    """Of every node v, ∂a_s/∂a_v for each of its successors s."""
     weight, _ = plan.parameters(plan.theta)
-    with np.errstate(all="ignore"):
-        for s in np.flatnonzero(plan.activation >= 0).tolist():
-            edges = slice(plan.in_ptr[s], plan.in_ptr[s + 1])
-            dm = np.empty(edges.stop - edges.start)
-            plan.aggregations[plan.aggregation[s]].df(weight[edges] * a[plan.in_source[edges]], dm)
-            local = plan.activations[plan.activation[s]].df(z[s])
-            slope[edges] = local * plan.response[s] * dm * weight[edges]
+    slope = local_derivatives(plan, weight, z, a)
     return [e.tolist() for e in np.split(slope[plan.out_edge], plan.out_ptr[1:-1])]
 
 

@@ -1,0 +1,136 @@
+"""One neuron explained: equations (1)–(10) with the numbers of one sample put in."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
+
+import numpy as np
+
+from flowgrad.errors import DataError, show
+from flowgrad.program import Program
+
+
+def explain(
+    program: Program,
+    node: Hashable,
+    X: Any,
+    T: Any = None,
+    *,
+    cotangent: Any = None,
+    sample: int = 0,
+    digits: int = 6,
+    most: int = 12,
+) -> str:
+    """The neuron's equations, line by line, at one sample.
+
+    Where z came from, what σ made of it; with targets T or a cotangent also each term of ∂L/∂a, which cached
+    ∂L/∂z it reused, and the gradients of the weights that lead in, before any mean over samples.
+
+    Args:
+        X, T, cotangent: as for `forward` and `backward`; `sample` says which row counts.
+        digits: of every number.
+        most: terms that a sum lists; the others are added up in one.
+
+    Raises:
+        UnknownNameError: no such node. DataError: no such sample.
+    """
+    v = program.labels.node(node)
+    acts = program.forward(X)
+    B = acts.a.array.shape[1]
+    if isinstance(sample, bool) or not isinstance(sample, (int, np.integer)) or not 0 <= sample < B:
+        raise DataError(f"sample={sample!r}: must be 0 … {B - 1}")
+    lines = _Explanation(program, acts, v, int(sample), digits, most)
+    lines.forward()
+    if T is not None or cotangent is not None:
+        lines.backward(program.backward(acts, T, cotangent=cotangent))
+    return "\n".join(lines.text)
+
+
+class _Explanation:
+    """The lines about one node."""
+
+    def __init__(self, program: Program, acts: Any, v: int, sample: int, digits: int, most: int) -> None:
+        self.plan, self.names, self.most, self.digits = program.plan, program.labels.nodes, most, digits
+        self.v, self.text = v, list[str]()
+        self.z, self.a = acts.z.array[:, sample].astype(float), acts.a.array[:, sample].astype(float)
+        self.w, self.b = self.plan.parameters(acts.theta.astype(np.float64))
+        self.sample = sample
+
+    def number(self, value: float) -> str:
+        return f"{value:.{self.digits}g}"
+
+    def name(self, node: int) -> str:
+        return show(self.names[node])
+
+    def add(self, equation: str, line: str) -> None:
+        self.text.append(f"{equation:>5}  {line}")
+
+    def terms(self, listed: list[tuple[str, float]]) -> None:
+        """The terms of a sum, strongest first, the rest in one line."""
+        order = sorted(listed, key=lambda term: -abs(term[1]))
+        for said, value in order[: self.most]:
+            self.add("", f"    {said} = {self.number(value)}")
+        if len(order) > self.most:
+            rest = sum(value for _, value in order[self.most :])
+            self.add("", f"    … and {len(order) - self.most} more, together {self.number(rest)}")
+
+    def forward(self) -> None:
+        """(1), (2), (3)."""
+        p, v, n = self.plan, self.v, self.number
+        if p.activation[v] < 0:
+            self.text.append(f"{self.name(v)}, an input, at sample {self.sample}")
+            self.add("(3)", f"a = x = {n(self.a[v])}")
+            return
+        sigma, agg = p.activations[p.activation[v]], p.aggregations[p.aggregation[v]]
+        edges = range(p.in_ptr[v], p.in_ptr[v + 1])
+        output = ", an output" if v in p.outputs.tolist() else ""
+        self.text.append(f"{self.name(v)}, a {sigma.name} neuron{output}, at sample {self.sample}")
+        products = [self.w[e] * self.a[p.in_source[e]] for e in edges]
+        m = float(agg.f(np.array(products, np.float64)))
+        self.add("(1)", f"m = {agg.name} of {len(products)} terms w·a = {n(m)}")
+        self.terms(
+            [
+                (f"{self.name(p.in_source[e])}: {n(self.w[e])} · {n(self.a[p.in_source[e]])}", t)
+                for e, t in zip(edges, products, strict=True)
+            ]
+        )
+        response = f"{n(p.response[v])} · " if p.response[v] != 1 else ""
+        self.add("(2)", f"z = b + {'r · ' if response else ''}m = {n(self.b[v])} + {response}{n(m)} = {n(self.z[v])}")
+        self.add("(3)", f"a = {sigma.name}(z) = {n(self.a[v])}")
+        with np.errstate(all="ignore"):
+            self.slope = float(sigma.df(np.float64(self.z[v])))
+        self.add("(7)", f"σ'(z) = {n(self.slope)}")
+
+    def backward(self, grads: Any) -> None:
+        """(9), (10), (8), (5)."""
+        p, v, n = self.plan, self.v, self.number
+        dz, da = grads.dz.array[:, self.sample].astype(float), grads.da.array[:, self.sample].astype(float)
+        found = []
+        for k in range(p.out_ptr[v], p.out_ptr[v + 1]):
+            s, e = int(p.out_target[k]), int(p.out_edge[k])
+            through = p.response[s] * self._share(s, e) * self.w[e]
+            found.append((f"{self.name(s)}: ∂z/∂a {n(through)} · cached ∂L/∂z {n(dz[s])}", through * dz[s]))
+        base = da[v] - sum(value for _, value in found)
+        if v in p.outputs.tolist():
+            self.add("(9)", f"base case ∂L/∂y = {n(base)}")
+        self.add("(10)", f"∂L/∂a = Σ over {len(found)} successors = {n(da[v])}")
+        self.terms(found)
+        if p.activation[v] < 0:
+            return
+        self.add("(8)", f"∂L/∂z = σ'(z) · ∂L/∂a = {n(self.slope)} · {n(da[v])} = {n(dz[v])}   (cached, written once)")
+        reused = int(p.in_ptr[v + 1] - p.in_ptr[v])
+        self.add("(5)", f"∂L/∂b = {n(dz[v])}; ∂L/∂w of the {reused} edges that lead in:")
+        gradients = []
+        for e in range(p.in_ptr[v], p.in_ptr[v + 1]):
+            local = p.response[v] * self._share(v, e) * self.a[p.in_source[e]]
+            gradients.append((f"{self.name(p.in_source[e])}: {n(local)} · {n(dz[v])}", local * dz[v]))
+        self.terms(gradients)
+
+    def _share(self, s: int, e: int) -> float:
+        """∂m_s/∂(w·a) of the edge e into s: 1 for a sum."""
+        p = self.plan
+        edges = slice(p.in_ptr[s], p.in_ptr[s + 1])
+        d = np.empty(edges.stop - edges.start)
+        p.aggregations[p.aggregation[s]].df(self.w[edges] * self.a[p.in_source[edges]], d)
+        return float(d[e - edges.start])
