@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -168,7 +168,7 @@ def encode(kind: str, values: Sequence[Any], ids: Sequence[Hashable]) -> tuple[C
     for row, value in enumerate(values):
         code = table.get(value)
         if code is None:
-            record = formula(kind, value, lambda row=row: f" at neuron {ids[row]!r}")
+            record = formula(kind, value, partial(" at neuron {!r}".format, ids[row]))
             code = table.get(record)
             if code is None:
                 code = table[record] = len(records)

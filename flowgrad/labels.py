@@ -109,7 +109,7 @@ class ByInput(ByNode):
         return int(self.array.shape[1])
 
     def __contains__(self, name: object) -> bool:
-        return self._labels.is_node(name) and self._labels.node(name) < len(self)  # type: ignore[arg-type]
+        return self._labels.is_node(name) and self._labels.node(name) < len(self)
 
 
 class ByOutput(Mapping[Hashable, Any]):

@@ -188,8 +188,8 @@ class Network:
         r = number(response, "response", lambda _: f"neuron {name!r}")
         if isinstance(predecessors, str):
             raise GraphError(f"predecessors={predecessors!r} of neuron {name!r}: give a list or {{node: weight}}")
-        mapped = isinstance(predecessors, Mapping)
-        given = list(predecessors.items()) if mapped else [(u, None) for u in predecessors]
+        pairs = predecessors.items() if isinstance(predecessors, Mapping) else ((u, None) for u in predecessors)
+        given = list(pairs)
         edges = {draft.row(u): _weight(w, u, name) for u, w in given}
         if len(edges) < len(given):
             raise GraphError(f"neuron {name!r} names a predecessor twice: {listing(u for u, _ in given)}")
@@ -329,7 +329,7 @@ def _named_rows(names: Iterable[int] | None, V: int, what: str, default: Any) ->
         return np.flatnonzero(default).astype(np.int32)
     array = np.asarray(names if isinstance(names, Sized) else list(names))
     if array.ndim != 1 or (array.dtype.kind not in "iu" and len(array)):
-        return rows_of(np.atleast_1d(array).tolist(), dict.fromkeys(range(V)), what)  # raises, naming the entry
+        return rows_of(np.atleast_1d(array).tolist(), {row: row for row in range(V)}, what)  # raises, naming the entry
     outside = (array < 0) | (array >= V)
     if outside.any():
         raise UnknownNameError(f"{what} {array[outside][0]} is no node of the graph: neurons are numbered 0 … {V - 1}")

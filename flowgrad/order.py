@@ -54,7 +54,7 @@ def levels(n: int, source: Rows, target: Rows) -> npt.NDArray[np.int32] | None:
     targets = targets.astype(np.int64)
     last = np.zeros(n, np.int64)
     level = np.zeros(n, np.int32)
-    frontier = np.flatnonzero(waiting == 0)
+    frontier: Rows = np.flatnonzero(waiting == 0)
     done, depth = len(frontier), 0
     while len(frontier):
         depth += 1
@@ -98,10 +98,11 @@ def _step_narrow(frontier: Rows, ptr: Rows, targets: Rows, waiting: Rows) -> Row
 def _step_wide(frontier: Rows, ptr: Rows, targets: Rows, waiting: Rows, last: Rows) -> Rows:
     reached = targets[ranges(ptr[frontier], ptr[frontier + 1] - ptr[frontier])]
     np.subtract.at(waiting, reached, 1)
-    ready = reached[waiting[reached] == 0]
+    ready: Rows = reached[waiting[reached] == 0]
     place = np.arange(len(ready))
     last[ready] = place  # of a node reached twice, the last mention stays
-    return ready[last[ready] == place]
+    first: Rows = ready[last[ready] == place]
+    return first
 
 
 def find_cycle(n: int, source: Rows, target: Rows) -> list[int]:

@@ -125,7 +125,8 @@ class Plan:
         if len(np.unique(self.weight_slot[edges])) == int(edges.sum()):
             out[..., self.weight_slot[edges]] = weight[..., edges]
         else:
-            np.add.at(out, (..., self.weight_slot[edges]), weight[..., edges])
+            place: Any = (..., self.weight_slot[edges])
+            np.add.at(out, place, weight[..., edges])
         out[..., self.bias_slot[neurons]] = bias[..., neurons]
         return out
 

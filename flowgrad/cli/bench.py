@@ -97,8 +97,8 @@ def _draw(results: list[Result], path: Path) -> None:
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     for k, v in enumerate(values):
-        side = 1 if v >= 1 else -1
-        place = {"xytext": (4 * side, 0), "textcoords": "offset points", "ha": "left" if v >= 1 else "right"}
+        sign = 1 if v >= 1 else -1
+        place = {"xytext": (4 * sign, 0), "textcoords": "offset points", "ha": "left" if v >= 1 else "right"}
         axes.annotate(f"{v:.2f}×", (v, k), va="center", **place)
     axes.margins(x=0.15)
     figure.savefig(path, dpi=150)

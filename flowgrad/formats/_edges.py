@@ -42,7 +42,7 @@ def table(data: bytes, what: str, delimiter: str) -> tuple[list[list[str]], Plac
         FileError: not UTF-8, a broken quotation, rows of unequal length, no rows; the message names the line.
     """
     source = text(data, what)
-    quoting = csv.QUOTE_MINIMAL if delimiter == "," else csv.QUOTE_NONE
+    quoting: Any = csv.QUOTE_MINIMAL if delimiter == "," else csv.QUOTE_NONE
 
     def reader() -> Any:
         lines = io.StringIO(source, newline="")
@@ -132,7 +132,7 @@ def network(
     functions[output_rows] = output_activation
     functions[is_input] = None
     codes, activations = encode("activations", functions.tolist(), ids)
-    aggregation, aggregations = encode("aggregations", np.where(is_input, None, "sum").tolist(), ids)
+    aggregation, aggregations = encode("aggregations", [None if i else "sum" for i in is_input.tolist()], ids)
     return Network.from_columns(
         Columns(
             ids=ids,

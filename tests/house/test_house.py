@@ -25,12 +25,14 @@ def name(path: Path) -> str:
 
 
 def functions(path: Path) -> Iterator[tuple[str, int]]:
-    """Names and lengths of a file's functions: signature and body, without the docstring."""
+    """Names and lengths of a file's functions: signature and body, without docstring and functions inside."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             length = node.end_lineno - node.lineno + 1  # type: ignore[operator]
             if ast.get_docstring(node):
                 length -= node.body[0].end_lineno - node.body[0].lineno + 1  # type: ignore[operator]
+            inside = [child for child in node.body if isinstance(child, ast.FunctionDef)]
+            length -= sum(child.end_lineno - child.lineno + 1 for child in inside)  # type: ignore[operator]
             yield node.name, length
 
 

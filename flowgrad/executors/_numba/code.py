@@ -64,7 +64,8 @@ class Code:
 
     def loss(self, loss: Loss) -> int:
         """Equations (4) and (9)."""
-        f, df = loss.f, loss.df
+        f: Any = loss.f
+        df: Any = loss.df
         if known_losses.get(loss.name) != loss:
             f = number_function(f, 3, f"loss {loss.name!r}: f")
             df = number_function(df, 4, f"loss {loss.name!r}: df")

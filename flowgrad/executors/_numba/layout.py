@@ -116,7 +116,13 @@ def _runs(plan: Plan, kind: Ints, activation: Ints) -> Ints:
     begin = np.empty(V - I + 1, np.int32)
     q = np.zeros((), _ARGUMENTS)
     q["nodes"], q["first"] = V, I
-    arrays = {"begin": begin, "in_ptr": plan.in_ptr, "source": plan.in_source, "kind": kind, "activation": activation}
+    arrays: dict[str, npt.NDArray[Any]] = {
+        "begin": begin,
+        "in_ptr": plan.in_ptr,
+        "source": plan.in_source,
+        "kind": kind,
+        "activation": activation,
+    }
     for name, array in arrays.items():
         q[name] = array.ctypes.data
     native(function("find_runs", find_runs))(q.ctypes.data, 0, 0)

@@ -27,8 +27,8 @@ class Workspace:
 
     def __init__(self, static: npt.NDArray[np.int64], slots: int) -> None:
         self._memory = static.copy()
-        self.frame = memoryview(self._memory)
-        self._floats = memoryview(self._memory.view(np.float64))
+        self.frame: Any = memoryview(self._memory.data)
+        self._floats: Any = memoryview(self._memory.view(np.float64).data)
         self.works = np.zeros(slots, WORK)
         self.stop = np.zeros(1, np.int64)
         self.loss = np.zeros(8)
@@ -51,7 +51,7 @@ class Workspace:
 
     def get(self, name: str) -> int:
         """A field of the frame."""
-        return self.frame[PLACE[name]]
+        return int(self.frame[PLACE[name]])
 
     def set_scale(self, scale: float) -> None:
         """The one field that is no integer."""
