@@ -6,23 +6,51 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+import typer
 
 import flowgrad as fg
+from flowgrad.cli import _data, _options
 from flowgrad.cli._console import say, table
+from flowgrad.cli._model import open_network
+from flowgrad.cli._tables import Table
+from flowgrad.errors import ConfigError
+from flowgrad.inspection import health
 
 FEATURES = ("sse4_2", "avx", "avx2", "fma", "avx512f", "asimd", "sve")
 
 
-def entry() -> int:
+def entry(
+    network: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="NETWORK",
+            help="A run folder or network file to examine instead.",
+            show_default=False,
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Samples with their targets, for the network.")
+    ] = None,
+    loss: _options.Loss = None,
+    ignore: _options.Ignore = None,
+) -> int:
     """Say what is installed and what works: versions, executors, processor, optional libraries.
 
-    Every executor computes one gradient, whose value is known. The exit code is 1 where none can.
+    Every executor computes one gradient, whose value is known. The exit code is 1 where none can. With a
+    network and data: its dead, saturated and unreached neurons, weights without effect, and gradients that vanish
+    or explode; the exit code is 1 where there are any.
     """
+    if network is not None:
+        return _examine(network, data, loss, ignore or ())
+    for option, value in (("--data", data), ("--loss", loss), ("--ignore", ignore)):
+        if value is not None:
+            raise ConfigError(f"{option} goes with a network")
     say(f"flowgrad {fg.__version__}, Python {platform.python_version()}, {platform.platform()}")
     say(f"processor: {_processor()}")
     say(f"threads: {_threads()} of {os.cpu_count()} may be used")
@@ -36,6 +64,19 @@ def entry() -> int:
         "all is well" if all(answer == "yes" for answer in works.values()) else "flowgrad works, without some executors"
     )
     return 0
+
+
+def _examine(path: Path, data: Path | None, loss: str | None, ignore: Sequence[str]) -> int:
+    """What ails a network on some data."""
+    if data is None:
+        raise ConfigError("a network is examined on --data, samples with their targets")
+    model = open_network(path, ignore)
+    samples = _data.read(Table(data), model.roles)
+    program = fg.compile(model.network, loss=loss or model.loss or "squared_error")
+    found = health(program, model.scaled(samples.X), samples.T)
+    for line in found.lines():
+        say(line)
+    return 0 if found.well else 1
 
 
 def _works(name: str, answer: object) -> str:

@@ -1,17 +1,24 @@
 """Looking into a network through its gradients."""
 
 from flowgrad.inspection.explain import explain
+from flowgrad.inspection.health import Health, health
 from flowgrad.inspection.importance import Importance, node_importance
 from flowgrad.inspection.paths import Path, PathAttribution, path_attribution
 from flowgrad.inspection.reuse import ReuseReport, reuse_report
+from flowgrad.inspection.trace import replay, trace, write_trace
 
 __all__ = [
+    "Health",
     "Importance",
     "Path",
     "PathAttribution",
     "ReuseReport",
     "explain",
+    "health",
     "node_importance",
     "path_attribution",
+    "replay",
     "reuse_report",
+    "trace",
+    "write_trace",
 ]

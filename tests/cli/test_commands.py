@@ -180,3 +180,38 @@ def test_doctor_reports_a_broken_executor_and_lives(run: Any, monkeypatch: pytes
     assert result.code == 1
     assert "NO: RuntimeError: the library is cracked" in result.out
     assert "no executor works" in result.out
+
+
+def test_doctor_examines_a_network_on_its_data(run, tmp_path) -> None:
+    (tmp_path / "good.csv").write_text("source,target,weight\nx,h,1.0\nh,y,1.0\nx,y,0.5\n")
+    (tmp_path / "ends.csv").write_text("x,y\n0.5,1.0\n-0.3,0.2\n")
+    result = run("doctor", "good.csv", "--data", "ends.csv")
+    assert (result.code, result.out.startswith("well")) == (0, True)
+    result = run("doctor", "good.csv")
+    assert (result.code, result.err.count("\n")) == (2, 1)
+    assert "on --data" in result.err
+    result = run("doctor", "--data", "ends.csv")
+    assert "--data goes with a network" in result.err
+
+
+def test_explain_and_importance_of_a_network(run, tmp_path) -> None:
+    (tmp_path / "net.csv").write_text("source,target,weight\nx,h,1.0\nh,y,2.0\nu,y,0.5\n")
+    (tmp_path / "data.csv").write_text("x,u,y\n0.0,1.0,1.5\n0.0,3.0,0.0\n")
+    result = run("explain", "net.csv", "h", "--data", "data.csv", "--sample", "0")
+    assert result.code == 0
+    assert "(3)  a = sigmoid(z) = 0.5" in result.out
+    assert "(10)  ∂L/∂a = Σ over 1 successors = 0\n" in result.out
+    result = run("importance", "net.csv", "--data", "data.csv", "--out", "all.csv")
+    assert result.code == 0
+    rows = (tmp_path / "all.csv").read_text().splitlines()
+    assert len(rows) == 1 + 4
+    assert any(row.startswith("y,h,hidden,2.0,1.0,1.0") for row in rows)
+    for words, said in [
+        (("explain", "net.csv", "hh", "--data", "data.csv"), "did you mean 'h'"),
+        (("explain", "net.csv", "h", "--data", "data.csv", "--sample", "7"), "sample=7"),
+        (("importance", "net.csv", "--data", "data.csv", "--output", "z"), "'z' is no output"),
+        (("importance", "net.csv", "--data", "data.csv", "--kind", "hiden"), "did you mean 'hidden'"),
+    ]:
+        result = run(*words)
+        assert (result.code, result.err.count("\n")) == (2, 1)
+        assert said in result.err

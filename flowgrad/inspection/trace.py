@@ -1,0 +1,182 @@
+"""Trace: every step of forward and backward at one sample, with what it read and wrote, as JSON Lines.
+
+A file of steps can be replayed without flowgrad's executors: `replay` computes every step again from what it says
+it read, and checks that this is what earlier steps wrote.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flowgrad.errors import DataError, FileError
+from flowgrad.program import Program
+from flowgrad.registry import find
+
+Step = dict[str, Any]
+
+
+def trace(program: Program, X: Any, T: Any, *, sample: int = 0) -> Iterator[Step]:
+    """The steps, in the order of the equations: an input or neuron forward, then every node backward.
+
+    A forward step reads weights and activations and writes z and a, (1)–(3); a backward step reads weights and
+    cached ∂L/∂z and writes ∂L/∂a and ∂L/∂z, (8)–(10), and each ∂L/∂w of an edge that leads out, (5). Numbers are of one
+    sample, float64, before any mean. Nodes are named by their place in `nodes` of the first step, the head.
+
+    Args:
+        T: targets; the loss is the program's.
+
+    Raises:
+        DataError: no such sample; the program has no loss.
+    """
+    acts = program.forward(X)
+    B = acts.a.array.shape[1]
+    if isinstance(sample, bool) or not isinstance(sample, (int, np.integer)) or not 0 <= sample < B:
+        raise DataError(f"sample={sample!r}: must be 0 … {B - 1}")
+    grads = program.backward(acts, T)
+    return _Trace(program, acts, grads, int(sample)).steps()
+
+
+def write_trace(path: str | os.PathLike[str], steps: Iterator[Step]) -> int:
+    """Write steps to a file, a line each, and give their number. Ids that are no text are written by repr."""
+    count = 0
+    with open(path, "w", encoding="utf-8") as file:
+        for step in steps:
+            file.write(json.dumps(step, default=repr) + "\n")
+            count += 1
+    return count
+
+
+class _Trace:
+    """Values of one sample, and the plan they belong to."""
+
+    def __init__(self, program: Program, acts: Any, grads: Any, sample: int) -> None:
+        self.program, self.plan, self.sample = program, program.plan, sample
+        self.z, self.a, self.dz, self.da = (
+            values.array[:, sample].astype(float).tolist() for values in (acts.z, acts.a, grads.dz, grads.da)
+        )
+        weight, bias = self.plan.parameters(acts.theta.astype(np.float64))
+        self.w, self.b = weight.tolist(), bias.tolist()
+
+    def steps(self) -> Iterator[Step]:
+        p = self.plan
+        nodes = list(self.program.labels.nodes)
+        yield {"head": 1, "sample": self.sample, "nodes": nodes, "outputs": p.outputs.tolist()}
+        for v in range(p.n_nodes):
+            yield self.forward(v)
+        for v in range(p.n_nodes - 1, -1, -1):
+            yield self.backward(v)
+
+    def forward(self, v: int) -> Step:
+        p = self.plan
+        if p.activation[v] < 0:
+            return {"forward": v, "input": True, "z": self.z[v], "a": self.a[v]}
+        first, last = int(p.in_ptr[v]), int(p.in_ptr[v + 1])
+        reads = [[int(p.in_source[e]), self.w[e], self.a[p.in_source[e]]] for e in range(first, last)]
+        functions = {
+            "activation": p.activations[p.activation[v]].name,
+            "aggregation": p.aggregations[p.aggregation[v]].name,
+        }
+        values = {"bias": self.b[v], "response": float(p.response[v]), "z": self.z[v], "a": self.a[v]}
+        return {"forward": v, "reads": reads} | functions | values
+
+    def backward(self, v: int) -> Step:
+        p = self.plan
+        reads, carried = [], 0.0
+        for k in range(int(p.out_ptr[v]), int(p.out_ptr[v + 1])):
+            s, e = int(p.out_target[k]), int(p.out_edge[k])
+            share = float(p.response[s]) * self._slope(s, e)  # ∂z_s/∂(w·a)
+            reads.append([s, self.w[e], share, self.dz[s], share * self.a[v] * self.dz[s]])
+            carried += self.w[e] * share * self.dz[s]
+        base = self.da[v] - carried if v in p.outputs.tolist() else 0.0
+        return {"backward": v, "base": base, "reads": reads, "da": self.da[v], "dz": self.dz[v]}
+
+    def _slope(self, s: int, e: int) -> float:
+        p = self.plan
+        first, last = int(p.in_ptr[s]), int(p.in_ptr[s + 1])
+        terms = np.array([self.w[k] * self.a[p.in_source[k]] for k in range(first, last)])
+        d = np.empty(last - first)
+        p.aggregations[p.aggregation[s]].df(terms, d)
+        return float(d[e - first])
+
+
+def replay(path: str | os.PathLike[str], tolerance: float = 1e-12) -> int:
+    """Compute every step of a trace again, and give the number of steps that were checked.
+
+    Each value read must be the one that an earlier step wrote, and each value written must follow from those read,
+    to `tolerance` of its size (or of 1).
+
+    Raises:
+        FileError: no such file, no trace, or a step that does not hold, with its line.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        steps = [json.loads(line) for line in lines]
+        player = _Replay(str(path), steps[0], tolerance)
+    except OSError as error:
+        raise FileError(f"{path} cannot be read: {error.strerror or error}") from None
+    except (ValueError, LookupError, TypeError):
+        raise FileError(f"{path} is no trace") from None
+    for number, step in enumerate(steps[1:], 2):
+        try:
+            player.check(step)
+        except FileError as error:
+            raise FileError(f"{path}, line {number}: {error}") from None
+        except (LookupError, TypeError, ValueError) as error:
+            raise FileError(f"{path}, line {number}: no step of a trace ({error!r})") from None
+    return len(steps) - 1
+
+
+class _Replay:
+    """What has been written so far."""
+
+    def __init__(self, what: str, head: Mapping[str, Any], tolerance: float) -> None:
+        if head["head"] != 1:
+            raise FileError(f"{what}: a trace of version {head['head']}")
+        self.nodes, self.tolerance = head["nodes"], tolerance
+        self.z: dict[int, float] = {}
+        self.a: dict[int, float] = {}
+        self.dz: dict[int, float] = {}
+        self.sigma: dict[int, Any] = {}
+
+    def same(self, found: float, said: float, what: str) -> None:
+        both_nan = math.isnan(found) and math.isnan(said)
+        if not both_nan and found != said and not abs(found - said) <= self.tolerance * max(1.0, abs(said)):
+            raise FileError(f"{what} is {said!r}, and {found!r} follows")
+
+    def check(self, step: Mapping[str, Any]) -> None:
+        with np.errstate(all="ignore"):
+            if "forward" in step:
+                self.forward(step)
+            else:
+                self.backward(step)
+
+    def forward(self, step: Mapping[str, Any]) -> None:
+        v = step["forward"]
+        if not step.get("input"):
+            for u, _, a in step["reads"]:
+                self.same(self.a[u], a, f"a of {self.nodes[u]!r}")
+            aggregation, sigma = find("aggregations", step["aggregation"]), find("activations", step["activation"])
+            m = float(aggregation.f(np.array([w * a for _, w, a in step["reads"]], np.float64)))
+            self.same(step["bias"] + step["response"] * m, step["z"], "z")
+            self.same(float(sigma.f(np.float64(step["z"]))), step["a"], "a")
+            self.sigma[v] = sigma
+        self.z[v], self.a[v] = step["z"], step["a"]
+
+    def backward(self, step: Mapping[str, Any]) -> None:
+        v = step["backward"]
+        da = step["base"]
+        for s, w, share, dz, gradient in step["reads"]:
+            self.same(self.dz[s], dz, f"cached ∂L/∂z of {self.nodes[s]!r}")
+            self.same(share * self.a[v] * dz, gradient, "∂L/∂w")
+            da += w * share * dz
+        self.same(da, step["da"], "∂L/∂a")
+        slope = float(self.sigma[v].df(np.float64(self.z[v]))) if v in self.sigma else 1.0
+        self.same(slope * step["da"], step["dz"], "∂L/∂z")
+        self.dz[v] = step["dz"]
