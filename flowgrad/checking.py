@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from flowgrad import batch
+from flowgrad.arguments import real, whole
 from flowgrad.errors import ConfigError, show
 from flowgrad.executor import Array
-from flowgrad.optimizer import real, whole
 from flowgrad.program import Program, compile
 from flowgrad.registry import names
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from flowgrad.arguments import real, whole
 from flowgrad.errors import ConfigError, UnknownNameError, suggest
-from flowgrad.optimizer import real, whole
 
 Schedule = Callable[[int], float]
 

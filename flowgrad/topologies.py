@@ -9,24 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from flowgrad.arguments import chance, whole
 from flowgrad.columns import ABSENT, Columns
 from flowgrad.errors import ConfigError, GraphError
 from flowgrad.network import Network
 
 if TYPE_CHECKING:
     from flowgrad.maths.activations import Activation
-
-
-def _whole(value: object, name: str, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise ConfigError(f"{name}={value!r}: must be a whole number, {least} or more")
-    return int(value)
-
-
-def _chance(value: object, name: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.floating)) or not 0 <= value <= 1:
-        raise ConfigError(f"{name}={value!r}: must be a probability, 0 to 1")
-    return float(value)
 
 
 def _numbered(
@@ -71,10 +60,10 @@ def layered(
     >>> layered([3, 4, 2], skips=1).columns.n_edges
     26
     """
-    widths = [_whole(size, f"sizes[{k}]", 1) for k, size in enumerate(sizes)]
+    widths = [whole(f"sizes[{k}]", size, 1) for k, size in enumerate(sizes)]
     if len(widths) < 2:
         raise ConfigError(f"sizes={list(sizes)!r}: a layered network has two layers or more")
-    skips = _whole(skips, "skips", 0)
+    skips = whole("skips", skips, 0)
     layers = [np.arange(a, b) for a, b in pairwise(np.cumsum([0, *widths]).tolist())]
     source, target = [], []
     for to, layer in enumerate(layers[1:], start=1):
@@ -101,9 +90,9 @@ def random_dag(
     >>> random_dag(5, 20, fan_in=3, window=8)
     Network(25 nodes, 60 edges, depth 13, 5 inputs: 0, 1, 2 … (2 more), 4 outputs: 17, 20, 23 … (1 more))
     """
-    n_inputs, n_neurons = _whole(n_inputs, "n_inputs", 1), _whole(n_neurons, "n_neurons", 1)
-    fan_in = _whole(fan_in, "fan_in", 1)
-    window = n_inputs + n_neurons if window is None else _whole(window, "window", 1)
+    n_inputs, n_neurons = whole("n_inputs", n_inputs, 1), whole("n_neurons", n_neurons, 1)
+    fan_in = whole("fan_in", fan_in, 1)
+    window = n_inputs + n_neurons if window is None else whole("window", window, 1)
     rng = np.random.default_rng(seed)
     neuron = np.arange(n_inputs, n_inputs + n_neurons)
     span = np.minimum(neuron, window)
@@ -131,7 +120,7 @@ def _oriented(
     """A randomly wired network: each edge points from the lower to the higher number, as in Xie et al. 2019
     (Exploring Randomly Wired Neural Networks); inputs feed the nodes without predecessors, and the nodes without
     successors feed the outputs."""
-    n_inputs, n_outputs = _whole(n_inputs, "n_inputs", 1), _whole(n_outputs, "n_outputs", 1)
+    n_inputs, n_outputs = whole("n_inputs", n_inputs, 1), whole("n_outputs", n_outputs, 1)
     n = undirected.number_of_nodes()
     edges = np.sort(np.array(undirected.edges, np.int64).reshape(-1, 2), axis=1)
     edges = edges[np.lexsort((edges[:, 0], edges[:, 1]))]
@@ -162,10 +151,10 @@ def watts_strogatz(
     """
     import networkx as nx
 
-    n, k = _whole(n, "n", 3), _whole(k, "k", 2)
+    n, k = whole("n", n, 3), whole("k", k, 2)
     if k >= n:
         raise ConfigError(f"k={k}: must be below n={n}")
-    graph = nx.watts_strogatz_graph(n, k, _chance(p, "p"), seed=seed)
+    graph = nx.watts_strogatz_graph(n, k, chance("p", p), seed=seed)
     return _oriented(graph, n_inputs, n_outputs, activation, output_activation, seed)
 
 
@@ -181,7 +170,7 @@ def erdos_renyi(
     """A randomly wired network on G(n, p): each of the n(n−1)/2 edges with chance p."""
     import networkx as nx
 
-    graph = nx.gnp_random_graph(_whole(n, "n", 1), _chance(p, "p"), seed=seed)
+    graph = nx.gnp_random_graph(whole("n", n, 1), chance("p", p), seed=seed)
     return _oriented(graph, n_inputs, n_outputs, activation, output_activation, seed)
 
 
@@ -197,7 +186,7 @@ def barabasi_albert(
     """A randomly wired network on a preferential-attachment graph: each new neuron meets m earlier ones."""
     import networkx as nx
 
-    n, m = _whole(n, "n", 2), _whole(m, "m", 1)
+    n, m = whole("n", n, 2), whole("m", m, 1)
     if m >= n:
         raise ConfigError(f"m={m}: must be below n={n}")
     graph = nx.barabasi_albert_graph(n, m, seed=seed)

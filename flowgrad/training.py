@@ -12,12 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from flowgrad import batch
+from flowgrad.arguments import real, whole
 from flowgrad.errors import ConfigError, MissingDependencyError, NonFiniteError
 from flowgrad.history import History, Row
 from flowgrad.maths.losses import logsumexp
 from flowgrad.metrics import Metric, metrics_for
 from flowgrad.nonfinite import culprit
-from flowgrad.optimizer import Optimizer, Step, real, whole
+from flowgrad.optimizer import Optimizer, Step
 from flowgrad.program import Program
 from flowgrad.registry import find
 from flowgrad.schedule import Schedule, schedule_for

@@ -20,7 +20,10 @@ def test_layered_is_a_multi_layer_perceptron(executor: str) -> None:
     a, start = x, 0
     for before, width in [(3, 5), (5, 4), (4, 2)]:
         first = start + before
-        W = [[program.theta[program.theta_index.weight[start + u, first + v]] for v in range(width)] for u in range(before)]
+        W = [
+            [program.theta[program.theta_index.weight[start + u, first + v]] for v in range(width)]
+            for u in range(before)
+        ]
         b = [program.theta[program.theta_index.bias[first + v]] for v in range(width)]
         z = a @ np.array(W) + b
         a, start = (np.tanh(z) if width != 2 else z), first

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import networkx as nx
@@ -107,6 +108,22 @@ def reader(parse: Callable[[bytes, str], Any]) -> Callable[..., Network]:
         return Network.from_networkx(graph, first, last, activation, output_activation, seed)
 
     return read
+
+
+def writer(what: str, dump: Callable[[Any, Path], bytes]) -> Callable[..., Mapping[str, bytes]]:
+    """The `write` of a format, from what makes bytes of a graph; `what` names the format in messages."""
+
+    def write(
+        net: Network,
+        path: Path,
+        *,
+        node_values: Mapping[str, Any] | None = None,
+        edge_values: Mapping[str, Any] | None = None,
+    ) -> Mapping[str, bytes]:
+        """Everything but functions of the user's own; `node_values`, `edge_values` and errors: see `plain`."""
+        return {path.name: dump(plain(net, what, node_values or {}, edge_values or {}), path)}
+
+    return write
 
 
 def _settled(graph: Any, source: Source, integer_ids: bool | None) -> tuple[Any, Any, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ from flowgrad.errors import FileError, GraphError
 from flowgrad.format import Format
 from flowgrad.formats import _graph
 from flowgrad.formats._strict import parse
-from flowgrad.network import Network
 
 TAKEN = ("id", "value", "name", "source", "target")
 
@@ -66,19 +64,8 @@ def _text(value: Any, place: str) -> str:
     return value
 
 
-def write(
-    net: Network,
-    path: Path,
-    *,
-    node_values: Mapping[str, Any] | None = None,
-    edge_values: Mapping[str, Any] | None = None,
-) -> Mapping[str, bytes]:
-    """Everything but functions of the user's own. `node_values`, `edge_values`: see `_graph.plain`.
-
-    Raises:
-        GraphError: an attribute under a name that Cytoscape takes for itself.
-    """
-    graph = _graph.plain(net, "Cytoscape JSON", node_values or {}, edge_values or {})
+def dump(graph: Any, path: Path) -> bytes:
+    """Cytoscape's JSON of a graph; GraphError where an attribute has a name that Cytoscape takes for itself."""
     for v, attributes in graph.nodes(data=True):
         if set(attributes) & set(TAKEN):
             raise GraphError(f"node {v!r}: Cytoscape has attributes {', '.join(TAKEN)} of its own")
@@ -96,8 +83,10 @@ def write(
         "multigraph": False,
         "elements": {"nodes": nodes, "edges": edges},
     }
-    return {path.name: (json.dumps(document, indent=1, allow_nan=False) + "\n").encode()}
+    return (json.dumps(document, indent=1, allow_nan=False) + "\n").encode()
 
+
+write = _graph.writer("Cytoscape JSON", dump)
 
 entry = Format(
     name="cytoscape",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ import networkx as nx
 
 from flowgrad.format import Format
 from flowgrad.formats import _graph, _xml
-from flowgrad.network import Network
 
 ID_TYPE = "id_type"  # "int" at every node whose id is a whole number: GEXF has no attributes of the graph
 
@@ -34,26 +32,17 @@ def parse_graph(data: bytes, what: str) -> Any:
 read = _graph.reader(parse_graph)
 
 
-def write(
-    net: Network,
-    path: Path,
-    *,
-    node_values: Mapping[str, Any] | None = None,
-    edge_values: Mapping[str, Any] | None = None,
-) -> Mapping[str, bytes]:
-    """Everything but functions of the user's own. `node_values`, `edge_values`: see `_graph.plain`.
-
-    Raises:
-        GraphError: an id or an attribute with a character that XML cannot hold.
-    """
-    graph = _graph.plain(net, "GEXF", node_values or {}, edge_values or {})
+def dump(graph: Any, path: Path) -> bytes:
+    """GEXF of a graph; GraphError where XML cannot hold a character."""
     _xml.refuse_characters(graph, "GEXF")
     if graph.graph["ids"] == "int":
         nx.set_node_attributes(graph, "int", ID_TYPE)
     out = io.BytesIO()
     nx.write_gexf(graph, out)
-    return {path.name: out.getvalue()}
+    return out.getvalue()
 
+
+write = _graph.writer("GEXF", dump)
 
 entry = Format(
     name="gexf",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ from flowgrad.errors import FileError
 from flowgrad.format import Format
 from flowgrad.formats import _graph
 from flowgrad.formats._strict import parse
-from flowgrad.network import Network
 
 
 def parse_graph(data: bytes, what: str) -> Any:
@@ -49,18 +47,12 @@ def _id(entry: Any, place: str, key: str) -> Any:
     return value
 
 
-def write(
-    net: Network,
-    path: Path,
-    *,
-    node_values: Mapping[str, Any] | None = None,
-    edge_values: Mapping[str, Any] | None = None,
-) -> Mapping[str, bytes]:
-    """Everything but functions of the user's own. `node_values`, `edge_values`: see `_graph.plain`."""
-    graph = _graph.plain(net, "node-link JSON", node_values or {}, edge_values or {})
-    document = nx.node_link_data(graph, edges="edges")
-    return {path.name: (json.dumps(document, indent=1, allow_nan=False) + "\n").encode()}
+def dump(graph: Any, path: Path) -> bytes:
+    """NetworkX's JSON of a graph."""
+    return (json.dumps(nx.node_link_data(graph, edges="edges"), indent=1, allow_nan=False) + "\n").encode()
 
+
+write = _graph.writer("node-link JSON", dump)
 
 entry = Format(
     name="node-link",

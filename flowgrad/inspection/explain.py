@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from flowgrad.errors import DataError, show
+from flowgrad.arguments import row
+from flowgrad.errors import show
 from flowgrad.program import Program
 
 
@@ -37,10 +38,7 @@ def explain(
     """
     v = program.labels.node(node)
     acts = program.forward(X)
-    B = acts.a.array.shape[1]
-    if isinstance(sample, bool) or not isinstance(sample, (int, np.integer)) or not 0 <= sample < B:
-        raise DataError(f"sample={sample!r}: must be 0 … {B - 1}")
-    lines = _Explanation(program, acts, v, int(sample), digits, most)
+    lines = _Explanation(program, acts, v, row("sample", sample, acts.a.array.shape[1]), digits, most)
     lines.forward()
     if T is not None or cotangent is not None:
         lines.backward(program.backward(acts, T, cotangent=cotangent))

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from flowgrad.errors import ConfigError, DataError, show
+from flowgrad.arguments import row, whole
+from flowgrad.errors import DataError, show
 from flowgrad.executor import Array
 from flowgrad.inspection.local import local_derivatives
 from flowgrad.plan import Plan
@@ -78,18 +79,15 @@ def path_attribution(
       +3  0 → 2
       -1  0 → 1 → 2
     """
-    if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
-        raise ConfigError(f"k={k!r}: must be a whole number, 1 or more")
+    k = whole("k", k, 1)
     u, v = program.labels.node(source), program.labels.node(target)
     acts = program.forward(X, theta)
-    B = acts.a.array.shape[1]
-    if isinstance(sample, bool) or not isinstance(sample, (int, np.integer)) or not 0 <= sample < B:
-        raise DataError(f"sample={sample!r}: must be 0 … {B - 1}")
+    sample = row("sample", sample, acts.a.array.shape[1])
     plan = program.plan
     weight, _ = plan.parameters(acts.theta.astype(np.float64))
     z, a = (values.array[:, sample].astype(np.float64) for values in (acts.z, acts.a))
     slope = local_derivatives(plan, weight, z, a)
-    totals, counts, best = _forward(plan, slope, u, v, int(k))
+    totals, counts, best = _forward(plan, slope, u, v, k)
     if not np.isfinite(totals[v]):
         raise DataError(f"∂a/∂a from {source!r} to {target!r} is {totals[v]} at sample {sample}: no paths to order")
     paths = tuple(_walk(program, best, v, place) for place in range(len(best.get(v, []))))

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from flowgrad.arguments import whole
 from flowgrad.errors import UnknownNameError, suggest
 from flowgrad.executor import Array
 from flowgrad.inspection.local import local_derivatives
 from flowgrad.network import Network
-from flowgrad.optimizer import whole
 from flowgrad.plan import Plan, lower
 from flowgrad.program import compile
 

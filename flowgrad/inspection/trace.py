@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from flowgrad.errors import DataError, FileError
+from flowgrad.arguments import row
+from flowgrad.errors import FileError
 from flowgrad.program import Program
 from flowgrad.registry import find
 
@@ -36,11 +37,8 @@ def trace(program: Program, X: Any, T: Any, *, sample: int = 0) -> Iterator[Step
         DataError: no such sample; the program has no loss.
     """
     acts = program.forward(X)
-    B = acts.a.array.shape[1]
-    if isinstance(sample, bool) or not isinstance(sample, (int, np.integer)) or not 0 <= sample < B:
-        raise DataError(f"sample={sample!r}: must be 0 … {B - 1}")
-    grads = program.backward(acts, T)
-    return _Trace(program, acts, grads, int(sample)).steps()
+    chosen = row("sample", sample, acts.a.array.shape[1])
+    return _Trace(program, acts, program.backward(acts, T), chosen).steps()
 
 
 def write_trace(path: str | os.PathLike[str], steps: Iterator[Step]) -> int:

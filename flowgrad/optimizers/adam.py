@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from flowgrad.optimizer import Array, Step, real
+from flowgrad.arguments import real
+from flowgrad.optimizer import Array, Step
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from flowgrad.arguments import real
 from flowgrad.errors import ConfigError
-from flowgrad.optimizer import Array, Step, real
+from flowgrad.optimizer import Array, Step
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,63 @@
+"""Numbers given as arguments, held to their range; the error names the argument and the rule."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from flowgrad.errors import ConfigError, DataError
+
+
+def real(name: str, value: object, low: float, high: float = math.inf, *, open_low: bool = False) -> float:
+    """A finite number between `low` and `high`, the upper bound excluded, the lower one where `open_low`.
+
+    Raises:
+        ConfigError: no number, not finite or out of range; the message names the argument.
+
+    >>> real("momentum", 0.9, 0, 1)
+    0.9
+    """
+    below = "(" if open_low else "["
+    rule = f"must be a finite number in {below}{low:g}, {high:g})"
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise ConfigError(f"{name}={value!r}: {rule}")
+    if not math.isfinite(value) or not low <= value < high or (open_low and value == low):
+        raise ConfigError(f"{name}={value}: {rule}")
+    return float(value)
+
+
+def whole(name: str, value: object, low: int) -> int:
+    """A whole number, `low` or more.
+
+    Raises:
+        ConfigError: as `real`.
+
+    >>> whole("epochs", 3, 1)
+    3
+    """
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < low:
+        raise ConfigError(f"{name}={value!r}: must be a whole number, {low} or more")
+    return int(value)
+
+
+def chance(name: str, value: object) -> float:
+    """A probability, 0 and 1 included.
+
+    Raises:
+        ConfigError: as `real`.
+    """
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.floating)) or not 0 <= value <= 1:
+        raise ConfigError(f"{name}={value!r}: must be a probability, 0 to 1")
+    return float(value)
+
+
+def row(name: str, value: object, rows: int) -> int:
+    """The number of a row, 0 … rows−1.
+
+    Raises:
+        DataError: it is none; the message names the argument.
+    """
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or not 0 <= value < rows:
+        raise DataError(f"{name}={value!r}: must be 0 … {rows - 1}")
+    return int(value)
