@@ -1,14 +1,22 @@
-"""The Numba executor's kernels. Nothing outside this package and `executors/numba.py` imports numba.
+"""The Numba executor's kernels. Nothing outside this package imports numba or llvmlite.
 
-blocks        building blocks: plain functions with a second, compiled form given as LLVM IR
-memory        loads, stores, atomics and calls by address, as blocks
-vectors       rows of lanes as vector values, as blocks
-frame         the records through which Python and the kernels talk
-layout        a plan as the arrays that the sweeps read
-sweeps        forward and backward over one tile, by equations (1)–(10)
-phases        what threads do beside the sweeps: filling tiles, permuting θ, adding up gradients
-activations, aggregations, losses   the functions of maths/, compiled
-formulas      plain scalar functions made compilable, with everything that they call
-pool          threads
-kernel        all of it together: the Kernel of the protocol
+Kernels are functions in a small part of Python that `translate` turns into LLVM IR: uncompiled they run too, only
+slowly. They are compiled once for a dtype and a number of lanes, and know no graph. Numba itself compiles what is
+not ours to restrict: a user's activations and losses, and the aggregations.
+
+    blocks        building blocks: plain functions with a second form in LLVM IR
+    memory        loads, stores, atomics and calls by address, as blocks
+    vectors       rows of lanes as vector values, as blocks
+    translate     functions → LLVM IR
+    machine       LLVM IR → addresses
+    formulas      other functions → addresses, by Numba
+    frame         the records through which Python and the kernels talk
+    layout        a plan as the arrays that the sweeps read
+    sweeps        forward and backward over one tile, by equations (1)–(10)
+    phases        what threads do beside the sweeps: filling tiles, permuting θ, adding up gradients
+    activations, exponentials, aggregations, losses   the functions of maths/ over rows
+    pool          threads
+    code          which kernel stands where
+    workspace     the memory of a call
+    kernel        all of it together: the Kernel of the protocol
 """

@@ -31,7 +31,7 @@ def rows(row: Lanes, sigma: Activation, f: Formula, df: Formula, slope: bool) ->
 
 def by_vectors(lanes: Lanes, form: Callable[..., None], slope: bool) -> Rows:
     """A kernel from form(z, a, slope): one vector z, σ(z) and, where slope is not 0, σ'(z) to their addresses."""
-    N, ROW, REAL, load = lanes.n, lanes.size, lanes.dtype.itemsize, lanes.load
+    ROW, REAL, load = lanes.size, lanes.dtype.itemsize, lanes.load
 
     def both(z: int, a: int, slope: int, n: int) -> None:
         for j in range(0, n * REAL, ROW):

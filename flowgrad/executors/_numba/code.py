@@ -41,9 +41,9 @@ class Code:
     def __init__(self, dtype: np.dtype[Any], n: int) -> None:
         self.lanes, self.key = lanes(dtype, n), (dtype.char, n)
 
-    def kernel(self, make: Callable[..., Function]) -> int:
+    def kernel(self, make: Callable[..., Function], *settings: int) -> int:
         """A sweep or phase by its maker."""
-        return _address((make, self.key), 3, lambda: make(self.lanes))
+        return _address((make, self.key, settings), 3, lambda: make(self.lanes, *settings))
 
     def activation(self, sigma: Activation, slope: bool) -> int:
         """σ over rows, with σ' or without."""

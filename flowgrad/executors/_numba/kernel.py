@@ -24,6 +24,10 @@ CHUNKS = 8
 """Chunks of tiles at most: each has a gradient of its own until they are added up, in their order."""
 PART = 1 << 12
 """Edges that one item of a pass over the parameters takes, at least."""
+AHEAD = 16
+"""How many edges ahead a sweep fetches rows."""
+NEAR = 1 << 18
+"""Bytes of rows that stay in a core's own cache, so that fetching ahead only costs."""
 ALONE = 200_000
 """Edges · samples below which a call wakes no other thread."""
 LONG = 600_000_000
@@ -57,7 +61,7 @@ class NumbaKernel:
         z, a = np.empty((V, B), self.dtype), np.empty((V, B), self.dtype)
         with self._borrowed(B) as (c, w):
             if w.use != ("forward", B):
-                w.set(activation=self._table(c, "value"), forward=c.kernel(sweeps.forward))
+                w.set(activation=self._table(c, "value"), forward=self._sweep(c, sweeps.forward))
                 w.run(self._gather(c, w), (c.kernel(phases.trace), w.get("tiles")))
                 w.use = "forward", B
             self._give(w, theta, x=x)
@@ -73,7 +77,7 @@ class NumbaKernel:
         weight, bias = np.empty(E, self.dtype), np.empty(V, self.dtype)
         with self._borrowed(B) as (c, w):
             if w.use != ("backward", B):
-                w.set(activation=self._table(c, "both"), backward=c.kernel(sweeps.backward), bias_from=0)
+                w.set(activation=self._table(c, "both"), backward=self._sweep(c, sweeps.backward), bias_from=0)
                 for k, work in enumerate(w.works):
                     work["DA"] = w.room(f"DA{k}", V * c.lanes.size)
                 w.run(
@@ -95,7 +99,7 @@ class NumbaKernel:
         y = np.empty((B, len(self.plan.outputs)), self.dtype)
         with self._borrowed(B) as (c, w):
             if w.use != ("predict", B):
-                w.set(activation=self._table(c, "value"), forward=c.kernel(sweeps.forward))
+                w.set(activation=self._table(c, "value"), forward=self._sweep(c, sweeps.forward))
                 w.run(self._gather(c, w), (c.kernel(phases.predict), w.get("tiles")))
                 w.use = "predict", B
             self._give(w, theta, x=x, y=y)
@@ -130,7 +134,7 @@ class NumbaKernel:
         if self.loss is None:
             raise ExecutorError("the kernel was compiled without a loss")
         w.set(activation=self._table(c, "both"), loss=c.loss(self.loss))
-        w.set(forward=c.kernel(sweeps.forward), backward=c.kernel(sweeps.backward))
+        w.set(forward=self._sweep(c, sweeps.forward), backward=self._sweep(c, sweeps.backward))
         w.set(bias_from=len(p.inputs) if p.direct else 0)
         if not p.direct:
             w.set(grad_weight=w.room("grad_weight", p.n_edges * size), grad_bias=w.room("grad_bias", p.n_nodes * size))
@@ -158,6 +162,10 @@ class NumbaKernel:
             w.set(batch=batch, tiles=-(-batch // c.lanes.n))
         yield c, w
         idle.append(w)
+
+    def _sweep(self, c: Code, make: Any) -> int:
+        """A sweep that fetches ahead where the rows do not stay in the core's own cache."""
+        return c.kernel(make, AHEAD if self._layout.rows * c.lanes.size > NEAR else 0)
 
     def _go(self, w: Workspace, batch: int) -> None:
         """Run the frame, on as many threads as it is worth."""

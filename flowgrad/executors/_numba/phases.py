@@ -101,7 +101,7 @@ def fold(lanes: Lanes) -> Phase:
 
 
 def fill(lanes: Lanes) -> Callable[..., None]:
-    """fill(f, t, tile, rows, values, step, next, n): n rows of a tile from samples; lanes without one repeat the last."""
+    """fill(t, rows, values, step, next, n): n rows of a tile from samples; lanes without one repeat the last."""
     N, real_at, put_real = lanes.n, lanes.real_at, lanes.put_real
 
     def fill(t: Any, rows: int, values: int, step: int, next: int, n: int) -> None:

@@ -14,14 +14,29 @@ from collections.abc import Callable
 from typing import Any
 
 from flowgrad.executors._numba.frame import AGGREGATED, PLAIN, SCALED, frame_at, work_at
-from flowgrad.executors._numba.memory import call_address, i32_at, i64_at
+from flowgrad.executors._numba.memory import call_address, i32_at, i64_at, prefetch
 from flowgrad.executors._numba.vectors import Lanes, dot, dots, fma, keep, lane_sum, store
 
 
-def forward(lanes: Lanes) -> Callable[[int, int, int], None]:
+def fetcher(lanes: Lanes, ahead: int) -> Callable[[int, int, int], None]:
+    """fetch(rows, index, k): begin to fetch the row of edge k, where rows are fetched ahead at all."""
+    ROW = lanes.size
+
+    def fetch(rows: int, index: int, k: int) -> None:
+        if ahead > 0:
+            row = rows + i32_at(index, k) * ROW
+            prefetch(row)
+            if ROW > 64:
+                prefetch(row + 64)
+
+    return fetch
+
+
+def forward(lanes: Lanes, ahead: int = 0) -> Callable[[int, int, int], None]:
     """forward(frame, work, _): z, a and, where the activations' table gives it, σ'(z) of every neuron."""
     ROW, N = lanes.size, lanes.n
     load, splat, real_at = lanes.load, lanes.splat, lanes.real_at
+    fetch = fetcher(lanes, ahead)
 
     def sweep(frame: int, work: int, _: int) -> None:
         f, t = frame_at(frame), work_at(work)
@@ -29,6 +44,7 @@ def forward(lanes: Lanes) -> Callable[[int, int, int], None]:
         in_begin, in_end, source, weight, bias = f.in_begin, f.in_end, f.in_source, f.weight, f.bias
         begin, run_kind, activation = f.run_begin, f.run_kind, f.run_activation
         response, functions, gather, stop = f.response, f.activation, f.gather, f.stop
+        edge = f.edges - 1
         for run in range(f.runs):
             if i64_at(stop, 0) != 0:
                 return
@@ -38,6 +54,7 @@ def forward(lanes: Lanes) -> Callable[[int, int, int], None]:
                 for v in range(first, last):
                     z = splat(real_at(bias, v))
                     for e in range(i64_at(in_begin, v), i64_at(in_end, v)):
+                        fetch(A, source, min(e + ahead, edge))
                         z = fma(splat(real_at(weight, e)), load(A + i32_at(source, e) * ROW), z)
                     store(Z + v * ROW, z)
             elif kind == SCALED:
@@ -54,11 +71,12 @@ def forward(lanes: Lanes) -> Callable[[int, int, int], None]:
     return sweep
 
 
-def backward(lanes: Lanes) -> Callable[[int, int, int], None]:
+def backward(lanes: Lanes, ahead: int = 0) -> Callable[[int, int, int], None]:
     """backward(frame, work, _): ∂L/∂z of every node over its σ'(z) in D; ∂L/∂w and ∂L/∂b of the tile."""
     ROW = lanes.size
     load, load4, splat, real_at, put_real = lanes.load, lanes.load4, lanes.splat, lanes.real_at, lanes.put_real
     REAL = lanes.dtype.itemsize
+    fetch = fetcher(lanes, ahead)
 
     def pull(f: Any, t: Any, v: int) -> None:
         D, dw, first = t.D, t.weight, t.first
@@ -67,6 +85,10 @@ def backward(lanes: Lanes) -> Callable[[int, int, int], None]:
         da = load(t.G + i32_at(f.base, v) * ROW)
         k, end = i64_at(f.out_begin, v), i64_at(f.out_end, v)
         while k + 4 <= end:
+            fetch(D, row, max(k - ahead, 0))
+            fetch(D, row, max(k - ahead + 1, 0))
+            fetch(D, row, max(k - ahead + 2, 0))
+            fetch(D, row, max(k - ahead + 3, 0))
             d0, d1 = load(D + i32_at(row, k) * ROW), load(D + i32_at(row, k + 1) * ROW)
             d2, d3 = load(D + i32_at(row, k + 2) * ROW), load(D + i32_at(row, k + 3) * ROW)
             da = fma(splat(real_at(w, k)), d0, da)
@@ -79,6 +101,7 @@ def backward(lanes: Lanes) -> Callable[[int, int, int], None]:
             store(dw + k * REAL, sums)
             k += 4
         while k < end:
+            fetch(D, row, max(k - ahead, 0))
             d0 = load(D + i32_at(row, k) * ROW)
             da = fma(splat(real_at(w, k)), d0, da)
             product = dot(d0, a)
