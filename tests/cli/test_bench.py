@@ -45,6 +45,14 @@ def test_the_c_computes_our_gradients(batch: int) -> None:
         assert np.isfinite(loss)
 
 
+@needs_c
+def test_the_c_leaves_the_arithmetic_of_the_process_alone() -> None:
+    net = fg.topologies.random_dag(9, 60, fan_in=5, activation="tanh", output_activation="tanh", seed=2)
+    X, T = workloads._data(net, 16)
+    rivals.CStep(fg.compile(net).plan, X, T, threads=1)()
+    assert np.float64(5e-324) * 1.0 > 0  # not flushed to 0
+
+
 def test_the_perceptron_by_hand_is_ours() -> None:
     net = fg.topologies.layered([5, 4, 3], seed=1)
     rng = np.random.default_rng(0)
