@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flowgrad import batch
+from flowgrad.columns import numbers
 from flowgrad.errors import ConfigError, DataError, ExecutorError, ShapeError, suggest
 from flowgrad.executor import Answer, Array, Executor, ExecutorInfo, Kernel, Request, Saved
 from flowgrad.labels import ByOutput, Labels, ThetaIndex
@@ -187,11 +188,17 @@ class Program:
         return self.plan.slots_by_part(self._columns.part)
 
     def network(self, theta: ArrayLike | None = None) -> Network:
-        """The network with θ (P,) written back, to save or to go on with; `None` takes the program's θ."""
+        """The network with θ (P,) written back, to save or to go on with; `None` takes the program's θ.
+
+        Raises:
+            GraphError: a parameter is NaN or infinite: no network has such weights.
+        """
         weight, bias = self.plan.parameters(self._given(theta).astype(np.float64))
         c, by_row, by_edge = self._columns, np.empty(self.plan.n_nodes), np.empty(self.plan.n_edges)
         by_row[self.plan.nodes], by_edge[self.plan.edges] = bias, weight
-        return Network.from_columns(replace(c, bias=by_row, weight=by_edge))
+        bias = numbers(by_row, "bias", lambda row: f"node {c.ids[row]!r}")
+        weight = numbers(by_edge, "weight", lambda row: f"edge {c.edge_name(row)}")
+        return Network.from_columns(replace(c, bias=bias, weight=weight))
 
     def _given(self, theta: ArrayLike | None) -> Array:
         return self._theta if theta is None else batch.parameters(theta, self.plan, self.dtype)

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import numpy as np
 import numpy.typing as npt
 
-from flowgrad.columns import ABSENT, Columns
+from flowgrad.columns import ABSENT, Columns, numbers
 from flowgrad.errors import FileError, GraphError, show
 from flowgrad.format import Source
 from flowgrad.formats._tensors import Tensors
@@ -43,11 +43,12 @@ def describe(network: Network, keep: Callable[[str, Ints], Any]) -> tuple[dict[s
             finite; a function whose name stands for another one, or for none that a reader could find.
     """
     c = network.columns
-    weights = c.weights
-    if not np.isfinite(weights).all():
-        row = int(np.flatnonzero(~np.isfinite(weights))[0])
-        raise GraphError(f"weight {weights[row]} at edge {c.edge_name(row)}: must be finite")
-    tensors: Tensors = {"weight": weights, "bias": c.bias, "response": c.response}
+    weights = numbers(c.weights, "weight", lambda row: f"edge {c.edge_name(row)}")
+    bias, response = (
+        numbers(column, what, lambda row: f"node {c.ids[row]!r}")
+        for what, column in (("bias", c.bias), ("response", c.response))
+    )
+    tensors: Tensors = {"weight": weights, "bias": bias, "response": response}
     shared = len(c.params) > 0
     values: tuple[Any, ...] = (
         *(FORMAT, VERSION, _seed(c.seed), _ids(c, keep), keep("inputs", c.inputs), keep("outputs", c.outputs)),

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 
+import numpy as np
 import pytest
 
 import flowgrad as fg
@@ -392,3 +393,51 @@ def test_a_suffix_that_is_the_name_of_a_format_means_it(tmp_path, monkeypatch):
         fg.save(numbered(1.0), tmp_path / "a.riv", format="rival")
     del known["other"]
     assert bias(tmp_path / "a.riv") == 9.0
+
+
+@pytest.mark.parametrize(
+    ("column", "said"), [("weight", "edge 'x' → 'y'"), ("bias", "node 'y'"), ("response", "node 'y'")]
+)
+def test_a_number_that_is_none_is_refused(path, column, said):
+    c = numbered(1.0).columns
+    wrong = getattr(c, column).copy()
+    wrong[-1] = np.inf
+    with pytest.raises(fg.errors.GraphError, match=f"{column} inf at {said}: must be finite"):
+        fg.save(fg.Network.from_columns(dataclasses.replace(c, **{column: wrong})), path)
+    assert names(path.parent) == []
+
+
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+def test_a_program_that_diverged_gives_no_network(executor, value):
+    program = fg.compile(numbered(1.0), executor=executor)
+    for slot, said in ((0, "weight .* at edge 'x' → 'y'"), (1, "bias .* at node 'y'")):
+        theta = program.theta.copy()
+        theta[slot] = value
+        with pytest.raises(fg.errors.GraphError, match=said):
+            program.network(theta)
+
+
+def test_a_million_edges_come_back(path):
+    net = fg.topologies.random_dag(1_000, 100_000, fan_in=10, seed=1)
+    fg.save(net, path)
+    loaded = fg.load(path)
+    assert loaded.columns.n_edges == 1_000_000
+    assert loaded.columns.weights.tobytes() == net.columns.weights.tobytes()
+    assert loaded.columns.source.tobytes() == net.columns.source.tobytes()
+
+
+@POSIX
+def test_a_writer_that_is_killed_leaves_a_whole_network(path):
+    code = (
+        "import sys, flowgrad as fg\n"
+        "for k in range(10**6):\n"
+        "    net = fg.Network(); net.add_input('x'); net.add_neuron('y', {'x': float(k)}, bias=float(k))\n"
+        "    fg.save(net, sys.argv[1]); print(k, flush=True)\n"
+    )
+    for wait in (1, 7, 20):
+        with subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            said = [int(process.stdout.readline()) for _ in range(wait)][-1]
+            process.kill()
+        c = fg.load(path).columns
+        assert c.bias[1] == c.weight[0] >= said
