@@ -62,12 +62,13 @@ def test_every_truncation_is_refused(path):
     fg.load(path)
 
 
-def test_every_flipped_byte_is_refused(path):
+def test_every_flipped_byte_is_refused(path, request):
+    soak = request.config.getoption("--soak")
     fg.save(small(), path)
     for victim in victims(path):
         whole = victim.read_bytes()
         for place in range(len(whole)):
-            for flip in (0x01, 0x20, 0x80, 0xFF):
+            for flip in range(1, 256) if soak else (0x01, 0x20):  # 0x20: the case of a letter
                 damaged = bytearray(whole)
                 damaged[place] ^= flip
                 victim.write_bytes(damaged)
