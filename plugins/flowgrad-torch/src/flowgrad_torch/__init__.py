@@ -1,0 +1,23 @@
+"""flowgrad on PyTorch: the executor "torch", and the bridge that makes a network a layer of a torch model.
+
+Importing this package imports no torch; the names below do when they are first asked for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__all__ = ["GraphModule", "TorchExecutor", "from_sequential"]
+
+_HOME = {"GraphModule": "module", "TorchExecutor": "executor", "from_sequential": "sequential"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'flowgrad_torch' has no attribute {name!r}")
+    return getattr(import_module(f"flowgrad_torch.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,80 @@
+"""The executor "torch": torch operators on the CPU or on a CUDA device. Importing this module imports no torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flowgrad.executor import Answer, ExecutorInfo, Request
+from flowgrad.plan import lower
+
+if TYPE_CHECKING:
+    from flowgrad.network import Network
+    from flowgrad_torch.kernel import TorchKernel
+
+ACTIVATIONS = (
+    "identity sigmoid tanh relu leaky_relu elu selu softplus softsign gelu silu mish hard_sigmoid hard_tanh arctan "
+    "sin cos gaussian step sign abs square cube exp log sqrt reciprocal celu"
+)
+AGGREGATIONS = "sum mean product max min median max_abs"
+
+INFO = ExecutorInfo(
+    "torch",
+    "torch operators, level by level, on the CPU or a CUDA device",
+    needs=("torch",),
+    install="pip install flowgrad-torch",
+    devices=("cpu", "cuda"),
+    activations=frozenset(ACTIVATIONS.split()),
+    aggregations=frozenset(AGGREGATIONS.split()),
+    custom_functions=False,
+    deterministic=False,
+)
+
+
+def info() -> ExecutorInfo:
+    """What the executor declares, without importing torch."""
+    return INFO
+
+
+class TorchExecutor:
+    """Runs networks with torch operators on one device.
+
+    By the name "torch" it runs on the CPU; `TorchExecutor("cuda")` or `TorchExecutor("cuda:1")`, given to
+    `flowgrad.compile` as it is, runs on that device. Arrays go in and out as NumPy's.
+
+    >>> TorchExecutor("cuda:1")
+    TorchExecutor('cuda:1')
+    """
+
+    info = INFO
+
+    def __init__(self, device: str = "cpu") -> None:
+        self.device = str(device)
+
+    def can_run(self, network: Network, request: Request) -> Answer:
+        """True, or the reason: a device that is not there, a number of threads that torch is not set to."""
+        import torch
+
+        kind = self.device.partition(":")[0]
+        if kind not in INFO.devices:
+            return f"device {self.device!r} is not among its {', '.join(INFO.devices)}"
+        if kind == "cuda" and not torch.cuda.is_available():
+            return f"device {self.device!r}: this torch ({torch.__version__}) finds no CUDA device"
+        set_to = torch.get_num_threads()
+        if request.threads not in (None, set_to):
+            return (
+                f"threads={request.threads}: torch has one number for the whole process, now {set_to}; "
+                f"call torch.set_num_threads({request.threads}), or leave threads=None"
+            )
+        return True
+
+    def compile(self, network: Network, request: Request) -> TorchKernel:
+        """The network's plan, lowered to tensors on the device."""
+        from flowgrad_torch.kernel import TorchKernel
+
+        return TorchKernel(lower(network), request, self.device)
+
+    def __repr__(self) -> str:
+        return f"TorchExecutor({self.device!r})"
+
+
+entry = TorchExecutor()

@@ -1,0 +1,235 @@
+"""The kernel: equations (1)–(3) and (5)–(10) as torch operators, a level at a time. No autograd: the equations.
+
+Matrices are (V, B), nodes by samples, in the order of `Lowered`. A level's linear terms are one product of a sparse
+matrix with the activations, its pull (10) one product of the transposed matrix with ∂L/∂z; the gradients (5) of all
+linear edges are one sampled product ∂L/∂z · aᵀ at the places of the edges.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from flowgrad.executor import Adjoint, Array, Request, Saved
+from flowgrad.maths.losses import logsumexp
+from flowgrad.plan import Plan
+from flowgrad_torch.lowering import Block, Level, Lowered
+
+TILE_BYTES = 2**26  # of one (V, B) matrix in value_and_grad and predict
+BLOCK_NUMBERS = 2**22  # of one (n, K, B) tensor of terms
+
+with warnings.catch_warnings():  # torch says once a process that its sparse matrices are in beta
+    warnings.simplefilter("ignore")
+    torch.sparse_csr_tensor(torch.tensor([0, 0]), torch.tensor([], dtype=torch.int64), torch.tensor([]), (1, 1))
+
+
+class Weights:
+    """θ spread over edges and nodes: weight (E,), linear and transposed (L,), bias (V, 1)."""
+
+    def __init__(self, low: Lowered, theta: Array) -> None:
+        weight, bias = low.plan.parameters(theta)
+        if low.order is not None:
+            weight, bias = weight[low.edges], bias[low.order]
+        self.weight = torch.tensor(weight, dtype=low.dtype, device=low.device)
+        self.bias = torch.tensor(bias, dtype=low.dtype, device=low.device)[:, None]
+        self.linear = self.weight if low.linear is None else self.weight[low.linear]
+        self.transposed = self.linear[low.transposed]
+
+
+def sparse(rows: Tensor, columns: Tensor, values: Tensor, shape: tuple[int, int]) -> Tensor:
+    """A compressed sparse row matrix over the given tensors."""
+    return torch.sparse_csr_tensor(rows, columns, values, shape, check_invariants=False)
+
+
+class TorchKernel:
+    """One network on one device, for one dtype. It keeps no state between calls, so threads may share it."""
+
+    def __init__(self, plan: Plan, request: Request, device: str = "cpu") -> None:
+        self.plan, self.dtype, self.loss = plan, request.dtype, request.loss
+        self.low = Lowered(plan, getattr(torch, request.dtype.name), device)
+
+    # ---- the protocol ---------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def forward(self, theta: Array, x: Array) -> Saved:
+        """θ (P,), x (B, I) → z, a (V, B)."""
+        z, a = self._forward(Weights(self.low, theta), x)
+        return Saved(self._nodes(z), self._nodes(a), extra=(z, a))
+
+    @torch.no_grad()
+    def backward(self, theta: Array, saved: Saved, dy: Array) -> Adjoint:
+        """dy (B, O) → dz, da (V, B), the gradient of every edge (E,) and bias (V,)."""
+        z, a = saved.extra
+        dz, da, weight, bias = self._backward(Weights(self.low, theta), z, a, dy)
+        return Adjoint(self._nodes(dz), self._nodes(da), self._edges(weight), self._nodes(bias))
+
+    @torch.no_grad()
+    def predict(self, theta: Array, x: Array) -> Array:
+        """(B, O), tile by tile."""
+        w, y = Weights(self.low, theta), np.empty((len(x), len(self.plan.outputs)), self.dtype)
+        for rows in self._tiles(len(x)):
+            _, a = self._forward(w, x[rows])
+            y[rows] = self._outputs(a)
+        return y
+
+    @torch.no_grad()
+    def value_and_grad(
+        self, theta: Array, x: Array, t: Array, sample_weight: Array | None, scale: float, out: Array
+    ) -> float:
+        """The loss and its gradient, tile by tile: memory is bounded by the tile, not by the batch."""
+        w, value = Weights(self.low, theta), 0.0
+        weight: Any = 0.0
+        bias: Any = 0.0
+        for rows in self._tiles(len(x)):
+            z, a = self._forward(w, x[rows])
+            y = self._outputs(a).astype(np.float64)
+            loss, dy = self._loss(y, t[rows], None if sample_weight is None else sample_weight[rows])
+            _, _, of_edges, of_nodes = self._backward(w, z, a, dy.astype(self.dtype))
+            value, weight, bias = value + loss, weight + of_edges, bias + of_nodes
+        edges, nodes = self._edges(weight), self._nodes(bias)
+        if self.plan.direct:
+            out[: len(edges)], out[len(edges) :] = edges, nodes[len(self.plan.inputs) :]
+        else:
+            self.plan.fold(edges, nodes, out)
+        out *= self.dtype.type(scale)
+        return value * scale
+
+    def _loss(self, y: Array, t: Array, s: Array | None) -> tuple[float, Array]:
+        """Σ_b s_b·L_b of (4), and the base cases (9), (B, O)."""
+        loss = self.loss
+        assert loss is not None  # the program asks for a gradient only where it has a loss
+        with np.errstate(all="ignore"):
+            lse, mass = (logsumexp(y), t.sum(axis=1, keepdims=True)) if loss.coupled else (y, t)
+            value, dy = loss.f(y, t, lse), loss.df(y, t, lse, mass)
+            if s is not None:
+                value, dy = value * s[:, None], dy * s[:, None]
+            return float(value.sum()), np.asarray(dy)
+
+    def _tiles(self, rows: int) -> Iterator[slice]:
+        size = max(8, TILE_BYTES // (max(1, self.plan.n_nodes) * self.dtype.itemsize))
+        return (slice(k, min(k + size, rows)) for k in range(0, rows, size))
+
+    # ---- to and from NumPy, in the plan's order -------------------------------------------------------------
+
+    def _nodes(self, values: Tensor) -> Array:
+        return self._ordered(values, self.low.order)
+
+    def _edges(self, values: Tensor) -> Array:
+        return self._ordered(values, self.low.edges)
+
+    def _ordered(self, values: Tensor, order: Any) -> Array:
+        found: Array = values.cpu().numpy()
+        if order is None:
+            return found
+        placed = np.empty_like(found)
+        placed[order] = found
+        return placed
+
+    def _outputs(self, a: Tensor) -> Array:
+        y: Array = np.ascontiguousarray(a[self.low.outputs].T.cpu().numpy())
+        return y
+
+    # ---- forward --------------------------------------------------------------------------------------------
+
+    def _forward(self, w: Weights, x: Array) -> tuple[Tensor, Tensor]:
+        low = self.low
+        z = torch.empty((self.plan.n_nodes, len(x)), dtype=low.dtype, device=low.device)
+        a = torch.empty_like(z)
+        z[low.inputs] = torch.tensor(x, device=low.device).T
+        a[low.inputs] = z[low.inputs]
+        for level in low.levels:
+            if not level.functions:
+                continue  # the inputs
+            rows = slice(level.lo, level.hi)
+            m = self._linear(level, w, a, z[rows])  # (1)
+            for block in level.blocks:
+                for part, source, edge in _parts(block, a.shape[1]):
+                    m[part] = block.f(w.weight[edge][:, :, None] * a[source])  # (1)
+            if low.response is not None:
+                m.mul_(low.response[rows])
+            m.add_(w.bias[rows])  # (2)
+            for f, _, some in level.functions:  # (3)
+                if some is None:
+                    a[rows] = f(m)
+                else:
+                    a[rows][some] = f(m[some])
+        return z, a
+
+    def _linear(self, level: Level, w: Weights, a: Tensor, m: Tensor) -> Tensor:
+        """(1) of the level's sum and mean neurons into m (n, B); 0 for its others."""
+        first, last = level.into
+        if first == last:
+            return m.zero_()
+        shape = (level.hi - level.lo, a.shape[0])
+        torch.mm(sparse(level.into_rows, self.low.source[first:last], w.linear[first:last], shape), a, out=m)
+        if self.low.count is not None:
+            m.div_(self.low.count[level.lo : level.hi])
+        return m
+
+    # ---- backward -------------------------------------------------------------------------------------------
+
+    def _backward(self, w: Weights, z: Tensor, a: Tensor, dy: Array) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """dz, da (V, B), ∂L/∂w (E,), ∂L/∂b (V,); dterm (V, B) holds ∂L/∂t of sum and mean neurons, r·dz/K."""
+        low = self.low
+        da, dz = torch.zeros_like(a), torch.empty_like(z)
+        plain = low.response is None and low.count is None
+        dterm = dz if plain else torch.empty_like(z)
+        of_edges = torch.zeros_like(w.weight)
+        da[low.outputs] = torch.tensor(dy, dtype=low.dtype, device=low.device).T  # (9)
+        for level in reversed(low.levels):
+            rows = slice(level.lo, level.hi)
+            first, last = level.out
+            if first != last:  # (10): da is final, every successor has a higher level
+                shape = (level.hi - level.lo, a.shape[0])
+                da[rows] += sparse(level.out_rows, low.successor[first:last], w.transposed[first:last], shape) @ dterm
+            if not level.functions:
+                dz[rows] = da[rows]  # an input
+            for _, df, some in level.functions:  # (8)
+                if some is None:
+                    torch.mul(df(z[rows]), da[rows], out=dz[rows])
+                else:
+                    dz[rows][some] = df(z[rows][some]) * da[rows][some]
+            d = dz[rows]
+            if not plain:
+                d = dterm[rows] = d if low.response is None else d * low.response[rows]
+            for block in level.blocks:
+                self._messages(block, w, a, da, d, of_edges)
+            if low.count is not None:
+                dterm[rows] /= low.count[rows]
+        self._edge_gradients(dterm, a, of_edges)  # (5)
+        bias = dz.sum(1)
+        bias[low.inputs] = 0.0
+        return dz, da, of_edges, bias
+
+    def _messages(self, block: Block, w: Weights, a: Tensor, da: Tensor, d: Tensor, of_edges: Tensor) -> None:
+        """One message an in-edge: slope · r·dz, to the source's ∂L/∂a (10) and to the edge's gradient (5)."""
+        for rows, source, edge in _parts(block, a.shape[1]):
+            before, weight = a[source], w.weight[edge][:, :, None]
+            message = block.df(weight * before) * d[rows][:, None]
+            of_edges[edge] = (before * message).sum(2)
+            da.index_add_(0, source.reshape(-1), (weight * message).reshape(-1, a.shape[1]))
+
+    def _edge_gradients(self, dterm: Tensor, a: Tensor, of_edges: Tensor) -> None:
+        """(5) of all linear edges, Σ over the samples: dterm · aᵀ at the places of the edges."""
+        low = self.low
+        if not len(low.source):
+            return
+        places = sparse(low.rows, low.source, torch.zeros_like(low.source, dtype=low.dtype), (len(a), len(a)))
+        found = torch.sparse.sampled_addmm(places, dterm, a.T, beta=0.0).values()
+        if low.linear is None:
+            of_edges.copy_(found)
+        else:
+            of_edges[low.linear] = found
+
+
+def _parts(block: Block, B: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """The block's rows, sources and edges, so few at a time that their terms stay small."""
+    n, K = block.edge.shape
+    size = max(1, BLOCK_NUMBERS // (K * B))
+    for k in range(0, n, size):
+        yield block.rows[k : k + size], block.source[k : k + size], block.edge[k : k + size]
