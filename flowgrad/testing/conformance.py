@@ -11,7 +11,7 @@ On the command line: `flowgrad conformance mine --report mine.json`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from time import perf_counter
@@ -187,6 +187,28 @@ def _outcome(one: Check, executor: Executor, expected: str | None) -> Outcome:
         told = f"{type(error).__name__}: {error}" if not isinstance(error, AssertionError) else str(error)
         result, reason = ("fail", told) if expected is None else ("xfail", expected)
     return Outcome(one.name, one.feature, result, reason, compared, round(perf_counter() - start, 3))
+
+
+def markdown_table(reports: Sequence[Report]) -> str:
+    """The table executors × checks, for a page: a row a feature, its checks that differ below it.
+
+    A cell says how many checks ran; `2 xfail`, `1 skip` beside it where there are such, each explained below.
+    """
+    features = list(dict.fromkeys(o.feature for r in reports for o in r.outcomes))
+    lines = [f"| feature | {' | '.join(r.executor for r in reports)} |", "|---|" + "---|" * len(reports)]
+    for feature in features:
+        lines.append(f"| {feature} | {' | '.join(_cell(r.counts().get(feature)) for r in reports)} |")
+    sums = [{k: sum(row[k] for row in r.counts().values()) for k in ("run", "xfail", "skip", "fail")} for r in reports]
+    lines += [f"| **all** | {' | '.join(_cell(total) for total in sums)} |", ""]
+    for r in reports:
+        lines += [f"- {r.executor}: {o.result} `{o.name}`: {o.reason}" for o in r.outcomes if o.result != "pass"]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(row: dict[str, int] | None) -> str:
+    if row is None:
+        return "–"
+    return ", ".join([f"{row['run']}", *(f"{row[k]} {k}" for k in ("xfail", "skip", "fail") if row[k])])
 
 
 # ---- under pytest -------------------------------------------------------------------------------------------
