@@ -2,9 +2,9 @@
 
 A kernel is a function of integers that gives nothing. It may use: integers and floats (`//` of numbers that are
 not negative), names, tuples on both sides of `=`, `if`, `while`, `for … in range(…)`, `break`, `continue`,
-`return`, conditional expressions, fields of records, building blocks (`blocks.block`), the functions of C_LIBRARY,
-and other plain functions, which are inlined. A variable keeps the type of its first value. Anything else raises
-Untranslatable, naming the line.
+`return`, conditional expressions, fields of records, building blocks (`blocks.block`), the functions of
+`language`, and other plain functions, which are inlined. A variable keeps the type of its first value. Anything
+else raises Untranslatable, naming the line.
 """
 
 from __future__ import annotations
@@ -12,9 +12,6 @@ from __future__ import annotations
 import ast
 import inspect
 import linecache
-import math
-import operator
-from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -22,58 +19,11 @@ import numpy as np
 from llvmlite import ir
 
 from flowgrad.executors._numba.blocks import F32, F64, I1, I64, call, convert, inline
-
-Function = Callable[..., Any]
+from flowgrad.executors._numba.language import C_LIBRARY, COMPARE, FLOAT, INTEGER, PLAIN, REPLACED, Function
 
 
 class Untranslatable(Exception):
     """A function uses more of Python than kernels may."""
-
-
-C_LIBRARY: dict[Any, str] = {
-    np.exp: "exp",
-    np.expm1: "expm1",
-    np.log: "log",
-    np.log1p: "log1p",
-    np.tanh: "tanh",
-    np.sin: "sin",
-    np.cos: "cos",
-    np.arctan: "atan",
-    np.sqrt: "sqrt",
-    np.copysign: "copysign",
-    math.erfc: "erfc",
-    math.exp: "exp",
-    math.sqrt: "sqrt",
-    math.tanh: "tanh",
-    np.minimum: "llvm.minimum.f64",
-    np.maximum: "llvm.maximum.f64",
-    np.abs: "fabs",
-    abs: "fabs",
-}
-"""Functions of float64 that are called in the C library, or by LLVM."""
-
-
-def _sign(x: float) -> float:
-    return 1.0 if x > 0.0 else -1.0 if x < 0.0 else x
-
-
-REPLACED: dict[Any, Function] = {np.sign: _sign}
-"""Functions that stand for others."""
-
-
-_INTEGER = {ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.FloorDiv: "sdiv", ast.Mod: "srem", ast.BitAnd: "and_"}
-_FLOAT = {ast.Add: "fadd", ast.Sub: "fsub", ast.Mult: "fmul", ast.Div: "fdiv"}
-_COMPARE = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!="}
-_PLAIN = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-    ast.FloorDiv: operator.floordiv,
-    ast.Mod: operator.mod,
-    ast.LShift: operator.lshift,
-    ast.Pow: operator.pow,
-}
 
 
 class Record:
@@ -319,11 +269,11 @@ class _Body:
 
     def binary(self, op: ast.operator, x: Any, y: Any) -> Any:
         if isinstance(x, (int, float)) and isinstance(y, (int, float)):
-            return _PLAIN[type(op)](x, y)
+            return PLAIN[type(op)](x, y)
         kind = _common(x, y)
         if isinstance(op, ast.Div) and kind == I64:
             kind = F64
-        table = _INTEGER if kind == I64 else _FLOAT
+        table = INTEGER if kind == I64 else FLOAT
         if type(op) not in table:
             raise Untranslatable(f"{self.node.name}: {type(op).__name__} of {kind}")
         return getattr(self.builder, table[type(op)])(convert(self.builder, x, kind), convert(self.builder, y, kind))
@@ -334,7 +284,7 @@ class _Body:
         return self.builder.neg(x) if isinstance(x.type, ir.IntType) else self.builder.fneg(x)
 
     def compare(self, op: ast.cmpop, x: Any, y: Any) -> Any:
-        kind, sign = _common(x, y), _COMPARE[type(op)]
+        kind, sign = _common(x, y), COMPARE[type(op)]
         x, y = convert(self.builder, x, kind), convert(self.builder, y, kind)
         if kind == I64:
             return self.builder.icmp_signed(sign, x, y)
