@@ -26,7 +26,7 @@ FRAME = _record(
     # int32, of run r: its first neuron (runs+1 of them), its kind, its activation
     "run_begin run_kind run_activation",
     # int32: node of output n; of node v: row of its base case in G, first of its message rows in D; real: r_v
-    "output base message response",
+    "output base_row message response",
     # tables of functions by code; single functions
     "activation gather spread forward backward loss",
     # θ; int32 slots into it and float64 values of frozen ones; real: w and b by in-edge and node, w by out-edge

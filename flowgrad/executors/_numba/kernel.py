@@ -220,7 +220,7 @@ class NumbaKernel:
             "run_kind": l.run_kind,
             "run_activation": l.run_activation,
             "output": p.outputs,
-            "base": l.base,
+            "base_row": l.base,
             "message": l.message,
             "response": self._response,
             "weight_slot": p.weight_slot,
@@ -316,7 +316,8 @@ def _run_aside(w: Workspace, threads: int) -> None:
 
     threading.Thread(target=work, name="flowgrad-step", daemon=True).start()
     try:
-        done.acquire()
+        while not done.acquire(timeout=0.05):  # a signal may reach another thread than the one that waits
+            pass
     except BaseException:
         w.stop[0] = 1
         done.acquire()

@@ -31,12 +31,12 @@ def _number(ctype: Any, kind: Any) -> tuple[Callable[[int, int], Any], Callable[
     @block(emit_get)
     def get(address: int, k: int) -> Any:
         """Element k of the array at address."""
-        return ctype.from_address(address + k * size).value
+        return ctype.from_address(int(address + k * size)).value
 
     @block(emit_put)
     def put(address: int, k: int, value: Any) -> None:
         """Set element k of the array at address."""
-        ctype.from_address(address + k * size).value = value
+        ctype.from_address(int(address + k * size)).value = value
 
     return get, put
 
@@ -52,7 +52,7 @@ def record_type(dtype: np.dtype[Any]) -> Callable[[int], Any]:
 
     @block(lambda s: Record(s.as_(0, I64), dtype))
     def at(address: int) -> Any:
-        memory: Any = (ctypes.c_char * dtype.itemsize).from_address(address)
+        memory: Any = (ctypes.c_char * dtype.itemsize).from_address(int(address))
         return np.frombuffer(memory, dtype).view(np.recarray)[0]
 
     return at
@@ -70,7 +70,7 @@ def _emit_call(s: Site) -> None:
 @block(_emit_call)
 def call_address(function: int, *arguments: int) -> None:
     """Call the function at an address with integers."""
-    ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * len(arguments))(function)(*arguments)
+    ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * len(arguments))(int(function))(*map(int, arguments))
 
 
 class Foreign:
@@ -101,7 +101,7 @@ def _word(s: Site) -> Any:
 @block(lambda s: s.builder.atomic_rmw("add", _word(s), s.as_(1, I64), "seq_cst"))
 def fetch_add(address: int, n: int) -> int:
     """Add n to the word at address; gives what it was."""
-    word = ctypes.c_int64.from_address(address)
+    word = ctypes.c_int64.from_address(int(address))
     old = word.value
     word.value = old + n
     return old
@@ -110,13 +110,13 @@ def fetch_add(address: int, n: int) -> int:
 @block(lambda s: s.builder.load_atomic(_word(s), "seq_cst", 8))
 def atomic_get(address: int) -> int:
     """The word at address, as the other threads left it."""
-    return ctypes.c_int64.from_address(address).value
+    return ctypes.c_int64.from_address(int(address)).value
 
 
 @block(lambda s: s.builder.store_atomic(s.as_(1, I64), _word(s), "seq_cst", 8))
 def atomic_put(address: int, value: int) -> None:
     """Set the word at address, for the other threads to see."""
-    ctypes.c_int64.from_address(address).value = value
+    ctypes.c_int64.from_address(int(address)).value = value
 
 
 def _emit_pause(s: Site) -> None:

@@ -82,7 +82,7 @@ def backward(lanes: Lanes, ahead: int = 0) -> Callable[[int, int, int], None]:
         D, dw, first = t.D, t.weight, t.first
         row, w, mask = f.out_row, f.turned, load(t.mask)
         a = keep(load(t.A + v * ROW), mask)
-        da = load(t.G + i32_at(f.base, v) * ROW)
+        da = load(t.G + i32_at(f.base_row, v) * ROW)
         k, end = i64_at(f.out_begin, v), i64_at(f.out_end, v)
         while k + 4 <= end:
             fetch(D, row, max(k - ahead, 0))

@@ -232,7 +232,7 @@ def store(address: int, x: Any) -> None:
 
 
 def _memory(address: int, dtype: Any, n: int) -> Any:
-    return np.frombuffer((ctypes.c_char * (n * dtype.itemsize)).from_address(address), dtype)
+    return np.frombuffer((ctypes.c_char * (n * dtype.itemsize)).from_address(int(address)), dtype)
 
 
 def _loader(dtype: np.dtype[Any], kind: Any) -> Any:

@@ -1,0 +1,102 @@
+"""The vector forms of activations against extended precision over the whole range, with their stated bounds."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import mpmath
+import numpy as np
+import pytest
+
+pytest.importorskip("numba")
+
+from flowgrad.executors._numba.code import code
+from flowgrad.executors._numba.exponentials import vector_forms
+from flowgrad.maths.activations import entries
+
+SIGMA = {np.float32: 2.0, np.float64: 4.0}
+SLOPE = 5.0
+
+
+def both(name: str, z: Any, lanes: int) -> tuple[Any, Any]:
+    """σ(z) and σ'(z) by the compiled kernel."""
+    a, slope = np.empty_like(z), np.empty_like(z)
+    address = code(z.dtype, lanes).activation(entries[name], True)
+    assert len(z) % lanes == 0
+    ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 4)(address)(z.ctypes.data, a.ctypes.data, slope.ctypes.data, len(z))
+    return a, slope
+
+
+def points(dtype: Any) -> Any:
+    """Numbers of every magnitude, many where the functions bend and where their results are subnormal."""
+    rng = np.random.default_rng(0)
+    far = 120.0 if dtype == np.float32 else 760.0
+    signed = rng.choice([-1.0, 1.0], 1024) * np.exp2(rng.uniform(-140, 120, 1024))
+    some = [rng.uniform(-far, far, 2048), rng.uniform(-12, 12, 2048), rng.uniform(-1, 1, 2048), signed]
+    return np.concatenate(some).astype(dtype)
+
+
+def exact(name: str, z: float) -> tuple[Any, Any]:
+    """σ and σ' to 60 digits."""
+    x = mpmath.mpf(z)
+    e = mpmath.exp(-abs(x)) if abs(x) < 2000 else mpmath.mpf(0)
+    match name:
+        case "tanh":
+            return mpmath.tanh(x), 4 * e**2 / (1 + e**2) ** 2
+        case "sigmoid":
+            return (1 if x >= 0 else e) / (1 + e), e / (1 + e) ** 2
+        case "exp":
+            return (mpmath.exp(x),) * 2
+        case "gaussian":
+            value = mpmath.exp(-x * x) if abs(x) < 100 else mpmath.mpf(0)
+            return value, -2 * x * value
+        case _:
+            return (x, mpmath.mpf(1)) if x > 0 else (mpmath.expm1(x), mpmath.exp(x))
+
+
+def error(got: float, want: Any, dtype: Any) -> float:
+    """In units of the last place of the wanted number in its dtype."""
+    largest = float(np.finfo(dtype).max)
+    if abs(want) > largest:
+        return 0.0 if not np.isfinite(got) or abs(got) == largest else np.inf
+    return float(abs(mpmath.mpf(float(got)) - want) / mpmath.mpf(float(np.spacing(np.abs(dtype(float(want)))))))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", ["tanh", "sigmoid", "exp", "gaussian", "elu"])
+def test_errors_stay_within_their_bounds(name: str, dtype: Any) -> None:
+    z = points(dtype)
+    a, slope = both(name, z, 128 // z.dtype.itemsize)
+    worst = [0.0, 0.0]
+    with mpmath.workdps(60), np.errstate(all="ignore"):
+        for x, got, got_slope in zip(z.tolist(), a, slope, strict=True):
+            want = exact(name, x)
+            worst = [max(worst[0], error(got, want[0], dtype)), max(worst[1], error(got_slope, want[1], dtype))]
+    assert worst[0] <= SIGMA[dtype]
+    assert worst[1] <= SLOPE
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", sorted(vector_forms(code(np.dtype(np.float64), 4).lanes)))
+def test_vector_forms_agree_with_the_formulas_at_the_edges(name: str, dtype: Any) -> None:
+    edges = [0.0, -0.0, np.inf, -np.inf, np.nan, 1.0, -1.0, 1e-30, -1e-30, 1e5, -1e5, 3e38, -3e38, 0.5, -0.5, 88.0]
+    z = np.array(edges, dtype)
+    a, slope = both(name, z, 16 // (z.dtype.itemsize // 4) // 2)
+    with np.errstate(all="ignore"):
+        want = np.array([entries[name].f(x) for x in z.astype(np.float64)]).astype(dtype)
+        want_slope = np.array([entries[name].df(x) for x in z.astype(np.float64)]).astype(dtype)
+    tolerance = 8 * np.finfo(dtype).eps
+    np.testing.assert_allclose(a, want, rtol=tolerance, atol=0)
+    np.testing.assert_allclose(slope, want_slope, rtol=tolerance, atol=0)
+
+
+@pytest.mark.parametrize("name", sorted(entries))
+def test_every_activation_is_its_formula(name: str) -> None:
+    z = np.random.default_rng(2).uniform(-3, 3, 64)
+    a, slope = both(name, z, 16)
+    with np.errstate(all="ignore"):
+        want = np.array([entries[name].f(x) for x in z])
+        want_slope = np.array([entries[name].df(x) for x in z])
+    np.testing.assert_allclose(a, want, rtol=4e-15, atol=1e-300)
+    np.testing.assert_allclose(slope, want_slope, rtol=4e-15, atol=1e-15)

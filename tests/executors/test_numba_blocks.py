@@ -1,0 +1,171 @@
+"""Every building block says the same compiled and as the plain function that it is; so do whole sweeps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import flowgrad as fg
+
+pytest.importorskip("numba")
+
+from flowgrad.executors._numba import machine, memory, pool, sweeps, vectors
+from flowgrad.executors._numba.blocks import I64
+from flowgrad.executors._numba.translate import Untranslatable, translate
+from flowgrad.executors._numba.vectors import lanes
+
+WIDTHS = [(np.float32, 8), (np.float32, 32), (np.float64, 4), (np.float64, 16)]
+_count = iter(range(10_000))
+
+
+def run(kernel: Callable[[int, int, int], None], *addresses: int) -> None:
+    """Compile a kernel of three integers and call it."""
+    module = translate(kernel, f"test_{next(_count)}", 3)
+    pool.native(machine.compile(module))(*addresses)
+
+
+def rows(rng: np.random.Generator, dtype: Any, n: int, count: int) -> Any:
+    return rng.standard_normal((count, n)).astype(dtype)
+
+
+@pytest.mark.parametrize(("dtype", "n"), WIDTHS)
+@pytest.mark.parametrize(
+    "name", ["fma", "absolute", "with_sign", "choose", "keep", "lane_sum", "dot", "dots", "arithmetic"]
+)
+def test_a_vector_block_is_its_twin(name: str, dtype: Any, n: int) -> None:
+    v, size = lanes(np.dtype(dtype), n), np.dtype(dtype).itemsize * n
+    load, splat, real = v.load, v.splat, np.dtype(dtype).itemsize
+    put, store, fma, keep, dot, dots = v.put_real, vectors.store, vectors.fma, vectors.keep, vectors.dot, vectors.dots
+    absolute, with_sign, choose, lane_sum = vectors.absolute, vectors.with_sign, vectors.choose, vectors.lane_sum
+
+    def k_fma(x: int, out: int, _: int) -> None:
+        store(out, fma(load(x), load(x + size), load(x + 2 * size)))
+
+    def k_absolute(x: int, out: int, _: int) -> None:
+        store(out, absolute(load(x)))
+
+    def k_with_sign(x: int, out: int, _: int) -> None:
+        store(out, with_sign(load(x), load(x + size)))
+
+    def k_choose(x: int, out: int, _: int) -> None:
+        store(out, choose(load(x) < load(x + size), load(x + 2 * size), splat(3.0)))
+
+    def k_keep(x: int, out: int, _: int) -> None:
+        store(out, keep(load(x), load(x + 4 * size)))
+
+    def k_lane_sum(x: int, out: int, _: int) -> None:
+        put(out, 0, lane_sum(load(x)))
+
+    def k_dot(x: int, out: int, _: int) -> None:
+        put(out, 0, dot(load(x), load(x + size)))
+
+    def k_dots(x: int, out: int, _: int) -> None:
+        store(out, dots(load(x), load(x + size), load(x + 2 * size), load(x + 3 * size), load(x)))
+
+    def k_arithmetic(x: int, out: int, _: int) -> None:
+        store(out, (load(x) + 1.5) * load(x + size) / (absolute(load(x + 2 * size)) + 1.0) - load(x + 3 * size))
+
+    kernel = locals()[f"k_{name}"]
+    x = rows(np.random.default_rng(1), dtype, n, 5)
+    words = np.int32 if real == 4 else np.int64
+    x[4] = np.where(np.arange(n) % 3 == 0, words(-1), words(0)).astype(words).view(dtype)
+    compiled, plain = np.zeros(n, dtype), np.zeros(n, dtype)
+    run(kernel, x.ctypes.data, compiled.ctypes.data, 0)
+    kernel(x.ctypes.data, plain.ctypes.data, 0)
+    np.testing.assert_allclose(compiled, plain, rtol=0, atol=16 * n * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize(("dtype", "n"), WIDTHS)
+def test_a_power_of_two_is_exact(dtype: Any, n: int) -> None:
+    v = lanes(np.dtype(dtype), n)
+    load, store, power_of_two, onto = v.load, vectors.store, vectors.power_of_two, vectors.ROUND[np.dtype(dtype)]
+
+    def kernel(x: int, out: int, _: int) -> None:
+        store(out, power_of_two(load(x) + onto, 7))
+
+    x, compiled, plain = np.arange(-n // 2, n // 2).astype(dtype), np.zeros(n, dtype), np.zeros(n, dtype)
+    run(kernel, x.ctypes.data, compiled.ctypes.data, 0)
+    kernel(x.ctypes.data, plain.ctypes.data, 0)
+    assert compiled.tolist() == plain.tolist() == np.exp2(x + 7).tolist()
+
+
+def test_numbers_in_memory_and_control_flow() -> None:
+    i32_at, i64_at, put_i64, f64_at = memory.i32_at, memory.i64_at, memory.put_i64, memory.f64_at
+
+    def inner(k: int) -> int:
+        if k % 2 == 0:
+            return k * 10
+        return 0 - k
+
+    def kernel(words: int, out: int, n: int) -> None:
+        total, k = 0, 0
+        for i in range(n):
+            if i == 3 or (i > 6 and not i < 8):
+                continue
+            total += inner(i32_at(words, i))
+        while True:
+            k += 1
+            if k > 4:
+                break
+        put_i64(out, 0, total if n > 0 else -1)
+        put_i64(out, 1, k + n // 3)
+        put_i64(out, 2, min(i64_at(out, 1), max(n, 2)))
+        put_i64(out, 3, 1 if f64_at(out, 4) > 0.5 else 0)
+
+    words = np.arange(10, dtype=np.int32)
+    results = []
+    for call in (lambda *a: run(kernel, *a), kernel):
+        out = np.zeros(5, np.int64)
+        out[4:].view(np.float64)[0] = 0.75
+        call(words.ctypes.data, out.ctypes.data, 10)
+        results.append(out.tolist())
+    assert results[0] == results[1]
+
+
+def test_words_between_threads() -> None:
+    fetch_add, atomic_get, atomic_put = memory.fetch_add, memory.atomic_get, memory.atomic_put
+
+    def kernel(word: int, out: int, _: int) -> None:
+        atomic_put(out, fetch_add(word, 5) + atomic_get(word))
+
+    for call in (lambda *a: run(kernel, *a), kernel):
+        words = np.array([7, 0], np.int64)
+        call(words.ctypes.data, words.ctypes.data + 8, 0)
+        assert words.tolist() == [12, 19]
+
+
+def test_what_is_beyond_the_subset_is_named() -> None:
+    def kernel(a: int, b: int, c: int) -> None:
+        with open("x"):
+            pass
+
+    with pytest.raises(Untranslatable, match=r"kernel, line .*With"):
+        translate(kernel, "never", 3)
+    assert I64.width == 64
+
+
+def test_sweeps_run_uncompiled_too() -> None:
+    """The whole step with both sweeps as plain Python, against the compiled one."""
+    net = fg.Network.from_arrays(
+        [0, 1, 0, 2, 3, 2], [2, 2, 3, 4, 4, 3], weight=[0.5, -1, 2, 0.3, 0.4, 0.1], activation="tanh"
+    )
+    program = fg.compile(net, executor="numba", loss="squared_error", threads=1)
+    x, t = np.random.default_rng(0).standard_normal((3, 2)), np.ones((3, 1))
+    loss, g = program.value_and_grad(program.theta, x, t)
+    kernel: Any = program.kernel
+    (w,) = kernel._idle[4]
+    v = lanes(np.dtype(np.float64), 4)
+    out = np.zeros_like(g)
+    w.set(weight=program.theta.ctypes.data, bias=program.theta.ctypes.data + (6 - 2) * 8)
+    before = w.works[0]
+    rows_of_d = (memory.ctypes.c_double * (5 * 4)).from_address(int(before["D"]))
+    compiled_dz = list(rows_of_d)
+    sweeps.forward(v)(w.address, w.works.ctypes.data, 0)
+    w.works[0]["first"] = 1
+    sweeps.backward(v)(w.address, w.works.ctypes.data, 0)
+    np.testing.assert_allclose(list(rows_of_d)[8:], compiled_dz[8:], rtol=1e-14)
+    assert out.shape == g.shape
+    assert loss > 0

@@ -1,0 +1,182 @@
+"""What only the Numba executor promises: bits that depend on no thread, memory, interruption, honest refusals."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+import textwrap
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+
+import flowgrad as fg
+from flowgrad.errors import ExecutorError
+
+pytest.importorskip("numba")
+
+
+def program(threads: int, n: int = 3000, dtype: str = "float32", activation: Any = "tanh") -> fg.Program:
+    rng = np.random.default_rng(0)
+    target = np.repeat(np.arange(20, n), 8)
+    source = (rng.random(len(target)) * target).astype(np.int64)
+    edges = np.unique(np.stack([target, source]), axis=1)
+    net = fg.Network.from_arrays(edges[1], edges[0], inputs=np.arange(20), n_nodes=n, activation=activation)
+    return fg.compile(net, executor="numba", loss="squared_error", dtype=dtype, threads=threads)
+
+
+def data(p: fg.Program, rows: int) -> tuple[Any, Any]:
+    rng = np.random.default_rng(1)
+    shape = rows, len(p.inputs), len(p.outputs)
+    return rng.standard_normal(shape[:2]).astype(p.dtype), rng.standard_normal((rows, shape[2])).astype(p.dtype)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("rows", [1, 7, 64, 300])
+def test_bits_depend_neither_on_threads_nor_on_the_run(dtype: str, rows: int) -> None:
+    seen = set()
+    for threads in (1, 2, 4, 8, 1):
+        p = program(threads, dtype=dtype)
+        x, t = data(p, rows)
+        for _ in range(2):
+            loss, g = p.value_and_grad(p.theta, x, t)
+            seen.add((loss, g.tobytes(), p.predict(x).tobytes()))
+    assert len(seen) == 1
+
+
+def test_sixteen_callers_at_once_are_served_right() -> None:
+    p = program(2)
+    batches = [data(p, 40 + k) for k in range(16)]
+    want = [p.value_and_grad(p.theta, x, t)[1].tobytes() for x, t in batches]
+    got: list[Any] = [None] * 16
+
+    def call(k: int) -> None:
+        for _ in range(20):
+            got[k] = p.value_and_grad(p.theta, *batches[k])[1].tobytes()
+
+    threads = [threading.Thread(target=call, args=(k,)) for k in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert got == want
+
+
+def test_steps_take_no_more_memory() -> None:
+    resource = pytest.importorskip("resource")
+    p = program(2)
+    x, t = data(p, 64)
+    out = np.empty_like(p.theta)
+
+    def steps(n: int) -> int:
+        for _ in range(n):
+            p.value_and_grad(p.theta, x, t, out=out)
+            p.predict(x)
+        return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+
+    before = steps(100)
+    assert steps(1000) - before < 2048
+
+
+def test_a_large_batch_takes_memory_by_tiles() -> None:
+    p = program(2)
+    x, t = data(p, 20_000)
+    p.value_and_grad(p.theta, x, t)
+    kernel: Any = p.kernel
+    held = sum(len(b) for idle in kernel._idle.values() for w in idle for b in w._buffers.values())
+    assert held < 10_000_000 < 20_000 * 3000 * 4
+
+
+def test_a_long_step_is_interrupted_and_theta_is_intact() -> None:
+    script = """
+        import os, signal, sys, threading, time, numpy as np, flowgrad as fg
+        rng = np.random.default_rng(0)
+        target = np.repeat(np.arange(200, 60_000), 10)
+        source = (rng.random(len(target)) * target).astype(np.int64)
+        edges = np.unique(np.stack([target, source]), axis=1)
+        net = fg.Network.from_arrays(edges[1], edges[0], inputs=np.arange(200), activation="tanh")
+        p = fg.compile(net, executor="numba", loss="squared_error", dtype="float32")
+        x, t = np.ones((20_000, 200), np.float32), np.ones((20_000, len(p.outputs)), np.float32)
+        p.value_and_grad(p.theta, x[:64], t[:64])
+        before, asked = p.theta.copy(), []
+        def ask():
+            time.sleep(0.5); asked.append(time.perf_counter()); os.kill(os.getpid(), signal.SIGINT)
+        threading.Thread(target=ask, daemon=True).start()
+        try:
+            p.value_and_grad(p.theta, x, t)
+        except KeyboardInterrupt:
+            took = time.perf_counter() - asked[0]
+            assert (p.theta == before).all()
+            value, _ = p.value_and_grad(p.theta, x[:64], t[:64])
+            print(f"interrupted after {took:.3f}", np.isfinite(value))
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=120)
+    assert done.stdout.startswith("interrupted after 0."), done.stdout + done.stderr
+    assert done.stdout.strip().endswith("True")
+    assert float(done.stdout.split()[2]) < 1.0  # 0.25 on a machine with nothing else to do
+
+
+def test_a_forked_child_has_threads_of_its_own() -> None:
+    script = """
+        import os, sys, warnings
+        warnings.simplefilter("ignore")
+        sys.path.insert(0, "tests/executors")
+        from test_numba_executor import data, program
+        p = program(2); x, t = data(p, 64)
+        want = p.value_and_grad(p.theta, x, t)[1]
+        child = os.fork()
+        if not child:
+            os._exit(0 if all((p.value_and_grad(p.theta, x, t)[1] == want).all() for _ in range(50)) else 1)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    """
+    if not hasattr(sys, "getsizeof") or sys.platform == "win32":
+        pytest.skip("no fork here")
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip() == "0", done.stdout + done.stderr
+
+
+SCALE = 0.5
+
+
+def halved(z: float) -> float:
+    return SCALE * z
+
+
+def test_a_users_activation_calls_what_it_likes_and_recompiles_nothing_else() -> None:
+    from flowgrad.executors._numba import code
+
+    own = fg.Activation("own", lambda z: halved(z) + z * z, lambda z: SCALE + 2.0 * z)
+    reference = program(1, 100, "float64")
+    x, t = data(reference, 5)
+    reference.value_and_grad(reference.theta, x, t)
+    before = len(code._addresses)
+    p = program(1, 100, "float64", own)
+    p.theta = p.theta * 0.1
+    slow = fg.compile(p.network(), executor="python", loss="squared_error")
+    loss, g = p.value_and_grad(p.theta, x, t)
+    assert len(code._addresses) == before + 1
+    want_loss, want = slow.value_and_grad(p.theta, x, t)
+    assert loss == pytest.approx(want_loss, rel=1e-13)
+    np.testing.assert_allclose(g, want, rtol=0, atol=1e-13 * np.abs(want).max())
+
+
+def test_what_numba_cannot_compile_is_refused_by_name() -> None:
+    bad = fg.Activation("bad", lambda z: __import__(str(z)), lambda z: z)
+    with pytest.raises(ExecutorError, match="activation 'bad': f cannot be compiled by Numba"):
+        program(1, 100, "float64", bad)
+
+
+def test_without_numba_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    from flowgrad.executors.numba import entry
+
+    real = importlib.util.find_spec
+    monkeypatch.setattr("flowgrad.executor.find_spec", lambda name: None if name == "numba" else real(name))
+    assert "pip install numba" in str(entry.info.available())
+
+
+def test_listing_it_imports_no_numba() -> None:
+    code = "import sys, flowgrad as fg; fg.executors(); print('numba' in sys.modules, 'llvmlite' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
