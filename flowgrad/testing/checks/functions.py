@@ -160,7 +160,7 @@ def aggregations(subject: Subject, name: str) -> None:
                 subject.each(f"{what} of {K} terms in {dtype}", one, other, 1e-12 if dtype == "float64" else 2e-6, 0)
 
 
-@check("aggregations", least=8)
+@check("aggregations", least=2)
 def an_aggregation_of_nothing(subject: Subject) -> None:
     """A neuron without in-edges has z = b, whatever its aggregation, and its bias has a gradient."""
     net = Network()

@@ -181,7 +181,7 @@ def ladder(rungs: int) -> Network:
     return Network.from_arrays(source, target, weight, activation="identity")
 
 
-@check("reuse", least=100)
+@check("reuse", least=90)
 def each_edge_is_visited_once(subject: Subject) -> None:
     """On ladders of 2 to 60 rungs, 2^60 paths, time grows with the edges: each ∂L/∂z is computed once and reused."""
     subject.declares("activations", "identity")

@@ -1,0 +1,116 @@
+"""Level by level: all neurons of a level are one sparse matrix product, and so is the way back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import sparse
+
+from flowgrad.executor import Adjoint, Answer, Array, Request, Saved
+from flowgrad.plan import Plan, lower
+from flowgrad_scipy import info
+
+if TYPE_CHECKING:
+    from flowgrad.network import Network
+
+
+class ScipyExecutor:
+    """Compiles a network into one sparse matrix a level."""
+
+    info = info()
+
+    def can_run(self, network: Network, request: Request) -> Answer:
+        """Whatever `info` declares."""
+        return True
+
+    def compile(self, network: Network, request: Request) -> ScipyKernel:
+        """The kernel of this network."""
+        return ScipyKernel(lower(network), request.dtype)
+
+
+@dataclass(frozen=True)
+class Level:
+    """Neurons that do not depend on each other, as positions; their in-edges as numbers; a matrix without values.
+
+    `sources` are the positions that the edges come from, each once: the matrix's columns. `column` and `pointer`
+    are its CSR indices. `functions` are pairs of an activation and the rows of the level that have it.
+    """
+
+    neurons: Array
+    edges: Array
+    sources: Array
+    column: Array
+    pointer: Array
+    functions: list[tuple[Any, Array]]
+
+
+class ScipyKernel:
+    """One network. Weights go into the matrices at each call, so that nothing of another θ remains."""
+
+    def __init__(self, plan: Plan, dtype: np.dtype[Any]) -> None:
+        self.plan, self.dtype = plan, dtype
+        names = [aggregation.name for aggregation in plan.aggregations]
+        fan_in = np.diff(plan.in_ptr)
+        mean = np.isin(plan.aggregation, [k for k, name in enumerate(names) if name == "mean"])
+        self.factor = plan.response / np.where(mean, np.maximum(fan_in, 1), 1)  # ∂z_v/∂(w_uv a_u)
+        self.target = np.repeat(np.arange(plan.n_nodes), fan_in)
+        neurons = np.flatnonzero(plan.activation >= 0)
+        order = neurons[np.argsort(plan.level[neurons], kind="stable")]
+        cuts = np.flatnonzero(np.diff(plan.level[order])) + 1
+        self.levels = [self._level(group) for group in np.split(order, cuts)]
+
+    def _level(self, neurons: Array) -> Level:
+        counts = np.diff(self.plan.in_ptr)[neurons]
+        pointer = np.concatenate([[0], np.cumsum(counts)])
+        edges = np.repeat(self.plan.in_ptr[neurons] - pointer[:-1], counts) + np.arange(pointer[-1])
+        codes = self.plan.activation[neurons]
+        functions = [(self.plan.activations[k], np.flatnonzero(codes == k)) for k in np.unique(codes)]
+        sources, column = np.unique(self.plan.in_source[edges], return_inverse=True)
+        return Level(neurons, edges, sources, column, pointer, functions)
+
+    def _matrix(self, level: Level, coefficient: Array) -> Any:
+        """(neurons of the level, its sources) CSR: ∂z_v/∂a_u; an edge whose weight is 0 keeps its place."""
+        shape = (len(level.neurons), len(level.sources))
+        return sparse.csr_array((coefficient[level.edges], level.column, level.pointer), shape=shape)
+
+    def forward(self, theta: Array, x: Array) -> Saved:
+        """Equations (1), (2), (3), a level at a time."""
+        weight, bias = self.plan.parameters(theta.astype(np.float64))
+        z = np.zeros((self.plan.n_nodes, len(x)))
+        a = np.zeros_like(z)
+        z[self.plan.inputs] = a[self.plan.inputs] = x.T
+        coefficient = weight * self.factor[self.target]
+        with np.errstate(all="ignore"):
+            for level in self.levels:
+                z[level.neurons] = self._matrix(level, coefficient) @ a[level.sources] + bias[level.neurons, None]
+                for sigma, rows in level.functions:
+                    a[level.neurons[rows]] = _each(sigma.f, z[level.neurons[rows]])
+            return Saved(z.astype(self.dtype), a.astype(self.dtype), extra=(z, a, coefficient))
+
+    def backward(self, theta: Array, saved: Saved, dy: Array) -> Adjoint:
+        """Equations (5)–(10): the same matrices transposed, levels in the other order."""
+        z, a, coefficient = saved.extra
+        da = np.zeros_like(z)
+        da[self.plan.outputs] = dy.T  # (9)
+        dz = np.zeros_like(z)
+        with np.errstate(all="ignore"):
+            for level in reversed(self.levels):
+                for sigma, rows in level.functions:  # (8)
+                    at = level.neurons[rows]
+                    dz[at] = _each(sigma.df, z[at]) * da[at]
+                da[level.sources] += self._matrix(level, coefficient).T @ dz[level.neurons]  # (10)
+            dz[self.plan.inputs] = da[self.plan.inputs]
+            terms = np.einsum("eb,eb->e", dz[self.target], a[self.plan.in_source])  # (5), summed over the samples
+            weight, bias = self.factor[self.target] * terms, dz.sum(axis=1)
+            bias[self.plan.inputs] = 0.0
+            return Adjoint(*(array.astype(self.dtype) for array in (dz, da, weight, bias)))
+
+
+def _each(f: Any, z: Array) -> Array:
+    """A scalar formula of flowgrad's at every number of z."""
+    return np.array([f(value) for value in z.ravel()], np.float64).reshape(z.shape)
+
+
+entry = ScipyExecutor()

@@ -1,0 +1,81 @@
+"""flowgrad's own executors pass the battery, and a battery that shrank does not pass."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import flowgrad as fg
+from flowgrad.cli import main
+from flowgrad.errors import ConfigError
+from flowgrad.testing import battery, conformance, parametrize_with_executor
+from flowgrad.testing.battery import _CHECKS, Check, Subject
+from flowgrad.testing.conformance import LEAST
+
+
+@parametrize_with_executor("python")
+def test_python_conforms(check) -> None:
+    check()
+
+
+@parametrize_with_executor("numba")
+def test_numba_conforms(check) -> None:
+    if fg.executors()["numba"] is not True:
+        pytest.skip(str(fg.executors()["numba"]))
+    check()
+
+
+def test_the_battery_is_no_smaller_than_it_says() -> None:
+    features = [check.feature for check in battery().values()]
+    assert set(LEAST) == set(features)
+    assert all(features.count(feature) >= least for feature, least in LEAST.items())
+
+
+def test_a_shrunken_battery_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    report = conformance("python", only=["protocol", "losses"])
+    assert report.ok
+    whole = replace(report, whole=True)
+    assert not whole.ok
+    assert any(line.startswith("oracle: 0 checks") for line in whole.short())
+
+
+def test_a_check_that_compares_too_little_fails() -> None:
+    emptied = Check("emptied", "oracle", "nothing", 3, lambda subject: subject.true(True, "once"))
+    with pytest.raises(AssertionError, match="compared 1 times, and must at least 3"):
+        emptied("python")
+
+
+def test_expected_failures_are_strict(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(subject: Subject) -> None:
+        subject.true(False, "wrong")
+
+    battery()
+    monkeypatch.setitem(_CHECKS, "wrong", Check("wrong", "oracle", "never holds", 1, wrong))
+    assert not conformance("python", only=["wrong"]).ok
+    expected = conformance("python", {"wrong": "by design"}, only=["wrong"])
+    assert expected.ok
+    assert expected.counts()["oracle"] == {"run": 0, "xfail": 1, "skip": 0, "fail": 0}
+    passing = conformance("python", {"losses[huber]": "thought to fail"}, only=["losses[huber]"])
+    assert [o.result for o in passing.outcomes] == ["xpass"]
+    assert not passing.ok
+
+
+def test_names_of_checks_are_checked() -> None:
+    with pytest.raises(ConfigError, match=r"did you mean 'losses\[huber\]'"):
+        conformance("python", {"losses[hubr]": "why"})
+    with pytest.raises(ConfigError, match="unknown check 'oracel': did you mean 'oracle'"):
+        conformance("python", only=["oracel"])
+
+
+def test_the_command_reports(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report, page = tmp_path / "r.json", tmp_path / "t.md"
+    words = ["conformance", "python", "--only", "losses", "--report", str(report), "--markdown", str(page)]
+    assert main(words) == 0
+    assert "python conforms: 8 run, 0 xfail, 0 skip, 0 fail" in capsys.readouterr().out
+    assert json.loads(report.read_text("utf-8"))["counts"]["losses"]["run"] == 8
+    assert "| losses | 8 |" in page.read_text("utf-8")
+    assert main(["conformance", "python", "--only", "losses", "--expect", "class_indices=no reason"]) == 1
+    assert main(["conformance", "nmba"]) == 2
