@@ -1,0 +1,98 @@
+"""DOT, Graphviz's language. Written for looking at: a picture, not a file to read back.
+
+A path that ends in `.svg` or `.png` gets the picture itself, where Graphviz's program `dot` is installed.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from flowgrad.errors import FileError
+from flowgrad.format import Format
+from flowgrad.formats import _graph, _xml
+from flowgrad.network import Network
+
+PICTURES = (".svg", ".png")
+SECONDS = 300  # that Graphviz gets for one picture
+SHAPES = {"input": "box", "output": "doublecircle"}
+
+
+def write(
+    net: Network,
+    path: Path,
+    *,
+    node_values: Mapping[str, Any] | None = None,
+    edge_values: Mapping[str, Any] | None = None,
+) -> Mapping[str, bytes]:
+    """Nodes and edges with all that they carry as attributes. `node_values`, `edge_values`: see `_graph.plain`.
+
+    Raises:
+        GraphError: an id or a value that DOT cannot hold.
+        FileError: a picture is asked for, and Graphviz is not installed, refuses, or does not end.
+    """
+    graph = _graph.plain(net, "DOT", node_values or {}, edge_values or {})
+    _xml.refuse_characters(graph, "DOT")
+    lines = ["digraph {", '  rankdir="LR";']
+    for v, attributes in graph.nodes(data=True):
+        place = next((p for p in _graph.PLACES if p in attributes), "hidden")
+        label = str(v) if "activation" not in attributes else f"{v}\n{attributes['activation']}"
+        shown = {"label": escaped(label), "shape": quoted(SHAPES.get(place, "ellipse"))}
+        lines.append(f"  {quoted(v)} {_list(attributes, shown)};")
+    for u, v, attributes in graph.edges(data=True):
+        shown = {"label": escaped(f"{attributes['weight']:.3g}")}
+        lines.append(f"  {quoted(u)} -> {quoted(v)} {_list(attributes, shown)};")
+    data = "\n".join([*lines, "}", ""]).encode()
+    suffix = path.suffix.lower()
+    return {path.name: _picture(data, suffix[1:]) if suffix in PICTURES else data}
+
+
+def _list(attributes: Mapping[str, Any], shown: Mapping[str, str]) -> str:
+    """An attribute list. What a network carries is called `flowgrad_<name>`, so that none of it means a style."""
+    carried = {quoted(f"flowgrad_{name}"): quoted(value) for name, value in attributes.items()}
+    return "[" + ", ".join(f"{name}={value}" for name, value in {**shown, **carried}.items()) + "]"
+
+
+def quoted(value: object) -> str:
+    r"""A quoted string. Backslashes are doubled, so that none of them escapes a quotation mark or stands for
+    something in a label; in an id, which Graphviz keeps as written, they stay double.
+
+    >>> print(quoted('a"b'), quoted("<b>"))
+    "a\"b" "<b>"
+    """
+    text = str(value).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{text}"'
+
+
+def escaped(value: str) -> str:
+    r"""A label: quoted, with its lines as `\n`; an escape such as `\N` in the text shows as it stands.
+
+    >>> print(escaped("h\\N\nrelu"))
+    "h\\N\nrelu"
+    """
+    return quoted(value).replace("\n", "\\n")
+
+
+def _picture(data: bytes, kind: str) -> bytes:
+    program = shutil.which("dot")
+    if program is None:
+        raise FileError(f"a picture as {kind.upper()} needs Graphviz's program dot, which is not installed: write .dot")
+    try:
+        done = subprocess.run([program, f"-T{kind}"], input=data, capture_output=True, timeout=SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise FileError(f"Graphviz makes no picture of the network: {error}") from None
+    if done.returncode or not done.stdout:
+        said = " ".join(done.stderr.decode(errors="replace").split())[:200]
+        raise FileError(f"Graphviz makes no picture of the network: {said or done.returncode}")
+    return done.stdout
+
+
+entry = Format(
+    name="dot",
+    suffixes=(".dot", ".gv", *PICTURES),
+    summary="DOT for Graphviz, and its pictures as SVG or PNG",
+    write=write,
+)

@@ -1,0 +1,68 @@
+"""Mermaid flowcharts, as Markdown pages show them. Written for looking at, and for small networks only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from flowgrad.errors import GraphError
+from flowgrad.format import Format
+from flowgrad.formats import _graph, _xml
+from flowgrad.network import Network
+
+MOST = 200  # edges; Mermaid itself stops at 500, and nobody reads so many
+SHAPES = {"input": ("[", "]"), "hidden": ("(", ")"), "output": ("([", "])")}
+PLAIN = frozenset(" .,:-_+=→")  # stand as they are in a label, beside letters and digits
+
+
+def write(
+    net: Network,
+    path: Path,
+    *,
+    node_values: Mapping[str, Any] | None = None,
+    edge_values: Mapping[str, Any] | None = None,
+) -> Mapping[str, bytes]:
+    """Nodes with id and activation, edges with weights. `node_values`, `edge_values`: see `_graph.plain`; they
+    stand in the labels as further lines.
+
+    Raises:
+        GraphError: more than 200 edges; an id or a value that Mermaid cannot hold.
+    """
+    if net.columns.n_edges > MOST:
+        raise GraphError(f"{net.columns.n_edges:,} edges: Mermaid is for at most {MOST}; DOT takes any number")
+    of_nodes, of_edges = node_values or {}, edge_values or {}
+    graph = _graph.plain(net, "Mermaid", of_nodes, of_edges)
+    _xml.refuse_characters(graph, "Mermaid")
+    number = {v: f"n{k}" for k, v in enumerate(graph)}
+    lines = ["flowchart LR"]
+    for v, attributes in graph.nodes(data=True):
+        place = next((p for p in reversed(_graph.PLACES) if p in attributes), "hidden")
+        said = [str(v), *([attributes["activation"]] if "activation" in attributes else [])]
+        left, right = SHAPES[place]
+        lines.append(f"  {number[v]}{left}{_label([*said, *_values(attributes, of_nodes)])}{right}")
+    for u, v, attributes in graph.edges(data=True):
+        said = [f"{attributes['weight']:.3g}", *_values(attributes, of_edges)]
+        lines.append(f"  {number[u]} -->|{_label(said)}| {number[v]}")
+    return {path.name: "\n".join([*lines, ""]).encode()}
+
+
+def _values(attributes: Mapping[str, Any], names: Mapping[str, Any]) -> list[str]:
+    return [f"{name} = {attributes[name]:.3g}" for name in names]
+
+
+def _label(lines: list[str]) -> str:
+    """A quoted label. Whatever is no letter, digit or of `PLAIN` stands as its number, so nothing is markup."""
+    return '"' + "<br/>".join("".join(map(_shown, line)) for line in lines) + '"'
+
+
+def _shown(c: str) -> str:
+    return c if c.isalnum() or c in PLAIN else f"#{ord(c)};"
+
+
+entry = Format(
+    name="mermaid",
+    suffixes=(".mmd", ".mermaid"),
+    summary="Mermaid flowcharts for Markdown pages, of small networks",
+    write=write,
+)
