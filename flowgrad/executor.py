@@ -102,6 +102,8 @@ class ExecutorInfo:
     activations, aggregations  names it knows; None is every one of flowgrad's
     custom_functions  whether a user's own `fg.Activation` works
     deterministic   the same bits from run to run and for any number of threads
+    auto            executor="auto" asks in falling order of this; 0: runs only when it is named
+    largest         edges; "auto" takes it beyond that only where nothing else can run; None: no limit
     protocol        the version of this protocol that it speaks
     """
 
@@ -115,6 +117,8 @@ class ExecutorInfo:
     aggregations: frozenset[str] | None = None
     custom_functions: bool = True
     deterministic: bool = True
+    auto: int = 0
+    largest: int | None = None
     protocol: int = PROTOCOL
 
     def available(self) -> Answer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
 
 Reduction = Literal["mean", "sum"]
-AUTO = ("numba", "python")  # in this order
 
 
 def executors() -> dict[str, Literal[True] | str]:
@@ -33,7 +32,8 @@ def executors() -> dict[str, Literal[True] | str]:
     >>> executors()["python"]
     True
     """
-    return {name: executor_info(name).available() for name in names("executors")}
+    declared = {name: _declared(name) for name in names("executors")}
+    return {name: info if isinstance(info, str) else info.available() for name, info in declared.items()}
 
 
 def executor_info(name: str) -> ExecutorInfo:
@@ -120,23 +120,54 @@ def _choose(executor: str | Executor, network: Network, request: Request) -> tup
         if answer is not True:
             raise ExecutorError(f"executor {chosen.info.name!r} cannot run this: {answer}")
         return chosen, f"{chosen.info.name}: named explicitly"
+    return _automatic(network, request)
+
+
+def _automatic(network: Network, request: Request) -> tuple[Executor, str]:
+    """The first that can run this, in the order that executors declare; a backend is imported only when asked."""
+    declared = {name: _declared(name) for name in names("executors")}
+    infos = [info for info in declared.values() if isinstance(info, ExecutorInfo) and info.auto > 0]
+    infos.sort(key=lambda info: (_too_large(info, network) != "", -info.auto, info.name))
     rejected: list[str] = []
-    for name in AUTO:
-        candidate: Executor = find("executors", name)
-        answer = _able(candidate, network, request)
+    for info in infos:
+        answer = _within(info, network, request)
         if answer is True:
-            return candidate, "; ".join([f"{name}: the fastest that can run this", *rejected])
-        rejected.append(f"not {name}: {answer}")
+            executor: Executor = find("executors", info.name)
+            answer = _able(executor, network, request)
+            if answer is True:
+                slow = [f"slow: {_too_large(info, network)}"] if _too_large(info, network) else []
+                later = [i for i in infos[infos.index(info) + 1 :] if i.auto > info.auto]
+                late = [f"not {i.name}: {_too_large(i, network)}" for i in later]
+                return executor, "; ".join([f"{info.name}: the fastest that can run this", *slow, *rejected, *late])
+        rejected.append(f"not {info.name}: {answer}")
     raise ExecutorError(f"no executor can run this: {'; '.join(rejected)}")
+
+
+def _declared(name: str) -> ExecutorInfo | str:
+    """What an executor declares, or why its package cannot even say that."""
+    try:
+        return executor_info(name)
+    except (ImportError, AttributeError) as error:
+        return f"its package cannot be loaded: {error}"
+
+
+def _too_large(info: ExecutorInfo, network: Network) -> str:
+    """Why the network is beyond what it is meant for; empty where it is not."""
+    edges = network.columns.n_edges
+    beyond = info.largest is not None and edges > info.largest
+    return f"{edges:,} edges are beyond the {info.largest:,} it is meant for" if beyond else ""
+
+
+def _within(info: ExecutorInfo, network: Network, request: Request) -> Answer:
+    """True, or which declaration this is beyond."""
+    answer = info.available()
+    return info.supports(network, request) if answer is True else answer
 
 
 def _able(executor: Executor, network: Network, request: Request) -> Answer:
     """True, or why this executor cannot run this here."""
-    for question in (executor.info.available, partial(executor.info.supports, network, request)):
-        answer = question()
-        if answer is not True:
-            return answer
-    return executor.can_run(network, request)
+    answer = _within(executor.info, network, request)
+    return executor.can_run(network, request) if answer is True else answer
 
 
 class Program:

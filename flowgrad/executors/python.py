@@ -24,7 +24,9 @@ Values = dict[Hashable, Array]
 class PythonExecutor:
     """Runs any network, anywhere."""
 
-    info = ExecutorInfo("python", "the definition: walks the NetworkX graph, equation by equation")
+    info = ExecutorInfo(
+        "python", "the definition: walks the NetworkX graph, equation by equation", auto=10, largest=100_000
+    )
 
     def can_run(self, network: Network, request: Request) -> Answer:
         return True

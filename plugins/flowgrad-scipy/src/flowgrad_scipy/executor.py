@@ -47,7 +47,7 @@ class Level:
 
 
 class ScipyKernel:
-    """One network. Weights go into the matrices at each call, so that nothing of another θ remains."""
+    """One network. Each forward makes its matrices anew and hands them on, so that nothing of another θ remains."""
 
     def __init__(self, plan: Plan, dtype: np.dtype[Any]) -> None:
         self.plan, self.dtype = plan, dtype
@@ -83,24 +83,25 @@ class ScipyKernel:
         z[self.plan.inputs] = a[self.plan.inputs] = x.T
         coefficient = weight * self.factor[self.target]
         with np.errstate(all="ignore"):
-            for level in self.levels:
-                z[level.neurons] = self._matrix(level, coefficient) @ a[level.sources] + bias[level.neurons, None]
+            matrices = [self._matrix(level, coefficient) for level in self.levels]
+            for level, matrix in zip(self.levels, matrices, strict=True):
+                z[level.neurons] = matrix @ a[level.sources] + bias[level.neurons, None]
                 for sigma, rows in level.functions:
                     a[level.neurons[rows]] = _each(sigma.f, z[level.neurons[rows]])
-            return Saved(z.astype(self.dtype), a.astype(self.dtype), extra=(z, a, coefficient))
+            return Saved(z.astype(self.dtype), a.astype(self.dtype), extra=(z, a, matrices))
 
     def backward(self, theta: Array, saved: Saved, dy: Array) -> Adjoint:
         """Equations (5)–(10): the same matrices transposed, levels in the other order."""
-        z, a, coefficient = saved.extra
+        z, a, matrices = saved.extra
         da = np.zeros_like(z)
         da[self.plan.outputs] = dy.T  # (9)
         dz = np.zeros_like(z)
         with np.errstate(all="ignore"):
-            for level in reversed(self.levels):
+            for level, matrix in zip(self.levels[::-1], matrices[::-1], strict=True):
                 for sigma, rows in level.functions:  # (8)
                     at = level.neurons[rows]
                     dz[at] = _each(sigma.df, z[at]) * da[at]
-                da[level.sources] += self._matrix(level, coefficient).T @ dz[level.neurons]  # (10)
+                da[level.sources] += matrix.T @ dz[level.neurons]  # (10)
             dz[self.plan.inputs] = da[self.plan.inputs]
             terms = np.einsum("eb,eb->e", dz[self.target], a[self.plan.in_source])  # (5), summed over the samples
             weight, bias = self.factor[self.target] * terms, dz.sum(axis=1)
