@@ -1,0 +1,149 @@
+"""A connection to a Dask cluster that answers or raises: no call here waits for ever."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from flowgrad.errors import FlowgradError
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+POLL = 0.5  # seconds between looks at the scheduler while waiting
+
+
+class ClusterError(FlowgradError, ConnectionError):
+    """The cluster is gone, has no workers, or did not answer in time."""
+
+
+class Lost(Exception):
+    """What was on a worker is gone with it; doing it again is enough."""
+
+
+class Cluster:
+    """A client, connected when first needed: to a scheduler's address, or to a LocalCluster of its own."""
+
+    def __init__(self, address: str | None, workers: int | None, timeout: float) -> None:
+        self.address, self.workers, self.timeout = address, workers, timeout
+        self._client: Client | None = None
+        self._local: Any = None
+        self._lock = threading.Lock()
+
+    @property
+    def client(self) -> Client:
+        """The client.
+
+        Raises:
+            ClusterError: no scheduler answers at the address, or it was lost.
+        """
+        with self._lock:
+            if self._client is None:
+                self._client = self._connect()
+            check(self._client)
+            return self._client
+
+    def _connect(self) -> Client:
+        import logging
+
+        from distributed import Client, LocalCluster
+
+        wait = min(self.timeout, 30.0)
+        if self.address is not None:
+            try:
+                return Client(self.address, timeout=wait, set_as_default=False)
+            except (OSError, ValueError) as error:
+                raise ClusterError(f"no Dask scheduler answers at {self.address} within {wait:g} s: {error}") from error
+        self._local = LocalCluster(
+            n_workers=self.workers,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address=None,
+            silence_logs=logging.CRITICAL,
+        )
+        return Client(self._local, timeout=wait, set_as_default=False)
+
+    def names(self, deadline: float) -> list[str]:
+        """Addresses of the workers, sorted; waits for the first of them.
+
+        Raises:
+            ClusterError: none came before the deadline, or the scheduler is gone.
+        """
+        while True:
+            client = self.client
+            try:
+                found = sorted(client.nthreads())
+            except (OSError, TimeoutError) as error:
+                raise ClusterError(f"the Dask scheduler does not answer: {error}") from error
+            if found:
+                return found
+            if time.monotonic() > deadline:
+                raise ClusterError(f"the Dask cluster has had no workers for {self.timeout:g} s")
+            time.sleep(0.1)
+
+    def close(self) -> None:
+        """Ends the connection, and the LocalCluster if it is ours."""
+        with self._lock:
+            for thing in (self._client, self._local):
+                if thing is not None:
+                    thing.close(timeout=5)
+            self._client = self._local = None
+
+
+def check(client: Client) -> None:
+    """Raises ClusterError where the scheduler has gone."""
+    if client.status != "running":
+        raise ClusterError(f"the connection to the Dask scheduler is lost: the client is {client.status}")
+
+
+def settle(client: Client, futures: Iterable[Future], deadline: float, doing: str) -> None:
+    """Returns when no future is pending any more: finished, failed or lost.
+
+    Raises:
+        ClusterError: the scheduler was lost, or the deadline passed.
+    """
+    from distributed import wait
+
+    waiting = list(futures)
+    while waiting := [f for f in waiting if f.status == "pending"]:
+        check(client)
+        if time.monotonic() > deadline:
+            raise ClusterError(f"{doing}: {len(waiting)} tasks did not end in time; the first is {waiting[0].key}")
+        try:
+            with client.as_current():
+                wait(waiting, timeout=POLL)
+        except Exception as error:  # of the wait, not of a task: what became of those is in their status
+            if not gone(error):
+                raise
+    check(client)
+
+
+def gone(error: BaseException) -> bool:
+    """Whether an error says that a worker or its data is gone, and nothing about the work itself."""
+    from concurrent.futures import CancelledError
+
+    from distributed import KilledWorker
+    from distributed.client import FutureCancelledError
+
+    return isinstance(error, (KilledWorker, CancelledError, FutureCancelledError, OSError, TimeoutError)) and not (
+        isinstance(error, FlowgradError)
+    )
+
+
+def failed(future: Future, deadline: float) -> bool:
+    """Whether a settled future was lost with its worker.
+
+    Raises:
+        The work's own error, as it was on the worker.
+    """
+    if future.status == "finished":
+        return False
+    if future.status == "error":
+        from distributed import KilledWorker
+
+        error = future.exception(timeout=max(1.0, deadline - time.monotonic()))
+        if error is not None and not isinstance(error, KilledWorker):
+            raise error
+    return True

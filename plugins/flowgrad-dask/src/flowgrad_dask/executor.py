@@ -1,0 +1,106 @@
+"""The executor "dask": value_and_grad and predict in shards on a cluster. Importing this module imports no Dask."""
+
+from __future__ import annotations
+
+import atexit
+from typing import TYPE_CHECKING, Any
+
+from flowgrad.errors import ConfigError
+from flowgrad.executor import Answer, Executor, ExecutorInfo, Request
+from flowgrad.registry import find
+
+if TYPE_CHECKING:
+    from flowgrad.network import Network
+    from flowgrad_dask.kernel import DaskKernel
+
+INFO = ExecutorInfo(
+    "dask",
+    "shards of the batch on the workers of a Dask cluster",
+    needs=("distributed",),
+    install="pip install flowgrad-dask",
+)
+
+
+def info() -> ExecutorInfo:
+    """What the executor declares, without importing Dask."""
+    return INFO
+
+
+class DaskExecutor:
+    """Runs batches in shards on a Dask cluster.
+
+    `value_and_grad` and `predict` go to the workers; `forward` and `backward`, whose results are every neuron's, run in
+    the caller's process, on the same inner executor. By the name "dask": a LocalCluster, started when first needed.
+
+    Args:
+        address: of a scheduler, as "tcp://host:8786"; None starts a LocalCluster of one-thread processes.
+        workers: of the LocalCluster; None is one a core.
+        shards: into how many the batch is cut, whatever the number of workers: bits depend on it alone. Give as many
+            as workers or a multiple.
+        executor: what a worker runs its shards with: "auto", a name or an Executor.
+        timeout: seconds that one call may take before it is an error.
+        attempts: how often what died with a worker is done again within a call.
+
+    Raises:
+        ConfigError: a number below 1.
+    """
+
+    info = INFO
+
+    def __init__(
+        self,
+        address: str | None = None,
+        workers: int | None = None,
+        shards: int = 8,
+        executor: str | Executor = "auto",
+        timeout: float = 600.0,
+        attempts: int = 3,
+    ) -> None:
+        from flowgrad_dask.cluster import Cluster
+
+        for name, value in (
+            ("workers", workers or 1),
+            ("shards", shards),
+            ("attempts", attempts),
+            ("timeout", timeout),
+        ):
+            if not value > 0:
+                raise ConfigError(f"{name}={value!r}: must be more than 0")
+        self.shards, self.inner, self.timeout, self.attempts = shards, executor, timeout, attempts
+        self.cluster = Cluster(address, workers, timeout)
+        atexit.register(self.close)
+
+    def can_run(self, network: Network, request: Request) -> Answer:
+        """True, or why the inner executor cannot."""
+        if self.inner == "auto":
+            return True
+        inner: Any = find("executors", self.inner) if isinstance(self.inner, str) else self.inner
+        if inner.info.name == INFO.name:
+            return "its inner executor is itself"
+        for answer in (inner.info.available(), inner.info.supports(network, request)):
+            if answer is not True:
+                return f"its inner executor {inner.info.name!r}: {answer}"
+        answer = inner.can_run(network, request)
+        return True if answer is True else f"its inner executor {inner.info.name!r}: {answer}"
+
+    def compile(self, network: Network, request: Request) -> DaskKernel:
+        """The network, known to the cluster from its first step on."""
+        from flowgrad_dask.kernel import DaskKernel
+
+        return DaskKernel(self, network, request)
+
+    def close(self) -> None:
+        """Ends the connection and the LocalCluster; the next step starts them again."""
+        self.cluster.close()
+
+    def __enter__(self) -> DaskExecutor:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"DaskExecutor({self.cluster.address or 'LocalCluster'}, {self.shards} shards, {self.inner!r})"
+
+
+entry = DaskExecutor()

@@ -1,0 +1,70 @@
+"""Whole jobs on a cluster: seeds, folds, populations."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from flowgrad_dask.cluster import ClusterError, failed, settle
+from flowgrad_dask.executor import DaskExecutor
+
+SLICE = 0.2  # seconds between two reports of progress
+
+
+def map_jobs(
+    function: Callable[..., Any],
+    jobs: Iterable[Any],
+    shared: tuple[Any, ...] = (),
+    on: DaskExecutor | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    timeout: float = 86_400.0,
+) -> list[Any]:
+    """`[function(job, *shared) for job in jobs]`, on the workers of a cluster; results in the order of the jobs.
+
+    Args:
+        shared: what every job reads (data, a network): sent to each worker once.
+        on: whose cluster; None is the executor "dask"'s own.
+        progress: called with (done, of how many) as jobs end.
+        timeout: seconds for all of them.
+
+    Raises:
+        ClusterError: the scheduler is lost, no workers, out of time, or one job killed its worker three times.
+        A job's own error, the first in the order of the jobs.
+    """
+    from flowgrad_dask.executor import entry
+
+    executor = on or entry
+    deadline = time.monotonic() + timeout
+    executor.cluster.names(deadline)
+    client = executor.cluster.client
+    common = [client.scatter(item, broadcast=True, hash=False) for item in shared]
+    items = list(jobs)
+    futures = [client.submit(function, item, *common, pure=False) for item in items]
+    told = -1
+    for attempt in range(executor.attempts + 1):
+        while any(f.status == "pending" for f in futures):
+            settled = time.monotonic() + SLICE
+            try:
+                settle(client, futures, min(settled, deadline), "jobs")
+            except ClusterError:
+                if client.status != "running" or time.monotonic() > deadline:
+                    raise
+            told = _tell(progress, futures, told)
+        told = _tell(progress, futures, told)
+        lost = [k for k, f in enumerate(futures) if failed(f, deadline)]
+        if not lost:
+            return [f.result(timeout=max(1.0, deadline - time.monotonic())) for f in futures]
+        if attempt < executor.attempts:
+            executor.cluster.names(deadline)
+            common = [client.scatter(item, broadcast=True, hash=False) for item in shared]
+            for k in lost:
+                futures[k] = client.submit(function, items[k], *common, pure=False)
+    raise ClusterError(f"job {lost[0]} lost its worker in each of {executor.attempts + 1} attempts")
+
+
+def _tell(progress: Callable[[int, int], None] | None, futures: list[Any], told: int) -> int:
+    done = sum(f.status == "finished" for f in futures)
+    if progress is not None and done != told:
+        progress(done, len(futures))
+    return done

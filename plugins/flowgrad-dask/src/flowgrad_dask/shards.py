@@ -1,0 +1,136 @@
+"""A batch in shards, and their gradients added up by a tree: the same on one process and on a thousand workers."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+
+from flowgrad.executor import Array, Executor
+from flowgrad.maths.losses import Loss, logsumexp
+from flowgrad.network import Network
+from flowgrad.program import Program, compile
+
+T = TypeVar("T")
+Part = tuple[float, Array]  # loss and gradient (P,)
+KEPT = 16  # programs that a worker keeps
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker has to know of a program once; `key` names it in the worker's cache."""
+
+    key: str
+    network: Network
+    executor: str | Executor
+    dtype: str
+    loss: Loss | None
+    threads: int | None
+
+
+def bounds(rows: int, shards: int) -> list[slice]:
+    """Rows of each shard: as even as can be, none empty; a function of the two numbers alone.
+
+    >>> bounds(5, 2), len(bounds(3, 8))
+    ([slice(0, 3, None), slice(3, 5, None)], 3)
+    """
+    n = min(rows, shards)
+    ends = [0, *np.cumsum([rows // n + (k < rows % n) for k in range(n)]).tolist()]
+    return [slice(ends[k], ends[k + 1]) for k in range(n)]
+
+
+def tree(parts: Sequence[T], add: Callable[[T, T], T]) -> T:
+    """Neighbours are added, then their sums, until one is left: the order depends on the number of parts alone.
+
+    >>> tree(list("abcde"), "({}+{})".format)
+    '(((a+b)+(c+d))+e)'
+    """
+    level = list(parts)
+    while len(level) > 1:
+        pairs = [add(level[k], level[k + 1]) for k in range(0, len(level) - 1, 2)]
+        level = pairs + level[2 * len(pairs) :]
+    return level[0]
+
+
+def add(one: Part, other: Part) -> Part:
+    """The sum of two parts."""
+    return one[0] + other[0], one[1] + other[1]
+
+
+def gradient(program: Program, theta: Array, x: Array, t: Array, s: Array | None, scale: float) -> Part:
+    """Loss and gradient of one shard, both times `scale`: equations (1)–(10)."""
+    kernel, plan, loss = program.kernel, program.plan, program.loss
+    assert loss is not None  # the program asks for a gradient only where it has a loss
+    g = np.empty(plan.n_parameters, program.dtype)
+    fused = getattr(kernel, "value_and_grad", None)
+    if fused is not None:
+        return float(fused(theta, x, t, s, scale, g)), g
+    saved = kernel.forward(theta, x)
+    y = np.ascontiguousarray(saved.a[plan.outputs].T).astype(np.float64)
+    with np.errstate(all="ignore"):
+        lse, mass = (logsumexp(y), t.sum(axis=1, keepdims=True)) if loss.coupled else (y, t)
+        value, dy = loss.f(y, t, lse), loss.df(y, t, lse, mass)
+        if s is not None:
+            value, dy = value * s[:, None], dy * s[:, None]
+    adjoint = kernel.backward(theta, saved, np.asarray(dy, program.dtype))
+    plan.fold(adjoint.weight, adjoint.bias, g)
+    g *= program.dtype.type(scale)
+    return float(value.sum()) * scale, g
+
+
+def sharded_value_and_grad(
+    program: Program, theta: Array, X: Array, T: Array, shards: int, scale: float | None = None
+) -> Part:
+    """In this process, what the executor "dask" computes with the same number of shards, bit for bit.
+
+    X (B, I) and T (B, O) have the program's dtype; `scale` None is 1/B, the mean.
+    """
+    factor = 1.0 / len(X) if scale is None else scale
+    parts = [gradient(program, theta, X[rows], T[rows], None, factor) for rows in bounds(len(X), shards)]
+    return tree(parts, add)
+
+
+# ---- on a worker --------------------------------------------------------------------------------------------
+
+_programs: OrderedDict[str, Program] = OrderedDict()
+_lock = threading.Lock()
+
+
+def program_of(job: Job) -> Program:
+    """The job's program, compiled once a process."""
+    with _lock:
+        if job.key not in _programs:
+            threads = job.threads or _own_threads()
+            _programs[job.key] = compile(job.network, job.executor, job.dtype, job.loss, threads=threads)
+            while len(_programs) > KEPT:
+                _programs.popitem(last=False)
+        _programs.move_to_end(job.key)
+        return _programs[job.key]
+
+
+def _own_threads() -> int:
+    from distributed import get_worker
+
+    return int(get_worker().state.nthreads)
+
+
+def shard_gradient(job: Job, theta: Array, data: tuple[Array, Array, Array | None], scale: float) -> Part:
+    """A worker's task."""
+    return gradient(program_of(job), theta, *data, scale)
+
+
+def shard_outputs(job: Job, theta: Array, data: tuple[Array]) -> Array:
+    """(B, O) of one shard."""
+    return program_of(job).predict(data[0], theta=theta)
+
+
+def programs_here() -> list[str]:
+    """Keys of the programs that this process keeps."""
+    return list(_programs)
+
+
+__all__: list[Any] = ["Job", "bounds", "gradient", "sharded_value_and_grad", "tree"]

@@ -1,0 +1,136 @@
+"""Shards on a cluster: the bits of one process, whatever dies meanwhile."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+from flowgrad_dask import ClusterError, DaskExecutor, Machines, map_jobs, sharded_value_and_grad, shards
+
+import flowgrad as fg
+from flowgrad.errors import ExecutorError, FlowgradError
+
+
+def test_listing_executors_imports_no_dask():
+    code = "import sys, flowgrad as fg; assert fg.executors()['dask'] is True; assert 'distributed' not in sys.modules"
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+
+
+@pytest.mark.parametrize("inner", ["python", "numba"])
+def test_bits_are_those_of_one_process_with_the_same_shards(executor, case, inner):
+    net, X, T = case
+    one = DaskExecutor(shards=4, executor=inner)
+    one.cluster = executor.cluster
+    program = fg.compile(net, executor=one, loss="squared_error")
+    local = fg.compile(net, executor=inner, loss="squared_error")
+    value, g = program.value_and_grad(program.theta, X, T)
+    expected = sharded_value_and_grad(local, local.theta, X, T, shards=4)
+    assert value == expected[0]
+    assert g.tobytes() == expected[1].tobytes()
+    whole = local.value_and_grad(local.theta, X, T)
+    np.testing.assert_allclose(g, whole[1], rtol=1e-11, atol=1e-13)
+    assert program.predict(X).tobytes() == local.predict(X).tobytes()
+    weighted = program.value_and_grad(program.theta, X, T, sample_weight=[0, 0, 0, 1, 2, 0, 0, 1, 1, 3])
+    again = local.value_and_grad(local.theta, X, T, sample_weight=[0, 0, 0, 1, 2, 0, 0, 1, 1, 3])
+    np.testing.assert_allclose(weighted[1], again[1], rtol=1e-11, atol=1e-13)
+
+
+def test_a_program_is_compiled_once_a_worker(executor, case):
+    net, X, T = case
+    program = fg.compile(net, executor=executor, loss="squared_error")
+    for _ in range(5):
+        program.value_and_grad(program.theta, X, T)
+    kept = executor.cluster.client.run(shards.programs_here)
+    assert [keys.count(program.kernel.job.key) for keys in kept.values()] == [1, 1]
+
+
+def kill_worker_of(client, after):
+    """SIGKILL to one worker process, some seconds from now; the list takes its process id."""
+    killed = []
+
+    def kill():
+        time.sleep(after)
+        killed.append(min(client.run(os.getpid).values()))
+        os.kill(killed[0], signal.SIGKILL)
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    return thread, killed
+
+
+def test_a_worker_killed_in_the_middle_of_a_step_changes_no_bit(executor, case):
+    net, X, T = case
+    X, T = np.tile(X, (40, 1)), np.tile(T, (40, 1))
+    program = fg.compile(net, executor=executor, loss="squared_error")
+    local = fg.compile(net, executor="python", loss="squared_error")
+    expected = sharded_value_and_grad(local, local.theta, X, T, shards=4)
+    start = time.monotonic()
+    program.value_and_grad(program.theta, X, T)
+    thread, killed = kill_worker_of(executor.cluster.client, 0.3 * (time.monotonic() - start))
+    found = []
+    for _ in range(3):
+        found.append(program.value_and_grad(program.theta, X, T))
+    thread.join()
+    print(f"worker process {killed[0]} was killed; 3 steps of {len(X)} samples, all of the same bits")
+    assert len(killed) == 1
+    for value, g in found:
+        assert value == expected[0]
+        assert g.tobytes() == expected[1].tobytes()
+
+
+def test_an_error_of_the_work_itself_comes_through(executor):
+    def bad(job):
+        raise ValueError(f"job {job} is bad")
+
+    with pytest.raises(ValueError, match="job 1 is bad"):
+        map_jobs(bad, [1, 2], on=executor)
+
+
+def test_jobs_keep_their_order_and_tell_their_progress(executor):
+    told = []
+    found = map_jobs(pow, range(7), shared=(3,), on=executor, progress=lambda done, n: told.append((done, n)))
+    assert found == [k**3 for k in range(7)]
+    assert told[-1] == (7, 7)
+
+
+def test_a_lost_scheduler_is_an_error_and_no_hang(case):
+    net, X, T = case
+    code = (
+        "from distributed import LocalCluster; import sys\n"
+        "if __name__ == '__main__':\n"
+        "    c = LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None, "
+        "protocol='tcp')\n"
+        "    print(c.scheduler_address, flush=True); sys.stdin.read()\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdin=-1, stdout=-1, stderr=-3, text=True) as process:
+        executor = DaskExecutor(process.stdout.readline().strip(), shards=2, executor="python", timeout=30)
+        program = fg.compile(net, executor=executor, loss="squared_error")
+        program.value_and_grad(program.theta, X, T)
+        process.kill()
+        start = time.monotonic()
+        with pytest.raises(ClusterError) as caught:
+            program.value_and_grad(program.theta, X, T)
+        assert isinstance(caught.value, FlowgradError)
+        assert time.monotonic() - start < 45
+        executor.close()
+
+
+def test_no_scheduler_and_no_such_inner_executor_are_errors():
+    net = fg.topologies.layered([2, 1])
+    nobody = DaskExecutor("tcp://127.0.0.1:9", timeout=1)
+    with pytest.raises(ClusterError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"):
+        fg.compile(net, executor=nobody).predict([[0.0, 0.0]])
+    with pytest.raises(ExecutorError, match="inner executor is itself"):
+        fg.compile(net, executor=DaskExecutor(executor="dask"))
+
+
+def test_the_cost_model_by_hand():
+    m = Machines(compute=1.0, theta=2.0, sample=1.0, bandwidth=1.0, add=0.5, task=0.25)
+    assert m.step(1, 8) == 8 + 2 + 8 + 2 + 0.5
+    assert m.step(4, 8) == 8 + 6 + 2 + (2 * 2.5 + 2) + 11 * 0.25
