@@ -10,6 +10,7 @@ import numpy as np
 
 from flowgrad.errors import listing, show
 from flowgrad.executor import Array
+from flowgrad.inspection.local import reached
 from flowgrad.program import Program
 
 SATURATED = 1e-3  # σ' below this share of the largest σ' that the activation has on the data
@@ -105,7 +106,7 @@ def health(program: Program, X: Any, T: Any) -> Health:
         mine = plan.activation == code
         largest[mine] = np.abs(slope[mine]).max(initial=0.0)
     strongest = np.abs(slope).max(axis=1)
-    reached = _reached(program)
+    fed = reached(plan)
     dead = neurons & (strongest == 0)
     saturated = neurons & ~dead & (strongest < SATURATED * largest)
     constant = neurons & (np.ptp(a, axis=1) == 0) & (np.diff(plan.in_ptr) > 0)
@@ -117,10 +118,10 @@ def health(program: Program, X: Any, T: Any) -> Health:
         return tuple(names[k] for k in np.flatnonzero(mask).tolist())
 
     return Health(
-        unreached=of(neurons & ~reached),
-        dead=of(dead & reached),
-        saturated=of(saturated & reached),
-        constant=of(constant & reached),
+        unreached=of(neurons & ~fed),
+        dead=of(dead & fed),
+        saturated=of(saturated & fed),
+        constant=of(constant & fed),
         silent=tuple((names[plan.in_source[e]], names[target[e]]) for e in np.flatnonzero(idle).tolist()),
         gradient=np.sqrt(squares),
     )
@@ -134,18 +135,3 @@ def _slopes(program: Program, z: Array) -> Array:
             df = program.plan.activations[program.plan.activation[v]].df
             slope[v] = [df(value) for value in z[v]]
     return slope
-
-
-def _reached(program: Program) -> Array:
-    """(V,) bool: nodes that some output depends on, outputs included."""
-    plan = program.plan
-    reached = np.zeros(plan.n_nodes, np.bool_)
-    todo = plan.outputs.tolist()
-    reached[todo] = True
-    while todo:
-        v = todo.pop()
-        for u in plan.in_source[plan.in_ptr[v] : plan.in_ptr[v + 1]].tolist():
-            if not reached[u]:
-                reached[u] = True
-                todo.append(u)
-    return reached

@@ -1,4 +1,4 @@
-"""Local derivatives: what one edge passes on, ∂a_v/∂a_u for every edge (u, v), at one sample."""
+"""What several views need: local derivatives ∂a_v/∂a_u of every edge, and what lies upstream of the outputs."""
 
 from __future__ import annotations
 
@@ -25,3 +25,17 @@ def local_derivatives(plan: Plan, weight: Array, z: Array, a: Array) -> Array:
             local = plan.activations[plan.activation[v]].df(np.float64(z[v]))
             slope[edges] = local * plan.response[v] * dm * weight[edges]
     return slope
+
+
+def reached(plan: Plan) -> Array:
+    """(V,) bool: nodes that some output depends on, outputs included."""
+    found = np.zeros(plan.n_nodes, np.bool_)
+    todo = plan.outputs.tolist()
+    found[todo] = True
+    while todo:
+        v = todo.pop()
+        for u in plan.in_source[plan.in_ptr[v] : plan.in_ptr[v + 1]].tolist():
+            if not found[u]:
+                found[u] = True
+                todo.append(u)
+    return found
