@@ -21,7 +21,7 @@ import flowgrad as fg
 from flowgrad.cli import _run
 from flowgrad.cli._model import bare
 from flowgrad.errors import FileError
-from flowgrad.program import executor_info
+from flowgrad.executors.numba import NumbaExecutor
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -346,7 +346,7 @@ def test_check_fails_where_a_gradient_is_wrong(run: Any, monkeypatch: pytest.Mon
     network.add_neuron("y", {"h": 2.0})
     monkeypatch.setattr("flowgrad.cli.check.open_network", lambda *_: bare(network))
     monkeypatch.setattr(fg, "executors", lambda: {"python": True, "numba": "left out"})
-    monkeypatch.setattr("flowgrad.executors.numba.NumbaExecutor.info", replace(executor_info("numba"), auto=0))
+    monkeypatch.setattr(NumbaExecutor, "info", replace(NumbaExecutor.info, auto=0))
     result = run("check", "any")
     assert result.code == 1
     assert "FAILED" in result.out

@@ -110,7 +110,7 @@ def test_another_protocol_is_refused(install: Install, net: fg.Network) -> None:
 def test_two_packages_that_claim_one_name_raise(install: Install, net: fg.Network) -> None:
     install("fake_one", "same")
     install("fake_two", "same")
-    with pytest.raises(FlowgradError, match=r"two packages claim the executor 'same': fake_(one|two)_backend:entry and"):
+    with pytest.raises(FlowgradError, match=r"two packages claim the executor 'same': fake_\w+:entry and"):
         fg.compile(net)
     with pytest.raises(FlowgradError, match="uninstall one of them"):
         fg.executors()
