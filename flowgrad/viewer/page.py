@@ -1,0 +1,70 @@
+"""The page: template, style and script of this folder, and the data, put into one self-contained file."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from importlib.resources import files
+
+from flowgrad.viewer.record import Record
+
+SCRIPTS = ("data", "draw", "card", "main")
+
+
+def page(data: Record, *, live: str | None = None) -> bytes:
+    """One HTML file: no request leaves it, and nothing but its own script and style runs in it.
+
+    Args:
+        data: of `flowgrad.viewer.record.record`.
+        live: the path where the server answers with new losses; None for a file, which may connect to nothing.
+    """
+    script, style = _script(), _asset("page.css")
+    parts = {
+        "POLICY": policy(script, style, live is not None),
+        "STYLE": style,
+        "SCRIPT": script,
+        "DATA": embedded(data | {"live": live}),
+    }
+    text = _asset("page.html")
+    first, *rest = text.split("{{")
+    pieces = [first]
+    for piece in rest:  # one pass, so that what stands in the data is never taken for a place
+        name, after = piece.split("}}", 1)
+        pieces += [parts[name], after]
+    return "".join(pieces).encode("utf-8")
+
+
+def policy(script: str, style: str, connects: bool) -> str:
+    """The Content-Security-Policy: everything forbidden but this script and this style, by their SHA-256."""
+    allowed = [
+        "default-src 'none'",
+        f"script-src 'sha256-{_digest(script)}'",
+        f"style-src 'sha256-{_digest(style)}'",
+        "base-uri 'none'",
+        "form-action 'none'",
+    ]
+    return "; ".join([*allowed, "connect-src 'self'"] if connects else allowed)
+
+
+def embedded(data: Record) -> str:
+    """JSON for a script element: no `<` and nothing beyond ASCII stands in it as it is.
+
+    >>> embedded({"name": "</script>"})
+    '{"name":"\\\\u003c/script>"}'
+    """
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c")
+
+
+def _script() -> str:
+    body = "\n".join(_asset(f"{name}.js") for name in SCRIPTS)
+    return f'"use strict";\n(() => {{\n{body}}})();\n'
+
+
+def _asset(name: str) -> str:
+    return files("flowgrad.viewer").joinpath("assets", name).read_text(encoding="utf-8")
+
+
+def _digest(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")

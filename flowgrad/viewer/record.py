@@ -1,0 +1,196 @@
+"""What the page knows: topology, places, parameters and, of a few samples, the values of both passes.
+
+Arrays stand as base64 of little-endian float32 or int32. What follows from others is left to the page: ∂L/∂z
+is σ'(z)·∂L/∂a (8), ∂L/∂w is r·∂m/∂t·a·∂L/∂z (5, 6), the targets of edges are in `in_ptr`.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+
+from flowgrad.arguments import row, whole
+from flowgrad.errors import ConfigError, DataError
+from flowgrad.inspection import node_importance
+from flowgrad.network import Network
+from flowgrad.program import Program, compile
+from flowgrad.viewer.layout import layout
+
+BUDGET = 1_800_000  # bytes for all samples together
+OUTPUTS = 16  # up to so many, importance is found output by output
+ROWS = 256  # samples that importance is a mean over
+
+Record = dict[str, Any]
+
+
+def record(
+    network: Network,
+    *,
+    program: Program | None = None,
+    X: Any = None,
+    T: Any = None,
+    sample: int = 0,
+    samples: int = 8,
+    history: Any = None,
+    title: str | None = None,
+) -> Record:
+    """The page's data, ready for JSON.
+
+    Args:
+        program: compiled from this network; its θ, its loss. None compiles one.
+        X, T: (B, I) and targets. Without X one sample is drawn from seed 0; without T the page walks L = Σ y_n.
+        sample: the row to begin with; samples: rows to embed, from there on, as the file's size allows.
+        history: a History, its rows, or columns by name.
+
+    Raises:
+        ConfigError: program is of another network; samples is no count. DataError: T without X; no such sample.
+        as `program.forward` and `backward`.
+    """
+    whole("samples", samples, 1)
+    if T is not None and X is None:
+        raise DataError("targets T stand beside samples X: give X too")
+    program = _program(network, program, T)
+    plan = program.plan
+    drawn = X is None
+    x = np.random.default_rng(0).standard_normal((1, len(program.inputs))) if drawn else program._x(X)
+    first = row("sample", sample, len(x))
+    picked = _picked(program, len(x), first, samples)
+    t = None if T is None else _targets(program, T, len(x))
+    place = layout(plan)
+    weight, bias = plan.parameters(program.theta.astype(np.float64))
+    return {
+        "title": title or "flowgrad",
+        "names": [name_of(v) for v in program.labels.nodes],
+        "level": _ints(plan.level),
+        "inputs": len(plan.inputs),
+        "outputs": plan.outputs.tolist(),
+        "x": _floats(place.x),
+        "y": _floats(place.y),
+        "bends": {str(e): [c for point in points for c in point] for e, points in place.bends.items()},
+        "in_ptr": _ints(plan.in_ptr),
+        "source": _ints(plan.in_source),
+        "weight": _floats(weight),
+        "bias": _floats(bias),
+        "response": None if (plan.response == 1).all() else _floats(plan.response),
+        "activation": _ints(plan.activation),
+        "activations": [f.name for f in plan.activations],
+        "aggregation": _ints(plan.aggregation),
+        "aggregations": [f.name for f in plan.aggregations],
+        "importance": _floats(_importance(program, x[:ROWS])),
+        "loss": "Σ y" if t is None or program.loss is None else program.loss.name,
+        "drawn": drawn,
+        "samples": [_sample(program, x, t, k) for k in picked],
+        "history": _history(history),
+    }
+
+
+def name_of(node: Hashable) -> str:
+    """The text that stands for a node: itself where it is text, else its repr."""
+    return node if isinstance(node, str) else repr(node)
+
+
+def _program(network: Network, program: Program | None, T: Any) -> Program:
+    if program is None:
+        return compile(network, loss=None if T is None else "squared_error")
+    if not isinstance(program, Program):
+        raise ConfigError(f"program={program!r}: give a Program, or None")
+    if program.labels.nodes != network.nodes or program.plan.n_edges != network.columns.n_edges:
+        raise ConfigError(f"program is of another network: {program!r}")
+    return program
+
+
+def _picked(program: Program, rows: int, first: int, samples: int) -> list[int]:
+    """The rows to embed: `first`, and those that follow it round the table."""
+    plan = program.plan
+    arrays = 4 * plan.n_nodes + (plan.n_edges if _shares_matter(program) else 0)
+    count = max(1, min(samples, rows, BUDGET // max(1, arrays * 16 // 3)))
+    return [(first + k) % rows for k in range(count)]
+
+
+def _targets(program: Program, T: Any, rows: int) -> Any:
+    from flowgrad import batch
+
+    loss = program._need_loss()
+    return batch.targets(T, program.outputs, rows, loss.coupled, np.dtype(np.float64))
+
+
+def _importance(program: Program, x: Any) -> Any:
+    """(V,) mean over the samples of |a·∂y/∂a|, summed over the outputs; of many outputs, that of their sum."""
+    with np.errstate(all="ignore"):
+        if len(program.outputs) <= OUTPUTS:
+            return node_importance(program, x).strength.sum(axis=0)
+        acts = program.forward(x)
+        da = program.backward(acts, cotangent=np.ones((len(x), len(program.outputs)))).da.array
+        return np.abs(da * acts.a.array).mean(axis=1)
+
+
+def _shares_matter(program: Program) -> bool:
+    """Whether some aggregation has a ∂m/∂t that does not follow from the topology, as that of sum and mean does."""
+    return any(agg.name not in ("sum", "mean") for agg in program.plan.aggregations)
+
+
+def _sample(program: Program, x: Any, t: Any, k: int) -> Record:
+    """z, a, σ'(z) and ∂L/∂a of one row, by a forward and a backward pass of its own."""
+    acts = program.forward(x[k : k + 1])
+    if t is None:
+        grads = program.backward(acts, cotangent=np.ones((1, len(program.outputs))))
+        loss = float(acts.output.sum())
+    else:
+        grads = program.backward(acts, t[k : k + 1])
+        loss = float(grads.loss or 0.0)
+    plan, z, a = program.plan, acts.z.array[:, 0].astype(np.float64), acts.a.array[:, 0]
+    slope = np.ones(plan.n_nodes)
+    with np.errstate(all="ignore"):
+        for v in np.flatnonzero(plan.activation >= 0).tolist():
+            slope[v] = plan.activations[plan.activation[v]].df(z[v])
+    found = {"row": k, "loss": repr(loss), "z": _floats(z), "a": _floats(a), "slope": _floats(slope)}
+    found["da"] = _floats(grads.da.array[:, 0])
+    if _shares_matter(program):
+        found["share"] = _floats(_shares(program, a.astype(np.float64)))
+    return found
+
+
+def _shares(program: Program, a: Any) -> Any:
+    """(E,) ∂m/∂t of every edge at one sample."""
+    plan = program.plan
+    weight, _ = plan.parameters(program.theta.astype(np.float64))
+    share = np.empty(plan.n_edges)
+    with np.errstate(all="ignore"):
+        for v in np.flatnonzero(plan.aggregation >= 0).tolist():
+            edges = slice(int(plan.in_ptr[v]), int(plan.in_ptr[v + 1]))
+            terms = weight[edges] * a[plan.in_source[edges]]
+            plan.aggregations[plan.aggregation[v]].df(terms, share[edges])
+    return share
+
+
+def _history(given: Any) -> dict[str, list[float | None]] | None:
+    """Columns epoch, loss, val_loss … as lists; what is not finite as None, which JSON can hold."""
+    if given is None:
+        return None
+    rows = getattr(given, "rows", given)
+    if isinstance(rows, Mapping):
+        columns = {str(name): list(values) for name, values in rows.items()}
+    else:
+        names = list(rows[0]) if len(rows) else []
+        columns = {str(name): [one.get(name) for one in rows] for name in names}
+    return {name: [_number(value) for value in values] for name, values in columns.items()}
+
+
+def _number(value: Any) -> float | None:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if np.isfinite(number) else None
+
+
+def _floats(values: Any) -> str:
+    with np.errstate(over="ignore"):
+        return base64.b64encode(np.asarray(values).astype("<f4").tobytes()).decode("ascii")
+
+
+def _ints(values: Any) -> str:
+    return base64.b64encode(np.asarray(values).astype("<i4").tobytes()).decode("ascii")
