@@ -17,7 +17,7 @@ from flowgrad.topologies import layered, union
 
 Edge = tuple[Hashable, Hashable, dict[str, Any]]
 DEPTH = 100_000
-PATIENCE = 2.0  # seconds over thirty times the first ladder's, after which a ladder counts as exponential
+PATIENCE = 1.0  # seconds over thirty times the first ladder's, after which a ladder counts as exponential
 
 
 def w(u: Hashable, v: Hashable, weight: float, **given: Any) -> Edge:
