@@ -83,7 +83,7 @@ def record(
         "loss": "Σ y" if t is None or program.loss is None else program.loss.name,
         "drawn": drawn,
         "samples": [_sample(program, x, t, k) for k in picked],
-        "history": _history(history),
+        "history": columns_of(history),
     }
 
 
@@ -166,7 +166,7 @@ def _shares(program: Program, a: Any) -> Any:
     return share
 
 
-def _history(given: Any) -> dict[str, list[float | None]] | None:
+def columns_of(given: Any) -> dict[str, list[float | None]] | None:
     """Columns epoch, loss, val_loss … as lists; what is not finite as None, which JSON can hold."""
     if given is None:
         return None

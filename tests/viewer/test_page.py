@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 import shutil
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,9 @@ import pytest
 
 import flowgrad as fg
 from flowgrad.viewer.layout import _pieces, _ranks, crossings, layout
+from flowgrad.viewer.page import page
+from flowgrad.viewer.record import record
+from flowgrad.viewer.server import Server
 
 EVIL = "</script><img src=x onerror=alert(1)>"
 
@@ -180,6 +184,20 @@ def test_in_a_browser(browser: Any, tmp_path: Path) -> None:
     nothing_wrong(browser)
 
 
+def test_the_served_page_reads_the_losses_again(browser: Any) -> None:
+    lines: list[dict[str, list[float]]] = [{"epoch": [1.0], "loss": [0.75]}]
+    data = record(teaching(), history=lines[0])
+    with Server(lambda live: page(data, live=live), lambda: lines[0]) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        browser.get(server.url)
+        lines[0] = {"epoch": [1.0, 2.0], "loss": [0.75, 0.5]}
+        time.sleep(3)
+        assert browser.execute_script("return document.getElementById('chart').dataset.last") == "0.5"
+        words = [word for word in browser.get_log("browser") if "favicon" not in word["message"]]
+        server.shutdown()
+    assert words == []
+
+
 def test_a_large_graph_in_a_browser(browser: Any, tmp_path: Path) -> None:
     save(large(), tmp_path / "large.html")
     start = time.perf_counter()
@@ -192,6 +210,6 @@ def test_a_large_graph_in_a_browser(browser: Any, tmp_path: Path) -> None:
     drawn += "if (++n < 10) requestAnimationFrame(step); else done((performance.now() - t) / 10); }; step();"
     frame = browser.execute_async_script(drawn)
     print(f"opened in {seconds:.2f} s, a frame of zooming {frame:.0f} ms")
-    assert seconds < 10, "3 s is the aim on a machine of its own"
+    assert seconds < 6, "3 s is the rule on a machine of its own"
     assert frame < 500
     nothing_wrong(browser)

@@ -47,6 +47,7 @@ function showChart() {
   const h = D.history, c = $("chart"), p = c.getContext("2d");
   if (!h || !h.loss || !h.loss.length) return;
   c.hidden = false;
+  c.dataset.last = h.loss[h.loss.length - 1];
   p.clearRect(0, 0, c.width, c.height);
   const lines = ["loss", "val_loss"].filter((n) => h[n]), all = lines.flatMap((n) => h[n]).filter((y) => y !== null), lo = Math.min(...all), hi = Math.max(...all);
   lines.forEach((n, j) => {

@@ -1,7 +1,11 @@
 // What the page was given, unpacked; E edges grouped by target, V neurons in canonical order.
 const $ = (id) => document.getElementById(id);
 const D = JSON.parse($("data").textContent);
-const raw = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer;
+function raw(text) {
+  const chars = atob(text), bytes = new Uint8Array(chars.length);
+  for (let k = 0; k < chars.length; k++) bytes[k] = chars.charCodeAt(k);
+  return bytes.buffer;
+}
 const floats = (text) => new Float32Array(raw(text));
 const ints = (text) => new Int32Array(raw(text));
 const names = D.names, V = names.length;

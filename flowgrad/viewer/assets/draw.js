@@ -14,9 +14,13 @@ function rgb(t) {
 const colour = (t) => `rgb(${rgb(t).join(",")})`;
 function modeNow() { return S.step < 0 ? S.mode : groups[S.step].phase === "b" ? "dz" : "a"; }
 function values(mode) { const s = sampleAt(S.sample); return { weight, importance, dw: s.dw, dz: s.dz, a: s.a, z: s.z }[mode]; }
+const reaches = new WeakMap();
 function reach(array) { // what counts as full colour: the largest, of large graphs the 99th percentile
-  const all = Array.from(array, Math.abs).filter(Number.isFinite).sort((p, q) => p - q);
-  return all.length ? all[V > 500 ? Math.floor(0.99 * (all.length - 1)) : all.length - 1] || 1 : 1;
+  if (!reaches.has(array)) {
+    const all = array.map(Math.abs).filter(Number.isFinite).sort();
+    reaches.set(array, all.length ? all[V > 500 ? Math.floor(0.99 * (all.length - 1)) : all.length - 1] || 1 : 1);
+  }
+  return reaches.get(array);
 }
 const shown = (v) => importance[v] >= S.imin && level[v] <= S.lmax;
 const kept = (e) => Math.abs(weight[e]) >= S.wmin && shown(source[e]) && shown(target[e]);
@@ -42,12 +46,13 @@ const places = gl && gl.createBuffer(), tints = gl && gl.createBuffer();
 function upload() { // visible edges, strongest first, so that a prefix is a fair picture while the view moves
   const some = strongest.filter(kept), at2 = new Float32Array(some.length * 4), tint = new Uint8Array(some.length * 8);
   const mode = modeNow(), byEdge = mode === "weight" || mode === "dw", given = byEdge ? values(mode) : weight, most = reach(given);
+  const plain = S.dark ? [150, 160, 175] : [90, 98, 110], thin = Math.min(1, Math.sqrt(2000 / some.length)); // many lines: each fainter
   some.forEach((e, k) => {
     const u = source[e], v = target[e], t = given[e] / most, dim = S.lit && !(S.lit[u] && S.lit[v]);
-    at2.set([X[u], Y[u], X[v], Y[v]], 4 * k);
-    const c = byEdge ? rgb(t) : S.dark ? [150, 160, 175] : [90, 98, 110];
-    const a = dim ? 6 : 25 + 90 * Math.min(1, Math.abs(t));
-    tint.set([...c, a, ...c, a], 8 * k);
+    at2[4 * k] = X[u]; at2[4 * k + 1] = Y[u]; at2[4 * k + 2] = X[v]; at2[4 * k + 3] = Y[v];
+    const c = byEdge ? rgb(t) : plain;
+    const a = dim ? 3 : Math.max(5, thin * (25 + 90 * Math.min(1, Math.abs(t))));
+    for (let j = 0; j < 8; j++) tint[8 * k + j] = j % 4 === 3 ? a : c[j % 4];
   });
   [[places, at2, 2, gl.FLOAT, false], [tints, tint, 4, gl.UNSIGNED_BYTE, true]].forEach(([buffer, data, n, type, norm], k) => {
     gl.bindBuffer(gl.ARRAY_BUFFER, buffer);
@@ -101,6 +106,7 @@ function route(e, r) { // the edge's way in pixels, from rim to rim, through its
   return { d, x0: xs[0], y0: ys[0], x1: xs[xs.length - 1], y1: ys[ys.length - 1], xm, ym };
 }
 function drawEdges(pen, list) {
+  if (!list.length) return;
   const mode = modeNow(), byEdge = mode === "weight" || mode === "dw", given = byEdge ? values(mode) : weight, most = reach(given), r = radius();
   const s = sampleAt(S.sample), g = S.step < 0 ? null : groups[S.step], back = g && g.phase !== "f", accent = css("--accent"), soft = css("--soft"), halo = css("--bg"), text = css("--ink");
   const active = g ? new Set(g.nodes) : new Set();

@@ -104,7 +104,12 @@ addEventListener("keydown", (e) => {
   else if (e.key === "Escape") { choose(-1); setStep(-1); }
 });
 addEventListener("resize", fit);
+async function follow() { // a run that is trained again: its losses, from the server that gave this page
+  try { D.history = await (await fetch(D.live)).json(); showChart(); } catch (problem) { clearInterval(following); }
+}
+const following = D.live ? setInterval(follow, 2000) : 0;
 theme(matchMedia("(prefers-color-scheme: dark)").matches);
 fit();
+moving(); // the strongest edges first, all of them when that is drawn
 paint();
 document.documentElement.dataset.ready = "yes";
