@@ -125,7 +125,7 @@ def _cost(level: Longs, source: Longs, target: Longs, rank: Longs) -> float:
 def _places(level: Longs, rank: Longs) -> tuple[Floats, Floats]:
     """Columns side by side; one that is much higher than the graph is wide is broken into several."""
     size = np.bincount(level)
-    height = max(12, int(np.ceil(1.2 * np.sqrt(len(level)))))
+    height = max(40, int(np.ceil(1.2 * np.sqrt(len(level)))))
     parts = np.maximum(1, -(-size // height))
     rows = -(-size // parts)  # of each column's parts
     tallest, n = int(rows.max()), len(size)

@@ -85,14 +85,14 @@ const canvasPen = {
     else { pen2d.beginPath(); pen2d.arc(x, y, r, 0, 7); pen2d.fill(); if (stroke) { pen2d.strokeStyle = stroke; pen2d.lineWidth = width; pen2d.stroke(); } }
     pen2d.globalAlpha = 1;
   },
-  text(x, y, t, size, fill, alpha, halo) { pen2d.globalAlpha = alpha; pen2d.font = `${size}px system-ui, sans-serif`; pen2d.textAlign = "center"; pen2d.textBaseline = "middle"; if (halo) { pen2d.strokeStyle = halo; pen2d.lineWidth = 4; pen2d.lineJoin = "round"; pen2d.strokeText(t, x, y); } pen2d.fillStyle = fill; pen2d.fillText(t, x, y); pen2d.globalAlpha = 1; },
+  text(x, y, t, size, fill, alpha, halo, start) { pen2d.globalAlpha = alpha; pen2d.font = `${size}px system-ui, sans-serif`; pen2d.textAlign = start ? "left" : "center"; pen2d.textBaseline = "middle"; if (halo) { pen2d.strokeStyle = halo; pen2d.lineWidth = 4; pen2d.lineJoin = "round"; pen2d.strokeText(t, x, y); } pen2d.fillStyle = fill; pen2d.fillText(t, x, y); pen2d.globalAlpha = 1; },
 };
 function svgPen(out) {
   return {
     curve: (d, stroke, width, alpha) => out.push(`<path d="${d}" fill="none" stroke="${stroke}" stroke-width="${width.toFixed(2)}" opacity="${alpha}"/>`),
     shape: (d, fill, alpha) => out.push(`<path d="${d}" fill="${fill}" opacity="${alpha}"/>`),
     circle: (x, y, r, fill, stroke, width, alpha) => out.push(`<circle cx="${x.toFixed(1)}" cy="${y.toFixed(1)}" r="${r.toFixed(1)}" fill="${fill}" stroke="${stroke || "none"}" stroke-width="${width}" opacity="${alpha}"/>`),
-    text: (x, y, t, size, fill, alpha) => out.push(`<text x="${x.toFixed(1)}" y="${y.toFixed(1)}" font-family="system-ui,sans-serif" font-size="${size}" text-anchor="middle" dominant-baseline="central" fill="${fill}" opacity="${alpha}">${escape(t)}</text>`),
+    text: (x, y, t, size, fill, alpha, halo, start) => out.push(`<text x="${x.toFixed(1)}" y="${y.toFixed(1)}" font-family="system-ui,sans-serif" font-size="${size}" text-anchor="${start ? "start" : "middle"}" dominant-baseline="central" fill="${fill}" opacity="${alpha}">${escape(t)}</text>`),
   };
 }
 function route(e, r) { // the edge's way in pixels, from rim to rim, through its bends
@@ -134,8 +134,11 @@ function drawNodes(pen, width, height) {
     const t = byNode ? given[v] / most : 0, on = active.has(v) && small, ring = on || v === S.chosen || v === S.hover, has = known(v);
     const alpha = S.lit && !S.lit[v] ? 0.2 : 1;
     pen.circle(x, y, r, !has ? bg : byNode ? tone(Math.max(-1, Math.min(1, t))) : grey, ring ? accent : S.k > 14 ? soft : null, ring ? 3 : 1, alpha);
-    if (r < 9 && !ring) continue;
-    pen.text(x, y - r - 9, names[v].length > 26 ? names[v].slice(0, 25) + "…" : names[v], 12, text, alpha, halo);
+    const beside = small && S.k < 45; // where columns are dense, names stand beside their neurons
+    if (r < 9 && !ring && !(small && S.k > 11)) continue;
+    const name = names[v].length > 26 ? names[v].slice(0, 25) + "…" : names[v];
+    if (beside) pen.text(x + r + 4, y, name, 11, text, alpha, halo, true);
+    else pen.text(x, y - r - 9, name, 12, text, alpha, halo);
     if (r > 15 && has) { const c = byNode ? rgb(t) : [200, 200, 200], dark = 0.3 * c[0] + 0.6 * c[1] + 0.1 * c[2] < 130; pen.text(x, y, fmt(byNode ? given[v] : sampleAt(S.sample).a[v], 3), 11, dark ? "#fff" : "#111", alpha); }
   }
 }
@@ -159,8 +162,9 @@ function fit() {
   const box = $("stage").getBoundingClientRect();
   let [x0, x1, y0, y1] = [1e9, -1e9, 1e9, -1e9];
   for (let v = 0; v < V; v++) { x0 = Math.min(x0, X[v]); x1 = Math.max(x1, X[v]); y0 = Math.min(y0, Y[v]); y1 = Math.max(y1, Y[v]); }
-  S.k = Math.min(110, box.width / (x1 - x0 + 1.6), box.height / (y1 - y0 + 2));
-  S.dx = box.width / 2 - (S.k * (x0 + x1)) / 2;
+  const side = small && box.height / (y1 - y0 + 2) < 45 ? 120 : 0; // room for names beside the last column
+  S.k = Math.min(110, (box.width - side) / (x1 - x0 + 1.6), box.height / (y1 - y0 + 2));
+  S.dx = (box.width - side) / 2 - (S.k * (x0 + x1)) / 2;
   S.dy = box.height / 2 - (S.k * (y0 + y1)) / 2;
   redraw();
 }
