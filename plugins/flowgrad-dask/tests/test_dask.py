@@ -15,6 +15,7 @@ from flowgrad_dask import ClusterError, DaskExecutor, Machines, map_jobs, sharde
 
 import flowgrad as fg
 from flowgrad.errors import ExecutorError, FlowgradError
+from flowgrad.testing import parametrize_with_executor
 
 
 def test_listing_executors_imports_no_dask():
@@ -134,3 +135,12 @@ def test_the_cost_model_by_hand():
     m = Machines(compute=1.0, theta=2.0, sample=1.0, bandwidth=1.0, add=0.5, task=0.25)
     assert m.step(1, 8) == 8 + 2 + 8 + 2 + 0.5
     assert m.step(4, 8) == 8 + 6 + 2 + (2 * 2.5 + 2) + 11 * 0.25
+
+
+@parametrize_with_executor(
+    DaskExecutor(workers=2, shards=2),
+    only=["protocol", "equals_python[float64]", "equals_python_on_larger_graphs[skips]"],
+)
+def test_conformance(check):
+    """The part of the battery that fits into seconds; every call goes to the cluster and back."""
+    check()

@@ -60,7 +60,7 @@ class Cluster:
             n_workers=self.workers,
             threads_per_worker=1,
             processes=True,
-            dashboard_address=None,
+            dashboard_address=":0",
             silence_logs=logging.CRITICAL,
         )
         return Client(self._local, timeout=wait, set_as_default=False)
