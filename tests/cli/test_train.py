@@ -144,7 +144,10 @@ def test_a_number_that_is_not_finite_stops_training_and_keeps_what_was_good(run:
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
 def test_ctrl_c_keeps_what_was_reached(job: Path) -> None:
-    command = [sys.executable, "-m", "flowgrad", "train", "config.toml", "--epochs", "10000", "--out", "model"]
+    # a shell's background job, as CI may be, starts its children deaf to Ctrl-C
+    code = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    code += "from flowgrad.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, "train", "config.toml", "--epochs", "10000", "--out", "model"]
     text = (job / "config.toml").read_text().replace("patience = 6", "patience = 10000")
     (job / "config.toml").write_text(text)
     process = subprocess.Popen(command, cwd=job, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -92,6 +92,7 @@ def test_a_large_batch_takes_memory_by_tiles() -> None:
 def test_a_long_step_is_interrupted_and_theta_is_intact() -> None:
     script = """
         import os, signal, sys, threading, time, numpy as np, flowgrad as fg
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job is deaf to it
         rng = np.random.default_rng(0)
         target = np.repeat(np.arange(200, 60_000), 10)
         source = (rng.random(len(target)) * target).astype(np.int64)
@@ -115,7 +116,6 @@ def test_a_long_step_is_interrupted_and_theta_is_intact() -> None:
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=120)
     assert done.stdout.startswith("interrupted after 0."), done.stdout + done.stderr
     assert done.stdout.strip().endswith("True")
-    assert float(done.stdout.split()[2]) < 1.0  # 0.25 on a machine with nothing else to do
 
 
 def test_a_forked_child_has_threads_of_its_own() -> None:
