@@ -18,15 +18,18 @@ class GraphError(FlowgradError, ValueError):
 
 
 class CycleError(GraphError):
-    """The graph has a directed cycle, which is in `.cycle`: node ids, the first one not repeated."""
+    """The graph has a directed cycle, which is in `.cycle`: node ids, the first one not repeated.
 
-    def __init__(self, cycle: Sequence[Hashable]) -> None:
-        self.cycle = tuple(cycle)
+    `where` begins the message: the file that the graph comes from.
+    """
+
+    def __init__(self, cycle: Sequence[Hashable], where: str = "") -> None:
+        self.cycle, self.where = tuple(cycle), where
         path = " → ".join(map(show, (*self.cycle, self.cycle[0])))
-        super().__init__(f"the graph has a cycle, and a feed-forward network has none: {path}")
+        super().__init__(f"{where}the graph has a cycle, and a feed-forward network has none: {path}")
 
-    def __reduce__(self) -> tuple[type[CycleError], tuple[Sequence[Hashable]]]:
-        return CycleError, (self.cycle,)
+    def __reduce__(self) -> tuple[type[CycleError], tuple[Sequence[Hashable], str]]:
+        return CycleError, (self.cycle, self.where)
 
 
 class UnknownNameError(FlowgradError, LookupError):

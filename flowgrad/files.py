@@ -12,22 +12,39 @@ from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any
 
-from flowgrad.errors import ConfigError, DataError, FileError, UnknownNameError, listing, suggest
-from flowgrad.format import Format, Source, is_bare, read_bytes
+from flowgrad.errors import (
+    ConfigError,
+    CycleError,
+    DataError,
+    FileError,
+    GraphError,
+    UnknownNameError,
+    listing,
+    suggest,
+)
+from flowgrad.format import Format, Parts, Progress, Source, is_bare, read_bytes
 from flowgrad.maths.activations import Activation
 from flowgrad.maths.aggregations import Aggregation
 from flowgrad.network import Network
 from flowgrad.registry import find, names
 
 
-def save(network: Network, path: str | os.PathLike[str], format: str | None = None, **options: Any) -> None:
+def save(
+    network: Network,
+    path: str | os.PathLike[str],
+    format: str | None = None,
+    *,
+    progress: Progress | None = None,
+    **options: Any,
+) -> None:
     """Write a network to a file. Its format follows from the suffix, or is named.
 
     `.json` keeps topology, functions and labels as JSON, and the weights in a file of safetensors beside it;
     `.safetensors` keeps all in that one file. Whatever stood there before stays whole until the new files are
     complete and on disk, also when the machine stops half-way (docs/files.md).
 
-    `options` are what the format's writer takes beside: keyword arguments of its `write`.
+    `options` are what the format's writer takes beside: keyword arguments of its `write`; `progress` is told the
+    share of the file that is written, where the format is one for large files.
 
     Raises:
         FileError: the path cannot be written.
@@ -48,7 +65,7 @@ def save(network: Network, path: str | os.PathLike[str], format: str | None = No
     check_options(chosen, "write", options)
     files = chosen.write(network, target, **options)
     obsolete = _companions(chosen, target) - set(files)
-    _put_all(target, files)
+    _put_all(target, files, progress)
     for name in obsolete:  # nothing refers to them any more
         with contextlib.suppress(OSError):
             (target.parent / name).unlink()
@@ -58,6 +75,8 @@ def load(
     path: str | os.PathLike[str],
     format: str | None = None,
     activations: Iterable[Activation | Aggregation] = (),
+    *,
+    progress: Progress | None = None,
     **options: Any,
 ) -> Network:
     """Read a network from a file. Its format follows from the suffix, or is named.
@@ -65,6 +84,7 @@ def load(
     Args:
         activations: your own `Activation` (or `Aggregation`) records, for the names in the file that are not
             flowgrad's or a plugin's. A name never imports code.
+        progress: told the share of the file that is read, where the format is one for large files.
         options: what the format's reader takes beside the file: keyword arguments of its `read`.
 
     Raises:
@@ -78,11 +98,17 @@ def load(
     chosen = _format(target, format, "read")
     assert chosen.read is not None
     check_options(chosen, "read", options)
-    source = Source(target, _own(activations))
+    source = Source(target, _own(activations), progress)
     try:
         return chosen.read(source, **options)
     except MemoryError:
         raise FileError(f"{target} holds more than fits into memory") from None
+    except CycleError as error:
+        raise CycleError(error.cycle, f"{target}: ") from None
+    except GraphError as error:
+        if str(target) in str(error):
+            raise
+        raise type(error)(f"{target}: {error}") from None
 
 
 def check_options(chosen: Format, act: str, given: Mapping[str, object]) -> None:
@@ -168,7 +194,7 @@ def _companions(chosen: Format, target: Path) -> set[str]:
     return {name for name in named if is_bare(name) and name.startswith(f"{stem}.") and name != target.name}
 
 
-def _put_all(target: Path, files: Mapping[str, bytes]) -> None:
+def _put_all(target: Path, files: Mapping[str, bytes | Parts], progress: Progress | None) -> None:
     """Every file into the target's folder, the target last; where one fails, the new ones are removed again."""
     folder, new = target.parent, [target.parent / name for name in files]
     new = [path for path in new if not os.path.exists(path)]
@@ -178,7 +204,7 @@ def _put_all(target: Path, files: Mapping[str, bytes]) -> None:
             raise PermissionError(errno.EACCES, "it is read-only")
         mode = None if before is None else stat.S_IMODE(target.stat().st_mode)
         for name, data in files.items():
-            _put(folder / name, data, mode)
+            _put(folder / name, data, mode, progress)
             _flush_folder(folder)
     except BaseException as error:
         if _identity(target) == before:  # else the target is the new one, and refers to the others
@@ -200,7 +226,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def _put(path: Path, data: bytes, mode: int | None) -> None:
+def _put(path: Path, data: bytes | Parts, mode: int | None, progress: Progress | None) -> None:
     """One file, atomically and durably: written beside its place, flushed to disk, renamed.
 
     `mode` are the permissions of the file that is overwritten; a new file has those that the umask leaves.
@@ -210,7 +236,10 @@ def _put(path: Path, data: bytes, mode: int | None) -> None:
     descriptor = os.open(temporary, flags, 0o666 if mode is None else 0o600)
     try:
         with open(descriptor, "wb") as file:
-            file.write(data)
+            for k, part in enumerate((data,) if isinstance(data, bytes) else data, 1):
+                file.write(part)
+                if progress is not None:
+                    progress(1.0 if isinstance(data, bytes) else k / data.count)
             file.flush()
             os.fsync(file.fileno())
         if mode is not None:

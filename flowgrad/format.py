@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,17 +23,23 @@ if TYPE_CHECKING:
     from flowgrad.network import Network
 
 LIMIT = 1 << 36  # bytes that one file may have: 64 GiB
+BLOCK = 1 << 25  # bytes that a reader of large files takes at a time
+
+Progress = Callable[[float], None]
+"""Told the share that is done, from 0 to 1, as often as there is something to tell."""
 
 
 @dataclass(frozen=True)
 class Source:
     """What a reader reads: one file, the files beside it, and the functions that names in it may stand for.
 
-    `own` are the user's activations (and aggregations) by name, as `flowgrad.load` was given them.
+    `own` are the user's activations (and aggregations) by name, as `flowgrad.load` was given them; `progress`
+    hears how much of the file is read.
     """
 
     path: Path
     own: Mapping[str, Activation | Aggregation] = field(default_factory=dict)
+    progress: Progress | None = None
 
     def read(self) -> bytes:
         """The file, whole.
@@ -42,6 +48,33 @@ class Source:
             FileError: it is missing, no regular file, unreadable or larger than `LIMIT`.
         """
         return read_bytes(self.path)
+
+    def blocks(self, size: int | None = None) -> Iterator[bytes]:
+        """The file a piece at a time, each but the last ended by a line feed: what readers of large files take.
+
+        Args:
+            size: bytes that a piece has about; None is `BLOCK`. A longer line makes a longer piece.
+
+        Raises:
+            FileError: as `read`.
+        """
+        size, total, done, rest = size or BLOCK, max(_size(self.path), 1), 0, b""
+        try:
+            with open(self.path, "rb") as file:
+                while piece := file.read(size):
+                    done += len(piece)
+                    kept, line_feed, piece = piece.rpartition(b"\n")
+                    if line_feed:
+                        yield b"".join((rest, kept, line_feed))
+                        rest = piece
+                    else:
+                        rest += piece
+                    if self.progress is not None:
+                        self.progress(min(done / total, 1.0))
+        except OSError as error:
+            raise FileError(f"{self.path} cannot be read: {error.strerror or error}") from None
+        if rest:
+            yield rest
 
     def beside(self, name: str) -> bytes:
         """Another file of the same folder, by a bare name that stands in this one.
@@ -71,11 +104,31 @@ class Source:
         )
 
 
+@dataclass(frozen=True)
+class Parts:
+    """The bytes of a file a piece at a time, for writers of large files: piece k of `count` is `part(k)`."""
+
+    count: int
+    part: Callable[[int], bytes]
+
+    def __iter__(self) -> Iterator[bytes]:
+        return map(self.part, range(self.count))
+
+
 def _record_type(kind: str) -> type:
     from flowgrad.maths.activations import Activation
     from flowgrad.maths.aggregations import Aggregation
 
     return {"activations": Activation, "aggregations": Aggregation}[kind]
+
+
+KEEPS = {
+    "everything": "every bit: ids of any type, attributes, shared and frozen weights, the parts of a union",
+    "network": "nodes, edges, functions, numbers and order; ids of text or whole numbers; plain attributes",
+    "functions": "nodes, edges, functions and numbers, under the numbers that the format gives nodes",
+    "weights": "nodes with edges, and weights; no functions, no biases",
+    "edges": "nodes with edges, and nothing else",
+}
 
 
 @dataclass(frozen=True)
@@ -87,9 +140,13 @@ class Format:
     summary   one line, for lists and help texts
     read      source → network; None where the format cannot be read. Its keyword-only arguments are the options
               that `flowgrad.load` passes on
-    write     (network, path) → bytes by bare file name, all for the path's folder; the path's own name comes
-              last, so that it refers only to files that are in place; None where the format cannot be written.
-              Its keyword-only arguments are the options that `flowgrad.save` passes on
+    write     (network, path) → bytes, or `Parts` of them, by bare file name, all for the path's folder; the
+              path's own name comes last, so that it refers only to files that are in place; None where the format
+              cannot be written. Its keyword-only arguments are the options that `flowgrad.save` passes on
+    keeps     what comes back when a network is written and read again, one of `KEEPS`; None where the format is
+              not both written and read
+    example   a small file of the format, as bytes: what the tests of every reader begin with. Wanted where the
+              format is read and not written
     companions  the bytes of such a file → bare names of the files that belong to it, () where it is not of the
               format; those of a file that is overwritten, and that the new one does not use, are removed
     """
@@ -98,7 +155,9 @@ class Format:
     suffixes: tuple[str, ...]
     summary: str
     read: Callable[..., Network] | None = None
-    write: Callable[..., Mapping[str, bytes]] | None = None
+    write: Callable[..., Mapping[str, bytes | Parts]] | None = None
+    keeps: str | None = None
+    example: bytes | None = None
     companions: Callable[[bytes], tuple[str, ...]] | None = None
 
 
@@ -113,18 +172,29 @@ def is_bare(name: str) -> bool:
 
 def read_bytes(path: Path) -> bytes:
     """A regular file, whole; FileError where there is none of at most `LIMIT` bytes, or it cannot be read."""
+    _size(path)
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise FileError(f"{path} cannot be read: {error.strerror or error}") from None
+    except MemoryError:
+        raise FileError(f"{path} cannot be read: out of memory") from None
+
+
+def _size(path: Path) -> int:
+    """Bytes of a regular file; FileError where there is none of at most `LIMIT` bytes."""
     try:
         status = os.stat(path)
-        if stat.S_ISREG(status.st_mode) and status.st_size <= LIMIT:
-            return path.read_bytes()
     except FileNotFoundError:
         raise FileError(f"no file {path}") from None
     except OSError as error:
         raise FileError(f"{path} cannot be read: {error.strerror or error}") from None
-    except (ValueError, MemoryError) as error:  # a NUL in the path; more bytes than memory
-        raise FileError(f"{str(path)!r} cannot be read: {error or 'out of memory'}") from None
+    except ValueError as error:  # a NUL in the path
+        raise FileError(f"{str(path)!r} cannot be read: {error}") from None
     if stat.S_ISDIR(status.st_mode):
         raise FileError(f"{path} is a folder: give a file")
     if not stat.S_ISREG(status.st_mode):
         raise FileError(f"{path} is no regular file")
-    raise FileError(f"{path} has {status.st_size:,} bytes: at most {LIMIT:,} are read")
+    if status.st_size > LIMIT:
+        raise FileError(f"{path} has {status.st_size:,} bytes: at most {LIMIT:,} are read")
+    return status.st_size

@@ -4,33 +4,37 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from itertools import chain
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from flowgrad.columns import Columns, encode, rows_of
+from flowgrad.columns import ABSENT, Columns, formula, rows_of
 from flowgrad.errors import FileError, GraphError
 from flowgrad.network import Network
+from flowgrad.registry import find
 
+UNQUOTED = "\t "  # between such delimiters a quotation mark is a character as any other
+Codes = npt.NDArray[np.int32]
 Place = Callable[[int], str]
 """Where in the file an edge stands, for messages: "net.csv, line 7"."""
 
 
-def text(data: bytes, what: str) -> str:
-    """UTF-8 text, a byte-order mark taken off.
+def text(data: bytes, what: str, line: int = 0, *, bom: bool = True) -> str:
+    """UTF-8 text, a byte-order mark taken off where there may be one; `line` lines of the file stand before it.
 
     Raises:
         FileError: it is not UTF-8, or holds a NUL; the message names the line.
     """
     try:
-        found = data.decode("utf-8-sig")
+        found = data.decode("utf-8-sig" if bom else "utf-8")
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
+        line += data.count(b"\n", 0, error.start) + 1
         raise FileError(f"{what}, line {line}: no UTF-8 text") from None
     if "\0" in found:
-        line = found.count("\n", 0, found.index("\0")) + 1
+        line += found.count("\n", 0, found.index("\0")) + 1
         raise FileError(f"{what}, line {line}: a NUL is no text")
     return found
 
@@ -42,7 +46,7 @@ def table(data: bytes, what: str, delimiter: str) -> tuple[list[list[str]], Plac
         FileError: not UTF-8, a broken quotation, rows of unequal length, no rows; the message names the line.
     """
     source = text(data, what)
-    quoting: Any = csv.QUOTE_MINIMAL if delimiter == "," else csv.QUOTE_NONE
+    quoting: Any = csv.QUOTE_NONE if delimiter in UNQUOTED else csv.QUOTE_MINIMAL
 
     def reader() -> Any:
         lines = io.StringIO(source, newline="")
@@ -85,90 +89,187 @@ def numbers(values: Sequence[str], what: str, place: Place) -> Any:
     raise AssertionError("some value is no finite number")
 
 
+class Names:
+    """Ids of nodes, numbered from 0 in the order of first appearance, whole columns at a time."""
+
+    def __init__(self, first: Iterable[Hashable] = ()) -> None:
+        self.index: dict[Hashable, int] = {}
+        self._rows(first)
+
+    def codes(self, source: Any, target: Any) -> tuple[Codes, Codes]:
+        """The numbers of two columns of as many ids (n each), row by row the source first.
+
+        Args:
+            source, target: lists of any ids, arrays of integers, or polars Series of text.
+        """
+        if isinstance(source, (list, tuple)):
+            both: list[Hashable] = [None] * (2 * len(source))
+            both[0::2], both[1::2] = source, target
+            self._rows(dict.fromkeys(both))
+            look = self.index.__getitem__
+            src, dst = (np.fromiter(map(look, column), np.int32, len(column)) for column in (source, target))
+            return src, dst
+        distinct = _distinct_integers if isinstance(source, np.ndarray) else _distinct
+        unique, code = distinct(source, target)
+        if self.index:
+            rows = self._rows(unique)[code]
+        else:
+            self.index, rows = dict(zip(unique, range(len(unique)), strict=True)), code
+        return rows[: len(source)], rows[len(source) :]
+
+    def _rows(self, ids: Iterable[Hashable]) -> Codes:
+        """The rows of these ids, the new ones numbered on."""
+        index = self.index
+        return np.array([index.setdefault(name, len(index)) for name in ids], np.int32)
+
+
+def _distinct(source: Any, target: Any) -> tuple[list[str], Codes]:
+    """Distinct texts of two polars Series in the order of first appearance, and (2n,) which one of them it is."""
+    import polars
+
+    n = len(source)
+    place = np.concatenate([np.arange(0, 2 * n, 2), np.arange(1, 2 * n, 2)])  # row by row, the source first
+    both = polars.DataFrame({"id": polars.concat([source, target]), "place": place, "at": np.arange(2 * n)})
+    groups = both.group_by("id").agg(polars.col("at"), polars.col("place").min())
+    order = np.argsort(groups["place"].to_numpy())
+    rank = np.empty(len(order), np.int32)
+    rank[order] = np.arange(len(order), dtype=np.int32)
+    code = np.empty(2 * n, np.int32)
+    code[groups["at"].explode().to_numpy()] = np.repeat(rank, groups["at"].list.len().to_numpy())
+    return groups["id"].gather(order).to_list(), code
+
+
+def _distinct_integers(source: Any, target: Any) -> tuple[list[int], Codes]:
+    """As `_distinct`, of arrays of integers."""
+    unique, first, code = np.unique(np.stack([source, target], axis=1), return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    rank = np.empty(len(order), np.int32)
+    rank[order] = np.arange(len(order), dtype=np.int32)
+    return unique[order].tolist(), rank[code.reshape(-1, 2).T.ravel()]
+
+
 def network(
     source: Sequence[Hashable],
     target: Sequence[Hashable],
     place: Place,
     *,
-    weight: Any = None,
     nodes: Iterable[Hashable] = (),
+    **options: Any,
+) -> Network:
+    """The network of these edges; `nodes` come first, all others in the order of first appearance.
+
+    `options` and errors are those of `build`.
+    """
+    names = Names(nodes)
+    return build(names, *names.codes(source, target), place, **options)
+
+
+def build(
+    names: Names,
+    src: Codes,
+    dst: Codes,
+    place: Place,
+    *,
+    weight: Any = None,
     inputs: Iterable[Hashable] | None = None,
-    outputs: Iterable[Hashable] | None = None,
+    outputs: Iterable[Hashable] | Mapping[Hashable, str] | None = None,
     activation: Any = "sigmoid",
     output_activation: Any = "identity",
     seed: int = 0,
     node_extra: Callable[[Sequence[Hashable]], dict[str, list[Any]]] | None = None,
 ) -> Network:
-    """The network of these edges; `nodes` come first, all others in the order of first appearance.
+    """The network of edges between numbered names.
 
     Args:
+        src, dst: (E,) int32 numbers of `names`.
         weight: (E,) float64, or None where the seed draws them.
         inputs: ids; None takes the nodes without in-edges.
-        outputs: ids; None takes the neurons without out-edges.
+        outputs: ids; None takes the neurons without out-edges. A mapping says the label of each as well, which
+            becomes its attribute `label`.
         node_extra: attributes of the nodes, made from their ids.
 
     Raises:
         FileError: an empty name, a self-loop or an edge given twice, with the line.
         GraphError, CycleError, UnknownNameError: as `Network.from_networkx`.
     """
-    index: dict[Hashable, int] = {}
-    for name in chain(nodes, chain.from_iterable(zip(source, target, strict=True))):
-        index.setdefault(name, len(index))
-    V, E = len(index), len(source)
+    index = names.index
+    ids, V, E = list(index), len(index), len(src)
     if "" in index:
-        row = next(k for k in range(E) if "" in (source[k], target[k]))
-        raise FileError(f"{place(row)}: an empty name")
-    src = np.fromiter(map(index.__getitem__, source), np.int32, E)
-    dst = np.fromiter(map(index.__getitem__, target), np.int32, E)
-    _refuse_repeats(src, dst, V, source, target, place)
-    ids = list(index)
+        raise FileError(f"{place(int(np.flatnonzero((src == index['']) | (dst == index['']))[0]))}: an empty name")
     fan_in, fan_out = np.bincount(dst, minlength=V), np.bincount(src, minlength=V)
     is_input = np.zeros(V, np.bool_)
     input_rows = np.flatnonzero(fan_in == 0).astype(np.int32) if inputs is None else rows_of(inputs, index, "input")
     is_input[input_rows] = True
     last = np.flatnonzero((fan_out == 0) & ~is_input).astype(np.int32)
     output_rows = last if outputs is None else rows_of(outputs, index, "output")
-    functions = np.full(V, activation, object)
-    functions[output_rows] = output_activation
-    functions[is_input] = None
-    codes, activations = encode("activations", functions.tolist(), ids)
-    aggregation, aggregations = encode("aggregations", [None if i else "sum" for i in is_input.tolist()], ids)
-    return Network.from_columns(
-        Columns(
-            ids=ids,
-            inputs=input_rows,
-            outputs=output_rows,
-            activation=codes,
-            activations=activations,
-            aggregation=aggregation,
-            aggregations=aggregations,
-            bias=np.zeros(V),
-            response=np.ones(V),
-            trainable=~is_input,
-            source=src,
-            target=dst,
-            weight=np.full(E, np.nan) if weight is None else weight,
-            edge_trainable=np.ones(E, np.bool_),
-            param=np.full(E, -1, np.int32),
-            seed=seed,
-            node_extra={} if node_extra is None else node_extra(ids),
-        )
+    role = np.zeros(V, np.int8)
+    role[output_rows], role[is_input] = 1, -1
+    codes, activations = _functions(role, (activation, output_activation), ids)
+    extra = {} if node_extra is None else node_extra(ids)
+    if isinstance(outputs, Mapping):
+        extra["label"] = [outputs.get(name, ABSENT) for name in ids]
+    columns = Columns(
+        ids=ids,
+        inputs=input_rows,
+        outputs=output_rows,
+        activation=codes,
+        activations=activations,
+        aggregation=np.where(is_input, -1, 0).astype(np.int16),
+        aggregations=(find("aggregations", "sum"),),
+        bias=np.zeros(V),
+        response=np.ones(V),
+        trainable=~is_input,
+        source=src,
+        target=dst,
+        weight=np.full(E, np.nan) if weight is None else weight,
+        edge_trainable=np.ones(E, np.bool_),
+        param=np.full(E, -1, np.int32),
+        seed=seed,
+        node_extra=extra,
     )
+    try:
+        return Network.from_columns(columns)
+    except GraphError:
+        _refuse_repeats(src, dst, ids, place)  # which knows the line
+        raise
 
 
-def _refuse_repeats(
-    src: Any, dst: Any, V: int, source: Sequence[Hashable], target: Sequence[Hashable], place: Place
-) -> None:
+def _functions(
+    role: npt.NDArray[np.int8], given: Sequence[Any], ids: Sequence[Hashable]
+) -> tuple[Any, tuple[Any, ...]]:
+    """Codes and table of the functions of neurons by their role, an index into `given`; −1 is an input."""
+    code, records = np.full(len(role), -1, np.int16), list[Any]()
+    for k, value in enumerate(given):
+        mine = np.flatnonzero(role == k)
+        if len(mine):
+            record = formula("activations", value, partial(" at neuron {!r}".format, ids[mine[0]]))
+            if record not in records:
+                records.append(record)
+            code[mine] = records.index(record)
+    return code, tuple(records)
+
+
+def _refuse_repeats(src: Codes, dst: Codes, ids: Sequence[Hashable], place: Place) -> None:
     loops = np.flatnonzero(src == dst)
     if len(loops):
         row = int(loops[0])
-        raise FileError(f"{place(row)}: self-loop at {source[row]!r}: a feed-forward neuron never feeds itself")
-    key = dst.astype(np.int64) * V + src
+        raise FileError(f"{place(row)}: self-loop at {ids[src[row]]!r}: a feed-forward neuron never feeds itself")
+    key = dst.astype(np.int64) * len(ids) + src
     order = np.argsort(key, kind="stable")
     again = np.flatnonzero(key[order[1:]] == key[order[:-1]])
     if len(again):
-        second = int(order[1:][again].min())
-        raise FileError(f"{place(second)}: edge {source[second]!r} → {target[second]!r} is given twice")
+        row = int(order[1:][again].min())
+        raise FileError(f"{place(row)}: edge {ids[src[row]]!r} → {ids[dst[row]]!r} is given twice")
+
+
+def quoted(field: Hashable) -> str:
+    """A field of CSV, in quotation marks where it needs them.
+
+    >>> quoted("a"), quoted('a "b", c')
+    ('a', '"a ""b"", c"')
+    """
+    text = str(field)
+    return '"' + text.replace('"', '""') + '"' if set(text) & set(',"\r\n') or text == "" else text
 
 
 def names_only(ids: Iterable[Hashable], what: str) -> None:

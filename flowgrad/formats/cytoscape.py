@@ -94,4 +94,5 @@ entry = Format(
     summary="Cytoscape's JSON",
     read=read,
     write=write,
+    keeps="network",
 )

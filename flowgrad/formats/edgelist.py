@@ -2,25 +2,28 @@
 
 A first row that is `source,target`, `parent,child` or `from,to` is a header; any other header is named by the
 columns that are asked for. Between `parent` and `child` the signal runs from child to parent, as in ontologies.
+Large files are read and written a piece at a time, in columns.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from flowgrad.errors import ConfigError, FileError, MissingDependencyError, UnknownNameError, suggest
-from flowgrad.format import Format, Source
-from flowgrad.formats._edges import Place, names_only, network, numbers, table
+from flowgrad.errors import ConfigError, FileError, GraphError, UnknownNameError, suggest
+from flowgrad.format import Format, Parts, Source
+from flowgrad.formats import _parquet
+from flowgrad.formats._edges import Names, Place, build, names_only, quoted
+from flowgrad.formats._rows import Delimited, floats
 from flowgrad.network import Network
 
 Column = str | int
 PAIRS = {"source": "target", "child": "parent", "from": "to"}  # the signal runs from key to value
+EDGES = 100_000  # that a piece of text holds
 
 
 def read(
@@ -29,11 +32,12 @@ def read(
     source_column: Column | None = None,
     target_column: Column | None = None,
     weight_column: Column | None = None,
+    where: Mapping[Column, str] | None = None,
     header: bool | None = None,
     delimiter: str | None = None,
     integer_ids: bool = False,
     inputs: Iterable[Hashable] | None = None,
-    outputs: Iterable[Hashable] | None = None,
+    outputs: Iterable[Hashable] | Mapping[Hashable, str] | None = None,
     activation: Any = "sigmoid",
     output_activation: Any = "identity",
     seed: int = 0,
@@ -44,43 +48,42 @@ def read(
         source_column, target_column: where the signal comes from and goes to, by name or by position from 0;
             None takes a known pair of names, else positions 0 and 1.
         weight_column: None takes the column `weight`, without a header the third of three, else the seed draws.
+        where: takes the rows only that have these texts in these columns, as {"type": "chemical"}.
         header: whether the first row names the columns; None says yes where it holds a known pair of names, or
-            the names asked for.
+            a name asked for.
         delimiter: None is a comma in `.csv`, a tab elsewhere.
         integer_ids: node ids are whole numbers and not text.
+        outputs: ids, or {id: label}, the label becoming the attribute `label`; None takes the neurons without
+            out-edges.
 
     Raises:
         FileError: a row, field, name or number that is not as it should be, with its line.
         UnknownNameError: a column that is not there, with the nearest name.
         GraphError, CycleError: the edges are no network.
     """
-    what = str(source.path)
-    if source.path.suffix.lower() == ".parquet":
-        columns, place = _parquet(source.read(), what)
-        names: list[str] | None = list(columns)
-        fields: Sequence[Sequence[Any]] = list(columns.values())
-    else:
-        rows, place = table(source.read(), what, delimiter or ("," if source.path.suffix.lower() == ".csv" else "\t"))
-        wanted = {c for c in (source_column, target_column, weight_column) if isinstance(c, str)}
-        first = [name.strip() for name in rows[0]]
-        known = any({a, b} <= set(first) for a, b in PAIRS.items()) or bool(wanted & set(first))
-        names = first if known or header else None
-        if header is False:
-            names = None
-        if names is not None:
-            del rows[0]
-            place = _after_header(place)
-        fields = list(zip(*rows, strict=True)) if rows else [()] * len(first)
-    pair = _pair(names, source_column, target_column, what)
-    u, v = (_column(names, fields, c, what) for c in pair)
-    w = _weights(names, fields, weight_column, what)
-    if integer_ids:
-        u, v = _integers(u, place), _integers(v, place)
-    return network(
-        u,
-        v,
-        place,
-        weight=None if w is None else numbers(w, "weight", place),
+    suffix = source.path.suffix.lower()
+    table = _parquet.Table(source) if suffix == ".parquet" else Delimited(source, delimiter or _delimiter(suffix))
+    asked = {c for c in (source_column, target_column, weight_column, *(where or ())) if isinstance(c, str)}
+    heads = _header(table, asked, header)
+    pair = _pair(heads, source_column, target_column, table.what)
+    u, v = (_column(heads, table, c) for c in pair)
+    w = _weights(heads, table, weight_column)
+    kept = {_column(heads, table, c): text for c, text in (where or {}).items()}
+    rows = _Rows(table, {u, v, *([] if w is None else [w])}, kept)
+    names, codes, weights = Names(), [], []
+    for columns, place in rows:
+        ends = columns[u], columns[v]
+        _check_ids(table, u, v, ends)
+        codes.append(names.codes(*(_integers(c, place) for c in ends) if integer_ids else ends))
+        if w is not None:
+            weights.append(_finite(columns[w], place))
+    src, dst = (np.concatenate([c[k] for c in codes]) if codes else np.empty(0, np.int32) for k in (0, 1))
+    return build(
+        names,
+        src,
+        dst,
+        rows.place,
+        weight=np.concatenate(weights) if weights else None,
         inputs=inputs,
         outputs=outputs,
         activation=activation,
@@ -89,8 +92,62 @@ def read(
     )
 
 
-def _after_header(place: Place) -> Place:
-    return lambda row: place(row + 1)
+def _delimiter(suffix: str) -> str:
+    return "," if suffix == ".csv" else "\t"
+
+
+class _Rows:
+    """Columns of a table, batch by batch, of the rows that are wanted; `place` says where one of them stands."""
+
+    def __init__(self, table: Any, columns: set[int], where: Mapping[int, str]) -> None:
+        self.table, self.columns, self.where = table, columns, where
+        self.kept: list[Any] = []  # of each batch, the numbers in the file of the rows that stay
+
+    def place(self, row: int) -> str:
+        return self.table.place(int(np.concatenate(self.kept)[row]))  # type: ignore[no-any-return]
+
+    def __iter__(self) -> Iterator[tuple[dict[int, Any], Place]]:
+        read = stay = 0
+        for columns in self.table.batches(self.columns | set(self.where)):
+            rows = np.arange(read, read + len(next(iter(columns.values()))))
+            read += len(rows)
+            for k, text in self.where.items():
+                good = _equal(columns[k], text)
+                rows, columns = rows[good], {k: _taken(c, good) for k, c in columns.items()}
+            self.kept.append(rows)
+            yield columns, partial(self._from, stay)
+            stay += len(rows)
+        if self.where and not stay:
+            raise FileError(f"{self.table.what} has no row of {', '.join(self.where.values())}")
+
+    def _from(self, first: int, row: int) -> str:
+        return self.place(first + row)
+
+
+def _equal(column: Any, text: str) -> Any:
+    """(n,) bool."""
+    if isinstance(column, list):
+        return np.fromiter((value == text for value in column), np.bool_, len(column))
+    return np.asarray(column == text if not isinstance(column, np.ndarray) else column.astype(str) == text)
+
+
+def _taken(column: Any, rows: Any) -> Any:
+    """The entries where `rows` (n,) is True."""
+    if isinstance(column, list):
+        return [value for value, good in zip(column, rows.tolist(), strict=True) if good]
+    return column[rows] if isinstance(column, np.ndarray) else column.filter(rows)
+
+
+def _header(table: Any, asked: set[str], header: bool | None) -> list[str] | None:
+    """The names of the columns; None where the first row is an edge."""
+    if isinstance(table, _parquet.Table):
+        return table.first
+    names = [name.strip() for name in table.first]
+    known = any({a, b} <= set(names) for a, b in PAIRS.items()) or bool(asked & set(names))
+    if header is False or not (known or header):
+        return None
+    table.data = 1
+    return names
 
 
 def _pair(names: list[str] | None, source: Column | None, target: Column | None, what: str) -> tuple[Column, Column]:
@@ -107,105 +164,125 @@ def _pair(names: list[str] | None, source: Column | None, target: Column | None,
     raise FileError(f"{what} has columns {', '.join(names)}: say which by source_column and target_column")
 
 
-def _column(names: list[str] | None, fields: Sequence[Sequence[Any]], column: Column, what: str) -> Sequence[Any]:
+def _column(names: list[str] | None, table: Any, column: Column) -> int:
+    """The place of a column."""
     if isinstance(column, str):
         if names is None:
-            raise UnknownNameError(f"{what} has no header, so no column {column!r}: give a position")
+            raise UnknownNameError(f"{table.what} has no header, so no column {column!r}: give a position")
         if names.count(column) != 1:
             twice = "twice" if column in names else "not"
-            raise UnknownNameError(f"{what} has {twice} a column {column!r}{suggest(column, names)}")
-        column = names.index(column)
-    if not 0 <= column < len(fields):
-        raise UnknownNameError(f"{what} has no column {column}: its rows have {len(fields)} fields, from 0")
-    return fields[column]
+            raise UnknownNameError(f"{table.what} has {twice} a column {column!r}{suggest(column, names)}")
+        return names.index(column)
+    if isinstance(column, bool) or not isinstance(column, int) or not 0 <= column < len(table.first):
+        fields = f"its rows have {len(table.first)} fields, from 0"
+        raise UnknownNameError(f"{table.what} has no column {column!r}: {fields}")
+    return column
 
 
-def _weights(
-    names: list[str] | None, fields: Sequence[Sequence[Any]], column: Column | None, what: str
-) -> Sequence[Any] | None:
+def _weights(names: list[str] | None, table: Any, column: Column | None) -> int | None:
     if column is not None:
-        return _column(names, fields, column, what)
+        return _column(names, table, column)
     if names is not None:
-        return _column(names, fields, "weight", what) if "weight" in names else None
-    if len(fields) > 3:
-        raise FileError(f"{what} has {len(fields)} columns and no header: name what they are by …_column=")
-    return fields[2] if len(fields) == 3 else None
+        return _column(names, table, "weight") if "weight" in names else None
+    if len(table.first) > 3:
+        raise FileError(f"{table.what} has {len(table.first)} columns and no header: name what they are by …_column=")
+    return 2 if len(table.first) == 3 else None
 
 
-def _integers(values: Sequence[Any], place: Place) -> list[int]:
-    try:
-        return [int(v) for v in values]
-    except ValueError:
-        for row, value in enumerate(values):
-            if not str(value).lstrip("-").isdecimal():
-                raise FileError(f"{place(row)}: node {value!r} is no whole number") from None
-        raise
+def _check_ids(table: Any, u: int, v: int, ends: tuple[Any, Any]) -> None:
+    """Ids are text or whole numbers, and all of one kind."""
+    kinds = [column.dtype.kind if isinstance(column, np.ndarray) else "text" for column in ends]
+    if kinds[0] != kinds[1] or "f" in kinds:
+        names = f"{table.first[u]!r} and {table.first[v]!r}"
+        raise FileError(f"{table.what}: columns {names}: must both be text, or both whole numbers")
 
 
-def _parquet(data: bytes, what: str) -> tuple[Mapping[str, Sequence[Any]], Place]:
-    """Columns of a Parquet file as lists."""
-    try:
-        import polars
-    except ModuleNotFoundError:
-        raise MissingDependencyError("polars", "polars", "reading Parquet") from None
-    try:
-        frame = polars.read_parquet(io.BytesIO(data))
-        columns = {name: frame[name].to_list() for name in frame.columns}
-    except Exception as error:
-        raise FileError(f"{what} is no Parquet file: {str(error).splitlines()[0]}") from None
-    for name, values in columns.items():
-        if None in values:
-            raise FileError(f"{what}, row {values.index(None) + 1}: column {name!r} is empty")
-    return columns, lambda row: f"{what}, row {row + 1}"
+def _integers(values: Any, place: Place) -> Any:
+    """Ids as whole numbers."""
+    if isinstance(values, np.ndarray):
+        return values
+    found = []
+    for row, value in enumerate(values if isinstance(values, list) else values.to_list()):
+        try:
+            found.append(int(value))
+        except ValueError:
+            raise FileError(f"{place(row)}: node {value!r:.80} is no whole number") from None
+    return found
 
 
-def write(net: Network, path: Path, *, gradient: Any = None) -> Mapping[str, bytes]:
-    """`source,target,weight` rows, and a column `gradient` where (E,) values in the order of the rows are given.
+def _finite(values: Any, place: Place) -> Any:
+    """(n,) float64 of finite numbers; FileError names the row of one that is not."""
+    found = values if isinstance(values, np.ndarray) else floats(values)
+    if np.isfinite(found).all():
+        return found.astype(np.float64)
+    wrong = int(np.flatnonzero(~np.isfinite(found))[0])
+    raise FileError(f"{place(wrong)}: weight {_shown(values[wrong])} is no finite number")
+
+
+def _shown(value: Any) -> str:
+    return repr(value)[:80] if isinstance(value, str) else str(value)
+
+
+def write(
+    net: Network, path: Path, *, gradient: Any = None, edge_values: Mapping[str, Any] | None = None
+) -> Mapping[str, bytes | Parts]:
+    """Rows `source,target,weight`, a column `gradient`, and one for each of `edge_values`.
+
+    `gradient` and the values: (E,) numbers in the order of the rows, or a mapping from (source, target), where a
+    vector becomes its mean.
 
     Functions and biases are not kept: this is for looking, and for tools that take edges.
 
     Raises:
         GraphError: an id is neither text nor a whole number throughout.
+        ConfigError: values of another length, or under a name that is taken.
     """
     c = net.columns
     if not all(type(name) is int for name in c.ids):
         names_only(c.ids, "an edge list")
-    head = ["source", "target", "weight"]
-    source, target = (list(map(c.ids.__getitem__, rows.tolist())) for rows in (c.source, c.target))
-    columns: list[Sequence[Any]] = [source, target, c.weights.tolist()]
-    if gradient is not None:
-        values = np.asarray(gradient, np.float64)
-        if values.shape != (c.n_edges,):
-            raise ConfigError(f"gradient has shape {values.shape}: must be ({c.n_edges},), one an edge")
-        head.append("gradient")
-        columns.append(values.tolist())
+    given = ({} if gradient is None else {"gradient": gradient}) | dict(edge_values or {})
+    values = {name: _of_edges(name, column, net) for name, column in given.items()}
     if path.suffix.lower() == ".parquet":
-        return {path.name: _to_parquet(dict(zip(head, columns, strict=True)))}
-    out = io.StringIO(newline="")
-    if path.suffix.lower() == ".csv":
-        writer = csv.writer(out, lineterminator="\n")
-    else:
+        return {path.name: _parquet.dump(c.ids, c.source, c.target, {"weight": c.weights, **values})}
+    if path.suffix.lower() != ".csv":
         _refuse_tabs(c.ids)
-        writer = csv.writer(out, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_NONE, quotechar=None)
-    writer.writerow(head)
-    writer.writerows(zip(*columns, strict=True))
-    return {path.name: out.getvalue().encode()}
+        _refuse_tabs(values)
+    delimiter = _delimiter(path.suffix.lower())
+    fields = list(map(str if delimiter == "\t" else quoted, c.ids))
+    columns = [c.weights, *values.values()]
+
+    def part(k: int) -> bytes:
+        """Rows of `EDGES` edges; first of all the header."""
+        if k == 0:
+            return (
+                delimiter.join(["source", "target", "weight", *map(quoted if delimiter == "," else str, values)]) + "\n"
+            ).encode()
+        rows = slice((k - 1) * EDGES, k * EDGES)
+        ends = [map(fields.__getitem__, end[rows].tolist()) for end in (c.source, c.target)]
+        numbers = [map(repr, column[rows].tolist()) for column in columns]
+        return ("\n".join(map(delimiter.join, zip(*ends, *numbers, strict=True))) + "\n").encode()
+
+    return {path.name: Parts(1 + -(-c.n_edges // EDGES), part)}
 
 
-def _refuse_tabs(ids: Iterable[Hashable]) -> None:
-    for name in ids:
+def _of_edges(name: str, values: Any, net: Network) -> Any:
+    """(E,) float64 in the order of the rows."""
+    c = net.columns
+    if name in ("source", "target", "weight"):
+        raise ConfigError(f"values {name!r}: an edge list has a column of that name")
+    if isinstance(values, Mapping):
+        pairs = zip(c.source.tolist(), c.target.tolist(), strict=True)
+        values = [np.mean(values[c.ids[u], c.ids[v]]) for u, v in pairs]
+    column = np.asarray(values, np.float64)
+    if column.shape != (c.n_edges,):
+        raise ConfigError(f"{name} has shape {column.shape}: must be ({c.n_edges},), one an edge")
+    return column
+
+
+def _refuse_tabs(names: Iterable[Hashable]) -> None:
+    for name in names:
         if isinstance(name, str) and set(name) & set("\t\r\n"):
-            raise ConfigError(f"node {name!r} holds a tab or a new line: write .csv, which quotes")
-
-
-def _to_parquet(columns: dict[str, Any]) -> bytes:
-    try:
-        import polars
-    except ModuleNotFoundError:
-        raise MissingDependencyError("polars", "polars", "writing Parquet") from None
-    out = io.BytesIO()
-    polars.DataFrame(columns).write_parquet(out)
-    return out.getvalue()
+            raise GraphError(f"{name!r} holds a tab or a new line: write .csv, which quotes")
 
 
 entry = Format(
@@ -214,4 +291,5 @@ entry = Format(
     summary="one edge a row: source, target, perhaps weight; CSV, TSV or Parquet",
     read=read,
     write=write,
+    keeps="weights",
 )

@@ -50,4 +50,5 @@ entry = Format(
     summary="GEXF, for Gephi",
     read=read,
     write=write,
+    keeps="network",
 )

@@ -44,4 +44,5 @@ entry = Format(
     summary="GraphML, for NetworkX, yEd, igraph and Gephi",
     read=read,
     write=write,
+    keeps="network",
 )

@@ -103,5 +103,6 @@ entry = Format(
     summary="a network as JSON, its weights in a file of safetensors beside it",
     read=read,
     write=write,
+    keeps="everything",
     companions=companions,
 )

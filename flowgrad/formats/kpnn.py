@@ -5,7 +5,6 @@ Knowledge-primed neural networks (Fortelny & Bock 2020) give, beside it, class l
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Hashable, Iterable
 from functools import partial
 from pathlib import Path
@@ -16,7 +15,7 @@ import numpy.typing as npt
 
 from flowgrad.errors import FileError, GraphError, UnknownNameError, suggest
 from flowgrad.format import Format, Source, read_bytes
-from flowgrad.formats._edges import Place, names_only, network, numbers, table
+from flowgrad.formats._edges import Place, names_only, network, numbers, quoted, table
 from flowgrad.network import Network
 
 SUFFIX = "_gene"
@@ -93,16 +92,10 @@ def write(net: Network, path: Path) -> dict[str, bytes]:
     for name in net.inputs:
         if not str(name).endswith(SUFFIX):
             raise GraphError(f"input {name!r}: KPNN's inputs are called '<gene>{SUFFIX}'")
-    c, lines = net.columns, []
-    for u, v in zip(c.source.tolist(), c.target.tolist(), strict=True):
-        lines.append(_quoted(c.ids[v]) + "," + _quoted(c.ids[u]))
-    return {path.name: ("parent,child\n" + "\n".join(lines) + "\n").encode()}
-
-
-def _quoted(name: Hashable) -> str:
-    """A CSV field."""
-    special = set(str(name)) & set(csv.excel.delimiter + '"\r\n')
-    return '"' + str(name).replace('"', '""') + '"' if special else str(name)
+    c = net.columns
+    fields = list(map(quoted, c.ids))
+    rows = (f"{fields[v]},{fields[u]}\n" for u, v in zip(c.source.tolist(), c.target.tolist(), strict=True))
+    return {path.name: "".join(["parent,child\n", *rows]).encode()}
 
 
 entry = Format(
@@ -111,4 +104,5 @@ entry = Format(
     summary="KPNN's edge list: parent,child, inputs <gene>_gene",
     read=read,
     write=write,
+    keeps="edges",
 )

@@ -250,4 +250,5 @@ entry = Format(
     summary="neat-python's JSON 1.0 of feed-forward networks",
     read=read,
     write=write,
+    keeps="functions",
 )

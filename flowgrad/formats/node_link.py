@@ -60,4 +60,5 @@ entry = Format(
     summary="NetworkX's node-link JSON, with edges or links",
     read=read,
     write=write,
+    keeps="network",
 )

@@ -67,4 +67,5 @@ entry = Format(
     summary="a network in one file of safetensors",
     read=read,
     write=write,
+    keeps="everything",
 )

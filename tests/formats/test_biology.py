@@ -66,16 +66,17 @@ def test_gennet_topology(data: Path) -> None:
 
 
 @pytest.mark.data
-def test_the_worm_is_refused_by_its_cycle(data: Path, tmp_path: Path) -> None:
-    rows = (data / "celegans_white1986" / "aconnectome_white_1986_whole.csv").read_text().splitlines()
-    chemical = [line.split("\t") for line in rows if line.split("\t")[2].strip() in ("type", "chemical")]
-    path = tmp_path / "worm.tsv"
-    path.write_text("\n".join("\t".join(f[:2]) for f in chemical[1:]) + "\n")
-    with pytest.raises(ValueError, match=r"has a cycle.*→") as caught:
-        fg.load(path)
+def test_the_worm_is_refused_by_its_cycle(data: Path) -> None:
+    path = data / "celegans_white1986" / "aconnectome_white_1986_whole.csv"
+    options = {"delimiter": "\t", "source_column": "pre", "target_column": "post", "where": {"type": "chemical"}}
+    with pytest.raises(ValueError, match=r"aconnectome_white_1986_whole\.csv: the graph has a cycle.*→") as caught:
+        fg.load(path, **options)
     cycle = caught.value.cycle
-    edges = {tuple(f[:2]) for f in chemical}
+    edges = {tuple(line.split("\t")[:2]) for line in path.read_text().splitlines() if line.split("\t")[2] == "chemical"}
+    assert len(edges) == _facts(data, "celegans_white1986_chemical")["edges"]
     assert all(step in edges for step in zip(cycle, (*cycle[1:], cycle[0]), strict=True))
+    with pytest.raises(fg.FlowgradError, match="line 1595: self-loop at 'M4'"):
+        fg.load(path, **options | {"where": None})
 
 
 # ---- edge lists ---------------------------------------------------------------------------------------------

@@ -1,0 +1,147 @@
+"""Delimited text a batch of rows at a time, as columns: what the readers of large tables of text take.
+
+Text in which no field is quoted is split by polars where that is installed, at array speed; all else, and where
+it is not, by the `csv` module. Both give the same fields.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Collection, Iterator
+from itertools import chain, islice
+from typing import Any
+
+import numpy as np
+
+from flowgrad.errors import ConfigError, FileError
+from flowgrad.format import Source
+from flowgrad.formats._edges import UNQUOTED, text
+
+ROWS = 200_000  # that the csv module reads at a time
+FIELD = csv.field_size_limit()  # characters of one field, 131,072
+BOM, LINE_FEED = b"\xef\xbb\xbf", 10
+
+Column = Any
+"""Text of one batch: list[str], or a polars Series of text."""
+
+
+class Delimited:
+    """A file of rows of one length, blank lines left out.
+
+    first  the fields of the first row
+    data   rows that come before those that `batches` gives: 1 once the first one is a header, else 0
+    """
+
+    def __init__(self, source: Source, delimiter: str) -> None:
+        if not isinstance(delimiter, str) or len(delimiter) != 1 or delimiter in '"\r\n\0' or delimiter > "\x7f":
+            raise ConfigError(f"delimiter={delimiter!r}: must be one character, as ',' or ';'")
+        self.source, self.delimiter, self.data = source, delimiter, 0
+        self.quoting: Any = csv.QUOTE_NONE if delimiter in UNQUOTED else csv.QUOTE_MINIMAL
+        self.what = str(source.path)
+        first = next(self._rows(self._lines(source.blocks(1 << 16))), None)
+        if first is None:
+            raise FileError(f"{self.what} is empty")
+        self.first = first
+
+    def place(self, row: int) -> str:
+        """Where a row of the batches stands, for a message."""
+        reader = self._reader(self._lines(self.source.blocks()))
+        full = (reader.line_num for fields in reader if fields)
+        return f"{self.what}, line {next(islice(full, row + self.data, None))}"
+
+    def batches(self, wanted: Collection[int]) -> Iterator[dict[int, Column]]:
+        """Those columns of the rows, by place, batch by batch.
+
+        Raises:
+            FileError: not UTF-8, a NUL, a broken quotation, a row of another length; the message names the line.
+        """
+        blocks, read = self.source.blocks(), 0
+        for k, block in enumerate(blocks):
+            fields = self._split(block, k)
+            if fields is None:
+                for rows in self._slowly(chain([block], blocks), k, read):
+                    columns = list(zip(*rows, strict=True))
+                    yield {column: list(columns[column]) for column in wanted}
+                return
+            skip, width = max(self.data - read, 0), len(self.first)
+            read += len(fields) // width
+            yield {column: fields.gather_every(width, column)[skip:] for column in wanted}
+
+    def _split(self, block: bytes, k: int) -> Any:
+        """The fields of block k, row by row; None where it is not rows of that many plain fields."""
+        polars, width, mark = _polars(), len(self.first), self.delimiter.encode()
+        if k == 0:
+            block = block.removeprefix(BOM)
+        block = block.replace(b"\r\n", b"\n").removesuffix(b"\n")
+        if polars is None or width < 2 or b"\r" in block or b"\0" in block:
+            return None
+        if self.quoting != csv.QUOTE_NONE and b'"' in block:
+            return None
+        found = np.frombuffer(block, np.uint8)
+        ends = np.flatnonzero((found == mark[0]) | (found == LINE_FEED))
+        rows, rest = divmod(len(ends) + 1, width)
+        feeds = found[ends] == LINE_FEED
+        longest = np.diff(ends, prepend=-1, append=len(block)).max()
+        if rest or feeds.sum() != rows - 1 or not feeds[width - 1 :: width].all() or longest > FIELD:
+            return None
+        try:
+            whole = block.replace(b"\n", mark).decode()
+        except UnicodeDecodeError:
+            return None
+        return polars.Series([whole]).str.split(self.delimiter).explode()
+
+    def _slowly(self, blocks: Iterator[bytes], k: int, read: int) -> Iterator[list[list[str]]]:
+        """Rows by the csv module, from block k on, before which `read` rows, a line each, were read."""
+        width, before = len(self.first), max(read - self.data, 0)
+        rows = islice(self._rows(self._lines(blocks, k, read), read), max(self.data - read, 0), None)
+        while batch := list(islice(rows, ROWS)):
+            if set(map(len, batch)) != {width}:
+                row = next(k for k, fields in enumerate(batch) if len(fields) != width)
+                said = f"{len(batch[row])} fields, where the first row has {width}"
+                raise FileError(f"{self.place(before + row)}: {said}")
+            before += len(batch)
+            yield batch
+
+    def _rows(self, lines: Iterator[str], line: int = 0) -> Iterator[list[str]]:
+        """Rows that are not blank; `line` lines stand before them."""
+        reader = self._reader(lines)
+        try:
+            yield from filter(None, reader)
+        except csv.Error as error:
+            raise FileError(f"{self.what}, line {line + reader.line_num}: {error}") from None
+
+    def _reader(self, lines: Iterator[str]) -> Any:
+        return csv.reader(lines, delimiter=self.delimiter, strict=True, quoting=self.quoting)
+
+    def _lines(self, blocks: Iterator[bytes], k: int = 0, line: int = 0) -> Iterator[str]:
+        """Lines of text, from block k on, which begins behind `line` lines."""
+        for number, block in enumerate(blocks, k):
+            yield from io.StringIO(text(block, self.what, line, bom=number == 0), newline="")
+            line += block.count(b"\n")
+
+
+def _polars() -> Any:
+    """The library, or None where it is not installed: only speed is lost."""
+    try:
+        import polars
+    except ModuleNotFoundError:
+        return None
+    return polars
+
+
+def floats(values: Column) -> Any:
+    """(n,) float64 of decimal numbers, NaN where there is none."""
+    if not isinstance(values, (list, tuple)):
+        found = values.cast(_polars().Float64, strict=False)
+        if not found.null_count():
+            return found.to_numpy()
+        values = values.to_list()
+    return np.array(list(map(_float, values)))
+
+
+def _float(value: str) -> float:
+    try:
+        return float(value)
+    except ValueError:
+        return float("nan")

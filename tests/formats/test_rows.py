@@ -1,0 +1,153 @@
+"""Tables of text in columns: polars and the csv module give the same fields, and the same errors, batch by batch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import flowgrad as fg
+from flowgrad import format as contract
+from flowgrad.format import Source
+from flowgrad.formats import _rows, edgelist
+from flowgrad.formats._edges import Names
+from flowgrad.formats._rows import Delimited
+
+polars = pytest.importorskip("polars")
+FIELDS = st.text(st.sampled_from('ab1.,;\t\n\r" é\u2028\ufeff|-'), max_size=4)
+
+
+def both(path: Path, delimiter: str, monkeypatch: pytest.MonkeyPatch) -> list:
+    """What the two ways make of a file: the columns, or the error."""
+    found = []
+    for library in (_rows._polars, lambda: None):
+        with monkeypatch.context() as patch:
+            patch.setattr(_rows, "_polars", library)
+            try:
+                table = Delimited(Source(path), delimiter)
+                columns = [[] for _ in table.first]
+                for batch in table.batches(range(len(table.first))):
+                    for k, column in batch.items():
+                        columns[k] += list(column)
+                found.append((columns, [table.place(row) for row in range(len(columns[0]))]))
+            except fg.FlowgradError as error:
+                found.append(str(error))
+    return found
+
+
+@pytest.mark.parametrize("delimiter", [",", "\t", ";"])
+@pytest.mark.parametrize("block", [1, 7, 1 << 20])
+@given(lines=st.lists(st.lists(FIELDS, min_size=1, max_size=3), max_size=6), end=st.sampled_from(["\n", "\r\n", ""]))
+def test_the_same_fields_and_errors(tmp_path: Path, delimiter: str, block: int, lines: list, end: str) -> None:
+    path = tmp_path / "t.txt"
+    path.write_bytes((end or "\n").join(delimiter.join(fields) for fields in lines).encode() + end.encode())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(contract, "BLOCK", block)
+        quick, slow = both(path, delimiter, patch)
+    assert quick == slow
+
+
+@pytest.mark.parametrize("data", [b"a,b\nc,\xff\n", b"a,b\nc,d\ne,\0\n", b"a,b\nc,d\n\ne\n", b'a,b\nc,d\n"e,f\n', b""])
+@pytest.mark.parametrize("block", [1, 1 << 20])
+def test_the_line_of_what_is_wrong(
+    tmp_path: Path, data: bytes, block: int, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes(data)
+    monkeypatch.setattr(contract, "BLOCK", block)
+    quick, slow = both(path, ",", monkeypatch)
+    assert quick == slow
+    wanted = {b"\xff": "line 2: no UTF-8", b"\0": "line 3: a NUL", b"\n\n": "line 4: 1 fields", b'"': "line 3: "}
+    assert next((words for mark, words in wanted.items() if mark in data), "is empty") in quick
+
+
+def test_numbers_in_text_are_read_the_same_way() -> None:
+    texts = ["1", "1e5", ".5", "+3", "-0", "5e-324", "1.7976931348623157e308", "0.1", " 2 ", "1e400", "nan", "x", ""]
+    wanted = _rows.floats(texts)
+    np.testing.assert_array_equal(_rows.floats(polars.Series(texts)), wanted)
+    np.testing.assert_array_equal(np.isnan(wanted), [False] * 10 + [True] * 3)
+    drawn = [repr(x) for x in np.random.default_rng(0).standard_normal(2000).tolist()]
+    assert _rows.floats(polars.Series(drawn)).tolist() == list(map(float, drawn))
+
+
+@given(pairs=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=30), cut=st.integers(0, 30))
+def test_names_are_numbered_by_first_appearance(pairs: list, cut: int) -> None:
+    wanted = list(dict.fromkeys(v for pair in pairs for v in pair))
+    for kind in (list, lambda c: polars.Series([str(v) for v in c], dtype=polars.String), np.array):
+        names = Names()
+        batches = [batch for batch in (pairs[:cut], pairs[cut:]) if batch]
+        codes = [names.codes(*(kind(list(column)) for column in zip(*batch, strict=True))) for batch in batches]
+        assert list(map(int, names.index)) == wanted
+        found = np.concatenate([np.stack(c, axis=1) for c in codes])
+        assert found.dtype == np.int32
+        assert [(wanted[u], wanted[v]) for u, v in found.tolist()] == pairs
+
+
+def test_large_files_come_in_pieces_and_say_how_far_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contract, "BLOCK", 1000)
+    monkeypatch.setattr(edgelist, "EDGES", 100)
+    net = fg.topologies.random_dag(10, 400, fan_in=3, seed=2)
+    heard: list[float] = []
+    fg.save(net, tmp_path / "net.csv", progress=heard.append)
+    assert len(heard) == 1 + -(-net.columns.n_edges // 100)
+    assert heard == sorted(heard)
+    assert heard[-1] == 1.0
+    heard.clear()
+    again = fg.load(tmp_path / "net.csv", integer_ids=True, progress=heard.append)
+    assert dict(again.graph.edges) == dict(net.graph.edges)
+    assert len(heard) > 5
+    assert heard[-1] == 1.0
+
+
+def test_rows_by_what_stands_in_a_column(tmp_path: Path) -> None:
+    text = "pre\tpost\ttype\tn\nA\tB\tchemical\t1\nA\tB\telectrical\t2\nB\tC\tchemical\t3\nC\tC\telectrical\t1\n"
+    (tmp_path / "worm.csv").write_text(text)
+    options = {"delimiter": "\t", "source_column": "pre", "target_column": "post"}
+    net = fg.load(tmp_path / "worm.csv", where={"type": "chemical"}, weight_column="n", **options)
+    assert list(net.graph.edges(data="weight")) == [("A", "B", 1.0), ("B", "C", 3.0)]
+    for where, words in [
+        ({"type": "electrical"}, "line 5: self-loop at 'C'"),
+        ({"post": "B"}, "line 3: edge 'A' → 'B' is given twice"),
+        ({"type": "chemcal"}, "has no row of chemcal"),
+        ({"tpye": "chemical"}, "did you mean 'type'"),
+    ]:
+        with pytest.raises(fg.FlowgradError, match=words):
+            fg.load(tmp_path / "worm.csv", where=where, **options)
+
+
+@pytest.mark.parametrize("delimiter", [",,", '"', "\n", 3, "é"])
+def test_a_delimiter_is_one_character(tmp_path: Path, delimiter: object) -> None:
+    (tmp_path / "a.csv").write_text("a,b\n")
+    with pytest.raises(fg.FlowgradError, match="must be one character"):
+        fg.load(tmp_path / "a.csv", delimiter=delimiter)
+
+
+def test_parquet_says_what_it_does_not_take(tmp_path: Path) -> None:
+    path = tmp_path / "net.parquet"
+    for columns, words in [
+        ({"source": ["a", None], "target": ["b", "c"]}, "row 2: column 'source' is empty"),
+        ({"source": [True], "target": ["b"]}, "column 'source' is Boolean"),
+        ({"source": ["a"], "target": ["b"], "weight": [float("inf")]}, "row 1: weight inf"),
+        ({"source": ["a"], "target": ["b"], "weight": ["x"]}, "row 1: weight 'x'"),
+        ({"source": [1, 2, 1], "target": [2, 3, 2]}, "row 3: edge 1 → 2 is given twice"),
+        ({"x": ["a"], "y": ["b"]}, "columns x, y: say which"),
+        ({"source": [1.5], "target": [2.5]}, "'source' and 'target': must both be text, or both whole"),
+        ({"source": [1], "target": ["b"]}, "columns 'source' and 'target'"),
+    ]:
+        polars.DataFrame(columns).write_parquet(path)
+        with pytest.raises(fg.FlowgradError, match=words):
+            fg.load(path)
+    polars.DataFrame({"source": [7, 9], "target": [9, 4], "when": [None, None]}).write_parquet(path)
+    assert fg.load(path).inputs == (7,)
+
+
+def test_outputs_may_have_labels(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("a,y\nb,z\n")
+    net = fg.load(tmp_path / "a.csv", outputs={"z": "sick", "y": "well"})
+    assert net.outputs == ("z", "y")
+    assert {v: d["label"] for v, d in net.graph.nodes(data=True) if "label" in d} == {"z": "sick", "y": "well"}
+    with pytest.raises(fg.FlowgradError, match="output 'x' is no node"):
+        fg.load(tmp_path / "a.csv", outputs={"x": "?"})
