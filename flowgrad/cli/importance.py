@@ -10,12 +10,14 @@ import typer
 import flowgrad as fg
 from flowgrad.cli import _data, _options
 from flowgrad.cli._console import bar, console, say, table
-from flowgrad.cli._model import column_name, open_network
+from flowgrad.cli._model import Model, column_name, open_network
 from flowgrad.cli._tables import Table, write
 from flowgrad.errors import ConfigError, UnknownNameError, suggest
-from flowgrad.inspection import node_importance
+from flowgrad.inspection import Importance, node_importance
+from flowgrad.inspection.importance import LOSS
 
 KINDS = ("input", "hidden", "output")
+CLASSES = 4  # that the table on the screen has room for
 
 
 def entry(
@@ -24,6 +26,16 @@ def entry(
     output: Annotated[
         str | None, typer.Option(metavar="NAME", help="Left out: the first output.", show_default=False)
     ] = None,
+    loss: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="For this loss instead of an output; the samples then hold the targets."),
+    ] = None,
+    by: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Also class by class: the column that says which.")
+    ] = None,
+    integrated: Annotated[
+        bool, typer.Option("--integrated", help="Also integrated gradients, from inputs of 0 (after scaling).")
+    ] = False,
     kind: Annotated[str | None, typer.Option(help=f"One of {', '.join(KINDS)}; left out: all.")] = None,
     top: Annotated[int, typer.Option(help="Neurons to show.")] = 20,
     out: _options.Out = None,
@@ -32,38 +44,75 @@ def entry(
 ) -> None:
     """Rank neurons by how much of what they say reaches an output: |a · ∂y/∂a|, mean over the samples.
 
-    One forward and one reverse pass an output give it for every neuron at once. With --out every neuron and
-    output is written, with the plain gradient too.
+    One forward and one reverse pass an output give it for every neuron at once. With --out every neuron, output
+    and class is written: the gradient, gradient × activation, their spread over the samples, and integrated
+    gradients (of hidden neurons: their conductance).
     """
     if kind is not None and kind not in KINDS:
         raise UnknownNameError(f"unknown kind {kind!r}{suggest(kind, KINDS)}")
     if top < 1:
         raise ConfigError(f"--top {top}: must be a whole number, 1 or more")
-    model = open_network(network, ignore or ())
+    if loss is not None and output is not None:
+        raise ConfigError("--loss and --output exclude each other: importance is for the loss, or for an output")
+    model = open_network(network, [*(ignore or ()), *([by] if by else [])])
+    samples = Table(data)
+    classes = samples.text(by) if by is not None else None
+    known = _data.read(samples, model.roles, answers=loss is not None)
+    program = fg.compile(model.network, executor=executor, loss=loss)
+    wanted = None if loss is not None else _wanted(model, output)
+    targets = known.T if loss is not None else None
+    found = node_importance(program, model.scaled(known.X), wanted, T=targets, classes=classes, integrated=integrated)
+    if out is not None:
+        _write(out, found)
+        return
+    _print(found, kind, top)
+
+
+def _wanted(model: Model, output: str | None) -> list[Any]:
     names = {column_name(v): v for v in model.network.outputs}
     if output is not None and output not in names:
         raise UnknownNameError(f"{output!r} is no output{suggest(output, names)}")
-    samples = _data.read(Table(data), model.roles, answers=False)
-    program = fg.compile(model.network, executor=executor)
-    wanted = list(names.values()) if output is None else [names[output]]
-    found = node_importance(program, model.scaled(samples.X), wanted)
-    if out is not None:
-        _write(out, found.records())
-        return
+    return list(names.values()) if output is None else [names[output]]
+
+
+def _print(found: Importance, kind: str | None, top: int) -> None:
+    """The first output's strongest neurons, in what fits 80 columns beside names of ordinary length."""
     rows = found.top(top, kind)
     most = max((row["strength"] for row in rows), default=0.0)
-    shown = [
-        (column_name(r["node"]), r["kind"], r["strength"], r["gradient"], bar(r["strength"] / most if most else 0.0))
-        for r in rows
-    ]
-    table(("neuron", "kind", "importance", "∂y/∂a", ""), shown, title=f"for {column_name(found.outputs[0])}")
-    if len(wanted) > 1 and console().is_terminal:
-        say(f"{len(wanted) - 1} more outputs: --output NAME, or --out FILE for all")
+    for_loss = found.outputs == (LOSS,)
+    title = "for the loss" if for_loss else f"for {column_name(found.outputs[0])}"
+    integrated = ["integrated"] if found.integrated is not None else []
+    more = [[r[name] for name in integrated] for r in rows]
+    if found.classes:
+        place = {v: k for k, v in enumerate(found.nodes)}
+        shown = list(found.classes)[:CLASSES]
+        columns = ("neuron", "kind", "importance", *integrated, *(f"if {column_name(c)}" for c in shown))
+        by_class = [[float(found.classes[c].strength[0, place[r["node"]]]) for c in shown] for r in rows]
+        table(columns, [(column_name(r["node"]), r["kind"], r["strength"], *m, *b)
+                        for r, m, b in zip(rows, more, by_class, strict=True)], title)  # fmt: skip
+    else:
+        columns = ("neuron", "kind", "importance", "∂L/∂a" if for_loss else "∂y/∂a", *integrated, "")
+        bars = [bar(r["strength"] / most if most else 0.0, 16) for r in rows]
+        table(columns, [(column_name(r["node"]), r["kind"], r["strength"], r["gradient"], *m, b)
+                        for r, m, b in zip(rows, more, bars, strict=True)], title)  # fmt: skip
+    if found.gap is not None:
+        what = "L(x) − L(0)" if for_loss else "y(x) − y(0)"
+        say(f"of the inputs, the integrated column adds up to {what} within {found.gap[0]:.1e} at every sample")
+    hidden = len(found.classes) - CLASSES
+    if hidden > 0:
+        say(f"{hidden} more classes: --out FILE")
+    if len(found.outputs) > 1 and console().is_terminal:
+        say(f"{len(found.outputs) - 1} more outputs: --output NAME, or --out FILE for all")
 
 
-def _write(out: Path, records: list[dict[str, Any]]) -> None:
-    columns = {
-        key: [column_name(r[key]) if key in ("output", "node") else r[key] for r in records] for key in records[0]
-    }
-    write(out, columns)
+def _write(out: Path, found: Importance) -> None:
+    """Every record; the class of the rows over all samples is empty."""
+    records = found.records()
+
+    def cell(key: str, value: Any) -> Any:
+        if key == "class" and value is None:
+            return ""
+        return column_name(value) if key in ("output", "node", "class") else value
+
+    write(out, {key: [cell(key, record[key]) for record in records] for key in records[0]})
     say(f"{len(records):,} rows: {out}")

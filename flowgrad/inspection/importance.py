@@ -1,50 +1,82 @@
-"""Importance: how much every neuron moves an output, and how much of it came through."""
+"""Importance: how much every neuron moves an output or the loss, and how much of it came through."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from flowgrad.errors import ConfigError, UnknownNameError, show, suggest
+from flowgrad import batch
+from flowgrad.arguments import whole
+from flowgrad.errors import ConfigError, ShapeError, UnknownNameError, show, suggest
 from flowgrad.executor import Array
 from flowgrad.frames import frame
+from flowgrad.inspection.integrated import along, baseline_of
+from flowgrad.inspection.moments import Moments
 from flowgrad.program import Program
+
+LOSS = "loss"  # what stands in the place of an output where the importance is that for the loss
+VALUES = 1_000_000  # nodes · samples that are held at once, about
+ROWS = 256  # samples that fill a pass; the passes of several outputs share one where there are fewer
 
 
 @dataclass(frozen=True, repr=False)
 class Importance:
-    """∂y_n/∂a_v and ∂y_n/∂a_v · a_v for N outputs n and all V nodes v, in the order of `net.nodes`.
+    """What N outputs n owe to all V nodes v over B samples; means over the samples, in the order of `net.nodes`.
 
-    outputs       N ids; nodes: V ids; kind: V times "input", "hidden" or "output"
-    gradient      (N, V) mean of ∂y_n/∂a_v over the samples
-    activation    (N, V) mean of ∂y_n/∂a_v · a_v
-    strength      (N, V) mean of |∂y_n/∂a_v · a_v|: the order of `top`, `records` and the frame
-    each_gradient (N, V, B) ∂y_n/∂a_v of each sample, where it was asked for, else None
+    outputs        N ids; nodes: V ids; kind: V times "input", "hidden" or "output"
+    samples        B
+    gradient       (N, V) mean of ∂y_n/∂a_v
+    activation     (N, V) mean of ∂y_n/∂a_v · a_v
+    strength       (N, V) mean of |∂y_n/∂a_v · a_v|: the order of `top`, `records` and the frame
+    integrated     (N, V) mean of the integrated gradient (of hidden neurons: the conductance), else None
+    gap            (N,) where integrated: the largest |Σ over inputs − (y_n(x) − y_n(baseline))| of any sample
+    gradient_sd, activation_sd, integrated_sd: (N, V) standard deviations over the samples (of B, not B − 1)
+    classes        class → the Importance over its samples, where classes were given
+    each_gradient  (N, V, B) ∂y_n/∂a_v of each sample, where it was asked for, else None
     """
 
     outputs: tuple[Hashable, ...]
     nodes: tuple[Hashable, ...]
     kind: tuple[str, ...]
+    samples: int
     gradient: Array
     activation: Array
     strength: Array
+    gradient_sd: Array
+    activation_sd: Array
+    integrated: Array | None = None
+    integrated_sd: Array | None = None
+    gap: Array | None = None
+    classes: Mapping[Hashable, Importance] = field(default_factory=dict)
     each_gradient: Array | None = None
 
     def records(self) -> list[dict[str, Any]]:
-        """A dict a node and output: output by output, the strongest node first."""
+        """A dict a node and output: output by output, the strongest node first.
+
+        Where classes were given, there is a key `class`: None over all samples first, then class by class.
+        """
+        found = self._records({"class": None} if self.classes else {})
+        for name, part in self.classes.items():
+            found += part._records({"class": name})
+        return found
+
+    def _records(self, more: dict[str, Any]) -> list[dict[str, Any]]:
         order = np.argsort(-self.strength, axis=1, kind="stable")
+        columns = {
+            "gradient": self.gradient,
+            "gradient_sd": self.gradient_sd,
+            "gradient_x_activation": self.activation,
+            "gradient_x_activation_sd": self.activation_sd,
+            "strength": self.strength,
+        }
+        if self.integrated is not None and self.integrated_sd is not None:
+            columns |= {"integrated": self.integrated, "integrated_sd": self.integrated_sd}
         return [
-            {
-                "output": self.outputs[n],
-                "node": self.nodes[v],
-                "kind": self.kind[v],
-                "gradient": float(self.gradient[n, v]),
-                "gradient_x_activation": float(self.activation[n, v]),
-                "strength": float(self.strength[n, v]),
-            }
+            {"output": self.outputs[n], "node": self.nodes[v], "kind": self.kind[v], **more}
+            | {name: float(values[n, v]) for name, values in columns.items()}
             for n in range(len(self.outputs))
             for v in order[n].tolist()
         ]
@@ -61,7 +93,7 @@ class Importance:
         kinds = ("input", "hidden", "output")
         if kind is not None and kind not in kinds:
             raise UnknownNameError(f"unknown kind of node {kind!r}{suggest(kind, kinds)}")
-        found = [r for r in self.records() if r["output"] == wanted and kind in (None, r["kind"])]
+        found = [r for r in self._records({}) if r["output"] == wanted and kind in (None, r["kind"])]
         return found[:k]
 
     def to_frame(self) -> Any:
@@ -76,7 +108,8 @@ class Importance:
     def __repr__(self) -> str:
         rows = self.top(10)
         width = max(len(show(row["node"])) for row in rows)
-        lines = [f"Importance for output {show(self.outputs[0])}, {len(rows)} of {len(self.nodes)} nodes"]
+        what = f"output {show(self.outputs[0])}" if self.outputs != (LOSS,) else "the loss"
+        lines = [f"Importance for {what}, {len(rows)} of {len(self.nodes)} nodes, mean over {self.samples} samples"]
         lines.append(f"{'node':<{width}}  kind    gradient    × activation  strength")
         lines += [
             f"{show(r['node']):<{width}}  {r['kind']:<6}  {r['gradient']:>+10.4g}  "
@@ -91,32 +124,84 @@ def node_importance(
     X: Any,
     outputs: Iterable[Hashable] | None = None,
     *,
+    T: Any = None,
+    classes: Any = None,
     theta: Any = None,
     each: bool = False,
+    integrated: bool = False,
+    baseline: Any = None,
+    steps: int = 64,
 ) -> Importance:
-    """∂y_n/∂a_v of every neuron v and output n, and that gradient times the activation: one reverse pass an output.
+    """∂y_n/∂a_v of every neuron v and output n, and what follows from it: one reverse pass an output.
 
-    Equation (10) with the base case 1 at output n and 0 at the others. The gradient says what a small change of
-    a_v would do to y_n; times a_v it is, to first order, what y_n would lose without the neuron (Simonyan et
-    al. 2013; Shrikumar et al. 2016).
+    Equation (10) with the base case 1 at output n and 0 at the others; the passes of several outputs run as one
+    batch. The gradient says what a small change of a_v would do to y_n; times a_v it is, to first order, what y_n
+    would lose without the neuron (Simonyan et al. 2013; Shrikumar et al. 2016).
+
+    The integrated gradient follows the straight line x(s) = x' + s·(x − x') from a baseline x' to the sample:
+
+        (13)  c_v = ∫₀¹ ∂y_n/∂a_v(x(s)) · da_v(x(s))/ds ds
+
+    Of an input this is (x_v − x'_v) · ∫ ∂y_n/∂x_v ds, the integrated gradient of Sundararajan, Taly & Yan (2017); of
+    a hidden neuron, the conductance of Dhamdhere, Sundararajan & Yan (2018), the sum over all inputs of what flows
+    from each through v. They are complete: over the inputs, and over any set of neurons that every path from an
+    input to y_n crosses exactly once, they add up to y_n(x) − y_n(x'); of output n itself it is that difference.
 
     Args:
         program: with or without a loss.
         X: (B, I), or a mapping or data frame by input name.
         outputs: ids of outputs; None takes all.
+        T: targets; the importance is then that for the sample's loss, ∂L/∂a_v, and `outputs` of the result is
+            ("loss",).
+        classes: (B,) a label a sample: the same over the samples of each class, in `.classes`.
         theta: (P,); None takes the program's.
         each: also keep the gradient of every sample, (N, V, B).
+        integrated: also integrate, which takes steps + 1 passes a sample and output.
+        baseline: x', (I,), a mapping by input name, or None: zeros.
+        steps: of the integral, a multiple of 8: trapezoids at four widths, extrapolated (Romberg).
 
     Raises:
         UnknownNameError: no such output.
-        ConfigError: outputs is a single text, or empty.
-        ShapeError, DataError: as `program.forward`.
+        ConfigError: outputs is a single text, or empty, or stands beside T; steps.
+        ShapeError, DataError: as `program.forward` and `backward`; classes or baseline does not fit.
 
     >>> import flowgrad as fg
     >>> net = fg.Network.from_arrays([0, 1], [1, 2], weight=[0.5, 2.0], activation="identity")
     >>> node_importance(fg.compile(net, executor="python"), [[3.0]]).gradient.tolist()
     [[1.0, 2.0, 1.0]]
     """
+    passes = _Passes(program, program._x(X), _wanted(program, outputs, T), T, theta)
+    labels, codes = _classes(classes, len(passes.x))
+    if integrated and (whole("steps", steps, 8) % 8):
+        raise ConfigError(f"steps={steps}: must be a multiple of 8")
+    start = baseline_of(program, baseline) if integrated else None
+    V, B = program.plan.n_nodes, len(passes.x)
+    names = ["gradient", "activation", "strength", *(["integrated"] if integrated else [])]
+    found = {name: Moments(len(passes.names), max(1, len(labels)), V, spread=name != "strength") for name in names}
+    kept = np.empty((len(passes.names), V, B), program.dtype) if each else None
+    gap = np.zeros(len(passes.names)) if integrated else None
+    for first in range(0, B, passes.rows):
+        rows = slice(first, min(first + passes.rows, B))
+        for n, a, da in passes.run(rows):
+            if kept is not None:
+                kept[n, :, rows] = da
+            found["gradient"].add(n, codes[rows], da)
+            flow = np.multiply(da, a, out=da)  # the passes' own array, which nobody needs any more
+            found["activation"].add(n, codes[rows], flow)
+            found["strength"].add(n, codes[rows], np.abs(flow, out=flow))
+    if start is not None and gap is not None:
+        for rows, n, c, missing in along(passes, start, steps, VALUES):
+            found["integrated"].add(n, codes[rows], c)
+            gap[n] = max(gap[n], missing)
+    return _result(program, passes.names, labels, found, gap, kept)
+
+
+def _wanted(program: Program, outputs: Any, T: Any) -> tuple[Hashable, ...]:
+    """Ids of the outputs asked for; (LOSS,) under targets."""
+    if T is not None:
+        if outputs is not None:
+            raise ConfigError("outputs and T exclude each other: importance is for outputs, or for the loss")
+        return (LOSS,)
     if isinstance(outputs, (str, bytes)):
         raise ConfigError(f"outputs={outputs!r}: give a list of ids")
     wanted = program.outputs if outputs is None else tuple(outputs)
@@ -125,25 +210,99 @@ def node_importance(
     for name in wanted:
         if name not in program.outputs:
             raise UnknownNameError(f"{name!r} is no output{suggest(name, program.outputs)}")
-    acts = program.forward(X, theta)
-    a = acts.a.array.astype(np.float64)
-    V, B = a.shape
-    gradient, activation, strength = (np.empty((len(wanted), V)) for _ in range(3))
-    kept = np.empty((len(wanted), V, B), program.dtype) if each else None
-    cotangent = np.zeros((B, len(program.outputs)))
-    for n, name in enumerate(wanted):
-        cotangent[:] = 0.0
-        cotangent[:, program.outputs.index(name)] = 1.0
-        da = program.backward(acts, cotangent=cotangent).da.array
-        if kept is not None:
-            kept[n] = da
-        gradient[n] = da.mean(axis=1, dtype=np.float64)
-        flow = da * a
-        activation[n], strength[n] = flow.mean(axis=1), np.abs(flow).mean(axis=1)
-    return Importance(wanted, program.labels.nodes, _kinds(program), gradient, activation, strength, kept)
+    return wanted
 
 
-def _kinds(program: Program) -> tuple[str, ...]:
+def _classes(given: Any, rows: int) -> tuple[list[Hashable], Array]:
+    """The classes in the order in which they appear, and (B,) the number of each sample's."""
+    if given is None:
+        return [], np.zeros(rows, np.intp)
+    listed = np.asarray(given).tolist()
+    if not isinstance(listed, list) or len(listed) != rows or any(isinstance(one, list) for one in listed):
+        raise ShapeError(f"classes has shape {np.shape(given)}: must be ({rows},), a label a sample")
+    numbers: dict[Hashable, int] = {}
+    return list(dict.fromkeys(listed)), np.array([numbers.setdefault(one, len(numbers)) for one in listed])
+
+
+class _Passes:
+    """Reverse passes for some outputs, or for the loss, over some of the samples.
+
+    x (B, I); names: of N outputs; rows: how many samples to take at once.
+    """
+
+    def __init__(self, program: Program, x: Array, names: tuple[Hashable, ...], T: Any, theta: Any) -> None:
+        self.program, self.x, self.names, self.theta = program, x, names, theta
+        self.rows = max(1, VALUES // program.plan.n_nodes)
+        self.t: Array | None = None
+        if T is None:
+            self.places = [program.outputs.index(name) for name in names]
+        else:
+            loss = program._need_loss()
+            self.t = batch.targets(T, program.outputs, len(x), loss.coupled, np.dtype(np.float64))
+
+    def run(self, rows: slice) -> Iterator[tuple[int, Array, Array]]:
+        """Of each output's number n: a (V, b) and ∂y_n/∂a (V, b), float64, over these b rows."""
+        x = self.x[rows]
+        together = max(1, ROWS // len(x)) if self.t is None else 1
+        for first in range(0, len(self.names), together):
+            group = range(first, min(first + together, len(self.names)))
+            if first == 0 or len(group) > 1 or together > 1:
+                acts = self.program.forward(np.tile(x, (len(group), 1)), self.theta)
+            da = self.backward(acts, group, None if self.t is None else self.t[rows])
+            a = acts.a.array[:, : len(x)].astype(np.float64, copy=False)
+            for k, n in enumerate(group):
+                yield n, a, da[:, k * len(x) : (k + 1) * len(x)].astype(np.float64, copy=False)
+
+    def backward(self, acts: Any, group: range, t: Array | None) -> Array:
+        """(V, g·b) ∂y_n/∂a of a block of rows for each output n of the group; under targets, ∂L/∂a."""
+        if t is not None:
+            return self.program.backward(acts, t).da.array
+        rows = acts.a.array.shape[1]
+        cotangent = np.zeros((rows, len(self.program.outputs)))
+        cotangent[np.arange(rows), np.repeat([self.places[n] for n in group], rows // len(group))] = 1.0
+        return self.program.backward(acts, cotangent=cotangent).da.array
+
+    def value(self, acts: Any, n: int, t: Array | None) -> Array:
+        """(rows,) float64: y_n, or under targets each sample's loss."""
+        y = acts.output.astype(np.float64)
+        if t is None:
+            return np.asarray(y[:, self.places[n]])
+        from flowgrad.maths.losses import logsumexp
+
+        loss = self.program._need_loss()
+        with np.errstate(all="ignore"):
+            return np.asarray(loss.f(y, t, logsumexp(y) if loss.coupled else y).sum(axis=1))
+
+
+def _result(
+    program: Program,
+    names: tuple[Hashable, ...],
+    labels: list[Hashable],
+    found: dict[str, Moments],
+    gap: Array | None,
+    kept: Array | None,
+) -> Importance:
     kind = np.where(program.plan.activation < 0, "input", "hidden")
     kind[program.plan.outputs] = "output"
-    return tuple(kind.tolist())
+    kinds = tuple(kind.tolist())
+
+    def of(which: int | None, **more: Any) -> Importance:
+        parts = {name: moments.of(which) for name, moments in found.items()}
+        integral = parts.get("integrated", (None, None))
+        return Importance(
+            outputs=names,
+            nodes=program.labels.nodes,
+            kind=kinds,
+            samples=found["gradient"].samples(which),
+            gradient=parts["gradient"][0],
+            activation=parts["activation"][0],
+            strength=parts["strength"][0],
+            gradient_sd=parts["gradient"][1],
+            activation_sd=parts["activation"][1],
+            integrated=integral[0],
+            integrated_sd=integral[1],
+            gap=gap,
+            **more,
+        )
+
+    return of(None, classes={name: of(k) for k, name in enumerate(labels)}, each_gradient=kept)

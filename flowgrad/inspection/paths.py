@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
@@ -16,8 +17,13 @@ from flowgrad.inspection.local import local_derivatives
 from flowgrad.plan import Plan
 from flowgrad.program import Program
 
-Best = list[tuple[float, float, int, int]]
-"""Of one node, the strongest ways from the source: −log|product|, its sign, the node before, the place there."""
+Way = tuple[int, float, float, int, int]
+"""One way from the source: −exponent and −mantissa of |product|, its sign, the node before, the place there.
+
+|product| is mantissa · 2^exponent with ½ ≤ mantissa < 1, so that no product over- or underflows and ways sort as
+their products do, strongest first.
+"""
+ONE: Way = (-1, -0.5, 1.0, -1, -1)
 
 
 @dataclass(frozen=True)
@@ -34,7 +40,8 @@ class PathAttribution:
 
     total    ∂a_target/∂a_source: Σ over all paths of their products
     n_paths  how many paths there are, exactly
-    paths    the strongest, by |product|, strongest first; paths whose product is 0 are left out
+    paths    the strongest, by |product|, strongest first; paths whose product is 0 are left out. Of equal ones
+             those come first that come first in edge order at the last node where they differ
     """
 
     source: Hashable
@@ -61,7 +68,9 @@ def path_attribution(
     """How `source` moves `target`: over all paths, and over the k strongest.
 
     By dynamic programming over the nodes between the two: O(E k log k), however many paths there are. The product of
-    a path is Π ∂a_v/∂a_u over its edges; the sum over all paths is ∂a_target/∂a_source, equation (10).
+    a path is Π ∂a_v/∂a_u over its edges, multiplied from the source on; the sum over all paths is
+    ∂a_target/∂a_source, equation (10). The order is that of the products as computed: rounding is monotone, so that
+    the k strongest ways into a node are made of the k strongest ways into the nodes before it.
 
     Args:
         X: (B, I), or a mapping or data frame by input name; `sample` says which row counts.
@@ -90,30 +99,36 @@ def path_attribution(
     totals, counts, best = _forward(plan, slope, u, v, k)
     if not np.isfinite(totals[v]):
         raise DataError(f"∂a/∂a from {source!r} to {target!r} is {totals[v]} at sample {sample}: no paths to order")
-    paths = tuple(_walk(program, best, v, place) for place in range(len(best.get(v, []))))
+    paths = tuple(_walk(program, best, v, way) for way in best.get(v, []))
     return PathAttribution(source, target, float(totals[v]), counts[v], paths)
 
 
-def _forward(plan: Plan, slope: Array, u: int, v: int, k: int) -> tuple[Array, list[int], dict[int, Best]]:
+def _forward(plan: Plan, slope: Array, u: int, v: int, k: int) -> tuple[Array, list[int], dict[int, list[Way]]]:
     """From u onwards, in topological order: total, number of paths and the k strongest ways to every node."""
     totals, counts = np.zeros(plan.n_nodes), [0] * plan.n_nodes
-    best: dict[int, Best] = {u: [(0.0, 1.0, -1, -1)]}
+    best: dict[int, list[Way]] = {u: [ONE]}
     totals[u], counts[u] = 1.0, 1
     wanted = _before(plan, v)
     for node in range(u + 1, v + 1):
         if node not in wanted:
             continue
-        ways: Best = []
+        ways: list[Way] = []
         for e in range(plan.in_ptr[node], plan.in_ptr[node + 1]):
             s = int(plan.in_source[e])
             counts[node] += counts[s]
-            totals[node] += totals[s] * slope[e]
-            if s in best and slope[e] != 0.0 and np.isfinite(slope[e]):
-                cost, sign = -float(np.log(abs(slope[e]))), float(np.sign(slope[e]))
-                ways += [(way[0] + cost, way[1] * sign, s, place) for place, way in enumerate(best[s])]
+            if counts[s]:  # 0 · inf of an edge that no path takes would be NaN
+                totals[node] += totals[s] * slope[e]
+            if slope[e] != 0.0 and np.isfinite(slope[e]):
+                ways += [_longer(way, slope[e], s, place) for place, way in enumerate(best.get(s, []))]
         if ways:
-            best[node] = heapq.nsmallest(k, ways)
+            best[node] = heapq.nsmallest(k, ways, key=lambda way: way[:2])
     return totals, counts, best
+
+
+def _longer(way: Way, slope: float, node: int, place: int) -> Way:
+    """The way to a node, gone on over one more edge."""
+    mantissa, exponent = math.frexp(-way[1] * math.fabs(slope))
+    return way[0] - exponent, -mantissa, math.copysign(way[2], way[2] * slope), node, place
 
 
 def _before(plan: Plan, v: int) -> set[int]:
@@ -128,10 +143,10 @@ def _before(plan: Plan, v: int) -> set[int]:
     return found
 
 
-def _walk(program: Program, best: dict[int, Best], node: int, place: int) -> Path:
-    cost, sign, _, _ = best[node][place]
-    nodes = []
-    while node >= 0:
-        nodes.append(program.labels.nodes[node])
-        _, _, node, place = best[node][place]
-    return Path(tuple(reversed(nodes)), sign * float(np.exp(-cost)))
+def _walk(program: Program, best: dict[int, list[Way]], node: int, way: Way) -> Path:
+    exponent, mantissa, sign, _, _ = way
+    nodes = [program.labels.nodes[node]]
+    while way[3] >= 0:
+        nodes.append(program.labels.nodes[way[3]])
+        way = best[way[3]][way[4]]
+    return Path(tuple(reversed(nodes)), sign * math.ldexp(-mantissa, -exponent))

@@ -205,12 +205,19 @@ def test_explain_and_importance_of_a_network(run, tmp_path) -> None:
     assert result.code == 0
     rows = (tmp_path / "all.csv").read_text().splitlines()
     assert len(rows) == 1 + 4
-    assert any(row.startswith("y,h,hidden,2.0,1.0,1.0") for row in rows)
+    assert "y,h,hidden,2.0,0.0,1.0,0.0,1.0" in rows  # a of h is 0.5 at both samples
+    result = run("importance", "net.csv", "--data", "data.csv", "--by", "y", "--ignore", "y", "--integrated")
+    assert "if 1.5" in result.out
+    assert "adds up to y(x) − y(0) within" in result.out
+    result = run("importance", "net.csv", "--data", "data.csv", "--loss", "squared_error")
+    assert result.out.startswith("for the loss\n")
     for words, said in [
         (("explain", "net.csv", "hh", "--data", "data.csv"), "did you mean 'h'"),
         (("explain", "net.csv", "h", "--data", "data.csv", "--sample", "7"), "sample=7"),
         (("importance", "net.csv", "--data", "data.csv", "--output", "z"), "'z' is no output"),
         (("importance", "net.csv", "--data", "data.csv", "--kind", "hiden"), "did you mean 'hidden'"),
+        (("importance", "net.csv", "--data", "data.csv", "--by", "v"), "lacks the column of classes 'v'"),
+        (("importance", "net.csv", "--data", "data.csv", "--loss", "huber", "--output", "y"), "exclude each other"),
     ]:
         result = run(*words)
         assert (result.code, result.err.count("\n")) == (2, 1)

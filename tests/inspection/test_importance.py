@@ -66,17 +66,156 @@ def test_gradients_are_what_moving_a_neuron_does(executor: str) -> None:
             assert found.strength[n, k] == pytest.approx(np.abs(g * a[name]).mean(), abs=1e-9)
 
 
-def test_one_pass_an_output_and_only_those_asked_for(monkeypatch: Any) -> None:
+def test_the_passes_of_all_outputs_are_one_batch(monkeypatch: Any) -> None:
     program = fg.compile(network(), executor="python")
-    plain, calls = program.backward, []
-    monkeypatch.setattr(program, "backward", lambda *a, **k: (calls.append(1), plain(*a, **k))[1])
+    plain, rows = program.backward, []
+    monkeypatch.setattr(program, "backward", lambda acts, **k: (rows.append(len(k["cotangent"])), plain(acts, **k))[1])
     X = np.ones((2, 2))
     both = node_importance(program, X)
-    assert len(calls) == 2
+    assert rows == [4]  # two outputs, two samples
     one = node_importance(program, X, ["y2"])
-    assert len(calls) == 3
+    assert rows == [4, 2]
     assert (one.gradient[0] == both.gradient[1]).all()
     assert one.each_gradient is None
+
+
+def test_samples_in_parts_are_samples_at_once(executor: str, monkeypatch: Any) -> None:
+    X = np.random.default_rng(3).normal(size=(23, 2))
+    labels = ["a" if x > 0 else "b" for x in X[:, 0]]
+    program = fg.compile(network(), executor=executor)
+    options: dict[str, Any] = {"classes": labels, "each": True, "integrated": True}
+    whole = node_importance(program, X, **options)
+    monkeypatch.setattr("flowgrad.inspection.importance.VALUES", 6 * 5)
+    monkeypatch.setattr("flowgrad.inspection.importance.ROWS", 12)
+    parts = node_importance(program, X, **options)
+    for name in ("gradient", "activation", "strength", "gradient_sd", "activation_sd", "integrated", "integrated_sd"):
+        np.testing.assert_allclose(getattr(parts, name), getattr(whole, name), rtol=1e-12, atol=1e-15)
+        for c in ("a", "b"):
+            np.testing.assert_allclose(
+                getattr(parts.classes[c], name), getattr(whole.classes[c], name), rtol=1e-12, atol=1e-15
+            )
+    np.testing.assert_allclose(parts.each_gradient, whole.each_gradient, rtol=1e-13)
+
+
+def test_classes_and_spreads_are_those_of_their_samples() -> None:
+    program = fg.compile(network(), executor="python")
+    X = np.random.default_rng(4).normal(size=(9, 2))
+    labels = np.array([2, 1, 2, 2, 1, 7, 1, 2, 2])
+    found = node_importance(program, X, classes=labels, each=True, integrated=True)
+    assert list(found.classes) == [2, 1, 7]
+    assert found.each_gradient is not None
+    flow = found.each_gradient * program.forward(X).a.array
+    for name, rows in [(None, labels > 0), *((c, labels == c) for c in (1, 2, 7))]:
+        part = found if name is None else found.classes[name]
+        alone = node_importance(program, X[rows], integrated=True)
+        assert part.samples == rows.sum()
+        np.testing.assert_allclose(part.gradient, found.each_gradient[..., rows].mean(axis=2), rtol=1e-13)
+        np.testing.assert_allclose(part.gradient_sd, found.each_gradient[..., rows].std(axis=2), atol=1e-15)
+        np.testing.assert_allclose(part.activation_sd, flow[..., rows].std(axis=2), atol=1e-15)
+        np.testing.assert_allclose(part.strength, np.abs(flow[..., rows]).mean(axis=2), rtol=1e-13)
+        np.testing.assert_allclose(part.integrated, alone.integrated, atol=1e-15)
+    records = found.records()
+    assert [sum(r["class"] == c for r in records) for c in (None, 1, 2, 7)] == [12] * 4
+
+
+# ---- integrated gradients ------------------------------------------------------------------------------------
+
+
+def test_of_a_linear_network_the_integral_is_weight_times_input(executor: str) -> None:
+    net = fg.Network.from_arrays([0, 1, 0, 2], [2, 2, 3, 3], weight=[2.0, -3.0, 5.0, 0.5], activation="identity")
+    found = node_importance(fg.compile(net, executor=executor), [[1.5, 4.0]], integrated=True, baseline=[0.5, 1.0])
+    assert found.integrated is not None
+    assert found.gap is not None
+    assert found.integrated[0].tolist() == pytest.approx([6.0, -4.5, 0.5 * (2 - 9), 1.5], rel=1e-14)
+    assert found.gap[0] < 1e-14
+
+
+def test_integrals_are_the_definition(executor: str) -> None:
+    """(13) by a fine midpoint rule, with da/ds by differences along the line."""
+    program = fg.compile(network(), executor=executor)
+    x, start = np.array([0.9, -1.4]), np.array([-0.3, 0.2])
+    found = node_importance(program, x[None], integrated=True, baseline=start, steps=128)
+    n = 20_000
+    s = (np.arange(n) + 0.5)[:, None] / n
+    middle = node_importance(program, start + s * (x - start), each=True).each_gradient
+    ends = program.forward(start + np.arange(n + 1)[:, None] / n * (x - start)).a.array
+    assert middle is not None
+    np.testing.assert_allclose(found.integrated, (middle * np.diff(ends, axis=1)).sum(axis=2), atol=1e-8)
+
+
+def test_conductance_is_a_sum_over_the_inputs() -> None:
+    """Dhamdhere et al.: Σ_i (x_i − x'_i) ∫ ∂y/∂a_v · ∂a_v/∂x_i ds, with ∂a_v/∂x_i from passes of its own."""
+    net = fg.topologies.layered([3, 4, 2, 1], activation="tanh", seed=5)
+    program = fg.compile(net, executor="python")
+    x = np.array([0.7, -1.1, 0.4])
+    found = node_importance(program, x[None], integrated=True)
+    nodes, weights = np.polynomial.legendre.leggauss(24)
+    line = (nodes[:, None] + 1) / 2 * x
+    outer = node_importance(program, line, each=True).each_gradient
+    for v in net.nodes[3:9]:
+        of_v = fg.compile(fg.Network.from_networkx(net.graph, net.inputs, [v]), executor="python")
+        inner = node_importance(of_v, line, each=True).each_gradient
+        assert inner is not None
+        assert outer is not None
+        total = sum(x[i] * (weights / 2 * outer[0, net.nodes.index(v)] * inner[0, i]).sum() for i in range(3))
+        assert found.integrated is not None
+        assert found.integrated[0, net.nodes.index(v)] == pytest.approx(total, abs=1e-7)
+
+
+@pytest.mark.parametrize("activation", ["tanh", "gelu", "relu"])
+def test_integrals_are_complete(executor: str, activation: str) -> None:
+    net = fg.topologies.layered([4, 6, 5, 2], activation=activation, seed=2)
+    program = fg.compile(net, executor=executor)
+    X, start = np.random.default_rng(1).normal(size=(7, 4)), np.full(4, 0.1)
+    found = node_importance(program, X, integrated=True, baseline=start, steps=1024 if activation == "relu" else 64)
+    moved = (program.predict(X) - program.predict(start[None])).mean(axis=0)
+    level, tolerance = program.plan.level, 5e-3 if activation == "relu" else 1e-7
+    assert found.integrated is not None
+    assert found.gap is not None
+    assert (found.gap < 4 * tolerance).all()
+    for depth in range(3):  # every path crosses each layer once
+        np.testing.assert_allclose(found.integrated[:, level == depth].sum(axis=1), moved, atol=tolerance)
+    np.testing.assert_allclose(np.diag(found.integrated[:, -2:]), moved, rtol=1e-12)  # of an output, exactly
+
+
+def test_completeness_across_a_cut_of_a_graph_with_skips() -> None:
+    program = fg.compile(network(), executor="python")
+    found = node_importance(program, [[1.0, -0.5]], ["y1"], integrated=True)
+    moved = (program.predict([[1.0, -0.5]]) - program.predict([[0.0, 0.0]]))[0, 0]
+    assert found.integrated is not None
+    by_name = dict(zip(found.nodes, found.integrated[0].tolist(), strict=True))
+    assert by_name["x1"] + by_name["x2"] == pytest.approx(moved, abs=1e-8)
+    assert by_name["y2"] == 0.0
+
+
+def test_importance_for_the_loss(executor: str) -> None:
+    program = fg.compile(network(), executor=executor, loss="squared_error")
+    X, T = np.random.default_rng(6).normal(size=(2, 5, 2))
+    found = node_importance(program, X, T=T, each=True, integrated=True)
+    assert found.outputs == ("loss",)
+    assert found.each_gradient is not None
+    assert found.integrated is not None
+    assert found.gap is not None
+    grads = program.backward(program.forward(X), T)
+    np.testing.assert_array_equal(found.each_gradient[0], grads.da.array)
+
+    def losses(Y: np.ndarray) -> np.ndarray:
+        return np.asarray(0.5 * ((Y - T) ** 2).sum(axis=1))
+
+    moved = losses(program.predict(X)) - losses(program.predict(np.zeros((5, 2))))
+    assert found.integrated[0, :2].sum() == pytest.approx(moved.mean(), abs=1e-7)
+    assert found.gap[0] < 1e-6
+    assert repr(found).startswith("Importance for the loss")
+
+
+def test_float32(executor: str) -> None:
+    X = np.random.default_rng(0).normal(size=(50, 2))
+    narrow, wide = (
+        node_importance(fg.compile(network(), executor=executor, dtype=d), X, integrated=True)
+        for d in ("float32", "float64")
+    )
+    np.testing.assert_allclose(narrow.strength, wide.strength, rtol=1e-5)
+    np.testing.assert_allclose(narrow.integrated, wide.integrated, atol=1e-5)
 
 
 def test_records_top_and_frame() -> None:
@@ -93,8 +232,11 @@ def test_records_top_and_frame() -> None:
     pandas = pytest.importorskip("pandas")
     table = found.to_frame()
     assert isinstance(table, pandas.DataFrame)
-    assert list(table.columns) == ["output", "node", "kind", "gradient", "gradient_x_activation", "strength"]
-    assert repr(found).splitlines()[0] == "Importance for output y1, 6 of 6 nodes"
+    means = ["gradient", "gradient_sd", "gradient_x_activation", "gradient_x_activation_sd", "strength"]
+    assert list(table.columns) == ["output", "node", "kind", *means]
+    assert repr(found).splitlines()[0] == "Importance for output y1, 6 of 6 nodes, mean over 9 samples"
+    more = node_importance(program, np.ones((2, 2)), classes=["u", "v"], integrated=True).to_frame()
+    assert list(more.columns) == ["output", "node", "kind", "class", *means, "integrated", "integrated_sd"]
 
 
 def test_another_theta_and_a_mapping() -> None:
@@ -113,6 +255,16 @@ def test_bad_arguments() -> None:
         node_importance(program, X, "y1")
     with pytest.raises(ConfigError, match="one output at least"):
         node_importance(program, X, [])
+    for wrong, words in (
+        ({"classes": [1, 2]}, r"classes has shape \(2,\): must be \(1,\)"),
+        ({"integrated": True, "steps": 12}, "steps=12: must be a multiple of 8"),
+        ({"integrated": True, "baseline": [1.0]}, r"baseline has shape \(1,\): must be \(2,\)"),
+        ({"integrated": True, "baseline": {"x1": 1.0, "x3": 2.0}}, "x3"),
+        ({"T": [[1.0, 1.0]], "outputs": ["y1"]}, "exclude each other"),
+        ({"T": [[1.0, 1.0]]}, "has no loss"),
+    ):
+        with pytest.raises(fg.FlowgradError, match=words):
+            node_importance(program, X, **wrong)
     found = node_importance(program, X, ["y1"])
     with pytest.raises(UnknownNameError, match="'y2' is no output asked for"):
         found.top(output="y2")

@@ -169,3 +169,73 @@ def test_explain_refuses(executor: str) -> None:
         explain(program, "z", [[1.0]])
     with pytest.raises(ValueError, match="sample=-1"):
         explain(program, "y", [[1.0]], sample=-1)
+
+
+# ---- ties, signs, zeros, and products beyond floats ------------------------------------------------------------
+
+
+def _linear(edges: list[tuple[str, str, float]]) -> fg.Program:
+    net = fg.topologies.from_edge_list(edges, activation="identity", output_activation="identity")
+    return fg.compile(net, executor="python")
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_order_and_the_products_are_exactly_those_of_a_listing(seed: int) -> None:
+    """Weights of few values, 0 and negative ones among them: many ties, products that cancel, paths of product 0."""
+    rng = np.random.default_rng(seed)
+    names = [f"n{k}" for k in range(11)]
+    weight = {
+        (u, v): float(rng.choice([-2.0, -1.0, 0.0, 0.3, 1.0, 2.0]))
+        for j, v in enumerate(names)
+        for u in names[:j]
+        if rng.random() < 0.55 or u == names[j - 1]
+    }
+    program = _linear([(u, v, w) for (u, v), w in weight.items()])
+    X = np.ones((1, 1))
+    graph = program.network().graph
+    listed = []
+    for nodes in nx.all_simple_paths(graph, "n0", "n10"):
+        product = 1.0
+        for edge in itertools.pairwise(nodes):
+            product *= weight[edge]
+        listed.append((tuple(nodes), product))
+    place = {edge: k for k, edge in enumerate(program.labels.edges)}
+
+    def order(path: tuple) -> tuple:
+        nodes, product = path
+        return -abs(product), *(place[edge] for edge in reversed(list(itertools.pairwise(nodes))))
+
+    wanted = sorted((path for path in listed if path[1] != 0.0), key=order)
+    found = path_attribution(program, X, "n0", "n10", k=10_000)
+    assert found.n_paths == len(listed)
+    assert [(p.nodes, p.product) for p in found.paths] == wanted  # to the bit, ties in edge order
+    assert found.total == pytest.approx(sum(p for _, p in listed), rel=1e-12, abs=1e-12)
+    few = path_attribution(program, X, "n0", "n10", k=7)
+    assert list(few.paths) == list(found.paths)[:7]
+
+
+def test_paths_of_product_zero_are_counted_and_not_listed() -> None:
+    found = path_attribution(
+        _linear([("x", "a", 0.0), ("x", "b", -3.0), ("a", "y", 5.0), ("b", "y", 2.0)]), [[1.0]], "x", "y"
+    )
+    assert found.n_paths == 2
+    assert [(p.nodes, p.product) for p in found.paths] == [(("x", "b", "y"), -6.0)]
+
+
+def test_paths_that_cancel_have_a_share_above_one() -> None:
+    found = path_attribution(
+        _linear([("x", "a", 1.0), ("x", "b", 1.0), ("a", "y", 3.0), ("b", "y", -2.0)]), [[1.0]], "x", "y"
+    )
+    assert (found.total, found.share) == (1.0, 5.0)
+    gone = path_attribution(
+        _linear([("x", "a", 1.0), ("x", "b", 1.0), ("a", "y", 3.0), ("b", "y", -3.0)]), [[1.0]], "x", "y"
+    )
+    assert (gone.total, gone.share) == (0.0, float("inf"))
+
+
+def test_products_that_underflow_on_the_way_are_kept_apart() -> None:
+    n = 40
+    down, up = [1e-20] * (n // 2), [1e20] * (n // 2)
+    edges = [(f"n{k}", f"n{k + 1}", w) for k, w in enumerate([*down, *up])]
+    found = path_attribution(_linear([*edges, ("n0", f"n{n}", 0.25)]), [[1.0]], "n0", f"n{n}", k=2)
+    assert [p.product for p in found.paths] == [pytest.approx(1.0, rel=1e-12), 0.25]

@@ -1,0 +1,80 @@
+"""Integrated gradients and conductance, (13): gradients along the line from a baseline to each sample."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from flowgrad import batch
+from flowgrad.errors import ShapeError
+from flowgrad.executor import Array
+from flowgrad.program import Program
+
+if TYPE_CHECKING:
+    from flowgrad.inspection.importance import _Passes
+
+LEVELS = 4  # widths of the trapezoids: 8, 4, 2, 1 steps
+
+
+def baseline_of(program: Program, given: Any) -> Array:
+    """(I,) where the line begins.
+
+    Raises:
+        ShapeError, DataError, UnknownNameError: it is no row of inputs.
+    """
+    if given is None:
+        return np.zeros(len(program.inputs), program.dtype)
+    if isinstance(given, Mapping):
+        given = {name: [value] for name, value in given.items()}
+    elif np.shape(given) != (len(program.inputs),):
+        raise ShapeError(f"baseline has shape {np.shape(given)}: must be ({len(program.inputs)},), a value an input")
+    else:
+        given = np.asarray(given)[None]
+    row: Array = batch.table(given, program.inputs, "baseline", "input", program.dtype)[0]
+    return row
+
+
+def along(passes: _Passes, start: Array, steps: int, values: int) -> Iterator[tuple[slice, int, Array, float]]:
+    """Part by part of the samples, and of each output's number n: rows, n, c (V, b), the largest gap of a sample.
+
+    Args:
+        values: nodes · points that are held at once, about.
+    """
+    program, x = passes.program, passes.x
+    s = np.linspace(0.0, 1.0, steps + 1)[:, None]
+    at_once = max(1, values // (program.plan.n_nodes * (steps + 1)))
+    for first in range(0, len(x), at_once):
+        rows = slice(first, min(first + at_once, len(x)))
+        line = start + s * (x[rows, None, :] - start)  # (b, steps + 1, I)
+        acts = program.forward(line.reshape(-1, line.shape[2]), passes.theta)
+        t = None if passes.t is None else np.repeat(passes.t[rows], steps + 1, axis=0)
+        shape = program.plan.n_nodes, len(line), steps + 1
+        a = acts.a.array.reshape(shape).astype(np.float64)
+        for n in range(len(passes.names)):
+            da = passes.backward(acts, range(n, n + 1), t).reshape(shape).astype(np.float64)
+            c = stieltjes(da, a)
+            y = passes.value(acts, n, t).reshape(shape[1:])
+            through = c[program.plan.inputs].sum(axis=0)
+            yield rows, n, c, float(np.abs(through - (y[:, -1] - y[:, 0])).max())
+
+
+def stieltjes(g: Array, a: Array) -> Array:
+    """∫ g da along the last axis, of m + 1 points, by trapezoids at four widths and Romberg's extrapolation.
+
+    Each sum Σ ½(g_k + g_{k+1})(a_{k+1} − a_k) has an error in even powers of the width where both are smooth; four
+    widths leave that of the eighth. No derivative of a is needed, and where g is 1 the sum is exact.
+
+    >>> s = np.linspace(0.0, 1.0, 33)
+    >>> float(abs(stieltjes(np.exp(s), np.sin(s)) - (np.exp(1) * (np.sin(1) + np.cos(1)) - 1) / 2)) < 1e-12
+    True
+    """
+    table = []
+    for level in range(LEVELS):
+        wide, high = a[..., :: 2**level], g[..., :: 2**level]
+        table.append(0.5 * ((high[..., 1:] + high[..., :-1]) * np.diff(wide)).sum(axis=-1))
+    for order in range(1, LEVELS):
+        table = [fine + (fine - coarse) / (4**order - 1) for fine, coarse in pairwise(table)]
+    return np.asarray(table[0])
