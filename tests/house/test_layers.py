@@ -32,7 +32,7 @@ INSIDE: dict[str, tuple[str, ...]] = {  # …and inside functions as well
     "networkx": ("topologies.py",),
     "rich": ("training.py",),
 }
-LAZY = ("scipy", "sklearn", "pandas", "polars", "matplotlib", "safetensors", "defusedxml", "torch")
+LAZY = ("scipy", "sklearn", "pandas", "polars", "matplotlib", "safetensors", "defusedxml", "onnx", "torch")
 THIRD_PARTY = {*DOORS, *LAZY, "numpy"}
 
 

@@ -1,0 +1,218 @@
+"""A network put together by whole arrays of neurons, as a graph of tensors is read.
+
+A neuron is a row, a number that never changes. Edges and biases may be *of a parameter*, a number too: what is used
+once becomes an ordinary weight or bias; a parameter that is used more than once becomes one weight that edges share,
+and where it is a bias it stands on edges from one neuron that is 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from flowgrad.columns import Columns, encode
+from flowgrad.errors import FileError
+from flowgrad.formats._groups import Names
+from flowgrad.network import Network
+
+Array = npt.NDArray[Any]
+MOST = 50_000_000  # neurons, edges and numbers that one file may ask for, altogether
+NODE = np.dtype(
+    [
+        ("activation", np.int16),
+        ("aggregation", np.int16),
+        ("bias", np.float64),
+        ("key", np.int64),
+        ("label", np.int32),
+        ("place", np.int64),
+    ]
+)
+
+
+class Assembly:
+    """Neurons, edges and parameters so far; `what` is the file, for messages."""
+
+    def __init__(self, what: str) -> None:
+        self.what, self.spent, self.n = what, 0, 0
+        self.batch = False  # whether the first axis of arrays of rows is the batch, of one sample
+        self.nodes = np.zeros(1024, NODE)
+        self.labels: list[tuple[str, tuple[int, ...]]] = []
+        self.functions: dict[str, list[str]] = {"activations": ["identity"], "aggregations": ["sum"]}
+        self.edges: list[tuple[Array, Array, Array, Array]] = []
+        self.parameters: list[tuple[int, str, tuple[int, ...]]] = []
+        self.n_parameters = 0
+
+    def spend(self, amount: int) -> None:
+        """Count neurons, edges or numbers before they are made.
+
+        Raises:
+            FileError: the file asks for more than `MOST` of them.
+        """
+        self.spent += amount
+        if self.spent > MOST:
+            raise FileError(f"{self.what}: more than {MOST:,} neurons, edges and numbers: too large to unroll")
+
+    # ---- neurons --------------------------------------------------------------------------------------------
+
+    def neurons(
+        self, shape: tuple[int, ...], label: str, activation: str = "identity", aggregation: str = "sum"
+    ) -> Array:
+        """Rows of that shape, int64, of new neurons without edges."""
+        size = int(np.prod(shape, dtype=object))
+        self.spend(size)
+        first, self.n = self.n, self.n + size
+        if self.n > len(self.nodes):
+            more = np.zeros(max(self.n, 2 * len(self.nodes)) - len(self.nodes), NODE)
+            self.nodes = np.concatenate([self.nodes, more])
+        rows = np.arange(first, self.n).reshape(shape)
+        self.nodes["aggregation"][first : self.n] = self.code("aggregations", aggregation)
+        self.nodes["key"][first : self.n] = -1
+        self.activate(rows, activation)
+        self.name(rows, label)
+        return rows
+
+    def activate(self, rows: Array, activation: str) -> None:
+        self.nodes["activation"][rows] = -1 if activation == "input" else self.code("activations", activation)
+
+    def name(self, rows: Array, label: str) -> None:
+        """Call them `label[i,j]`, by their place in the array; the batch axis is left out."""
+        self.labels.append((label, rows.shape[1:] if self.batch and rows.shape[:1] == (1,) else rows.shape))
+        self.nodes["label"][rows] = len(self.labels) - 1
+        self.nodes["place"][rows] = np.arange(rows.size).reshape(rows.shape)
+
+    def code(self, kind: str, function: str) -> int:
+        table = self.functions[kind]
+        if function not in table:
+            table.append(function)
+        return table.index(function)
+
+    def plain(self, rows: Array) -> bool:
+        """Whether all of them are a = m, the sum of what comes in: nothing else is said of them yet."""
+        found = self.nodes[rows]
+        return not (
+            found["activation"].any() or found["aggregation"].any() or found["bias"].any() or (found["key"] >= 0).any()
+        )
+
+    def linear(self, rows: Array) -> bool:
+        """Whether all of them have the activation identity, whatever their aggregation and bias."""
+        return not self.nodes["activation"][rows].any()
+
+    def bias(self, rows: Array, values: Array, keys: Array | None = None) -> None:
+        self.nodes["bias"][rows] = values
+        self.nodes["key"][rows] = -1 if keys is None else keys
+
+    # ---- edges and parameters -------------------------------------------------------------------------------
+
+    def connect(self, source: Array, target: Array, weight: Any = 1.0, keys: Array | None = None) -> None:
+        """Edges between rows, arrays broadcast against each other; a source of −1 is none. Without keys, frozen."""
+        shape = np.broadcast_shapes(source.shape, target.shape, np.shape(weight))
+        self.spend(int(np.prod(shape, dtype=object)))
+        parts = [np.broadcast_to(v, shape).ravel() for v in (source, target, weight, -1 if keys is None else keys)]
+        if parts[0].size and parts[0].min() < 0:
+            there = parts[0] >= 0
+            parts = [part[there] for part in parts]
+        self.edges.append((parts[0].astype(np.int32), parts[1].astype(np.int32), parts[2].astype(np.float64), parts[3]))
+
+    def fresh(self, shape: tuple[int, ...], name: str) -> Array:
+        """Keys int64 of that shape, of new parameters."""
+        first = self.n_parameters
+        self.n_parameters += int(np.prod(shape, dtype=object))
+        self.parameters.append((first, name, shape))
+        return np.arange(first, self.n_parameters).reshape(shape)
+
+    # ---- the whole ------------------------------------------------------------------------------------------
+
+    def network(
+        self, inputs: Array, outputs: Array, input_ids: Sequence[Hashable] | None, output_ids: Sequence[Hashable] | None
+    ) -> Network:
+        """The network. Ids given for inputs and outputs go before the names of their tensors."""
+        source, target, weight, key = self._columns_of_edges()
+        shared = self._used_twice(key)
+        tied = np.flatnonzero(np.isin(self.nodes["key"][: self.n], shared)) if len(shared) else np.empty(0, np.int64)
+        if len(tied):
+            one = self.neurons((1,), "one")
+            self.bias(one, np.ones(1))
+            source = np.concatenate([source, np.full(len(tied), one[0], np.int32)])
+            target = np.concatenate([target, tied.astype(np.int32)])
+            weight = np.concatenate([weight, self.nodes["bias"][tied]])
+            key = np.concatenate([key, self.nodes["key"][tied]])
+            self.bias(tied, np.zeros(len(tied)))
+        nodes = self.nodes[: self.n]
+        self._refuse_infinite(nodes["bias"], weight)
+        param = np.searchsorted(shared, key) if len(shared) else np.full(len(key), -1)
+        param[~np.isin(key, shared)] = -1
+        kinds = self.functions
+        return Network.from_columns(
+            Columns(
+                ids=self._ids(inputs, outputs, input_ids, output_ids),
+                inputs=inputs.astype(np.int32),
+                outputs=outputs.astype(np.int32),
+                activation=nodes["activation"].copy(),
+                activations=encode("activations", kinds["activations"], kinds["activations"])[1],
+                aggregation=np.where(nodes["activation"] < 0, -1, nodes["aggregation"]).astype(np.int16),
+                aggregations=encode("aggregations", kinds["aggregations"], kinds["aggregations"])[1],
+                bias=nodes["bias"].copy(),
+                response=np.ones(self.n),
+                trainable=nodes["key"] >= 0,
+                source=source,
+                target=target,
+                weight=weight,
+                edge_trainable=key >= 0,
+                param=param.astype(np.int32),
+                params=tuple(self._parameter_names(shared)),
+            )
+        )
+
+    def _columns_of_edges(self) -> list[Array]:
+        empty = (np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0), np.empty(0, np.int64))
+        return [np.concatenate(part) for part in zip(*(self.edges or [empty]), strict=True)]
+
+    def _used_twice(self, key: Array) -> Array:
+        """Parameters, ascending, that more than one edge or bias is of."""
+        uses = np.concatenate([key[key >= 0], self.nodes["key"][: self.n][self.nodes["key"][: self.n] >= 0]])
+        found, count = np.unique(uses, return_counts=True)
+        return found[count > 1]
+
+    def _refuse_infinite(self, bias: Array, weight: Array) -> None:
+        for values, what in ((bias, "a bias"), (weight, "a weight")):
+            if not np.isfinite(values).all():
+                raise FileError(f"{self.what}: {what} comes to {values[~np.isfinite(values)][0]}: must be finite")
+
+    def _parameter_names(self, keys: Array) -> list[str]:
+        starts = [first for first, _, _ in self.parameters]
+        named, names = [], Names()
+        for key, block in zip(keys.tolist(), (np.searchsorted(starts, keys, "right") - 1).tolist(), strict=True):
+            first, name, shape = self.parameters[block]
+            named.append(names.free(_indexed(name, shape, key - first)))
+        return named
+
+    def _ids(self, inputs: Array, outputs: Array, of_inputs: Any, of_outputs: Any) -> list[Hashable]:
+        nameless: Any = object()
+        ids: list[Hashable] = [nameless] * self.n
+        for rows, given in ((inputs, of_inputs), (outputs, of_outputs)):
+            for row, name in zip(rows.tolist(), given or (), strict=given is not None):
+                ids[row] = name
+        names = Names([name for name in ids if isinstance(name, str)])
+        for row, (block, place) in enumerate(self.nodes[["label", "place"]][: self.n].tolist()):
+            if ids[row] is nameless:
+                label, shape = self.labels[block]
+                ids[row] = names.free(_indexed(label, shape, place))
+        return ids
+
+
+def _indexed(name: str, shape: tuple[int, ...], place: int) -> str:
+    """`name[i,j]` of a place in an array of that shape, `name` alone where it has no axes.
+
+    >>> _indexed("h", (2, 3), 5), _indexed("h", (), 0)
+    ('h[1,2]', 'h')
+    """
+    if not shape:
+        return name
+    index = []
+    for size in reversed(shape):
+        place, k = divmod(place, size)
+        index.append(k)
+    return f"{name}[{','.join(map(str, reversed(index)))}]"

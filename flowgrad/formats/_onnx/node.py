@@ -1,0 +1,139 @@
+"""One node of a model while it is read: its operator, attributes and inputs, and the errors that name it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import numpy as np
+
+from flowgrad.errors import FileError, show, suggest
+from flowgrad.formats._onnx.assembly import Assembly
+from flowgrad.formats._onnx.values import Array, Constant, Signals, Value
+
+KINDS: dict[Any, int] = {float: 1, int: 2, str: 3, "tensor": 4, "floats": 6, "ints": 7}  # AttributeProto's numbers
+
+
+@dataclass(frozen=True)
+class Operator:
+    """What reads one kind of node.
+
+    read        node → the value of its one output
+    inputs      at least and at most so many; a −1 is any number
+    attributes  name → its type (of `KINDS`), or its default, which says the type
+    """
+
+    read: Callable[[Node], Value]
+    inputs: tuple[int, int]
+    attributes: Mapping[str, Any]
+
+
+class Node:
+    """A node with its inputs as values; an input that is left out is None."""
+
+    def __init__(self, net: Assembly, proto: Any, opset: int, batch: int | None) -> None:
+        self.net, self.proto, self.opset = net, proto, opset
+        self.batch = batch  # None: no batch axis; else its length, −1 where it is open
+        self.kind, self.label = proto.op_type, next(iter(proto.output), "")
+        self.inputs: list[Value | None] = []
+        self.given: dict[str, Any] = {}
+        self.defaults: Mapping[str, Any] = {}
+
+    @property
+    def place(self) -> str:
+        return f"{self.net.what}: node {show(self.proto.name or self.label)}, operator {self.kind}"
+
+    def refuse(self, reason: str) -> NoReturn:
+        raise FileError(f"{self.place}: {reason}")
+
+    def take(self, operator: Operator, inputs: Sequence[Value | None]) -> None:
+        """Check the number of inputs and outputs and the types of the attributes."""
+        least, most = operator.inputs
+        self.inputs = [*inputs, *[None] * (max(most, 0) - len(inputs))]
+        if len(inputs) < least or 0 <= most < len(inputs) or any(v is None for v in self.inputs[:least]):
+            self.refuse(f"{len(inputs)} inputs: takes {least if least == most else f'{least} to {most}'}")
+        if any(self.proto.output[1:]) or not self.label:
+            self.refuse("only its first output is read")
+        self.defaults = operator.attributes
+        for a in self.proto.attribute:
+            if a.name not in operator.attributes:
+                self.refuse(f"attribute {show(a.name)} is not read{suggest(a.name, operator.attributes)}")
+            wanted = operator.attributes[a.name]
+            kind = wanted if wanted in KINDS else type(wanted)
+            if a.type != KINDS[kind] or a.ref_attr_name:
+                self.refuse(f"attribute {a.name} is of another type than {getattr(kind, '__name__', kind)}")
+            fields = {float: a.f, int: a.i, str: a.s, "floats": list(a.floats), "ints": list(a.ints), "tensor": a.t}
+            self.given[a.name] = fields[kind]
+
+    def attribute(self, name: str) -> Any:
+        """As given, else the default; None where there is neither."""
+        default = self.defaults[name]
+        value = self.given.get(name, None if default in KINDS else default)
+        return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+    def whole(self, name: str) -> int:
+        return int(self.attribute(name))
+
+    # ---- inputs ---------------------------------------------------------------------------------------------
+
+    def input(self, k: int = 0) -> Value:
+        value = self.inputs[k]
+        assert value is not None
+        return value
+
+    def constant(self, k: int, what: str) -> Constant:
+        """Input k, which must be known from the file."""
+        value = self.input(k)
+        if isinstance(value, Signals):
+            self.refuse(f"{what} depends on the input of the network: must be constant")
+        return value
+
+    def integers(self, k: int, what: str) -> list[int]:
+        """Input k as a list of whole numbers."""
+        value = self.constant(k, what).values
+        if value.dtype.kind != "i" or value.ndim > 1:
+            self.refuse(f"{what} must be a list of whole numbers")
+        return np.atleast_1d(value).tolist()  # type: ignore[no-any-return]
+
+    def listed(self, name: str, k: int, since: int) -> list[int] | None:
+        """Whole numbers that stand in an attribute before opset `since`, and in input k from then on."""
+        if self.opset < since:
+            return self.attribute(name)  # type: ignore[no-any-return]
+        if name in self.given:
+            self.refuse(f"attribute {name} is an input since opset {since}")
+        return None if self.inputs[k] is None else self.integers(k, name)
+
+    def axis(self, axis: int, rank: int, what: str = "axis") -> int:
+        """The axis, counted from the front.
+
+        Raises:
+            FileError: there is none such.
+        """
+        if not -rank <= axis < rank:
+            self.refuse(f"{what} {axis} of {rank} axes")
+        return axis % rank
+
+    def not_across(self, *axes: int) -> None:
+        """Refuse what would mix samples: an operation along the batch axis."""
+        if self.batch is not None and 0 in axes:
+            self.refuse("works across the first axis, the batch: read one whole input with batch=False")
+
+    def kept(self, shape: tuple[int, ...]) -> None:
+        """Refuse signals that have lost the batch axis, or whose batch has grown."""
+        if self.batch is not None and (not shape or shape[0] != 1):
+            self.refuse("sets samples apart, or does away with the batch axis: read one whole input with batch=False")
+
+    def budget(self, *sizes: int) -> None:
+        """Refuse results that are too large, before they are made."""
+        amount = 1
+        for size in sizes:
+            amount *= int(size)
+        self.net.spend(amount)
+
+    def fold(self, values: Array, *of: Constant) -> Constant:
+        """A constant worked out of others: parameters of its own where some of them were parameters."""
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            self.refuse(f"comes to {values[~np.isfinite(values)][0]}: must be finite")
+        trains = any(v.keys is not None for v in of) and values.dtype.kind == "f"
+        return Constant(values, self.net.fresh(values.shape, self.label) if trains else None)

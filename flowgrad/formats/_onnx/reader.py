@@ -1,0 +1,226 @@
+"""A model to a network: its inputs, nodes and outputs in turn."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from flowgrad.errors import FileError, MissingDependencyError, listing, show, suggest
+from flowgrad.format import Source
+from flowgrad.formats._onnx import elementwise, linear, metadata, shapes, windows
+from flowgrad.formats._onnx.assembly import Array, Assembly
+from flowgrad.formats._onnx.node import Node
+from flowgrad.formats._onnx.values import Constant, Signals, Value, distinct, settled, signals
+from flowgrad.network import Network
+
+OPERATORS = {**elementwise.OPERATORS, **linear.OPERATORS, **windows.OPERATORS, **shapes.OPERATORS}
+OPSETS = range(6, 29)  # what the operators above were read against
+FLOATS = {1: "float", 10: "float16", 11: "double", 16: "bfloat16"}  # TensorProto's numbers
+
+
+def read(source: Source, *, batch: bool | None = None) -> Network:
+    """The network of one sample: a neuron for each number that a tensor holds of it.
+
+    Inputs and outputs are called as they were when flowgrad wrote the file, else `tensor[i,j]`. What stands in the
+    file as an initializer is trainable; what it holds as a Constant, and what an operator's definition asks for
+    (the 1/n of a mean, the sums of a softmax), is not. Entries of an initializer that are used more than once are
+    shared params. Weights become float64, whatever the file's type.
+
+    Args:
+        batch: whether the first axis of every input is the batch. None: it is where a file leaves its length open;
+            where all lengths are given, it is if every input has two axes or more and the same first length.
+
+    Raises:
+        FileError: no ONNX model, an operator, attribute, type, shape or opset that is not read, data in other files,
+            samples that an operator mixes; the message names node and operator.
+        GraphError: what the model describes is no network.
+        MissingDependencyError: the library onnx is not installed.
+    """
+    what = str(source.path)
+    return _Reader(what, parsed(source.read(), what), batch).network()
+
+
+def parsed(data: bytes, what: str) -> Any:
+    """The ModelProto in the bytes.
+
+    Raises:
+        FileError: they are none.
+    """
+    try:
+        import onnx
+    except ImportError:
+        raise MissingDependencyError("onnx", "onnx", "reading an ONNX model") from None
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(data)
+    except MemoryError:
+        raise
+    except Exception:  # the family of protobuf's errors differs from version to version
+        raise FileError(f"{what} is no ONNX model, or a damaged one") from None
+    if not model.HasField("graph") or not model.graph.output:
+        raise FileError(f"{what} is no ONNX model: it has no graph with outputs")
+    return model
+
+
+class _Reader:
+    """One model; `values` leads from names of tensors to what they hold."""
+
+    def __init__(self, what: str, model: Any, batch: bool | None) -> None:
+        self.what, self.model, self.graph = what, model, model.graph
+        self.net, self.opset = Assembly(what), self.default_opset()
+        self.values: dict[str, Value] = {}
+        names = [name for node in self.graph.node for name in node.input]
+        self.readers = Counter([*names, *(output.name for output in self.graph.output)])
+        if self.graph.sparse_initializer:
+            raise FileError(f"{what}: sparse initializers are not read")
+        for tensor in self.graph.initializer:
+            self.initializer(tensor)
+        given = [v for v in self.graph.input if v.name not in self.values]
+        self.shapes = {v.name: self.shape(v) for v in given}
+        if len(self.shapes) < len(given):
+            raise FileError(f"{what}: two inputs have one name")
+        self.batch = self.batch_axis(batch)
+        self.net.batch = self.batch is not None
+
+    def default_opset(self) -> int:
+        """The version of the default domain's operators."""
+        versions = [o.version for o in self.model.opset_import if o.domain in ("", "ai.onnx")]
+        if len(versions) != 1 or versions[0] not in OPSETS:
+            raise FileError(f"{self.what}: opset {listing(versions)}: {OPSETS.start} to {OPSETS.stop - 1} are read")
+        return int(versions[0])
+
+    def network(self) -> Network:
+        rows = [self.input(name) for name in self.shapes]
+        inputs = np.concatenate([*rows, np.empty(0, np.int64)]).astype(np.int64)
+        for proto in self.graph.node:
+            self.node(proto)
+        outputs, names = self.outputs(inputs, metadata.names(self.model, self.what))
+        return self.net.network(inputs, outputs, *names)
+
+    # ---- what comes in --------------------------------------------------------------------------------------
+
+    def initializer(self, tensor: Any) -> None:
+        self.net.spend(math.prod(tensor.dims) if all(n > 0 for n in tensor.dims) else 0)
+        values = shapes.tensor(f"{self.what}: initializer {show(tensor.name)}", tensor)
+        trains = values.dtype.kind == "f"
+        keys = self.net.fresh(values.shape, tensor.name) if trains else None
+        self.put(tensor.name, Constant(values, keys), f"initializer {show(tensor.name)}")
+
+    def shape(self, value: Any) -> list[int]:
+        """Lengths of an input's axes; −1 where the first is open."""
+        place = f"{self.what}: input {show(value.name)}"
+        kind = value.type.tensor_type
+        if not value.type.HasField("tensor_type") or not kind.HasField("shape"):
+            raise FileError(f"{place}: is no tensor of a shape")
+        if kind.elem_type not in FLOATS:
+            raise FileError(f"{place}: is of type {kind.elem_type}: {listing(FLOATS.values())} are read")
+        lengths = []
+        for axis, dim in enumerate(kind.shape.dim):
+            known = dim.HasField("dim_value")
+            if (not known and axis) or (known and dim.dim_value < 1):
+                said = dim.dim_value if known else dim.dim_param or "open"
+                rule = "only the first axis, the batch, may be open" if not known else "must be 1 or more"
+                raise FileError(f"{place}: axis {axis} is {said}: {rule}")
+            lengths.append(int(dim.dim_value) if known else -1)
+        return lengths
+
+    def batch_axis(self, wanted: bool | None) -> int | None:
+        """The length of the batch axis, −1 where it is open; None where there is none."""
+        firsts = {shape[0] if shape else None for shape in self.shapes.values()}
+        open_ = -1 in firsts
+        if wanted is None:
+            wanted = open_ or (len(firsts) == 1 and all(len(shape) > 1 for shape in self.shapes.values()))
+        if not wanted:
+            if open_:
+                raise FileError(f"{self.what}: an input's first axis is open: it is the batch, and batch=False is not")
+            return None
+        if len(firsts) > 1 or firsts <= {None}:
+            said = ", ".join(f"{name} {shape}" for name, shape in self.shapes.items())
+            raise FileError(f"{self.what}: the inputs agree in no first axis, the batch: {said or 'there are none'}")
+        return firsts.pop()
+
+    def input(self, name: str) -> Array:
+        """Rows of the inputs that a tensor holds of one sample."""
+        shape = self.shapes[name]
+        whole = tuple(shape) if self.batch is None else (1, *shape[1:])
+        rows = self.net.neurons(whole, name, "input")
+        self.put(name, Signals(rows), f"input {show(name)}")
+        return rows.ravel()
+
+    def put(self, name: str, value: Value, place: str) -> None:
+        if not name or name in self.values:
+            raise FileError(f"{self.what}: {place}: tensor {show(name)} is given twice, or has no name")
+        self.values[name] = value
+
+    # ---- nodes ----------------------------------------------------------------------------------------------
+
+    def node(self, proto: Any) -> None:
+        node = Node(self.net, proto, self.opset, self.batch)
+        operator = OPERATORS.get(proto.op_type)
+        if proto.domain not in ("", "ai.onnx"):
+            node.refuse(f"of the domain {show(proto.domain)} is not read")
+        if operator is None:
+            node.refuse(f"is not read{suggest(proto.op_type, sorted(OPERATORS))}")
+        for name in proto.input:
+            if name and name not in self.values:
+                node.refuse(f"reads {show(name)}, which nothing before it gives")
+        node.take(operator, [self.values[name] if name else None for name in proto.input])
+        try:
+            value = operator.read(node)
+        except (FileError, MemoryError):
+            raise
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+            node.refuse(f"shapes or values do not fit: {(str(error) or type(error).__name__).splitlines()[0][:200]}")
+        if isinstance(value, Signals):
+            node.kept(value.shape)
+            value = replace(value, own=value.own and self.readers[node.label] == 1)
+        if len(value.shape) > 0 and 0 in value.shape and isinstance(value, Signals):
+            node.refuse(f"comes to nothing: a tensor of shape {value.shape}")
+        self.put(node.label, value, f"node {show(proto.name or node.label)}")
+
+    # ---- what goes out --------------------------------------------------------------------------------------
+
+    def outputs(self, inputs: Array, given: tuple[Any, Any]) -> tuple[Array, tuple[Any, Any]]:
+        """Rows of the outputs, each once, and the ids of inputs and outputs where the file has them."""
+        found: list[Array] = []
+        for output in self.graph.output:
+            value = self.values.get(output.name)
+            if value is None:
+                raise FileError(f"{self.what}: output {show(output.name)}: nothing gives it")
+            if isinstance(value, Constant):
+                if value.values.dtype.kind != "f":
+                    raise FileError(f"{self.what}: output {show(output.name)}: is of whole numbers")
+                if self.batch not in (None, 1) or (self.batch and value.shape[:1] != (1,)):
+                    raise FileError(f"{self.what}: output {show(output.name)}: a constant, of one sample only")
+            of = settled(self.net, signals(self.net, value, output.name), output.name)
+            if not np.isin(of.rows, inputs).any() and len(np.unique(of.rows)) == of.rows.size:
+                self.net.name(of.rows, output.name)
+            found.append(of.rows.ravel())
+        rows = distinct(self.net, Signals(np.concatenate(found)), self.graph.output[0].name).rows
+        input_ids, output_ids = given
+        for ids, there, kind in ((input_ids, inputs, "inputs"), (output_ids, rows, "outputs")):
+            if ids is not None and len(ids) != len(there):
+                raise FileError(
+                    f"{self.what}: its metadata name {len(ids):,} {kind}, and the graph has {len(there):,}: "
+                    "it was changed since flowgrad wrote it"
+                )
+        if input_ids is not None:
+            rows = self.under_their_names(inputs, rows, input_ids, output_ids)
+        return rows, (input_ids, output_ids)
+
+    def under_their_names(self, inputs: Array, rows: Array, input_ids: Any, output_ids: Any) -> Array:
+        """Outputs that are inputs, as copies of them where they have another name."""
+        names = dict(zip(inputs.tolist(), input_ids, strict=True))
+        rows = rows.copy()
+        for k, (row, name) in enumerate(zip(rows.tolist(), output_ids, strict=True)):
+            if names.get(row, name) != name:
+                copy = self.net.neurons((1,), "copy")
+                self.net.connect(np.array([row]), copy)
+                rows[k] = copy[0]
+            elif row not in names and name in set(input_ids):
+                raise FileError(f"{self.what}: its metadata name an input and another neuron {show(name)}")
+        return rows
