@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from flowgrad.maths.aggregations import total
 from flowgrad.order import grouped, levels, offsets
 
 if TYPE_CHECKING:
@@ -111,6 +112,28 @@ class Plan:
             and bool((self.weight_slot == np.arange(E)).all())
             and bool((self.bias_slot[I:] == np.arange(E, self.n_parameters)).all())
         )
+
+    @cached_property
+    def blocks(self) -> Ints:
+        """(K, 2) int32, the dense parts: neurons `first` … `last` − 1 that follow each other and have the same sources.
+
+        Their weights are a matrix, (last − first) rows of one fan-in each, that stands in one piece in edge order.
+        Sources are equal in equal order, aggregation is sum, the response is 1; a block has two neurons or more,
+        is as long as it can be, and its neurons do not depend on each other.
+        """
+        fan_in = np.diff(self.in_ptr)
+        of_code = np.array([*(g.f is total for g in self.aggregations), False])  # −1 is an input
+        plain = of_code[self.aggregation] & (self.response == 1.0) & (fan_in > 0)
+        alike = plain[1:] & plain[:-1] & (fan_in[1:] == fan_in[:-1])
+        v = np.flatnonzero(alike) + 1
+        v = v[self.in_source[self.in_ptr[v]] == self.in_source[self.in_ptr[v - 1]]]
+        ends = np.cumsum(fan_in[v])
+        k = np.arange(ends[-1] if len(v) else 0) + np.repeat(self.in_ptr[v] - (ends - fan_in[v]), fan_in[v])
+        differs = self.in_source[k] != self.in_source[k - np.repeat(fan_in[v], fan_in[v])]
+        follows = np.zeros(self.n_nodes + 1, np.bool_)
+        follows[v] = np.diff(np.concatenate([[0], np.cumsum(differs)])[np.concatenate([[0], ends])]) == 0
+        edges = np.diff(follows.astype(np.int8))  # at v: +1 where v + 1 begins to follow, −1 where it no longer does
+        return np.stack([np.flatnonzero(edges == 1), np.flatnonzero(edges == -1) + 1], axis=1).astype(np.int32)
 
     def parameters(self, theta: Any) -> tuple[Any, Any]:
         """Weights (E,) and biases (V,) under θ, in θ's dtype; frozen ones from the plan."""
