@@ -166,7 +166,7 @@ def encode(kind: str, values: Sequence[Any], ids: Sequence[Hashable]) -> tuple[C
     records: list[Any] = []
     codes = np.empty(len(values), np.int16)
     for row, value in enumerate(values):
-        code = table.get(value)
+        code = table.get(value) if isinstance(value, Hashable) else None
         if code is None:
             record = formula(kind, value, partial(" at neuron {!r}".format, ids[row]))
             code = table.get(record)

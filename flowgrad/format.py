@@ -128,6 +128,7 @@ KEEPS = {
     "functions": "nodes, edges, functions and numbers, under the numbers that the format gives nodes",
     "weights": "nodes with edges, and weights; no functions, no biases",
     "edges": "nodes with edges, and nothing else",
+    "outputs": "a network that computes the same outputs, perhaps of other nodes",
 }
 
 

@@ -1,8 +1,9 @@
 """A network as a NetworkX graph of plain attributes, and back: what the formats of graph tools share.
 
 Nodes carry `activation`, `aggregation`, `bias`, `response`, `trainable`, and `input` or `output` with their place
-in the order; edges `weight`, `trainable`, `param`. Values of the user's own that are text, numbers or truth values
-go along. Ids are text, or whole numbers throughout.
+in the order; edges `weight`, `trainable`, `param`, and `place` among the in-edges of their neuron where the file's
+own order is another one: sums are added, and ties decided, in that order. Values of the user's own that are text,
+numbers or truth values go along. Ids are text, or whole numbers throughout.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from flowgrad.format import Source
 from flowgrad.network import Network
 
 PLACES = ("input", "output")
+PLACE = "place"
 Values = Mapping[Hashable, Any]
 
 
@@ -47,6 +49,10 @@ def plain(net: Network, what: str, node_values: Mapping[str, Any], edge_values: 
             graph.nodes[v][place] = k
     for u, v, attributes in view.edges(data=True):
         graph.add_edge(u, v, **_plain(attributes, f"edge {u!r} → {v!r}", what))
+    for v in graph:
+        if list(graph.pred[v]) != list(view.pred[v]):
+            for k, u in enumerate(view.pred[v]):
+                graph.edges[u, v][PLACE] = k
     for name, values in node_values.items():
         for v, attributes in graph.nodes(data=True):
             attributes[_free(name, attributes)] = _mean(values[v])
@@ -72,7 +78,7 @@ def _plain(attributes: Mapping[str, Any], place: str, what: str) -> dict[str, An
     for key, value in attributes.items():
         if isinstance(value, np.generic):
             value = value.item()
-        own = type(value) not in (str, int, float, bool) or type(key) is not str or key in PLACES
+        own = type(value) not in (str, int, float, bool) or type(key) is not str or key in (*PLACES, PLACE)
         if own or (isinstance(value, float) and not math.isfinite(value)):
             raise GraphError(f"{place}: attribute {key!r} is {value!r}, which {what} cannot keep")
         found[key] = value
@@ -140,6 +146,8 @@ def _settled(graph: Any, source: Source, integer_ids: bool | None) -> tuple[Any,
             if isinstance(attributes.get(kind), str):
                 attributes[kind] = source.function(f"{kind}s", attributes[kind])
     first, last = (_in_order(graph, place, what) for place in PLACES)
+    if any(PLACE in attributes for _, _, attributes in graph.edges(data=True)):
+        graph = _by_place(graph, what)
     graph.graph.pop("ids", None)
     return graph, first, last
 
@@ -179,6 +187,21 @@ def _in_order(graph: Any, place: str, what: str) -> list[Hashable] | None:
     if sorted(found) != list(range(len(found))):
         raise FileError(f"{what}: the places {place} of nodes have a gap")
     return [found[k] for k in sorted(found)] or None
+
+
+def _by_place(graph: Any, what: str) -> Any:
+    """The graph with the in-edges of every neuron in the order of their `place`, which is taken off."""
+    ordered: nx.DiGraph[Any] = nx.DiGraph(**graph.graph)
+    ordered.add_nodes_from(graph.nodes(data=True))
+    for v in graph:
+        sources = list(graph.pred[v])
+        places = [graph.edges[u, v].pop(PLACE, None) for u in sources]
+        if set(places) != {None}:
+            if sorted(places, key=str) != sorted(range(len(places)), key=str):
+                raise FileError(f"{what}: node {v!r}: the places of its in-edges are not 0, 1, 2, …: {places!r:.80}")
+            sources = [u for _, u in sorted(zip(places, sources, strict=True), key=lambda pair: pair[0])]
+        ordered.add_edges_from((u, v, graph.edges[u, v]) for u in sources)
+    return ordered
 
 
 def _parsed(source: Source, parse: Callable[[bytes, str], Any]) -> Any:

@@ -71,7 +71,7 @@ def _blocks(content: str, what: str) -> Iterator[tuple[int, str, int, list[str],
         if len(lines) < k + 3:
             raise FileError(f"{what}, line {lines[-1][0]}: the last block is cut off after {lines[-1][1][0]!r}")
         number, root = lines[k]
-        if len(root) != 3 or not root[2].isdecimal():
+        if len(root) != 3 or not root[2].isdecimal() or len(root[2]) > 18:
             raise FileError(f"{what}, line {number}: must be 'ROOT: term count'")
         yield number, root[1], int(root[2]), lines[k + 1][1][1:], lines[k + 2][1][1:]
 
@@ -119,4 +119,5 @@ entry = Format(
     suffixes=(),
     summary="DCell's topology: blocks of ROOT, GENES and TERMS",
     read=read,
+    example=b"ROOT: top 3\nGENES: A \nTERMS: mid \nROOT: mid 2\nGENES: B C \nTERMS: \n",
 )

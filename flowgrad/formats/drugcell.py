@@ -63,4 +63,5 @@ entry = Format(
     suffixes=(),
     summary="DrugCell's ontology: parent, child, default or gene",
     read=read,
+    example=b"top\tmid\tdefault\nmid\tA\tgene\ntop\tB\tgene\nmid\tB\tgene\n",
 )

@@ -83,4 +83,5 @@ entry = Format(
     suffixes=(),
     summary="GenNet's topology.csv: a row a path through the layers",
     read=read,
+    example=b"chr,layer0_node,layer0_name ,layer1_node,layer1_name\n0,0,s0  ,0,g0 \n0,1,s1,0,g0\n1,2,s2,1,g1\n",
 )

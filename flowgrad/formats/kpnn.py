@@ -78,6 +78,42 @@ def read_data(path: Path | str, inputs: Iterable[Hashable]) -> tuple[npt.NDArray
     return np.stack(columns, axis=1), cells
 
 
+def read_labels(
+    path: Path | str, cells: Iterable[str], outputs: Iterable[Hashable]
+) -> tuple[npt.NDArray[np.float64], tuple[str, ...] | None]:
+    """KPNN's class labels, CSV with columns `barcode`, one for each output, perhaps `Set`: T and the sets.
+
+    T is (cells, O), the rows in the order of `cells`, the columns in that of `outputs`; the sets are those of the
+    cells, None where the file has no such column. Cells of the file that are not asked for are let be.
+
+    Raises:
+        UnknownNameError: an output without a column, a cell without a row. FileError: a cell given twice, a field
+            that is no number; with its line.
+    """
+    rows, place = table(read_bytes(Path(path)), str(path), ",")
+    header = [name.strip() for name in rows.pop(0)]
+    wanted = ["barcode", *map(str, outputs)]
+    for name in wanted:
+        if header.count(name) != 1:
+            raise UnknownNameError(f"{path}, line 1: not one column {name!r}{suggest(name, header)}")
+    row_of: dict[str, int] = {}
+    for k, fields in enumerate(rows):
+        cell = fields[header.index("barcode")]
+        if row_of.setdefault(cell, k) != k:
+            raise FileError(f"{place(k + 1)}: cell {cell!r} is given twice")
+    chosen = []
+    for cell in cells:
+        if cell not in row_of:
+            raise UnknownNameError(f"{path} has no row of cell {cell!r}{suggest(cell, row_of)}")
+        chosen.append(row_of[cell])
+    columns = [
+        numbers([rows[k][header.index(name)] for k in chosen], f"label {name}", lambda row: place(chosen[row] + 1))
+        for name in wanted[1:]
+    ]
+    sets = tuple(rows[k][header.index("Set")] for k in chosen) if "Set" in header else None
+    return np.stack(columns, axis=1), sets
+
+
 def _at(place: Place, row: int, _: int) -> str:
     return place(row)
 

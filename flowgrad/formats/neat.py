@@ -7,6 +7,7 @@ ours of the same name where they scale or clamp (`flowgrad.maths.foreign`).
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -188,7 +189,7 @@ class _Reader:
         return value
 
     def number(self, value: Any, place: str) -> float:
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < 1e308:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= sys.float_info.max:
             raise FileError(f"{self.what}: {place} is {value!r}: must be a finite number")
         return float(value)
 
@@ -212,8 +213,9 @@ def write(net: Network, path: Path) -> Mapping[str, bytes]:
         else:
             activation, aggregation = c.activations[c.activation[row]], c.aggregations[c.aggregation[row]]
             functions = _theirs(ACTIVATIONS, activation, name), _theirs(AGGREGATIONS, aggregation, name)
-            empty_product = aggregation.name == "product" and not fan_in[row]
-            bias = float(c.bias[row]) - (float(c.response[row]) if empty_product else 0.0)
+            bias = float(c.bias[row])
+            if functions[1] == "product" and not fan_in[row]:
+                functions, bias = _empty_product(functions[0], bias, float(c.response[row]))
             kind = "output" if row in outputs else "hidden"
         node: dict[str, Any] = {"id": name, "type": kind}
         for label, function in zip(("activation", "aggregation"), functions, strict=True):
@@ -234,6 +236,14 @@ def write(net: Network, path: Path) -> Mapping[str, bytes]:
         "connections": [{"from": c.ids[u], "to": c.ids[v], "weight": w, "enabled": True} for u, v, w in links],
     }
     return {path.name: (json.dumps(document, indent=2, allow_nan=False) + "\n").encode()}
+
+
+def _empty_product(activation: str, bias: float, response: float) -> tuple[tuple[str, str], float]:
+    """What neat-python takes for a product of nothing, which is 1 there: that 1 off the bias where nothing is
+    rounded, else a sum, which is the same neuron."""
+    if (bias - response) + response == bias:
+        return (activation, "product"), bias - response
+    return (activation, "sum"), bias
 
 
 def _theirs(known: Mapping[str, str], function: Any, node: Any) -> str:

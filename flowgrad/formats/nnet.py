@@ -114,9 +114,26 @@ class _Lines:
             raise FileError(f"{self.what}, line {found[0]}: more lines than the layers ask for")
 
 
+EXAMPLE = b"""// two inputs, a layer of two, one output
+2,2,1,2,
+2,2,1,
+0,
+-1.0,0.0,
+1.0,4.0,
+0.0,2.0,10.0,
+2.0,4.0,100.0,
+1.0,2.0,
+-1.0,0.5,
+0.25,
+-0.5,
+3.0,-2.0,
+0.125,
+"""
+
 entry = Format(
     name="nnet",
     suffixes=(".nnet",),
     summary="aircraft collision avoidance networks: relu layers, normalisation included",
     read=read,
+    example=EXAMPLE,
 )

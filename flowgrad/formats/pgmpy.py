@@ -6,7 +6,7 @@ input; what the file says of it, intercept and variance, is kept in the attribut
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -85,14 +85,20 @@ def _number(value: Any, place: str) -> float:
     """A number, alone or as a list of one."""
     if isinstance(value, list) and len(value) == 1:
         (value,) = value
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise FileError(f"{place} is {value!r}: must be one finite number")
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= sys.float_info.max:
+        raise FileError(f"{place} is {value!r:.80}: must be one finite number")
     return float(value)
 
+
+EXAMPLE = b"""{"nodes": ["a", "b"], "arcs": [["a", "b"]], "cpds": {
+"a": {"coefficients": {"(Intercept)": [1.5]}, "variance": [2.0], "parents": []},
+"b": {"coefficients": {"(Intercept)": [0.5], "a": [-2.0]}, "variance": [1.0], "parents": ["a"]}}}
+"""
 
 entry = Format(
     name="pgmpy",
     suffixes=(),
     summary="linear Gaussian networks of pgmpy and bnlearn, in JSON",
     read=read,
+    example=EXAMPLE,
 )

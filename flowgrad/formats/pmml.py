@@ -237,9 +237,28 @@ class _Reader:
         return found[0]
 
 
+EXAMPLE = b"""<PMML xmlns="http://www.dmg.org/PMML-4_4" version="4.4"><Header/>
+<DataDictionary><DataField name="u" optype="continuous"/><DataField name="c" optype="categorical"/></DataDictionary>
+<NeuralNetwork functionName="classification" activationFunction="tanh">
+<MiningSchema><MiningField name="u"/></MiningSchema>
+<NeuralInputs><NeuralInput id="1"><DerivedField>
+<NormContinuous field="u" outliers="asExtremeValues">
+<LinearNorm orig="-1" norm="0"/><LinearNorm orig="1" norm="1"/><LinearNorm orig="2" norm="4"/></NormContinuous>
+</DerivedField></NeuralInput>
+<NeuralInput id="2"><DerivedField><NormDiscrete field="c" value="red"/></DerivedField></NeuralInput></NeuralInputs>
+<NeuralLayer activationFunction="rectifier"><Neuron id="3" bias="0.25"><Con from="1" weight="0.5"/>
+<Con from="2" weight="-2"/></Neuron><Neuron id="4" bias="2"><Con from="1" weight="1.5"/></Neuron></NeuralLayer>
+<NeuralLayer normalizationMethod="softmax"><Neuron id="5"><Con from="3" weight="1"/></Neuron>
+<Neuron id="6" bias="-1"><Con from="3" weight="0.5"/><Con from="4" weight="1"/></Neuron></NeuralLayer>
+<NeuralOutputs><NeuralOutput outputNeuron="5"><DerivedField><NormDiscrete field="c" value="red"/></DerivedField>
+</NeuralOutput><NeuralOutput outputNeuron="6"><DerivedField><FieldRef field="u"/></DerivedField></NeuralOutput>
+</NeuralOutputs></NeuralNetwork></PMML>
+"""
+
 entry = Format(
     name="pmml",
     suffixes=(".pmml",),
     summary="PMML neural networks, with normalised inputs, softmax and simplemax",
     read=read,
+    example=EXAMPLE,
 )

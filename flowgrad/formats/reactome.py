@@ -69,4 +69,5 @@ entry = Format(
     suffixes=(),
     summary="Reactome's pathway hierarchy: parent<TAB>child, one species of it",
     read=read,
+    example=b"R-HSA-1\tR-HSA-2\nR-HSA-1\tR-HSA-3\nR-BTA-1\tR-BTA-2\n",
 )

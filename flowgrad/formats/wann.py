@@ -152,4 +152,5 @@ entry = Format(
     suffixes=(".out",),
     summary="weight-agnostic networks: a matrix of weights, a column of activations",
     read=read,
+    example=b"0,0,0,0.5,-1,1\n0,0,0,1.5,nan,1\n0,0,0,0,2,1\n0,0,0,0,0.25,3\n0,0,0,0,0,5\n",
 )

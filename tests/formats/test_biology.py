@@ -275,6 +275,57 @@ def test_kpnn_writes_what_it_reads_and_reads_genes_by_cells(tmp_path: Path) -> N
         fg.save(fg.topologies.from_edge_list([("x", "y")]), tmp_path / "no.csv", format="kpnn")
 
 
+def test_kpnn_labels_of_cells(tmp_path: Path) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_text("barcode,B,A,Set\nc1,0,1,train\nc2,1,0,test\nc3,0.5,0,val\n")
+    T, sets = kpnn.read_labels(path, ["c3", "c1"], ["A", "B"])
+    assert T.tolist() == [[0.0, 0.5], [1.0, 0.0]]
+    assert sets == ("val", "train")
+    for cells, outputs, words in [
+        (["c4"], ["A"], "no row of cell 'c4'"),
+        (["c1"], ["C"], "line 1: not one column 'C'"),
+    ]:
+        with pytest.raises(LookupError, match=words):
+            kpnn.read_labels(path, cells, outputs)
+    path.write_text("barcode,A\nc1,high\nc1,0\n")
+    with pytest.raises(fg.FlowgradError, match="line 3: cell 'c1' is given twice"):
+        kpnn.read_labels(path, ["c1"], ["A"])
+    path.write_text("barcode,A\nc1,0\nc2,high\n")
+    with pytest.raises(fg.FlowgradError, match="line 3: label A 'high' is no finite number"):
+        kpnn.read_labels(path, ["c1", "c2"], ["A"])
+
+
+GMT = "S1\tfirst\tTP53\tMYC\n\nS 2|é\t\tMYC\tKRAS\t\t\r\n"
+
+
+def test_gene_sets(tmp_path: Path) -> None:
+    (tmp_path / "sets.gmt").write_bytes(GMT.encode())
+    net = fg.load(tmp_path / "sets.gmt", activation="relu")
+    assert (net.inputs, net.outputs) == (("TP53", "MYC", "KRAS"), ("S1", "S 2|é"))
+    assert set(net.graph.edges) == {("TP53", "S1"), ("MYC", "S1"), ("MYC", "S 2|é"), ("KRAS", "S 2|é")}
+    assert net.graph.nodes["S1"]["description"] == "first"
+    assert net.graph.nodes["S 2|é"]["activation"] == "relu"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("S1\tfirst\n", "line 1: must be a name, a description and genes"),
+        ("S1 first TP53\n", "line 1: must be a name"),
+        ("\tfirst\tTP53\n", "line 1: must be a name"),
+        (GMT + "S1\tagain\tEGFR\n", "line 4: set 'S1' was given in line 1"),
+        (GMT + "S3\tx\tEGFR\tS1\n", "line 1: set 'S1' is also a gene, in line 4"),
+        (GMT + "S3\tx\tEGFR\tA\tEGFR\n", "line 4: edge 'EGFR' → 'S3' is given twice"),
+        (GMT + "S3\tx\tEGFR\t\tA\n", "line 4: an empty name"),
+        ("", "the graph is empty"),
+    ],
+)
+def test_bad_gene_sets_name_their_line(tmp_path: Path, content: str, words: str) -> None:
+    (tmp_path / "sets.gmt").write_bytes(content.encode())
+    with pytest.raises(fg.FlowgradError, match=words):
+        fg.load(tmp_path / "sets.gmt")
+
+
 def test_dcell_pairs_name_their_line(tmp_path: Path) -> None:
     path = tmp_path / "pairs"
     for content, words in [("2 A B 0.1\n2 A 0.1\n", "line 2: must be"), ("1 Q 0.5\n", "line 1: gene 'Q' is no input")]:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import flowgrad as fg
 
-SUFFIXES = [".nodelink.json", ".cyjs", ".graphml", ".gexf"]
+SUFFIXES = [".nodelink.json", ".adjacency.json", ".cyjs", ".graphml", ".gexf"]
 NAMES = [
     "plain",
     "two words",
@@ -81,6 +81,8 @@ def _plain_graphs(path: Path) -> nx.DiGraph:
     """The file as its tool reads it."""
     if path.name.endswith(".nodelink.json"):
         return nx.node_link_graph(json.loads(path.read_text()), edges="edges")
+    if path.name.endswith(".adjacency.json"):
+        return nx.adjacency_graph(json.loads(path.read_text()))
     if path.suffix == ".cyjs":
         return nx.DiGraph(nx.cytoscape_graph(json.loads(path.read_text())))
     if path.suffix == ".graphml":
@@ -120,6 +122,7 @@ def test_links_of_older_files_and_graphs_of_others(tmp_path: Path) -> None:
 NODES = '{"directed": true, "nodes": [{"id": "a"}, {"id": "b"}], '
 EDGE = '{"source": "a", "target": "b"}'
 CYJS = '{"elements": {"nodes": [{"data": {"id": "a"}}]'
+ADJACENCY = '{"directed": true, "graph": [], "nodes": [{"id": "a"}, {"id": "b"}], "adjacency": [[{"id": "b"}], []]}'
 GRAPHML = '<graphml xmlns="http://graphml.graphdrawing.org/xmlns"><graph edgedefault="{}">{}</graph></graphml>'
 BOMB = '<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]>' + GRAPHML.format("directed", '<node id="&b;"/>')
 
@@ -135,6 +138,16 @@ BOMB = '<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]>' + GRAPHML.format(
         ("n.nodelink.json", NODES.replace('"b"', '"a"') + '"edges": []}', "listed twice"),
         ("n.nodelink.json", NODES + f'"edges": [{EDGE}, {EDGE}]}}', "given twice"),
         ("n.nodelink.json", NODES[:-7], "no valid JSON"),
+        ("n.adjacency.json", "[]", "an object must stand"),
+        ("n.adjacency.json", '{"directed": true, "nodes": []}', "adjacency is None"),
+        ("n.adjacency.json", ADJACENCY.replace("true", "false"), "undirected"),
+        ("n.adjacency.json", ADJACENCY.replace('{"id": "a"}, ', ""), "1 nodes and 2 lists"),
+        ("n.adjacency.json", ADJACENCY.replace('{"id": "b"}]', '{"id": "a"}]', 1), r"nodes\[1\]: node 'a' is listed"),
+        ("n.adjacency.json", ADJACENCY.replace('"b"}], []', '"c"}], []'), r"adjacency\[0\]\[0\]: 'c' is no listed"),
+        ("n.adjacency.json", ADJACENCY.replace('"b"}], []', '"b"}, {"id": "b"}], []'), r"\[0\]\[1\].*given twice"),
+        ("n.adjacency.json", ADJACENCY.replace('"b"}], []', '"b"}], 3'), r"adjacency\[1\] is 3"),
+        ("n.adjacency.json", ADJACENCY.replace('"graph": []', '"graph": {}'), "graph is {}"),
+        ("n.adjacency.json", ADJACENCY.replace('{"id": "a"}', '{"id": 1.5}'), r"nodes\[0\] is \{'id': 1.5\}"),
         ("n.cyjs", CYJS + ', "edges": [{"data": {"source": "a"}}]}}', "target is None"),
         ("n.cyjs", CYJS + "}}", "elements.edges is None"),
         ("n.cyjs", '{"nodes": []}', "elements is None"),

@@ -1,0 +1,328 @@
+"""For authors of file formats: networks that a format may keep, what must come back, and damage for its reader.
+
+`Trial(format, suffix)` finds out by trying which ids and functions a format takes, draws networks of them, and
+compares what comes back with what the format's record promises (`Format.keeps`). `damaged` makes files that a
+reader must refuse with a `FlowgradError`, or read.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flowgrad.errors import FlowgradError
+from flowgrad.files import load, save
+from flowgrad.format import Format
+from flowgrad.network import Network
+from flowgrad.registry import names
+from flowgrad.testing.strategies import Case
+
+HARD_IDS: Mapping[str, str] = {
+    "plain": "plain",
+    "blank": "two words",
+    "blank ends": " lead and trail ",
+    "pipe": "a|b",
+    "unicode": "ünï→cödé 𝒙 \u0301",
+    "right to left": "\u202eabc\u202c",
+    "quotation mark": 'quo"ted',
+    "apostrophe": "it's",
+    "comma": "comma,",
+    "semicolon": "a;b",
+    "line feed": "two\nlines",
+    "carriage return": "two\rlines",
+    "both": "two\r\nlines",
+    "tab": "a\tb",
+    "line separator": "a\u2028b",
+    "next line": "a\x85b",
+    "byte-order mark": "\ufeffa",
+    "not a character": "a\ufffeb",
+    "script": "</script><script>alert(1)</script>",
+    "sql": '"; DROP TABLE nodes; --',
+    "colon": "a:b",
+    "markup": "<b>&amp;</b>",
+    "closing": "]]>",
+    "backslash": "back\\slash\\n\\",
+    "path": "../../etc/passwd",
+    "format": "{0} %s ${x}",
+    "formula": "=1+1",
+    "number": "007",
+    "float": "1e5",
+    "nan": "nan",
+    "null": "null",
+    "true": "True",
+    "comment": "# a",
+    "empty": "",
+    "blank only": " ",
+    "NUL": "a\0b",
+    "escape": "a\x1bb",
+    "delete": "a\x7fb",
+    "lone surrogate": "a\ud800b",
+    "4 KB": "x" * 4096,
+    "4 KB of unicode": "é" * 2048,
+}
+"""Ids that come back as they are, or are refused by name."""
+
+Naming = Callable[[int, bool], Hashable]
+NAMINGS: Mapping[str, Naming] = {
+    "text": lambda k, is_input: f"n{k}",
+    "whole numbers": lambda k, is_input: -1 - k if is_input else k,
+    "genes": lambda k, is_input: f"n{k}_gene" if is_input else f"n{k}",
+    "tuples": lambda k, is_input: ("n", k),
+}
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A format under trial: files are called `net<suffix>` in `folder`."""
+
+    format: Format
+    suffix: str
+    folder: Path
+
+    @property
+    def path(self) -> Path:
+        return self.folder / f"net{self.suffix}"
+
+    def there_and_back(self, network: Network) -> Network:
+        """Written and read again."""
+        save(network, self.path, self.format.name)
+        return load(self.path, self.format.name)
+
+    def takes(self, network: Network) -> bool:
+        """Whether the format writes and reads it, with the ids that it has (`outputs` promises none)."""
+        try:
+            again = self.there_and_back(network)
+        except FlowgradError:
+            return False
+        return self.format.keeps == "outputs" or set(again.columns.ids) == set(network.columns.ids)
+
+    @cached_property
+    def naming(self) -> tuple[str, ...]:
+        """Which ways to name nodes the format takes, of `NAMINGS`."""
+        return tuple(name for name in NAMINGS if self.takes(small(NAMINGS[name])))
+
+    @cached_property
+    def functions(self) -> Mapping[str, tuple[str, ...]]:
+        """The activations and aggregations that the format takes."""
+        name = NAMINGS[self.naming[0]]
+        return {
+            kind: tuple(f for f in names(kind) if self.takes(small(name, **{kind[:-1]: f})))
+            for kind in ("activations", "aggregations")
+        }
+
+    def suited(self, case: Case, naming: str) -> Case:
+        """The case with names that the format takes, and params of text."""
+        name = NAMINGS[naming]
+        ids = {v: name(k, v in case.inputs) for k, (v, _) in enumerate(case.nodes)}
+        edges = tuple((ids[u], ids[v], _with_text(given)) for u, v, given in case.edges)
+        nodes = tuple((ids[v], given) for v, given in case.nodes)
+        ends = (tuple(ids[v] for v in some) for some in (case.inputs, case.outputs))
+        return replace(case, nodes=nodes, edges=edges, **dict(zip(("inputs", "outputs"), ends, strict=True)))
+
+    def lost(self, before: Network, after: Network) -> list[str]:
+        """What did not come back although the format keeps it; nothing is as it should be."""
+        wanted, found = (_view(network, str(self.format.keeps)) for network in (before, after))
+        return [name for name in wanted if wanted[name] != found[name]]
+
+
+def small(name: Naming, activation: str = "identity", aggregation: str = "sum") -> Network:
+    """x → h → y, and x → y."""
+    x, h, y = (name(k, k == 0) for k in range(3))
+    net = Network()
+    net.add_input(x)
+    net.add_neuron(h, {x: 0.5}, bias=0.25, activation=activation, aggregation=aggregation)
+    net.add_neuron(y, {h: -1.5, x: 2.0}, bias=-0.125, activation=activation, aggregation=aggregation)
+    net.set_outputs([y])
+    return net
+
+
+def _with_text(given: dict[str, Any]) -> dict[str, Any]:
+    return given | {"param": str(given["param"])} if "param" in given else given
+
+
+def _view(network: Network, keeps: str) -> dict[str, Any]:
+    """What a format that keeps so much must give back, by name."""
+    c, graph = network.columns, network.graph
+    edges = [(c.ids[u], c.ids[v]) for u, v in zip(c.source.tolist(), c.target.tolist(), strict=True)]
+    seen: dict[str, Any] = {"edges": sorted(edges, key=repr)}
+    if keeps == "edges":
+        return seen
+    weights = dict(zip(edges, map(float.hex, c.weights.tolist()), strict=True))
+    seen["weights"] = weights
+    if keeps == "weights":
+        return seen
+    if keeps == "outputs":
+        X = np.random.default_rng(0).standard_normal((4, len(network.inputs)))
+        return {"outputs": _near(network, X)}
+    functions = ("activation", "aggregation", "bias", "response")
+    nodes: dict[Hashable, Any] = {
+        v: {key: _exact(x) for key, x in attributes.items() if key in functions or keeps != "functions"}
+        for v, attributes in graph.nodes.items()
+    }
+    if keeps == "functions":  # the aggregation of nothing is any one
+        nodes = {v: {k: x for k, x in a.items() if k != "aggregation" or graph.pred[v]} for v, a in nodes.items()}
+    seen |= {"nodes": nodes, "inputs": network.inputs, "outputs": network.outputs}
+    seen["order of in-edges"] = {v: list(graph.pred[v]) for v in graph}
+    if keeps != "functions":
+        seen["attributes of edges"] = {e: {k: _exact(x) for k, x in a.items()} for e, a in graph.edges.items()}
+        seen["order of nodes"] = network.nodes
+    if keeps == "everything":
+        seen |= {"rows": (list(c.ids), edges), "seed": c.seed, "graph": dict(c.graph_extra)}
+    return seen
+
+
+def _exact(value: Any) -> Any:
+    """A value that equals another of its type and bits only."""
+    return value.hex() if isinstance(value, float) else (type(value).__name__, value)
+
+
+def _near(network: Network, X: Any) -> Any:
+    from flowgrad.program import compile
+
+    return np.round(compile(network).predict(X), 5).tolist()
+
+
+# ---- damage -------------------------------------------------------------------------------------------------
+
+NUMBER = re.compile(rb"-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
+WORD = re.compile(rb"[A-Za-z_][\w.-]*")
+ODD_NUMBERS = (
+    *(b"0", b"-1", b"-0", b"2", b"0.5", b"1e308", b"1e999", b"-1e-999", b"nan", b"inf", b"-Infinity", b"NaN", b"1e"),
+    *(b"99999999999", b"2147483648", b"9223372036854775808", b"9" * 400, b"9" * 5000, b"0x10", b"1_0", b"", b"true"),
+    *(b"+", b"--1", b"1.2.3", "١".encode(), b"1e400", b"null", b'"1"', b"[1]"),
+)
+ODD_BYTES = (
+    *(b"\0", b"\xff", b"\xef\xbb\xbf", b"\r", b"\r\n", b"\n\n", b"\t", b",", b'"', b"'", b"\\", b"<", b"]]>", b"&#0;"),
+    *(b"&x;", b"<!DOCTYPE a>", b"{", b"[", b"}", b"\\ud800", "é".encode(), b"\xed\xa0\x80", b"x" * 5000, b"[" * 3000),
+)
+ODD_VALUES: tuple[Any, ...] = (
+    *(None, True, False, 0, -1, 1, 0.5, 1e308, -1e308, 2**31, 2**63, 10**400, "", "a", "x" * 5000, "\0", "a\nb", "nan"),
+    *([], {}, [[]], [None], {"a": 1}, [0, 0], ["a", "b"], [[[[[[]]]]]], {"id": "a"}, "tanh", "__class__", "../x"),
+)
+
+
+def damaged(data: bytes, other: bytes, rng: np.random.Generator) -> bytes:
+    """The bytes of a file after a few accidents, or after somebody's work; `other` is a file to take pieces of."""
+    for _ in range(int(rng.integers(1, 4))):
+        data = DAMAGES[int(rng.integers(len(DAMAGES)))](data, other, rng)
+    return data
+
+
+def _flipped(data: bytes, other: bytes, rng: np.random.Generator) -> bytes:
+    found = bytearray(data)
+    for k in rng.integers(0, len(found), int(rng.integers(1, 4))) if found else ():
+        found[k] ^= 1 << int(rng.integers(8))
+    return bytes(found)
+
+
+def _cut(data: bytes, other: bytes, rng: np.random.Generator) -> bytes:
+    a, b = sorted(rng.integers(0, len(data) + 1, 2).tolist())
+    return (data[:a], data[a:], data[:a] + data[b:], data[:b] + data[a:], data[:a] + other[a:])[int(rng.integers(5))]
+
+
+def _inserted(data: bytes, other: bytes, rng: np.random.Generator) -> bytes:
+    k = int(rng.integers(0, len(data) + 1))
+    return data[:k] + ODD_BYTES[int(rng.integers(len(ODD_BYTES)))] + data[k:]
+
+
+def _renumbered(data: bytes, other: bytes, rng: np.random.Generator) -> bytes:
+    return _replaced(data, NUMBER, list(ODD_NUMBERS), rng)
+
+
+def _reworded(data: bytes, other: bytes, rng: np.random.Generator) -> bytes:
+    return _replaced(data, WORD, WORD.findall(data) + WORD.findall(other), rng)
+
+
+def _replaced(data: bytes, pattern: re.Pattern[bytes], options: list[bytes], rng: np.random.Generator) -> bytes:
+    places = [match.span() for match in pattern.finditer(data)]
+    if not places or not options:
+        return data
+    a, b = places[int(rng.integers(len(places)))]
+    return data[:a] + options[int(rng.integers(len(options)))] + data[b:]
+
+
+def _shuffled(data: bytes, other: bytes, rng: np.random.Generator) -> bytes:
+    lines = data.split(b"\n")
+    a, b = (int(k) for k in rng.integers(0, len(lines), 2))
+    match int(rng.integers(4)):
+        case 0:
+            lines[a], lines[b] = lines[b], lines[a]
+        case 1:
+            lines.insert(a, lines[b])
+        case 2:
+            del lines[a]
+        case _:
+            fields = re.split(rb"([,\t ])", lines[a])
+            del fields[int(rng.integers(len(fields)))]
+            lines[a] = b"".join(fields)
+    return b"\n".join(lines)
+
+
+def _revalued(data: bytes, other: bytes, rng: np.random.Generator) -> bytes:
+    """One value of a JSON document made another, taken out, or doubled."""
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError):
+        return _renumbered(data, other, rng)
+    places = list(_places(document))
+    if not places:
+        return data
+    holder, key = places[int(rng.integers(len(places)))]
+    odd = ODD_VALUES[int(rng.integers(len(ODD_VALUES)))]
+    match int(rng.integers(4)):
+        case 0:
+            del holder[key]
+        case 1 if isinstance(holder, list):
+            holder.insert(key, holder[key])
+        case 2 if isinstance(holder, dict):
+            holder[str(odd)[:50]] = holder.pop(key)
+        case _:
+            holder[key] = odd
+    return json.dumps(document, ensure_ascii=bool(rng.integers(2))).encode("utf-8", "surrogatepass")
+
+
+def _places(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Every (list or object, index or key) of a JSON value."""
+    todo = [value]
+    while todo:
+        holder = todo.pop()
+        for key in holder if isinstance(holder, dict) else range(len(holder)) if isinstance(holder, list) else ():
+            yield holder, key
+            todo.append(holder[key])
+
+
+DAMAGES = (_flipped, _cut, _inserted, _renumbered, _renumbered, _reworded, _shuffled, _revalued, _revalued)
+
+
+def read_or_refused(format: Format, path: Path, data: bytes) -> str | None:
+    """Reads the bytes as a file of the format: None, or the message of the FlowgradError that refuses them.
+
+    Any other exception goes through: it is a fault of the reader.
+    """
+    path.write_bytes(data)
+    try:
+        load(path, format.name)
+    except FlowgradError as error:
+        return str(error) or type(error).__name__
+    return None
+
+
+def examples(format: Format, folder: Path) -> dict[str, bytes]:
+    """Small whole files of a format by suffix: its own `example`, and what it writes of small networks."""
+    found = {} if format.example is None else {f"{suffix}": format.example for suffix in format.suffixes or ("",)}
+    if format.write is not None and format.read is not None:
+        for suffix in format.suffixes or ("",):
+            trial = Trial(format, suffix, folder)
+            save(small(NAMINGS[trial.naming[0]]), trial.path, format.name)
+            found[suffix] = trial.path.read_bytes()
+    return found
+
+
+__all__ = ["HARD_IDS", "NAMINGS", "Trial", "damaged", "examples", "read_or_refused", "small"]

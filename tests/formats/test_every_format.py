@@ -1,0 +1,235 @@
+"""Every format of the registry: what comes back, which ids survive, and that damage is refused by a FlowgradError.
+
+Nothing here names a format but where one needs more than its record says: a new format is tested by being there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import zlib
+from collections import Counter
+from hashlib import sha256
+from pathlib import Path
+
+import networkx as nx
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import flowgrad as fg
+from flowgrad.format import KEEPS
+from flowgrad.registry import find, names
+from flowgrad.testing.formats import HARD_IDS, NAMINGS, Trial, damaged, examples, read_or_refused
+from flowgrad.testing.strategies import cases
+
+FORMATS = {name: find("formats", name) for name in names("formats")}
+PAIRS = [
+    pytest.param(name, suffix, id=f"{name}{suffix}")
+    for name, f in FORMATS.items()
+    if f.read is not None and f.write is not None
+    for suffix in f.suffixes or (".txt",)
+]
+READERS = [name for name, f in FORMATS.items() if f.read is not None]
+CASES = 150  # of damage for every reader in an ordinary run; a soak run of N makes it thousands of N
+
+
+@pytest.fixture
+def trial(request: pytest.FixtureRequest, tmp_path: Path) -> Trial:
+    name, suffix = request.param
+    for library in {"json": ["safetensors"], "safetensors": ["safetensors"], "graphml": ["defusedxml"]}.get(name, []):
+        pytest.importorskip(library)
+    return Trial(FORMATS[name], suffix, tmp_path)
+
+
+def pairs(test):
+    """The test for every format that is read and written, with each of its suffixes."""
+    return pytest.mark.parametrize("trial", [(*p.values,) for p in PAIRS], ids=[p.id for p in PAIRS], indirect=True)(
+        test
+    )
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_record_says_what_it_must(name: str) -> None:
+    f = FORMATS[name]
+    assert f.name == name
+    assert f.summary
+    assert all(s.startswith(".") and s == s.lower() for s in f.suffixes)
+    if f.read is not None and f.write is not None:
+        assert f.keeps in KEEPS, "what comes back?"
+    else:
+        assert f.keeps is None
+    if f.read is not None and f.write is None:
+        assert f.example, "a reader needs a small file to begin with"
+
+
+@pytest.mark.parametrize("name", [name for name in READERS if FORMATS[name].example])
+def test_the_example_is_read(name: str, tmp_path: Path) -> None:
+    (tmp_path / "example").write_bytes(FORMATS[name].example)
+    net = fg.load(tmp_path / "example", format=name)
+    assert np.isfinite(fg.compile(net).predict(np.ones((1, len(net.inputs))))).all()
+
+
+# ---- what comes back ----------------------------------------------------------------------------------------
+
+
+@pairs
+@given(data=st.data())
+def test_random_networks_come_back(trial: Trial, data: st.DataObject) -> None:
+    naming = data.draw(st.sampled_from(trial.naming))
+    case = data.draw(cases(max_neurons=6, ids=("str",), **trial.functions))
+    net = trial.suited(case, naming).network()
+    try:
+        again = trial.there_and_back(net)
+    except fg.FlowgradError as error:
+        refusable(error, trial, net)
+        return
+    assert trial.lost(net, again) == []
+
+
+def refusable(error: fg.FlowgradError, trial: Trial, net: fg.Network) -> None:
+    """A format of edges alone may find no network in what is left of one; one of everything may refuse nothing."""
+    assert trial.format.keeps in ("edges", "weights", "outputs"), error
+    graph = net.graph
+    fed = {v for v in graph if graph.in_degree(v)}
+    lonely = [v for v in graph if v not in fed and v not in net.inputs]
+    assert lonely or not fed or set(net.inputs) & set(net.outputs), error
+
+
+def chain(ids: list, trial: Trial) -> fg.Network:
+    """x → id → y, the ends named as the format likes it."""
+    name = NAMINGS[trial.naming[0]]
+    net = fg.Network()
+    net.add_input(name(1, True))
+    before = name(1, True)
+    for k, v in enumerate((*ids, name(2, False))):
+        net.add_neuron(v, {before: 0.5 - k}, bias=0.25, activation="identity")
+        before = v
+    return net
+
+
+@pairs
+@pytest.mark.parametrize("kind", HARD_IDS)
+def test_an_id_comes_back_or_is_refused_by_name(trial: Trial, kind: str) -> None:
+    name = HARD_IDS[kind]
+    net = chain([name], trial)
+    trial.path.unlink(missing_ok=True)
+    try:
+        fg.save(net, trial.path, trial.format.name)
+    except fg.FlowgradError as error:
+        shown = repr(name)[1:-1]
+        said = str(error)
+        assert shown in said or shown[:40] in said or "numbers its nodes" in said or "holds a tab" in said, said
+        assert not trial.path.exists()
+        return
+    again = fg.load(trial.path, trial.format.name)
+    assert set(again.graph) == set(net.graph)
+    assert trial.lost(net, again) == []
+
+
+@pairs
+def test_attributes_come_back_or_are_refused_by_name(trial: Trial) -> None:
+    for kind, text in HARD_IDS.items():
+        net = chain([], trial)
+        graph = nx.DiGraph(net.graph)
+        middle = next(v for v in graph if v not in net.inputs)
+        graph.nodes[middle]["note"] = text
+        graph.nodes[middle]["more"] = 3
+        net = fg.Network.from_networkx(graph)
+        try:
+            again = trial.there_and_back(net)
+        except fg.FlowgradError as error:
+            said = str(error)
+        else:
+            said = repr(middle) if trial.lost(net, again) == [] else "lost"
+        assert repr(middle) in said, kind
+
+
+@pairs
+def test_what_is_written_twice_is_the_same(trial: Trial) -> None:
+    net = chain([], trial)
+    written = []
+    for _ in range(2):
+        fg.save(net, trial.path, trial.format.name)
+        written.append({path.name: path.read_bytes() for path in trial.folder.iterdir()})
+    assert written[0] == written[1]
+
+
+# ---- damage -------------------------------------------------------------------------------------------------
+
+
+def sealed(name: str, data: bytes) -> bytes:
+    """Native files end in a digest: made right again, so that the damage is looked at and not only found."""
+    body, found, _ = data.rpartition(b'"sha256": "')
+    if name != "json" or not found:
+        return data
+    return body + b'"sha256": "%s"\n}\n' % sha256(body).hexdigest().encode()
+
+
+@pytest.mark.parametrize("name", READERS)
+@pytest.mark.filterwarnings("ignore")  # a library may warn of what it finds; what counts is what it raises
+def test_damage_is_refused_or_read(name: str, tmp_path: Path, request: pytest.FixtureRequest, capfd) -> None:
+    soak = request.config.getoption("--soak")
+    rng = np.random.default_rng(zlib.crc32(name.encode()) if not soak else None)
+    whole = examples(FORMATS[name], tmp_path)
+    others = [data for f in FORMATS.values() if (data := f.example)] + list(whole.values())
+    count: Counter[str] = Counter()
+    for k in range(1000 * soak or CASES):
+        suffix = list(whole)[k % len(whole)]
+        other = others[int(rng.integers(len(others)))] if rng.random() < 0.2 else whole[suffix]
+        data = sealed(name, damaged(whole[suffix], other, rng))
+        path = tmp_path / f"net{suffix}"
+        try:
+            refused = read_or_refused(FORMATS[name], path, data)
+        except BaseException as error:
+            kept = Path(os.environ.get("TMPDIR", "/tmp")) / f"damaged-{name}{suffix}"
+            kept.write_bytes(data)
+            raise AssertionError(f"{type(error).__name__} of a damaged file, kept as {kept}: {error}") from error
+        count["refused" if refused else "read"] += 1
+    capfd.readouterr()
+    with capfd.disabled():
+        if soak:
+            print(f"{name}: {sum(count.values()):,} files, {count['refused']:,} refused, {count['read']:,} read")
+    assert count["refused"] > CASES // 10
+
+
+@pytest.mark.parametrize("name", READERS)
+@pytest.mark.filterwarnings("ignore")
+def test_every_beginning_of_a_file_is_refused_or_read(name: str, tmp_path: Path) -> None:
+    for suffix, data in examples(FORMATS[name], tmp_path).items():
+        for length in range(0, len(data), max(1, len(data) // 200)):
+            read_or_refused(FORMATS[name], tmp_path / f"net{suffix}", data[:length])
+
+
+BOMBS = {
+    "lists": b"[" * 200_000,
+    "objects": b'{"a":' * 200_000,
+    "elements": b"<a>" * 200_000,
+    "entities": b'<!DOCTYPE x [<!ENTITY a "'
+    + b"x" * 100
+    + b'"><!ENTITY b "'
+    + b"&a;" * 100
+    + b'">]><graphml>&b;</graphml>',
+    "digits": b'{"nodes": [' + b"9" * 100_000 + b"]}",
+    "one line": b"a" * 1_000_000,
+    "fields": b"a,b\t" * 100_000,
+    "nothing": b"",
+    "NUL": b"\0" * 1000,
+}
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+@pytest.mark.parametrize("name", READERS)
+def test_bombs(name: str, bomb: str, tmp_path: Path) -> None:
+    for suffix in FORMATS[name].suffixes or ("",):
+        refused = read_or_refused(FORMATS[name], tmp_path / f"net{suffix}", BOMBS[bomb])
+        assert refused is not None
+        assert re.search(r"net|numbers|graph|network", refused)
+
+
+def test_json_of_damage_is_kept_small() -> None:
+    rng = np.random.default_rng(0)
+    data = json.dumps({"nodes": [{"id": k} for k in range(5)]}).encode()
+    assert max(len(damaged(data, data, rng)) for _ in range(500)) < 50_000
