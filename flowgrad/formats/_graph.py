@@ -196,8 +196,8 @@ def _by_place(graph: Any, what: str) -> Any:
     for v in graph:
         sources = list(graph.pred[v])
         places = [graph.edges[u, v].pop(PLACE, None) for u in sources]
-        if set(places) != {None}:
-            if sorted(places, key=str) != sorted(range(len(places)), key=str):
+        if any(place is not None for place in places):
+            if not all(type(place) is int for place in places) or sorted(places) != list(range(len(places))):
                 raise FileError(f"{what}: node {v!r}: the places of its in-edges are not 0, 1, 2, …: {places!r:.80}")
             sources = [u for _, u in sorted(zip(places, sources, strict=True), key=lambda pair: pair[0])]
         ordered.add_edges_from((u, v, graph.edges[u, v]) for u in sources)

@@ -33,7 +33,7 @@ class Table:
             self.scan = self.polars.scan_parquet(io.BytesIO(data))
             self.first: list[str] = list(self.scan.collect_schema().names())
             self.rows = int(self.scan.select(self.polars.len()).collect().item())
-        except Exception as error:  # whatever the library finds wrong with the bytes
+        except (Exception, self.polars.exceptions.PanicException) as error:  # whatever it finds wrong with the bytes
             raise self.broken(error) from None
 
     def place(self, row: int) -> str:
@@ -49,7 +49,7 @@ class Table:
         for first in range(0, self.rows, ROWS):
             try:
                 frame = self.scan.slice(first, ROWS).select([self.first[k] for k in wanted]).collect()
-            except Exception as error:
+            except (Exception, self.polars.exceptions.PanicException) as error:
                 raise self.broken(error) from None
             yield {k: self._column(frame[self.first[k]], first) for k in wanted}
             if self.progress is not None:
@@ -67,7 +67,7 @@ class Table:
             raise FileError(f"{self.what}: column {series.name!r} is {series.dtype}: must be text, Int64 or Float64")
         return series.cast(self.polars.Int64).to_numpy()
 
-    def broken(self, error: Exception) -> FileError:
+    def broken(self, error: BaseException) -> FileError:
         said = (str(error) or type(error).__name__).splitlines()[0][:200]
         return FileError(f"{self.what} is no Parquet file: {said}")
 

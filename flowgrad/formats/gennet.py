@@ -37,8 +37,8 @@ def read(source: Source, *, activation: Any = "tanh", output_activation: Any = "
         path: list[Hashable] = []
         for layer in range(depth):
             number = fields[header.index(f"layer{layer}_node")].strip()
-            if not number.isdecimal():
-                raise FileError(f"{place(k + 1)}: layer{layer}_node is {number!r}: must be a whole number")
+            if not number.isdecimal() or len(number) > 18:
+                raise FileError(f"{place(k + 1)}: layer{layer}_node is {number!r:.80}: must be a whole number")
             node = (layer, int(number))
             name = fields[header.index(f"layer{layer}_name")].strip()
             if names.setdefault(node, name) != name:

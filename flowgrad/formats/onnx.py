@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
+
 from flowgrad.format import Format
 from flowgrad.formats._onnx.reader import read
+
+EXAMPLE = b64decode(  # y = relu(x W + b) V: Gemm, Relu and MatMul, two inputs, one output
+    "CAgSADqnAQoSCgF4CgFXCgFiEgF6IgRHZW1tCgwKAXoSAWEiBFJlbHUKEQoBYQoBVhIBeSIGTWF0TXVsEgFnKhsIAggCEAFCAVdK"
+    "EAAAgD8AAAC/AAAAPwAAAEAqEQgCEAFCAWJKCAAAgD4AAIC/KhMIAggBEAFCAVZKCAAAgD8AAADAWhMKAXgSDgoMCAESCAoCCAEK"
+    "AggCYhMKAXkSDgoMCAESCAoCCAEKAggBQgQKABAN"
+)
 
 entry = Format(
     name="onnx",
     suffixes=(".onnx",),
     summary="ONNX models: layers, convolutions and activations to neurons, and back for inference",
     read=read,
+    example=EXAMPLE,
 )
