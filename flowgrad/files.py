@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any
 
+from flowgrad.atomic import flush_folder, put
 from flowgrad.errors import (
     ConfigError,
     CycleError,
@@ -204,8 +204,8 @@ def _put_all(target: Path, files: Mapping[str, bytes | Parts], progress: Progres
             raise PermissionError(errno.EACCES, "it is read-only")
         mode = None if before is None else stat.S_IMODE(target.stat().st_mode)
         for name, data in files.items():
-            _put(folder / name, data, mode, progress)
-            _flush_folder(folder)
+            put(folder / name, _told(data, progress), mode)
+            flush_folder(folder)
     except BaseException as error:
         if _identity(target) == before:  # else the target is the new one, and refers to the others
             for path in new:
@@ -226,40 +226,9 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def _put(path: Path, data: bytes | Parts, mode: int | None, progress: Progress | None) -> None:
-    """One file, atomically and durably: written beside its place, flushed to disk, renamed.
-
-    `mode` are the permissions of the file that is overwritten; a new file has those that the umask leaves.
-    """
-    temporary = path.with_name(f".flowgrad-{secrets.token_hex(8)}.tmp")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-    descriptor = os.open(temporary, flags, 0o666 if mode is None else 0o600)
-    try:
-        with open(descriptor, "wb") as file:
-            for k, part in enumerate((data,) if isinstance(data, bytes) else data, 1):
-                file.write(part)
-                if progress is not None:
-                    progress(1.0 if isinstance(data, bytes) else k / data.count)
-            file.flush()
-            os.fsync(file.fileno())
-        if mode is not None:
-            temporary.chmod(mode)
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
-
-
-def _flush_folder(folder: Path) -> None:
-    """The folder's entries to disk, where the system can: Windows cannot, some network disks cannot."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EROFS):
-            raise
-    finally:
-        os.close(descriptor)
+def _told(data: bytes | Parts, progress: Progress | None) -> Iterator[bytes]:
+    """The parts of a file; `progress` hears of each when the next one is asked for, and so is written."""
+    for k, part in enumerate((data,) if isinstance(data, bytes) else data, 1):
+        yield part
+        if progress is not None:
+            progress(1.0 if isinstance(data, bytes) else k / data.count)

@@ -140,7 +140,7 @@ def test_an_error_after_the_last_rename_keeps_the_new_network(path, monkeypatch)
             raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(files.os, "replace", replace)
-    monkeypatch.setattr(files, "_flush_folder", flush)
+    monkeypatch.setattr(files, "flush_folder", flush)
     with pytest.raises(FileError, match="Input/output error"):
         fg.save(numbered(2.0), path)
     monkeypatch.undo()
