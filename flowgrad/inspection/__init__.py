@@ -5,6 +5,8 @@ from flowgrad.inspection.health import Health, health
 from flowgrad.inspection.importance import Importance, node_importance
 from flowgrad.inspection.paths import Path, PathAttribution, path_attribution
 from flowgrad.inspection.reuse import ReuseReport, reuse_report
+from flowgrad.inspection.stability import Stability
+from flowgrad.inspection.study import importance_stability
 from flowgrad.inspection.trace import replay, trace, write_trace
 
 __all__ = [
@@ -13,8 +15,10 @@ __all__ = [
     "Path",
     "PathAttribution",
     "ReuseReport",
+    "Stability",
     "explain",
     "health",
+    "importance_stability",
     "node_importance",
     "path_attribution",
     "replay",

@@ -30,7 +30,7 @@ DOORS: dict[str, tuple[str, ...]] = {
 }
 INSIDE: dict[str, tuple[str, ...]] = {  # …and inside functions as well
     "networkx": ("topologies.py",),
-    "rich": ("training.py",),
+    "rich": ("training.py", "inspection/study.py"),
 }
 LAZY = ("scipy", "sklearn", "pandas", "polars", "matplotlib", "safetensors", "defusedxml", "onnx", "torch")
 THIRD_PARTY = {*DOORS, *LAZY, "numpy"}

@@ -1,0 +1,141 @@
+"""`flowgrad stability`: importance over many seeds, and beside controls."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from flowgrad.cli import _config, _job, train
+from flowgrad.cli._console import console, say, table
+from flowgrad.cli._model import column_name
+from flowgrad.cli._tables import write
+from flowgrad.errors import ConfigError, UnknownNameError, suggest
+from flowgrad.inspection import Stability, importance_stability
+from flowgrad.inspection.study import CONTROLS, Run
+
+SHORT = dict(zip(("graph", "labels", "inputs"), CONTROLS, strict=True))
+
+
+def entry(
+    config: Annotated[
+        Path, typer.Argument(help="A TOML file as flowgrad train takes it, or a run folder.", show_default=False)
+    ],
+    seeds: Annotated[int, typer.Option(metavar="N", help="How many runs of each kind.")] = 10,
+    control: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help=f"One of {', '.join(SHORT)}, or none; may be repeated; left out: all three.",
+            show_default=False,
+        ),
+    ] = None,
+    kind: Annotated[str, typer.Option(help="The nodes to compare: hidden or input.")] = "hidden",
+    epochs: Annotated[
+        int | None, typer.Option(help="Instead of train.epochs.", show_default=False, metavar="N")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(metavar="N", help="Processes; left out: one a core.", show_default=False)
+    ] = None,
+    top: Annotated[int, typer.Option(help="Neurons to show.")] = 15,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Keeps every run; left out: runs/NAME-stability.", show_default=False),
+    ] = None,
+) -> int:
+    """Say how far importance can be trusted: train again and again, and beside controls.
+
+    Each run trains from new weights; the controls lead the edges elsewhere (degrees kept), deal the labels anew, or
+    let every input say the answer. Runs are kept as they are done: after Ctrl-C the same command goes on, and more
+    seeds or controls are added to what is there. neurons.csv and conditions.csv beside them hold every figure.
+    """
+    for option, value, least in (("--top", top, 1), ("--seeds", seeds, 2), ("--workers", workers, 1)):
+        if value is not None and value < least:
+            raise ConfigError(f"{option} {value}: must be a whole number, {least} or more")
+    file = config / "config.toml" if config.is_dir() else config
+    settings = train._overridden(_config.read(file), {"epochs": epochs})
+    train.resolve(settings, file.parent)
+    name = (config if config.is_dir() else file).resolve()
+    folder = out if out is not None else Path("runs", f"{name.name if config.is_dir() else name.stem}-stability")
+    for given in control or ():
+        if given not in (*SHORT, "none"):
+            raise UnknownNameError(f"unknown control {given!r}{suggest(given, (*SHORT, 'none'))}")
+    wanted = CONTROLS if control is None else tuple(SHORT[c] for c in control if c != "none")
+    try:
+        found = _study(settings, seeds, wanted, kind, workers, folder)
+    except KeyboardInterrupt:
+        say(f"interrupted; the runs that are done are in {folder}, and the same command goes on from there")
+        return 130
+    _print(found, top)
+    write(folder / "neurons.csv", _columns(found.records()))
+    write(folder / "conditions.csv", _columns(found.conditions()))
+    say(f"kept: {folder}  (neurons.csv, conditions.csv, a file a run)")
+    return 0
+
+
+def _study(
+    settings: _config.Config, seeds: int, controls: tuple[str, ...], kind: str, workers: int | None, folder: Path
+) -> Stability:
+    """Train, with a bar on a terminal, else with a line a run."""
+    model, parts = train.prepare(settings)
+    section = settings["train"] | {"loss": model.loss}
+    job = _job.Settings(section)
+    options = job.arguments(job.program(model.network))
+    options.pop("seed")
+    if parts.validation is not None:
+        options["validation"] = (parts.validation.X, parts.validation.T)
+    say(f"{model.network!r}")
+    say(f"{len(parts.train):,} samples, {seeds} seeds, {', '.join(('trained', *controls))}", "dim")
+    on_terminal = console().is_terminal
+
+    def line(run: Run) -> None:
+        if not on_terminal:
+            say(f"{run.condition}, seed {run.seed}: loss {run.loss:.4g}")
+
+    return importance_stability(
+        model.network,
+        parts.train.X,
+        parts.train.T,
+        loss=section["loss"],
+        seeds=seeds,
+        controls=controls,
+        kind=kind,
+        fit=options,
+        executor=section["executor"],
+        dtype=section["dtype"],
+        folder=folder,
+        workers=workers,
+        progress=on_terminal,
+        on_run=line,
+    )
+
+
+def _print(found: Stability, top: int) -> None:
+    def with_interval(row: dict[str, Any], name: str) -> str:
+        return f"{row[name]:.2f} [{row[f'{name}_low']:.2f}, {row[f'{name}_high']:.2f}]"
+
+    rows = [
+        (r["condition"], r["runs"], r["loss"], with_interval(r, "agreement"), with_interval(r, "likeness") * (k > 0))
+        for k, r in enumerate(found.conditions())
+    ]
+    table(("condition", "runs", "loss", "runs agree, ρ", "like trained, ρ"), rows)
+    chances = [(f"above {name}", f"> {short}") for short, name in SHORT.items() if name in found.controls]
+    strongest = [
+        (
+            column_name(r["node"]),
+            f"{100 * r['share']:.1f} ± {100 * r['share_sd']:.1f}",
+            f"{r['rank']:.1f}",
+            f"{r['rank_low']:.0f} to {r['rank_high']:.0f}",
+            *(f"{r[key]:.2f}" for key, _ in chances),
+        )
+        for r in found.records()[:top]
+    ]
+    table(("neuron", "share, %", "rank", "5–95 %", *(short for _, short in chances)), strongest)
+    if chances:
+        say("> CONTROL: the chance that a run's share is above that of a run of the control")
+    say(found.sentence)
+
+
+def _columns(records: list[dict[str, Any]]) -> dict[str, list[Any]]:
+    return {key: [column_name(r[key]) if key == "node" else r[key] for r in records] for key in records[0]}
