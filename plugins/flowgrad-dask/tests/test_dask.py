@@ -11,7 +11,7 @@ import time
 
 import numpy as np
 import pytest
-from flowgrad_dask import ClusterError, DaskExecutor, Machines, map_jobs, sharded_value_and_grad, shards
+from flowgrad_dask import ClusterError, DaskExecutor, Machines, engine, map_jobs, sharded_value_and_grad
 
 import flowgrad as fg
 from flowgrad.errors import ExecutorError, FlowgradError
@@ -47,7 +47,7 @@ def test_a_program_is_compiled_once_a_worker(executor, case):
     program = fg.compile(net, executor=executor, loss="squared_error")
     for _ in range(5):
         program.value_and_grad(program.theta, X, T)
-    kept = executor.cluster.client.run(shards.programs_here)
+    kept = executor.cluster.client.run(engine.programs_here)
     assert [keys.count(program.kernel.job.key) for keys in kept.values()] == [1, 1]
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Coroutine, Iterable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from flowgrad.errors import FlowgradError
 
@@ -13,14 +14,12 @@ if TYPE_CHECKING:
     from distributed import Client, Future
 
 POLL = 0.5  # seconds between looks at the scheduler while waiting
+FRESH = 1.0  # seconds for which a list of the workers is believed
+T = TypeVar("T")
 
 
 class ClusterError(FlowgradError, ConnectionError):
     """The cluster is gone, has no workers, or did not answer in time."""
-
-
-class Lost(Exception):
-    """What was on a worker is gone with it; doing it again is enough."""
 
 
 class Cluster:
@@ -31,6 +30,7 @@ class Cluster:
         self._client: Client | None = None
         self._local: Any = None
         self._lock = threading.Lock()
+        self._names: tuple[float, list[str]] = (0.0, [])
 
     @property
     def client(self) -> Client:
@@ -42,6 +42,7 @@ class Cluster:
         with self._lock:
             if self._client is None:
                 self._client = self._connect()
+                self._names = (0.0, [])
             check(self._client)
             return self._client
 
@@ -65,23 +66,51 @@ class Cluster:
         )
         return Client(self._local, timeout=wait, set_as_default=False)
 
-    def names(self, deadline: float) -> list[str]:
-        """Addresses of the workers, sorted; waits for the first of them.
+    def call(self, work: Callable[[Client], Coroutine[Any, Any, T]]) -> T:
+        """A coroutine's result, run on the client's event loop.
+
+        Raises:
+            ClusterError: the scheduler was lost meanwhile.
+            what the coroutine raises.
+        """
+        client = self.client
+        running = asyncio.run_coroutine_threadsafe(work(client), client.loop.asyncio_loop)
+        try:
+            while True:
+                try:
+                    return running.result(POLL)
+                except TimeoutError:
+                    if running.done():
+                        raise
+                    check(client)
+        finally:
+            running.cancel()
+
+    async def names(self, client: Client, deadline: float, anew: bool = False) -> list[str]:
+        """Addresses of the workers, sorted; waits for the first of them. On the client's event loop.
 
         Raises:
             ClusterError: none came before the deadline, or the scheduler is gone.
         """
+        asked, found = self._names
+        if found and not anew and time.monotonic() - asked < FRESH:
+            return found
         while True:
-            client = self.client
+            check(client)
             try:
-                found = sorted(client.nthreads())
+                found = sorted(await asyncio.wait_for(client.nthreads(), min(self.timeout, 30.0)))
             except (OSError, TimeoutError) as error:
                 raise ClusterError(f"the Dask scheduler does not answer: {error}") from error
             if found:
+                self._names = time.monotonic(), found
                 return found
             if time.monotonic() > deadline:
                 raise ClusterError(f"the Dask cluster has had no workers for {self.timeout:g} s")
-            time.sleep(0.1)
+            await asyncio.sleep(0.1)
+
+    def workers_by(self, deadline: float) -> list[str]:
+        """`names`, asked anew from any thread."""
+        return self.call(lambda client: self.names(client, deadline, anew=True))
 
     def close(self) -> None:
         """Ends the connection, and the LocalCluster if it is ours."""

@@ -36,7 +36,7 @@ def map_jobs(
 
     executor = on or entry
     deadline = time.monotonic() + timeout
-    executor.cluster.names(deadline)
+    executor.cluster.workers_by(deadline)
     client = executor.cluster.client
     common = [client.scatter(item, broadcast=True, hash=False) for item in shared]
     items = list(jobs)
@@ -56,7 +56,7 @@ def map_jobs(
         if not lost:
             return [f.result(timeout=max(1.0, deadline - time.monotonic())) for f in futures]
         if attempt < executor.attempts:
-            executor.cluster.names(deadline)
+            executor.cluster.workers_by(deadline)
             common = [client.scatter(item, broadcast=True, hash=False) for item in shared]
             for k in lost:
                 futures[k] = client.submit(function, items[k], *common, pure=False)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -17,12 +15,11 @@ from flowgrad.program import Program, compile
 
 T = TypeVar("T")
 Part = tuple[float, Array]  # loss and gradient (P,)
-KEPT = 16  # programs that a worker keeps
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker has to know of a program once; `key` names it in the worker's cache."""
+    """What a worker has to know of a program once; `key` names it there."""
 
     key: str
     network: Network
@@ -94,43 +91,6 @@ def sharded_value_and_grad(
     return tree(parts, add)
 
 
-# ---- on a worker --------------------------------------------------------------------------------------------
-
-_programs: OrderedDict[str, Program] = OrderedDict()
-_lock = threading.Lock()
-
-
-def program_of(job: Job) -> Program:
-    """The job's program, compiled once a process."""
-    with _lock:
-        if job.key not in _programs:
-            threads = job.threads or _own_threads()
-            _programs[job.key] = compile(job.network, job.executor, job.dtype, job.loss, threads=threads)
-            while len(_programs) > KEPT:
-                _programs.popitem(last=False)
-        _programs.move_to_end(job.key)
-        return _programs[job.key]
-
-
-def _own_threads() -> int:
-    from distributed import get_worker
-
-    return int(get_worker().state.nthreads)
-
-
-def shard_gradient(job: Job, theta: Array, data: tuple[Array, Array, Array | None], scale: float) -> Part:
-    """A worker's task."""
-    return gradient(program_of(job), theta, *data, scale)
-
-
-def shard_outputs(job: Job, theta: Array, data: tuple[Array]) -> Array:
-    """(B, O) of one shard."""
-    return program_of(job).predict(data[0], theta=theta)
-
-
-def programs_here() -> list[str]:
-    """Keys of the programs that this process keeps."""
-    return list(_programs)
-
-
-__all__: list[Any] = ["Job", "bounds", "gradient", "sharded_value_and_grad", "tree"]
+def compiled(job: Job, threads: int) -> Program:
+    """The job's program, on a worker of so many threads."""
+    return compile(job.network, job.executor, job.dtype, job.loss, threads=job.threads or threads)

@@ -1,0 +1,369 @@
+"""The workers of a cluster as one program sees them: who has what of it, who works at which shard, who died.
+
+A `Crew` lives on the event loop of the Dask client: its methods are coroutines of that loop, so that nothing in it
+needs a lock. Bits depend on the shards alone: which worker does which of them, and how often, is free.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from flowgrad.executor import Array
+from flowgrad_dask.cluster import POLL, Cluster, ClusterError
+from flowgrad_dask.engine import Rows, Tree, halves, install, owner, same
+from flowgrad_dask.shards import Job, Part, tree
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+AHEAD = 2  # shards that a worker has at once: one that it computes, one that waits there
+REMEMBERED = 2**30  # bytes of a batch up to which it is kept here, to see that the next one is the same
+
+
+class Lost(OSError):
+    """A worker, or what was on it, is gone."""
+
+
+@dataclass
+class Has:
+    """What one worker has: the program, once `ready` is done; versions of θ; shards of versions of a batch."""
+
+    ready: asyncio.Task[None] | None = None
+    theta: set[int] = field(default_factory=set)
+    rows: set[tuple[int, int]] = field(default_factory=set)
+
+
+@dataclass
+class Step:
+    """One call: shards of rows, what they are computed with, and who has computed which."""
+
+    number: int
+    theta: Array
+    version: int  # of θ
+    batch: int  # version of the rows
+    shards: Sequence[Rows]
+    scale: float | None
+    deadline: float
+    again: bool  # whether the rows look like those of the step before
+    holders: dict[int, str] = field(default_factory=dict)
+    outputs: dict[int, Array] = field(default_factory=dict)
+    deaths: dict[int, int] = field(default_factory=dict)  # shard → how many workers died of it
+
+
+@dataclass(frozen=True)
+class Spread:
+    """θ on its way to some workers."""
+
+    to: frozenset[str]
+    task: asyncio.Task[None]
+
+
+class Crew:
+    """All workers of one client, for one job."""
+
+    def __init__(self, client: Client, cluster: Cluster, job: Job, attempts: int) -> None:
+        self.client, self.cluster, self.job, self.attempts = client, cluster, job, attempts
+        self.has: dict[str, Has] = {}
+        self.number, self.live = count(), dict[int, int]()
+        self.theta: tuple[int, Array] | None = None
+        self.batch: tuple[int, Sequence[Rows]] | None = None
+        self.glance: list[bytes] = []
+        self.partings: set[asyncio.Task[None]] = set()
+
+    # ---- the two calls --------------------------------------------------------------------------------------
+
+    async def gradient(self, theta: Array, shards: Sequence[Rows], scale: float, out: Array, deadline: float) -> float:
+        """The sum of all shards, by a tree that depends on their number alone; the gradient's into `out` (P,)."""
+        step = self._step(theta, shards, scale, deadline)
+        try:
+            for _ in range(self.attempts):
+                await self._run(step)
+                try:
+                    return await self._within(step, self._reduced(step, out))
+                except OSError as error:
+                    if isinstance(error, ClusterError):
+                        raise
+                    alive = await self.cluster.names(self.client, deadline)
+                    gone = {k for k, at in step.holders.items() if at not in alive}
+                    step.holders = {k: at for k, at in step.holders.items() if gone and k not in gone}
+            raise ClusterError(f"workers died in each of {self.attempts} attempts at adding up one step")
+        finally:
+            self._over(step)
+
+    async def outputs(self, theta: Array, shards: Sequence[Rows], deadline: float) -> list[Array]:
+        """(B, O) of each shard."""
+        step = self._step(theta, shards, None, deadline)
+        try:
+            await self._run(step)
+            return [step.outputs[k] for k in range(len(shards))]
+        finally:
+            self._over(step)
+
+    def _step(self, theta: Array, shards: Sequence[Rows], scale: float | None, deadline: float) -> Step:
+        """θ and the batch get new versions where their bits are not those of the call before."""
+        before, glance = self.theta, _glance(shards)
+        version = before[0] if before is not None and same(before[1], theta) else next(self.number)
+        self.live[version] = self.live.get(version, 0) + 1
+        again, self.glance = glance == self.glance, glance
+        batch = self._version(shards)
+        return Step(next(self.number), theta, version, batch, shards, scale, deadline, again)
+
+    def _version(self, shards: Sequence[Rows]) -> int:
+        before = self.batch
+        if before is None or len(before[1]) != len(shards):
+            return next(self.number)
+        pairs = zip(before[1], shards, strict=True)
+        alike = all(same(a, b) for one, other in pairs for a, b in zip(one, other, strict=True))
+        return before[0] if alike else next(self.number)
+
+    def _remember(self, step: Step) -> None:
+        """Copies of θ, and of a batch that comes again, made while the workers compute: what changed is sent again."""
+        if self.theta is None or self.theta[0] != step.version:
+            self.theta = step.version, step.theta.copy()
+        if self.batch is not None and self.batch[0] == step.batch:
+            return
+        size = sum(array.nbytes for rows in step.shards for array in rows if array is not None)
+        keep = step.again and size <= REMEMBERED
+        self.batch = (step.batch, [_copied(rows) for rows in step.shards]) if keep else None
+
+    def _over(self, step: Step) -> None:
+        self.live[step.version] -= 1
+        if not self.live[step.version]:
+            del self.live[step.version]
+        if step.scale is not None:
+            for address in set(step.holders.values()):
+                task = asyncio.ensure_future(self._forget(address, step.number))
+                self.partings.add(task)
+                task.add_done_callback(self.partings.discard)
+
+    async def _forget(self, address: str, step: int) -> None:
+        try:
+            await self.client.rpc(address).flowgrad_forget(key=self.job.key, step=step)
+        except OSError:
+            self.has.pop(address, None)
+
+    # ---- shards to workers ----------------------------------------------------------------------------------
+
+    async def _run(self, step: Step) -> None:
+        """Until every shard has been computed by a worker that is still there.
+
+        Each worker gets neighbouring shards first, AHEAD at a time, and takes from the others' when it has no more.
+        """
+        alive = await self.cluster.names(self.client, step.deadline)
+        todo = [k for k in range(len(step.shards)) if k not in step.holders]
+        queues = {a: deque(some) for a, some in zip(alive, _parted(todo, len(alive)), strict=True)}
+        spread = Spread(frozenset(alive), asyncio.ensure_future(self._spread(step, alive)))
+        running: dict[asyncio.Task[None], tuple[str, int]] = {}
+        try:
+            while True:
+                most = AHEAD if spread.task.done() else 1  # what is needed first goes first
+                for address in queues:
+                    at_work = sum(at == address for at, _ in running.values())
+                    for _ in range(most - at_work):
+                        k = _next(queues, address)
+                        if k is not None:
+                            running[asyncio.ensure_future(self._one(step, address, k, spread))] = address, k
+                if not running:
+                    return
+                if spread.task.done():
+                    self._remember(step)
+                watched = {*running, *(() if spread.task.done() else (spread.task,))}
+                done, _ = await asyncio.wait(watched, timeout=POLL, return_when=asyncio.FIRST_COMPLETED)
+                lost = self._settled(step, running, done - {spread.task})
+                if lost or not done:
+                    await self._mourn(step, running, queues, lost)
+        finally:
+            _drop(spread.task, *running)
+
+    def _settled(self, step: Step, running: dict[asyncio.Task[None], tuple[str, int]], done: Any) -> set[str]:
+        """Notes who did what; the workers that were lost doing it. Raises the work's own error."""
+        lost = set()
+        for task in done:
+            address, k = running.pop(task)
+            error = task.exception()
+            if error is None:
+                step.holders[k] = address
+            elif isinstance(error, OSError) and not isinstance(error, ClusterError):
+                lost.add(address)
+                step.deaths[k] = step.deaths.get(k, 0) + 1
+                if step.deaths[k] >= self.attempts:
+                    raise ClusterError(f"shard {k} lost its worker in each of {self.attempts} attempts") from error
+            else:
+                raise error
+        return lost
+
+    async def _mourn(
+        self,
+        step: Step,
+        running: dict[asyncio.Task[None], tuple[str, int]],
+        queues: dict[str, deque[int]],
+        lost: set[str],
+    ) -> None:
+        """Shards of workers that are gone go to those that are there, new ones among them."""
+        if time.monotonic() > step.deadline:
+            raise ClusterError(f"{len(running)} shards did not end in time; the first is {min(running.values())}")
+        alive = await self.cluster.names(self.client, step.deadline, anew=True)
+        staying = [address for address in alive if address not in lost] or alive
+        if not lost and set(staying) == set(queues):
+            return
+        for address in {*self.has} - {*staying}:
+            del self.has[address]
+        for task, (address, _) in list(running.items()):
+            if address not in staying:
+                _drop(task)
+                del running[task]
+        step.holders = {k: at for k, at in step.holders.items() if at in staying}
+        under_way = {k for _, k in running.values()} | set(step.holders)
+        queues.clear()
+        queues.update({address: deque() for address in staying})
+        for n, k in enumerate(k for k in range(len(step.shards)) if k not in under_way):
+            queues[staying[n % len(staying)]].append(k)
+
+    async def _one(self, step: Step, address: str, shard: int, spread: Spread) -> None:
+        """One shard on one worker, with whatever that worker has not got yet."""
+        from distributed.protocol import to_serialize
+
+        for _ in range(2):
+            has = await self._ready(address)
+            if step.version not in has.theta and (address not in spread.to or spread.task.done()):
+                await self._send_theta(step, [address])
+            there = (step.batch, shard) in has.rows
+            x, t, s = step.shards[shard]
+            rows = None if there else [None if array is None else to_serialize(array) for array in (x, t, s)]
+            answer = await self.client.rpc(address).flowgrad_run(
+                key=self.job.key,
+                step=step.number,
+                shard=shard,
+                theta=step.version,
+                coming=step.version not in has.theta,
+                version=step.batch,
+                rows=rows,
+                scale=step.scale,
+            )
+            if "lost" not in answer:
+                has.rows = {(batch, k) for batch, k in has.rows if k != shard} | {(step.batch, shard)}
+                if step.scale is None:
+                    step.outputs[shard] = answer["outputs"]
+                return
+            self.has.pop(address, None)
+        raise Lost(f"the worker at {address} does not keep what it is sent: {answer['lost']}")
+
+    async def _ready(self, address: str) -> Has:
+        """The worker, once it has the program."""
+        has = self.has.setdefault(address, Has())
+        if has.ready is None:
+            has.ready = asyncio.ensure_future(self._introduce(address))
+        try:
+            await asyncio.shield(has.ready)
+        except Exception:
+            self.has.pop(address, None)
+            raise
+        return has
+
+    async def _introduce(self, address: str) -> None:
+        from distributed.protocol import to_serialize
+
+        installed = await self.client.run(install, workers=[address], on_error="return")
+        if installed.get(address, Lost()) is not None:
+            raise Lost(f"the worker at {address} is gone: {installed.get(address)}")
+        await self.client.rpc(address).flowgrad_job(job=to_serialize(self.job))
+
+    # ---- θ to workers, gradients from them ------------------------------------------------------------------
+
+    async def _spread(self, step: Step, addresses: Sequence[str]) -> None:
+        """θ to all who have not got it, by way of each other."""
+        ready = await asyncio.gather(*(self._ready(address) for address in addresses), return_exceptions=True)
+        able = zip(addresses, ready, strict=True)
+        wanting = [a for a, has in able if isinstance(has, Has) and step.version not in has.theta]
+        while wanting:
+            unreached = await asyncio.gather(*(self._send_theta(step, half) for half in halves(wanting)))
+            wanting = [address for some in unreached for address in some]
+
+    async def _send_theta(self, step: Step, addresses: list[str]) -> list[str]:
+        """θ to the first, which passes it on; those that it did not reach, without one that is gone."""
+        from distributed.protocol import to_serialize
+
+        message = {"key": self.job.key, "version": step.version, "live": list(self.live), "onward": addresses[1:]}
+        try:
+            answer = await self.client.rpc(addresses[0]).flowgrad_theta(theta=to_serialize(step.theta), **message)
+        except OSError:
+            return addresses[1:]
+        unreached = list(answer["unreached"])
+        if addresses[0] in unreached:  # it has not even the program any more
+            self.has.pop(addresses[0], None)
+            unreached.remove(addresses[0])
+        for address in set(addresses) - set(unreached):
+            if address in self.has:
+                self.has[address].theta = {v for v in self.has[address].theta if v in self.live} | {step.version}
+        return unreached
+
+    async def _reduced(self, step: Step, out: Array) -> float:
+        """The tree of parts: its two halves are fetched from their owners, which fetch theirs; the last sum is ours."""
+        leaves: list[Tree] = [(step.holders[k], k) for k in range(len(step.shards))]
+        whole: Tree = tree(leaves, lambda one, other: (one, other))
+        if isinstance(whole[1], int) or owner(whole[0]) == owner(whole[1]):
+            value, out[...] = await self._part(step, whole)
+            return value
+        (value, g), (other, h) = await asyncio.gather(*(self._part(step, half) for half in whole))
+        np.add(g, h, out=out)
+        return value + other
+
+    async def _part(self, step: Step, of: Tree) -> Part:
+        answer = await self.client.rpc(owner(of)).flowgrad_part(key=self.job.key, step=step.number, tree=of)
+        if "lost" in answer:
+            raise Lost("a part of the sum is gone")
+        return answer["loss"], answer["gradient"]
+
+    async def _within(self, step: Step, work: Coroutine[Any, Any, float]) -> float:
+        """What the work gives, or Lost as soon as a worker that it needs is gone."""
+        task = asyncio.ensure_future(work)
+        try:
+            while True:
+                done, _ = await asyncio.wait([task], timeout=POLL)
+                if done:
+                    return task.result()
+                alive = await self.cluster.names(self.client, step.deadline, anew=True)
+                if not set(step.holders.values()) <= set(alive):
+                    raise Lost("a worker is gone")
+                if time.monotonic() > step.deadline:
+                    raise ClusterError("the reduction did not end in time")
+        finally:
+            _drop(task)
+
+
+def _glance(shards: Sequence[Rows]) -> list[bytes]:
+    """A few bytes of each shard: other ones, another batch."""
+    return [x[:1].tobytes()[:256] for x, _, _ in shards]
+
+
+def _copied(rows: Rows) -> Rows:
+    x, t, s = rows
+    return x.copy(), None if t is None else t.copy(), None if s is None else s.copy()
+
+
+def _parted(items: list[int], n: int) -> list[list[int]]:
+    """Neighbouring items in n lists, as even as can be."""
+    return [items[k * len(items) // n : (k + 1) * len(items) // n] for k in range(n)]
+
+
+def _drop(*tasks: asyncio.Task[Any]) -> None:
+    """Ends tasks whose results nobody wants any more."""
+    for task in tasks:
+        task.cancel()
+        task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+
+
+def _next(queues: dict[str, deque[int]], address: str) -> int | None:
+    """The next shard for a worker: of its own, or the last of whoever has most."""
+    if queues[address]:
+        return queues[address].popleft()
+    longest = max(queues.values(), key=len)
+    return longest.pop() if longest else None

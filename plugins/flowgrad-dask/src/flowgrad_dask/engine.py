@@ -1,0 +1,198 @@
+"""What runs on a worker: it keeps programs, θ, shards of a batch, and the parts of a sum until they are fetched.
+
+The handlers below are called by the kernel's process and by other workers, past the scheduler: one message there and
+one back, where a task would be six. Whatever a worker does not have any more it answers with `lost`, and is sent again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from flowgrad.executor import Array
+from flowgrad.program import Program
+from flowgrad_dask.shards import Job, Part, add, compiled, gradient
+
+if TYPE_CHECKING:
+    from distributed import Worker
+
+PROGRAMS = 16  # that a worker keeps
+STEPS = 64  # whose parts it keeps where nobody says that they are done with
+PATIENCE = 60.0  # seconds that a shard waits for its θ
+Tree = Any  # a leaf (address, shard), or a pair of trees: the order in which gradients are added
+Rows = tuple[Array, Array | None, Array | None]  # x (B, I), t (B, O) and the sample weights (B,) of a shard
+
+
+def owner(tree: Tree) -> str:
+    """The worker that adds up a tree: the one that has its leftmost leaf."""
+    while not isinstance(tree[1], int):
+        tree = tree[0]
+    address: str = tree[0]
+    return address
+
+
+class Kept:
+    """What a worker has of one program: `theta` by version, `rows` by shard with their version, `parts` by step."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.theta: dict[int, Array] = {}
+        self.arrived = asyncio.Condition()
+        self.rows: dict[int, tuple[int, Rows]] = {}
+        self.parts: OrderedDict[int, dict[int, Part]] = OrderedDict()
+
+    async def theta_of(self, version: int) -> Array | None:
+        """θ, once it is here; None where it does not come."""
+        async with self.arrived:
+            try:
+                await asyncio.wait_for(self.arrived.wait_for(lambda: version in self.theta), PATIENCE)
+            except TimeoutError:
+                return None
+            return self.theta[version]
+
+
+class Engine:
+    """The handlers of one worker, and one thread that computes, so that messages come and go meanwhile."""
+
+    def __init__(self, worker: Worker) -> None:
+        self.worker = worker
+        self.thread = ThreadPoolExecutor(1, "flowgrad")
+        self.kept: OrderedDict[str, Kept] = OrderedDict()
+        for handler in (self.flowgrad_job, self.flowgrad_theta, self.flowgrad_run, self.flowgrad_part):
+            worker.handlers[handler.__name__] = handler
+        worker.handlers["flowgrad_forget"] = self.flowgrad_forget
+
+    async def _computed(self, function: Any, *args: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self.thread, function, *args)
+
+    async def flowgrad_job(self, job: Job) -> dict[str, Any]:
+        """Compiles a program, once."""
+        if job.key not in self.kept:
+            program = await self._computed(compiled, job, self.worker.state.nthreads)
+            self.kept.setdefault(job.key, Kept(program))
+            while len(self.kept) > PROGRAMS:
+                self.kept.popitem(last=False)
+        return {}
+
+    async def flowgrad_theta(
+        self, key: str, version: int, theta: Array, live: list[int], onward: list[str]
+    ) -> dict[str, Any]:
+        """Keeps θ, drops versions that are not `live`, passes θ on to others; the answer is whom it did not reach."""
+        from distributed.protocol import to_serialize
+
+        if key not in self.kept:
+            return {"unreached": [self.worker.address, *onward]}
+        kept = self.kept[key]
+        async with kept.arrived:
+            kept.theta = {v: old for v, old in kept.theta.items() if v in live} | {version: theta}
+            kept.arrived.notify_all()
+
+        async def tell(some: list[str]) -> list[str]:
+            message = {"key": key, "version": version, "theta": to_serialize(theta), "live": live, "onward": some[1:]}
+            try:
+                answer: dict[str, Any] = await self.worker.rpc(some[0]).flowgrad_theta(**message)
+            except OSError:
+                return some
+            return list(answer["unreached"])
+
+        found = await asyncio.gather(*(tell(half) for half in halves(onward)))
+        return {"unreached": [address for some in found for address in some]}
+
+    async def flowgrad_run(
+        self,
+        key: str,
+        step: int,
+        shard: int,
+        theta: int,
+        coming: bool,
+        version: int,
+        rows: list[Any] | None,
+        scale: float | None,
+    ) -> dict[str, Any]:
+        """One shard: its gradient is kept as a part of the step; without a scale its outputs are the answer."""
+        from distributed.protocol import to_serialize
+
+        kept = self.kept.get(key)
+        if kept is None:
+            return {"lost": "program"}
+        self.kept.move_to_end(key)
+        if rows is not None:
+            kept.rows[shard] = version, (rows[0], rows[1], rows[2])
+        has, own = kept.rows.get(shard, (None, None))
+        if has != version or own is None:
+            return {"lost": "rows"}
+        th = await kept.theta_of(theta) if coming else kept.theta.get(theta)
+        if th is None:
+            return {"lost": "theta"}
+        if scale is None:
+            return {"outputs": to_serialize(await self._computed(kept.program.predict, own[0], th))}
+        found = await self._computed(gradient, kept.program, th, *own, scale)
+        kept.parts.setdefault(step, {})[shard] = found
+        while len(kept.parts) > STEPS:
+            kept.parts.popitem(last=False)
+        return {}
+
+    async def flowgrad_part(self, key: str, step: int, tree: Tree) -> dict[str, Any]:
+        """The sum of a tree of parts, wherever they are."""
+        from distributed.protocol import to_serialize
+
+        found = await self._part(key, step, tree)
+        return {"lost": "parts"} if found is None else {"loss": found[0], "gradient": to_serialize(found[1])}
+
+    async def _part(self, key: str, step: int, tree: Tree) -> Part | None:
+        address = owner(tree)
+        if address != self.worker.address:
+            answer = await self.worker.rpc(address).flowgrad_part(key=key, step=step, tree=tree)
+            return None if "lost" in answer else (answer["loss"], answer["gradient"])
+        if isinstance(tree[1], int):
+            kept = self.kept.get(key)
+            return None if kept is None else kept.parts.get(step, {}).get(tree[1])
+        one, other = await asyncio.gather(*(self._part(key, step, half) for half in tree))
+        return None if one is None or other is None else await self._computed(add, one, other)
+
+    async def flowgrad_forget(self, key: str, step: int) -> dict[str, Any]:
+        """The step is over."""
+        if key in self.kept:
+            self.kept[key].parts.pop(step, None)
+        return {}
+
+
+def halves(addresses: list[str]) -> list[list[str]]:
+    """Two lists as even as can be, none empty.
+
+    >>> halves(["a", "b", "c"]), halves(["a"]), halves([])
+    ([['a', 'b'], ['c']], [['a']], [])
+    """
+    middle = (len(addresses) + 1) // 2
+    return [some for some in (addresses[:middle], addresses[middle:]) if some]
+
+
+def install(dask_worker: Worker) -> None:
+    """Gives a worker its engine, once; for `Client.run`, which hands the worker over by the argument's name."""
+    if "flowgrad_run" not in dask_worker.handlers:
+        Engine(dask_worker)
+
+
+def programs_here(dask_worker: Worker) -> list[str]:
+    """Keys of the programs that a worker keeps."""
+    handler: Any = dask_worker.handlers["flowgrad_run"]
+    return list(handler.__self__.kept)
+
+
+def same(one: Array | None, other: Array | None) -> bool:
+    """Whether two arrays have the same bits."""
+    if one is None or other is None or one is other:
+        return one is other
+    if one.shape != other.shape or one.dtype != other.dtype:
+        return False
+    a, b = (np.ascontiguousarray(array).reshape(-1).view(np.uint8) for array in (one, other))
+    return bool(np.array_equal(a[:4096], b[:4096]) and np.array_equal(_words(a), _words(b)))  # few differ in the rest
+
+
+def _words(data: Array) -> Array:
+    """Bytes as the longest integers that they are a whole number of, to compare them fast."""
+    return data.view(np.uint64) if data.size % 8 == 0 else data.view(np.uint32) if data.size % 4 == 0 else data
