@@ -8,13 +8,16 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from flowgrad_dask import ClusterError, DaskExecutor, Machines, engine, map_jobs, sharded_value_and_grad
+from distributed import LocalCluster
+from flowgrad_dask import ClusterError, DaskExecutor, Machines, crew, engine, map_jobs, sharded_value_and_grad
 
 import flowgrad as fg
 from flowgrad.errors import ExecutorError, FlowgradError
+from flowgrad.maths.losses import Loss
 from flowgrad.testing import parametrize_with_executor
 
 
@@ -83,6 +86,133 @@ def test_a_worker_killed_in_the_middle_of_a_step_changes_no_bit(executor, case):
     for value, g in found:
         assert value == expected[0]
         assert g.tobytes() == expected[1].tobytes()
+
+
+def test_parts_lost_before_they_are_added_up_are_computed_again(executor, case, monkeypatch):
+    """The worker dies after its shards are done: what was on it is not missing from the sum."""
+    net, X, T = case
+    program = fg.compile(net, executor=executor, loss="squared_error")
+    local = fg.compile(net, executor="python", loss="squared_error")
+    reduced, tries = crew.Crew._reduced, []
+
+    async def killing(self, step, out):
+        tries.append(sorted(set(step.holders.values())))
+        if len(tries) == 1:
+            pids = await self.client.run(os.getpid)
+            os.kill(pids[tries[0][0]], signal.SIGKILL)
+        return await reduced(self, step, out)
+
+    monkeypatch.setattr(crew.Crew, "_reduced", killing)
+    value, g = program.value_and_grad(program.theta, X, T)
+    expected = sharded_value_and_grad(local, local.theta, X, T, shards=4)
+    assert len(tries) == 2
+    assert tries[0][0] not in tries[1]
+    assert (value, g.tobytes()) == (expected[0], expected[1].tobytes())
+
+
+@pytest.fixture(scope="module")
+def five():
+    """Five workers in this process."""
+    with (
+        LocalCluster(n_workers=5, threads_per_worker=1, processes=False, dashboard_address=None) as cluster,
+        DaskExecutor(cluster.scheduler_address, shards=7, executor="python", timeout=60) as found,
+    ):
+        yield found
+
+
+def sent(monkeypatch):
+    """Shards' rows and θ as they are sent from here: (rows of how many shards, to how many workers θ directly)."""
+    log = {"rows": 0, "theta": 0}
+    one, theta = crew.Crew._one, crew.Crew._send_theta
+
+    async def counted_one(self, step, address, shard, spread):
+        log["rows"] += (step.batch, shard) not in self.has.get(address, crew.Has()).rows
+        return await one(self, step, address, shard, spread)
+
+    async def counted_theta(self, step, addresses):
+        log["theta"] += 1
+        return await theta(self, step, addresses)
+
+    monkeypatch.setattr(crew.Crew, "_one", counted_one)
+    monkeypatch.setattr(crew.Crew, "_send_theta", counted_theta)
+    return log
+
+
+def test_more_workers_the_same_bits_and_theta_goes_on_from_worker_to_worker(five, case, monkeypatch):
+    net, X, T = case
+    program = fg.compile(net, executor=five, loss="squared_error")
+    local = fg.compile(net, executor="python", loss="squared_error")
+    log = sent(monkeypatch)
+    value, g = program.value_and_grad(program.theta, X, T)
+    expected = sharded_value_and_grad(local, local.theta, X, T, shards=7)
+    assert (value, g.tobytes()) == (expected[0], expected[1].tobytes())
+    assert log["theta"] == 2  # of five
+
+
+def test_a_batch_that_comes_again_is_not_sent_again_and_one_that_changed_is(five, case, monkeypatch):
+    net, X, T = (np.copy(a) if isinstance(a, np.ndarray) else a for a in case)
+    X = np.repeat(X, 40, axis=0)
+    T = np.repeat(T, 40, axis=0)
+    program = fg.compile(net, executor=five, loss="squared_error")
+    local = fg.compile(net, executor="python", loss="squared_error")
+    log, counts = sent(monkeypatch), []
+    for k in range(5):
+        if k == 4:
+            X[-1, -1] += 1.0  # in place, the same array
+        program.theta *= 1.5
+        log["rows"] = 0
+        value, g = program.value_and_grad(program.theta, X, T)
+        counts.append(log["rows"])
+        expected = sharded_value_and_grad(local, program.theta, X, T, shards=7)
+        assert (value, g.tobytes()) == (expected[0], expected[1].tobytes())
+    assert counts[0] == counts[1] == 7  # the second time it is seen to come again
+    assert counts[2] + counts[3] < 14  # a shard that another worker took over is sent to that one
+    assert counts[4] == 7
+
+
+def test_a_worker_that_has_forgotten_is_told_again(five, case):
+    net, X, T = case
+    program = fg.compile(net, executor=five, loss="squared_error")
+    expected = program.value_and_grad(program.theta, X, T)
+
+    def forget(dask_worker):
+        dask_worker.handlers["flowgrad_run"].__self__.kept.clear()
+
+    five.cluster.client.run(forget)
+    value, g = program.value_and_grad(program.theta, X, T)
+    assert (value, g.tobytes()) == (expected[0], expected[1].tobytes())
+
+
+def test_many_threads_with_their_own_theta_and_batch(five, case):
+    net, X, T = case
+    program = fg.compile(net, executor=five, loss="squared_error")
+    cases = [(program.theta * (1 + k), X + k, T - k) for k in range(6)]
+    alone = [program.value_and_grad(*c) for c in cases]
+    with ThreadPoolExecutor(6) as pool:
+        found = list(pool.map(lambda k: program.value_and_grad(*cases[k % 6]), range(24)))
+    for k, (value, g) in enumerate(found):
+        assert (value, g.tobytes()) == (alone[k % 6][0], alone[k % 6][1].tobytes())
+
+
+def test_what_is_wrong_with_the_work_is_raised_as_it_is(five, case):
+    net, X, T = case
+    loss = Loss("broken", lambda y, t, lse: 1 / 0, lambda y, t, lse, mass: y)
+    with pytest.raises(ZeroDivisionError):
+        fg.compile(net, executor=five, loss=loss).value_and_grad(fg.compile(net).theta, X, T)
+
+
+def test_a_step_that_takes_too_long_is_an_error(five, case):
+    net, X, T = case
+
+    def slow(y, t, lse):
+        time.sleep(3)
+        return y - t
+
+    hasty = DaskExecutor(executor="python", shards=2, timeout=0.5)
+    hasty.cluster = five.cluster
+    program = fg.compile(net, executor=hasty, loss=Loss("slow", slow, lambda y, t, lse, mass: y))
+    with pytest.raises(ClusterError, match="did not end in time"):
+        program.value_and_grad(program.theta, X, T)
 
 
 def test_an_error_of_the_work_itself_comes_through(executor):

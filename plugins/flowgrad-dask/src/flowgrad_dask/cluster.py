@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 POLL = 0.5  # seconds between looks at the scheduler while waiting
 FRESH = 1.0  # seconds for which a list of the workers is believed
+# Steps want the same amount of memory again and again: a worker that gives each array back to the system, as Dask's do
+# by default, spends a tenth of a step on page faults.
+MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(2**30), "MALLOC_MMAP_THRESHOLD_": str(2**25)}
 T = TypeVar("T")
 
 
@@ -49,6 +52,7 @@ class Cluster:
     def _connect(self) -> Client:
         import logging
 
+        import dask
         from distributed import Client, LocalCluster
 
         wait = min(self.timeout, 30.0)
@@ -57,13 +61,14 @@ class Cluster:
                 return Client(self.address, timeout=wait, set_as_default=False)
             except (OSError, ValueError) as error:
                 raise ClusterError(f"no Dask scheduler answers at {self.address} within {wait:g} s: {error}") from error
-        self._local = LocalCluster(
-            n_workers=self.workers,
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address=":0",
-            silence_logs=logging.CRITICAL,
-        )
+        with dask.config.set({f"distributed.nanny.pre-spawn-environ.{k}": v for k, v in MEMORY.items()}):
+            self._local = LocalCluster(
+                n_workers=self.workers,
+                threads_per_worker=1,
+                processes=True,
+                dashboard_address=":0",
+                silence_logs=logging.CRITICAL,
+            )
         return Client(self._local, timeout=wait, set_as_default=False)
 
     def call(self, work: Callable[[Client], Coroutine[Any, Any, T]]) -> T:
@@ -108,8 +113,8 @@ class Cluster:
                 raise ClusterError(f"the Dask cluster has had no workers for {self.timeout:g} s")
             await asyncio.sleep(0.1)
 
-    def workers_by(self, deadline: float) -> list[str]:
-        """`names`, asked anew from any thread."""
+    def wait_for_workers(self, deadline: float) -> list[str]:
+        """`names`, asked anew, from any thread."""
         return self.call(lambda client: self.names(client, deadline, anew=True))
 
     def close(self) -> None:

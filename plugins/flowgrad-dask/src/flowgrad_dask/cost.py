@@ -13,9 +13,9 @@ class Machines:
     compute     seconds of one worker for one sample, forward and backward
     theta       bytes of θ, and of a gradient
     sample      bytes of one sample's x and t
-    bandwidth   bytes a second between two machines
+    bandwidth   bytes a second that one process sends or receives
     add         seconds to add two gradients
-    task        seconds of the scheduler and the client for one task
+    message     seconds of the caller's process for one message and its answer
     """
 
     compute: float
@@ -23,15 +23,24 @@ class Machines:
     sample: float
     bandwidth: float
     add: float
-    task: float
+    message: float
 
-    def step(self, workers: int, batch: int) -> float:
-        """Seconds of one value_and_grad, a shard a worker: send x, θ down a tree, compute, add up a tree."""
-        depth = ceil(log2(workers)) if workers > 1 else 0
-        send = batch * self.sample / self.bandwidth + (depth + 1) * self.theta / self.bandwidth
-        reduce = depth * (self.theta / self.bandwidth + self.add) + self.theta / self.bandwidth
-        return send + ceil(batch / workers) * self.compute + reduce + (3 * workers - 1) * self.task
+    def step(self, workers: int, batch: int, shards: int | None = None, again: bool = False) -> float:
+        """Seconds of one value_and_grad with a new θ; `shards` None is one a worker; `again`: the rows are there.
 
-    def speedup(self, workers: int, batch: int) -> float:
+        The caller sends θ to two workers, each of which sends it to two more, and so on. Each worker waits for its
+        first shard's rows; the rest comes while it computes, unless sending takes longer than computing. Gradients
+        are added by pairs of workers, level by level.
+        """
+        n = max(workers, shards or workers)
+        copies = ceil(log2(workers + 2)) - 1 if workers > 1 else 0.5
+        theta = 2 * copies * self.theta / self.bandwidth
+        rows = 0.0 if again else batch * self.sample / self.bandwidth
+        compute = ceil(batch / n) * ceil(n / workers) * self.compute + (ceil(n / workers) - 1) * self.add
+        sums = ceil(log2(workers)) if workers > 1 else 0
+        reduce = sums * (self.theta / self.bandwidth + self.add + self.message) + self.theta / self.bandwidth
+        return theta + max(compute + rows * workers / n, rows + compute * workers / n, n * self.message) + reduce
+
+    def speedup(self, workers: int, batch: int, shards: int | None = None, again: bool = False) -> float:
         """Of W workers over one computing in the caller's process, where nothing is sent."""
-        return batch * self.compute / self.step(workers, batch)
+        return batch * self.compute / self.step(workers, batch, shards, again)

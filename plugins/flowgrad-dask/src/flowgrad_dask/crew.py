@@ -91,7 +91,7 @@ class Crew:
                 except OSError as error:
                     if isinstance(error, ClusterError):
                         raise
-                    alive = await self.cluster.names(self.client, deadline)
+                    alive = await self.cluster.names(self.client, deadline, anew=True)
                     gone = {k for k, at in step.holders.items() if at not in alive}
                     step.holders = {k: at for k, at in step.holders.items() if gone and k not in gone}
             raise ClusterError(f"workers died in each of {self.attempts} attempts at adding up one step")
@@ -173,6 +173,9 @@ class Crew:
                             running[asyncio.ensure_future(self._one(step, address, k, spread))] = address, k
                 if not running:
                     return
+                if time.monotonic() > step.deadline:
+                    late = sorted(f"{k} at {at}" for at, k in running.values())
+                    raise ClusterError(f"{len(late)} shards did not end in time; the first is {late[0]}")
                 if spread.task.done():
                     self._remember(step)
                 watched = {*running, *(() if spread.task.done() else (spread.task,))}
@@ -208,8 +211,6 @@ class Crew:
         lost: set[str],
     ) -> None:
         """Shards of workers that are gone go to those that are there, new ones among them."""
-        if time.monotonic() > step.deadline:
-            raise ClusterError(f"{len(running)} shards did not end in time; the first is {min(running.values())}")
         alive = await self.cluster.names(self.client, step.deadline, anew=True)
         staying = [address for address in alive if address not in lost] or alive
         if not lost and set(staying) == set(queues):
@@ -242,6 +243,7 @@ class Crew:
                 key=self.job.key,
                 step=step.number,
                 shard=shard,
+                shards=len(step.shards),
                 theta=step.version,
                 coming=step.version not in has.theta,
                 version=step.batch,

@@ -15,12 +15,13 @@ import numpy as np
 
 from flowgrad.executor import Array
 from flowgrad.program import Program
-from flowgrad_dask.shards import Job, Part, add, compiled, gradient
+from flowgrad_dask.shards import Job, Part, Span, add, compiled, gradient, pairs
 
 if TYPE_CHECKING:
     from distributed import Worker
 
 PROGRAMS = 16  # that a worker keeps
+SPARE = 16  # arrays
 STEPS = 64  # whose parts it keeps where nobody says that they are done with
 PATIENCE = 60.0  # seconds that a shard waits for its θ
 Tree = Any  # a leaf (address, shard), or a pair of trees: the order in which gradients are added
@@ -35,15 +36,30 @@ def owner(tree: Tree) -> str:
     return address
 
 
+def span(tree: Tree) -> Span:
+    """The first and the last shard of a tree."""
+    first = last = tree
+    while not isinstance(first[1], int):
+        first = first[0]
+    while not isinstance(last[1], int):
+        last = last[1]
+    return first[1], last[1]
+
+
 class Kept:
-    """What a worker has of one program: `theta` by version, `rows` by shard with their version, `parts` by step."""
+    """What a worker has of one program.
+
+    `theta` by version; `rows` by shard, with their version; `parts` by step, sums of neighbouring shards as far as both
+    are here; `spare` arrays (P,) for more of them: fresh memory costs as much as adding into it.
+    """
 
     def __init__(self, program: Program) -> None:
         self.program = program
+        self.spare: list[Array] = []
         self.theta: dict[int, Array] = {}
         self.arrived = asyncio.Condition()
         self.rows: dict[int, tuple[int, Rows]] = {}
-        self.parts: OrderedDict[int, dict[int, Part]] = OrderedDict()
+        self.parts: OrderedDict[int, dict[Span, Part]] = OrderedDict()
 
     async def theta_of(self, version: int) -> Array | None:
         """θ, once it is here; None where it does not come."""
@@ -53,6 +69,34 @@ class Kept:
             except TimeoutError:
                 return None
             return self.theta[version]
+
+    def blank(self) -> Array:
+        """An array (P,) to write into."""
+        try:
+            return self.spare.pop()
+        except IndexError:
+            return np.empty(self.program.plan.n_parameters, self.program.dtype)
+
+    def compute(self, parts: dict[Span, Part], shard: int, shards: int, theta: Array, rows: Rows, scale: float) -> None:
+        """One shard's part, added at once to those beside it that the tree adds it to, in place."""
+        x, t, s = rows
+        assert t is not None
+        at: Span = (shard, shard)
+        parts[at] = gradient(self.program, theta, x, t, s, scale, self.blank())
+        while at in pairs(shards):
+            left, right, both = pairs(shards)[at]
+            if left not in parts or right not in parts:
+                break
+            one, other = parts.pop(left), parts.pop(right)
+            parts[both] = add(one, other, out=one[1])
+            self.spare.append(other[1])
+            at = both
+
+    def forget(self, step: int) -> None:
+        """The parts of a step are done with; their arrays serve the next."""
+        found = self.parts.pop(step, {})
+        self.spare += [part[1] for part in found.values()]
+        del self.spare[SPARE:]
 
 
 class Engine:
@@ -88,7 +132,9 @@ class Engine:
             return {"unreached": [self.worker.address, *onward]}
         kept = self.kept[key]
         async with kept.arrived:
-            kept.theta = {v: old for v, old in kept.theta.items() if v in live} | {version: theta}
+            # a version above this one is news that overtook this message, which cannot know it
+            staying = {v: old for v, old in kept.theta.items() if v in live or v > version}
+            kept.theta = staying | {version: theta}
             kept.arrived.notify_all()
 
         async def tell(some: list[str]) -> list[str]:
@@ -107,6 +153,7 @@ class Engine:
         key: str,
         step: int,
         shard: int,
+        shards: int,
         theta: int,
         coming: bool,
         version: int,
@@ -130,10 +177,10 @@ class Engine:
             return {"lost": "theta"}
         if scale is None:
             return {"outputs": to_serialize(await self._computed(kept.program.predict, own[0], th))}
-        found = await self._computed(gradient, kept.program, th, *own, scale)
-        kept.parts.setdefault(step, {})[shard] = found
+        parts = kept.parts.setdefault(step, {})
         while len(kept.parts) > STEPS:
             kept.parts.popitem(last=False)
+        await self._computed(kept.compute, parts, shard, shards, th, own, scale)
         return {}
 
     async def flowgrad_part(self, key: str, step: int, tree: Tree) -> dict[str, Any]:
@@ -148,16 +195,23 @@ class Engine:
         if address != self.worker.address:
             answer = await self.worker.rpc(address).flowgrad_part(key=key, step=step, tree=tree)
             return None if "lost" in answer else (answer["loss"], answer["gradient"])
-        if isinstance(tree[1], int):
-            kept = self.kept.get(key)
-            return None if kept is None else kept.parts.get(step, {}).get(tree[1])
-        one, other = await asyncio.gather(*(self._part(key, step, half) for half in tree))
-        return None if one is None or other is None else await self._computed(add, one, other)
+        kept = self.kept.get(key)
+        if kept is None or step not in kept.parts:
+            return None
+        parts, at = kept.parts[step], span(tree)
+        if at not in parts:
+            if isinstance(tree[1], int):
+                return None
+            one, other = await asyncio.gather(*(self._part(key, step, half) for half in tree))
+            if one is None or other is None:
+                return None
+            parts[at] = await self._computed(add, one, other, kept.blank())
+        return parts[at]
 
     async def flowgrad_forget(self, key: str, step: int) -> dict[str, Any]:
         """The step is over."""
         if key in self.kept:
-            self.kept[key].parts.pop(step, None)
+            self.kept[key].forget(step)
         return {}
 
 

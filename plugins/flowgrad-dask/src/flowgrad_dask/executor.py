@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import atexit
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from flowgrad.errors import ConfigError
 from flowgrad.executor import Answer, Executor, ExecutorInfo, Request
+from flowgrad.program import executor_info
 from flowgrad.registry import find
 
 if TYPE_CHECKING:
@@ -66,6 +68,16 @@ class DaskExecutor:
         ):
             if not value > 0:
                 raise ConfigError(f"{name}={value!r}: must be more than 0")
+        if executor != "auto":  # what it runs shards with, it can do; `auto` is one of flowgrad's own
+            declared = executor_info(executor) if isinstance(executor, str) else executor.info
+            self.info = replace(
+                INFO,
+                dtypes=declared.dtypes,
+                activations=declared.activations,
+                aggregations=declared.aggregations,
+                custom_functions=declared.custom_functions,
+                deterministic=declared.deterministic,
+            )
         self.shards, self.inner, self.timeout, self.attempts = shards, executor, timeout, attempts
         self.cluster = Cluster(address, workers, timeout)
         atexit.register(self.close)

@@ -36,7 +36,7 @@ def map_jobs(
 
     executor = on or entry
     deadline = time.monotonic() + timeout
-    executor.cluster.workers_by(deadline)
+    executor.cluster.wait_for_workers(deadline)
     client = executor.cluster.client
     common = [client.scatter(item, broadcast=True, hash=False) for item in shared]
     items = list(jobs)
@@ -56,7 +56,7 @@ def map_jobs(
         if not lost:
             return [f.result(timeout=max(1.0, deadline - time.monotonic())) for f in futures]
         if attempt < executor.attempts:
-            executor.cluster.workers_by(deadline)
+            executor.cluster.wait_for_workers(deadline)
             common = [client.scatter(item, broadcast=True, hash=False) for item in shared]
             for k in lost:
                 futures[k] = client.submit(function, items[k], *common, pure=False)
@@ -64,7 +64,7 @@ def map_jobs(
 
 
 def _tell(progress: Callable[[int, int], None] | None, futures: list[Any], told: int) -> int:
-    done = sum(f.status == "finished" for f in futures)
+    done = [f.status for f in futures].count("finished")
     if progress is not None and done != told:
         progress(done, len(futures))
     return done

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TypeVar
 
 import numpy as np
@@ -15,6 +16,7 @@ from flowgrad.program import Program, compile
 
 T = TypeVar("T")
 Part = tuple[float, Array]  # loss and gradient (P,)
+Span = tuple[int, int]  # first and last shard of a sum
 
 
 @dataclass(frozen=True)
@@ -53,16 +55,35 @@ def tree(parts: Sequence[T], add: Callable[[T, T], T]) -> T:
     return level[0]
 
 
-def add(one: Part, other: Part) -> Part:
-    """The sum of two parts."""
-    return one[0] + other[0], one[1] + other[1]
+@cache
+def pairs(shards: int) -> dict[Span, tuple[Span, Span, Span]]:
+    """Which sums the tree has, by either of what is added: left, right, and their sum; first and last shard of each.
+
+    >>> pairs(3)[1, 1], pairs(3)[2, 2]
+    (((0, 0), (1, 1), (0, 1)), ((0, 1), (2, 2), (0, 2)))
+    """
+    found = {}
+
+    def put(left: Span, right: Span) -> Span:
+        found[left] = found[right] = left, right, (left[0], right[1])
+        return left[0], right[1]
+
+    tree([(k, k) for k in range(shards)], put)
+    return found
 
 
-def gradient(program: Program, theta: Array, x: Array, t: Array, s: Array | None, scale: float) -> Part:
-    """Loss and gradient of one shard, both times `scale`: equations (1)–(10)."""
+def add(one: Part, other: Part, out: Array | None = None) -> Part:
+    """The sum of two parts, into `out` (P,) if it is given."""
+    return one[0] + other[0], np.add(one[1], other[1], out=out)
+
+
+def gradient(
+    program: Program, theta: Array, x: Array, t: Array, s: Array | None, scale: float, out: Array | None = None
+) -> Part:
+    """Loss and gradient of one shard, both times `scale`: equations (1)–(10); the gradient into `out` (P,) if given."""
     kernel, plan, loss = program.kernel, program.plan, program.loss
     assert loss is not None  # the program asks for a gradient only where it has a loss
-    g = np.empty(plan.n_parameters, program.dtype)
+    g = np.empty(plan.n_parameters, program.dtype) if out is None else out
     fused = getattr(kernel, "value_and_grad", None)
     if fused is not None:
         return float(fused(theta, x, t, s, scale, g)), g
