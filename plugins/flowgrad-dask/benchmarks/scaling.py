@@ -45,7 +45,7 @@ def main() -> None:
     report(seconds)
     if programs:
         w, program = next(iter(programs.items()))
-        machines = constants(clusters[w], program, statistics.median(seconds[ONE]), X, T)
+        machines = constants(clusters[w], program, alone[1], X, T)
         predict(machines, seconds, list(programs), given.batch, given.shards)
     for on in clusters.values():
         on.close()
@@ -109,9 +109,17 @@ def report(seconds: dict[str, list[float]]) -> None:
     print()
 
 
-def constants(on: DaskExecutor, program: Any, step: float, X: Any, T: Any) -> Machines:
-    """The model's constants, measured: a message, a θ there and back, an addition."""
-    theta = program.theta.copy()
+def constants(on: DaskExecutor, program: Any, alone: Any, X: Any, T: Any) -> Machines:
+    """The model's constants, measured: steps of two sizes, a message, a θ there and back, an addition."""
+    theta, out = program.theta.copy(), program.theta.copy()
+
+    def step(rows: int) -> float:
+        work = lambda: alone.value_and_grad(theta, X[:rows], T[:rows], out=out)  # noqa: E731
+        return statistics.median(_seconds(work) for _ in range(9))
+
+    few, many = 64, min(1024, len(X))
+    small, large = step(few), step(many)
+    compute = (large - small) / (many - few)
 
     def install(dask_worker: Any) -> None:
         async def echo(x: Any) -> dict[str, Any]:
@@ -135,7 +143,8 @@ def constants(on: DaskExecutor, program: Any, step: float, X: Any, T: Any) -> Ma
     there_and_back = client.sync(talk, theta)
     add = statistics.median(_seconds(lambda: theta + theta) for _ in range(20))
     return Machines(
-        compute=step / len(X),
+        compute=compute,
+        shard=max(0.0, small - few * compute),
         theta=theta.nbytes,
         sample=(X.nbytes + T.nbytes) / len(X),
         bandwidth=2 * theta.nbytes / max(1e-9, there_and_back - message),
@@ -152,8 +161,9 @@ def _seconds(work: Callable[[], object]) -> float:
 
 def predict(m: Machines, seconds: dict[str, list[float]], workers: list[int], batch: int, shards: int) -> None:
     print(
-        f"constants: {m.compute * 1e6:.0f} µs a sample, θ {m.theta / 1e6:.2f} MB, a sample {m.sample / 1e3:.1f} kB, "
-        f"{m.bandwidth / 1e9:.2f} GB/s, {m.add * 1e3:.2f} ms an addition, {m.message * 1e3:.2f} ms a message\n"
+        f"constants: {m.compute * 1e6:.0f} µs a sample, {m.shard * 1e3:.1f} ms a shard, θ {m.theta / 1e6:.2f} MB, "
+        f"a sample {m.sample / 1e3:.1f} kB, {m.bandwidth / 1e9:.2f} GB/s, {m.add * 1e3:.2f} ms an addition, "
+        f"{m.message * 1e3:.2f} ms a message\n"
     )
     for w in workers:
         for name, again in (("new batch", False), ("same batch", True)):

@@ -262,9 +262,13 @@ def test_no_scheduler_and_no_such_inner_executor_are_errors():
 
 
 def test_the_cost_model_by_hand():
-    m = Machines(compute=1.0, theta=2.0, sample=1.0, bandwidth=1.0, add=0.5, task=0.25)
-    assert m.step(1, 8) == 8 + 2 + 8 + 2 + 0.5
-    assert m.step(4, 8) == 8 + 6 + 2 + (2 * 2.5 + 2) + 11 * 0.25
+    m = Machines(compute=1.0, shard=0.25, theta=2.0, sample=1.0, bandwidth=1.0, add=0.5, message=0.125)
+    assert m.step(1, 8, again=True) == 2 + 8.25 + 2  # θ, work, the gradient
+    assert m.step(1, 8) == 2 + (8 + 8.25) + 2
+    # θ to two of them and then to the other two; two sums
+    assert m.step(4, 8, again=True) == 2 * 2 * 2 + 2.25 + 2 * (2 + 0.5 + 0.125) + 2
+    assert m.step(2, 8, shards=4, again=True) == 2 * 2 + 2 * 2.25 + 0.5 + (2 + 0.5 + 0.125) + 2
+    assert m.speedup(1, 8, again=True) == 8.25 / 12.25
 
 
 @parametrize_with_executor(

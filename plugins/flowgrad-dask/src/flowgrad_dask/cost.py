@@ -11,6 +11,7 @@ class Machines:
     """Constants of a cluster and a network, in seconds and bytes.
 
     compute     seconds of one worker for one sample, forward and backward
+    shard       seconds of one worker for a shard, whatever its size
     theta       bytes of θ, and of a gradient
     sample      bytes of one sample's x and t
     bandwidth   bytes a second that one process sends or receives
@@ -19,6 +20,7 @@ class Machines:
     """
 
     compute: float
+    shard: float
     theta: float
     sample: float
     bandwidth: float
@@ -36,11 +38,12 @@ class Machines:
         copies = ceil(log2(workers + 2)) - 1 if workers > 1 else 0.5
         theta = 2 * copies * self.theta / self.bandwidth
         rows = 0.0 if again else batch * self.sample / self.bandwidth
-        compute = ceil(batch / n) * ceil(n / workers) * self.compute + (ceil(n / workers) - 1) * self.add
+        each = ceil(n / workers)  # shards of the busiest worker
+        compute = each * (ceil(batch / n) * self.compute + self.shard) + (each - 1) * self.add
         sums = ceil(log2(workers)) if workers > 1 else 0
         reduce = sums * (self.theta / self.bandwidth + self.add + self.message) + self.theta / self.bandwidth
         return theta + max(compute + rows * workers / n, rows + compute * workers / n, n * self.message) + reduce
 
     def speedup(self, workers: int, batch: int, shards: int | None = None, again: bool = False) -> float:
         """Of W workers over one computing in the caller's process, where nothing is sent."""
-        return batch * self.compute / self.step(workers, batch, shards, again)
+        return (batch * self.compute + self.shard) / self.step(workers, batch, shards, again)
