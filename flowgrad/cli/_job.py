@@ -96,9 +96,13 @@ def run(
     network: Network,
     parts: Parts,
     settings: Settings,
-    on_epoch: Callable[[Row], object] | None = None,
+    on_epoch: Callable[[Row], object] = lambda row: None,
+    start: Callable[[Program], object] = lambda program: None,
+    kept: Callable[[Row], object] = lambda row: None,
 ) -> Outcome:
     """Train on the first part, stop by the second, measure on the third.
+
+    `start` is called with the program before its first epoch; after each of them `kept`, then `on_epoch`, with its row.
 
     Ctrl-C and numbers that are not finite end training; what was reached is in the outcome.
     """
@@ -107,13 +111,14 @@ def run(
 
     def keep(row: Row) -> None:
         rows.append(row)
-        if on_epoch is not None:
-            on_epoch(row)
+        kept(row)
+        on_epoch(row)
 
     held = (parts.validation.X, parts.validation.T) if parts.validation else None
     reason, error, best = "stopped", None, None
     try:
         arguments = settings.arguments(program)
+        start(program)
         history = fg.fit(program, parts.train.X, parts.train.T, validation=held, on_epoch=keep, **arguments)
         reason, best = history.reason, history.best_epoch
     except NonFiniteError as problem:

@@ -7,7 +7,7 @@
     loss.png        training and validation loss (where matplotlib is installed)
     config.toml     the resolved configuration
 
-A folder appears whole, under its final name, or not at all.
+A folder appears whole, under its final name, or not at all; while training runs it is `_live` that keeps it up to date.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,20 @@ NAMES = (RUN_NETWORK, "model.json", "metrics.csv", "summary.json", "loss.png", "
 
 
 def write(folder: Path | None, name: str, fill: Callable[[Path], None], overwrite: bool = False) -> Path:
-    """Make a run folder by `fill`, and give its path.
+    """Make a run folder by `fill`, and give its path; an older run of that name goes, when this one is in place.
+
+    Args, raises: as `place`.
+    """
+    target, old = place(folder, name, fill, overwrite)
+    if old is not None:
+        shutil.rmtree(old, ignore_errors=True)
+    return target
+
+
+def place(
+    folder: Path | None, name: str, fill: Callable[[Path], None], overwrite: bool = False
+) -> tuple[Path, Path | None]:
+    """Make a run folder by `fill`, and give its path, and where an older run of that name has been put aside.
 
     Args:
         folder: where; None takes runs/NAME, or runs/NAME-2, … where that exists.
@@ -46,22 +59,49 @@ def write(folder: Path | None, name: str, fill: Callable[[Path], None], overwrit
     """
     target = folder if folder is not None else free(Path("runs"), name)
     check_target(target, overwrite)
-    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
-    try:
+    with _part(target) as part:
         target.parent.mkdir(parents=True, exist_ok=True)
         part.mkdir()
         fill(part)
         _sync(part)
         while folder is None and target.exists():  # somebody was faster
             target = free(Path("runs"), name)
-        _put(part, target)
+        return target, _put(part, target)
+
+
+def refill(folder: Path, fill: Callable[[Path], None]) -> None:
+    """Put the files that `fill` writes into a run folder that exists, file by file, summary.json last.
+
+    Raises:
+        FileError: it cannot be written.
+    """
+    with _part(folder) as part:
+        part.mkdir()
+        fill(part)
+        _sync(part)
+        last = {RUN_NETWORK: 1, "summary.json": 2}  # weights before the network that names them
+        new = sorted((path.name for path in part.iterdir()), key=lambda name: (last.get(name, 0), name))
+        stem = Path(RUN_NETWORK).stem
+        stale = {path.name for path in folder.glob(f"{stem}.*.safetensors")} - set(new)
+        for name in new:
+            (part / name).replace(folder / name)
+        for name in stale:
+            (folder / name).unlink(missing_ok=True)
+        _sync_folder(folder)
+
+
+@contextmanager
+def _part(target: Path) -> Iterator[Path]:
+    """The name of a hidden folder beside the target, which is gone afterwards; OSError becomes FileError."""
+    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    try:
+        yield part
     except FileError:
         raise
     except OSError as error:
         raise FileError(f"cannot write {target}: {(error.strerror or str(error)).lower()}") from None
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    return target
 
 
 def free(parent: Path, name: str) -> Path:
@@ -84,14 +124,14 @@ def check_target(folder: Path, overwrite: bool) -> None:
         raise FileError(f"{folder} is no run folder: it will not be overwritten")
 
 
-def _put(part: Path, target: Path) -> None:
-    """Rename the finished folder to its name; an older one goes only then."""
-    old = target.with_name(f".{target.name}.{secrets.token_hex(4)}.old")
-    if target.exists():
+def _put(part: Path, target: Path) -> Path | None:
+    """Rename the finished folder to its name, and an older one out of its way; gives where that is now."""
+    old = target.with_name(f".{target.name}.{secrets.token_hex(4)}.old") if target.exists() else None
+    if old is not None:
         target.rename(old)
     part.rename(target)
-    shutil.rmtree(old, ignore_errors=True)
     _sync_folder(target.parent)
+    return old
 
 
 def _sync(folder: Path) -> None:

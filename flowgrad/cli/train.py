@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from flowgrad.cli import _config, _data, _job, _pictures, _run
+from flowgrad.cli import _config, _data, _job, _live, _pictures, _run
 from flowgrad.cli._console import epochs_shown, say, table
 from flowgrad.cli._data import Roles, Samples
 from flowgrad.cli._model import Model, bare, open_network, shaped
@@ -20,6 +20,7 @@ from flowgrad.cli._tables import Table
 from flowgrad.errors import ConfigError, NonFiniteError
 from flowgrad.files import load
 from flowgrad.network import Network
+from flowgrad.program import Program
 
 
 def entry(
@@ -38,8 +39,8 @@ def entry(
     """Train a network by a TOML file; the result is a run folder.
 
     The folder holds the network, its weights, metrics.csv, loss.png, the figures on the test samples and the
-    resolved configuration. Ctrl-C ends training early and keeps what was reached. Paths in the file are
-    relative to the file.
+    resolved configuration. It is there from the start and kept up to date, so that flowgrad view can follow.
+    Ctrl-C ends training early and keeps what was reached. Paths in the file are relative to the file.
     """
     settings = _overridden(_config.read(config), {"epochs": epochs, "executor": executor})
     resolve(settings, config.parent)
@@ -49,10 +50,17 @@ def entry(
     model, parts = prepare(settings)
     settings["train"]["loss"] = model.loss
     _announce(model, parts)
-    with epochs_shown(settings["train"]["epochs"]) as show:
-        outcome = _job.run(model.network, parts, _job.Settings(settings["train"]), show)
     name = config.stem if config.stem != "config" else config.resolve().parent.name
-    kept = keep(outcome, model, parts, settings, folder, name, overwrite)
+    text = lambda place: _config.document(_relocated(settings, place))  # noqa: E731
+    with _live.Training(folder, name, overwrite, model, text) as run:
+
+        def start(program: Program) -> None:
+            run.start(program)
+            say(f"follow it: flowgrad view {run.folder}")
+
+        with epochs_shown(settings["train"]["epochs"]) as show:
+            outcome = _job.run(model.network, parts, _job.Settings(settings["train"]), show, start, run.epoch)
+        kept = run.finish(_filler(outcome, model, parts, settings, run.folder, name))
     report(outcome, kept)
     if outcome.error:
         raise NonFiniteError(f"{outcome.error}; kept in {kept}")
@@ -191,11 +199,23 @@ def keep(
     settings: _config.Config,
     folder: Path | None,
     name: str,
-    overwrite: bool = False,
     more: Any = None,
 ) -> Path:
     """Write the run folder; `more(folder)` adds files of its own."""
-    place = folder if folder is not None else Path("runs", name)
+    fill = _filler(outcome, model, parts, settings, folder or Path("runs", name), name, more)
+    return _run.write(folder, name, fill)
+
+
+def _filler(
+    outcome: _job.Outcome,
+    model: Model,
+    parts: _job.Parts,
+    settings: _config.Config,
+    place: Path,
+    name: str,
+    more: Any = None,
+) -> Callable[[Path], None]:
+    """What writes a run folder's files into the folder that it is given; `place` is where that will be."""
 
     def fill(part: Path) -> None:
         _run.save_model(part, Model(outcome.program.network(), model.roles, model.scaling, model.loss))
@@ -207,7 +227,7 @@ def keep(
         if more is not None:
             more(part)
 
-    return _run.write(folder, name, fill, overwrite)
+    return fill
 
 
 def _relocated(settings: _config.Config, folder: Path) -> _config.Config:

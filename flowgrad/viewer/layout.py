@@ -15,6 +15,7 @@ import numpy.typing as npt
 from flowgrad.plan import Plan
 
 SWEEPS = 24
+RELAX = 12  # rounds in which heights are drawn to their neighbours'
 DUMMIES = 1500  # with more of them long edges are drawn straight
 EXACT = 1200  # pieces of edges up to which crossings are counted, pair by pair; beyond, lengths are compared
 
@@ -38,8 +39,8 @@ def layout(plan: Plan) -> Layout:
     """Places of all V nodes and the bends of long edges; the same for the same plan, to the bit."""
     V = plan.n_nodes
     level, source, target, of_edge = _pieces(plan)
-    order = _sweep(level, source, target)
-    x, y = _places(level, order)
+    order = _together(level, _sweep(level, source, target), plan)
+    x, y = _places(level, order, source, target)
     bends: dict[int, list[tuple[float, float]]] = {}
     for k, e in enumerate(of_edge):
         bends.setdefault(e, []).append((float(x[V + k]), float(y[V + k])))
@@ -99,6 +100,22 @@ def _sweep(level: Longs, source: Longs, target: Longs) -> Longs:
     return best
 
 
+def _together(level: Longs, rank: Longs, plan: Plan) -> Longs:
+    """The ranks with each group's members side by side, at their mean place."""
+    key = rank.astype(float)
+    for first, end in groups(plan):
+        key[first:end] = key[first:end].mean()
+    return _ranks(level, np.lexsort((rank, key)))
+
+
+def groups(plan: Plan) -> list[tuple[int, int]]:
+    """Runs (first, one past last) of neurons that may be shown as one: dense blocks, and inputs of the same successors."""
+    ends = [plan.out_target[plan.out_ptr[v] : plan.out_ptr[v + 1]].tobytes() for v in range(len(plan.inputs))]
+    starts = [k for k in range(len(ends)) if k == 0 or ends[k] != ends[k - 1] or not ends[k]]
+    alike = zip(starts, [*starts[1:], len(ends)], strict=True)
+    return [(int(a), int(b)) for a, b in [*alike, *plan.blocks.tolist()] if b - a > 1]
+
+
 def _ranks(level: Longs, order: Longs) -> Longs:
     """Ranks within levels of nodes that stand in this order."""
     stable = order[np.argsort(level[order], kind="stable")]
@@ -122,15 +139,49 @@ def _cost(level: Longs, source: Longs, target: Longs, rank: Longs) -> float:
     return float(((share[source] - share[target]) ** 2).sum())
 
 
-def _places(level: Longs, rank: Longs) -> tuple[Floats, Floats]:
-    """Columns side by side; one that is much higher than the graph is wide is broken into several."""
+def _places(level: Longs, rank: Longs, source: Longs, target: Longs) -> tuple[Floats, Floats]:
+    """Columns side by side; one that is much higher than the graph is wide is broken into several.
+
+    A broken column is filled row by row, so that neighbours in rank are neighbours in height.
+    """
     size = np.bincount(level)
     height = max(40, int(np.ceil(1.2 * np.sqrt(len(level)))))
     parts = np.maximum(1, -(-size // height))
-    rows = -(-size // parts)  # of each column's parts
+    rows = -(-size // parts)
     tallest, n = int(rows.max()), len(size)
     gap = max(2.6, (1.6 * tallest - int(parts.sum() - n)) / max(1, n - 1))
     start = np.concatenate([[0.0], np.cumsum(parts[:-1] - 1 + gap)])
-    part, row = rank // rows[level], rank % rows[level]
-    in_part = np.minimum(rows[level], size[level] - part * rows[level])
-    return start[level] + part, row - (in_part - 1) / 2
+    part, row = rank % parts[level], rank // parts[level]
+    x, y = (start[level] + part).astype(float), row - (rows[level] - 1) / 2
+    return (x, _relaxed(level, rank, source, target, y)) if (parts == 1).all() else (x, y)
+
+
+def _relaxed(level: Longs, rank: Longs, source: Longs, target: Longs, y: Floats) -> Floats:
+    """Heights drawn to the mean of the neighbours', at least 1 apart in a column, their order kept."""
+    columns = [np.flatnonzero(level == k) for k in range(int(level.max()) + 1)]
+    columns = [c[np.argsort(rank[c])] for c in columns]
+    near = np.maximum(1, np.bincount(np.concatenate([source, target]), minlength=len(level)))
+    tallest = max(map(len, columns))
+    for c in columns:  # begin spread out: a short column is as high as two thirds of the tallest
+        y[c] *= max(1.0, 0.67 * (tallest - 1) / max(1, len(c) - 1))
+    for _ in range(RELAX):
+        pull = np.bincount(target, y[source], len(level)) + np.bincount(source, y[target], len(level))
+        wish = 0.5 * y + 0.5 * pull / near
+        for c in columns:
+            place = np.arange(len(c), dtype=float)
+            y[c] = _rising(wish[c] - place) + place
+    centred: Floats = y - 0.5 * (y.min() + y.max())
+    return centred
+
+
+def _rising(wish: Floats) -> Floats:
+    """The closest sequence that never falls, in the sum of squares: neighbours that would fall are pooled."""
+    means, sizes = list[float](), list[int]()
+    for value in wish.tolist():
+        mean, size = value, 1
+        while means and means[-1] > mean:
+            other, n = means.pop(), sizes.pop()
+            mean, size = (mean * size + other * n) / (size + n), size + n
+        means.append(mean)
+        sizes.append(size)
+    return np.repeat(means, sizes)

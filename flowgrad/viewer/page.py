@@ -9,7 +9,11 @@ from importlib.resources import files
 
 from flowgrad.viewer.record import Record
 
-SCRIPTS = ("data", "draw", "card", "main")
+SCRIPTS = (
+    *("data", "view", "steps", "palette", "bundles"),
+    *("gl", "pens", "routes", "diagram", "survey", "paint"),
+    *("card", "chart", "controls", "live", "main"),
+)
 
 
 def page(data: Record, *, live: str | None = None) -> bytes:
@@ -17,7 +21,7 @@ def page(data: Record, *, live: str | None = None) -> bytes:
 
     Args:
         data: of `flowgrad.viewer.record.record`.
-        live: the path where the server answers with new losses; None for a file, which may connect to nothing.
+        live: the path under which the server answers `state` and `values`; None for a file, which may connect to nothing.
     """
     script, style = _script(), _asset("page.css")
     parts = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from flowgrad.errors import ConfigError, DataError
 from flowgrad.inspection import node_importance
 from flowgrad.network import Network
 from flowgrad.program import Program, compile
-from flowgrad.viewer.layout import layout
+from flowgrad.viewer.layout import groups, layout
 
 BUDGET = 1_800_000  # bytes for all samples together
 OUTPUTS = 16  # up to so many, importance is found output by output
@@ -26,65 +27,97 @@ ROWS = 256  # samples that importance is a mean over
 Record = dict[str, Any]
 
 
-def record(
-    network: Network,
-    *,
-    program: Program | None = None,
-    X: Any = None,
-    T: Any = None,
-    sample: int = 0,
-    samples: int = 8,
-    history: Any = None,
-    title: str | None = None,
-) -> Record:
+def record(network: Network, *, history: Any = None, title: str | None = None, **given: Any) -> Record:
     """The page's data, ready for JSON.
 
     Args:
-        program: compiled from this network; its θ, its loss. None compiles one.
-        X, T: (B, I) and targets. Without X one sample is drawn from seed 0; without T the page walks L = Σ y_n.
-        sample: the row to begin with; samples: rows to embed, from there on, as the file's size allows.
+        given: program, X, T, sample, samples, as `values` takes them.
         history: a History, its rows, or columns by name.
 
     Raises:
-        ConfigError: program is of another network; samples is no count. DataError: T without X; no such sample.
-        as `program.forward` and `backward`.
+        as `values`.
     """
-    whole("samples", samples, 1)
-    if T is not None and X is None:
-        raise DataError("targets T stand beside samples X: give X too")
-    program = _program(network, program, T)
-    plan = program.plan
-    drawn = X is None
-    x = np.random.default_rng(0).standard_normal((1, len(program.inputs))) if drawn else program._x(X)
-    first = row("sample", sample, len(x))
-    picked = _picked(program, len(x), first, samples)
-    t = None if T is None else _targets(program, T, len(x))
+    case = _Case.of(network, **given)
+    plan = case.program.plan
     place = layout(plan)
-    weight, bias = plan.parameters(program.theta.astype(np.float64))
     return {
         "title": title or "flowgrad",
-        "names": [name_of(v) for v in program.labels.nodes],
+        "names": [name_of(v) for v in case.program.labels.nodes],
         "level": _ints(plan.level),
         "inputs": len(plan.inputs),
         "outputs": plan.outputs.tolist(),
         "x": _floats(place.x),
         "y": _floats(place.y),
         "bends": {str(e): [c for point in points for c in point] for e, points in place.bends.items()},
+        "groups": groups(plan),
         "in_ptr": _ints(plan.in_ptr),
         "source": _ints(plan.in_source),
-        "weight": _floats(weight),
-        "bias": _floats(bias),
         "response": None if (plan.response == 1).all() else _floats(plan.response),
         "activation": _ints(plan.activation),
         "activations": [f.name for f in plan.activations],
         "aggregation": _ints(plan.aggregation),
         "aggregations": [f.name for f in plan.aggregations],
-        "importance": _floats(_importance(program, x[:ROWS])),
-        "loss": "Σ y" if t is None or program.loss is None else program.loss.name,
-        "drawn": drawn,
-        "samples": [_sample(program, x, t, k) for k in picked],
+        "drawn": case.drawn,
         "history": columns_of(history),
+        **case.values(),
     }
+
+
+def values(network: Network, **given: Any) -> Record:
+    """What training moves: weights, biases, importance and the values of both passes at each sample.
+
+    Args:
+        program: compiled from this network; its θ, its loss. None compiles one.
+        X, T: (B, I) and targets. Without X one sample is drawn from seed 0; without T the page walks L = Σ y_n.
+        sample: the row to begin with; samples: rows to embed, from there on, as the file's size allows.
+
+    Raises:
+        ConfigError: program is of another network; samples is no count. DataError: T without X; no such sample.
+        as `program.forward` and `backward`.
+    """
+    return _Case.of(network, **given).values()
+
+
+@dataclass(frozen=True)
+class _Case:
+    """A program with the samples that it is looked at with: x (B, I), t (B, …) or None, `rows` that are embedded."""
+
+    program: Program
+    x: Any
+    t: Any
+    rows: list[int]
+    drawn: bool
+
+    @classmethod
+    def of(
+        cls,
+        network: Network,
+        program: Program | None = None,
+        X: Any = None,
+        T: Any = None,
+        sample: int = 0,
+        samples: int = 8,
+    ) -> _Case:
+        whole("samples", samples, 1)
+        if T is not None and X is None:
+            raise DataError("targets T stand beside samples X: give X too")
+        program = _program(network, program, T)
+        drawn = X is None
+        x = np.random.default_rng(0).standard_normal((1, len(program.inputs))) if drawn else program._x(X)
+        first = row("sample", sample, len(x))
+        t = None if T is None else _targets(program, T, len(x))
+        return cls(program, x, t, _picked(program, len(x), first, samples), drawn)
+
+    def values(self) -> Record:
+        program = self.program
+        weight, bias = program.plan.parameters(program.theta.astype(np.float64))
+        return {
+            "weight": _floats(weight),
+            "bias": _floats(bias),
+            "importance": _floats(_importance(program, self.x[:ROWS])),
+            "loss": "Σ y" if self.t is None or program.loss is None else program.loss.name,
+            "samples": [_sample(program, self.x, self.t, k) for k in self.rows],
+        }
 
 
 def name_of(node: Hashable) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -13,11 +13,11 @@ HOST = "127.0.0.1"
 
 
 class Server(ThreadingHTTPServer):
-    """Answers two paths, /TOKEN/ with the page and /TOKEN/live with `losses()` as JSON, and refuses all else.
+    """Answers /TOKEN/ with the page and /TOKEN/NAME with `answers[NAME]()` as JSON, and refuses all else.
 
     Args:
-        make_page: the path of the live answers → the page's bytes.
-        losses: columns of the run's history by name, or None.
+        make_page: the path under which the answers are, /TOKEN/ → the page's bytes; called for each request.
+        answers: what may be asked for by name; each gives what JSON can hold.
         port: 0 takes a free one.
 
     Raises:
@@ -26,10 +26,11 @@ class Server(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, make_page: Callable[[str], bytes], losses: Callable[[], Any], port: int = 0) -> None:
+    def __init__(
+        self, make_page: Callable[[str], bytes], answers: Mapping[str, Callable[[], Any]], port: int = 0
+    ) -> None:
         super().__init__((HOST, port), _Handler)
-        self.token, self.losses = secrets.token_urlsafe(24), losses
-        self.page = make_page(f"/{self.token}/live")
+        self.token, self.answers, self.make_page = secrets.token_urlsafe(24), answers, make_page
 
     @property
     def authority(self) -> str:
@@ -37,9 +38,14 @@ class Server(ThreadingHTTPServer):
         return f"{HOST}:{self.server_address[1]}"
 
     @property
+    def path(self) -> str:
+        """Where the page is on this host."""
+        return f"/{self.token}/"
+
+    @property
     def url(self) -> str:
         """Where the page is; whoever knows it may read it."""
-        return f"http://{self.authority}/{self.token}/"
+        return f"http://{self.authority}{self.path}"
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -50,17 +56,23 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         origin = self.headers.get("Origin")
         if self.headers.get("Host") != self.server.authority or origin not in (None, f"http://{self.server.authority}"):
-            return self._answer(403, b"forbidden\n", "text/plain")
+            return self._answer(403, b"forbidden\n")
         token, _, rest = self.path.removeprefix("/").partition("/")
         if not hmac.compare_digest(token.encode("utf-8", "replace"), self.server.token.encode()):
-            return self._answer(404, b"not found\n", "text/plain")
+            return self._answer(404, b"not found\n")
         if rest == "":
-            return self._answer(200, self.server.page, "text/html; charset=utf-8")
-        if rest == "live":
-            return self._answer(200, json.dumps(self.server.losses()).encode(), "application/json")
-        return self._answer(404, b"not found\n", "text/plain")
+            return self._answer(200, self.server.make_page(self.server.path), "text/html; charset=utf-8")
+        if rest in self.server.answers:
+            body = json.dumps(self.server.answers[rest](), allow_nan=False, separators=(",", ":"))
+            return self._answer(200, body.encode(), "application/json")
+        return self._answer(404, b"not found\n")
 
-    def _answer(self, code: int, body: bytes, kind: str) -> None:
+    def _refuse(self) -> None:
+        self._answer(405, b"GET only\n")
+
+    do_HEAD = do_POST = do_PUT = do_DELETE = do_PATCH = do_OPTIONS = do_TRACE = do_CONNECT = _refuse
+
+    def _answer(self, code: int, body: bytes, kind: str = "text/plain") -> None:
         self.send_response(code)
         headers = {
             "Content-Type": kind,
@@ -70,11 +82,15 @@ class _Handler(BaseHTTPRequestHandler):
             "Referrer-Policy": "no-referrer",
             "Content-Security-Policy": "frame-ancestors 'none'",
             "Cross-Origin-Resource-Policy": "same-origin",
+            "Connection": "close",
         }
+        if code == 405:
+            headers["Allow"] = "GET"
         for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:
         """Says nothing: the token would stand in every line."""

@@ -1,60 +1,86 @@
 // One neuron's equations with the numbers of the sample put in. Everything is text; nothing is parsed as HTML.
-function put(parent, tag, text, cls) { const e = document.createElement(tag); e.textContent = text; if (cls) e.className = cls; parent.append(e); return e; }
+function put(parent, tag, text = "", cls = "") {
+  const e = document.createElement(tag);
+  e.textContent = text;
+  if (cls) e.className = cls;
+  parent.append(e);
+  return e;
+}
+const SHOWN = 12; // terms of a sum that the card lists
+function terms(card, list, none) { // rows of [neuron, product, value], the largest first; the name walks there
+  if (!list.length) { if (none) put(card, "p", none, "quiet"); return; }
+  const table = put(card, "div", "", "terms");
+  const rows = list.sort((p, q) => Math.abs(q[2]) - Math.abs(p[2])).slice(0, SHOWN), most = Math.max(1e-30, ...rows.map((one) => Math.abs(one[2])));
+  for (const [u, said, value] of rows) {
+    put(table, "button", names[u]).onclick = () => choose(u);
+    put(table, "span", said);
+    const last = put(table, "b", fmt(value));
+    put(last, "i").style.width = `${(100 * Math.abs(value)) / most}%`;
+  }
+  if (list.length > SHOWN) put(card, "p", `… and ${whole(list.length - SHOWN)} smaller ones`, "quiet");
+}
+function equation(card, number, text) {
+  const p = put(card, "p", "", "eq");
+  put(p, "span", `(${number})`);
+  put(p, "span", text);
+}
 function showCard(v) {
-  const card = $("card"), s = sampleAt(S.sample);
+  const card = $("card");
   card.replaceChildren();
-  if (v < 0) { put(card, "p", `${V.toLocaleString("en")} neurons, ${E.toLocaleString("en")} edges. L = ${fmt(s.loss)} (${D.loss}), sample ${s.row}${D.drawn ? ", drawn from a seed" : ""}.`); put(card, "p", "click a neuron · / find · arrows walk · [ ] step · 0 fit · Esc"); return; }
+  if (v >= 0) neuronCard(card, v);
+  else if (S.group >= 0) blockCard(card, blocks[S.group], S.group);
+  else overviewCard(card);
+}
+function overviewCard(card) {
+  const s = sampleAt(S.sample), hidden = V - D.inputs - D.outputs.length;
+  put(card, "h2", "The network");
+  put(card, "p", `${plural(D.inputs, "input")}, ${whole(hidden)} hidden, ${plural(D.outputs.length, "output")}; ${plural(E, "edge")} over ${deepest} levels.`);
+  put(card, "p", `${D.loss === "Σ y" ? "Σ y" : `L, ${D.loss.replaceAll("_", " ")},`} = ${fmt(s.loss)} at row ${s.row}${D.drawn ? ", a sample drawn from a seed" : ""}.`);
+  put(card, "h3", "most important");
+  const best = Array.from(names.keys()).filter((v) => !isInput(v) && !isOutput[v]).sort((p, q) => importance[q] - importance[p]).slice(0, 6);
+  terms(card, best.map((v) => [v, sigma(v), importance[v]]), "no hidden neurons");
+  put(card, "p", "Click a neuron for its equations. ? lists the keys.", "quiet");
+}
+function blockCard(card, b, k) {
+  put(card, "h2", `${whole(b.size)} × ${sigma(b.first)}`);
+  put(card, "p", isInput(b.first) ? "inputs that lead to the same neurons" : `a dense block: each neuron reads the same ${plural(inPtr[b.first + 1] - inPtr[b.first], "source")}`);
+  const button = put(card, "button", b.collapsed ? "expand" : "collapse", "wide");
+  button.id = "fold";
+  button.onclick = () => { fold(k, !b.collapsed); refresh(); };
+  const all = Array.from({ length: b.size }, (_, j) => b.first + j), mode = byEdge(modeNow()) ? "a" : modeNow(), s = values(mode);
+  put(card, "h3", `its neurons, by |${MODES[mode]}|`);
+  terms(card, all.map((v) => [v, "", s[v]]));
+}
+function neuronCard(card, v) {
+  const s = sampleAt(S.sample), input = isInput(v);
   put(card, "h2", names[v]);
-  const input = activation[v] < 0, sigma = input ? "" : D.activations[activation[v]];
-  put(card, "p", `${input ? "an input" : `a ${sigma} neuron`}${isOutput[v] ? ", an output" : ""}, level ${level[v]}`);
-  const terms = (list) => {
-    list.sort((p, q) => Math.abs(q[2]) - Math.abs(p[2])).slice(0, 12).forEach(([u, said, value]) => { const p = put(card, "p", "", "term"); put(p, "button", names[u]).onclick = () => choose(u); p.append(`: ${said} = ${fmt(value)}`); });
-    if (list.length > 12) put(card, "p", `… and ${list.length - 12} more`, "term");
-  };
-  if (input) put(card, "p", `(3) a = x = ${fmt(s.a[v])}`);
-  else {
-    const into = [];
-    for (let e = inPtr[v]; e < inPtr[v + 1]; e++) into.push([source[e], `${fmt(weight[e])} · ${fmt(s.a[source[e]])}`, weight[e] * s.a[source[e]]]);
-    put(card, "p", `(1) m = ${D.aggregations[aggregation[v]]} of ${into.length} terms w·a${response[v] ? ` = ${fmt((s.z[v] - bias[v]) / response[v])}` : ""}`);
-    terms(into);
-    put(card, "p", `(2) z = b + r·m = ${fmt(bias[v])} + ${fmt(response[v])} · m = ${fmt(s.z[v])}`);
-    put(card, "p", `(3) a = ${sigma}(z) = ${fmt(s.a[v])}`);
-    put(card, "p", `(7) σ′(z) = ${fmt(s.slope[v])}`);
+  put(card, "p", `${input ? "an input" : isOutput[v] ? `an output, ${sigma(v)}` : `${sigma(v)}`}; level ${level[v]}; importance ${fmt(importance[v], 3)}`);
+  if (v === S.chosen && S.up) {
+    const p = put(card, "p", "", "cones"), count = (seen) => whole(seen.reduce((n, x) => n + x, 0) - 1);
+    put(p, "span", `◀ ${count(S.up)} upstream`, "up");
+    put(p, "span", `${count(S.down)} downstream ▶`, "down");
   }
-  const out = Array.from(outEdge.slice(outPtr[v], outPtr[v + 1]), (e) => [target[e], `∂z/∂a ${fmt(s.through(e))} · cached ∂L/∂z ${fmt(s.dz[target[e]])}`, s.through(e) * s.dz[target[e]]]);
-  if (isOutput[v]) put(card, "p", `(9) base case ∂L/∂y = ${fmt(s.da[v] - out.reduce((m, t) => m + t[2], 0))}`);
-  put(card, "p", `(10) ∂L/∂a = ${isOutput[v] ? "base + " : ""}Σ over ${out.length} successors = ${fmt(s.da[v])}`);
-  terms(out);
-  if (!input) {
-    put(card, "p", `(8) ∂L/∂z = ${fmt(s.slope[v])} · ${fmt(s.da[v])} = ${fmt(s.dz[v])}, cached, written once`);
-    put(card, "p", `(5) ∂L/∂b = ${fmt(s.dz[v])}; ∂L/∂w = (6) · ∂L/∂z of the edges that lead in:`);
-    const g = [];
-    for (let e = inPtr[v]; e < inPtr[v + 1]; e++) g.push([source[e], `${fmt(response[v] * s.share(e) * s.a[source[e]])} · ${fmt(s.dz[v])}`, s.dw[e]]);
-    terms(g);
-  }
-  put(card, "p", `importance ${fmt(importance[v])}`);
+  if (blockOf[v] >= 0) { const b = put(card, "button", `in a dense block of ${blocks[blockOf[v]].size}`, "link"); b.onclick = () => chooseBlock(blockOf[v]); }
+  put(card, "h3", "forward");
+  if (input) equation(card, 3, `a = x = ${fmt(s.a[v])}`);
+  else forwardCard(card, v, s);
+  put(card, "h3", "backward, arrows turned round");
+  const out = outEdges(v).map((e) => [target[e], `${fmt(s.through(e))} · ${bracketed(s.dz[target[e]])}`, s.through(e) * s.dz[target[e]]]);
+  if (isOutput[v]) equation(card, 9, `base case ∂L/∂y = ${fmt(base(v, s))}`);
+  equation(card, 10, `∂L/∂a = ${isOutput[v] ? "base + " : ""}Σ ∂z/∂a · cached ∂L/∂z = ${fmt(s.da[v])}`);
+  terms(card, out, isOutput[v] ? "" : "leads nowhere: 0");
+  if (input) return;
+  equation(card, 8, `∂L/∂z = σ′(z) · ∂L/∂a = ${bracketed(s.slope[v])} · ${bracketed(s.da[v])} = ${fmt(s.dz[v])}`);
+  put(card, "p", `written once, then read by ${plural(inEdges(v).filter((e) => !isInput(source[e])).length, "neuron")} and ${plural(inEdges(v).length, "weight")}`, "quiet");
+  equation(card, 5, `∂L/∂b = ${fmt(s.dz[v])};  ∂L/∂w = ∂z/∂w (6) · ∂L/∂z`);
+  terms(card, inEdges(v).map((e) => [source[e], `${fmt(s.local(e))} · ${bracketed(s.dz[v])}`, s.dw[e]]));
 }
-function caption() {
-  if (S.step < 0) return "whole picture — move the slider to walk forward, turn the arrows round, and walk back";
-  const g = groups[S.step], s = sampleAt(S.sample), v = g.nodes[0], many = g.nodes.length > 1, n = `${S.step + 1}/${groups.length}`;
-  if (g.phase === "turn") return `${n} turn: L = ${fmt(s.loss)}. Every arrow turns round; the base cases (9) enter at the outputs.`;
-  const who = many ? `${g.nodes.length} ${activation[v] < 0 ? "inputs" : `neurons of level ${level[v]}`}` : names[v];
-  if (g.phase === "f") return `${n} forward: ${who}` + (many || activation[v] < 0 ? "" : `: z = ${fmt(s.z[v])}, a = ${D.activations[activation[v]]}(z) = ${fmt(s.a[v])}; reads the cached a of ${Array.from(source.slice(inPtr[v], inPtr[v + 1]), (u) => names[u]).slice(0, 6).join(", ")}`);
-  const to = Array.from(outEdge.slice(outPtr[v], outPtr[v + 1]), (e) => names[target[e]]).slice(0, 6).join(", ");
-  return `${n} backward: ${who}` + (many ? "" : `: ∂L/∂a = ${fmt(s.da[v])}${to ? `, reusing the cached ∂L/∂z of ${to}` : ", its base case"}; ∂L/∂z = ${fmt(s.dz[v])}`);
-}
-function showChart() {
-  const h = D.history, c = $("chart"), p = c.getContext("2d");
-  if (!h || !h.loss || !h.loss.length) return;
-  c.hidden = false;
-  c.dataset.last = h.loss[h.loss.length - 1];
-  p.clearRect(0, 0, c.width, c.height);
-  const lines = ["loss", "val_loss"].filter((n) => h[n]), all = lines.flatMap((n) => h[n]).filter((y) => y !== null), lo = Math.min(...all), hi = Math.max(...all);
-  lines.forEach((n, j) => {
-    p.beginPath();
-    h[n].forEach((y, k) => { if (y !== null) p.lineTo(8 + (k / Math.max(1, h[n].length - 1)) * 300, 120 - ((y - lo) / (hi - lo || 1)) * 95); });
-    p.strokeStyle = p.fillStyle = j ? css("--accent") : css("--ink");
-    p.stroke();
-    p.fillText(`${n} ${fmt(h[n][h[n].length - 1])}`, 90 + 110 * j, 12);
-  });
+function forwardCard(card, v, s) {
+  const into = inEdges(v), agg = D.aggregations[aggregation[v]], r = response[v];
+  const m = r ? ` = ${fmt((s.z[v] - bias[v]) / r)}` : "";
+  equation(card, 1, `m = ${agg === "sum" ? "Σ" : `${agg} of`} w · a${into.length > 1 ? ` over ${into.length}` : ""}${m}`);
+  terms(card, into.map((e) => [source[e], `${fmt(weight[e])} · ${bracketed(s.a[source[e]])}`, weight[e] * s.a[source[e]]]), "reads nothing: m = 0");
+  equation(card, 2, `z = b + ${r === 1 ? "" : `${fmt(r)} · `}m = ${fmt(bias[v])} + ${r ? bracketed((s.z[v] - bias[v]) / r) : "0"}${r === 1 ? "" : ` · ${fmt(r)}`} = ${fmt(s.z[v])}`);
+  equation(card, 3, `a = ${sigma(v)}(z) = ${fmt(s.a[v])}`);
+  equation(card, 7, `σ′(z) = ${fmt(s.slope[v])}`);
 }

@@ -1,6 +1,7 @@
-// What the page was given, unpacked; E edges grouped by target, V neurons in canonical order.
+// What the page was given, unpacked: V neurons in canonical order, E edges grouped by target.
 const $ = (id) => document.getElementById(id);
 const D = JSON.parse($("data").textContent);
+
 function raw(text) {
   const chars = atob(text), bytes = new Uint8Array(chars.length);
   for (let k = 0; k < chars.length; k++) bytes[k] = chars.charCodeAt(k);
@@ -8,38 +9,65 @@ function raw(text) {
 }
 const floats = (text) => new Float32Array(raw(text));
 const ints = (text) => new Int32Array(raw(text));
+
 const names = D.names, V = names.length;
-const level = ints(D.level), X = floats(D.x), Y = floats(D.y), inPtr = ints(D.in_ptr), source = ints(D.source);
-const weight = floats(D.weight), bias = floats(D.bias), importance = floats(D.importance);
+const level = ints(D.level), X = floats(D.x), Y = floats(D.y);
+const inPtr = ints(D.in_ptr), source = ints(D.source), E = source.length;
+const activation = ints(D.activation), aggregation = ints(D.aggregation);
 const response = D.response ? floats(D.response) : new Float32Array(V).fill(1);
-const activation = ints(D.activation), aggregation = ints(D.aggregation), E = source.length;
-const isOutput = new Uint8Array(V), target = new Int32Array(E), outPtr = new Int32Array(V + 1), outEdge = new Int32Array(E);
+const weight = floats(D.weight), bias = floats(D.bias), importance = floats(D.importance);
+const deepest = level.reduce((most, x) => Math.max(most, x), 0);
+
+const isOutput = new Uint8Array(V), target = new Int32Array(E);
+const outPtr = new Int32Array(V + 1), outEdge = new Int32Array(E);
 D.outputs.forEach((v) => { isOutput[v] = 1; });
 for (let v = 0; v < V; v++) for (let e = inPtr[v]; e < inPtr[v + 1]; e++) { target[e] = v; outPtr[source[e] + 1]++; }
 for (let v = 0; v < V; v++) outPtr[v + 1] += outPtr[v];
 { const next = outPtr.slice(); for (let e = 0; e < E; e++) outEdge[next[source[e]]++] = e; }
-const small = E <= 600 && V <= 300;
+
+const small = E <= 600 && V <= 300; // drawn with names and arrow heads; larger graphs by WebGL2
+const teaching = small && E <= 40; // … with an equation on each edge, and the loss as a neuron of its own
+const isInput = (v) => activation[v] < 0;
+const sigma = (v) => (isInput(v) ? "input" : D.activations[activation[v]]);
+const inEdges = (v) => Array.from({ length: inPtr[v + 1] - inPtr[v] }, (_, k) => inPtr[v] + k);
+const outEdges = (v) => Array.from(outEdge.subarray(outPtr[v], outPtr[v + 1]));
 
 const opened = new Map();
-function sampleAt(k) { // z, a, slope, da of the neurons; dz and dw follow from (8) and (5)
+function sampleAt(k) { // z, a, σ′(z), ∂L/∂a of every neuron; ∂L/∂z and ∂L/∂w follow from (8) and (5)
   if (opened.has(k)) return opened.get(k);
   const s = D.samples[k], one = { row: s.row, loss: Number(s.loss.replace("inf", "Infinity")) };
   for (const key of ["z", "a", "slope", "da"]) one[key] = floats(s[key]);
   one.dz = one.da.map((d, v) => d * one.slope[v]);
-  const shares = s.share ? floats(s.share) : null;
-  one.share = (e) => (shares ? shares[e] : D.aggregations[aggregation[target[e]]] === "mean" ? 1 / (inPtr[target[e] + 1] - inPtr[target[e]]) : 1);
-  one.through = (e) => response[target[e]] * one.share(e) * weight[e];
+  const shares = s.share ? floats(s.share) : null; // ∂m/∂t where it does not follow from the topology
+  const isMean = (v) => D.aggregations[aggregation[v]] === "mean";
+  one.share = (e) => {
+    const v = target[e];
+    return shares ? shares[e] : isMean(v) ? 1 / (inPtr[v + 1] - inPtr[v]) : 1;
+  };
+  one.local = (e) => response[target[e]] * one.share(e) * one.a[source[e]]; // (6) ∂z/∂w
+  one.through = (e) => response[target[e]] * one.share(e) * weight[e]; // ∂z_target/∂a_source of (10)
   one.dw = new Float32Array(E);
-  for (let e = 0; e < E; e++) one.dw[e] = response[target[e]] * one.share(e) * one.a[source[e]] * one.dz[target[e]];
+  for (let e = 0; e < E; e++) one.dw[e] = one.local(e) * one.dz[target[e]];
   opened.set(k, one);
   return one;
+}
+function takeValues(given) { // values that training has moved, into the arrays that everything reads
+  weight.set(floats(given.weight));
+  bias.set(floats(given.bias));
+  importance.set(floats(given.importance));
+  D.samples = given.samples;
+  D.loss = given.loss;
+  opened.clear();
 }
 function fmt(x, digits = 4) {
   if (Number.isNaN(x)) return "NaN";
   if (!Number.isFinite(x)) return x > 0 ? "∞" : "−∞";
-  return String(Number(x.toPrecision(digits))).replace("-", "−");
+  return String(Number(x.toPrecision(digits))).replaceAll("-", "−");
 }
-function cone(start, forward) { // neurons that `start` reaches, or that reach it
+const whole = (n) => n.toLocaleString("en");
+const plural = (n, word) => `${whole(n)} ${word}${n === 1 ? "" : "s"}`;
+const bracketed = (x, digits = 4) => (x < 0 ? `(${fmt(x, digits)})` : fmt(x, digits)); // as a factor
+function cone(start, forward) { // neurons that `start` reaches, or that reach it; itself too
   const seen = new Uint8Array(V), todo = [start];
   seen[start] = 1;
   while (todo.length) {
@@ -51,16 +79,7 @@ function cone(start, forward) { // neurons that `start` reaches, or that reach i
   }
   return seen;
 }
-// The steps: forward, the loss, backward; a neuron a step in a small graph, else a level.
-const groups = [], at = { f: new Int32Array(V), b: new Int32Array(V) };
-{
-  const parts = [[...Array(D.inputs).keys()]];
-  for (let v = D.inputs; v < V; v++) {
-    const last = parts[parts.length - 1];
-    if (!small && parts.length > 1 && level[last[0]] === level[v]) last.push(v); else parts.push([v]);
-  }
-  parts.forEach((nodes) => groups.push({ phase: "f", nodes }));
-  groups.push({ phase: "turn", nodes: [] });
-  [...parts].reverse().forEach((nodes) => groups.push({ phase: "b", nodes }));
-  groups.forEach((g, k) => g.nodes.forEach((v) => { at[g.phase][v] = k; }));
+function quantile(array, q) { // of the absolute values; 0 for q = 0
+  const all = array.map(Math.abs).filter(Number.isFinite).sort();
+  return q > 0 && all.length ? all[Math.min(all.length - 1, Math.floor(q * all.length))] : 0;
 }

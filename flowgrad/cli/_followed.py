@@ -1,0 +1,150 @@
+"""A network, or a run that may be training, read again and again: what the page of `flowgrad view` is told."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import flowgrad as fg
+from flowgrad.cli import _config, _data, train
+from flowgrad.cli._model import RUN_NETWORK, Model, open_network
+from flowgrad.cli._tables import Table
+from flowgrad.errors import FlowgradError
+from flowgrad.viewer.record import Record, columns_of
+from flowgrad.viewer.record import record as recorded
+from flowgrad.viewer.record import values as moved
+
+Columns = dict[str, list[float | None]]
+TORN = (OSError, ValueError, FlowgradError)  # what reading meets while somebody writes, or has taken a file away
+
+
+class Followed:
+    """What stands at a path, as often as it is asked for; one thread computes at a time.
+
+    Args:
+        path: a run folder, or a network's file.
+        data, sample, ignore, executor: as the options of `flowgrad view`.
+    """
+
+    def __init__(self, path: Path, data: Path | None, sample: int, ignore: tuple[str, ...], executor: str) -> None:
+        self.path, self._data, self._sample, self._ignore, self._executor = path, data, sample, ignore, executor
+        self._lock = threading.Lock()
+        self._shape: Any = None
+        self._found: tuple[str, Any] | None = None
+
+    def record(self) -> Record:
+        """Everything the page knows, as it is now.
+
+        Raises:
+            FlowgradError: the network, or its samples, cannot be read.
+        """
+        with self._lock:
+            version, given = self._version(), self._read()
+            found = recorded(**given, history=losses(self.path), title=self.path.resolve().stem)
+            self._shape = _shape(given["network"])
+            return found | {"version": version, "state": self._state()}
+
+    def state(self) -> Record:
+        """History, whether training runs, and the version of the values, as they are now."""
+        return {"history": losses(self.path), "version": self._version(), "state": self._state()}
+
+    def values(self) -> Record:
+        """What training moves: parameters and the values of both passes; `other` where another network stands here.
+
+        `values` is None while they cannot be read, which a later request may.
+        """
+        with self._lock:
+            version = self._version()
+            if self._found is None or self._found[0] != version:
+                try:
+                    given = self._read()
+                    other = _shape(given["network"]) != self._shape
+                    self._found = version, {"other": other, "values": None if other else moved(**given)}
+                except TORN:
+                    return {"version": "", "other": False, "values": None}
+            return {"version": version, **self._found[1]}
+
+    def _version(self) -> str:
+        """What changes whenever the network is written."""
+        try:
+            status = (self.path / RUN_NETWORK if self.path.is_dir() else self.path).stat()
+        except OSError:
+            return ""
+        return f"{status.st_mtime_ns:x}-{status.st_ino:x}-{status.st_size:x}"
+
+    def _state(self) -> Record | None:
+        """Of a run: whether it has ended and why, the epochs it may take, seconds since the last line."""
+        if not self.path.is_dir():
+            return None
+        try:
+            age = max(0.0, time.time() - (self.path / "metrics.csv").stat().st_mtime)
+        except OSError:
+            return None
+        summary, settings = self.path / "summary.json", _settings(self.path)
+        epochs = settings["train"]["epochs"] if settings else None
+        try:
+            reason = json.loads(summary.read_text(encoding="utf-8"))["reason"]
+        except FileNotFoundError:
+            reason = None
+        except (OSError, ValueError, TypeError, KeyError):
+            reason = "unknown"
+        return {"reason": reason, "epochs": epochs, "age": round(age, 1)}
+
+    def _read(self) -> dict[str, Any]:
+        """Arguments of `record`: with targets where the samples hold them."""
+        model = open_network(self.path, self._ignore)
+        chosen = self._data if self._data is not None else own_samples(self.path)
+        program = fg.compile(model.network, executor=self._executor, loss=model.loss or "squared_error")
+        given: dict[str, Any] = {"network": model.network, "program": program, "sample": self._sample}
+        return given if chosen is None else given | _samples(model, chosen)
+
+
+def _samples(model: Model, path: Path) -> dict[str, Any]:
+    """X as the network wants it, and T where the file has it."""
+    table, roles = Table(path), model.roles
+    answers = roles.label in table.names if roles.label else set(roles.targets) <= set(table.names)
+    known = _data.read(table, roles, answers=answers)
+    return {"X": model.scaled(known.X), "T": known.T if answers else None}
+
+
+def own_samples(run: Path) -> Path | None:
+    """The samples a run has of its own: its test.csv, else what it was tested or trained on; None without them."""
+    if not run.is_dir():
+        return None
+    found = [run / "test.csv"]
+    settings = _settings(run)
+    if settings is not None:
+        train.resolve(settings, run)
+        found += [Path(settings["data"][name]) for name in ("test", "file") if isinstance(settings["data"][name], str)]
+    return next((path for path in found if path.is_file()), None)
+
+
+def losses(run: Path) -> Columns | None:
+    """The columns of a run's metrics.csv as it stands now; None where there is none that can be read.
+
+    A last line without an end is still being written, and left out.
+    """
+    try:
+        text = (run / "metrics.csv").read_text(encoding="utf-8")
+        rows = list(csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1])))
+    except (OSError, ValueError, csv.Error):
+        return None
+    return columns_of(rows)
+
+
+def _settings(run: Path) -> _config.Config | None:
+    try:
+        return _config.read(run / "config.toml")
+    except FlowgradError:
+        return None
+
+
+def _shape(network: fg.Network) -> Any:
+    """What must be the same for two networks to be one picture."""
+    columns = network.columns
+    return network.nodes, columns.source.tobytes(), columns.target.tobytes()

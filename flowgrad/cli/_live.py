@@ -1,0 +1,166 @@
+"""The run folder while its training runs: nothing that was trained is lost, and `flowgrad view` can follow.
+
+    network.json, its weights     θ at the start, then again as often as writing stays cheap
+    model.json, config.toml       from the start on
+    metrics.csv                   a line an epoch, when it ends
+    summary.json                  only in the end: a folder without one is of a training that runs, or was cut off
+
+Each file is whole whenever somebody reads it (of metrics.csv each line that has an end), and a folder that was killed
+half-way is a run folder like any other, with the weights of its last checkpoint.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TextIO
+
+from flowgrad.cli import _run
+from flowgrad.cli._model import RUN_NETWORK, Model
+from flowgrad.errors import FileError, FlowgradError
+from flowgrad.files import save
+from flowgrad.history import Row
+from flowgrad.program import Program
+
+LEAST = 0.5  # seconds between two checkpoints, and …
+SHARE = 20.0  # … so many times as long as the last one took to write
+
+
+class Training:
+    """A run folder that is kept up to date while a program is trained.
+
+    Used in a `with`: where its block raises before an epoch has ended the folder goes again, and an older run that
+    it was to replace stands there as before; after an epoch what was trained stays.
+
+    Args:
+        folder, name, overwrite: as `_run.write`.
+        model: of the untrained network.
+        config: folder → the text of its config.toml.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        folder: Path | None,
+        name: str,
+        overwrite: bool,
+        model: Model,
+        config: Callable[[Path], str],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._given, self._name, self._overwrite = folder, name, overwrite
+        self._model, self._config, self._clock = model, config, clock
+        self._program: Program | None = None
+        self._metrics: TextIO | None = None
+        self._old: Path | None = None
+        self._identity: tuple[int, int] | None = None
+        self._epochs, self._next, self._done = 0, 0.0, False
+        self.folder = folder if folder is not None else Path("runs", name)
+
+    def __enter__(self) -> Training:
+        return self
+
+    def start(self, program: Program) -> None:
+        """Put the folder in place, with the network as it is now.
+
+        Raises:
+            FileError: it exists, or cannot be written.
+        """
+
+        def fill(part: Path) -> None:
+            _run.save_model(part, self._model)
+            _run.save_metrics(part / "metrics.csv", [])
+            (part / "config.toml").write_text(self._config(self.folder), encoding="utf-8")
+
+        self._program = program
+        self.folder, self._old = _run.place(self._given, self._name, fill, self._overwrite)
+        self._identity = _identity(self.folder)
+        self._next = self._clock() + LEAST
+
+    def epoch(self, row: Row) -> None:
+        """Write the line of an epoch; and the weights, where it is time. A full disk does not end training."""
+        if self._identity is None or _identity(self.folder) != self._identity:
+            return  # somebody took the folder away: `finish` makes one anew
+        try:
+            self._line(row)
+            self._epochs += 1
+            if self._epochs == 1 or self._clock() >= self._next:
+                self.checkpoint()
+        except (OSError, FileError):
+            self._next = self._clock() + SHARE * LEAST
+
+    def checkpoint(self) -> None:
+        """The weights of now, on disk; from the first on an older run is not needed any more."""
+        assert self._program is not None
+        start = self._clock()
+        save(self._program.network(), self.folder / RUN_NETWORK)
+        if self._metrics is not None:
+            os.fsync(self._metrics.fileno())
+        self._drop_old()
+        now = self._clock()
+        self._next = now + max(LEAST, SHARE * (now - start))
+
+    def finish(self, fill: Callable[[Path], None]) -> Path:
+        """Put the final files in place, summary.json last; in a new folder, where this one was taken away.
+
+        Raises:
+            FileError: it cannot be written.
+        """
+        self._close()
+        if self._identity is not None and _identity(self.folder) == self._identity:
+            _run.refill(self.folder, fill)
+        else:
+            self.folder = _run.write(None if self._given is None else _run.free(*_split(self.folder)), self._name, fill)
+        self._drop_old()
+        self._done = True
+        return self.folder
+
+    def __exit__(self, *error: object) -> None:
+        self._close()
+        if self._done or self._identity is None or _identity(self.folder) != self._identity:
+            return
+        if self._epochs:
+            with contextlib.suppress(FlowgradError, OSError):
+                self.checkpoint()
+            return
+        shutil.rmtree(self.folder, ignore_errors=True)
+        if self._old is not None:
+            self._old.rename(self.folder)
+
+    def _line(self, row: Row) -> None:
+        """One line more of metrics.csv, floats by repr; the first epoch says the columns."""
+        shown = {name: int(value) if name == "epoch" else value for name, value in row.items()}
+        if self._metrics is None:
+            self._metrics = (self.folder / "metrics.csv").open("w", newline="", encoding="utf-8")
+            csv.writer(self._metrics, lineterminator="\n").writerow(shown)
+        csv.writer(self._metrics, lineterminator="\n").writerow(shown.values())
+        self._metrics.flush()
+
+    def _close(self) -> None:
+        if self._metrics is not None:
+            with contextlib.suppress(OSError):
+                self._metrics.close()
+            self._metrics = None
+
+    def _drop_old(self) -> None:
+        if self._old is not None:
+            shutil.rmtree(self._old, ignore_errors=True)
+            self._old = None
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    """What tells a folder from another of its name; None where there is none."""
+    try:
+        status = folder.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _split(folder: Path) -> tuple[Path, str]:
+    return folder.parent, folder.name

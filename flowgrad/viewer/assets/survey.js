@@ -1,0 +1,117 @@
+// The picture of a large graph: from afar ribbons between bands of levels, then the strongest edges, then names.
+const FAR = 7; // pixels a neuron, below which edges are drawn as ribbons
+let strongest = new Uint32Array(0), tones = new Uint8Array(4 * V), stale = true;
+function rank() { // edges by |weight|, the strongest first
+  strongest = Uint32Array.from({ length: E }, (_, e) => e);
+  const size = weight.map(Math.abs);
+  strongest.sort((p, q) => size[q] - size[p]);
+}
+function survey(pen, width, height) {
+  const seen = new Uint8Array(V);
+  let count = 0;
+  for (let v = 0; v < V; v++) if (shown(v) && inView(v, 10)) { seen[v] = 1; count++; }
+  const far = S.k < FAR, curves = far && S.chosen < 0 ? ribbonCurves(bands().strands(), far) : [];
+  if (folded) curves.push(...ribbonCurves(folded.strands(), false));
+  curves.push(...edgeCurves(seen, far));
+  const wide = far ? Math.max(1.1, 0.86 * S.k) : Math.min(60, 0.6 * S.k);
+  if (gl) {
+    clearGl();
+    drawCurves(curves);
+    if (stale) toneDots();
+    drawDots(stale ? tones : null, wide);
+    stale = false;
+  } else flat(pen, curves, seen, wide);
+  blocks.forEach((b) => frame(pen, b));
+  if (far) headers(pen);
+  near(pen, seen, count, wide);
+}
+function ribbonCurves(strands, far) {
+  const plain = hex(tint.edge), accent = hex(tint.accent), mode = modeNow();
+  return (S.moving ? strands.slice(-500) : strands).map((one) => {
+    const c = one.active ? accent : byEdge(mode) ? rgb(one.mean * 2) : plain;
+    const alpha = one.active ? 0.35 : now() ? 0.04 : far ? 0.03 + 0.42 * one.share ** 1.5 : 0.35;
+    return [one.x0, one.y0, one.x1, one.y1, ribbonWidth(one), c, alpha];
+  });
+}
+function edgeCurves(seen, far) { // the strongest edges that may be seen; of a chosen neuron those of its cones
+  const most = far && S.chosen < 0 ? 350 : S.moving ? 500 : 4000, mode = modeNow(), coloured = byEdge(mode);
+  const given = coloured ? values(mode) : weight, top = extent(coloured ? mode : "weight");
+  const plain = hex(tint.edge), accent = hex(tint.accent), up = hex(tint.up), down = hex(tint.down), found = [];
+  for (let k = 0; k < E && found.length < most; k++) {
+    const e = strongest[k], u = source[e], v = target[e];
+    if (!(seen[u] || seen[v]) || isFolded(u) || isFolded(v) || !isLitEdge(e) || !kept(e)) continue;
+    found.push(e);
+  }
+  const thin = Math.max(0.28, Math.min(1, Math.sqrt(600 / found.length)));
+  return found.reverse().map((e) => {
+    const u = source[e], v = target[e], t = Math.min(1, Math.abs(given[e]) / top), own = u === S.chosen || v === S.chosen, on = isActive(e);
+    const c = on ? accent : coloured ? rgb(given[e] / top) : S.up ? (S.up[v] ? up : down) : plain;
+    const alpha = own || on ? 0.9 : now() ? 0.1 : thin * (0.25 + 0.6 * t);
+    return [X[u], Y[u], X[v], Y[v], own ? 2 : far ? 0.9 : 0.7 + 1.3 * t, c, alpha];
+  });
+}
+function toneDots() {
+  const mode = modeNow(), given = byEdge(mode) ? null : values(mode), top = given ? extent(mode) : 1;
+  const grey = S.dark ? [98, 106, 120] : [176, 174, 168], blank = hex(tint.blank), active = now() && now().phase !== "turn" ? now().nodes : [];
+  for (let v = 0; v < V; v++) {
+    const has = known(v), shows = has === "all" || (mode === "dz" ? has === "dz" : has);
+    const c = !shows ? blank : given ? rgb(given[v] / top) : grey;
+    tones.set([c[0], c[1], c[2], !shown(v) ? 0 : isLit(v) ? 255 : 40], 4 * v);
+  }
+  if (byEdge(mode)) for (const v of active) tones.set([...hex(tint.accent), 255], 4 * v);
+}
+function flat(pen, curves, seen, wide) { // without WebGL2, and for SVG
+  for (const [x0, y0, x1, y1, w, c, a] of curves) {
+    const xa = px(x0), ya = py(y0), xb = px(x1), yb = py(y1), m = ((xa + xb) / 2).toFixed(1);
+    pen.curve(`M${xa.toFixed(1)} ${ya.toFixed(1)}C${m} ${ya.toFixed(1)} ${m} ${yb.toFixed(1)} ${xb.toFixed(1)} ${yb.toFixed(1)}`, `rgb(${c.join(",")})`, w, Number(a.toFixed(2)));
+  }
+  toneDots();
+  for (let v = 0; v < V; v++) {
+    if (!seen[v]) continue;
+    const [r, g, b, a] = tones.subarray(4 * v, 4 * v + 4), half = wide / 2, c = `rgb(${r},${g},${b})`;
+    if (wide > 7) pen.circle(px(X[v]), py(Y[v]), half, c, null, 0, a / 255); else pen.box(px(X[v]) - half, py(Y[v]) - half, wide, wide, 0, c, null, 0, a / 255);
+  }
+}
+function frame(pen, b) {
+  if (!b.collapsed) return;
+  const x0 = px(b.x0), y0 = py(b.y0), w = px(b.x1) - x0, h = py(b.y1) - y0, chosen = S.group >= 0 && blocks[S.group] === b;
+  pen.box(x0 - 3, y0 - 3, w + 6, h + 6, 6, null, chosen ? tint.accent : tint.soft, chosen ? 3 : 1, 1);
+}
+function headers(pen) { // over each level what it is; beside the step's level the way it goes
+  let last = -Infinity;
+  levels.forEach((l, k) => {
+    const x = (px(l.x0) + px(l.x1)) / 2, y = Math.max(14, py(l.y0) - 26);
+    if (x - last < 46) return;
+    last = x;
+    const on = now() && now().nodes.length && level[now().nodes[0]] === k, fill = on ? tint.accent : tint.soft;
+    pen.text(x, y, on ? (backward() ? `◀ ${k}` : `${k} ▶`) : `level ${k}`, { size: 11, bold: on, fill, halo: tint.bg });
+    pen.text(x, y + 13, whole(l.n), { size: 11, fill, halo: tint.bg });
+    if (on) pen.box(px(l.x0 - 1), py(l.y0 - 1), px(l.x1 + 1) - px(l.x0 - 1), py(l.y1 + 1) - py(l.y0 - 1), 6, null, tint.accent, 2, 1);
+  });
+}
+function near(pen, seen, count, wide) { // names and numbers where there is room; rings round what was picked
+  const r = wide / 2, mode = modeNow(), said = byEdge(mode) ? "a" : mode, s = values(said);
+  const ring = (v, width) => pen.circle(px(X[v]), py(Y[v]), Math.max(4, r + 2), null, tint.accent, width, 1);
+  if (S.hover >= 0) ring(S.hover, 1.5);
+  if (S.chosen >= 0) ring(S.chosen, 3);
+  const label = (v) => {
+    if (r > 15 && known(v)) pen.text(px(X[v]), py(Y[v]), fmt(s[v], 3), { size: 11, bold: true, fill: onColour(tones.subarray(4 * v, 4 * v + 3)) });
+    pen.text(px(X[v]), py(Y[v]) - r - 8, named(v), { size: 11, halo: tint.bg, bold: v === S.chosen });
+  };
+  const some = [];
+  if (S.k > 34 && count < 900) { for (let v = 0; v < V; v++) if (seen[v] && isLit(v) && !isFolded(v)) some.push(v); }
+  else if (count) some.push(...important(seen));
+  some.forEach(label);
+  for (const v of [S.hover, S.chosen]) if (v >= 0 && !some.includes(v)) label(v);
+}
+let byImportance = null;
+function important(seen) { // the most important neurons in view, few enough and far enough apart for their names
+  byImportance ||= Uint32Array.from({ length: V }, (_, v) => v).sort((p, q) => importance[q] - importance[p]);
+  const found = [];
+  for (let k = 0; k < Math.min(V, 4000) && found.length < 24; k++) {
+    const v = byImportance[k];
+    if (!seen[v] || !isLit(v) || isFolded(v) || importance[v] === 0) continue;
+    if (found.every((u) => Math.abs(py(Y[u]) - py(Y[v])) > 16 || Math.abs(px(X[u]) - px(X[v])) > 90)) found.push(v);
+  }
+  return found;
+}

@@ -1,0 +1,187 @@
+"""The run folder while its training runs: there from the start, current, whole when it is killed, put back when it fails."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import flowgrad as fg
+from flowgrad.cli import _followed, _live, _run
+from flowgrad.cli._followed import Followed
+from flowgrad.cli._model import bare
+from flowgrad.errors import FileError
+
+
+def network(seed: int = 0) -> fg.Network:
+    return fg.topologies.layered([2, 3, 1], seed=seed)
+
+
+def training(folder: Path | None, overwrite: bool = False, clock: Any = None, seed: int = 0) -> _live.Training:
+    more = {"clock": clock} if clock else {}
+    return _live.Training(folder, "a", overwrite, bare(network(seed)), lambda place: "", **more)
+
+
+def row(epoch: int) -> dict[str, float]:
+    return {"epoch": epoch, "loss": 1 / epoch, "seconds": 0.1 * epoch}
+
+
+def weights(folder: Path) -> Any:
+    return np.array(fg.load(folder / "network.json").columns.weights)
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_folder_is_there_from_the_start_and_current_after_each_epoch(tmp_path: Path) -> None:
+    times = iter(np.arange(1000) * 0.2)
+    program = fg.compile(network(), executor="python")
+    with training(None, clock=lambda: next(times)) as run:
+        run.start(program)
+        assert run.folder == Path("runs/a")
+        assert (weights(run.folder) == weights_of(program)).all()
+        assert not (run.folder / "summary.json").exists()
+        for epoch in (1, 2, 3, 4, 5, 6):
+            program.theta = program.theta + 1.0
+            run.epoch(row(epoch))
+            lines = list(csv.DictReader((run.folder / "metrics.csv").read_text().splitlines()))
+            assert [int(line["epoch"]) for line in lines] == list(range(1, epoch + 1))
+            assert float(lines[-1]["loss"]) == 1 / epoch
+            if epoch == 1:
+                assert (weights(run.folder) == weights_of(program)).all()
+        behind = weights_of(program) - weights(run.folder)
+        assert (behind < 6).all()
+        assert behind.max() > 0, "writing takes 0.2 s here: not every epoch is worth it"
+
+
+def weights_of(program: fg.Program) -> Any:
+    return np.array(program.network().columns.weights)
+
+
+def test_what_was_trained_stays_when_something_breaks_after_an_epoch() -> None:
+    program = fg.compile(network(), executor="python")
+    with pytest.raises(RuntimeError), training(Path("a")) as run:
+        run.start(program)
+        run.epoch(row(1))
+        program.theta = program.theta + 1.0
+        raise RuntimeError
+    assert (weights(Path("a")) == weights_of(program)).all()
+
+
+@pytest.mark.parametrize("older", [False, True])
+def test_before_an_epoch_nothing_has_happened(tmp_path: Path, older: bool) -> None:
+    if older:
+        _run.write(Path("a"), "a", lambda folder: _run.save_model(folder, bare(network(7))))
+    with pytest.raises(KeyboardInterrupt), training(Path("a"), overwrite=True) as run:
+        run.start(fg.compile(network(), executor="python"))
+        assert Path("a").exists()
+        raise KeyboardInterrupt
+    assert [path.name for path in tmp_path.iterdir()] == (["a"] if older else [])
+    if older:
+        assert (weights(Path("a")) == network(7).columns.weights).all()
+
+
+def test_an_older_run_goes_when_the_new_one_has_something(tmp_path: Path) -> None:
+    _run.write(Path("a"), "a", lambda folder: _run.save_model(folder, bare(network(7))))
+    with training(Path("a"), overwrite=True) as run:
+        run.start(fg.compile(network(), executor="python"))
+        assert len(list(tmp_path.iterdir())) == 2
+        run.epoch(row(1))
+        assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    with pytest.raises(FileError, match="a exists"):
+        training(Path("a")).start(fg.compile(network(), executor="python"))
+
+
+def test_a_folder_that_was_taken_away_is_made_anew(tmp_path: Path) -> None:
+    fill = lambda folder: _run.save_model(folder, bare(network()))  # noqa: E731
+    with training(Path("a")) as run:
+        run.start(fg.compile(network(), executor="python"))
+        run.epoch(row(1))
+        shutil.rmtree("a")
+        _run.write(Path("a"), "a", lambda folder: _run.save_model(folder, bare(network(7))))
+        run.epoch(row(2))
+        assert run.finish(fill) == Path("a-2")
+    assert (weights(Path("a")) == network(7).columns.weights).all()
+    assert (weights(Path("a-2")) == network().columns.weights).all()
+
+
+def test_a_full_disk_does_not_end_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise FileError("no space left on device")
+
+    program = fg.compile(network(), executor="python")
+    with training(Path("a")) as run:
+        run.start(program)
+        with monkeypatch.context() as patch:
+            patch.setattr(_live, "save", full)
+            run.epoch(row(1))
+            run.epoch(row(2))
+        program.theta = program.theta + 1.0
+        final = bare(program.network())
+        run.finish(lambda folder: _run.save_model(folder, final))
+    assert (weights(Path("a")) == weights_of(program)).all()
+    assert len(list(Path("a").glob("*.safetensors"))) == 1, "weights that nothing names any more are gone"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+def test_a_run_that_was_killed_is_a_run(job: Path) -> None:
+    (job / "config.toml").write_text((job / "config.toml").read_text().replace("patience = 6", "patience = 100000"))
+    command = [sys.executable, "-m", "flowgrad", "train", "config.toml", "--epochs", "100000", "--out", "model"]
+    process = subprocess.Popen(command, cwd=job, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        while not process.stdout.readline().startswith("follow it: flowgrad view model"):
+            assert process.poll() is None
+        while len((job / "model/metrics.csv").read_text().splitlines()) < 4:
+            assert process.poll() is None
+        process.send_signal(signal.SIGKILL)
+    finally:
+        process.kill()
+        process.communicate()
+    assert not (job / "model/summary.json").exists()
+    assert np.isfinite(weights(job / "model")).all()
+    state = Followed(job / "model", None, 0, (), "auto").state()
+    assert state["state"]["reason"] is None
+    assert state["state"]["epochs"] == 100000
+    assert len(state["history"]["loss"]) >= 3
+
+
+def test_the_values_of_a_run_are_read_again_when_they_change(run: Any, job: Path) -> None:
+    assert run("train", "config.toml", "--out", "model").code == 0
+    followed = Followed(Path("model"), None, 2, (), "python")
+    first = followed.record()
+    assert first["loss"] == "squared_error", "the run's own samples have targets"
+    assert first["samples"][0]["row"] == 2
+    assert first["state"]["reason"] in ("finished", "early stopping")
+    assert followed.state()["version"] == first["version"]
+    assert followed.values()["values"] == {name: first[name] for name in followed.values()["values"]}
+    net = fg.load("model/network.json")
+    program = fg.compile(net)
+    program.theta = program.theta * 2
+    fg.save(program.network(), "model/network.json")
+    assert followed.state()["version"] != first["version"]
+    assert followed.values()["values"]["weight"] != first["weight"]
+    fg.save(network(), "model/network.json")
+    found = followed.values()
+    assert (found["other"] or found["values"] is None) and found["values"] is None
+    shutil.rmtree("model")
+    assert followed.values() == {"version": "", "other": False, "values": None}
+    assert json.dumps(followed.state(), allow_nan=False)
+
+
+def test_a_line_without_an_end_is_not_read() -> None:
+    Path("metrics.csv").write_text("epoch,loss\n1,0.5\n2,nan\n3,0.12")
+    assert _followed.losses(Path()) == {"epoch": [1.0, 2.0], "loss": [0.5, None]}
+    Path("metrics.csv").write_text("")
+    assert _followed.losses(Path()) == {}
+    assert _followed.losses(Path("nowhere")) is None

@@ -1,0 +1,146 @@
+"""The page in a real browser, written by the installed wheel: clicks, search, slider, downloads; no word, no request."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+from networks import EVIL
+
+Make = Callable[[str], Path]
+
+
+def test_a_small_network(browser: Any, make: Make) -> None:
+    browser.open(make("small").as_uri())
+    browser.shoot("small")
+    browser["search"].send_keys("onerror\n")
+    assert browser.text("#card h2") == EVIL
+    assert browser.run("return document.images.length") == 0
+    assert "(10)" in browser["card"].text
+    assert "2 upstream" in browser["card"].text
+    assert "3 downstream" in browser["card"].text
+    browser.all("#card .terms button")[0].click()
+    assert browser.text("#card h2") in ("x1", "x2")
+    browser.press("\ue00c")  # Escape
+    assert browser.text("#card h2") == "The network"
+    browser.nothing_wrong()
+
+
+def test_a_click_on_a_neuron_opens_its_card_and_arrows_walk(browser: Any, make: Make) -> None:
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    browser.open(make("small").as_uri())
+    browser["search"].send_keys("h1\n")
+    stage, (x, y) = browser["stage"], map(float, browser["stage"].get_attribute("data-chosen").split())
+    browser.press("\ue014")  # right, along the strongest edge
+    assert browser.text("#card h2") == "h3"
+    browser.press("\ue012")
+    assert browser.text("#card h2") == "h1"
+    browser.press("\ue00c")
+    pointer = ActionChains(browser.driver, duration=0)
+    place = int(x - stage.size["width"] / 2), int(y - stage.size["height"] / 2)
+    pointer.move_to_element_with_offset(stage, *place).perform()
+    assert browser.text("#card h2") == "h1", "hovering shows the card"
+    assert not browser.all("#card .cones")
+    pointer.click().perform()
+    assert browser.text("#card .cones") == "◀ 2 upstream3 downstream ▶"
+    browser.shoot("chosen")
+    browser.nothing_wrong()
+
+
+def test_the_slider_walks_forward_turns_and_walks_back(browser: Any, make: Make) -> None:
+    browser.open(make("small").as_uri())
+    browser.set("step", 3)
+    assert browser.text("#head").startswith("4/13 forward: h3")
+    assert "6 of 10 edges visited" in browser.text("#caption")
+    browser.shoot("forward")
+    browser.set("step", 6)
+    assert browser.text("#head") == "7/13 turn"
+    browser.set("step", 9)
+    assert browser.text("#head").startswith("10/13 backward: h3")
+    assert "reads the cached ∂L/∂z of y1, y2" in browser.text("#caption")
+    assert browser.text("#quantity") == "∂L/∂z"
+    browser.shoot("backward")
+    browser.press("]")
+    assert browser.text("#head").startswith("11/13 backward")
+    browser.press(".")
+    assert browser["sample"].get_attribute("value") == "1"
+    browser["theme"].click()
+    assert browser.run("return document.documentElement.dataset.theme") in ("light", "dark")
+    browser.shoot("other-theme")
+    browser["play"].click()
+    browser.until(lambda: browser.text("#head").startswith("12/13"))
+    browser.nothing_wrong()
+
+
+def test_colours_filters_history_and_files(browser: Any, make: Make) -> None:
+    browser.open(make("small").as_uri())
+    for mode, low in (("z", "−"), ("dz", "−"), ("weight", "−1.2"), ("dw", "−"), ("importance", "0"), ("a", "−")):
+        browser.set("mode", mode)
+        assert browser.text("#low").startswith(low), mode
+    browser.set("byweight", 50)
+    assert "of 10 edges" in browser.text("#kept")
+    assert not browser.text("#kept").endswith("10 of 10 edges shown")
+    browser.set("byweight", 0)
+    browser.set("tolevel", 1)
+    assert browser.text("#kept").startswith("4 of 7 neurons")
+    browser.set("tolevel", 3)
+    assert browser.run("return document.getElementById('chart').dataset.last") == "0.125"
+    assert [cell.text for cell in browser.all("#figures td")][:4] == ["loss", "1", "0.125", "0.125"]
+    for kind in ("svg", "png"):
+        browser[kind].click()
+        browser.until(lambda kind=kind: (browser.downloads / f"teaching.{kind}").exists())
+    svg = (browser.downloads / "teaching.svg").read_text(encoding="utf-8")
+    assert "<img" not in svg
+    assert "&#60;/script&#62;" in svg
+    assert (browser.downloads / "teaching.png").read_bytes()[:4] == b"\x89PNG"
+    browser["help"].click()
+    assert browser["keys"].is_displayed()
+    browser.nothing_wrong()
+
+
+def test_dense_blocks_collapse_and_expand(browser: Any, make: Make) -> None:
+    browser.open(make("dense").as_uri())
+    browser.shoot("collapsed")
+    browser.press("b")
+    browser.shoot("expanded")
+    browser["search"].send_keys("30\n")
+    assert browser.text("#card h2") == "30"
+    browser.all("#card .link")[0].click()
+    assert browser["fold"].text == "collapse"
+    browser["fold"].click()
+    assert browser["fold"].text == "expand"
+    browser["search"].clear()
+    browser["search"].send_keys("30\n")  # a neuron of a collapsed block opens it
+    assert browser.text("#card h2") == "30"
+    browser.nothing_wrong()
+
+
+ZOOM = """const done = arguments[0], s = document.getElementById('stage'), times = []; let n = 0, t = performance.now();
+const step = () => {
+  s.dispatchEvent(new WheelEvent('wheel', {deltaY: n < 20 ? -60 : 60, clientX: 400, clientY: 300}));
+  requestAnimationFrame(() => { const now = performance.now(); times.push(now - t); t = now; ++n < 40 ? step() : done(times.sort((a, b) => a - b)); });
+}; step();"""  # noqa: E501
+
+
+def test_a_large_graph(browser: Any, make: Make) -> None:
+    path = make("large")
+    assert path.stat().st_size <= 4_000_000
+    start = time.perf_counter()
+    browser.open(path.as_uri())
+    seconds = time.perf_counter() - start
+    browser.shoot("large")
+    browser["search"].send_keys("12345\n")
+    assert browser.text("#card h2") == "12345"
+    browser.shoot("large-near")
+    browser.press("\ue00c0")
+    times = browser.driver.execute_async_script(ZOOM)
+    print(f"opened in {seconds:.2f} s; a frame of zooming {times[20]:.0f} ms, the slowest {times[-1]:.0f} ms")
+    browser.set("step", 8)
+    assert browser.text("#head").startswith("9/")
+    browser.shoot("large-step")
+    browser.nothing_wrong()
