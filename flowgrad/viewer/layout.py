@@ -109,7 +109,7 @@ def _together(level: Longs, rank: Longs, plan: Plan) -> Longs:
 
 
 def groups(plan: Plan) -> list[tuple[int, int]]:
-    """Runs (first, one past last) of neurons that may be shown as one: dense blocks, and inputs of the same successors."""
+    """Runs (first, one past last) of neurons that may be shown as one: dense blocks, and inputs alike."""
     ends = [plan.out_target[plan.out_ptr[v] : plan.out_ptr[v + 1]].tobytes() for v in range(len(plan.inputs))]
     starts = [k for k in range(len(ends)) if k == 0 or ends[k] != ends[k - 1] or not ends[k]]
     alike = zip(starts, [*starts[1:], len(ends)], strict=True)

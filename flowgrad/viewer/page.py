@@ -21,7 +21,7 @@ def page(data: Record, *, live: str | None = None) -> bytes:
 
     Args:
         data: of `flowgrad.viewer.record.record`.
-        live: the path under which the server answers `state` and `values`; None for a file, which may connect to nothing.
+        live: the path under which a server answers `state` and `values`; None for a file, which connects to nothing.
     """
     script, style = _script(), _asset("page.css")
     parts = {

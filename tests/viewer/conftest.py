@@ -85,7 +85,7 @@ class Page:
         return WebDriverWait(self.driver, seconds, poll_frequency=0.1).until(lambda _: said())
 
     def shoot(self, name: str) -> Path:
-        """A screenshot; looked at by people, in pytest's temporary folder or where --shots says."""
+        """A screenshot for people to look at, in the test's folder (pytest --basetemp says where)."""
         path = self.shots / f"{name}.png"
         assert self.driver.save_screenshot(str(path))
         return path

@@ -1,4 +1,4 @@
-"""Networks to look at. As a program: `networks.py NAME FILE` writes the page of one, by whichever flowgrad is installed."""
+"""Networks to look at. `networks.py NAME FILE` writes the page of one, by the flowgrad that is installed."""
 
 from __future__ import annotations
 

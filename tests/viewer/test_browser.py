@@ -1,4 +1,4 @@
-"""The page in a real browser, written by the installed wheel: clicks, search, slider, downloads; no word, no request."""
+"""The page in a real browser, written by the installed wheel: clicks, search, slider, downloads; nothing fetched."""
 
 from __future__ import annotations
 
