@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from flowgrad import batch
 from flowgrad.arguments import real, whole
+from flowgrad.callback import Callback, callbacks_for, hearing
 from flowgrad.errors import ConfigError, MissingDependencyError, NonFiniteError
 from flowgrad.history import History, Row
 from flowgrad.maths.losses import logsumexp
@@ -49,6 +50,7 @@ def fit(
     schedule: str | Schedule | None = None,
     progress: bool = False,
     on_epoch: Callable[[Row], object] | None = None,
+    callbacks: Iterable[str | Callback] = (),
 ) -> History:
     """Train: move `program.theta` by mini-batches, from where it stands.
 
@@ -79,14 +81,16 @@ def fit(
             count from 1.
         progress: show a bar (needs rich).
         on_epoch: called with each epoch's row.
+        callbacks: names, "tensorboard" or "mlflow", or Callback objects (`flowgrad.callback`), which hear of the
+            settings, of every epoch and of the end.
 
     Raises:
         ConfigError: an argument of the wrong type or range; the message names it.
-        UnknownNameError: no such optimizer, metric or schedule.
+        UnknownNameError: no such optimizer, metric, schedule or callback.
         ShapeError, DataError: as `program.value_and_grad`.
         NonFiniteError: inf or NaN; the message names neuron, epoch, step and batch. `program.theta` is then the
             last θ whose loss and gradient were finite.
-        MissingDependencyError: a bar is wanted and rich is not installed.
+        MissingDependencyError: a bar is wanted and rich is not installed, or a callback's library is not.
 
     >>> import flowgrad as fg
     >>> net = fg.Network.from_arrays([0, 1], [2, 2], activation="identity")
@@ -116,14 +120,34 @@ def fit(
         program.theta = descent.theta
         return row | _measured(program, descent, measures, held, epoch) | {"rate": moved}
 
-    with _bar(progress, epochs) as show:
+    history, listeners = History(), callbacks_for(callbacks)
+    given = {"optimizer": type(rule).__name__, "learning_rate": rate, "epochs": epochs, "batch_size": batch_size}
+    given |= {"seed": seed, "shuffle": shuffle, "patience": patience, "schedule": schedule}
+    given |= {name: value for name, value in (("l1", l1), ("l2", l2)) if isinstance(value, (int, float))}
+    with _bar(progress, epochs) as show, hearing(listeners, given | _sizes(program, data, held), history) as log:
 
         def tell(row: Row) -> None:
             show(row)
+            log(row)
             if on_epoch is not None:
                 on_epoch(dict(row))
 
-        return _train(program, descent, run, epochs, limit, tell)
+        return _train(program, descent, run, epochs, limit, tell, history)
+
+
+def _sizes(program: Program, data: _Data, held: _Data | None) -> dict[str, Any]:
+    """What a log says of the network and the samples."""
+    plan = program.plan
+    return {
+        "nodes": plan.n_nodes,
+        "edges": plan.n_edges,
+        "parameters": plan.n_parameters,
+        "samples": len(data),
+        "validation_samples": 0 if held is None else len(held),
+        "loss": program._need_loss().name,
+        "executor": program.executor,
+        "dtype": program.dtype.name,
+    }
 
 
 def _train(
@@ -133,9 +157,10 @@ def _train(
     epochs: int,
     patience: int | None,
     tell: Callable[[Row], object],
+    history: History,
 ) -> History:
     """Epoch by epoch, until all are run, patience is out or somebody interrupts."""
-    history, best, start = History(), None, time.perf_counter()
+    best, start = None, time.perf_counter()
     try:
         for epoch in range(1, epochs + 1):
             history.rows.append({"epoch": epoch, **run(epoch), "seconds": time.perf_counter() - start})
@@ -319,7 +344,8 @@ def _measured(program: Program, descent: _Descent, measures: tuple[Metric, ...],
     name = program._need_loss().name
     if measures:
         y = program.predict(descent.data.x).astype(np.float64)
-        row |= {m.name: m.f(y, descent.data.t, name) for m in measures}
+        with np.errstate(all="ignore"):  # what overflows here shows in the loss of the next step
+            row |= {m.name: m.f(y, descent.data.t, name) for m in measures}
     if held is not None:
         y = program.predict(held.x).astype(np.float64)
         row["val_loss"] = _loss_of(program, y, held)

@@ -32,7 +32,19 @@ INSIDE: dict[str, tuple[str, ...]] = {  # …and inside functions as well
     "networkx": ("topologies.py",),
     "rich": ("training.py", "inspection/study.py"),
 }
-LAZY = ("scipy", "sklearn", "pandas", "polars", "matplotlib", "safetensors", "defusedxml", "onnx", "torch")
+LAZY = (
+    "tensorboard",
+    "mlflow",
+    "scipy",
+    "sklearn",
+    "pandas",
+    "polars",
+    "matplotlib",
+    "safetensors",
+    "defusedxml",
+    "onnx",
+    "torch",
+)
 THIRD_PARTY = {*DOORS, *LAZY, "numpy"}
 
 

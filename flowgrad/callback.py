@@ -1,0 +1,73 @@
+"""The protocol of a callback: whoever wants to hear of a training, epoch by epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Protocol, runtime_checkable
+
+from flowgrad.errors import ConfigError
+from flowgrad.history import History, Row
+from flowgrad.registry import find
+
+
+@runtime_checkable
+class Callback(Protocol):
+    """Hears of one training; `fit` calls it in the order in which it was given.
+
+    A package adds one by an entry point of the group `flowgrad.callbacks`: a class or function that gives a
+    Callback and can be called without arguments. It takes a folder as its first one, if it writes files.
+    """
+
+    def begin(self, settings: Mapping[str, Any]) -> None:
+        """Before the first epoch: what `fit` was called with, and the size of the network, by name."""
+        ...
+
+    def epoch(self, row: Row) -> None:
+        """After each epoch: its row of the History."""
+        ...
+
+    def end(self, history: History, error: BaseException | None) -> None:
+        """At the end, also where training raised `error`."""
+        ...
+
+
+def callbacks_for(given: Iterable[str | Callback]) -> tuple[Callback, ...]:
+    """The callbacks that names or objects stand for.
+
+    Raises:
+        ConfigError: something else. UnknownNameError: no callback of that name.
+        MissingDependencyError: its library is not installed.
+    """
+    if isinstance(given, (str, Callback)) or not isinstance(given, Iterable):
+        raise ConfigError(f"callbacks={given!r}: give a list of names or of Callbacks")
+    found = tuple(find("callbacks", each)() if isinstance(each, str) else each for each in given)
+    for each in found:
+        if not isinstance(each, Callback) or isinstance(each, type):
+            raise ConfigError(f"callbacks holds {each!r}: give a name, or an object with begin, epoch and end")
+    return found
+
+
+@contextmanager
+def hearing(
+    callbacks: tuple[Callback, ...], settings: Mapping[str, Any], history: History
+) -> Iterator[Callable[[Row], None]]:
+    """What tells every callback of an epoch; each that began hears of the end, whatever happens in between."""
+    begun: list[Callback] = []
+    error: BaseException | None = None
+    try:
+        for each in callbacks:
+            begun.append(each)
+            each.begin(settings)
+
+        def tell(row: Row) -> None:
+            for each in callbacks:
+                each.epoch(dict(row))
+
+        yield tell
+    except BaseException as problem:
+        error = problem
+        raise
+    finally:
+        for each in begun:
+            each.end(history, error)

@@ -1,0 +1,88 @@
+"""MLflow: a run with every value of every epoch as a metric, and the settings as parameters."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from flowgrad.errors import ConfigError, MissingDependencyError
+from flowgrad.history import History, Row
+
+LENGTH = 500  # characters of a parameter's value that every store takes
+
+
+class MLflow:
+    """Logs to a run of its own, or to the active run where there is one, which then stays open.
+
+    Args:
+        folder: where the database mlflow.db is, or is made; None takes the tracking server or file that MLflow itself
+            is set to.
+        experiment: its name.
+        run: the run's name; None lets MLflow find one.
+
+    Raises:
+        MissingDependencyError: mlflow is not installed.
+    """
+
+    def __init__(
+        self, folder: str | os.PathLike[str] | None = None, experiment: str = "flowgrad", run: str | None = None
+    ) -> None:
+        try:
+            import mlflow
+        except ModuleNotFoundError:
+            raise MissingDependencyError("mlflow", "mlflow", "logging to MLflow") from None
+        self._mlflow, self._client, self._run, self._ours = mlflow, None, "", True
+        self.folder, self.experiment, self.name = None if folder is None else Path(folder), experiment, run
+
+    def begin(self, settings: Mapping[str, Any]) -> None:
+        """Starts the run.
+
+        Raises:
+            ConfigError: MLflow does not take it: no such store, no such server.
+        """
+        self._asked(lambda: self._open(settings))
+
+    def _open(self, settings: Mapping[str, Any]) -> None:
+        uri, active = None, self._mlflow.active_run()
+        if self.folder is not None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            uri = f"sqlite:///{(self.folder / 'mlflow.db').resolve()}"
+        client = self._client = self._mlflow.MlflowClient(tracking_uri=uri)
+        if active is not None and uri is None:
+            self._run, self._ours = active.info.run_id, False
+        else:
+            found = client.get_experiment_by_name(self.experiment)
+            place = found.experiment_id if found else client.create_experiment(self.experiment)
+            self._run = client.create_run(place, run_name=self.name).info.run_id
+        for name, value in settings.items():
+            client.log_param(self._run, name, str(value)[:LENGTH])
+
+    def epoch(self, row: Row) -> None:
+        """Each value by its name, the epoch as the step."""
+        client = self._client
+        assert client is not None
+        for name, value in row.items():
+            if name != "epoch":
+                self._asked(lambda n=name, v=value: client.log_metric(self._run, n, float(v), step=int(row["epoch"])))
+
+    def end(self, history: History, error: BaseException | None) -> None:
+        """Says how it ended, and ends the run where it is ours."""
+        client = self._client
+        if client is None or not self._run:
+            return
+        client.set_tag(self._run, "flowgrad.reason", history.reason if error is None else str(error)[:LENGTH])
+        if self._ours:
+            ended = "FAILED" if error is not None else "KILLED" if history.reason == "interrupted" else "FINISHED"
+            client.set_terminated(self._run, ended)
+
+    def _asked(self, call: Callable[[], object]) -> None:
+        """MLflow's many errors as one of ours, in one line."""
+        try:
+            call()
+        except (self._mlflow.exceptions.MlflowException, OSError) as problem:
+            raise ConfigError(f"MLflow does not take this: {str(problem).splitlines()[0]}") from None
+
+
+entry = MLflow
