@@ -84,6 +84,13 @@ class Columns:
         """Node id → row."""
         return dict(zip(self.ids, range(self.n_nodes), strict=True))
 
+    @property
+    def ends(self) -> list[tuple[Hashable, Hashable]]:
+        """(E,) source and target of each edge, as ids."""
+        ids = self.ids
+        pairs = zip(self.source.tolist(), self.target.tolist(), strict=True)
+        return [(ids[u], ids[v]) for u, v in pairs]
+
     @cached_property
     def is_input(self) -> Bools:
         """(V,) bool."""

@@ -28,6 +28,8 @@ from flowgrad.maths.aggregations import Aggregation
 from flowgrad.network import Network
 from flowgrad.registry import find, names
 
+PLAIN = {"int", "bool", "str", "float", "None"}  # types of options that are checked before they are passed on
+
 
 def save(
     network: Network,
@@ -58,7 +60,7 @@ def save(
         hint = ": give program.network()" if hasattr(network, "network") else ""
         raise DataError(f"save wants a Network, not a {type(network).__name__}{hint}")
     target = _path(path)
-    chosen = _format(target, format, "write")
+    chosen = format_of(target, format, "write")
     if os.path.isdir(target):
         raise FileError(f"{target} is a folder: give the name of a file")
     assert chosen.write is not None
@@ -95,7 +97,7 @@ def load(
         MissingDependencyError: the format needs a library that is not installed.
     """
     target = _path(path)
-    chosen = _format(target, format, "read")
+    chosen = format_of(target, format, "read")
     assert chosen.read is not None
     check_options(chosen, "read", options)
     source = Source(target, _own(activations), progress)
@@ -112,12 +114,15 @@ def load(
 
 
 def check_options(chosen: Format, act: str, given: Mapping[str, object]) -> None:
-    """Refuse a name that the format's `read` or `write` has no keyword argument for."""
+    """Refuse a name that the format's `read` or `write` has no keyword argument for, or a value of another type."""
     parameters = signature(getattr(chosen, act)).parameters.values()
-    known = [p.name for p in parameters if p.kind is Parameter.KEYWORD_ONLY]
-    for name in given:
+    known = {p.name: str(p.annotation) for p in parameters if p.kind is Parameter.KEYWORD_ONLY}
+    for name, value in given.items():
         if name not in known:
             raise ConfigError(f"format {chosen.name!r} has no option {name!r} to {act} with{suggest(name, known)}")
+        kinds, kind = known[name].split(" | "), type(value).__name__.removesuffix("Type")
+        if set(kinds) <= PLAIN and kind not in kinds and type(value).__module__ != "numpy":
+            raise ConfigError(f"option {name}={value!r} of format {chosen.name!r}: must be {' or '.join(kinds)}")
 
 
 def _path(path: object) -> Path:
@@ -150,7 +155,7 @@ def _own(given: Iterable[Activation | Aggregation]) -> dict[str, Activation | Ag
 # ---- which format -------------------------------------------------------------------------------------------
 
 
-def _format(path: Path, name: str | None, act: str) -> Format:
+def format_of(path: Path, name: str | None, act: str) -> Format:
     """The format of that name, else of that suffix, that can `act`: "read" or "write"."""
     if name is not None:
         if not isinstance(name, str):

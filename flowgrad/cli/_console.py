@@ -94,6 +94,20 @@ def epochs_shown(total: int, quiet: bool = False) -> Iterator[Callable[[Mapping[
         yield advance
 
 
+@contextmanager
+def share_shown(text: str) -> Iterator[Callable[[float], None] | None]:
+    """What takes the share of something that is done, from 0 to 1: a bar on a terminal, else None."""
+    if not console().is_terminal:
+        yield None
+        return
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+    columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=console(), transient=True) as progress:
+        task = progress.add_task(text, total=1.0)
+        yield lambda share: progress.update(task, completed=share)
+
+
 def _line(row: Mapping[str, float], every: int) -> None:
     if row["epoch"] == 1 or row["epoch"] % every == 0:
         values = (f"{name} {value:.4g}" for name, value in row.items() if name not in ("epoch", "rate", "seconds"))

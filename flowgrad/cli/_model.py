@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from flowgrad import topologies
+from flowgrad.cli._console import share_shown
 from flowgrad.cli._data import Roles, Scaling
+from flowgrad.cli._options import reading
 from flowgrad.errors import ConfigError, FileError, GraphError
 from flowgrad.files import load
 from flowgrad.network import Network
@@ -50,19 +52,30 @@ def column_names(nodes: Sequence[Hashable]) -> tuple[str, ...]:
     return names
 
 
-def open_network(path: Path, ignore: Sequence[str] = ()) -> Model:
-    """The model of a run folder, or of a network in a file of any format that `fg.load` knows by its suffix.
+def open_network(
+    path: Path, ignore: Sequence[str] = (), read_as: str | None = None, options: Iterable[str] | None = None
+) -> Model:
+    """The model of a run folder, or of a network in a file of any format that `fg.load` knows.
+
+    Args:
+        read_as: the format; None goes by the suffix.
+        options: KEY=VALUE each, for the format's reader.
 
     Raises:
         FileError: missing, or not what it should be.
     """
+    given = reading(options)
     if path.is_dir():
+        if read_as is not None or given:
+            raise ConfigError(f"{path} is the folder of a run: --from and --option are for files of networks")
         from flowgrad.cli._run import read
 
         return read(path, ignore)
     if not path.exists():
         raise FileError(f"no file or folder {path}")
-    return bare(load(path), ignore)
+    with share_shown(f"reading {path.name}") as progress:
+        network = load(path, read_as, progress=progress, **given)
+    return bare(network, ignore)
 
 
 def bare(network: Network, ignore: Sequence[str] = ()) -> Model:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from flowgrad.errors import ConfigError
 
 Model = Annotated[
     Path,
@@ -33,3 +37,50 @@ Executor = Annotated[str, typer.Option(metavar="NAME", help="See flowgrad list e
 Loss = Annotated[
     str | None, typer.Option(metavar="NAME", help="Left out: the run's own, else squared_error.", show_default=False)
 ]
+ReadAs = Annotated[
+    str | None, typer.Option("--from", metavar="FORMAT", help="Left out: by the suffix.", show_default=False)
+]
+Reading = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--option",
+        metavar="KEY=VALUE",
+        help="Of the reader, as species=MMU, source_column=pre, where.type=chemical; may be repeated.",
+        show_default=False,
+    ),
+]
+
+
+def reading(given: Iterable[str] | None) -> dict[str, Any]:
+    """Options of a reader from KEY=VALUE: true, false and whole numbers are that, `a,b` is a list, all else text.
+
+    `key.name=value` makes a mapping; a value in quotation marks is text, whatever stands in it.
+
+    Raises:
+        ConfigError: no KEY=VALUE, or a key given twice.
+
+    >>> reading(["integer_ids=true", "outputs=y,z", "where.type=chemical", 'delimiter=","'])
+    {'integer_ids': True, 'outputs': ['y', 'z'], 'where': {'type': 'chemical'}, 'delimiter': ','}
+    """
+    found: dict[str, Any] = {}
+    for words in given or ():
+        name, equals, value = words.partition("=")
+        key, dot, inner = name.partition(".")
+        if not equals or not key or (dot and not inner):
+            raise ConfigError(f"--option {words!r}: must be KEY=VALUE, or KEY.NAME=VALUE")
+        place = found.setdefault(key, {}) if dot else found
+        last = inner if dot else key
+        if not isinstance(place, dict) or last in place:
+            raise ConfigError(f"--option {words!r}: {key} is given twice")
+        place[last] = _value(value)
+    return found
+
+
+def _value(text: str) -> Any:
+    if len(text) > 1 and text[0] == text[-1] == '"':
+        return text[1:-1]
+    if text in ("true", "false"):
+        return text == "true"
+    if re.fullmatch(r"-?\d{1,18}", text):
+        return int(text)
+    return [_value(part) for part in text.split(",")] if "," in text else text

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+import json
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 
 import flowgrad as fg
@@ -14,51 +13,52 @@ from flowgrad.cli import _options
 from flowgrad.cli._console import say, table
 from flowgrad.cli._model import open_network
 from flowgrad.errors import listing
-from flowgrad.inspection.local import reached
-from flowgrad.plan import lower
+from flowgrad.inspection import network_facts
 
 
 def entry(
     network: _options.Model,
-    read_as: Annotated[
-        str | None, typer.Option("--from", metavar="FORMAT", help="Left out: by the suffix.", show_default=False)
-    ] = None,
+    read_as: _options.ReadAs = None,
+    option: _options.Reading = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The figures as one line of JSON, all of them.")] = False,
 ) -> None:
-    """Say what a network is like: size, depth, widths of levels, fan-in, functions, parameters, dead ends."""
-    net = open_network(network).network if read_as is None else fg.load(Path(network), format=read_as)
+    """Say what a network is like: size, depth, levels, fan-in, functions, parameters, dead neurons, dense blocks."""
+    net = open_network(network, (), read_as, option).network
+    if as_json:
+        found = network_facts(net)
+        say(json.dumps(found | {key: list(map(repr, found[key])) for key in ("dead", "constant")}))
+        return
     say(repr(net))
     table(("", ""), [(name, value) for name, value in facts(net).items()])
 
 
 def facts(net: fg.Network) -> Mapping[str, str]:
     """What the command says, by name."""
-    c, plan = net.columns, lower(net)
-    fan_in, fan_out = np.diff(plan.in_ptr), np.diff(plan.out_ptr)
-    skips = plan.level[np.repeat(np.arange(plan.n_nodes), fan_in)] - plan.level[plan.in_source] > 1
-    weights = len(np.unique(plan.weight_slot[plan.weight_slot >= 0]))
-    frozen = int((plan.weight_slot < 0).sum())
-    neurons = plan.activation >= 0
-    idle = np.flatnonzero(neurons & ~reached(plan))
+    f = network_facts(net)
+    neurons = {size: n - (f["inputs"] if size == 0 else 0) for size, n in f["fan_in"].items()}
+    share = f"{f['block_edges'] / f['edges']:.0%} of the edges" if f["edges"] else ""
     return {
-        "nodes": f"{plan.n_nodes:,}: {len(plan.inputs):,} inputs, {int(neurons.sum()):,} neurons",
-        "edges": f"{plan.n_edges:,}, {int(skips.sum()):,} of them skip a level",
-        "depth": f"{net.depth:,}",
-        "neurons a level": _counts(np.bincount(plan.level).tolist()),
-        "fan-in": _histogram(fan_in[neurons]),
-        "fan-out": _histogram(fan_out),
-        "sources, sinks": f"{int((fan_in == 0).sum()):,}, {int((fan_out == 0).sum()):,}",
-        "activations": _used(plan.activation[neurons], [f.name for f in plan.activations]),
-        "aggregations": _used(plan.aggregation[neurons], [f.name for f in plan.aggregations]),
-        "parameters": f"{plan.n_parameters:,}: {weights:,} weights, {plan.n_parameters - weights:,} biases",
-        "frozen weights": f"{frozen:,}",
-        "shared weights": f"{int((c.param >= 0).sum()):,} edges under {len(c.params):,} names",
-        "without effect on any output": f"{len(idle):,} neurons" + _some(net, plan, idle),
+        "nodes": f"{f['nodes']:,}: {f['inputs']:,} inputs, {f['neurons']:,} neurons",
+        "edges": f"{f['edges']:,}, {f['skip_edges']:,} of them skip a level",
+        "depth": f"{f['depth']:,}",
+        "neurons a level": _counts(f["nodes_per_level"]),
+        "fan-in": _histogram({size: n for size, n in neurons.items() if n}),
+        "fan-out": _histogram(f["fan_out"]),
+        "sources, sinks": f"{f['sources']:,}, {f['sinks']:,}",
+        "parts not connected": f"{f['weak_components']:,}",
+        "activations": _used(f["activations"]),
+        "aggregations": _used(f["aggregations"]),
+        "parameters": f"{f['parameters']:,}: {f['weights']:,} weights, {f['biases']:,} biases",
+        "frozen": f"{f['frozen_weights']:,} weights, {f['frozen_biases']:,} biases",
+        "shared weights": f"{f['shared_edges']:,} edges under {f['shared_weights']:,} names",
+        "dense blocks": _blocks(f["blocks"]) + (f": {share}" if f["blocks"] else ""),
+        "dead: no output depends on them": _some(f["dead"]),
+        "constant: they depend on no input": _some(f["constant"]),
     }
 
 
-def _some(net: fg.Network, plan: Any, rows: Any) -> str:
-    ids = net.columns.ids
-    return f": {listing(ids[plan.nodes[k]] for k in rows.tolist())}" if len(rows) else ""
+def _some(ids: Sequence[Any]) -> str:
+    return f"{len(ids):,} neurons" + (f": {listing(ids)}" if ids else "")
 
 
 def _counts(values: list[int], most: int = 16) -> str:
@@ -66,13 +66,17 @@ def _counts(values: list[int], most: int = 16) -> str:
     return said + (f", … ({len(values)} levels)" if len(values) > most else "")
 
 
-def _histogram(values: Any, most: int = 12) -> str:
-    sizes, counts = np.unique(values, return_counts=True)
-    pairs: Iterable[tuple[int, int]] = zip(sizes.tolist(), counts.tolist(), strict=True)
-    said = [f"{n:,} × {size:,}" for size, n in pairs]
-    return ", ".join(said[:most]) + (f", … up to {int(sizes[-1]):,}" if len(said) > most else "")
+def _histogram(counts: Mapping[int, int], most: int = 12) -> str:
+    said = [f"{n:,} × {size:,}" for size, n in counts.items()]
+    return ", ".join(said[:most]) + (f", … up to {max(counts):,}" if len(said) > most else "")
 
 
-def _used(codes: Any, names: list[str]) -> str:
-    count = np.bincount(codes, minlength=len(names)).tolist()
-    return ", ".join(f"{n:,} {name}" for n, name in sorted(zip(count, names, strict=True), reverse=True) if n)
+def _used(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{n:,} {name}" for name, n in counts.items())
+
+
+def _blocks(blocks: Sequence[Mapping[str, int]], most: int = 3) -> str:
+    if not blocks:
+        return "none"
+    said = ", ".join(f"{b['neurons']:,} × {b['fan_in']:,}" for b in blocks[:most])
+    return f"{len(blocks):,} ({said}{', …' if len(blocks) > most else ''})"

@@ -100,7 +100,7 @@ class Names:
         """The numbers of two columns of as many ids (n each), row by row the source first.
 
         Args:
-            source, target: lists of any ids, arrays of integers, or polars Series of text.
+            source, target: lists of any ids, arrays of integers, or pyarrow arrays of text.
         """
         if isinstance(source, (list, tuple)):
             both: list[Hashable] = [None] * (2 * len(source))
@@ -124,28 +124,33 @@ class Names:
 
 
 def _distinct(source: Any, target: Any) -> tuple[list[str], Codes]:
-    """Distinct texts of two polars Series in the order of first appearance, and (2n,) which one of them it is."""
-    import polars
+    """Distinct texts of two arrays of pyarrow in the order of first appearance, and (2n,) which one of them it is."""
+    import pyarrow
 
     n = len(source)
+    found = pyarrow.concat_arrays([source, target]).dictionary_encode()
+    code = found.indices.to_numpy()
     place = np.concatenate([np.arange(0, 2 * n, 2), np.arange(1, 2 * n, 2)])  # row by row, the source first
-    both = polars.DataFrame({"id": polars.concat([source, target]), "place": place, "at": np.arange(2 * n)})
-    groups = both.group_by("id").agg(polars.col("at"), polars.col("place").min())
-    order = np.argsort(groups["place"].to_numpy())
-    rank = np.empty(len(order), np.int32)
-    rank[order] = np.arange(len(order), dtype=np.int32)
-    code = np.empty(2 * n, np.int32)
-    code[groups["at"].explode().to_numpy()] = np.repeat(rank, groups["at"].list.len().to_numpy())
-    return groups["id"].gather(order).to_list(), code
+    first = np.full(len(found.dictionary), 2 * n)
+    for half in (slice(2 * n - 1, n - 1, -1), slice(n - 1, None, -1) if n else slice(0)):
+        seen = np.full_like(first, 2 * n)
+        seen[code[half]] = place[half]  # backwards: the first mention stays
+        first = np.minimum(first, seen)
+    order = np.argsort(first)
+    return found.dictionary.take(order).to_pylist(), _inverse(order)[code]
 
 
 def _distinct_integers(source: Any, target: Any) -> tuple[list[int], Codes]:
     """As `_distinct`, of arrays of integers."""
     unique, first, code = np.unique(np.stack([source, target], axis=1), return_index=True, return_inverse=True)
     order = np.argsort(first)
+    return unique[order].tolist(), _inverse(order)[code.reshape(-1, 2).T.ravel()]
+
+
+def _inverse(order: npt.NDArray[Any]) -> Codes:
     rank = np.empty(len(order), np.int32)
     rank[order] = np.arange(len(order), dtype=np.int32)
-    return unique[order].tolist(), rank[code.reshape(-1, 2).T.ravel()]
+    return rank
 
 
 def network(

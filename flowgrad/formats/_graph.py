@@ -9,7 +9,7 @@ numbers or truth values go along. Ids are text, or whole numbers throughout.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,8 @@ def plain(net: Network, what: str, node_values: Mapping[str, Any], edge_values: 
     Args:
         what: the format, for messages.
         node_values, edge_values: further attributes, by name: mappings from node, or from (source, target), to a
-            number; a vector becomes its mean (values of a batch).
+            number; a vector becomes its mean (values of a batch). Or arrays (V,), (E,) in the order of the
+            network's columns.
 
     Raises:
         GraphError: an id, a name of a param, an attribute or a function that is no plain value.
@@ -54,11 +55,13 @@ def plain(net: Network, what: str, node_values: Mapping[str, Any], edge_values: 
             for k, u in enumerate(view.pred[v]):
                 graph.edges[u, v][PLACE] = k
     for name, values in node_values.items():
+        of_node = _named(name, values, list(net.columns.ids))
         for v, attributes in graph.nodes(data=True):
-            attributes[_free(name, attributes)] = _mean(values[v])
+            attributes[_free(name, attributes)] = _mean(of_node[v], name, v)
     for name, values in edge_values.items():
+        of_edge = _named(name, values, net.columns.ends)
         for u, v, attributes in graph.edges(data=True):
-            attributes[_free(name, attributes)] = _mean(values[u, v])
+            attributes[_free(name, attributes)] = _mean(of_edge[u, v], name, (u, v))
     graph.graph["ids"] = "int" if numbered else "text"
     return graph
 
@@ -69,8 +72,21 @@ def _free(name: str, attributes: Mapping[str, Any]) -> str:
     return name
 
 
-def _mean(value: Any) -> float:
-    return float(np.mean(value))
+def _named(name: str, values: Any, ids: Sequence[Any]) -> Mapping[Any, Any]:
+    """Values by id: as they are, or an array in the order of `ids`."""
+    if isinstance(values, Mapping):
+        return values
+    array = np.asarray(values)
+    if array.shape != (len(ids),):
+        raise ConfigError(f"values {name!r} have shape {array.shape}: must be ({len(ids)},), or by name")
+    return dict(zip(ids, array.tolist(), strict=True))
+
+
+def _mean(value: Any, name: str, where: Any) -> float:
+    mean = float(np.mean(value))
+    if not math.isfinite(mean):
+        raise ConfigError(f"value {name!r} of {where!r} is {mean}: a file keeps finite numbers")
+    return mean
 
 
 def _plain(attributes: Mapping[str, Any], place: str, what: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Edges in Parquet, by columns. `polars` is imported here alone."""
+"""Edges in Parquet, by columns. `pyarrow` reads and writes it."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ import numpy.typing as npt
 from flowgrad.errors import FileError, MissingDependencyError
 from flowgrad.format import Source
 
-ROWS = 5_000_000  # that are read at a time
+ROWS = 4_000_000  # that are read at a time
 
 
 def _library(purpose: str) -> Any:
     try:
-        import polars
+        import pyarrow
+        import pyarrow.parquet
     except ModuleNotFoundError:
-        raise MissingDependencyError("polars", "polars", purpose) from None
-    return polars
+        raise MissingDependencyError("pyarrow", "parquet", purpose) from None
+    return pyarrow
 
 
 class Table:
     """A Parquet file of columns of text, whole numbers and floats; `first` are their names."""
 
     def __init__(self, source: Source) -> None:
-        self.polars, self.what, self.progress = _library("reading Parquet"), str(source.path), source.progress
+        self.arrow, self.what, self.progress = _library("reading Parquet"), str(source.path), source.progress
         data = source.read()
         try:
-            self.scan = self.polars.scan_parquet(io.BytesIO(data))
-            self.first: list[str] = list(self.scan.collect_schema().names())
-            self.rows = int(self.scan.select(self.polars.len()).collect().item())
-        except (Exception, self.polars.exceptions.PanicException) as error:  # whatever it finds wrong with the bytes
+            self.file = self.arrow.parquet.ParquetFile(self.arrow.BufferReader(data))
+            self.first: list[str] = list(self.file.schema_arrow.names)
+        except Exception as error:  # whatever the library finds wrong with the bytes
             raise self.broken(error) from None
 
     def place(self, row: int) -> str:
@@ -41,35 +41,47 @@ class Table:
         return f"{self.what}, row {row + 1}"
 
     def batches(self, wanted: Collection[int]) -> Iterator[dict[int, Any]]:
-        """Those columns, by place, batch by batch: polars Series of text, arrays of int64 or float64.
+        """Those columns, by place, batch by batch: pyarrow arrays of text, arrays of int64 or float64.
 
         Raises:
             FileError: damaged; an entry that is missing, with its row; a column of another type.
         """
-        for first in range(0, self.rows, ROWS):
-            try:
-                frame = self.scan.slice(first, ROWS).select([self.first[k] for k in wanted]).collect()
-            except (Exception, self.polars.exceptions.PanicException) as error:
-                raise self.broken(error) from None
-            yield {k: self._column(frame[self.first[k]], first) for k in wanted}
+        read, total = 0, self.file.metadata.num_rows
+        batches = self._batches([self.first[k] for k in wanted])
+        for batch in batches:
+            yield {k: self._column(batch.column(self.first[k]), self.first[k], read) for k in wanted}
+            read += batch.num_rows
             if self.progress is not None:
-                self.progress(min((first + ROWS) / self.rows, 1.0))
+                self.progress(min(read / max(total, 1), 1.0))
 
-    def _column(self, series: Any, first: int) -> Any:
-        if series.null_count():
-            row = first + int(np.flatnonzero(series.is_null().to_numpy())[0])
-            raise FileError(f"{self.place(row)}: column {series.name!r} is empty")
-        if series.dtype == self.polars.String:
-            return series
-        if series.dtype.is_float():
-            return series.cast(self.polars.Float64).to_numpy()
-        if not series.dtype.is_integer() or (series.dtype == self.polars.UInt64 and series.max() >= 1 << 63):
-            raise FileError(f"{self.what}: column {series.name!r} is {series.dtype}: must be text, Int64 or Float64")
-        return series.cast(self.polars.Int64).to_numpy()
+    def _batches(self, columns: list[str]) -> Iterator[Any]:
+        try:
+            yield from self.file.iter_batches(ROWS, columns=columns)
+        except Exception as error:
+            raise self.broken(error) from None
 
-    def broken(self, error: BaseException) -> FileError:
+    def _column(self, values: Any, name: str, first: int) -> Any:
+        arrow = self.arrow
+        if values.null_count:
+            row = first + int(np.flatnonzero(values.is_null().to_numpy(zero_copy_only=False))[0])
+            raise FileError(f"{self.place(row)}: column {name!r} is empty")
+        kind = values.type.value_type if arrow.types.is_dictionary(values.type) else values.type
+        try:
+            if arrow.types.is_string(kind) or arrow.types.is_large_string(kind):
+                text = values.cast(arrow.string())
+                text.validate(full=True)  # text of a damaged file may be no UTF-8
+                return text
+            if arrow.types.is_floating(kind):
+                return values.cast(arrow.float64()).to_numpy(zero_copy_only=False)
+            if arrow.types.is_integer(kind):
+                return values.cast(arrow.int64()).to_numpy(zero_copy_only=False)
+        except (arrow.ArrowInvalid, arrow.ArrowNotImplementedError) as error:
+            raise FileError(f"{self.what}: column {name!r}: {str(error).splitlines()[0][:200]}") from None
+        raise FileError(f"{self.what}: column {name!r} is {values.type}: must be text, int64 or double")
+
+    def broken(self, error: Exception) -> FileError:
         said = (str(error) or type(error).__name__).splitlines()[0][:200]
-        return FileError(f"{self.what} is no Parquet file: {said}")
+        return FileError(f"{self.what} is no Parquet file, or a damaged one: {said}")
 
 
 def dump(
@@ -79,9 +91,10 @@ def dump(
     values: Mapping[str, npt.NDArray[np.float64]],
 ) -> bytes:
     """A Parquet file of columns `source` and `target`, ids of the rows (E,), and the `values`, (E,) each."""
-    polars = _library("writing Parquet")
-    names = polars.Series(ids, dtype=polars.Int64 if isinstance(ids, range) or type(ids[0]) is int else polars.String)
+    arrow = _library("writing Parquet")
+    whole = isinstance(ids, range) or type(ids[0]) is int
+    names = arrow.array(list(ids), arrow.int64() if whole else arrow.string())
     out = io.BytesIO()
-    ends = {"source": names.gather(source), "target": names.gather(target)}
-    polars.DataFrame({**ends, **values}).write_parquet(out)
+    ends = {"source": names.take(arrow.array(source)), "target": names.take(arrow.array(target))}
+    arrow.parquet.write_table(arrow.table({**ends, **values}), out)
     return out.getvalue()

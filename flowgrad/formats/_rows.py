@@ -1,6 +1,6 @@
 """Delimited text a batch of rows at a time, as columns: what the readers of large tables of text take.
 
-Text in which no field is quoted is split by polars where that is installed, at array speed; all else, and where
+Text in which no field is quoted is split by pyarrow where that is installed, at array speed; all else, and where
 it is not, by the `csv` module. Both give the same fields.
 """
 
@@ -19,11 +19,12 @@ from flowgrad.format import Source
 from flowgrad.formats._edges import UNQUOTED, text
 
 ROWS = 200_000  # that the csv module reads at a time
+MOST = (1 << 31) - 1  # bytes of one pyarrow array of strings
 FIELD = csv.field_size_limit()  # characters of one field, 131,072
 BOM, LINE_FEED = b"\xef\xbb\xbf", 10
 
 Column = Any
-"""Text of one batch: list[str], or a polars Series of text."""
+"""Text of one batch: list[str], or a pyarrow array of strings."""
 
 
 class Delimited:
@@ -66,15 +67,15 @@ class Delimited:
                 return
             skip, width = max(self.data - read, 0), len(self.first)
             read += len(fields) // width
-            yield {column: fields.gather_every(width, column)[skip:] for column in wanted}
+            yield {column: fields.take(np.arange(skip * width + column, len(fields), width)) for column in wanted}
 
     def _split(self, block: bytes, k: int) -> Any:
         """The fields of block k, row by row; None where it is not rows of that many plain fields."""
-        polars, width, mark = _polars(), len(self.first), self.delimiter.encode()
+        arrow, width, mark = _arrow(), len(self.first), self.delimiter.encode()
         if k == 0:
             block = block.removeprefix(BOM)
         block = block.replace(b"\r\n", b"\n").removesuffix(b"\n")
-        if polars is None or width < 2 or b"\r" in block or b"\0" in block:
+        if arrow is None or width < 2 or b"\r" in block or b"\0" in block or len(block) > MOST:
             return None
         if self.quoting != csv.QUOTE_NONE and b'"' in block:
             return None
@@ -89,7 +90,7 @@ class Delimited:
             whole = block.replace(b"\n", mark).decode()
         except UnicodeDecodeError:
             return None
-        return polars.Series([whole]).str.split(self.delimiter).explode()
+        return arrow.compute.split_pattern(arrow.array([whole]), self.delimiter).flatten()
 
     def _slowly(self, blocks: Iterator[bytes], k: int, read: int) -> Iterator[list[list[str]]]:
         """Rows by the csv module, from block k on, before which `read` rows, a line each, were read."""
@@ -121,22 +122,24 @@ class Delimited:
             line += block.count(b"\n")
 
 
-def _polars() -> Any:
+def _arrow() -> Any:
     """The library, or None where it is not installed: only speed is lost."""
     try:
-        import polars
+        import pyarrow
+        import pyarrow.compute
     except ModuleNotFoundError:
         return None
-    return polars
+    return pyarrow
 
 
 def floats(values: Column) -> Any:
     """(n,) float64 of decimal numbers, NaN where there is none."""
     if not isinstance(values, (list, tuple)):
-        found = values.cast(_polars().Float64, strict=False)
-        if not found.null_count():
-            return found.to_numpy()
-        values = values.to_list()
+        arrow = _arrow()
+        try:
+            return values.cast(arrow.float64()).to_numpy()
+        except arrow.ArrowInvalid:
+            values = values.to_pylist()
     return np.array(list(map(_float, values)))
 
 

@@ -126,9 +126,9 @@ class _Rows:
 
 def _equal(column: Any, text: str) -> Any:
     """(n,) bool."""
-    if isinstance(column, list):
-        return np.fromiter((value == text for value in column), np.bool_, len(column))
-    return np.asarray(column == text if not isinstance(column, np.ndarray) else column.astype(str) == text)
+    values = column.astype(str).tolist() if isinstance(column, np.ndarray) else column
+    values = values if isinstance(values, list) else values.to_pylist()
+    return np.fromiter((value == text for value in values), np.bool_, len(values))
 
 
 def _taken(column: Any, rows: Any) -> Any:
@@ -202,7 +202,7 @@ def _integers(values: Any, place: Place) -> Any:
     if isinstance(values, np.ndarray):
         return values
     found = []
-    for row, value in enumerate(values if isinstance(values, list) else values.to_list()):
+    for row, value in enumerate(values if isinstance(values, list) else values.to_pylist()):
         try:
             found.append(int(value))
         except ValueError:
@@ -220,7 +220,7 @@ def _finite(values: Any, place: Place) -> Any:
 
 
 def _shown(value: Any) -> str:
-    return repr(value)[:80] if isinstance(value, str) else str(value)
+    return str(value) if isinstance(value, float) else repr(str(value))[:80]
 
 
 def write(
@@ -271,11 +271,13 @@ def _of_edges(name: str, values: Any, net: Network) -> Any:
     if name in ("source", "target", "weight"):
         raise ConfigError(f"values {name!r}: an edge list has a column of that name")
     if isinstance(values, Mapping):
-        pairs = zip(c.source.tolist(), c.target.tolist(), strict=True)
-        values = [np.mean(values[c.ids[u], c.ids[v]]) for u, v in pairs]
+        values = [np.mean(values[ends]) for ends in c.ends]
     column = np.asarray(values, np.float64)
     if column.shape != (c.n_edges,):
         raise ConfigError(f"{name} has shape {column.shape}: must be ({c.n_edges},), one an edge")
+    if not np.isfinite(column).all():
+        row = int(np.flatnonzero(~np.isfinite(column))[0])
+        raise ConfigError(f"value {name!r} of {c.edge_name(row)} is {column[row]}: a file keeps finite numbers")
     return column
 
 

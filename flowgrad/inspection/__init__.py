@@ -1,6 +1,7 @@
 """Looking into a network through its gradients."""
 
 from flowgrad.inspection.explain import explain
+from flowgrad.inspection.facts import network_facts
 from flowgrad.inspection.health import Health, health
 from flowgrad.inspection.importance import Importance, node_importance
 from flowgrad.inspection.paths import Path, PathAttribution, path_attribution
@@ -19,6 +20,7 @@ __all__ = [
     "explain",
     "health",
     "importance_stability",
+    "network_facts",
     "node_importance",
     "path_attribution",
     "replay",

@@ -150,7 +150,7 @@ def _with_text(given: dict[str, Any]) -> dict[str, Any]:
 def _view(network: Network, keeps: str) -> dict[str, Any]:
     """What a format that keeps so much must give back, by name."""
     c, graph = network.columns, network.graph
-    edges = [(c.ids[u], c.ids[v]) for u, v in zip(c.source.tolist(), c.target.tolist(), strict=True)]
+    edges = c.ends
     seen: dict[str, Any] = {"edges": sorted(edges, key=repr)}
     if keeps == "edges":
         return seen

@@ -1,4 +1,4 @@
-"""Tables of text in columns: polars and the csv module give the same fields, and the same errors, batch by batch."""
+"""Tables of text in columns: pyarrow and the csv module give the same fields, and the same errors, batch by batch."""
 
 from __future__ import annotations
 
@@ -16,22 +16,23 @@ from flowgrad.formats import _rows, edgelist
 from flowgrad.formats._edges import Names
 from flowgrad.formats._rows import Delimited
 
-polars = pytest.importorskip("polars")
+pyarrow = pytest.importorskip("pyarrow")
+parquet = pytest.importorskip("pyarrow.parquet")
 FIELDS = st.text(st.sampled_from('ab1.,;\t\n\r" é\u2028\ufeff|-'), max_size=4)
 
 
 def both(path: Path, delimiter: str, monkeypatch: pytest.MonkeyPatch) -> list:
     """What the two ways make of a file: the columns, or the error."""
     found = []
-    for library in (_rows._polars, lambda: None):
+    for library in (_rows._arrow, lambda: None):
         with monkeypatch.context() as patch:
-            patch.setattr(_rows, "_polars", library)
+            patch.setattr(_rows, "_arrow", library)
             try:
                 table = Delimited(Source(path), delimiter)
                 columns = [[] for _ in table.first]
                 for batch in table.batches(range(len(table.first))):
                     for k, column in batch.items():
-                        columns[k] += list(column)
+                        columns[k] += column if isinstance(column, list) else column.to_pylist()
                 found.append((columns, [table.place(row) for row in range(len(columns[0]))]))
             except fg.FlowgradError as error:
                 found.append(str(error))
@@ -67,16 +68,16 @@ def test_the_line_of_what_is_wrong(
 def test_numbers_in_text_are_read_the_same_way() -> None:
     texts = ["1", "1e5", ".5", "+3", "-0", "5e-324", "1.7976931348623157e308", "0.1", " 2 ", "1e400", "nan", "x", ""]
     wanted = _rows.floats(texts)
-    np.testing.assert_array_equal(_rows.floats(polars.Series(texts)), wanted)
+    np.testing.assert_array_equal(_rows.floats(pyarrow.array(texts)), wanted)
     np.testing.assert_array_equal(np.isnan(wanted), [False] * 10 + [True] * 3)
     drawn = [repr(x) for x in np.random.default_rng(0).standard_normal(2000).tolist()]
-    assert _rows.floats(polars.Series(drawn)).tolist() == list(map(float, drawn))
+    assert _rows.floats(pyarrow.array(drawn)).tolist() == list(map(float, drawn))
 
 
 @given(pairs=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=30), cut=st.integers(0, 30))
 def test_names_are_numbered_by_first_appearance(pairs: list, cut: int) -> None:
     wanted = list(dict.fromkeys(v for pair in pairs for v in pair))
-    for kind in (list, lambda c: polars.Series([str(v) for v in c], dtype=polars.String), np.array):
+    for kind in (list, lambda c: pyarrow.array([str(v) for v in c], pyarrow.string()), np.array):
         names = Names()
         batches = [batch for batch in (pairs[:cut], pairs[cut:]) if batch]
         codes = [names.codes(*(kind(list(column)) for column in zip(*batch, strict=True))) for batch in batches]
@@ -121,7 +122,7 @@ def test_rows_by_what_stands_in_a_column(tmp_path: Path) -> None:
 @pytest.mark.parametrize("delimiter", [",,", '"', "\n", 3, "é"])
 def test_a_delimiter_is_one_character(tmp_path: Path, delimiter: object) -> None:
     (tmp_path / "a.csv").write_text("a,b\n")
-    with pytest.raises(fg.FlowgradError, match="must be one character"):
+    with pytest.raises(fg.FlowgradError, match=r"must be (one character|str)"):
         fg.load(tmp_path / "a.csv", delimiter=delimiter)
 
 
@@ -129,7 +130,7 @@ def test_parquet_says_what_it_does_not_take(tmp_path: Path) -> None:
     path = tmp_path / "net.parquet"
     for columns, words in [
         ({"source": ["a", None], "target": ["b", "c"]}, "row 2: column 'source' is empty"),
-        ({"source": [True], "target": ["b"]}, "column 'source' is Boolean"),
+        ({"source": [True], "target": ["b"]}, "column 'source' is bool"),
         ({"source": ["a"], "target": ["b"], "weight": [float("inf")]}, "row 1: weight inf"),
         ({"source": ["a"], "target": ["b"], "weight": ["x"]}, "row 1: weight 'x'"),
         ({"source": [1, 2, 1], "target": [2, 3, 2]}, "row 3: edge 1 → 2 is given twice"),
@@ -137,10 +138,10 @@ def test_parquet_says_what_it_does_not_take(tmp_path: Path) -> None:
         ({"source": [1.5], "target": [2.5]}, "'source' and 'target': must both be text, or both whole"),
         ({"source": [1], "target": ["b"]}, "columns 'source' and 'target'"),
     ]:
-        polars.DataFrame(columns).write_parquet(path)
+        parquet.write_table(pyarrow.table(columns), path)
         with pytest.raises(fg.FlowgradError, match=words):
             fg.load(path)
-    polars.DataFrame({"source": [7, 9], "target": [9, 4], "when": [None, None]}).write_parquet(path)
+    parquet.write_table(pyarrow.table({"source": [7, 9], "target": [9, 4], "when": [None, None]}), path)
     assert fg.load(path).inputs == (7,)
 
 

@@ -39,6 +39,7 @@ LAZY = (
     "sklearn",
     "pandas",
     "polars",
+    "pyarrow",
     "matplotlib",
     "safetensors",
     "defusedxml",

@@ -1,0 +1,118 @@
+"""`flowgrad export`: a network, and what both passes find, in a file for another program to show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from inspect import signature
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import typer
+
+import flowgrad as fg
+from flowgrad.arguments import row
+from flowgrad.cli import _data, _options
+from flowgrad.cli._console import say, share_shown
+from flowgrad.cli._model import Model, open_network
+from flowgrad.cli._tables import Table
+from flowgrad.errors import ConfigError, listing
+from flowgrad.files import format_of
+from flowgrad.format import Format
+from flowgrad.registry import find, names
+
+BATCH = 1024  # samples at a time: z and a of every neuron are kept for so many
+
+
+def entry(
+    network: _options.Model,
+    to: Annotated[Path, typer.Option(metavar="FILE", help="The file to write.", show_default=False)],
+    format: Annotated[
+        str | None, typer.Option(metavar="FORMAT", help="Left out: by the suffix of FILE.", show_default=False)
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Samples to write values of.", show_default=False)
+    ] = None,
+    sample: Annotated[
+        int | None,
+        typer.Option(help="Which row of the samples, from 0; left out: the mean of all.", show_default=False),
+    ] = None,
+    loss: _options.Loss = None,
+    read_as: _options.ReadAs = None,
+    option: _options.Reading = None,
+    ignore: _options.Ignore = None,
+    executor: _options.Executor = "auto",
+) -> None:
+    """Write a network for another program, with the values and gradients of samples on its nodes and edges.
+
+    With --data every node gets z and a; where the samples hold the targets also dz and da (∂L/∂z, ∂L/∂a) and the
+    gradient of its bias, and every edge the gradient of its weight. --to net.html is the page to walk through.
+
+    flowgrad list formats says which formats there are.
+    """
+    chosen = format_of(to, format, "write")
+    model = open_network(network, ignore or (), read_as, option)
+    options = _values(model, chosen, data, sample, loss, executor)
+    with share_shown(f"writing {to.name}") as progress:
+        fg.save(model.network, to, chosen.name, progress=progress, **options)
+    said = ", ".join(name for key in ("node_values", "edge_values") for name in options.get(key, ()))
+    say(f"{model.network!r}: {to}" + (f", with {said}" if said else ""))
+
+
+def _values(
+    model: Model, chosen: Format, data: Path | None, sample: int | None, loss: str | None, executor: str
+) -> dict[str, Any]:
+    """Options of the writer that hold the values of samples: by node and edge, or the samples themselves."""
+    if data is None:
+        if sample is not None or loss is not None:
+            raise ConfigError("--sample and --loss speak of samples: give --data too")
+        return {}
+    assert chosen.write is not None
+    takes = {"node_values", "edge_values", "program", "X", "T", "sample"} & set(signature(chosen.write).parameters)
+    if not takes:
+        able = [f for f in names("formats") if _has_attributes(find("formats", f))]
+        raise ConfigError(f"format {chosen.name!r} has no place for values of samples; these have: {listing(able)}")
+    samples, roles = Table(data), model.roles
+    answers = roles.label in samples.names if roles.label else set(roles.targets) <= set(samples.names)
+    known = _data.read(samples, roles, answers=answers)
+    X, T = model.scaled(known.X), known.T if answers else None
+    first = None if sample is None else row("sample", sample, len(X))
+    reduction: Literal["mean", "sum"] = "mean" if "X" in takes else "sum"
+    loss = loss or model.loss or "squared_error"
+    program = fg.compile(model.network, executor=executor, loss=loss, reduction=reduction)
+    if "X" in takes:
+        return {"program": program, "X": X, "T": T, "sample": first or 0}
+    if first is not None:
+        X, T = X[first : first + 1], None if T is None else T[first : first + 1]
+    found = means(program, X, T)
+    return {key: found[key] for key in ("node_values", "edge_values") if key in takes}
+
+
+def _has_attributes(format: Format) -> bool:
+    return format.write is not None and bool({"edge_values", "X"} & set(signature(format.write).parameters))
+
+
+def means(program: fg.Program, X: Any, T: Any) -> dict[str, dict[str, Any]]:
+    """Means over the samples, as arrays in the order of the network's columns.
+
+    `node_values`: z, a, and where there are targets dz, da, bias_gradient, (V,) each; `edge_values`: gradient (E,).
+    """
+    plan, total = program.plan, dict[str, Any]()
+    for rows in _batches(len(X)):
+        acts = program.forward(X[rows])
+        found = {"z": acts.z.array.sum(axis=1), "a": acts.a.array.sum(axis=1)}
+        if T is not None:
+            grads = program.backward(acts, T[rows])
+            found |= {"dz": grads.dz.array.sum(axis=1), "da": grads.da.array.sum(axis=1)}
+            found |= {"bias_gradient": grads.bias.array, "gradient": grads.weight.array}
+        total = {name: total.get(name, 0.0) + value for name, value in found.items()}
+    values: dict[str, dict[str, Any]] = {"node_values": {}, "edge_values": {}}
+    for name, value in total.items():
+        key, to = ("edge_values", plan.edges) if name == "gradient" else ("node_values", plan.nodes)
+        values[key][name] = np.empty(len(value))
+        values[key][name][to] = np.asarray(value, np.float64) / len(X)
+    return values
+
+
+def _batches(n: int) -> Iterator[slice]:
+    return (slice(first, first + BATCH) for first in range(0, n, BATCH))

@@ -1,0 +1,115 @@
+"""What a network is like, in numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from flowgrad.executor import Array
+from flowgrad.inspection.local import reached
+from flowgrad.network import Network
+from flowgrad.plan import Plan, lower
+
+
+def network_facts(network: Network) -> dict[str, Any]:
+    """Size and shape of a network as plain numbers, lists and dicts, ready for JSON.
+
+    nodes, inputs, outputs, neurons, edges, parameters: counts; `weights`, `biases`: how many of θ are which
+    depth              edges on the longest path
+    nodes_per_level    by topological level, the inputs' first
+    skip_edges         edges that pass over a level
+    sources, sinks     nodes without in-edges, without out-edges; `weak_components`: parts that no edge connects
+    fan_in, fan_out    {number of edges: number of nodes that have it}, all nodes, ascending
+    activations, aggregations   {name: neurons}, the most frequent first
+    frozen_weights, frozen_biases  what θ leaves out; shared_edges, shared_weights: edges under how many names
+    dead               ids of neurons that no output depends on
+    constant           ids of neurons that depend on no input
+    blocks             the dense parts, [{"neurons", "fan_in"}], the largest first; block_edges: edges within them
+
+    >>> import flowgrad as fg
+    >>> facts = network_facts(fg.topologies.layered([3, 4, 2]))
+    >>> facts["edges"], facts["depth"], facts["nodes_per_level"], facts["blocks"][0]
+    (20, 2, [3, 4, 2], {'neurons': 4, 'fan_in': 3})
+    """
+    c, plan = network.columns, lower(network)
+    fan_in, fan_out = np.diff(plan.in_ptr), np.diff(plan.out_ptr)
+    target = np.repeat(np.arange(plan.n_nodes), fan_in)
+    neuron = plan.activation >= 0
+    weights = len(np.unique(plan.weight_slot[plan.weight_slot >= 0]))
+    blocks = [(int(last - first), int(fan_in[first])) for first, last in plan.blocks.tolist()]
+    return {
+        "nodes": plan.n_nodes,
+        "inputs": len(plan.inputs),
+        "outputs": len(plan.outputs),
+        "neurons": int(neuron.sum()),
+        "edges": plan.n_edges,
+        "depth": network.depth,
+        "nodes_per_level": np.bincount(plan.level).tolist(),
+        "skip_edges": int((plan.level[target] - plan.level[plan.in_source] > 1).sum()),
+        "sources": int((fan_in == 0).sum()),
+        "sinks": int((fan_out == 0).sum()),
+        "weak_components": weak_components(plan.n_nodes, plan.in_source, target),
+        "fan_in": _histogram(fan_in),
+        "fan_out": _histogram(fan_out),
+        "activations": _used(plan.activation[neuron], [f.name for f in plan.activations]),
+        "aggregations": _used(plan.aggregation[neuron], [f.name for f in plan.aggregations]),
+        "parameters": plan.n_parameters,
+        "weights": weights,
+        "biases": plan.n_parameters - weights,
+        "frozen_weights": int((plan.weight_slot < 0).sum()),
+        "frozen_biases": int((neuron & (plan.bias_slot < 0)).sum()),
+        "shared_edges": int((c.param >= 0).sum()),
+        "shared_weights": len(c.params),
+        "dead": _ids(network, plan, neuron & ~reached(plan)),
+        "constant": _ids(network, plan, neuron & ~_fed(plan)),
+        "blocks": [{"neurons": n, "fan_in": k} for n, k in sorted(blocks, key=lambda b: -b[0] * b[1])],
+        "block_edges": sum(n * k for n, k in blocks),
+    }
+
+
+def weak_components(n: int, source: Array, target: Array) -> int:
+    """Parts of a graph of n nodes that no edge connects, whatever its direction.
+
+    Every node takes the smallest label around it, and labels take the labels of their labels, until none changes.
+
+    >>> weak_components(5, np.array([0, 3]), np.array([1, 1]))
+    3
+    """
+    label = np.arange(n)
+    while True:
+        smaller = label.copy()
+        for one, other in ((source, target), (target, source)):
+            np.minimum.at(smaller, label[one], label[other])
+            np.minimum.at(smaller, one, label[other])
+        smaller = smaller[smaller]
+        if (smaller == label).all():
+            return len(np.unique(label))
+        label = smaller
+
+
+def _fed(plan: Plan) -> Array:
+    """(V,) bool: inputs, and neurons that depend on one."""
+    fed = plan.activation < 0
+    for v in np.flatnonzero(~fed).tolist():
+        fed[v] = fed[plan.in_source[plan.in_ptr[v] : plan.in_ptr[v + 1]]].any()
+    return fed
+
+
+def _ids(network: Network, plan: Plan, chosen: Array) -> list[Any]:
+    ids = network.columns.ids
+    return [ids[plan.nodes[k]] for k in np.flatnonzero(chosen).tolist()]
+
+
+def _histogram(values: Array) -> dict[int, int]:
+    sizes, counts = np.unique(values, return_counts=True)
+    return dict(zip(sizes.tolist(), counts.tolist(), strict=True))
+
+
+def _used(codes: Array, names: list[str]) -> Mapping[str, int]:
+    count: dict[str, int] = {}
+    for n, name in zip(np.bincount(codes, minlength=len(names)).tolist(), names, strict=True):
+        if n:
+            count[name] = count.get(name, 0) + n
+    return dict(sorted(count.items(), key=lambda pair: (-pair[1], pair[0])))
