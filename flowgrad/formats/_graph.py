@@ -89,6 +89,11 @@ def _mean(value: Any, name: str, where: Any) -> float:
     return mean
 
 
+def lines(attributes: Mapping[str, Any], values: Iterable[str]) -> list[str]:
+    """`a = 0.5` for each of the values, as labels of pictures show them."""
+    return [f"{name} = {attributes[name]:.3g}" for name in values]
+
+
 def _plain(attributes: Mapping[str, Any], place: str, what: str) -> dict[str, Any]:
     found = {}
     for key, value in attributes.items():

@@ -28,22 +28,26 @@ def write(
     node_values: Mapping[str, Any] | None = None,
     edge_values: Mapping[str, Any] | None = None,
 ) -> Mapping[str, bytes]:
-    """Nodes and edges with all that they carry as attributes. `node_values`, `edge_values`: see `_graph.plain`.
+    """Nodes and edges with all that they carry as attributes. `node_values`, `edge_values`: see `_graph.plain`; they
+    stand in the labels as well.
 
     Raises:
         GraphError: an id or a value that DOT cannot hold.
         FileError: a picture is asked for, and Graphviz is not installed, refuses, or does not end.
     """
-    graph = _graph.plain(net, "DOT", node_values or {}, edge_values or {})
+    of_nodes, of_edges = node_values or {}, edge_values or {}
+    graph = _graph.plain(net, "DOT", of_nodes, of_edges)
     _xml.refuse_characters(graph, "DOT")
     lines = ["digraph {", '  rankdir="LR";']
     for v, attributes in graph.nodes(data=True):
         place = next((p for p in _graph.PLACES if p in attributes), "hidden")
-        label = str(v) if "activation" not in attributes else f"{v}\n{attributes['activation']}"
-        shown = {"label": escaped(label), "shape": quoted(SHAPES.get(place, "ellipse"))}
+        label = [str(v), *([attributes["activation"]] if "activation" in attributes else [])]
+        label += _graph.lines(attributes, of_nodes)
+        shown = {"label": escaped("\n".join(label)), "shape": quoted(SHAPES.get(place, "ellipse"))}
         lines.append(f"  {quoted(v)} {_list(attributes, shown)};")
     for u, v, attributes in graph.edges(data=True):
-        shown = {"label": escaped(f"{attributes['weight']:.3g}")}
+        label = [f"{attributes['weight']:.3g}", *_graph.lines(attributes, of_edges)]
+        shown = {"label": escaped("\n".join(label))}
         lines.append(f"  {quoted(u)} -> {quoted(v)} {_list(attributes, shown)};")
     data = "\n".join([*lines, "}", ""]).encode()
     suffix = path.suffix.lower()

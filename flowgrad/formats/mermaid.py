@@ -40,15 +40,11 @@ def write(
         place = next((p for p in reversed(_graph.PLACES) if p in attributes), "hidden")
         said = [str(v), *([attributes["activation"]] if "activation" in attributes else [])]
         left, right = SHAPES[place]
-        lines.append(f"  {number[v]}{left}{_label([*said, *_values(attributes, of_nodes)])}{right}")
+        lines.append(f"  {number[v]}{left}{_label([*said, *_graph.lines(attributes, of_nodes)])}{right}")
     for u, v, attributes in graph.edges(data=True):
-        said = [f"{attributes['weight']:.3g}", *_values(attributes, of_edges)]
+        said = [f"{attributes['weight']:.3g}", *_graph.lines(attributes, of_edges)]
         lines.append(f"  {number[u]} -->|{_label(said)}| {number[v]}")
     return {path.name: "\n".join([*lines, ""]).encode()}
-
-
-def _values(attributes: Mapping[str, Any], names: Mapping[str, Any]) -> list[str]:
-    return [f"{name} = {attributes[name]:.3g}" for name in names]
 
 
 def _label(lines: list[str]) -> str:
