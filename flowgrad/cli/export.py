@@ -93,9 +93,10 @@ def _has_attributes(format: Format) -> bool:
 
 
 def means(program: fg.Program, X: Any, T: Any) -> dict[str, dict[str, Any]]:
-    """Means over the samples, as arrays in the order of the network's columns.
+    """Means over the samples, as arrays in the order of the network's columns, as writers take them.
 
-    `node_values`: z, a, and where there are targets dz, da, bias_gradient, (V,) each; `edge_values`: gradient (E,).
+    `node_values`: z, a, and where there are targets dz, da, (V,) each, and bias_gradient, by neuron; `edge_values`:
+    gradient (E,).
     """
     plan, total = program.plan, dict[str, Any]()
     for rows in _batches(len(X)):
@@ -111,6 +112,10 @@ def means(program: fg.Program, X: Any, T: Any) -> dict[str, dict[str, Any]]:
         key, to = ("edge_values", plan.edges) if name == "gradient" else ("node_values", plan.nodes)
         values[key][name] = np.empty(len(value))
         values[key][name][to] = np.asarray(value, np.float64) / len(X)
+    of_node, c = values["node_values"], program.labels.columns
+    if "bias_gradient" in of_node:  # an input has none
+        neurons = np.flatnonzero(~c.is_input).tolist()
+        of_node["bias_gradient"] = {c.ids[k]: of_node["bias_gradient"][k] for k in neurons}
     return values
 
 

@@ -31,8 +31,8 @@ def plain(net: Network, what: str, node_values: Mapping[str, Any], edge_values: 
     Args:
         what: the format, for messages.
         node_values, edge_values: further attributes, by name: mappings from node, or from (source, target), to a
-            number; a vector becomes its mean (values of a batch). Or arrays (V,), (E,) in the order of the
-            network's columns.
+            number; a vector becomes its mean (values of a batch), nodes may be left out. Or arrays, (V,) or (E,),
+            in the order of the network's columns.
 
     Raises:
         GraphError: an id, a name of a param, an attribute or a function that is no plain value.
@@ -57,7 +57,8 @@ def plain(net: Network, what: str, node_values: Mapping[str, Any], edge_values: 
     for name, values in node_values.items():
         of_node = _named(name, values, list(net.columns.ids))
         for v, attributes in graph.nodes(data=True):
-            attributes[_free(name, attributes)] = _mean(of_node[v], name, v)
+            if v in of_node:
+                attributes[_free(name, attributes)] = _mean(of_node[v], name, v)
     for name, values in edge_values.items():
         of_edge = _named(name, values, net.columns.ends)
         for u, v, attributes in graph.edges(data=True):
@@ -91,7 +92,7 @@ def _mean(value: Any, name: str, where: Any) -> float:
 
 def lines(attributes: Mapping[str, Any], values: Iterable[str]) -> list[str]:
     """`a = 0.5` for each of the values, as labels of pictures show them."""
-    return [f"{name} = {attributes[name]:.3g}" for name in values]
+    return [f"{name} = {attributes[name]:.3g}" for name in values if name in attributes]
 
 
 def _plain(attributes: Mapping[str, Any], place: str, what: str) -> dict[str, Any]:
