@@ -15,12 +15,14 @@ import numpy.typing as npt
 from flowgrad.plan import Plan
 
 SWEEPS = 24
+ROWS = 12  # members from which a group of a broken column has rows of its own
 RELAX = 12  # rounds in which heights are drawn to their neighbours'
 DUMMIES = 1500  # with more of them long edges are drawn straight
 EXACT = 1200  # pieces of edges up to which crossings are counted, pair by pair; beyond, lengths are compared
 
 Floats = npt.NDArray[np.float64]
 Longs = npt.NDArray[np.int64]
+Groups = list[tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,9 @@ def layout(plan: Plan) -> Layout:
     """Places of all V nodes and the bends of long edges; the same for the same plan, to the bit."""
     V = plan.n_nodes
     level, source, target, of_edge = _pieces(plan)
-    order = _together(level, _sweep(level, source, target), plan)
-    x, y = _places(level, order, source, target)
+    together = groups(plan)
+    order = _together(level, _sweep(level, source, target), together)
+    x, y = _places(level, order, source, target, together)
     bends: dict[int, list[tuple[float, float]]] = {}
     for k, e in enumerate(of_edge):
         bends.setdefault(e, []).append((float(x[V + k]), float(y[V + k])))
@@ -100,15 +103,15 @@ def _sweep(level: Longs, source: Longs, target: Longs) -> Longs:
     return best
 
 
-def _together(level: Longs, rank: Longs, plan: Plan) -> Longs:
+def _together(level: Longs, rank: Longs, together: Groups) -> Longs:
     """The ranks with each group's members side by side, at their mean place."""
     key = rank.astype(float)
-    for first, end in groups(plan):
+    for first, end in together:
         key[first:end] = key[first:end].mean()
     return _ranks(level, np.lexsort((rank, key)))
 
 
-def groups(plan: Plan) -> list[tuple[int, int]]:
+def groups(plan: Plan) -> Groups:
     """Runs (first, one past last) of neurons that may be shown as one: dense blocks, and inputs alike."""
     ends = [plan.out_target[plan.out_ptr[v] : plan.out_ptr[v + 1]].tobytes() for v in range(len(plan.inputs))]
     starts = [k for k in range(len(ends)) if k == 0 or ends[k] != ends[k - 1] or not ends[k]]
@@ -139,21 +142,39 @@ def _cost(level: Longs, source: Longs, target: Longs, rank: Longs) -> float:
     return float(((share[source] - share[target]) ** 2).sum())
 
 
-def _places(level: Longs, rank: Longs, source: Longs, target: Longs) -> tuple[Floats, Floats]:
+def _places(level: Longs, rank: Longs, source: Longs, target: Longs, together: Groups) -> tuple[Floats, Floats]:
     """Columns side by side; one that is much higher than the graph is wide is broken into several.
 
-    A broken column is filled row by row, so that neighbours in rank are neighbours in height.
+    A broken column is filled row by row, so that neighbours in rank are neighbours in height; a large group has rows
+    of its own.
     """
     size = np.bincount(level)
     height = max(40, int(np.ceil(1.2 * np.sqrt(len(level)))))
     parts = np.maximum(1, -(-size // height))
-    rows = -(-size // parts)
+    slot = _slots(level, rank, parts, together)
+    last = np.zeros(len(size), np.int64)
+    np.maximum.at(last, level, slot)
+    rows = last // parts + 1
     tallest, n = int(rows.max()), len(size)
-    gap = max(2.6, (1.6 * tallest - int(parts.sum() - n)) / max(1, n - 1))
+    gap = max(2.6, (1.9 * tallest - int(parts.sum() - n)) / max(1, n - 1))
     start = np.concatenate([[0.0], np.cumsum(parts[:-1] - 1 + gap)])
-    part, row = rank % parts[level], rank // parts[level]
+    part, row = slot % parts[level], slot // parts[level]
     x, y = (start[level] + part).astype(float), row - (rows[level] - 1) / 2
     return (x, _relaxed(level, rank, source, target, y)) if (parts == 1).all() else (x, y)
+
+
+def _slots(level: Longs, rank: Longs, parts: Longs, together: Groups) -> Longs:
+    """(N,) ranks with gaps: of broken columns every group of `ROWS` members or more begins a row and ends one."""
+    slot = rank.copy()
+    large = [(int(level[a]), int(rank[a:b].min()), b - a) for a, b in together if b - a >= ROWS and parts[level[a]] > 1]
+    for column in {k for k, _, _ in large}:
+        here, width, shift = level == column, int(parts[column]), 0
+        for _, first, size in sorted(one for one in large if one[0] == column):
+            for edge in (first, first + size):
+                gap = -(edge + shift) % width
+                slot[here & (rank >= edge)] += gap
+                shift += gap
+    return slot
 
 
 def _relaxed(level: Longs, rank: Longs, source: Longs, target: Longs, y: Floats) -> Floats:

@@ -56,8 +56,12 @@ const blocks = D.groups.map(([first, end]) => {
   }
   box.y = (box.y0 + box.y1) / 2;
   box.high = box.y1 - box.y0;
-  box.name = `${plural(box.size, isInput(first) ? "input" : "neuron")}: ${names[first]} … ${names[end - 1]}`;
   return box;
+}).filter((b) => { // a box that others stand in cannot be closed
+  for (let v = 0; v < V; v++) {
+    if ((v < b.first || v >= b.end) && X[v] > b.x0 && X[v] < b.x1 && Y[v] > b.y0 && Y[v] < b.y1) return false;
+  }
+  return true;
 });
 const blockOf = new Int32Array(V).fill(-1);
 blocks.forEach((b, k) => { for (let v = b.first; v < b.end; v++) blockOf[v] = k; });

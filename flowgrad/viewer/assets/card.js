@@ -34,7 +34,7 @@ function showCard(v) {
 function overviewCard(card) {
   const s = sampleAt(S.sample), hidden = V - D.inputs - D.outputs.length;
   put(card, "h2", "The network");
-  put(card, "p", `${plural(D.inputs, "input")}, ${whole(hidden)} hidden, ${plural(D.outputs.length, "output")}; ${plural(E, "edge")} over ${deepest} levels.`);
+  put(card, "p", `${plural(D.inputs, "input")}, ${whole(hidden)} hidden, ${plural(D.outputs.length, "output")}; ${plural(E, "edge")}; depth ${deepest}.`);
   put(card, "p", `${D.loss === "Σ y" ? "Σ y" : `L, ${D.loss.replaceAll("_", " ")},`} = ${fmt(s.loss)} at row ${s.row}${D.drawn ? ", a sample drawn from a seed" : ""}.`);
   put(card, "h3", "most important");
   const best = Array.from(names.keys()).filter((v) => !isInput(v) && !isOutput[v]).sort((p, q) => importance[q] - importance[p]).slice(0, 6);

@@ -1,5 +1,4 @@
-// The training history: one curve a column, the epoch under the pointer, and the numbers of the last and best epoch.
-const CURVES = [["loss", "val_loss"], ["accuracy", "val_accuracy"]];
+// The training history: losses as curves, the epoch under the pointer, and the numbers of the last and best epoch.
 function showChart() {
   const h = D.history, box = $("history");
   box.hidden = !h || !h.loss || !h.loss.length;
@@ -22,7 +21,7 @@ function drawChart(under) { // `under`: the epoch's index under the pointer, or 
   const c = $("chart"), p = c.getContext("2d"), r = devicePixelRatio, width = c.clientWidth, height = c.clientHeight, h = D.history;
   c.width = width * r; c.height = height * r;
   p.scale(r, r);
-  const lines = CURVES[0].filter((n) => h[n]), at = chartScale(h, lines, width, height), n = h.loss.length;
+  const lines = ["loss", "val_loss"].filter((name) => h[name]), at = chartScale(h, lines, width, height), n = h.loss.length;
   const epoch = (k) => (h.epoch ? h.epoch[k] : k + 1);
   p.font = font({ size: 11 });
   p.textBaseline = "middle";

@@ -21,16 +21,16 @@ function diagram(pen, width, height) {
 }
 function edgeLook(e) { // colour, width, opacity
   const mode = modeNow(), given = byEdge(mode) ? values(mode) : weight, most = byEdge(mode) ? extent(mode) : extent("weight");
-  const t = Math.min(1, Math.abs(given[e]) / most), on = isActive(e), wide = (E > 200 ? 0.6 : 1) + 3.4 * t;
+  const t = Math.min(1, Math.abs(given[e]) / most), on = isActive(e), wide = E > 60 ? 0.6 + 2.2 * t : 1 + 3.4 * t;
   if (on) return [tint.accent, Math.max(2, wide), 1];
   const stroke = byEdge(mode) ? colour(given[e] / most) : S.up && isLitEdge(e) ? (S.up[source[e]] && S.up[target[e]] ? tint.up : tint.down) : tint.edge;
   const faint = !isLitEdge(e) ? 0.15 : now() ? 0.3 : 1;
   return [stroke, wide, faint * (E > 60 && !byEdge(mode) ? 0.75 : 1)];
 }
 function drawEdge(pen, e, way) {
-  const [stroke, wide, alpha] = edgeLook(e), [x, y, side] = way.tip, half = 3 + wide / 2;
+  const [stroke, wide, alpha] = edgeLook(e), [x, y, side] = way.tip, half = arrow() / 3 + wide / 2;
   pen.curve(way.d, stroke, wide, alpha);
-  if (S.k > 22) pen.shape(`M${x.toFixed(1)} ${y.toFixed(1)}l${ARROW * side} ${-half}v${2 * half}z`, stroke, alpha);
+  pen.shape(`M${x.toFixed(1)} ${y.toFixed(1)}l${(arrow() * side).toFixed(1)} ${(-half).toFixed(1)}v${(2 * half).toFixed(1)}z`, stroke, alpha);
 }
 function labelOf(e) { // the equation on an edge, where there is room for it
   const on = isActive(e), s = sampleAt(S.sample), near = S.chosen === source[e] || S.chosen === target[e];
@@ -42,8 +42,10 @@ function labelOf(e) { // the equation on an edge, where there is room for it
 function obstacles() { // boxes that labels should not cover: neurons, their names and what stands below them
   const r = radius() + 3, found = [];
   for (let v = 0; v < V; v++) {
-    const x = px(X[v]), y = py(Y[v]), half = Math.max(r, 3.6 * Math.min(26, names[v].length));
-    found.push([x - r, y - r, x + r, y + r], [x - half, y - r - 20, x + half, y - r], [x - r - 8, y + r, x + r + 8, y + r + 18]);
+    const x = px(X[v]), y = py(Y[v]), half = Math.max(r, 4 * Math.min(26, names[v].length));
+    const cached = now() && activeReads(v), under = cached ? 3.1 * cached.length : r + 8;
+    found.push([x - r, y - r, x + r, y + r], [x - half, y - r - 22, x + half, y - r]);
+    found.push([x - under, y + r, x + under, y + r + (cached ? 24 : 18)]);
   }
   return found;
 }
@@ -58,7 +60,10 @@ function drawNeuron(pen, v) {
   pen.circle(x, y, r, `rgb(${c.join(",")})`, ring ? tint.accent : tint.soft, ring ? 3.5 : has ? 1.2 : 1, alpha, has ? null : [3, 3]);
   const roomy = S.k >= 45;
   if (roomy) pen.text(x, y - r - (ring ? 12 : 10) - (cached ? 5 : 0), named(v), { size: teaching ? 14 : 12, bold: true, alpha, halo: tint.bg });
-  else if (S.k > 11 || ring) pen.text(x + r + 5, y, named(v), { size: 11, alpha, halo: tint.bg, align: "left" });
+  else if (S.k > 11 || ring) {
+    const before = level[v] === 0, side = before ? -1 : 1; // inputs on their left, where no edges are
+    pen.text(x + side * (r + 6 + (cached ? 6 : 0)), y, named(v), { size: 11, bold: ring, alpha, halo: tint.bg, align: before ? "right" : "left" });
+  }
   if (r > 14 && said) pen.text(x, y, fmt(values(said)[v], 3), { size: r > 24 ? 13 : 11, bold: true, fill: onColour(c), alpha });
   const below = cached ? cached : belowOf(v, has, s);
   if (roomy && r > 20 && below) pen.text(x, y + r + (cached ? 16 : 11), below, { size: 11, fill: cached ? tint.accent : tint.soft, alpha, halo: tint.bg });
@@ -71,7 +76,7 @@ function activeReads(v) { // says of a cached value that this step reads it, and
   const edges = now().phase === "b" ? inEdges(v) : outEdges(v);
   if (now().phase === "turn" || !edges.some(isActive)) return "";
   const { done, all } = reads(v);
-  return `cached, read ${done} of ${plural(all, "time")}`;
+  return `cached: read ${done} of ${all}`;
 }
 function loss(pen) { // L as the last neuron; its edges carry the base cases (9)
   const s = sampleAt(S.sample), x = px(lossAt.x), y = py(lossAt.y), r = radius(), back = backward(), turn = back && now().phase === "turn";
@@ -95,7 +100,7 @@ function ribbons(pen, strands) {
     const xa = px(one.x0), ya = py(one.y0), xb = px(one.x1), yb = py(one.y1), h = (xb - xa) / 2;
     const stroke = one.active ? tint.accent : byEdge(modeNow()) ? colour(one.mean) : tint.edge;
     pen.curve(`M${xa} ${ya}C${xa + h} ${ya} ${xb - h} ${yb} ${xb} ${yb}`, stroke, ribbonWidth(one), one.active ? 0.8 : now() ? 0.15 : 0.2 + 0.35 * one.rank);
-    if (teaching || S.k > 30) pen.text((xa + xb) / 2, (ya + yb) / 2, plural(one.n, "edge"), { size: 11, fill: tint.soft, halo: tint.bg });
+    if (ribbonWidth(one) > 9) pen.text((xa + xb) / 2, (ya + yb) / 2, plural(one.n, "edge"), { size: 11, fill: tint.soft, halo: tint.bg });
   }
 }
 const ribbonWidth = (one) => Math.max(1, Math.min(60, one.high * S.k * 0.7) * (0.08 + 0.92 * one.share));

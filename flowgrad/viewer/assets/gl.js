@@ -1,5 +1,5 @@
 // WebGL2 for large graphs: curves (edges and ribbons), instances of one strip; and dots (neurons), points.
-const FINE = 14, ROUGH = 6; // segments of a curve at rest, and while the view moves
+const SEGMENTS = [6, 14, 48]; // of a curve: while the view moves, at rest, and where there are few
 const gl = small ? null : $("gl").getContext("webgl2", { antialias: false, premultipliedAlpha: true });
 
 const CURVE = `#version 300 es
@@ -67,7 +67,7 @@ function fill(buffer, data) { gl.bindBuffer(gl.ARRAY_BUFFER, buffer); gl.bufferD
 let curveProgram = null, dotProgram = null;
 function startGl() {
   const strip = [];
-  for (const n of [FINE, ROUGH]) for (let k = 0; k <= n; k++) strip.push(k / n, -1, k / n, 1);
+  for (const n of SEGMENTS) for (let k = 0; k <= n; k++) strip.push(k / n, -1, k / n, 1);
   curveProgram = linked(CURVE, CURVE_INK, { place: [2, gl.FLOAT], ends: [4, gl.FLOAT, true], wide: [1, gl.FLOAT, true], tone: [4, gl.UNSIGNED_BYTE, true] });
   fill(curveProgram.buffers.place, new Float32Array(strip));
   dotProgram = linked(DOT, DOT_INK, { centre: [2, gl.FLOAT], tone: [4, gl.UNSIGNED_BYTE] });
@@ -101,8 +101,8 @@ function drawCurves(curves) { // each [x0, y0, x1, y1, width in pixels, [r, g, b
   fill(curveProgram.buffers.ends, ends);
   fill(curveProgram.buffers.wide, wide);
   fill(curveProgram.buffers.tone, tone);
-  const first = S.moving ? 2 * (FINE + 1) : 0, count = 2 * ((S.moving ? ROUGH : FINE) + 1);
-  gl.drawArraysInstanced(gl.TRIANGLE_STRIP, first, count, n);
+  const fine = n < 400 ? 2 : S.moving ? 0 : 1, first = SEGMENTS.slice(0, fine).reduce((sum, m) => sum + 2 * (m + 1), 0);
+  gl.drawArraysInstanced(gl.TRIANGLE_STRIP, first, 2 * (SEGMENTS[fine] + 1), n);
 }
 function drawDots(tones, wide) { // tones (4V) bytes, or null for those of last time
   begin(dotProgram);

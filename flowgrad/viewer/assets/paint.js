@@ -21,9 +21,9 @@ function svgPicture() {
     const seen = new Uint8Array(V), far = S.k < FAR;
     for (let v = 0; v < V; v++) if (shown(v) && inView(v, 10)) seen[v] = 1;
     const curves = [...(far && S.chosen < 0 ? ribbonCurves(bands().strands(), far) : []), ...(folded ? ribbonCurves(folded.strands(), false) : []), ...edgeCurves(seen, far)];
-    flat(pen, curves, seen, far ? Math.max(1.1, 0.86 * S.k) : Math.min(60, 0.6 * S.k));
+    flat(pen, curves, seen, dotSize(far));
     if (far) headers(pen);
-    near(pen, seen, seen.reduce((n, x) => n + x, 0), far ? 4 : 0.6 * S.k);
+    near(pen, seen, seen.reduce((n, x) => n + x, 0), dotSize(far));
   }
   return `${out.join("\n")}</svg>`;
 }

@@ -22,7 +22,7 @@ const onColour = (c) => (isDark(c) ? "#ffffff" : "#14181f");
 
 const byEdge = (mode) => mode === "weight" || mode === "dw";
 const isPositive = (mode) => mode === "importance";
-function modeNow() { return S.step < 0 || byEdge(S.mode) ? S.mode : backward() ? "dz" : "a"; }
+function modeNow() { return S.step < 0 || byEdge(S.mode) ? S.mode : now().phase === "b" ? "dz" : "a"; }
 function values(mode) {
   const s = sampleAt(S.sample);
   return { weight, importance, dw: s.dw, dz: s.dz, a: s.a, z: s.z }[mode];

@@ -12,14 +12,14 @@ if (small) {
   };
   for (let v = 0; v < V; v++) { fan(inEdges(v), false, portIn); fan(outEdges(v), true, portOut); }
 }
-const ARROW = 9;
+const arrow = () => Math.min(9, 2 + 0.3 * S.k); // length of an arrow head in pixels
 function route(e, back) { // pixels: the curve `d`, where its arrow stands, and points along it
   const r = radius(), bend = D.bends[e] || [], u = source[e], v = target[e];
   const xs = [px(X[u]) + r * Math.cos(portOut[e])], ys = [py(Y[u]) + r * Math.sin(portOut[e])];
   for (let k = 0; k < bend.length; k += 2) { xs.push(px(bend[k])); ys.push(py(bend[k + 1])); }
   xs.push(px(X[v]) - r * Math.cos(portIn[e])); ys.push(py(Y[v]) + r * Math.sin(portIn[e]));
   const n = xs.length - 1, tip = back ? [xs[0], ys[0], 1] : [xs[n], ys[n], -1];
-  if (back) xs[0] += ARROW - 1; else xs[n] -= ARROW - 1;
+  if (back) xs[0] += arrow() - 1; else xs[n] -= arrow() - 1;
   let d = `M${xs[0].toFixed(1)} ${ys[0].toFixed(1)}`;
   const points = [];
   for (let k = 1; k <= n; k++) {

@@ -13,7 +13,7 @@ function survey(pen, width, height) {
   const far = S.k < FAR, curves = far && S.chosen < 0 ? ribbonCurves(bands().strands(), far) : [];
   if (folded) curves.push(...ribbonCurves(folded.strands(), false));
   curves.push(...edgeCurves(seen, far));
-  const wide = far ? Math.max(1.1, 0.86 * S.k) : Math.min(60, 0.6 * S.k);
+  const wide = dotSize(far);
   if (gl) {
     clearGl();
     drawCurves(curves);
@@ -22,14 +22,17 @@ function survey(pen, width, height) {
     stale = false;
   } else flat(pen, curves, seen, wide);
   blocks.forEach((b) => frame(pen, b));
+  if (folded) counts(pen);
   if (far) headers(pen);
   near(pen, seen, count, wide);
 }
+// A mosaic without gaps from afar, then squares, then discs.
+const dotSize = (far) => (!far ? Math.min(60, 0.6 * S.k) : S.k < 4.5 ? Math.ceil(S.k) : 0.86 * S.k);
 function ribbonCurves(strands, far) {
   const plain = hex(tint.edge), accent = hex(tint.accent), mode = modeNow();
   return (S.moving ? strands.slice(-500) : strands).map((one) => {
     const c = one.active ? accent : byEdge(mode) ? rgb(one.mean * 2) : plain;
-    const alpha = one.active ? 0.35 : now() ? 0.04 : far ? 0.03 + 0.42 * one.share ** 1.5 : 0.35;
+    const alpha = one.active ? 0.06 + 0.3 * one.share ** 1.5 : now() ? 0.04 : far ? 0.03 + 0.42 * one.share ** 1.5 : 0.35;
     return [one.x0, one.y0, one.x1, one.y1, ribbonWidth(one), c, alpha];
   });
 }
@@ -52,13 +55,12 @@ function edgeCurves(seen, far) { // the strongest edges that may be seen; of a c
 }
 function toneDots() {
   const mode = modeNow(), given = byEdge(mode) ? null : values(mode), top = given ? extent(mode) : 1;
-  const grey = S.dark ? [98, 106, 120] : [176, 174, 168], blank = hex(tint.blank), active = now() && now().phase !== "turn" ? now().nodes : [];
+  const grey = S.dark ? [72, 79, 92] : [206, 203, 196], blank = hex(tint.blank);
   for (let v = 0; v < V; v++) {
     const has = known(v), shows = has === "all" || (mode === "dz" ? has === "dz" : has);
     const c = !shows ? blank : given ? rgb(given[v] / top) : grey;
     tones.set([c[0], c[1], c[2], !shown(v) ? 0 : isLit(v) ? 255 : 40], 4 * v);
   }
-  if (byEdge(mode)) for (const v of active) tones.set([...hex(tint.accent), 255], 4 * v);
 }
 function flat(pen, curves, seen, wide) { // without WebGL2, and for SVG
   for (const [x0, y0, x1, y1, w, c, a] of curves) {
@@ -76,6 +78,13 @@ function frame(pen, b) {
   if (!b.collapsed) return;
   const x0 = px(b.x0), y0 = py(b.y0), w = px(b.x1) - x0, h = py(b.y1) - y0, chosen = S.group >= 0 && blocks[S.group] === b;
   pen.box(x0 - 3, y0 - 3, w + 6, h + 6, 6, null, chosen ? tint.accent : tint.soft, chosen ? 3 : 1, 1);
+  if (h > 60 || S.k > 24) pen.text(x0 + w / 2, y0 - 14, `${whole(b.size)} × ${sigma(b.first)}`, { size: 12, bold: true, halo: tint.bg });
+}
+function counts(pen) { // on the widest ribbons of blocks, how many edges they are
+  for (const one of folded.strands().slice(-12)) {
+    const x = (px(one.x0) + px(one.x1)) / 2, y = (py(one.y0) + py(one.y1)) / 2;
+    if (ribbonWidth(one) > 9 && px(one.x1) - px(one.x0) > 90) pen.text(x, y, plural(one.n, "edge"), { size: 11, halo: tint.bg });
+  }
 }
 function headers(pen) { // over each level what it is; beside the step's level the way it goes
   let last = -Infinity;
@@ -96,7 +105,8 @@ function near(pen, seen, count, wide) { // names and numbers where there is room
   if (S.chosen >= 0) ring(S.chosen, 3);
   const label = (v) => {
     if (r > 15 && known(v)) pen.text(px(X[v]), py(Y[v]), fmt(s[v], 3), { size: 11, bold: true, fill: onColour(tones.subarray(4 * v, 4 * v + 3)) });
-    pen.text(px(X[v]), py(Y[v]) - r - 8, named(v), { size: 11, halo: tint.bg, bold: v === S.chosen });
+    if (r < 5 && v !== S.chosen) pen.circle(px(X[v]), py(Y[v]), Math.max(3, r + 1.5), null, tint.ink, 1.2, 1);
+    pen.text(px(X[v]), py(Y[v]) - Math.max(5, r) - 8, named(v), { size: 11, halo: tint.bg, bold: v === S.chosen });
   };
   const some = [];
   if (S.k > 34 && count < 900) { for (let v = 0; v < V; v++) if (seen[v] && isLit(v) && !isFolded(v)) some.push(v); }

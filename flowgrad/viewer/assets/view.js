@@ -7,11 +7,11 @@ const S = {
 };
 const stage = $("stage");
 const px = (x) => x * S.k * S.sx + S.dx, py = (y) => y * S.k + S.dy;
-const radius = () => Math.max(1.2, Math.min(34, 0.3 * S.k));
+const radius = () => Math.max(1.2, Math.min(34, Math.max(0.3 * S.k, Math.min(7, 0.4 * S.k))));
 const shown = (v) => importance[v] >= S.imin && level[v] >= S.lmin && level[v] <= S.lmax;
 const kept = (e) => Math.abs(weight[e]) >= S.wmin && shown(source[e]) && shown(target[e]);
-const isLit = (v) => !S.up || S.up[v] || S.down[v];
-const isLitEdge = (e) => !S.up || (S.up[source[e]] && S.up[target[e]]) || (S.down[source[e]] && S.down[target[e]]);
+const isLit = (v) => now() !== null || !S.up || S.up[v] || S.down[v]; // a step shows its own
+const isLitEdge = (e) => now() !== null || !S.up || (S.up[source[e]] && S.up[target[e]]) || (S.down[source[e]] && S.down[target[e]]);
 const drawsLoss = teaching && D.outputs.length <= 6;
 const bounds = { x0: Infinity, x1: -Infinity, y0: Infinity, y1: -Infinity };
 for (let v = 0; v < V; v++) {
@@ -26,14 +26,20 @@ const lossAt = { x: bounds.x1 + 1.5, y: D.outputs.reduce((sum, v) => sum + Y[v],
 function fit() { // all of it; a small graph is stretched sideways to fill the stage
   const box = stage.getBoundingClientRect(), right = bounds.x1 + (drawsLoss ? 1.5 : 0);
   const wide = Math.max(1, right - bounds.x0), high = bounds.y1 - bounds.y0;
-  const names = small && (box.height - 100) / (high + 1) < 45; // stand beside their neurons, and need room on the right
-  const width = box.width - (small ? 110 : 60) - (names ? 90 : 0), height = box.height - (small ? 150 : 110);
+  const names = small && (box.height - 100) / (high + 1) < 45; // stand beside their neurons: the ends need room
+  const left = names ? roomFor(0) : 0, sides = left + (names ? roomFor(deepest) : 0);
+  const width = box.width - (small ? 110 : blocks.length ? 140 : 60) - sides, height = box.height - (small ? 150 : 120);
   S.k = Math.min(150, height / Math.max(1, high), small ? Infinity : width / wide);
   S.sx = small ? Math.max(0.45, Math.min(2.2, width / wide / S.k)) : 1;
   S.k = Math.min(S.k, width / wide / S.sx);
-  S.dx = (box.width - (names ? 90 : 0)) / 2 - (S.k * S.sx * (bounds.x0 + right)) / 2;
+  S.dx = left + (box.width - sides) / 2 - (S.k * S.sx * (bounds.x0 + right)) / 2;
   S.dy = (box.height - 26) / 2 - (S.k * (bounds.y0 + bounds.y1)) / 2 + 10;
   redraw();
+}
+function roomFor(k) { // pixels for the names beside a column
+  let most = 0;
+  for (let v = 0; v < V; v++) if (level[v] === k) most = Math.max(most, 6.2 * Math.min(26, names[v].length));
+  return most;
 }
 function goTo(v) { // bring a neuron of a large graph to the middle, near enough to read its name
   const box = stage.getBoundingClientRect();
