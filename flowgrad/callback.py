@@ -16,7 +16,8 @@ class Callback(Protocol):
     """Hears of one training; `fit` calls it in the order in which it was given.
 
     A package adds one by an entry point of the group `flowgrad.callbacks`: a class or function that gives a
-    Callback and can be called without arguments. It takes a folder as its first one, if it writes files.
+    Callback when it is called without arguments. Where it has a `for_run(folder)`, `flowgrad train` calls that one
+    with the folder of the run.
     """
 
     def begin(self, settings: Mapping[str, Any]) -> None:

@@ -14,7 +14,7 @@ LENGTH = 500  # characters of a parameter's value that every store takes
 
 
 class MLflow:
-    """Logs to a run of its own, or to the active run where there is one, which then stays open.
+    """MLflow, by a run of its own, or the active run where there is one, which then stays open.
 
     Args:
         folder: where the database mlflow.db is, or is made; None takes the tracking server or file that MLflow itself
@@ -35,6 +35,11 @@ class MLflow:
             raise MissingDependencyError("mlflow", "mlflow", "logging to MLflow") from None
         self._mlflow, self._client, self._run, self._ours = mlflow, None, "", True
         self.folder, self.experiment, self.name = None if folder is None else Path(folder), experiment, run
+
+    @classmethod
+    def for_run(cls, folder: Path) -> MLflow:
+        """Where MLflow is set to log, under the name of the run folder."""
+        return cls(run=folder.name)
 
     def begin(self, settings: Mapping[str, Any]) -> None:
         """Starts the run.

@@ -13,7 +13,7 @@ from flowgrad.history import History, Row
 
 
 class TensorBoard:
-    """Writes an event file; `tensorboard --logdir runs` shows it, also while training runs.
+    """TensorBoard, by an event file that `tensorboard --logdir runs` shows, also while training runs.
 
     Args:
         folder: of this training; None takes runs/tensorboard/ and the time.
@@ -30,6 +30,16 @@ class TensorBoard:
         now = datetime.now().astimezone().strftime("%Y-%m-%d_%H-%M-%S")
         self.folder = Path("runs", "tensorboard", now) if folder is None else Path(folder)
         self._make, self._writer = Writer, None
+
+    @classmethod
+    def for_run(cls, folder: Path) -> TensorBoard:
+        """In the folder tensorboard of a run folder."""
+        return cls(folder / "tensorboard")
+
+    @property
+    def follow(self) -> str:
+        """The command that shows it."""
+        return f"tensorboard --logdir {self.folder}"
 
     def begin(self, settings: Mapping[str, Any]) -> None:
         """Opens the event file."""

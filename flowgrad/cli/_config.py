@@ -121,6 +121,7 @@ KEYS: dict[str, dict[str, Key]] = {
         "executor": Key(TEXT, "auto", "see flowgrad list executors"),
         "dtype": Key(choice("float32", "float64"), "float64", "of every number"),
         "threads": Key(whole(1), None, "left out: the executor decides"),
+        "log": Key(TEXTS, None, "where its values go besides, see flowgrad list callbacks"),
     },
     "run": {
         "folder": Key(TEXT, None, "where the run goes; left out: runs/NAME"),
@@ -228,6 +229,7 @@ REGISTERED = {
     "train.metrics": "metrics",
     "train.schedule": "schedules",
     "train.executor": "executors",
+    "train.log": "callbacks",
 }
 TOPOLOGY_KEYS = {
     "layered": ("hidden", "skips"),

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 import flowgrad as fg
+from flowgrad.callback import Callback
 from flowgrad.cli._data import Samples, Scaling, hold_out
 from flowgrad.errors import NonFiniteError
 from flowgrad.metrics import metrics_for
@@ -99,10 +100,12 @@ def run(
     on_epoch: Callable[[Row], object] = lambda row: None,
     start: Callable[[Program], object] = lambda program: None,
     kept: Callable[[Row], object] = lambda row: None,
+    logs: Callable[[], Sequence[Callback]] = tuple,
 ) -> Outcome:
     """Train on the first part, stop by the second, measure on the third.
 
-    `start` is called with the program before its first epoch; after each of them `kept`, then `on_epoch`, with its row.
+    `start` is called with the program before its first epoch, then `logs` for the callbacks; after each epoch `kept`,
+    then `on_epoch`, with its row.
 
     Ctrl-C and numbers that are not finite end training; what was reached is in the outcome.
     """
@@ -119,7 +122,8 @@ def run(
     try:
         arguments = settings.arguments(program)
         start(program)
-        history = fg.fit(program, parts.train.X, parts.train.T, validation=held, on_epoch=keep, **arguments)
+        arguments |= {"validation": held, "on_epoch": keep, "callbacks": logs()}
+        history = fg.fit(program, parts.train.X, parts.train.T, **arguments)
         reason, best = history.reason, history.best_epoch
     except NonFiniteError as problem:
         error = str(problem)

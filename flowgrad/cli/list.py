@@ -15,8 +15,8 @@ from flowgrad.program import executor_info
 from flowgrad.registry import find, names
 
 KINDS = (
-    "executors", "activations", "aggregations", "losses", "optimizers", "initializers", "formats", "metrics",
-    "schedules", "commands",
+    "executors", "activations", "aggregations", "losses", "optimizers", "initializers", "formats", "callbacks",
+    "metrics", "schedules", "commands",
 )  # fmt: skip
 
 

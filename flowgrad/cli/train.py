@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
+from flowgrad.callback import Callback
 from flowgrad.cli import _config, _data, _job, _live, _pictures, _run
 from flowgrad.cli._console import epochs_shown, say, table
 from flowgrad.cli._data import Roles, Samples
@@ -21,6 +22,7 @@ from flowgrad.errors import ConfigError, NonFiniteError
 from flowgrad.files import load
 from flowgrad.network import Network
 from flowgrad.program import Program
+from flowgrad.registry import find
 
 
 def entry(
@@ -35,6 +37,10 @@ def entry(
     executor: Annotated[
         str | None, typer.Option(help="Instead of train.executor.", show_default=False, metavar="NAME")
     ] = None,
+    log: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Instead of train.log: tensorboard, mlflow; may be repeated."),
+    ] = None,
 ) -> int:
     """Train a network by a TOML file; the result is a run folder.
 
@@ -42,7 +48,7 @@ def entry(
     resolved configuration. It is there from the start and kept up to date, so that flowgrad view can follow.
     Ctrl-C ends training early and keeps what was reached. Paths in the file are relative to the file.
     """
-    settings = _overridden(_config.read(config), {"epochs": epochs, "executor": executor})
+    settings = _overridden(_config.read(config), {"epochs": epochs, "executor": executor, "log": log or None})
     resolve(settings, config.parent)
     folder = out if out is not None else settings["run"]["folder"] and Path(settings["run"]["folder"])
     if folder is not None:
@@ -58,13 +64,25 @@ def entry(
             run.start(program)
             say(f"follow it: flowgrad view {run.folder}")
 
+        def logs() -> list[Callback]:
+            return [_callback(each, run.folder) for each in settings["train"]["log"] or ()]
+
         with epochs_shown(settings["train"]["epochs"]) as show:
-            outcome = _job.run(model.network, parts, _job.Settings(settings["train"]), show, start, run.epoch)
+            outcome = _job.run(model.network, parts, _job.Settings(settings["train"]), show, start, run.epoch, logs)
         kept = run.finish(_filler(outcome, model, parts, settings, run.folder, name))
     report(outcome, kept)
     if outcome.error:
         raise NonFiniteError(f"{outcome.error}; kept in {kept}")
     return 130 if outcome.reason == "interrupted" else 0
+
+
+def _callback(name: str, folder: Path) -> Callback:
+    """A callback for this run: one that writes files writes them into the run's folder."""
+    make = find("callbacks", name)
+    callback: Callback = make.for_run(folder) if hasattr(make, "for_run") else make()
+    if hasattr(callback, "follow"):
+        say(f"follow it: {callback.follow}")
+    return callback
 
 
 def _overridden(settings: _config.Config, options: Mapping[str, Any]) -> _config.Config:

@@ -382,3 +382,20 @@ def test_a_slower_executor_is_never_taken_in_silence(run: Any, job: Path, monkey
     out = run("train", "config.toml").out
     assert "on the python executor" in out
     assert "not numba: numba is not installed" in out
+
+
+def test_values_are_logged_beside_the_run(run: Any, job: Path) -> None:
+    pytest.importorskip("tensorboard", reason="TensorBoard is not installed: pip install 'flowgrad[tensorboard]'")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    result = run("train", "config.toml", "--out", "model", "--log", "tensorboard")
+    assert result.code == 0
+    assert "follow it: tensorboard --logdir" in result.out
+    read = EventAccumulator(str(job / "model" / "tensorboard"))
+    read.Reload()
+    logged = [event.tensor_proto.float_val[0] for event in read.Tensors("val_loss")]
+    np.testing.assert_allclose(logged, [float(row["val_loss"]) for row in rows(job / "model/metrics.csv")], rtol=1e-6)
+    assert 'log = ["tensorboard"]' in (job / "model/config.toml").read_text()
+    result = run("train", "config.toml", "--log", "tensorbord")
+    assert (result.code, result.err.count("\n")) == (2, 1)
+    assert "did you mean 'tensorboard'" in result.err
