@@ -7,12 +7,13 @@ import io
 import json
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import flowgrad as fg
 from flowgrad.cli import _config, _data, train
-from flowgrad.cli._model import RUN_NETWORK, Model, open_network
+from flowgrad.cli._model import RUN_NETWORK, Model
 from flowgrad.cli._tables import Table
 from flowgrad.errors import FlowgradError
 from flowgrad.viewer.record import Record, columns_of
@@ -27,12 +28,15 @@ class Followed:
     """What stands at a path, as often as it is asked for; one thread computes at a time.
 
     Args:
+        model: reads what stands there.
         path: a run folder, or a network's file.
-        data, sample, ignore, executor: as the options of `flowgrad view`.
+        data, sample, executor: as the options of `flowgrad view`.
     """
 
-    def __init__(self, path: Path, data: Path | None, sample: int, ignore: tuple[str, ...], executor: str) -> None:
-        self.path, self._data, self._sample, self._ignore, self._executor = path, data, sample, ignore, executor
+    def __init__(
+        self, model: Callable[[], Model], path: Path, data: Path | None, sample: int, executor: str = "auto"
+    ) -> None:
+        self._model, self.path, self._data, self._sample, self._executor = model, path, data, sample, executor
         self._lock = threading.Lock()
         self._shape: Any = None
         self._found: tuple[str, Any] | None = None
@@ -97,7 +101,7 @@ class Followed:
 
     def _read(self) -> dict[str, Any]:
         """Arguments of `record`: with targets where the samples hold them."""
-        model = open_network(self.path, self._ignore)
+        model = self._model()
         chosen = self._data if self._data is not None else own_samples(self.path)
         program = fg.compile(model.network, executor=self._executor, loss=model.loss or "squared_error")
         given: dict[str, Any] = {"network": model.network, "program": program, "sample": self._sample}

@@ -14,6 +14,7 @@ import flowgrad as fg
 from flowgrad.arguments import row
 from flowgrad.cli import _data, _options
 from flowgrad.cli._console import say, share_shown
+from flowgrad.cli._followed import losses, own_samples
 from flowgrad.cli._model import Model, open_network
 from flowgrad.cli._tables import Table
 from flowgrad.errors import ConfigError, listing
@@ -46,13 +47,17 @@ def entry(
     """Write a network for another program, with the values and gradients of samples on its nodes and edges.
 
     With --data every node gets z and a; where the samples hold the targets also dz and da (∂L/∂z, ∂L/∂a) and the
-    gradient of its bias, and every edge the gradient of its weight. --to net.html is the page to walk through.
+    gradient of its bias, and every edge the gradient of its weight. --to net.html is the page to walk through; of a
+    run it shows the run's own samples and its training.
 
     flowgrad list formats says which formats there are.
     """
     chosen = format_of(to, format, "write")
     model = open_network(network, ignore or (), read_as, option)
-    options = _values(model, chosen, data, sample, loss, executor)
+    told: dict[str, Any] = {}
+    if "history" in takes(chosen):  # the page of a run shows the run's own samples, and its training
+        data, told = data or own_samples(network), {"history": losses(network)}
+    options = told | _values(model, chosen, data, sample, loss, executor)
     with share_shown(f"writing {to.name}") as progress:
         fg.save(model.network, to, chosen.name, progress=progress, **options)
     said = ", ".join(name for key in ("node_values", "edge_values") for name in options.get(key, ()))
@@ -67,9 +72,8 @@ def _values(
         if sample is not None or loss is not None:
             raise ConfigError("--sample and --loss speak of samples: give --data too")
         return {}
-    assert chosen.write is not None
-    takes = {"node_values", "edge_values", "program", "X", "T", "sample"} & set(signature(chosen.write).parameters)
-    if not takes:
+    places = {"node_values", "edge_values", "X"} & takes(chosen)
+    if not places:
         able = [f for f in names("formats") if _has_attributes(find("formats", f))]
         raise ConfigError(f"format {chosen.name!r} has no place for values of samples; these have: {listing(able)}")
     samples, roles = Table(data), model.roles
@@ -77,19 +81,24 @@ def _values(
     known = _data.read(samples, roles, answers=answers)
     X, T = model.scaled(known.X), known.T if answers else None
     first = None if sample is None else row("sample", sample, len(X))
-    reduction: Literal["mean", "sum"] = "mean" if "X" in takes else "sum"
+    reduction: Literal["mean", "sum"] = "mean" if "X" in places else "sum"
     loss = loss or model.loss or "squared_error"
     program = fg.compile(model.network, executor=executor, loss=loss, reduction=reduction)
-    if "X" in takes:
+    if "X" in places:
         return {"program": program, "X": X, "T": T, "sample": first or 0}
     if first is not None:
         X, T = X[first : first + 1], None if T is None else T[first : first + 1]
     found = means(program, X, T)
-    return {key: found[key] for key in ("node_values", "edge_values") if key in takes}
+    return {key: found[key] for key in ("node_values", "edge_values") if key in places}
+
+
+def takes(format: Format) -> set[str]:
+    """What the format's writer may be given beside the network."""
+    return set() if format.write is None else set(signature(format.write).parameters)
 
 
 def _has_attributes(format: Format) -> bool:
-    return format.write is not None and bool({"edge_values", "X"} & set(signature(format.write).parameters))
+    return bool({"edge_values", "X"} & takes(format))
 
 
 def means(program: fg.Program, X: Any, T: Any) -> dict[str, dict[str, Any]]:

@@ -11,6 +11,7 @@ import typer
 from flowgrad.cli import _options
 from flowgrad.cli._console import say
 from flowgrad.cli._followed import Followed
+from flowgrad.cli._model import open_network
 from flowgrad.viewer.page import page
 from flowgrad.viewer.server import Server
 
@@ -24,6 +25,8 @@ def entry(
     sample: Annotated[int, typer.Option(help="Which row of the samples to begin with, from 0.")] = 0,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 0,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Only say the address.")] = False,
+    read_as: _options.ReadAs = None,
+    option: _options.Reading = None,
     ignore: _options.Ignore = None,
     executor: _options.Executor = "auto",
 ) -> None:
@@ -32,7 +35,7 @@ def entry(
     The page is served on 127.0.0.1 under a random address until Ctrl-C, and fetches nothing from anywhere else. A run
     that is training is followed: its losses and its values move as training writes them.
     """
-    followed = Followed(network, data, sample, tuple(ignore or ()), executor)
+    followed = Followed(lambda: open_network(network, ignore or (), read_as, option), network, data, sample, executor)
     followed.record()  # what is wrong is said before anything is served
     answers = {"state": followed.state, "values": followed.values}
     with Server(lambda live: page(followed.record(), live=live), answers, port) as server:

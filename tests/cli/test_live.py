@@ -17,7 +17,7 @@ import pytest
 import flowgrad as fg
 from flowgrad.cli import _followed, _live, _run
 from flowgrad.cli._followed import Followed
-from flowgrad.cli._model import bare
+from flowgrad.cli._model import bare, open_network
 from flowgrad.errors import FileError
 
 
@@ -160,7 +160,7 @@ def test_a_run_that_was_killed_is_a_run(job: Path) -> None:
         process.communicate()
     assert not (job / "model/summary.json").exists()
     assert np.isfinite(weights(job / "model")).all()
-    state = Followed(job / "model", None, 0, (), "auto").state()
+    state = Followed(lambda: open_network(job / "model"), job / "model", None, 0).state()
     assert state["state"]["reason"] is None
     assert state["state"]["epochs"] == 100000
     assert len(state["history"]["loss"]) >= 3
@@ -168,7 +168,7 @@ def test_a_run_that_was_killed_is_a_run(job: Path) -> None:
 
 def test_the_values_of_a_run_are_read_again_when_they_change(run: Any, job: Path) -> None:
     assert run("train", "config.toml", "--out", "model").code == 0
-    followed = Followed(Path("model"), None, 2, (), "python")
+    followed = Followed(lambda: open_network(Path("model")), Path("model"), None, 2, "python")
     first = followed.record()
     assert first["loss"] == "squared_error", "the run's own samples have targets"
     assert first["samples"][0]["row"] == 2
@@ -194,3 +194,12 @@ def test_a_line_without_an_end_is_not_read() -> None:
     Path("metrics.csv").write_text("")
     assert _followed.losses(Path()) == {}
     assert _followed.losses(Path("nowhere")) is None
+
+
+def test_the_page_of_a_run_shows_its_samples_and_its_training(run: Any, job: Path) -> None:
+    assert run("train", "config.toml", "--out", "model").code == 0
+    assert run("export", "model", "--to", "net.html", "--sample", 3).code == 0
+    text = Path("net.html").read_text(encoding="utf-8")
+    data = json.loads(text.split('id="data">')[1].split("</script>")[0])
+    assert len(data["history"]["val_loss"]) == len((job / "model/metrics.csv").read_text().splitlines()) - 1
+    assert (data["loss"], data["drawn"], data["samples"][0]["row"]) == ("squared_error", False, 3)

@@ -62,7 +62,8 @@ function takeValues(given) { // values that training has moved, into the arrays 
 function fmt(x, digits = 4) {
   if (Number.isNaN(x)) return "NaN";
   if (!Number.isFinite(x)) return x > 0 ? "∞" : "−∞";
-  return String(Number(x.toPrecision(digits))).replaceAll("-", "−");
+  const size = Math.abs(x), tiny = size !== 0 && (size < 1e-4 || size >= 1e7);
+  return (tiny ? x.toExponential(Math.max(1, digits - 2)) : String(Number(x.toPrecision(digits)))).replace("e+", "e").replaceAll("-", "−");
 }
 const whole = (n) => n.toLocaleString("en");
 const plural = (n, word) => `${whole(n)} ${word}${n === 1 ? "" : "s"}`;

@@ -60,9 +60,9 @@ function drawNeuron(pen, v) {
   pen.circle(x, y, r, `rgb(${c.join(",")})`, ring ? tint.accent : tint.soft, ring ? 3.5 : has ? 1.2 : 1, alpha, has ? null : [3, 3]);
   const roomy = S.k >= 45;
   if (roomy) pen.text(x, y - r - (ring ? 12 : 10) - (cached ? 5 : 0), named(v), { size: teaching ? 14 : 12, bold: true, alpha, halo: tint.bg });
-  else if (S.k > 11 || ring) {
+  else if (S.k > 7.5 || ring) {
     const before = level[v] === 0, side = before ? -1 : 1; // inputs on their left, where no edges are
-    pen.text(x + side * (r + 6 + (cached ? 6 : 0)), y, named(v), { size: 11, bold: ring, alpha, halo: tint.bg, align: before ? "right" : "left" });
+    pen.text(x + side * (r + 6 + (cached ? 6 : 0)), y, named(v), { size: Math.min(11, Math.max(8, S.k)), bold: ring, alpha, halo: tint.bg, align: before ? "right" : "left" });
   }
   if (r > 14 && said) pen.text(x, y, fmt(values(said)[v], 3), { size: r > 24 ? 13 : 11, bold: true, fill: onColour(c), alpha });
   const below = cached ? cached : belowOf(v, has, s);

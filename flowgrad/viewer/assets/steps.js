@@ -37,7 +37,7 @@ function told() { // the step in words and numbers: a heading, and the equations
   const g = now(), s = sampleAt(S.sample);
   if (!g) return { head: "whole picture", text: "Move the slider, or press ], to walk forward, turn the arrows round, and walk back." };
   const v = g.nodes[0], many = g.nodes.length > 1, count = `${S.step + 1}/${steps.length}`;
-  const visited = `${whole(tally())} of ${plural(E, "edge")} visited`;
+  const visited = `${whole(tally())} of ${plural(E, "edge")} visited, each once`;
   if (g.phase === "turn") return { head: `${count} turn`, text: `L = ${fmt(s.loss)} (${D.loss}). Every arrow turns round; the base cases (9), ∂L/∂y, enter at the outputs.` };
   if (g.phase === "f") {
     if (isInput(v)) return { head: `${count} forward: ${plural(g.nodes.length, "input")}`, text: "(3) a = x" };

@@ -106,7 +106,9 @@ function near(pen, seen, count, wide) { // names and numbers where there is room
   const label = (v) => {
     if (r > 15 && known(v)) pen.text(px(X[v]), py(Y[v]), fmt(s[v], 3), { size: 11, bold: true, fill: onColour(tones.subarray(4 * v, 4 * v + 3)) });
     if (r < 5 && v !== S.chosen) pen.circle(px(X[v]), py(Y[v]), Math.max(3, r + 1.5), null, tint.ink, 1.2, 1);
-    pen.text(px(X[v]), py(Y[v]) - Math.max(5, r) - 8, named(v), { size: 11, halo: tint.bg, bold: v === S.chosen });
+    const style = { size: 11, halo: tint.bg, bold: v === S.chosen }, side = level[v] === 0 ? -1 : 1;
+    if (S.k > 34) pen.text(px(X[v]), py(Y[v]) - r - 8, named(v), style);
+    else pen.text(px(X[v]) + side * (Math.max(4, r) + 4), py(Y[v]), named(v), { ...style, align: side < 0 ? "right" : "left" });
   };
   const some = [];
   if (S.k > 34 && count < 900) { for (let v = 0; v < V; v++) if (seen[v] && isLit(v) && !isFolded(v)) some.push(v); }
