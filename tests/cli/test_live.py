@@ -188,6 +188,16 @@ def test_the_values_of_a_run_are_read_again_when_they_change(run: Any, job: Path
     assert json.dumps(followed.state(), allow_nan=False)
 
 
+def test_another_network_in_its_place_is_said_to_be_another() -> None:
+    path = Path("net.json")
+    fg.save(network(), path)
+    followed = Followed(lambda: open_network(path), path, None, 0)
+    assert followed.record()["state"] is None
+    assert followed.values()["other"] is False
+    fg.save(fg.topologies.layered([2, 4, 1]), path)
+    assert (followed.values()["other"], followed.values()["values"]) == (True, None)
+
+
 def test_a_line_without_an_end_is_not_read() -> None:
     Path("metrics.csv").write_text("epoch,loss\n1,0.5\n2,nan\n3,0.12")
     assert _followed.losses(Path()) == {"epoch": [1.0, 2.0], "loss": [0.5, None]}

@@ -45,16 +45,20 @@ function drawChart(under) { // `under`: the epoch's index under the pointer, or 
   $("point").replaceChildren();
   const k = under >= 0 ? under : n - 1;
   put($("point"), "span", `epoch ${epoch(k)}`);
-  lines.forEach((name, j) => { put($("point"), "span", `${name.replace("_", " ")} ${h[name][k] === null ? "–" : fmt(h[name][k])}`, ["up", "down"][j]); });
+  const said = (name) => `${name.replace("_", " ")} ${h[name][k] === null ? "–" : fmt(h[name][k])}`;
+  lines.forEach((name, j) => { put($("point"), "span", said(name), ["up", "down"][j]); });
 }
 function historyTable(h) {
   const table = $("figures"), key = h.val_loss ? "val_loss" : "loss";
-  const best = h[key].reduce((b, y, k) => (y !== null && (h[key][b] === null || y < h[key][b]) ? k : b), 0), last = h.loss.length - 1;
+  const least = (b, y, k) => (y !== null && (h[key][b] === null || y < h[key][b]) ? k : b);
+  const best = h[key].reduce(least, 0), last = h.loss.length - 1;
   table.replaceChildren();
   const cells = (row, tag) => { const tr = put(table, "tr"); row.forEach((text) => put(tr, tag, text)); };
   const epoch = (k) => (h.epoch ? h.epoch[k] : k + 1), said = (name, k) => (h[name][k] === null ? "–" : fmt(h[name][k]));
   cells(["", `first`, `best: ${epoch(best)}`, `last: ${epoch(last)}`], "th");
-  Object.keys(h).filter((name) => name !== "epoch").forEach((name) => cells([name.replaceAll("_", " "), said(name, 0), said(name, best), said(name, last)], "td"));
+  for (const name of Object.keys(h)) {
+    if (name !== "epoch") cells([name.replaceAll("_", " "), said(name, 0), said(name, best), said(name, last)], "td");
+  }
 }
 function startChart() {
   $("chart").addEventListener("pointermove", (e) => {

@@ -81,7 +81,8 @@ function startSearch() {
   const field = $("search");
   field.oninput = () => {
     asking = { text: field.value, found: find(field.value), next: 0 };
-    $("names").replaceChildren(...asking.found.slice(0, 30).map((v) => { const o = document.createElement("option"); o.value = names[v]; return o; }));
+    $("names").replaceChildren();
+    asking.found.slice(0, 30).forEach((v) => { put($("names"), "option").value = names[v]; });
     $("hits").textContent = field.value.trim() ? plural(asking.found.length, "hit") : "";
   };
   field.onkeydown = (e) => { // Enter goes to the first, Enter again to the next
@@ -154,8 +155,10 @@ function walk(key) { // along the strongest edge, or up and down in the level
   const v = S.chosen;
   if (v < 0) return choose(0);
   if (key === "ArrowUp" || key === "ArrowDown") {
-    const all = Array.from(level.keys()).filter((u) => level[u] === level[v] && shown(u)).sort((p, q) => Y[p] - Y[q] || X[p] - X[q]);
-    return choose(all[Math.max(0, Math.min(all.length - 1, all.indexOf(v) + (key === "ArrowUp" ? -1 : 1)))]);
+    const all = Array.from(level.keys()).filter((u) => level[u] === level[v] && shown(u));
+    all.sort((p, q) => Y[p] - Y[q] || X[p] - X[q]);
+    const next = all.indexOf(v) + (key === "ArrowUp" ? -1 : 1);
+    return choose(all[Math.max(0, Math.min(all.length - 1, next))]);
   }
   const into = key === "ArrowLeft", edges = (into ? inEdges(v) : outEdges(v)).filter(kept);
   if (!edges.length) return undefined;

@@ -37,8 +37,13 @@ const DOT_INK = `#version 300 es
 precision highp float; in vec4 f_tone; uniform float wide; out vec4 ink;
 void main() { // a square from afar, from near a disc with a soft rim
   float a = f_tone.a;
-  if (wide > 7.0) a *= clamp(wide / 2.0 + 0.5 - length((gl_PointCoord - 0.5) * (wide + 1.0)), 0.0, 1.0);
-  ink = vec4(f_tone.rgb * a, a);
+  vec3 c = f_tone.rgb;
+  if (wide > 7.0) {
+    float inside = wide / 2.0 + 0.5 - length((gl_PointCoord - 0.5) * (wide + 1.0));
+    a *= clamp(inside, 0.0, 1.0);
+    c = mix(vec3(0.45), c, 0.4 + 0.6 * clamp(inside - 1.0, 0.0, 1.0));
+  }
+  ink = vec4(c * a, a);
 }`;
 
 function linked(vertex, fragment, attributes) { // a program, its buffers and its uniforms
@@ -68,7 +73,9 @@ let curveProgram = null, dotProgram = null;
 function startGl() {
   const strip = [];
   for (const n of SEGMENTS) for (let k = 0; k <= n; k++) strip.push(k / n, -1, k / n, 1);
-  curveProgram = linked(CURVE, CURVE_INK, { place: [2, gl.FLOAT], ends: [4, gl.FLOAT, true], wide: [1, gl.FLOAT, true], tone: [4, gl.UNSIGNED_BYTE, true] });
+  curveProgram = linked(CURVE, CURVE_INK, {
+    place: [2, gl.FLOAT], ends: [4, gl.FLOAT, true], wide: [1, gl.FLOAT, true], tone: [4, gl.UNSIGNED_BYTE, true],
+  });
   fill(curveProgram.buffers.place, new Float32Array(strip));
   dotProgram = linked(DOT, DOT_INK, { centre: [2, gl.FLOAT], tone: [4, gl.UNSIGNED_BYTE] });
   const centres = new Float32Array(2 * V);

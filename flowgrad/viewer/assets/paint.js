@@ -20,8 +20,8 @@ function svgPicture() {
   else {
     const seen = new Uint8Array(V), far = S.k < FAR;
     for (let v = 0; v < V; v++) if (shown(v) && inView(v, 10)) seen[v] = 1;
-    const curves = [...(far && S.chosen < 0 ? ribbonCurves(bands().strands(), far) : []), ...(folded ? ribbonCurves(folded.strands(), false) : []), ...edgeCurves(seen, far)];
-    flat(pen, curves, seen, dotSize(far));
+    flat(pen, allCurves(seen, far), seen, dotSize(far));
+    blocks.forEach((b) => frame(pen, b));
     if (far) headers(pen);
     near(pen, seen, seen.reduce((n, x) => n + x, 0), dotSize(far));
   }

@@ -39,18 +39,30 @@ const canvasPen = {
 const ESCAPED = /[&<>"]/g, UNFIT = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/g;
 const escaped = (t) => t.replace(ESCAPED, (c) => `&#${c.charCodeAt(0)};`).replace(UNFIT, "\ufffd");
 function svgPen(out) { // writes elements into `out`
-  const n = (x) => Number(x.toFixed(1)), paint = (fill, stroke, width) => `fill="${fill || "none"}" stroke="${stroke || "none"}" stroke-width="${n(width || 0)}"`;
+  const n = (x) => Number(x.toFixed(1));
+  const paint = (fill, stroke, width) => `fill="${fill || "none"}" stroke="${stroke || "none"}" stroke-width="${n(width || 0)}"`;
   const dashed = (dash) => (dash ? ` stroke-dasharray="${dash.join(" ")}"` : "");
   const anchors = { center: "middle", left: "start", right: "end" };
   return {
     width: canvasPen.width,
-    curve: (d, stroke, width, alpha, dash) => out.push(`<path d="${d}" ${paint(null, stroke, width)} opacity="${alpha}"${dashed(dash)}/>`),
+    curve: (d, stroke, width, alpha, dash) => {
+      out.push(`<path d="${d}" ${paint(null, stroke, width)} opacity="${alpha}"${dashed(dash)}/>`);
+    },
     shape: (d, fill, alpha) => out.push(`<path d="${d}" fill="${fill}" opacity="${alpha}"/>`),
-    circle: (x, y, r, fill, stroke, width, alpha, dash) => out.push(`<circle cx="${n(x)}" cy="${n(y)}" r="${n(r)}" ${paint(fill, stroke, width)} opacity="${alpha}"${dashed(dash)}/>`),
-    box: (x, y, w, h, r, fill, stroke, width, alpha) => out.push(`<rect x="${n(x)}" y="${n(y)}" width="${n(w)}" height="${n(h)}" rx="${r}" ${paint(fill, stroke, width)} opacity="${alpha}"/>`),
+    circle: (x, y, r, fill, stroke, width, alpha, dash) => {
+      const look = `${paint(fill, stroke, width)} opacity="${alpha}"${dashed(dash)}`;
+      out.push(`<circle cx="${n(x)}" cy="${n(y)}" r="${n(r)}" ${look}/>`);
+    },
+    box: (x, y, w, h, r, fill, stroke, width, alpha) => {
+      const look = `${paint(fill, stroke, width)} opacity="${alpha}"`;
+      out.push(`<rect x="${n(x)}" y="${n(y)}" width="${n(w)}" height="${n(h)}" rx="${n(r)}" ${look}/>`);
+    },
     text: (x, y, t, style) => {
       const halo = style.halo ? ` stroke="${style.halo}" stroke-width="4" stroke-linejoin="round" paint-order="stroke"` : "";
-      out.push(`<text x="${n(x)}" y="${n(y)}" font-family="system-ui,sans-serif" font-size="${style.size || 12}" font-weight="${style.bold ? 600 : 400}" text-anchor="${anchors[style.align || "center"]}" dominant-baseline="central" fill="${style.fill || tint.ink}" opacity="${style.alpha ?? 1}"${halo}>${escaped(t)}</text>`);
+      const type = `font-family="system-ui,sans-serif" font-size="${style.size || 12}" font-weight="${style.bold ? 600 : 400}"`;
+      const place = `text-anchor="${anchors[style.align || "center"]}" dominant-baseline="central"`;
+      const look = `fill="${style.fill || tint.ink}" opacity="${style.alpha ?? 1}"${halo}`;
+      out.push(`<text x="${n(x)}" y="${n(y)}" ${type} ${place} ${look}>${escaped(t)}</text>`);
     },
   };
 }

@@ -37,18 +37,26 @@ function told() { // the step in words and numbers: a heading, and the equations
   const g = now(), s = sampleAt(S.sample);
   if (!g) return { head: "whole picture", text: "Move the slider, or press ], to walk forward, turn the arrows round, and walk back." };
   const v = g.nodes[0], many = g.nodes.length > 1, count = `${S.step + 1}/${steps.length}`;
-  const visited = `${whole(tally())} of ${plural(E, "edge")} visited, each once`;
-  if (g.phase === "turn") return { head: `${count} turn`, text: `L = ${fmt(s.loss)} (${D.loss}). Every arrow turns round; the base cases (9), ∂L/∂y, enter at the outputs.` };
-  if (g.phase === "f") {
-    if (isInput(v)) return { head: `${count} forward: ${plural(g.nodes.length, "input")}`, text: "(3) a = x" };
-    if (many) return { head: `${count} forward: ${plural(g.nodes.length, "neuron")} of level ${level[v]}`, text: `each reads the cached a of its predecessors: (1), (2), (3). ${visited}.` };
-    return { head: `${count} forward: ${names[v]}`, text: `${forwardSum(v, s)};  (3) a = ${sigma(v)}(z) = ${fmt(s.a[v])}. ${visited}.` };
+  if (g.phase === "turn") {
+    const text = `L = ${fmt(s.loss)} (${D.loss}). Every arrow turns round; the base cases (9), ∂L/∂y, enter at the outputs.`;
+    return { head: `${count} turn`, text };
   }
-  if (many) return { head: `${count} backward: ${plural(g.nodes.length, isInput(v) ? "input" : "neuron")} of level ${level[v]}`, text: `each reads the cached ∂L/∂z of its successors (10) and writes its own once (8). ${visited}.` };
-  const slope = isInput(v) ? "" : `;  (8) ∂L/∂z = σ′(z) · ∂L/∂a = ${bracketed(s.slope[v])} · ${bracketed(s.da[v])} = ${fmt(s.dz[v])}`;
-  const to = outEdges(v).map((e) => names[target[e]]);
-  const from = to.length ? `; reads the cached ∂L/∂z of ${to.slice(0, 6).join(", ")}${to.length > 6 ? " …" : ""}` : "";
-  return { head: `${count} backward: ${names[v]}`, text: `${backwardSum(v, s)}${slope}${from}. ${visited}.` };
+  const kind = isInput(v) ? plural(g.nodes.length, "input") : `${plural(g.nodes.length, "neuron")} of level ${level[v]}`;
+  const visited = `${whole(tally())} of ${plural(E, "edge")} visited, each once.`;
+  if (g.phase === "f") {
+    if (isInput(v)) return { head: `${count} forward: ${kind}`, text: "(3) a = x" };
+    const sums = many ? "each reads the cached a of its predecessors: (1), (2), (3)" : forwardTold(v, s);
+    return { head: `${count} forward: ${many ? kind : names[v]}`, text: `${sums}. ${visited}` };
+  }
+  const sums = many ? "each reads the cached ∂L/∂z of its successors (10) and writes its own once (8)" : backwardTold(v, s);
+  return { head: `${count} backward: ${many ? kind : names[v]}`, text: `${sums}. ${visited}` };
+}
+const forwardTold = (v, s) => `${forwardSum(v, s)};  (3) a = ${sigma(v)}(z) = ${fmt(s.a[v])}`;
+function backwardTold(v, s) {
+  const slope = `;  (8) ∂L/∂z = σ′(z) · ∂L/∂a = ${bracketed(s.slope[v])} · ${bracketed(s.da[v])} = ${fmt(s.dz[v])}`;
+  const to = outEdges(v).map((e) => names[target[e]]), more = to.length > 6 ? " …" : "";
+  const read = to.length ? `; reads the cached ∂L/∂z of ${to.slice(0, 6).join(", ")}${more}` : "";
+  return `${backwardSum(v, s)}${isInput(v) ? "" : slope}${read}`;
 }
 function forwardSum(v, s) { // (1) and (2) with their numbers, where they fit on a line
   const edges = inEdges(v);

@@ -10,10 +10,7 @@ function survey(pen, width, height) {
   const seen = new Uint8Array(V);
   let count = 0;
   for (let v = 0; v < V; v++) if (shown(v) && inView(v, 10)) { seen[v] = 1; count++; }
-  const far = S.k < FAR, curves = far && S.chosen < 0 ? ribbonCurves(bands().strands(), far) : [];
-  if (folded) curves.push(...ribbonCurves(folded.strands(), false));
-  curves.push(...edgeCurves(seen, far));
-  const wide = dotSize(far);
+  const far = S.k < FAR, curves = allCurves(seen, far), wide = dotSize(far);
   if (gl) {
     clearGl();
     drawCurves(curves);
@@ -26,6 +23,10 @@ function survey(pen, width, height) {
   if (far) headers(pen);
   near(pen, seen, count, wide);
 }
+function allCurves(seen, far) {
+  const distant = far && S.chosen < 0 ? ribbonCurves(bands().strands(), true) : [];
+  return [...distant, ...(folded ? ribbonCurves(folded.strands(), false) : []), ...edgeCurves(seen, far)];
+}
 // A mosaic without gaps from afar, then squares, then discs.
 const dotSize = (far) => (!far ? Math.min(60, 0.6 * S.k) : S.k < 4.5 ? Math.ceil(S.k) : 0.86 * S.k);
 function ribbonCurves(strands, far) {
@@ -37,7 +38,8 @@ function ribbonCurves(strands, far) {
   });
 }
 function edgeCurves(seen, far) { // the strongest edges that may be seen; of a chosen neuron those of its cones
-  const most = far && S.chosen < 0 ? 350 : S.moving ? 500 : 4000, mode = modeNow(), coloured = byEdge(mode);
+  const most = far && S.chosen < 0 ? 350 : S.moving ? 500 : S.chosen >= 0 ? 4000 : S.k < 16 ? 1200 : 2500;
+  const mode = modeNow(), coloured = byEdge(mode);
   const given = coloured ? values(mode) : weight, top = extent(coloured ? mode : "weight");
   const plain = hex(tint.edge), accent = hex(tint.accent), up = hex(tint.up), down = hex(tint.down), found = [];
   for (let k = 0; k < E && found.length < most; k++) {
@@ -47,10 +49,11 @@ function edgeCurves(seen, far) { // the strongest edges that may be seen; of a c
   }
   const thin = Math.max(0.28, Math.min(1, Math.sqrt(600 / found.length)));
   return found.reverse().map((e) => {
-    const u = source[e], v = target[e], t = Math.min(1, Math.abs(given[e]) / top), own = u === S.chosen || v === S.chosen, on = isActive(e);
+    const u = source[e], v = target[e], t = Math.min(1, Math.abs(given[e]) / top);
+    const own = u === S.chosen || v === S.chosen, on = isActive(e);
     const c = on ? accent : coloured ? rgb(given[e] / top) : S.up ? (S.up[v] ? up : down) : plain;
     const alpha = own || on ? 0.9 : now() ? 0.1 : thin * (0.25 + 0.6 * t);
-    return [X[u], Y[u], X[v], Y[v], own ? 2 : far ? 0.9 : 0.7 + 1.3 * t, c, alpha];
+    return [X[u], Y[u], X[v], Y[v], own ? 2 : far ? 0.9 : S.k < 16 ? 0.6 + 0.6 * t : 0.7 + 1.3 * t, c, alpha];
   });
 }
 function toneDots() {
@@ -64,14 +67,15 @@ function toneDots() {
 }
 function flat(pen, curves, seen, wide) { // without WebGL2, and for SVG
   for (const [x0, y0, x1, y1, w, c, a] of curves) {
-    const xa = px(x0), ya = py(y0), xb = px(x1), yb = py(y1), m = ((xa + xb) / 2).toFixed(1);
-    pen.curve(`M${xa.toFixed(1)} ${ya.toFixed(1)}C${m} ${ya.toFixed(1)} ${m} ${yb.toFixed(1)} ${xb.toFixed(1)} ${yb.toFixed(1)}`, `rgb(${c.join(",")})`, w, Number(a.toFixed(2)));
+    const [xa, ya, xb, yb, m] = [px(x0), py(y0), px(x1), py(y1), px((x0 + x1) / 2)].map((x) => x.toFixed(1));
+    pen.curve(`M${xa} ${ya}C${m} ${ya} ${m} ${yb} ${xb} ${yb}`, `rgb(${c.join(",")})`, w, Number(a.toFixed(2)));
   }
   toneDots();
   for (let v = 0; v < V; v++) {
     if (!seen[v]) continue;
     const [r, g, b, a] = tones.subarray(4 * v, 4 * v + 4), half = wide / 2, c = `rgb(${r},${g},${b})`;
-    if (wide > 7) pen.circle(px(X[v]), py(Y[v]), half, c, null, 0, a / 255); else pen.box(px(X[v]) - half, py(Y[v]) - half, wide, wide, 0, c, null, 0, a / 255);
+    if (wide > 7) pen.circle(px(X[v]), py(Y[v]), half, c, null, 0, a / 255);
+    else pen.box(px(X[v]) - half, py(Y[v]) - half, wide, wide, 0, c, null, 0, a / 255);
   }
 }
 function frame(pen, b) {
@@ -104,7 +108,8 @@ function near(pen, seen, count, wide) { // names and numbers where there is room
   if (S.hover >= 0) ring(S.hover, 1.5);
   if (S.chosen >= 0) ring(S.chosen, 3);
   const label = (v) => {
-    if (r > 15 && known(v)) pen.text(px(X[v]), py(Y[v]), fmt(s[v], 3), { size: 11, bold: true, fill: onColour(tones.subarray(4 * v, 4 * v + 3)) });
+    const roomy = r > 24, fill = onColour(tones.subarray(4 * v, 4 * v + 3));
+    if (r > 13 && known(v)) pen.text(px(X[v]), py(Y[v]), fmt(s[v], roomy ? 3 : 2), { size: roomy ? 12 : 10, bold: true, fill });
     if (r < 5 && v !== S.chosen) pen.circle(px(X[v]), py(Y[v]), Math.max(3, r + 1.5), null, tint.ink, 1.2, 1);
     const style = { size: 11, halo: tint.bg, bold: v === S.chosen }, side = level[v] === 0 ? -1 : 1;
     if (S.k > 34) pen.text(px(X[v]), py(Y[v]) - r - 8, named(v), style);
