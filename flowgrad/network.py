@@ -11,6 +11,7 @@ import numpy.typing as npt
 from flowgrad.columns import Columns, check, encode, formula, number, numbers, rows_of
 from flowgrad.draft import Draft
 from flowgrad.errors import GraphError, UnknownNameError, listing
+from flowgrad.registry import find
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -271,6 +272,42 @@ class Network:
     def reverse(self) -> nx.DiGraph[Any]:
         """`graph` with every arrow turned round: a read-only view that shares its attributes."""
         return self.graph.reverse(copy=False)
+
+    def plot(
+        self,
+        values: Any = None,
+        *,
+        edge_values: Any = None,
+        labels: bool | None = None,
+        label: str = "",
+        title: str = "",
+        ax: Any = None,
+    ) -> Any:
+        """A picture for papers: levels from left to right; `net.plot().savefig("net.pdf")` writes it.
+
+        Inputs are squares, outputs have a heavy rim. Edges are blue where their value is above 0 and orange where it
+        is below, the wider the larger; colours stay apart for the colour-blind. Nothing is random.
+
+        Args:
+            values: of neurons, as colours: a mapping by id (importance, one sample's activations) or (V,) in the
+                order of `nodes`; None colours nothing.
+            edge_values: a mapping by (source, target) or (E,) as `grads.weight.array`; None takes the weights.
+            labels: write the ids; None does so up to 80 nodes.
+            label: of the colour bar. title: above the picture.
+            ax: axes of matplotlib to draw on; None makes a figure.
+
+        Returns:
+            the matplotlib Figure.
+
+        Raises:
+            UnknownNameError, ShapeError: values that are of no node or edge, or of another shape.
+            ConfigError: labels or ax is of the wrong type. MissingDependencyError: matplotlib is not installed.
+        """
+        look = {"edge_values": edge_values, "labels": labels, "label": label, "title": title, "ax": ax}
+        return find("displays", "plot")(self, values, **look)
+
+    def _repr_html_(self) -> str:
+        return str(find("displays", "network")(self))
 
     def __repr__(self) -> str:
         try:

@@ -1,7 +1,8 @@
 """Open sets by name: `find(kind, name)` looks in flowgrad's own folder or table, then among entry points.
 
-A kind is a folder with one file a name (executors, optimizers, formats, callbacks, cli), each file defining `entry`,
-or a module of `flowgrad.maths` with a table `entries` (activations, aggregations, losses, initializers).
+A kind is a folder with one file a name (executors, optimizers, formats, callbacks, displays, cli), each file
+defining `entry`, or a module of `flowgrad.maths` with a table `entries` (activations, aggregations, losses,
+initializers).
 Packages of other people add to kind K by the entry point group `flowgrad.K`. Nothing is registered at run
 time, and listing names imports nothing of theirs.
 """
@@ -17,7 +18,7 @@ from typing import Any
 
 from flowgrad.errors import FlowgradError, UnknownNameError, suggest
 
-FOLDERS = ("executors", "optimizers", "formats", "callbacks", "cli")
+FOLDERS = ("executors", "optimizers", "formats", "callbacks", "displays", "cli")
 ELSEWHERE = ("executor_info",)  # light declarations, found among entry points only
 TABLES = {  # kind → modules of flowgrad.maths
     "activations": ("activations", "foreign"),

@@ -11,6 +11,7 @@ import numpy as np
 from flowgrad.executor import Adjoint, Array, Saved
 from flowgrad.frames import frame
 from flowgrad.labels import ByEdge, ByInput, ByNode
+from flowgrad.registry import find
 
 if TYPE_CHECKING:
     from flowgrad.program import Program
@@ -98,6 +99,9 @@ class Gradients:
                 "slot": np.concatenate([plan.weight_slot, plan.bias_slot[neurons]]),
             }
         )
+
+    def _repr_html_(self) -> str:
+        return str(find("displays", "gradients")(self))
 
     def __repr__(self) -> str:
         V, B = self._adjoint.dz.shape

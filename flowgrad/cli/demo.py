@@ -139,9 +139,8 @@ class Job:
             _tables.write(folder / "importance.csv", {"concept": importance.keys(), "importance": importance.values()})
             if _pictures.available():
                 network = outcome.program.network()
-                weight = {(u, v): d["weight"] for u, v, d in network.graph.edges(data=True)}
                 title = "What makes a tumour look malignant: concepts, coloured by importance"
-                _pictures.concept_graph(folder / "concepts.png", network, importance, weight, title)
+                _pictures.concept_graph(folder / "concepts.png", network, importance, title)
 
         return fill
 

@@ -1,4 +1,4 @@
-"""Pictures: files that are pictures, and a layout that reads from left to right."""
+"""Pictures: files that are pictures."""
 
 from __future__ import annotations
 
@@ -43,24 +43,9 @@ def test_a_loss_curve_is_a_picture(tmp_path: Path, rows: list[dict[str, float]])
     assert height > 300
 
 
-def test_layout_puts_every_edge_from_left_to_right_and_no_two_nodes_in_one_place() -> None:
-    net = network("ax bx bc cx xy ay cy yz bz")
-    place = _pictures.layout(net)
-    assert set(place) == set(net.nodes)
-    assert all(place[u][0] < place[v][0] for u, v in net.graph.edges)
-    assert len(set(place.values())) == len(place)
-    assert all(0 <= y <= 1 for _, y in place.values())
-
-
-def test_layout_does_not_cross_what_need_not_cross() -> None:
-    place = _pictures.layout(network("ax by cz xr yr zr"))
-    heights = [place[v][1] for v in "abc"]
-    assert sorted(range(3), key=heights.__getitem__) == sorted(range(3), key=[place[v][1] for v in "xyz"].__getitem__)
-
-
 @pytest.mark.parametrize("edges", ["ab", "ax bx xy ay", "ab cd"], ids=["no hidden neuron", "a skip", "two parts"])
 def test_a_drawing_of_a_network_is_a_picture(tmp_path: Path, edges: str) -> None:
     net = network(edges)
-    weight = dict.fromkeys(net.graph.edges, 0.0)
-    _pictures.concept_graph(tmp_path / "net.png", net, {"x": 0.3}, weight, "title")
+    hidden = dict.fromkeys(net.nodes[:1], 0.3)
+    _pictures.concept_graph(tmp_path / "net.png", net, hidden, "title")
     assert min(size(tmp_path / "net.png")) > 300

@@ -1,0 +1,54 @@
+"""Pieces of HTML for notebooks: small, without scripts, and in colours that can be read on light and dark ground."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+
+BLUE, ORANGE = "#4a90d9", "#e08a3c"  # in the middle between black and white, and apart for the colour-blind
+NAME = 40  # characters of an id
+
+
+def card(title: str, inside: str) -> str:
+    """A titled box that takes its colours from the page around it."""
+    return (
+        '<div style="border:1px solid rgba(128,128,128,.4);border-radius:6px;padding:8px 12px;margin:4px 0;'
+        'max-width:640px;line-height:1.5;overflow-x:auto;color:inherit;background:transparent">'
+        f"<strong>{escape(title)}</strong>{inside}</div>"
+    )
+
+
+def short(name: object) -> str:
+    """An id as text of the page: never markup, never longer than a line."""
+    text = name if isinstance(name, str) else repr(name)
+    return escape(text if len(text) <= NAME else f"{text[: NAME - 1]}…")
+
+
+def named(ids: Sequence[object], most: int = 5) -> str:
+    """The first few of some ids."""
+    return ", ".join(map(short, ids[:most])) + (f" … {len(ids) - most:,} more" if len(ids) > most else "")
+
+
+def count(n: int, noun: str) -> str:
+    """`1 node`, `1,234 nodes`."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def bars(rows: Iterable[tuple[str, float, str]]) -> str:
+    """Rows of a name, a bar and what is said of it; orange where the value is below 0.
+
+    Args:
+        rows: text of the page (escaped), value, text of the page.
+    """
+    listed = list(rows)
+    most = max((abs(value) for _, value, _ in listed), default=0.0) or 1.0
+    cell = (
+        'style="padding:0 8px 0 0;text-align:left;background:transparent;border:none;white-space:nowrap;color:inherit"'
+    )
+    found = []
+    for name, value, said in listed:
+        look = f"width:{120 * abs(value) / most:.0f}px;background:{BLUE if value >= 0 else ORANGE}"
+        bar = f'<div style="{look};height:9px;border-radius:2px"></div>'
+        found.append(f"<tr><td {cell}>{name}</td><td {cell}>{bar}</td><td {cell}>{said}</td></tr>")
+    look = "border:none;border-collapse:collapse;margin:4px 0;font-size:90%;color:inherit"
+    return f'<table style="{look}">{"".join(found)}</table>'

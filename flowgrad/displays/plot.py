@@ -1,0 +1,292 @@
+"""`net.plot()`: a network as a matplotlib figure, for papers: levels from left to right, values as colours."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Hashable, Mapping
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from flowgrad.errors import ConfigError, MissingDependencyError, ShapeError, UnknownNameError, suggest
+from flowgrad.plan import Plan, lower
+from flowgrad.viewer.layout import Layout, layout
+
+if TYPE_CHECKING:
+    from flowgrad.network import Network
+
+INK, GREY, BLUE, ORANGE, WHITE = "#22303c", "#8a97a3", "#2166ac", "#d9731a", "#f7f5f2"
+NAMED = 80  # nodes up to which all have their names
+CURVED = 4000  # edges up to which they are curves; beyond, straight lines, as pixels in a PDF
+INCH = 2.2  # levels an inch … and
+TIGHT = 0.3  # … a row, in inches, where there is room
+
+Floats = npt.NDArray[np.float64]
+
+
+def plot(
+    network: Network,
+    values: Any = None,
+    *,
+    edge_values: Any = None,
+    labels: bool | None = None,
+    label: str = "",
+    title: str = "",
+    ax: Any = None,
+) -> Any:
+    """See `Network.plot`."""
+    plan = lower(network)
+    ids = [network.columns.ids[k] for k in plan.nodes.tolist()]
+    shade = None if values is None else _of_nodes(values, ids)
+    strength = plan.weight if edge_values is None else _of_edges(edge_values, ids, plan)
+    if labels is None:
+        labels = len(ids) <= NAMED
+    elif not isinstance(labels, (bool, np.bool_)):
+        raise ConfigError(f"labels={labels!r}: must be True, False or None")
+    place = layout(plan)
+    figure, axes = _canvas(place, plan, ids if labels else None, ax)
+    picture = _Picture(axes, plan, place, ids)
+    picture.edges(strength)
+    dots = picture.nodes(shade)
+    if labels:
+        picture.names()
+    if dots is not None:
+        bar = figure.colorbar(dots, ax=axes, shrink=0.6, pad=0.02, aspect=28, extend=_beyond(shade))
+        bar.outline.set_visible(False)
+        bar.ax.tick_params(labelsize=7, color=GREY, labelcolor=INK, length=2)
+        bar.set_label(label, color=INK, fontsize=8)
+    if title:
+        axes.set_title(title, loc="left", color=INK, fontsize=10)
+    return figure
+
+
+entry = plot
+
+
+# ---- what is asked for ------------------------------------------------------------------------------------------
+
+
+def _of_nodes(values: Any, ids: list[Hashable]) -> Floats:
+    """(V,) a number a node, NaN where a mapping has none."""
+    if not isinstance(values, Mapping):
+        array = np.asarray(values, np.float64)
+        if array.shape != (len(ids),):
+            raise ShapeError(f"values has shape {array.shape}: must be ({len(ids)},), in the order of net.nodes")
+        return array
+    known = set(ids)
+    for name in values:
+        if name not in known:
+            raise UnknownNameError(f"values: {name!r} is no node of the network{suggest(name, ids)}")
+    found = np.array([_number(values[v], f"values[{v!r}]") if v in values else np.nan for v in ids])
+    if np.isnan(found).all():
+        raise ConfigError("values holds no number for any node")
+    return found
+
+
+def _of_edges(values: Any, ids: list[Hashable], plan: Plan) -> Floats:
+    """(E,) a number an edge, 0 where a mapping has none."""
+    target = np.repeat(np.arange(plan.n_nodes), np.diff(plan.in_ptr))
+    pairs = [(ids[u], ids[v]) for u, v in zip(plan.in_source.tolist(), target.tolist(), strict=True)]
+    if not isinstance(values, Mapping):
+        array = np.asarray(values, np.float64)
+        if array.shape != (len(pairs),):
+            raise ShapeError(f"edge_values has shape {array.shape}: must be ({len(pairs)},), as grads.weight.array")
+        return array
+    known = set(pairs)
+    for pair in values:
+        if pair not in known:
+            raise UnknownNameError(f"edge_values: there is no edge {pair!r}: give (source, target)")
+    return np.array([_number(values[pair], f"edge_values[{pair!r}]") if pair in values else 0.0 for pair in pairs])
+
+
+def _number(value: Any, what: str) -> float:
+    if np.ndim(value) != 0:
+        raise ShapeError(f"{what} has shape {np.shape(value)}: give one number, such as that of one sample, or a mean")
+    return float(value)
+
+
+# ---- drawing ----------------------------------------------------------------------------------------------------
+
+
+def _canvas(place: Layout, plan: Plan, names: list[Hashable] | None, ax: Any) -> tuple[Any, Any]:
+    """A figure in proportion to the layout, or the axes that were given."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError:
+        raise MissingDependencyError("matplotlib", "plot", "a picture") from None
+
+    class Picture(Figure):
+        """A figure that a notebook shows, whether or not pyplot was ever asked."""
+
+        def _repr_png_(self) -> bytes:
+            buffer = io.BytesIO()
+            self.savefig(buffer, format="png", bbox_inches="tight")
+            return buffer.getvalue()
+
+    if ax is None:
+        width, height = np.ptp(place.x) + 1, np.ptp(place.y) + 1
+        inches = np.array([width / INCH, height * TIGHT])
+        inches *= min(1.0, 11.0 / inches.max())
+        inches = np.maximum(inches, (3.2, 2.0))
+        if names is not None:  # room on both sides for the names
+            inches[0] += 0.075 * sum(max(map(_length, side), default=0) for side in _sides(plan, names))
+        figure = Picture(figsize=tuple(inches.tolist()), dpi=200, layout="constrained")
+        FigureCanvasAgg(figure)
+        ax = figure.add_subplot()
+    elif not hasattr(ax, "scatter"):
+        raise ConfigError(f"ax={ax!r}: must be axes of matplotlib")
+    ax.set_axis_off()
+    ys = [*place.y.tolist(), *(y for points in place.bends.values() for _, y in points)]
+    room = 0.9 + 0.02 * (max(ys) - min(ys))
+    ax.set_ylim(max(ys) + room, min(ys) - room)
+    ax.set_xlim(place.x.min() - 0.5, place.x.max() + 0.5)
+    return ax.figure, ax
+
+
+def _sides(plan: Plan, names: list[Hashable]) -> tuple[list[Hashable], list[Hashable]]:
+    return [names[k] for k in plan.inputs.tolist()], [names[k] for k in plan.outputs.tolist()]
+
+
+def _length(name: Hashable) -> int:
+    return min(len(str(name)), 30)
+
+
+class _Picture:
+    """Edges, nodes and names on some axes."""
+
+    def __init__(self, axes: Any, plan: Plan, place: Layout, ids: list[Hashable]) -> None:
+        self.axes, self.plan, self.place, self.ids = axes, plan, place, ids
+        low, high = sorted(axes.get_ylim())
+        self.unit = axes.figure.get_size_inches()[1] * 72 / (high - low)  # points between two rows
+        self.size = float(np.clip(0.5 * self.unit, 1.2, 14.0))
+        self.kind = np.zeros(plan.n_nodes, int)
+        self.kind[plan.inputs] = 1
+        self.kind[plan.outputs] = 2
+
+    def edges(self, value: Floats) -> None:
+        """Blue where the value is above 0, orange where it is below; wide and opaque where it is large."""
+        from matplotlib.collections import LineCollection, PathCollection
+        from matplotlib.colors import to_rgb
+
+        E, p = self.plan.n_edges, self.place
+        finite = np.where(np.isfinite(value), value, 0.0)
+        share = np.abs(finite) / (np.abs(finite).max(initial=0.0) or 1.0)
+        order = np.argsort(share, kind="stable")  # the strongest on top
+        colour = np.empty((E, 4))
+        colour[:, :3] = np.where(finite[:, None] >= 0, to_rgb(BLUE), to_rgb(ORANGE))
+        faint = float(np.clip(500.0 / (E + 1), 0.006, 0.2))
+        colour[:, 3] = faint + (0.9 - faint) * share ** (0.8 if E < 400 else 1.2)
+        width = (0.35 + 2.0 * share) * float(np.clip(6.0 / np.sqrt(E + 1) + 0.3, 0.3, 1.0))
+        target = np.repeat(np.arange(self.plan.n_nodes), np.diff(self.plan.in_ptr))
+        ends = np.stack([np.stack([p.x[v], p.y[v]], axis=1) for v in (self.plan.in_source, target)], axis=1)
+        style: dict[str, Any] = {"colors": colour[order], "linewidths": width[order], "zorder": 1}
+        if E > CURVED:
+            self.axes.add_collection(LineCollection(list(ends[order]), rasterized=True, **style))
+            return
+        style["edgecolors"] = style.pop("colors")
+        paths = [self._curve(ends[e], p.bends.get(e, [])) for e in order.tolist()]
+        self.axes.add_collection(PathCollection(paths, facecolors="none", **style))
+
+    def _curve(self, ends: Floats, bends: list[tuple[float, float]]) -> Any:
+        """From level to level, leaving and arriving flat."""
+        from matplotlib.path import Path
+
+        points = [tuple(ends[0]), *bends, tuple(ends[1])]
+        vertices, codes = [points[0]], [Path.MOVETO]
+        for (x0, y0), (x1, y1) in pairwise(points):
+            middle = (x0 + x1) / 2
+            vertices += [(middle, y0), (middle, y1), (x1, y1)]
+            codes += [Path.CURVE4] * 3
+        return Path(vertices, codes)
+
+    def nodes(self, value: Floats | None) -> Any:
+        """Inputs as squares, the others as discs, outputs with a heavy rim; gives what a colour bar needs."""
+        found = None
+        colours = _colours(value) if value is not None else None
+        for kind, marker, rim in ((1, "s", 0.6), (0, "o", 0.6), (2, "o", 1.8)):
+            mask = self.kind == kind
+            look: dict[str, Any] = {"facecolor": GREY if kind == 1 else WHITE}
+            if value is not None and colours is not None:
+                known = mask & np.isfinite(value)
+                self._dots(mask & ~known, marker, rim, look)
+                mask, look = known, {"c": value[known], **colours}
+            drawn = self._dots(mask, marker, rim, look)
+            found = drawn if value is not None and drawn is not None else found
+        return found
+
+    def _dots(self, mask: Any, marker: str, rim: float, look: dict[str, Any]) -> Any:
+        if not mask.any():
+            return None
+        p, area = self.place, self.size**2 * (0.45 if marker == "s" else 1.0)
+        scale = min(1.0, self.size / 6)
+        return self.axes.scatter(
+            p.x[mask], p.y[mask], s=area, marker=marker, edgecolor=INK, linewidth=rim * scale, zorder=3, **look
+        )
+
+    def names(self) -> None:
+        """Inputs to the left of themselves, outputs to the right, the others above, or to the right where a column is
+        dense; on a ground of paper."""
+        p, points = self.place, float(np.clip(self.size * 0.75, 5.0, 8.0))
+        ground = {"boxstyle": "round,pad=0.1", "fc": "white", "ec": "none", "alpha": 0.75}
+        away, dense = self.size / 2 + 3, self._dense(points)
+        left, right, above = (-away, 0, "right", "center"), (away, 0, "left", "center"), (0, away, "center", "bottom")
+        for v, name in enumerate(self.ids):
+            dx, dy, ha, va = (right if dense[v] else above, left, right)[int(self.kind[v])]
+            self.axes.annotate(
+                _short(name),
+                (p.x[v], p.y[v]),
+                (dx, dy),
+                textcoords="offset points",
+                ha=ha,
+                va=va,
+                fontsize=points,
+                color=INK,
+                zorder=4,
+                bbox=ground if self.kind[v] == 0 else None,
+                weight="bold" if self.kind[v] == 2 else "normal",
+            )
+
+    def _dense(self, points: float) -> Any:
+        """(V,) bool: nodes of columns that have no room for a name between two nodes."""
+        p, found = self.place, np.zeros(len(self.ids), bool)
+        for x in np.unique(p.x).tolist():
+            here = p.x == x
+            gaps = np.diff(np.sort(p.y[here]))
+            found[here] = bool((gaps * self.unit < 1.5 * points + self.size).any())
+        return found
+
+
+def _short(name: Hashable) -> str:
+    """An id as a label: thirty characters of it, and no formula of matplotlib's."""
+    text = " ".join(str(name).split())
+    return (text if len(text) <= 30 else f"{text[:29]}…").replace("$", r"\$")
+
+
+def _limit(value: Floats) -> float:
+    """Where the ramp ends: at the largest, but where a few tower above the rest, at what 98 of 100 are below."""
+    known = np.abs(value[np.isfinite(value)])
+    most, usual = float(known.max(initial=0.0)), float(np.percentile(known, 98)) if len(known) else 0.0
+    return (usual if len(known) >= 100 and 0 < usual < most / 3 else most) or 1.0
+
+
+def _beyond(value: Floats | None) -> str:
+    if value is None:
+        return "neither"
+    known, limit = value[np.isfinite(value)], _limit(value)
+    low, high = bool((known < -limit).any()), bool((known > limit).any())
+    return {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}[low, high]
+
+
+def _colours(value: Floats) -> dict[str, Any]:
+    """Orange, white, blue about 0 where signs differ; else white to dark violet. Lightness alone tells them apart."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    limit = _limit(value)
+    if (value < 0).any():
+        ramp, low = ["#8a3d00", ORANGE, WHITE, "#5a9bd4", "#0b3c73"], -limit
+    else:
+        ramp, low = [WHITE, "#c8a9dc", "#7b3fa0", "#2b0a45"], 0.0
+    return {"cmap": LinearSegmentedColormap.from_list("flowgrad", ramp), "vmin": low, "vmax": limit}
