@@ -16,7 +16,7 @@ _HOME = {
     "Network": "flowgrad.network",
     "union": "flowgrad.topologies",
     "compile": "flowgrad.program",
-    "executors": "flowgrad.program",
+    "executors": "flowgrad.choice",
     "Program": "flowgrad.program",
     "Activations": "flowgrad.results",
     "Gradients": "flowgrad.results",
@@ -53,11 +53,12 @@ __all__ = [
 if TYPE_CHECKING:
     from flowgrad import errors, inspection, topologies
     from flowgrad.checking import gradcheck
+    from flowgrad.choice import executors
     from flowgrad.errors import FlowgradError
     from flowgrad.files import load, save
     from flowgrad.maths.activations import Activation
     from flowgrad.network import Network
-    from flowgrad.program import Program, compile, executors
+    from flowgrad.program import Program, compile
     from flowgrad.results import Activations, Gradients
     from flowgrad.topologies import union
     from flowgrad.training import History, fit

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 PROTOCOL = 1  # raised when a package written for the version before would break
 
+PER_OUTPUT, INPUT = "gradients of single outputs", "gradients of inputs"
+
 Array = npt.NDArray[Any]
 Answer = Literal[True] | str
 
@@ -101,6 +103,8 @@ class ExecutorInfo:
     dtypes, devices what it computes in and on
     activations, aggregations  names it knows; None is every one of flowgrad's
     custom_functions  whether a user's own `fg.Activation` works
+    per_output      whether its backward may be asked for one output alone, equation (11)
+    input_gradients whether it gives ∂L/∂x: where not, `Adjoint.dz` and `.da` of inputs may hold anything
     deterministic   the same bits from run to run and for any number of threads
     auto            executor="auto" asks in falling order of this; 0: runs only when it is named
     largest         edges; "auto" takes it beyond that only where nothing else can run; None: no limit
@@ -116,6 +120,8 @@ class ExecutorInfo:
     activations: frozenset[str] | None = None
     aggregations: frozenset[str] | None = None
     custom_functions: bool = True
+    per_output: bool = True
+    input_gradients: bool = True
     deterministic: bool = True
     auto: int = 0
     largest: int | None = None
@@ -131,6 +137,11 @@ class ExecutorInfo:
             if not absent
             else f"{', '.join(absent)} is not installed: {self.install or f'pip install {absent[0]}'}"
         )
+
+    def lacks(self) -> str:
+        """Which gradients it does not give, in words; empty where it gives all."""
+        absent = [what for has, what in ((self.per_output, PER_OUTPUT), (self.input_gradients, INPUT)) if not has]
+        return f"it gives no {' and no '.join(absent)}" if absent else ""
 
     def supports(self, network: Network, request: Request) -> Answer:
         """True, or which declared limit this network or request is beyond."""

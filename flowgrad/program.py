@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from flowgrad import batch
+from flowgrad.choice import choose
 from flowgrad.columns import numbers
 from flowgrad.errors import ConfigError, DataError, ExecutorError, ShapeError, suggest
-from flowgrad.executor import Answer, Array, Executor, ExecutorInfo, Kernel, Request, Saved
+from flowgrad.executor import INPUT, PER_OUTPUT, Adjoint, Array, Executor, ExecutorInfo, Kernel, Request, Saved
 from flowgrad.labels import ByOutput, Labels, ThetaIndex
 from flowgrad.maths.losses import Loss, logsumexp
 from flowgrad.network import Network
@@ -24,27 +25,6 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
 
 Reduction = Literal["mean", "sum"]
-
-
-def executors() -> dict[str, Literal[True] | str]:
-    """Every executor by name → True, or the reason why it cannot run here.
-
-    >>> executors()["python"]
-    True
-    """
-    declared = {name: _declared(name) for name in names("executors")}
-    return {name: info if isinstance(info, str) else info.available() for name, info in declared.items()}
-
-
-def executor_info(name: str) -> ExecutorInfo:
-    """What an executor declares of itself; imports no backend.
-
-    Raises:
-        UnknownNameError: no such executor.
-    """
-    light = name in names("executor_info")
-    info: ExecutorInfo = find("executor_info", name)() if light else find("executors", name).info
-    return info
 
 
 def compile(
@@ -81,8 +61,8 @@ def compile(
     request = Request(_dtype(dtype), _loss(loss), _threads(threads))
     if reduction not in ("mean", "sum"):
         raise ConfigError(f"reduction={reduction!r}: must be 'mean' or 'sum'")
-    chosen, why = _choose(executor, network, request)
-    return Program(network, chosen.compile(network, request), request, reduction, chosen.info.name, why)
+    chosen, why = choose(executor, network, request)
+    return Program(network, chosen.compile(network, request), request, reduction, chosen.info, why)
 
 
 def _dtype(dtype: DTypeLike) -> np.dtype[Any]:
@@ -112,64 +92,6 @@ def _threads(threads: int | None) -> int | None:
     return int(threads)
 
 
-def _choose(executor: str | Executor, network: Network, request: Request) -> tuple[Executor, str]:
-    """The executor and why it was taken."""
-    if executor != "auto":
-        chosen: Executor = find("executors", executor) if isinstance(executor, str) else executor
-        answer = _able(chosen, network, request)
-        if answer is not True:
-            raise ExecutorError(f"executor {chosen.info.name!r} cannot run this: {answer}")
-        return chosen, f"{chosen.info.name}: named explicitly"
-    return _automatic(network, request)
-
-
-def _automatic(network: Network, request: Request) -> tuple[Executor, str]:
-    """The first that can run this, in the order that executors declare; a backend is imported only when asked."""
-    declared = {name: _declared(name) for name in names("executors")}
-    infos = [info for info in declared.values() if isinstance(info, ExecutorInfo) and info.auto > 0]
-    infos.sort(key=lambda info: (_too_large(info, network) != "", -info.auto, info.name))
-    rejected: list[str] = []
-    for info in infos:
-        answer = _within(info, network, request)
-        if answer is True:
-            executor: Executor = find("executors", info.name)
-            answer = _able(executor, network, request)
-            if answer is True:
-                slow = [f"slow: {_too_large(info, network)}"] if _too_large(info, network) else []
-                later = [i for i in infos[infos.index(info) + 1 :] if i.auto > info.auto]
-                late = [f"not {i.name}: {_too_large(i, network)}" for i in later]
-                return executor, "; ".join([f"{info.name}: the fastest that can run this", *slow, *rejected, *late])
-        rejected.append(f"not {info.name}: {answer}")
-    raise ExecutorError(f"no executor can run this: {'; '.join(rejected)}")
-
-
-def _declared(name: str) -> ExecutorInfo | str:
-    """What an executor declares, or why its package cannot even say that."""
-    try:
-        return executor_info(name)
-    except (ImportError, AttributeError) as error:
-        return f"its package cannot be loaded: {error}"
-
-
-def _too_large(info: ExecutorInfo, network: Network) -> str:
-    """Why the network is beyond what it is meant for; empty where it is not."""
-    edges = network.columns.n_edges
-    beyond = info.largest is not None and edges > info.largest
-    return f"{edges:,} edges are beyond the {info.largest:,} it is meant for" if beyond else ""
-
-
-def _within(info: ExecutorInfo, network: Network, request: Request) -> Answer:
-    """True, or which declaration this is beyond."""
-    answer = info.available()
-    return info.supports(network, request) if answer is True else answer
-
-
-def _able(executor: Executor, network: Network, request: Request) -> Answer:
-    """True, or why this executor cannot run this here."""
-    answer = _within(executor.info, network, request)
-    return executor.can_run(network, request) if answer is True else answer
-
-
 class Program:
     """A network compiled for one executor, and θ, the one thing that changes in training.
 
@@ -182,13 +104,13 @@ class Program:
         kernel: Kernel,
         request: Request,
         reduction: Reduction,
-        executor: str,
+        executor: ExecutorInfo,
         why: str,
     ) -> None:
         self.plan: Plan = lower(network)
         self.kernel = kernel
         self.dtype, self.loss, self.reduction = request.dtype, request.loss, reduction
-        self.executor, self.why = executor, why
+        self.executor, self.why, self._declared = executor.name, why, executor
         self.inputs, self.outputs = network.inputs, network.outputs
         self._columns = network.columns
         self.labels = Labels(self._columns, self.plan)
@@ -269,7 +191,10 @@ class Program:
         Raises:
             DataError: neither or both of T and cotangent, no loss, a class index out of range.
             ShapeError, UnknownNameError: T, cotangent or sample_weight does not fit.
+            ExecutorError: per_output, of an executor that declares not to give it.
         """
+        if per_output and not self._declared.per_output:
+            raise ExecutorError(f"executor {self.executor!r} gives no {PER_OUTPUT}")
         y = acts.output.astype(np.float64)
         if (T is None) == (cotangent is None):
             raise DataError("backward wants targets T or cotangent=, and not both")
@@ -279,17 +204,24 @@ class Program:
             dy = batch.table(cotangent, self.outputs, "cotangent", "output", self.dtype)
             if dy.shape != y.shape:
                 raise ShapeError(f"cotangent has shape {dy.shape}: must be {y.shape}, as the output")
-            return Gradients(self, acts, self.kernel.backward(acts.theta, acts.saved, dy), None, 1.0)
+            return Gradients(self, acts, self._backward(acts, dy), None, 1.0)
         loss = self._need_loss()
         t = batch.targets(T, self.outputs, len(y), loss.coupled, np.dtype(np.float64))
         s = batch.weights_of_samples(sample_weight, len(y), np.dtype(np.float64))
         value, dy = _loss_and_base(loss, y, t, s)
         scale = self._scale(len(y), s)
-        adjoint = self.kernel.backward(acts.theta, acts.saved, dy.astype(self.dtype))
+        adjoint = self._backward(acts, dy)
         grads = Gradients(self, acts, adjoint, value * scale, scale)
         if per_output:
             grads.per_output = ByOutput(self.labels, self._each_output(acts, loss, y, t, s, scale))
         return grads
+
+    def _backward(self, acts: Activations, dy: Array) -> Adjoint:
+        """The kernel's, with NaN for the gradients that it declares not to give."""
+        adjoint = self.kernel.backward(acts.theta, acts.saved, dy.astype(self.dtype, copy=False))
+        if not self._declared.input_gradients:
+            adjoint.dz[self.plan.inputs] = adjoint.da[self.plan.inputs] = np.nan
+        return adjoint
 
     def _each_output(self, acts: Activations, loss: Loss, y: Array, t: Array, s: Array | None, scale: float) -> Array:
         """(O, P): ∂l_n/∂θ for every output n, equation (11)."""
@@ -300,7 +232,7 @@ class Program:
             # l_n of a coupled loss is linear in t_n and sees the other outputs; of the others l_n sees y_n alone
             _, dy = _loss_and_base(loss, y, np.where(alone == 1.0, t, 0.0) if loss.coupled else t, s)
             dy = dy if loss.coupled else np.where(alone == 1.0, dy, 0.0)
-            adjoint = self.kernel.backward(acts.theta, acts.saved, dy.astype(self.dtype))
+            adjoint = self._backward(acts, dy)
             self.plan.fold(adjoint.weight, adjoint.bias, rows[n])
         rows *= self.dtype.type(scale)
         return rows
@@ -355,6 +287,11 @@ class Program:
         fast = getattr(self.kernel, "predict", None)
         result: Array = self._outputs_of(self.kernel.forward(theta, x)) if fast is None else fast(theta, x)
         return result
+
+    def _need_input_gradients(self) -> None:
+        """Raises ExecutorError where the executor declares that it does not."""
+        if not self._declared.input_gradients:
+            raise ExecutorError(f"executor {self.executor!r} gives no {INPUT}")
 
     def _x(self, X: Any) -> Array:
         return batch.table(X, self.inputs, "X", "input", self.dtype)

@@ -76,7 +76,12 @@ class Gradients:
 
     @cached_property
     def input(self) -> ByInput:
-        """∂L/∂x, of each sample."""
+        """∂L/∂x, of each sample.
+
+        Raises:
+            ExecutorError: the executor declares that it does not give them.
+        """
+        self._program._need_input_gradients()
         return ByInput(self._program.labels, self._adjoint.da[self._program.plan.inputs].T)
 
     def to_frame(self) -> Any:

@@ -12,19 +12,31 @@ from typing import Annotated, Any
 
 import typer
 
+from flowgrad.atomic import put
 from flowgrad.cli._console import say, table
-from flowgrad.errors import ConfigError, UnknownNameError, suggest
+from flowgrad.errors import ConfigError, DataError, FileError, UnknownNameError, suggest
 from flowgrad.registry import names
 
 LIMIT = 300  # seconds an executor's battery may take, on two cores
+MARKS = ("<!-- flowgrad conformance -->", "<!-- end of it -->")
 COLUMNS = ("run", "xfail", "skip", "fail")
 
 
 def entry(
-    executors: Annotated[list[str], typer.Argument(metavar="NAME...", help="Executors by name.")],
+    executors: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME...", help="Executors by name.", show_default=False)
+    ] = None,
     report: Annotated[Path | None, typer.Option(metavar="FILE.json", help="Write every check's result.")] = None,
     markdown: Annotated[
-        Path | None, typer.Option(metavar="FILE.md", help="Write the table executors × checks.")
+        Path | None,
+        typer.Option(
+            metavar="FILE.md",
+            help="Write the table executors × features; of a page that has its two marks, only what is between them.",
+        ),
+    ] = None,
+    earlier: Annotated[
+        list[Path] | None,
+        typer.Option("--from", metavar="FILE.json", help="A report of before for the table; repeatable."),
     ] = None,
     only: Annotated[list[str] | None, typer.Option(metavar="CHECK", help="Checks or features; repeatable.")] = None,
     expect: Annotated[
@@ -37,18 +49,46 @@ def entry(
     The exit code is 1 where a check fails, where one passes that was expected to fail, or where the battery is
     smaller than it must be.
     """
-    for name in executors:
+    if not executors and not earlier:
+        raise ConfigError("say which executors, or --from which reports the table is")
+    for name in executors or ():
         if name not in names("executors"):
             raise UnknownNameError(f"unknown executor {name!r}{suggest(name, names('executors'))}")
-    reports = [_examine(name, _expected(expect or []), only, limit) for name in executors]
+    reports = [one for path in earlier or () for one in _read(path)]
+    reports += [_examine(name, _expected(expect or []), only, limit) for name in executors or ()]
     if report is not None:
         dicts = [one.to_dict() for one in reports]
-        report.write_text(json.dumps(dicts[0] if len(dicts) == 1 else dicts, indent=1, ensure_ascii=False), "utf-8")
+        text = json.dumps(dicts[0] if len(dicts) == 1 else dicts, indent=1, ensure_ascii=False)
+        put(report, [text.encode()])
     if markdown is not None:
         from flowgrad.testing.conformance import markdown_table
 
-        markdown.write_text(markdown_table(reports), "utf-8")
+        _write(markdown, markdown_table(reports))
     return 0 if all(one.ok for one in reports) else 1
+
+
+def _read(path: Path) -> list[Any]:
+    """The reports in a file that --report wrote."""
+    from flowgrad.testing import Report
+
+    try:
+        given = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise FileError(f"{path}: {error.strerror or error}") from None
+    except ValueError as error:
+        raise FileError(f"{path}: this is no JSON: {error}") from None
+    try:
+        return [Report.from_dict(one) for one in (given if isinstance(given, list) else [given])]
+    except DataError as error:
+        raise FileError(f"{path}: {error}") from None
+
+
+def _write(path: Path, text: str) -> None:
+    """The table as a file; into a page that has the marks, between them."""
+    page = path.read_text("utf-8") if path.exists() else ""
+    before, start, rest = page.partition(MARKS[0])
+    _, end, after = rest.partition(MARKS[1])
+    put(path, [(f"{before}{start}\n\n{text}\n{end}{after}" if start and end else text).encode()])
 
 
 def _expected(given: list[str]) -> dict[str, str]:
@@ -81,9 +121,8 @@ def _examine(name: str, expected: dict[str, str], only: list[str] | None, limit:
     for line in found.short():
         say(f"too few {line}")
     total = {c: sum(row[c] for row in found.counts().values()) for c in COLUMNS}
-    seconds = sum(outcome.seconds for outcome in found.outcomes)
     verdict = "conforms" if found.ok else "does NOT conform"
-    say(f"{name} {verdict}: {', '.join(f'{total[c]} {c}' for c in COLUMNS)} in {seconds:.0f} s")
+    say(f"{name} {verdict}: {', '.join(f'{total[c]} {c}' for c in COLUMNS)} in {found.seconds:.0f} s")
     return found
 
 

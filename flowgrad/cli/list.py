@@ -9,9 +9,9 @@ import typer
 
 import flowgrad as fg
 from flowgrad import metrics, schedule
+from flowgrad.choice import executor_info
 from flowgrad.cli._console import say, table
 from flowgrad.errors import FlowgradError, UnknownNameError, suggest
-from flowgrad.program import executor_info
 from flowgrad.registry import find, names
 
 KINDS = (

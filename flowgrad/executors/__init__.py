@@ -13,7 +13,7 @@ from typing import Literal
 
 class _CallablePackage(ModuleType):
     def __call__(self) -> dict[str, Literal[True] | str]:
-        from flowgrad.program import executors
+        from flowgrad.choice import executors
 
         return executors()
 

@@ -1,4 +1,4 @@
-"""For authors of executors: the conformance kit, the oracle it asks, and random networks.
+"""For authors of executors: the conformance kit, the oracle it asks, random networks, and a package from its wheel.
 
 `parametrize_with_executor` for pytest, `conformance` for anything else, `flowgrad conformance NAME` for a shell.
 """
@@ -6,5 +6,6 @@
 from __future__ import annotations
 
 from flowgrad.testing.conformance import Report, battery, conformance, parametrize_with_executor
+from flowgrad.testing.wheels import installed
 
-__all__ = ["Report", "battery", "conformance", "parametrize_with_executor"]
+__all__ = ["Report", "battery", "conformance", "installed", "parametrize_with_executor"]

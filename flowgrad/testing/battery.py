@@ -77,6 +77,15 @@ class Subject:
             net = oracle.of_case(case, X.tolist())
             yield net, Network.from_networkx(net.graph, inputs=net.inputs, outputs=net.outputs), X
 
+    def given(self, program: Program) -> Any:
+        """Which rows of (V, B) hold ∂L/∂z and ∂L/∂a: all, or the neurons' where it gives no gradients of inputs."""
+        return slice(None) if self.info.input_gradients else np.flatnonzero(program.plan.activation >= 0)
+
+    def needs_input_gradients(self) -> None:
+        """Skip where it declares not to give them."""
+        if not self.info.input_gradients:
+            raise Skip("it declares no gradients of inputs")
+
     # ---- comparing ------------------------------------------------------------------------------------------
 
     def same(self, what: str, found: Any, expected: Any, near: float = 1e-12, scale: float = 0.0) -> None:

@@ -17,7 +17,7 @@ from importlib import import_module
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
 
-from flowgrad.errors import ConfigError, ExecutorError, suggest
+from flowgrad.errors import ConfigError, DataError, ExecutorError, suggest
 from flowgrad.executor import PROTOCOL, Executor
 from flowgrad.testing.battery import _CHECKS, Check, Skip, Subject
 
@@ -111,9 +111,28 @@ class Report:
             "ok": self.ok,
             "short": self.short(),
             "counts": self.counts(),
-            "seconds": round(sum(o.seconds for o in self.outcomes), 3),
+            "seconds": round(self.seconds, 3),
             "checks": [asdict(o) for o in self.outcomes],
         }
+
+    @property
+    def seconds(self) -> float:
+        """How long all checks took."""
+        return sum(o.seconds for o in self.outcomes)
+
+    @classmethod
+    def from_dict(cls, given: Mapping[str, Any]) -> Report:
+        """What `to_dict` gave.
+
+        Raises:
+            DataError: it is no such thing.
+        """
+        try:
+            outcomes = tuple(Outcome(**one) for one in given["checks"])
+            whole = {o.name for o in outcomes} == set(battery())
+            return cls(str(given["executor"]), outcomes, whole)
+        except (KeyError, TypeError) as error:
+            raise DataError(f"this is no report of `flowgrad conformance`: {error!r}") from None
 
     def __repr__(self) -> str:
         total = {k: sum(row[k] for row in self.counts().values()) for k in ("run", "xfail", "skip", "fail")}
@@ -207,18 +226,23 @@ def _outcome(one: Check, executor: Executor, expected: str | None) -> Outcome:
 
 
 def markdown_table(reports: Sequence[Report]) -> str:
-    """The table executors × checks, for a page: a row a feature, its checks that differ below it.
+    """The table executors × features, for a page; below it every check that did not simply pass, and why.
 
-    A cell says how many checks ran; `2 xfail`, `1 skip` beside it where there are such, each explained below.
+    A cell says how many checks ran; `2 xfail`, `1 skip` beside it where there are such. The last row is seconds.
     """
     features = list(dict.fromkeys(o.feature for r in reports for o in r.outcomes))
     lines = [f"| feature | {' | '.join(r.executor for r in reports)} |", "|---|" + "---|" * len(reports)]
     for feature in features:
         lines.append(f"| {feature} | {' | '.join(_cell(r.counts().get(feature)) for r in reports)} |")
     sums = [{k: sum(row[k] for row in r.counts().values()) for k in ("run", "xfail", "skip", "fail")} for r in reports]
-    lines += [f"| **all** | {' | '.join(_cell(total) for total in sums)} |", ""]
+    lines += [f"| **all** | {' | '.join(_cell(total) for total in sums)} |"]
+    lines += [f"| seconds | {' | '.join(f'{r.seconds:.0f}' for r in reports)} |", ""]
+    told: dict[tuple[str, str, str], list[str]] = {}
     for r in reports:
-        lines += [f"- {r.executor}: {o.result} `{o.name}`: {o.reason}" for o in r.outcomes if o.result != "pass"]
+        for o in r.outcomes:
+            if o.result != "pass":
+                told.setdefault((r.executor, o.result, o.reason), []).append(f"`{o.name}`")
+    lines += [f"- {who}: {result} {', '.join(checks)}: {why}" for (who, result, why), checks in told.items()]
     return "\n".join(lines) + "\n"
 
 

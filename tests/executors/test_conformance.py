@@ -70,6 +70,43 @@ def test_names_of_checks_are_checked() -> None:
         conformance("python", only=["oracel"])
 
 
+def test_a_table_is_made_of_reports_of_before(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one, page = tmp_path / "one.json", tmp_path / "page.md"
+    assert main(["conformance", "python", "--only", "losses", "--report", str(one)]) == 0
+    page.write_text("# Mine\n\n<!-- flowgrad conformance -->\nold\n<!-- end of it -->\n\nThe rest.\n", "utf-8")
+    # a part of the battery is a part, also when it is read again: it is not held to the minimum
+    assert main(["conformance", "--from", str(one), "--from", str(one), "--markdown", str(page)]) == 0
+    text = page.read_text("utf-8")
+    assert text.startswith("# Mine\n\n<!-- flowgrad conformance -->\n\n| feature | python | python |\n")
+    assert text.endswith("\n\n<!-- end of it -->\n\nThe rest.\n")
+    assert "| losses | 8 | 8 |" in text
+    assert "| seconds | " in text
+    assert "old" not in text
+    capsys.readouterr()
+    bad = tmp_path / "bad.json"
+    for content, message in (("{", "this is no JSON"), ('{"checks": 1}', "this is no report"), ("[1]", "no report")):
+        bad.write_text(content, "utf-8")
+        assert main(["conformance", "--from", str(bad)]) == 2
+        assert message in capsys.readouterr().err
+    assert main(["conformance", "--from", str(tmp_path / "none.json")]) == 2
+    assert "none.json: No such file" in capsys.readouterr().err
+    assert main(["conformance"]) == 2
+    assert "say which executors" in capsys.readouterr().err
+
+
+def test_the_table_in_the_guide_is_of_this_battery_and_of_all_executors() -> None:
+    """Made by the command; after a change of the battery it has to be made again."""
+    guide = (Path(__file__).parents[2] / "docs" / "executors.md").read_text("utf-8")
+    table = guide.partition("<!-- flowgrad conformance -->")[2].partition("<!-- end of it -->")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines() if line[:1] == "|"]
+    assert rows[0][1:] == ["python", "numba", "scipy", "torch", "dask"]
+    features = [check.feature for check in battery().values()]
+    for feature, *cells in rows[2:-2]:
+        for cell in cells:  # "5, 9 skip": five ran, nine did not
+            assert sum(int(part.split()[0]) for part in cell.split(", ")) == features.count(feature), (feature, cell)
+    assert {row[0] for row in rows[2:-2]} == set(features)
+
+
 def test_the_command_reports(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     report, page = tmp_path / "r.json", tmp_path / "t.md"
     words = ["conformance", "python", "--only", "losses", "--report", str(report), "--markdown", str(page)]

@@ -7,12 +7,13 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import flowgrad as fg
 from flowgrad import registry
+from flowgrad.choice import executor_info
 from flowgrad.errors import ExecutorError, FlowgradError
-from flowgrad.program import executor_info
 
 LIGHT = """
 from flowgrad.executor import ExecutorInfo
@@ -139,6 +140,28 @@ def test_auto_asks_in_the_declared_order_and_keeps_every_rejection(install: Inst
     assert "fake_a_backend" not in sys.modules
     assert "fake_b_backend" not in sys.modules  # refused by what it declares
     assert fg.compile(net, dtype="float32").executor == "narrow"
+
+
+def test_auto_keeps_those_that_lack_gradients_for_last(install: Install, net: fg.Network) -> None:
+    install("fake_a", "blind", "auto=99, input_gradients=False")
+    install("fake_b", "summed", "auto=98, per_output=False")
+    install("fake_c", "whole", "auto=97")
+    why = fg.compile(net).why
+    assert why.startswith("whole: the fastest that can run this; ")
+    assert "not blind: it gives no gradients of inputs" in why
+    assert "not summed: it gives no gradients of single outputs" in why
+    X, T = [[1.0, 2.0]], [[0.5]]
+    blind = fg.compile(net, executor="blind", loss="squared_error")
+    grads = blind.backward(blind.forward(X), T, per_output=True)
+    with pytest.raises(ExecutorError, match="executor 'blind' gives no gradients of inputs"):
+        grads.input  # noqa: B018
+    assert np.isnan(grads.da[0]).all()
+    assert np.isfinite(grads.theta).all()
+    summed = fg.compile(net, executor="summed", loss="squared_error")
+    acts = summed.forward(X)
+    assert summed.backward(acts, T).input.array.shape == (1, 2)
+    with pytest.raises(ExecutorError, match="executor 'summed' gives no gradients of single outputs"):
+        summed.backward(acts, T, per_output=True)
 
 
 def test_auto_takes_one_beyond_its_size_where_nothing_else_can(install: Install) -> None:

@@ -264,6 +264,32 @@ def test_the_right_one_that_they_are_made_from_passes_those_checks() -> None:
     assert conformance(Wrong(Reference), only={check for _, check in CATCH} - slow).ok
 
 
+class GivesNoInputGradients(Reference):
+    """Right, but for the gradients of inputs, which it declares not to give."""
+
+    def backward(self, theta: Any, saved: Saved, dy: Any) -> Adjoint:
+        found = super().backward(theta, saved, dy)
+        found.dz[self.plan.inputs] = found.da[self.plan.inputs] = -1.0
+        return found
+
+
+def test_one_that_declares_to_give_less_is_not_asked_for_it() -> None:
+    short = Wrong(GivesNoInputGradients)
+    slow = ["memory_is_flat_over_steps", "chain_100000", "equals_python_on_larger_graphs", "fan_", "each_edge"]
+    checks = [name for name in battery() if not name.startswith(("activations", "losses[", *slow))]
+    assert not conformance(short, only=["gradients_equal_the_complex_step", "aggregations[sum]"]).ok
+    short.info = ExecutorInfo("short", "gives less", per_output=False, input_gradients=False)
+    report = conformance(
+        short, only=[*checks, "losses[huber]", "fan_out_10000[1]", "equals_python_on_larger_graphs[dense]"]
+    )
+    assert report.ok, report.failures
+    skipped = [o for o in report.outcomes if o.result == "skip"]
+    assert {o.reason for o in skipped} <= {
+        "it declares no gradients of inputs",
+        "it declares every function and dtype",
+    }
+
+
 def test_every_mistake_has_its_own_executor() -> None:
     assert {check for _, check in CATCH} <= set(battery())
     assert len({kernel.__doc__ for kernel, _ in CATCH}) == len(CATCH)

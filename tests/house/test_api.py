@@ -31,6 +31,7 @@ AUTHORS = {  # what another package may build on, beside `import flowgrad as fg`
     "flowgrad.plan": ("Plan", "lower"),
     "flowgrad.optimizer": ("Optimizer",),
     "flowgrad.registry": ("find", "names"),
+    "flowgrad.testing": ("conformance", "parametrize_with_executor", "Report", "installed"),
 }
 CONTRACT = {  # names that users rely on: added to, never renamed
     *("Network", "union", "compile", "executors", "Program", "Activations", "Gradients", "Activation"),

@@ -43,16 +43,16 @@ def _batch(seed: int, rows: int = 6) -> tuple[Any, Any]:
     return rng.standard_normal((rows, 8)), rng.standard_normal((rows, 4))
 
 
-def _all(program: Program, X: Any, T: Any) -> list[Any]:
+def _all(subject: Subject, program: Program, X: Any, T: Any) -> list[Any]:
     """Every array of one forward, backward, value_and_grad and predict."""
     acts = program.forward(X)
-    grads = program.backward(acts, T)
+    grads, given = program.backward(acts, T), subject.given(program)
     value, g = program.value_and_grad(program.theta, X, T)
     return [
         acts.z.array,
         acts.a.array,
-        grads.dz.array,
-        grads.da.array,
+        grads.dz.array[given],
+        grads.da.array[given],
         grads.weight.array,
         grads.bias.array,
         grads.theta,
@@ -92,18 +92,20 @@ def earlier_activations_stay_valid(subject: Subject) -> None:
     """Activations and gradients do not change under later calls, and backward takes the θ they were made with."""
     program = subject.compile(_irregular(subject), loss="squared_error")
     X, T = _batch(1)
-    first = _all(program, X, T)
+    first = _all(subject, program, X, T)
     acts = program.forward(X)
-    kept = _all(program, X, T)
+    kept = _all(subject, program, X, T)
     copies = [array.copy() for array in kept]
     theta = program.theta.copy()
     for seed, rows in ((2, 6), (3, 1), (4, 70), (5, 6)):
         program.theta = theta * 0.5
-        _all(program, *_batch(seed, rows))
+        _all(subject, program, *_batch(seed, rows))
     for one, copy in zip(kept, copies, strict=True):
         subject.bits("a result, after later calls", one, copy)
     grads = program.backward(acts, T)
-    for what, found, expected in zip(("∂L/∂z", "∂L/∂a"), (grads.dz.array, grads.da.array), first[2:4], strict=True):
+    given = subject.given(program)
+    dz, da = grads.dz.array[given], grads.da.array[given]
+    for what, found, expected in zip(("∂L/∂z", "∂L/∂a"), (dz, da), first[2:4], strict=True):
         subject.same(f"{what} of activations made before θ moved", found, expected, 1e-13)
     subject.same("∂L/∂θ of activations made before θ moved", grads.theta, first[6], 1e-13)
 
@@ -120,8 +122,8 @@ def theta_is_read_anew(subject: Subject) -> None:
         program.theta[...] = theta
         fresh = compile(net, executor="python", loss="squared_error")
         fresh.theta = theta
-        expected = _all(fresh, X, T)
-        for found, truth in zip(_all(program, X, T), expected, strict=True):
+        expected = _all(subject, fresh, X, T)
+        for found, truth in zip(_all(subject, program, X, T), expected, strict=True):
             subject.same(f"call {k}, {rows} rows", found, truth, 1e-12)
         subject.same("value_and_grad of θ in place", program.value_and_grad(theta, X, T)[1], expected[7], 1e-12)
 
@@ -137,15 +139,15 @@ def programs_are_apart(subject: Subject) -> None:
     programs = [subject.compile(net, loss="squared_error"), subject.compile(other, loss="huber")]
     programs += [subject.compile(net, t, "squared_error") for t in subject.info.dtypes]
     programs[1].theta = programs[1].theta * 0.5
-    alone = [_all(p, X, T) for p in programs]
-    again = [_all(p, X, T) for p in reversed(programs)][::-1]
+    alone = [_all(subject, p, X, T) for p in programs]
+    again = [_all(subject, p, X, T) for p in reversed(programs)][::-1]
     for one, two in zip(alone, again, strict=True):
         for a, b in zip(one, two, strict=True):
             subject.same("a program beside others", b, a, NEAR[str(a.dtype)])
     for p, results in zip(programs, alone, strict=True):
         truth = compile(net, executor="python", dtype=p.dtype, loss=p.loss)
         truth.theta = p.theta
-        subject.same("∂L/∂θ beside others", results[6], _all(truth, X, T)[6], NEAR[str(p.dtype)])
+        subject.same("∂L/∂θ beside others", results[6], _all(subject, truth, X, T)[6], NEAR[str(p.dtype)])
 
 
 @check("calls", least=2)
@@ -198,9 +200,9 @@ def same_bits_from_run_to_run(subject: Subject) -> None:
         X, T = _batch(7, rows)
         for dtype in subject.info.dtypes:
             program = subject.compile(net, dtype, "squared_error")
-            expected = _all(program, X, T)
+            expected = _all(subject, program, X, T)
             for again in (program, program, program, subject.compile(net, dtype, "squared_error")):
-                for a, b in zip(expected, _all(again, X, T), strict=True):
+                for a, b in zip(expected, _all(subject, again, X, T), strict=True):
                     subject.bits(f"{rows} rows in {dtype}", b, a)
 
 
@@ -211,10 +213,10 @@ def same_bits_for_any_number_of_threads(subject: Subject) -> None:
     for net, rows in ((_irregular(subject), 150), (_layers(subject), 96)):
         rng = np.random.default_rng(8)
         X, T = (rng.standard_normal((rows, len(of))) for of in (net.inputs, net.outputs))
-        expected = _all(subject.compile(net, loss="squared_error", threads=1), X, T)
+        expected = _all(subject, subject.compile(net, loss="squared_error", threads=1), X, T)
         for threads in (2, 3, None):
             for a, b in zip(
-                expected, _all(subject.compile(net, loss="squared_error", threads=threads), X, T), strict=True
+                expected, _all(subject, subject.compile(net, loss="squared_error", threads=threads), X, T), strict=True
             ):
                 subject.bits(f"{threads} threads", b, a)
 
@@ -228,9 +230,9 @@ def concurrent_callers(subject: Subject) -> None:
     """Four threads that call one program at once each get what they would have got alone."""
     program = subject.compile(_irregular(subject), loss="squared_error")
     batches = [_batch(20 + k, rows) for k, rows in enumerate((1, 3, 40, 6, 17, 2, 64, 5))]
-    alone = [_all(program, X, T) for X, T in batches]
+    alone = [_all(subject, program, X, T) for X, T in batches]
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda k: _all(program, *batches[k % 8]), range(32)))
+        found = list(pool.map(lambda k: _all(subject, program, *batches[k % 8]), range(32)))
     for k, results in enumerate(found):
         for a, b in zip(alone[k % 8], results, strict=True):
             if subject.info.deterministic:

@@ -141,6 +141,7 @@ BY_HAND: dict[str, list[tuple[list[float], float, list[float]]]] = {
 def aggregations(subject: Subject, name: str) -> None:
     """An aggregation and its gradient, at ties, zeros, NaN, inf and no terms at all, are those of maths.md."""
     subject.declares("aggregations", name)
+    subject.needs_input_gradients()
     for terms, m, gradient in BY_HAND.get(name, []):
         for dtype in subject.info.dtypes:
             z, found = _aggregated(subject.compile(_fan(name, len(terms)), dtype), [terms])
@@ -181,6 +182,7 @@ def an_aggregation_of_nothing(subject: Subject) -> None:
 def a_product_that_neither_overflows_nor_underflows(subject: Subject) -> None:
     """Factors 2^±999 multiply to 1 in any order, and the gradient is right where it can be represented."""
     subject.declares("aggregations", "product")
+    subject.needs_input_gradients()
     big, small = 2.0**999, 2.0**-999
     for terms in ([big, big, small, small], [small, small, big, big], [big, small, big, small]):
         z, gradient = _aggregated(subject.compile(_fan("product", 4)), [terms])
@@ -192,6 +194,7 @@ def a_product_that_neither_overflows_nor_underflows(subject: Subject) -> None:
 def fan_in(subject: Subject, name: str) -> None:
     """A neuron with 10,000 predecessors: value and gradients as closed forms give them."""
     subject.declares("aggregations", name)
+    subject.needs_input_gradients()
     K = 10_000
     terms = np.random.default_rng(81).permutation(K) / K - 0.25
     if name == "product":

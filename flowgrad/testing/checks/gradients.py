@@ -59,7 +59,7 @@ def gradients_equal_the_sum_over_paths(subject: Subject) -> None:
         plain = oracle.PlainRecursion(net, X[0].tolist(), C[0].tolist())
         da = {v: plain.da(v) for v in net.graph}
         scale = max(1e-300, *(abs(value) for value in da.values()))
-        for v in net.graph:
+        for v in (v for v in net.graph if subject.info.input_gradients or v not in net.inputs):
             subject.same(f"∂L/∂a of {v!r}", grads.da[v][0], da[v], 1e-12, scale)
             subject.same(f"∂L/∂z of {v!r}", grads.dz[v][0], plain.dz(v), 3e-12, scale)
         for u, v in net.graph.edges:
@@ -86,7 +86,7 @@ def _loss_near(program: Program, X: Any, T: Any, slot: int, by: float) -> float:
     return program.value_and_grad(theta, X, T)[0]
 
 
-@check("equality", least=150, over=("float64", "float32"))
+@check("equality", least=140, over=("float64", "float32"))
 def equals_python(subject: Subject, dtype: str) -> None:
     """θ, z, a, ∂L/∂z, ∂L/∂a, per-output and input gradients are the Python executor's, for batches of any size."""
     rng = np.random.default_rng(51)
@@ -137,11 +137,13 @@ def held_to_the_oracle(subject: Subject, net: oracle.Net, network: Network, X: A
     truth = np.array([oracle.gradient(net, x, t, loss, what) for x, t in pairs]).sum(axis=2).T
     scale = float(np.abs(truth).max(initial=1e-300))
     for (kind, name), of_samples in zip(what, truth, strict=True):
+        if kind == "a" and name in net.inputs and not subject.info.input_gradients:
+            continue
         found: Any = {"weight": grads.weight, "bias": grads.bias, "z": grads.dz, "a": grads.da}[kind]
         expected = of_samples if kind in "za" else of_samples.sum()
         subject.same(f"∂L/∂{kind} of {name!r}", found[name], expected, 1e-12, scale)
     by_name = dict(zip(what, truth, strict=True))
-    for v in net.inputs:
+    for v in net.inputs if subject.info.input_gradients else ():
         subject.same(f"∂L/∂x of {v!r}", grads.input[v], by_name["a", v], 1e-12, scale)
     subject.same("∂L/∂θ", grads.theta, theta_from(program, net, by_name), 1e-12, scale)
     value, fused = program.value_and_grad(program.theta, X, T)
@@ -163,6 +165,7 @@ def same_as_python(
     from flowgrad.program import compile
 
     near = NEAR[dtype]
+    per_output = per_output and subject.info.per_output
     one = subject.compile(network, dtype, loss)
     ref = compile(network, executor="python", dtype=dtype, loss=loss)
     subject.bits("θ", one.theta, ref.theta)
@@ -171,10 +174,11 @@ def same_as_python(
     expected = ref.backward(acts_ref, T, sample_weight=weights, per_output=per_output)
     subject.same("z", acts.z.array, acts_ref.z.array, near, 1.0)
     subject.same("a", acts.a.array, acts_ref.a.array, near, 1.0)
-    scale = float(np.abs(expected.da.array).max(initial=1e-30))
-    subject.same("∂L/∂z", found.dz.array, expected.dz.array, near, scale)
-    subject.same("∂L/∂a", found.da.array, expected.da.array, near, scale)
-    subject.same("∂L/∂x", found.input.array, expected.input.array, near, scale)
+    scale, given = float(np.abs(expected.da.array).max(initial=1e-30)), subject.given(one)
+    subject.same("∂L/∂z", found.dz.array[given], expected.dz.array[given], near, scale)
+    subject.same("∂L/∂a", found.da.array[given], expected.da.array[given], near, scale)
+    if subject.info.input_gradients:
+        subject.same("∂L/∂x", found.input.array, expected.input.array, near, scale)
     scale = float(np.abs(expected.weight.array).max(initial=1e-30))
     subject.same("∂L/∂w of every edge", found.weight.array, expected.weight.array, near, scale)
     subject.same("∂L/∂b of every neuron", found.bias.array, expected.bias.array, near, scale)

@@ -202,7 +202,8 @@ def each_edge_is_visited_once(subject: Subject) -> None:
         )
         half = np.isin(np.arange(3 * rungs + 1) % 3, (1, 2))
         subject.each(f"a, {rungs} rungs", acts.a.array[:, 0], _by_node(net, np.where(half, 1.5, 3.0)), 0, 0)
-        subject.each(f"∂L/∂a, {rungs} rungs", grads.da.array[:, 0], np.ones(3 * rungs + 1), 0, 0)
+        da = grads.da.array[subject.given(program), 0]
+        subject.each(f"∂L/∂a, {rungs} rungs", da, np.ones(len(da)), 0, 0)
         for u, v in ((0, 1), (1, 3), (3 * rungs - 3, 3 * rungs - 1), (3 * rungs - 1, 3 * rungs)):
             subject.each(f"∂L/∂w of {u} → {v}, {rungs} rungs", grads.weight[u, v], 3.0 if u % 3 == 0 else 1.5, 0, 0)
         if grads.counts is not None:
@@ -235,7 +236,8 @@ def fan_out(subject: Subject, rows: str) -> None:
     through = float((weight[1 : K + 1] * weight[K + 1 :]).sum())
     subject.same("y", acts.output, 2 * x * through, 1e-12)
     subject.same("∂L/∂a of the neuron", grads.da[1], np.full(B, through), 1e-12)
-    subject.same("∂L/∂x", grads.input.array, np.full((B, 1), 2 * through), 1e-12)
+    if subject.info.input_gradients:
+        subject.same("∂L/∂x", grads.input.array, np.full((B, 1), 2 * through), 1e-12)
     subject.same("∂L/∂w of its in-edge", grads.weight[0, 1], x.sum() * through, 1e-12, abs(through))
     for v in (2, 3, 17, K + 1):
         out = weight[K + 1 + v - 2]
@@ -283,10 +285,12 @@ def _same_under_names(
     p, q = subject.compile(one), subject.compile(other)
     acts_p, acts_q = p.forward(X), q.forward(X)
     grads_p, grads_q = p.backward(acts_p, cotangent=C), q.backward(acts_q, cotangent=C)
-    scale = float(np.abs(grads_p.da.array).max(initial=1e-30))
+    given = subject.given(p)
+    scale = float(np.abs(grads_p.da.array[given]).max(initial=1e-30))
     for v, new in name.items():
         subject.same(f"a of {v!r}", acts_q.a[new], acts_p.a[v], 1e-12, 1.0)
-        subject.same(f"∂L/∂a of {v!r}", grads_q.da[new], grads_p.da[v], 1e-12, scale)
+        if subject.info.input_gradients or v not in one.inputs:
+            subject.same(f"∂L/∂a of {v!r}", grads_q.da[new], grads_p.da[v], 1e-12, scale)
     for u, v in one.graph.edges:
         subject.same(
             f"∂L/∂w of {u!r} → {v!r}", grads_q.weight[name[u], name[v]], grads_p.weight[u, v], 1e-12, 3 * scale
@@ -307,10 +311,10 @@ def chain_100000(subject: Subject) -> None:
     grads = program.backward(acts, cotangent=[[1.0], [0.5]])
     a = np.concatenate([[1.0], np.cumprod(weight)])
     da = np.concatenate([np.cumprod(weight[::-1])[::-1], [1.0]])
-    nodes = np.array(program.plan.nodes)  # in canonical order, a chain's own
+    nodes, given = np.array(program.plan.nodes), subject.given(program)  # in canonical order, a chain's own
     subject.each("a", acts.a.array, np.outer(a[nodes], [1.0, -4.0]), 0, 0)
-    subject.each("∂L/∂a", grads.da.array, np.outer(da[nodes], [1.0, 0.5]), 0, 0)
-    subject.each("∂L/∂z", grads.dz.array, np.outer(da[nodes], [1.0, 0.5]), 0, 0)
+    subject.each("∂L/∂a", grads.da.array[given], np.outer(da[nodes[given]], [1.0, 0.5]), 0, 0)
+    subject.each("∂L/∂z", grads.dz.array[given], np.outer(da[nodes[given]], [1.0, 0.5]), 0, 0)
     # 1 · 1 of the first sample and −4 · ½ of the second
     subject.each("∂L/∂w", grads.weight.array, -(a[:-1] * da[1:])[program.plan.edges], 0, 0)
     subject.each("y", program.predict([[1.0]]), [[a[-1]]], 0, 0)

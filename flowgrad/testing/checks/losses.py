@@ -69,14 +69,17 @@ def _beside_python(subject: Subject, name: str, Y: Any, T: Any, dtype: str, redu
     one = subject.compile(net, dtype, name, reduction=reduction)
     ref = compile(net, executor="python", dtype=dtype, loss=name, reduction=reduction)  # type: ignore[arg-type]
     near, where = NEAR[dtype], f"of {name}, {reduction}, {dtype}, {'with' if s is not None else 'without'} weights"
-    found = one.backward(one.forward(Y), T, sample_weight=s, per_output=True)
+    found = one.backward(one.forward(Y), T, sample_weight=s, per_output=subject.info.per_output)
     expected = ref.backward(ref.forward(Y), T, sample_weight=s, per_output=True)
     value, g = one.value_and_grad(one.theta, Y, T, sample_weight=s)
     subject.same(f"loss {where}", found.loss, expected.loss, near)
     subject.same(f"fused loss {where}", value, expected.loss, near)
-    subject.same(f"∂L/∂z {where}", found.dz.array, expected.dz.array, near)
+    given = subject.given(one)
+    subject.same(f"∂L/∂z {where}", found.dz.array[given], expected.dz.array[given], near)
     subject.same(f"∂L/∂θ {where}", found.theta, expected.theta, near)
     subject.same(f"fused ∂L/∂θ {where}", g, expected.theta, near)
+    if not subject.info.per_output:
+        return
     rows = np.array(list(found.per_output.values()))
     subject.same(f"∂l_n/∂θ {where}", rows, np.array(list(expected.per_output.values())), near)
     subject.same(f"Σ_n ∂l_n/∂θ {where}", rows.sum(axis=0), expected.theta, near)

@@ -12,8 +12,8 @@ from flowgrad_torch import TorchExecutor, activations, aggregations, kernel
 from flowgrad_torch.executor import INFO
 
 import flowgrad as fg
+from flowgrad.choice import executor_info
 from flowgrad.errors import ExecutorError
-from flowgrad.program import executor_info
 from flowgrad.testing import parametrize_with_executor
 
 

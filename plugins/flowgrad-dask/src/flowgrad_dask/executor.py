@@ -6,9 +6,9 @@ import atexit
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from flowgrad.choice import executor_info
 from flowgrad.errors import ConfigError
 from flowgrad.executor import Answer, Executor, ExecutorInfo, Request
-from flowgrad.program import executor_info
 from flowgrad.registry import find
 
 if TYPE_CHECKING:
