@@ -105,6 +105,13 @@ def test_tiles_and_parts_change_nothing_but_rounding(monkeypatch):
     same_as_python("torch", mixed(), 21)
 
 
+@pytest.mark.parametrize("few", [0, 2**20])
+def test_levels_of_few_edges_and_of_many_are_the_same(monkeypatch, few):
+    monkeypatch.setattr(kernel, "FEW_EDGES", few)
+    monkeypatch.setattr(kernel, "FEW_NUMBERS", few)
+    same_as_python("torch", mixed(), 5)
+
+
 def test_the_same_bits_from_run_to_run_at_one_number_of_threads():
     net, rng = fg.topologies.random_dag(200, 800, seed=2), np.random.default_rng(1)
     program = fg.compile(net, executor="torch", loss="squared_error")

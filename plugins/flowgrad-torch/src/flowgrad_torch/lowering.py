@@ -51,7 +51,8 @@ class Lowered:
 
     order (V,) int64: position here → position in the plan, None where they are the same; edges (E,) likewise.
     levels: the inputs first, then the neurons, level by level.
-    source, target (L,) int32: ends of the linear edges; transposed (L,) int64: their order by source.
+    source, target (L,) int32: ends of the linear edges; transposed (L,) int64: their order by source;
+    origin, successor (L,) int32: their ends in that order.
     response, count (V, 1) float, or None where all are 1: r of (2), K of mean.
     """
 
@@ -100,7 +101,8 @@ class Lowered:
         self._out_ptr = np.concatenate([[0], np.cumsum(np.bincount(s, minlength=V))])
         self.source, self.target = self._short(s), self._short(t)
         self.rows = self._short(self._in_ptr)
-        self.transposed, self.successor = self._index(by_source), self._short(t[by_source])
+        self.transposed = self._index(by_source)
+        self.origin, self.successor = self._short(s[by_source]), self._short(t[by_source])
         self.response = self._column(plan.response[order])
         self.count = self._column(np.where(self._names == "mean", np.maximum(fan_in, 1), 1))
         self._neuron_codes = plan.activation[order]
