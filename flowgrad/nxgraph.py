@@ -166,7 +166,8 @@ class ReadOnlyAttributes(dict[str, Any]):
 
 def view(c: Columns) -> nx.DiGraph[Any]:
     """A frozen DiGraph with every attribute; nodes in the columns' order, in-edges of a neuron in theirs."""
-    G: nx.DiGraph[Any] = nx.DiGraph(**c.graph_extra)
+    G: nx.DiGraph[Any] = nx.DiGraph()
+    G.graph.update(c.graph_extra)
     node, edge = _node_attributes(c), _edge_attributes(c)
     G.add_nodes_from(c.ids)
     ids = list(c.ids)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from flowgrad.columns import ABSENT, Columns, formula, rows_of
 from flowgrad.errors import FileError, GraphError
+from flowgrad.formats._arrow import needed
 from flowgrad.network import Network
 from flowgrad.registry import find
 
@@ -125,10 +126,8 @@ class Names:
 
 def _distinct(source: Any, target: Any) -> tuple[list[str], Codes]:
     """Distinct texts of two arrays of pyarrow in the order of first appearance, and (2n,) which one of them it is."""
-    import pyarrow
-
     n = len(source)
-    found = pyarrow.concat_arrays([source, target]).dictionary_encode()
+    found = needed("numbering names").concat_arrays([source, target]).dictionary_encode()
     code = found.indices.to_numpy()
     place = np.concatenate([np.arange(0, 2 * n, 2), np.arange(1, 2 * n, 2)])  # row by row, the source first
     first = np.full(len(found.dictionary), 2 * n)

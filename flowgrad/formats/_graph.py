@@ -176,7 +176,8 @@ def _settled(graph: Any, source: Source, integer_ids: bool | None) -> tuple[Any,
 
 def _single(graph: Any, what: str) -> Any:
     """The DiGraph of a multigraph that has no parallel edges: some readers give nothing else."""
-    single: nx.DiGraph[Any] = nx.DiGraph(**graph.graph)
+    single: nx.DiGraph[Any] = nx.DiGraph()
+    single.graph.update(graph.graph)
     single.add_nodes_from(graph.nodes(data=True))
     for u, v, attributes in graph.edges(data=True):
         if single.has_edge(u, v):
@@ -213,7 +214,8 @@ def _in_order(graph: Any, place: str, what: str) -> list[Hashable] | None:
 
 def _by_place(graph: Any, what: str) -> Any:
     """The graph with the in-edges of every neuron in the order of their `place`, which is taken off."""
-    ordered: nx.DiGraph[Any] = nx.DiGraph(**graph.graph)
+    ordered: nx.DiGraph[Any] = nx.DiGraph()
+    ordered.graph.update(graph.graph)
     ordered.add_nodes_from(graph.nodes(data=True))
     for v in graph:
         sources = list(graph.pred[v])

@@ -1,4 +1,4 @@
-"""Edges in Parquet, by columns. `pyarrow` reads and writes it."""
+"""Edges in Parquet, by columns. pyarrow reads and writes it."""
 
 from __future__ import annotations
 
@@ -9,26 +9,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from flowgrad.errors import FileError, MissingDependencyError
+from flowgrad.errors import FileError
 from flowgrad.format import Source
+from flowgrad.formats._arrow import needed
 
 ROWS = 4_000_000  # that are read at a time
-
-
-def _library(purpose: str) -> Any:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ModuleNotFoundError:
-        raise MissingDependencyError("pyarrow", "parquet", purpose) from None
-    return pyarrow
 
 
 class Table:
     """A Parquet file of columns of text, whole numbers and floats; `first` are their names."""
 
     def __init__(self, source: Source) -> None:
-        self.arrow, self.what, self.progress = _library("reading Parquet"), str(source.path), source.progress
+        self.arrow, self.what, self.progress = needed("reading Parquet"), str(source.path), source.progress
         data = source.read()
         try:
             self.file = self.arrow.parquet.ParquetFile(self.arrow.BufferReader(data))
@@ -91,7 +83,7 @@ def dump(
     values: Mapping[str, npt.NDArray[np.float64]],
 ) -> bytes:
     """A Parquet file of columns `source` and `target`, ids of the rows (E,), and the `values`, (E,) each."""
-    arrow = _library("writing Parquet")
+    arrow = needed("writing Parquet")
     whole = isinstance(ids, range) or type(ids[0]) is int
     names = arrow.array(list(ids), arrow.int64() if whole else arrow.string())
     out = io.BytesIO()

@@ -16,6 +16,7 @@ import numpy as np
 
 from flowgrad.errors import ConfigError, FileError
 from flowgrad.format import Source
+from flowgrad.formats._arrow import arrow, needed
 from flowgrad.formats._edges import UNQUOTED, text
 
 ROWS = 200_000  # that the csv module reads at a time
@@ -71,11 +72,11 @@ class Delimited:
 
     def _split(self, block: bytes, k: int) -> Any:
         """The fields of block k, row by row; None where it is not rows of that many plain fields."""
-        arrow, width, mark = _arrow(), len(self.first), self.delimiter.encode()
+        library, width, mark = arrow(), len(self.first), self.delimiter.encode()
         if k == 0:
             block = block.removeprefix(BOM)
         block = block.replace(b"\r\n", b"\n").removesuffix(b"\n")
-        if arrow is None or width < 2 or b"\r" in block or b"\0" in block or len(block) > MOST:
+        if library is None or width < 2 or b"\r" in block or b"\0" in block or len(block) > MOST:
             return None
         if self.quoting != csv.QUOTE_NONE and b'"' in block:
             return None
@@ -90,7 +91,7 @@ class Delimited:
             whole = block.replace(b"\n", mark).decode()
         except UnicodeDecodeError:
             return None
-        return arrow.compute.split_pattern(arrow.array([whole]), self.delimiter).flatten()
+        return library.compute.split_pattern(library.array([whole]), self.delimiter).flatten()
 
     def _slowly(self, blocks: Iterator[bytes], k: int, read: int) -> Iterator[list[list[str]]]:
         """Rows by the csv module, from block k on, before which `read` rows, a line each, were read."""
@@ -122,23 +123,13 @@ class Delimited:
             line += block.count(b"\n")
 
 
-def _arrow() -> Any:
-    """The library, or None where it is not installed: only speed is lost."""
-    try:
-        import pyarrow
-        import pyarrow.compute
-    except ModuleNotFoundError:
-        return None
-    return pyarrow
-
-
 def floats(values: Column) -> Any:
     """(n,) float64 of decimal numbers, NaN where there is none."""
     if not isinstance(values, (list, tuple)):
-        arrow = _arrow()
+        library = needed("reading numbers")
         try:
-            return values.cast(arrow.float64()).to_numpy()
-        except arrow.ArrowInvalid:
+            return values.cast(library.float64()).to_numpy()
+        except library.ArrowInvalid:
             values = values.to_pylist()
     return np.array(list(map(_float, values)))
 

@@ -26,7 +26,8 @@ def parse_graph(data: bytes, what: str) -> Any:
         raise FileError(f"{what}: the graph is undirected: a network's edges have a direction")
     if len(nodes) != len(adjacency):
         raise FileError(f"{what}: {len(nodes)} nodes and {len(adjacency)} lists in adjacency: must be one a node")
-    found: nx.DiGraph[Any] = nx.DiGraph(**_attributes(document.get("graph", []), f"{what}: graph"))
+    found: nx.DiGraph[Any] = nx.DiGraph()
+    found.graph.update(_attributes(document.get("graph", []), f"{what}: graph"))
     for k, entry in enumerate(nodes):
         name, attributes = _named(entry, f"{what}: nodes[{k}]")
         if name in found:

@@ -19,6 +19,8 @@ def parse_graph(data: bytes, what: str) -> Any:
     document = parse(data, what)
     if not isinstance(document, dict) or not isinstance(document.get("nodes"), list):
         raise FileError(f"{what}: an object with a list `nodes` must stand there")
+    if not isinstance(document.get("graph", {}), dict):
+        raise FileError(f"{what}: graph is {document['graph']!r:.80}: must be an object")
     keys = [key for key in ("edges", "links") if key in document]
     if len(keys) != 1 or not isinstance(document[keys[0]], list):
         raise FileError(f"{what}: one list of `edges` or `links` must stand there")

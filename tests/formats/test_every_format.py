@@ -65,6 +65,17 @@ def test_the_record_says_what_it_must(name: str) -> None:
         assert f.example, "a reader needs a small file to begin with"
 
 
+def test_the_page_has_a_row_for_every_format() -> None:
+    """`python tests/benchmarks/bench_formats.py --write` makes the table."""
+    page = (Path(__file__).parents[2] / "docs" / "formats.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("| `")]
+    found = {row[0].split("`")[1]: row[1:4] for row in rows}
+    yes = {True: "yes", False: ""}
+    assert found == {
+        name: [yes[f.read is not None], yes[f.write is not None], f.keeps or ""] for name, f in FORMATS.items()
+    }
+
+
 @pytest.mark.parametrize("name", [name for name in READERS if FORMATS[name].example])
 def test_the_example_is_read(name: str, tmp_path: Path) -> None:
     (tmp_path / "example").write_bytes(FORMATS[name].example)
@@ -155,6 +166,45 @@ def test_what_is_written_twice_is_the_same(trial: Trial) -> None:
         fg.save(net, trial.path, trial.format.name)
         written.append({path.name: path.read_bytes() for path in trial.folder.iterdir()})
     assert written[0] == written[1]
+
+
+# ---- the tools that formats belong to -----------------------------------------------------------------------
+
+
+def edges_of_tool(name: str, path: Path) -> list[tuple[str, str]] | None:
+    """The edges that the format's own tool finds in a file; None where the tool is not installed or there is none."""
+    if name in ("edgelist", "kpnn"):
+        pandas = pytest.importorskip("pandas")
+        if path.suffix == ".parquet":
+            pytest.importorskip("pyarrow")
+            frame = pandas.read_parquet(path)
+        else:
+            tab = path.suffix == ".tsv"
+            options = {"sep": "\t", "quoting": 3} if tab else {}
+            frame = pandas.read_csv(path, keep_default_na=False, dtype={"source": str, "target": str}, **options)
+        ends = ("child", "parent") if name == "kpnn" else ("source", "target")
+        return list(zip(*(frame[end] for end in ends), strict=True))
+    if name == "graphml":
+        return list(nx.read_graphml(path).edges)
+    if name == "gexf":
+        return list(nx.read_gexf(path).edges)
+    document = json.loads(path.read_text("utf-8")) if path.suffix == ".json" or name == "cytoscape" else None
+    if name == "neat":
+        return [(c["from"], c["to"]) for c in document["connections"]]
+    makers = {"node-link": nx.node_link_graph, "adjacency": nx.adjacency_graph, "cytoscape": nx.cytoscape_graph}
+    return list(makers[name](document).edges()) if name in makers else None
+
+
+@pairs
+def test_the_tool_of_the_format_finds_the_edges(trial: Trial) -> None:
+    hard = [
+        HARD_IDS[kind] for kind in ("blank", "pipe", "unicode", "quotation mark", "script", "sql", "colon", "number")
+    ]
+    net = chain(hard if "text" in trial.naming or "genes" in trial.naming else [], trial)
+    fg.save(net, trial.path, trial.format.name)
+    found = edges_of_tool(trial.format.name, trial.path)
+    if found is not None:
+        assert {tuple(e[:2]) for e in found} == set(net.columns.ends)
 
 
 # ---- damage -------------------------------------------------------------------------------------------------

@@ -138,6 +138,7 @@ BOMB = '<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]>' + GRAPHML.format(
         ("n.nodelink.json", NODES.replace('"b"', '"a"') + '"edges": []}', "listed twice"),
         ("n.nodelink.json", NODES + f'"edges": [{EDGE}, {EDGE}]}}', "given twice"),
         ("n.nodelink.json", NODES[:-7], "no valid JSON"),
+        ("n.nodelink.json", NODES + '"graph": [1], "edges": []}', r"graph is \[1\]: must be an object"),
         ("n.adjacency.json", "[]", "an object must stand"),
         ("n.adjacency.json", '{"directed": true, "nodes": []}', "adjacency is None"),
         ("n.adjacency.json", ADJACENCY.replace("true", "false"), "undirected"),

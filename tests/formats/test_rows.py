@@ -24,9 +24,9 @@ FIELDS = st.text(st.sampled_from('ab1.,;\t\n\r" é\u2028\ufeff|-'), max_size=4)
 def both(path: Path, delimiter: str, monkeypatch: pytest.MonkeyPatch) -> list:
     """What the two ways make of a file: the columns, or the error."""
     found = []
-    for library in (_rows._arrow, lambda: None):
+    for library in (_rows.arrow, lambda: None):
         with monkeypatch.context() as patch:
-            patch.setattr(_rows, "_arrow", library)
+            patch.setattr(_rows, "arrow", library)
             try:
                 table = Delimited(Source(path), delimiter)
                 columns = [[] for _ in table.first]
