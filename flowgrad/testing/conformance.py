@@ -241,7 +241,9 @@ def markdown_table(reports: Sequence[Report]) -> str:
     for r in reports:
         for o in r.outcomes:
             if o.result != "pass":
-                told.setdefault((r.executor, o.result, o.reason), []).append(f"`{o.name}`")
+                item = o.name.partition("[")[2].removesuffix("]")  # what the name says already, the reason need not
+                why = o.reason.removesuffix(f" {item}") if item else o.reason
+                told.setdefault((r.executor, o.result, why), []).append(f"`{o.name}`")
     lines += [f"- {who}: {result} {', '.join(checks)}: {why}" for (who, result, why), checks in told.items()]
     return "\n".join(lines) + "\n"
 

@@ -1,8 +1,13 @@
-"""Executors that are wrong on purpose, one a class of mistake: each is caught by the check that is named for it."""
+"""Executors that are wrong on purpose, one a class of mistake: each is caught by the check that is named for it.
+
+After a change of the list: `python tests/executors/test_wrong_executors.py` writes it anew into docs/executors.md.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from time import sleep
 from typing import Any
 
 import numpy as np
@@ -184,6 +189,35 @@ class SharesScratchBetweenThreads(Reference):
         return super().backward(theta, mine, dy)
 
 
+class IsNotAlone(Reference):
+    """The batch waits in the kernel, where another thread's replaces it."""
+
+    def forward(self, theta: Any, x: Any) -> Saved:
+        self.x = x
+        sleep(0.001)
+        return super().forward(theta, self.x)
+
+
+class SplitsByThreads(Reference):
+    """Sums are split by the number of threads, and so are their last bits."""
+
+    def __init__(self, network: Network, request: Request) -> None:
+        super().__init__(network, request)
+        self.factor = request.dtype.type(1 + np.finfo(request.dtype).eps * (request.threads or 1))
+
+    def backward(self, theta: Any, saved: Saved, dy: Any) -> Adjoint:
+        right = super().backward(theta, saved, dy)
+        return replace(right, weight=right.weight * self.factor)
+
+
+class AnswersInFloat64(Reference):
+    """Whatever the dtype that was asked for."""
+
+    def backward(self, theta: Any, saved: Saved, dy: Any) -> Adjoint:
+        right = super().backward(theta, saved, dy)
+        return replace(right, weight=right.weight.astype(np.float64))
+
+
 class Recurses(Reference):
     """Walks a chain by recursion."""
 
@@ -245,6 +279,9 @@ CATCH: list[tuple[type[Reference], str]] = [
     (WritesIntoTheta, "inputs_are_not_mutated"),
     (Leaks, "memory_is_flat_over_steps"),
     (SharesScratchBetweenThreads, "earlier_activations_stay_valid"),
+    (IsNotAlone, "concurrent_callers"),
+    (SplitsByThreads, "same_bits_for_any_number_of_threads"),
+    (AnswersInFloat64, "shapes_and_dtypes[float32]"),
     (Recurses, "chain_100000"),
     (ClipsInfinity, "what_is_not_finite_flows"),
     (RoundsToFloat32, "equals_python[float64]"),
@@ -290,6 +327,27 @@ def test_one_that_declares_to_give_less_is_not_asked_for_it() -> None:
     }
 
 
+GUIDE, MARKS = Path(__file__).parents[2] / "docs" / "executors.md", ("<!-- wrong executors -->", "<!-- that is all -->")
+
+
+def catch_list() -> str:
+    """CATCH as a table of the guide."""
+    lines = ["| an executor that… | | is caught by |", "|---|---|---|"]
+    lines += [f"| `{k.__name__}` | {(k.__doc__ or '').strip()} | `{check}` |" for k, check in CATCH]
+    return "\n\n" + "\n".join(lines) + "\n\n"
+
+
+def test_the_guide_lists_them() -> None:
+    page = GUIDE.read_text("utf-8")
+    assert page.partition(MARKS[0])[2].partition(MARKS[1])[0] == catch_list()
+
+
 def test_every_mistake_has_its_own_executor() -> None:
     assert {check for _, check in CATCH} <= set(battery())
     assert len({kernel.__doc__ for kernel, _ in CATCH}) == len(CATCH)
+
+
+if __name__ == "__main__":
+    page = GUIDE.read_text("utf-8")
+    before, after = page.partition(MARKS[0])[0], page.partition(MARKS[1])[2]
+    GUIDE.write_text(before + MARKS[0] + catch_list() + MARKS[1] + after, "utf-8")
