@@ -5,9 +5,12 @@ from __future__ import annotations
 import hmac
 import json
 import secrets
+import sys
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from flowgrad.errors import FlowgradError
 
 HOST = "127.0.0.1"
 
@@ -31,6 +34,11 @@ class Server(ThreadingHTTPServer):
     ) -> None:
         super().__init__((HOST, port), _Handler)
         self.token, self.answers, self.make_page = secrets.token_urlsafe(24), answers, make_page
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A browser that went away while it was answered is no error."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
     @property
     def authority(self) -> str:
@@ -60,12 +68,19 @@ class _Handler(BaseHTTPRequestHandler):
         token, _, rest = self.path.removeprefix("/").partition("/")
         if not hmac.compare_digest(token.encode("utf-8", "replace"), self.server.token.encode()):
             return self._answer(404, b"not found\n")
+        try:
+            found = self._found(rest)
+        except FlowgradError as error:  # a file is being replaced, or has gone: the next request may fare better
+            return self._answer(503, f"{error}\n".encode(), "text/plain; charset=utf-8")
+        return self._answer(404, b"not found\n") if found is None else self._answer(200, *found)
+
+    def _found(self, rest: str) -> tuple[bytes, str] | None:
         if rest == "":
-            return self._answer(200, self.server.make_page(self.server.path), "text/html; charset=utf-8")
-        if rest in self.server.answers:
-            body = json.dumps(self.server.answers[rest](), allow_nan=False, separators=(",", ":"))
-            return self._answer(200, body.encode(), "application/json")
-        return self._answer(404, b"not found\n")
+            return self.server.make_page(self.server.path), "text/html; charset=utf-8"
+        if rest not in self.server.answers:
+            return None
+        body = json.dumps(self.server.answers[rest](), allow_nan=False, separators=(",", ":"))
+        return body.encode(), "application/json"
 
     def _refuse(self) -> None:
         self._answer(405, b"GET only\n")

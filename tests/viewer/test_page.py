@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 import sys
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 
 import flowgrad as fg
 from flowgrad.viewer.layout import _pieces, _ranks, crossings, layout
+from flowgrad.viewer.page import SCRIPTS
 from flowgrad.viewer.record import record, values
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -124,3 +126,8 @@ def test_heights_keep_the_order_and_a_neuron_of_room() -> None:
         found = layout(plan)
         for level in np.unique(plan.level):
             assert (np.diff(np.sort(found.y[plan.level == level])) > 1 - 1e-9).all()
+
+
+def test_every_script_is_in_the_page() -> None:
+    assets = files("flowgrad.viewer").joinpath("assets").iterdir()
+    assert {asset.name for asset in assets if asset.name.endswith(".js")} == {f"{name}.js" for name in SCRIPTS}

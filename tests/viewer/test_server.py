@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 import threading
 from collections.abc import Iterator
 
 import pytest
 
+from flowgrad.errors import FileError
 from flowgrad.viewer.server import Server
 
 
@@ -49,3 +51,21 @@ def test_everybody_else_is_refused(server: Server) -> None:
         assert ask(server, good, method)[0] == 405, method
     assert ask(server, good, "BREW")[0] == 501
     assert server.server_address[0] == "127.0.0.1"
+
+
+def test_what_cannot_be_read_just_now_is_said(server: Server) -> None:
+    def gone() -> None:
+        raise FileError("no file or folder model")
+
+    server.answers = {"state": gone}
+    assert ask(server, f"/{server.token}/state") == (503, "no file or folder model\n")
+
+
+def test_a_browser_that_goes_away_is_no_error(server: Server, capfd: pytest.CaptureFixture[str]) -> None:
+    server.make_page = lambda live: b"x" * 50_000_000
+    with socket.create_connection(server.server_address[:2]) as connection:
+        request = f"GET /{server.token}/ HTTP/1.1\r\nHost: {server.authority}\r\n\r\n"
+        connection.sendall(request.encode())
+        assert connection.recv(100).startswith(b"HTTP/1.0 200")
+    assert ask(server, f"/{server.token}/state")[0] == 200
+    assert capfd.readouterr().err == ""

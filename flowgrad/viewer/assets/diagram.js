@@ -25,7 +25,7 @@ function edgeLook(e) { // colour, width, opacity
   const most = extent(coloured ? mode : "weight");
   const t = Math.min(1, Math.abs(given[e]) / most), on = isActive(e), wide = E > 60 ? 0.6 + 2.2 * t : 1 + 3.4 * t;
   if (on) return [tint.accent, Math.max(2, wide), 1];
-  const cones = S.up && isLitEdge(e) ? (S.up[source[e]] && S.up[target[e]] ? tint.up : tint.down) : tint.edge;
+  const cones = S.up && !now() && isLitEdge(e) ? (S.up[source[e]] && S.up[target[e]] ? tint.up : tint.down) : tint.edge;
   const stroke = coloured ? colour(given[e] / most) : cones;
   const faint = !isLitEdge(e) ? 0.15 : now() ? 0.3 : 1;
   return [stroke, wide, faint * (E > 60 && !coloured ? 0.75 : 1)];
@@ -99,7 +99,7 @@ function loss(pen) { // L as the last neuron; its edges carry the base cases (9)
     pen.curve(`M${xa} ${ya}C${xa + h} ${ya} ${xb - h} ${y} ${xb} ${y}`, stroke, 1.5, alpha, [5, 4]);
     if (turn || (back && at.b[v] === S.step)) {
       const text = `∂L/∂y ${fmt(base(v, s), 3)}`, w = pen.width(text, { size: 12, bold: true }) + 8;
-      const [mx, my] = bezier(xa, ya, xb, y, 0.4);
+      const [mx, my] = bezier(xa, ya, xb, y, 0.5);
       pen.box(mx - w / 2, my - 9, w, 18, 5, tint.panel, tint.accent, 1, 1);
       pen.text(mx, my, text, { size: 12, bold: true, fill: tint.accent });
     }

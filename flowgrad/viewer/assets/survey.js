@@ -51,7 +51,7 @@ function edgeCurves(seen, far) { // the strongest edges that may be seen; of a c
   return found.reverse().map((e) => {
     const u = source[e], v = target[e], t = Math.min(1, Math.abs(given[e]) / top);
     const own = u === S.chosen || v === S.chosen, on = isActive(e);
-    const c = on ? accent : coloured ? rgb(given[e] / top) : S.up ? (S.up[v] ? up : down) : plain;
+    const c = on ? accent : coloured ? rgb(given[e] / top) : S.up && !now() ? (S.up[v] ? up : down) : plain;
     const alpha = own || on ? 0.9 : now() ? 0.1 : thin * (0.25 + 0.6 * t);
     return [X[u], Y[u], X[v], Y[v], own ? 2 : far ? 0.9 : S.k < 16 ? 0.6 + 0.6 * t : 0.7 + 1.3 * t, c, alpha];
   });

@@ -21,10 +21,10 @@ for (let v = 0; v < V; v++) {
 for (const points of Object.values(D.bends)) {
   for (let k = 1; k < points.length; k += 2) { bounds.y0 = Math.min(bounds.y0, points[k]); bounds.y1 = Math.max(bounds.y1, points[k]); }
 }
-const lossAt = { x: bounds.x1 + 1.5, y: D.outputs.reduce((sum, v) => sum + Y[v], 0) / Math.max(1, D.outputs.length) };
+const lossAt = { x: bounds.x1 + 1.8, y: D.outputs.reduce((sum, v) => sum + Y[v], 0) / Math.max(1, D.outputs.length) };
 
 function fit() { // all of it; a small graph is stretched sideways to fill the stage
-  const box = stage.getBoundingClientRect(), right = bounds.x1 + (drawsLoss ? 1.5 : 0);
+  const box = stage.getBoundingClientRect(), right = drawsLoss ? lossAt.x : bounds.x1;
   const wide = Math.max(1, right - bounds.x0), high = bounds.y1 - bounds.y0;
   const names = small && (box.height - 100) / (high + 1) < 45; // stand beside their neurons: the ends need room
   const left = names ? roomFor(0) : 0, sides = left + (names ? roomFor(deepest) : 0);
