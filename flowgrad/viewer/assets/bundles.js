@@ -48,6 +48,8 @@ class Bundles {
 const versionOf = { values: 0 }; // counts what `takeValues` has replaced
 
 // Dense blocks: consecutive neurons with the same sources, and inputs with the same successors.
+const column = Array.from({ length: deepest + 1 }, () => []); // the neurons of each level
+for (let v = 0; v < V; v++) column[level[v]].push(v);
 const blocks = D.groups.map(([first, end]) => {
   const box = { first, end, size: end - first, collapsed: false, x0: Infinity, x1: -Infinity, y0: Infinity, y1: -Infinity };
   for (let v = first; v < end; v++) {
@@ -58,10 +60,8 @@ const blocks = D.groups.map(([first, end]) => {
   box.high = box.y1 - box.y0;
   return box;
 }).filter((b) => { // a box that others stand in cannot be closed
-  for (let v = 0; v < V; v++) {
-    if ((v < b.first || v >= b.end) && X[v] > b.x0 && X[v] < b.x1 && Y[v] > b.y0 && Y[v] < b.y1) return false;
-  }
-  return true;
+  const inside = (v) => X[v] > b.x0 && X[v] < b.x1 && Y[v] > b.y0 && Y[v] < b.y1;
+  return !column[level[b.first]].some((v) => (v < b.first || v >= b.end) && inside(v));
 });
 const blockOf = new Int32Array(V).fill(-1);
 blocks.forEach((b, k) => { for (let v = b.first; v < b.end; v++) blockOf[v] = k; });

@@ -1,7 +1,14 @@
 // Colours. Both palettes are told apart with every common kind of colour blindness; sign is also in the numbers.
+// What is far from 0 is far from the background: dark on light, bright on dark.
 const RAMPS = {
-  "blue–orange": [[20, 84, 164], [124, 176, 222], null, [242, 160, 92], [176, 66, 4]],
-  "purple–green": [[106, 38, 122], [186, 154, 202], null, [132, 200, 132], [22, 112, 52]],
+  "blue–orange": {
+    light: [[20, 84, 164], [124, 176, 222], [240, 238, 233], [242, 160, 92], [176, 66, 4]],
+    dark: [[112, 186, 255], [58, 104, 158], [58, 64, 75], [168, 104, 56], [255, 172, 92]],
+  },
+  "purple–green": {
+    light: [[106, 38, 122], [186, 154, 202], [240, 238, 233], [132, 200, 132], [22, 112, 52]],
+    dark: [[222, 160, 240], [124, 88, 142], [58, 64, 75], [70, 130, 80], [128, 226, 136]],
+  },
 };
 const MODES = { a: "activation a", z: "z", dz: "∂L/∂z", weight: "weight", dw: "∂L/∂w", importance: "importance" };
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -9,9 +16,8 @@ const tint = {}; // the theme's colours by name, read once a theme
 function readTheme() {
   for (const name of ["bg", "ink", "soft", "line", "panel", "accent", "up", "down", "blank", "edge"]) tint[name] = css(`--${name}`);
 }
-const middle = () => (S.dark ? [66, 72, 84] : [240, 238, 233]);
 function rgb(t) { // −1 … 1 → [r, g, b]
-  const ramp = RAMPS[S.palette].map((c) => c || middle());
+  const ramp = RAMPS[S.palette][S.dark ? "dark" : "light"];
   const p = (Math.max(-1, Math.min(1, Number.isNaN(t) ? 0 : t)) + 1) * 2, i = Math.min(3, Math.floor(p));
   return ramp[i].map((c, j) => Math.round(c + (ramp[i + 1][j] - c) * (p - i)));
 }
