@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from importlib.resources import files
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,7 @@ SEEN = {
     "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.3039]],
 }
 TEXT = files("flowgrad.viewer").joinpath("assets", "palette.js").read_text(encoding="utf-8")
-RAMPS = [eval(found) for found in re.findall(r"(?:light|dark): (\[\[[\d, \[\]]+\]\])", TEXT)]
+RAMPS = [json.loads(found) for found in re.findall(r"(?:light|dark): (\[\[[\d, \[\]]+\]\])", TEXT)]
 
 
 def lab(linear: Any) -> Any:
@@ -40,6 +42,6 @@ def test_stops_are_told_apart(kind: str) -> None:
     assert len(RAMPS) == 4
     for ramp in RAMPS:
         assert len(ramp) == 5
-        assert all(distance(p, q, SEEN[kind]) > 20 for p, q in zip(ramp, ramp[1:], strict=False))
+        assert all(distance(p, q, SEEN[kind]) > 20 for p, q in pairwise(ramp))
         assert distance(ramp[0], ramp[4], SEEN[kind]) > 50
         assert distance(ramp[1], ramp[3], SEEN[kind]) > 30
