@@ -6,6 +6,7 @@ from base64 import b64decode
 
 from flowgrad.format import Format
 from flowgrad.formats._onnx.reader import read
+from flowgrad.formats._onnx.writer import write
 
 EXAMPLE = b64decode(  # y = relu(x W + b) V: Gemm, Relu and MatMul, two inputs, one output
     "CAgSADqnAQoSCgF4CgFXCgFiEgF6IgRHZW1tCgwKAXoSAWEiBFJlbHUKEQoBYQoBVhIBeSIGTWF0TXVsEgFnKhsIAggCEAFCAVdK"
@@ -18,5 +19,6 @@ entry = Format(
     suffixes=(".onnx",),
     summary="ONNX models: layers, convolutions and activations to neurons, and back for inference",
     read=read,
+    write=write,
     example=EXAMPLE,
 )

@@ -208,7 +208,7 @@ def test_a_convolution_shares_its_weights_and_biases(tmp_path: Path, executor: s
         ("AveragePool", "c", "p", {"kernel_shape": [2, 2]}),
         ("Softmax", "p", "y", {"axis": 1}),
     ]
-    net = fg.load(saved(tmp_path / "net.onnx", model(nodes, IMAGE, {"K": K, "B": B})))
+    net = fg.load(saved(tmp_path / "net.onnx", model(nodes, {"x": (N, 2, 4, 3)}, {"K": K, "B": B})))
     program = fg.compile(net, executor=executor, loss="squared_error")
     assert len(program.theta) == K.size + B.size  # pooling and softmax hold none
     assert {"K[0,1,2,1]", "B[3]"} <= set(net.columns.params)

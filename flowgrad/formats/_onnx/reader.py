@@ -11,7 +11,7 @@ import numpy as np
 
 from flowgrad.errors import FileError, MissingDependencyError, listing, show, suggest
 from flowgrad.format import Source
-from flowgrad.formats._onnx import elementwise, linear, metadata, shapes, windows
+from flowgrad.formats._onnx import elementwise, linear, metadata, patterns, shapes, windows
 from flowgrad.formats._onnx.assembly import Array, Assembly
 from flowgrad.formats._onnx.node import Node
 from flowgrad.formats._onnx.values import Constant, Signals, Value, distinct, settled, signals
@@ -75,6 +75,10 @@ class _Reader:
         self.values: dict[str, Value] = {}
         names = [name for node in self.graph.node for name in node.input]
         self.readers = Counter([*names, *(output.name for output in self.graph.output)])
+        made = Counter(name for node in self.graph.node for name in node.output if name)
+        if made and made.most_common(1)[0][1] > 1:
+            raise FileError(f"{what}: tensor {show(made.most_common(1)[0][0])} is given twice")
+        self.patterns = patterns.patterns(self.graph, self.readers)
         if self.graph.sparse_initializer:
             raise FileError(f"{what}: sparse initializers are not read")
         for tensor in self.graph.initializer:
@@ -160,17 +164,13 @@ class _Reader:
 
     def node(self, proto: Any) -> None:
         node = Node(self.net, proto, self.opset, self.batch)
-        operator = OPERATORS.get(proto.op_type)
         if proto.domain not in ("", "ai.onnx"):
             node.refuse(f"of the domain {show(proto.domain)} is not read")
-        if operator is None:
-            node.refuse(f"is not read{suggest(proto.op_type, sorted(OPERATORS))}")
-        for name in proto.input:
-            if name and name not in self.values:
-                node.refuse(f"reads {show(name)}, which nothing before it gives")
-        node.take(operator, [self.values[name] if name else None for name in proto.input])
+        pattern = self.patterns.get(node.label)
+        if pattern is None and node.label in self.patterns:
+            return
         try:
-            value = operator.read(node)
+            value = self.alone(node) if pattern is None else patterns.read(node, pattern, self.values)
         except (FileError, MemoryError):
             raise
         except (ArithmeticError, LookupError, TypeError, ValueError) as error:
@@ -181,6 +181,17 @@ class _Reader:
         if len(value.shape) > 0 and 0 in value.shape and isinstance(value, Signals):
             node.refuse(f"comes to nothing: a tensor of shape {value.shape}")
         self.put(node.label, value, f"node {show(proto.name or node.label)}")
+
+    def alone(self, node: Node) -> Value:
+        """The value of a node by itself."""
+        operator, names = OPERATORS.get(node.kind), list(node.proto.input)
+        if operator is None:
+            node.refuse(f"is not read{suggest(node.kind, sorted(OPERATORS))}")
+        for name in names:
+            if name and name not in self.values:
+                node.refuse(f"reads {show(name)}, which nothing before it gives")
+        node.take(operator, [self.values[name] if name else None for name in names])
+        return operator.read(node)
 
     # ---- what goes out --------------------------------------------------------------------------------------
 

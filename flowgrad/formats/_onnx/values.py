@@ -75,9 +75,17 @@ def settled(net: Assembly, x: Signals, label: str) -> Signals:
     """The same signals as activations of neurons, without weights that wait."""
     if x.weight is None:
         return x
-    rows = net.neurons(x.shape, label)
-    net.connect(x.rows, rows, x.weight, x.keys)
-    return Signals(rows, own=True)
+    waits = x.weight != 1.0
+    if x.keys is not None:
+        waits |= x.keys >= 0
+    if waits.all():
+        rows = net.neurons(x.shape, label)
+        net.connect(x.rows, rows, x.weight, x.keys)
+        return Signals(rows, own=True)
+    rows = x.rows.copy()
+    rows[waits] = net.neurons((int(waits.sum()),), f"{label}.scaled")
+    net.connect(x.rows[waits], rows[waits], x.weight[waits], None if x.keys is None else x.keys[waits])
+    return Signals(rows)
 
 
 def signals(net: Assembly, value: Value, label: str) -> Signals:

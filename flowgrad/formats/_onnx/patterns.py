@@ -1,0 +1,97 @@
+"""Operators that are read together: how flowgrad itself writes a median and the entry of largest magnitude.
+
+median    ReduceMean(Slice(TopK(t))): of the smaller half, sorted, the last entry, or the mean of the last two
+max_abs   GatherElements(t, ArgMax(Abs(t))): the first entry of largest magnitude
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from flowgrad.formats._onnx.node import Node
+from flowgrad.formats._onnx.values import Constant, Signals, Value, gathered
+
+KINDS = {("Abs", "ArgMax", "GatherElements"): "max_abs", ("TopK", "Slice", "ReduceMean"): "median"}
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """One of them: the aggregation, the tensor of terms, and the nodes, from terms to result."""
+
+    aggregation: str
+    terms: str
+    nodes: tuple[Any, ...]
+
+
+def patterns(graph: Any, readers: Counter[str]) -> dict[str, Pattern | None]:
+    """By the name of a node's output: the pattern that ends there, None where one goes through it."""
+    maker = {node.output[0]: node for node in graph.node if node.output}
+    found: dict[str, Pattern | None] = {}
+    for last in graph.node:
+        chain = _chain(last, maker)
+        kinds = tuple(node.op_type for node in chain)
+        aggregation = KINDS.get(kinds)
+        alone = all(readers[node.output[0]] == 1 for node in chain[:-1])
+        if aggregation is None or not alone or any(readers[name] for node in chain for name in node.output[1:]):
+            continue
+        terms = chain[0].input[0]
+        if aggregation == "max_abs" and last.input[0] != terms:
+            continue
+        found |= {node.output[0]: None for node in chain[:-1]}
+        found[last.output[0]] = Pattern(aggregation, terms, chain)
+    return found
+
+
+def _chain(last: Any, maker: dict[str, Any]) -> tuple[Any, ...]:
+    """Three nodes, each read by the next, by the second input of a GatherElements."""
+    chain = [last]
+    for _ in range(2):
+        node = chain[0]
+        k = 1 if node.op_type == "GatherElements" else 0
+        before = maker.get(node.input[k]) if len(node.input) > k and node.output else None
+        if before is None or not before.output:
+            return ()
+        chain.insert(0, before)
+    return tuple(chain)
+
+
+def read(node: Node, pattern: Pattern, values: dict[str, Value]) -> Value:
+    """The aggregation over the last axis of the terms; `node` is the last of the pattern.
+
+    Raises:
+        FileError: an attribute or a constant that makes it something else.
+    """
+    x = values.get(pattern.terms)
+    if not isinstance(x, Signals) or len(x.shape) < 2 or not x.shape[-1]:
+        node.refuse(f"reads {pattern.terms!r}, which is no signal of two axes or more")
+    rank = len(x.shape)
+    said = [{a.name: a.ints[:] if a.type == 7 else a.i for a in proto.attribute} for proto in pattern.nodes]
+    fixed = [[_list(values.get(name)) for name in proto.input[1:]] for proto in pattern.nodes]
+    checks = {"max_abs": _is_max_abs, "median": _is_median}
+    if not checks[pattern.aggregation](said, fixed, rank, x.shape[-1]):
+        node.refuse(f"with {', '.join(p.op_type for p in pattern.nodes[:-1])} before it is no {pattern.aggregation}")
+    found = gathered(node.net, x, node.label, pattern.aggregation)
+    if pattern.aggregation == "median":
+        return found
+    return Signals(found.rows[..., None], own=True)
+
+
+def _list(value: Value | None) -> list[int] | None:
+    return value.values.ravel().tolist() if isinstance(value, Constant) else None
+
+
+def _is_max_abs(said: list[dict[str, Any]], _: Any, rank: int, K: int) -> bool:
+    known = [said[0] == {}, set(said[1]) <= {"axis", "keepdims", "select_last_index"}, set(said[2]) <= {"axis"}]
+    axes = said[1].get("axis", 0) % rank == said[2].get("axis", 0) % rank == rank - 1
+    return all(known) and axes and said[1].get("keepdims", 1) == 1 and not said[1].get("select_last_index", 0)
+
+
+def _is_median(said: list[dict[str, Any]], fixed: Any, rank: int, K: int) -> bool:
+    known = set(said[0]) <= {"axis", "largest", "sorted"} and not said[1] and set(said[2]) <= {"keepdims"}
+    lowest = (said[0].get("largest", 1), said[0].get("sorted", 1)) == (0, 1)
+    ranked = said[0].get("axis", -1) % rank == rank - 1 and lowest
+    middle = [[K // 2 - 1 + K % 2], [K // 2 + 1], [rank - 1]]
+    constants = fixed == [[[K // 2 + 1]], middle, [[rank - 1]]]
+    return known and ranked and constants and not said[2].get("keepdims", 1)
