@@ -20,5 +20,6 @@ entry = Format(
     summary="ONNX models: layers, convolutions and activations to neurons, and back for inference",
     read=read,
     write=write,
+    keeps="outputs",
     example=EXAMPLE,
 )

@@ -350,9 +350,10 @@ def changed(change: Callable[[Any], Any]) -> Any:
         (lambda m: m.graph.sparse_initializer.add(), "sparse initializers are not read"),
         (lambda m: m.metadata_props.add(key="flowgrad", value="{"), "metadata 'flowgrad' is no valid JSON"),
         (
-            lambda m: m.metadata_props.add(key="flowgrad", value='{"inputs":[],"outputs":[]}'),
+            lambda m: m.metadata_props.add(key="flowgrad", value='{"inputs":[],"outputs":[],"tensors":{}}'),
             "metadata name 0 inputs, and",
         ),
+        (lambda m: m.metadata_props.add(key="flowgrad", value='{"inputs":[]}'), "one object with lists inputs"),
     ],
 )
 def test_a_model_that_is_none_is_refused(tmp_path: Path, change: Callable[[Any], Any], words: str) -> None:

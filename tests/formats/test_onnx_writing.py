@@ -147,8 +147,7 @@ def test_layers_are_gemms_and_nothing_else(tmp_path: Path) -> None:
     for who, got in answers(model, X, "float32").items():
         assert_equal(got, fg.compile(net).predict(X), 2e-6, who)  # sums of 784 in float32
     back = fg.load(tmp_path / "net.onnx")
-    assert (back.inputs, back.outputs, back.columns.n_edges, back.depth) == (net.inputs, net.outputs, 535_040, 3)
-    assert len(back.nodes) == len(net.nodes)
+    assert (back.nodes, back.outputs, back.columns.n_edges, back.depth) == (net.nodes, net.outputs, 535_040, 3)
 
 
 @DTYPES
@@ -162,7 +161,9 @@ def test_an_irregular_graph_is_written_by_level_and_fan_in(tmp_path: Path, dtype
     for who, got in answers(model, X, dtype).items():
         assert_equal(got, fg.compile(net).predict(X), TOLERANCE[dtype], who)
     back = fg.load(tmp_path / "net.onnx")
-    assert (len(back.nodes), back.columns.n_edges, back.depth) == (len(net.nodes), net.columns.n_edges, net.depth)
+    assert (back.nodes, back.depth) == (net.nodes, net.depth)
+    weights = [dict(zip(n.columns.ends, n.columns.weights.astype(dtype).tolist(), strict=True)) for n in (net, back)]
+    assert weights[0] == weights[1]
 
 
 def test_fan_ins_of_every_size_and_dense_parts_among_them(tmp_path: Path) -> None:
@@ -271,7 +272,7 @@ def test_a_file_that_another_program_has_changed_is_refused(tmp_path: Path) -> N
     model = written(fg.topologies.layered([3, 2]), tmp_path)
     model.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 2
     onnx.save(model, tmp_path / "net.onnx")
-    with pytest.raises(fg.FlowgradError, match=r"operator Gemm: shapes \(1, 2\) and \(3, 2\) do not fit"):
+    with pytest.raises(fg.FlowgradError, match="its metadata name 3 inputs, and the graph has 2: it was changed"):
         fg.load(tmp_path / "net.onnx")
 
 

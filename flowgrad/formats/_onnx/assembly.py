@@ -7,7 +7,7 @@ and where it is a bias it stands on edges from one neuron that is 1.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
@@ -125,10 +125,8 @@ class Assembly:
 
     # ---- the whole ------------------------------------------------------------------------------------------
 
-    def network(
-        self, inputs: Array, outputs: Array, input_ids: Sequence[Hashable] | None, output_ids: Sequence[Hashable] | None
-    ) -> Network:
-        """The network. Ids given for inputs and outputs go before the names of their tensors."""
+    def network(self, inputs: Array, outputs: Array, ids: Mapping[int, Hashable]) -> Network:
+        """The network; the rows that have no ids are called by the names of their tensors."""
         source, target, weight, key = self._columns_of_edges()
         shared = self._used_twice(key)
         tied = np.flatnonzero(np.isin(self.nodes["key"][: self.n], shared)) if len(shared) else np.empty(0, np.int64)
@@ -147,7 +145,7 @@ class Assembly:
         kinds = self.functions
         return Network.from_columns(
             Columns(
-                ids=self._ids(inputs, outputs, input_ids, output_ids),
+                ids=self._ids(ids),
                 inputs=inputs.astype(np.int32),
                 outputs=outputs.astype(np.int32),
                 activation=nodes["activation"].copy(),
@@ -189,17 +187,12 @@ class Assembly:
             named.append(names.free(_indexed(name, shape, key - first)))
         return named
 
-    def _ids(self, inputs: Array, outputs: Array, of_inputs: Any, of_outputs: Any) -> list[Hashable]:
-        nameless: Any = object()
-        ids: list[Hashable] = [nameless] * self.n
-        for rows, given in ((inputs, of_inputs), (outputs, of_outputs)):
-            for row, name in zip(rows.tolist(), given or (), strict=given is not None):
-                ids[row] = name
-        names = Names([name for name in ids if isinstance(name, str)])
+    def _ids(self, given: Mapping[int, Hashable]) -> list[Hashable]:
+        names = Names([name for name in given.values() if isinstance(name, str)])
+        ids: list[Hashable] = []
         for row, (block, place) in enumerate(self.nodes[["label", "place"]][: self.n].tolist()):
-            if ids[row] is nameless:
-                label, shape = self.labels[block]
-                ids[row] = names.free(_indexed(label, shape, place))
+            label, shape = self.labels[block]
+            ids.append(given[row] if row in given else names.free(_indexed(label, shape, place)))
         return ids
 
 

@@ -1,60 +1,70 @@
-"""The ids of inputs and outputs, in the metadata of a model: `flowgrad` → JSON with `inputs` and `outputs`."""
+"""The ids of neurons, in the metadata of a model: `flowgrad` → JSON with `inputs`, `outputs` and `tensors`.
+
+`tensors` has the ids of the columns of every tensor that holds neurons of the network: tensor → list.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from flowgrad.errors import FileError, FlowgradError, GraphError
+from flowgrad.errors import FileError, GraphError
 from flowgrad.formats._strict import dump, parse
 from flowgrad.formats._values import decode, encode
-from flowgrad.network import Network
 
 KEY = "flowgrad"
-KINDS = ("inputs", "outputs")
 
 
-def text(net: Network) -> str:
+@dataclass(frozen=True)
+class Ids:
+    """As they stand in the file; ids are in one tensor each."""
+
+    inputs: Sequence[Hashable]
+    outputs: Sequence[Hashable]
+    tensors: Mapping[str, Sequence[Hashable]]
+
+
+def text(ids: Ids) -> str:
     """What stands under the key.
 
     Raises:
         GraphError: an id of another type than a file keeps.
     """
-    ids: dict[str, list[Any]] = {}
-    for kind in KINDS:
-        ids[kind] = []
-        for name in getattr(net, kind):
-            try:
-                ids[kind].append(encode(name))
-            except TypeError as error:
-                raise GraphError(f"{kind[:-1]} {name!r}: ONNX cannot keep this id: {error}") from None
-    return dump(ids)
+    tensors = {name: [_encoded(v) for v in some] for name, some in ids.tensors.items()}
+    ends = [[_encoded(v) for v in some] for some in (ids.inputs, ids.outputs)]
+    return dump({"inputs": ends[0], "outputs": ends[1], "tensors": tensors})
 
 
-def names(model: Any, what: str) -> tuple[list[Hashable] | None, list[Hashable] | None]:
-    """Ids of the inputs and of the outputs; None where the file was not written by flowgrad.
+def _encoded(name: Hashable) -> Any:
+    try:
+        return encode(name)
+    except TypeError as error:
+        raise GraphError(f"node {name!r}: ONNX cannot keep this id: {error}") from None
+
+
+def ids(model: Any, what: str) -> Ids | None:
+    """The ids of the file; None where it was not written by flowgrad.
 
     Raises:
         FileError: what stands there is no such JSON, or names one twice.
     """
     found = [entry.value for entry in model.metadata_props if entry.key == KEY]
     if not found:
-        return None, None
+        return None
     place = f"{what}: its metadata {KEY!r}"
     document = parse(found[0].encode("utf-8", "surrogatepass"), place)
-    if len(found) > 1 or not isinstance(document, dict) or set(document) != set(KINDS):
-        raise FileError(f"{place}: must be one object with {' and '.join(KINDS)}")
-    ids: list[list[Hashable]] = []
-    for kind in KINDS:
-        if not isinstance(document[kind], list):
-            raise FileError(f"{place}: {kind} must be a list")
-        try:
-            ids.append([decode(value) for value in document[kind]])
-            twice = len(set(ids[-1])) < len(ids[-1])
-        except FlowgradError:
-            raise
-        except (TypeError, ValueError, LookupError) as error:
-            raise FileError(f"{place}: {kind} holds what is no id: {error}") from None
-        if twice:
-            raise FileError(f"{place}: {kind} name one id twice")
-    return ids[0], ids[1]
+    kinds = {"inputs": list, "outputs": list, "tensors": dict}
+    said = {k: type(v) for k, v in document.items()} if isinstance(document, dict) else None
+    if len(found) > 1 or said != kinds or not all(isinstance(v, list) for v in document["tensors"].values()):
+        raise FileError(f"{place}: must be one object with lists inputs and outputs, and lists in tensors")
+    try:
+        inputs, outputs = ([decode(v) for v in document[kind]] for kind in ("inputs", "outputs"))
+        tensors = {name: [decode(v) for v in some] for name, some in document["tensors"].items()}
+        every = [*inputs, *(v for some in tensors.values() for v in some)]
+        twice = len(set(every)) < len(every) or len(set(outputs)) < len(outputs) or not set(outputs) <= set(every)
+    except (TypeError, ValueError, LookupError) as error:
+        raise FileError(f"{place}: holds what is no id: {error}") from None
+    if twice:
+        raise FileError(f"{place}: names an id twice, or an output that is no node")
+    return Ids(inputs, outputs, tensors)

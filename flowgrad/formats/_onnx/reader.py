@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -73,6 +74,8 @@ class _Reader:
         self.what, self.model, self.graph = what, model, model.graph
         self.net, self.opset = Assembly(what), self.default_opset()
         self.values: dict[str, Value] = {}
+        self.given = metadata.ids(model, what)
+        self.ids: dict[int, Hashable] = {}
         names = [name for node in self.graph.node for name in node.input]
         self.readers = Counter([*names, *(output.name for output in self.graph.output)])
         made = Counter(name for node in self.graph.node for name in node.output if name)
@@ -100,10 +103,12 @@ class _Reader:
     def network(self) -> Network:
         rows = [self.input(name) for name in self.shapes]
         inputs = np.concatenate([*rows, np.empty(0, np.int64)]).astype(np.int64)
+        if self.given is not None:
+            self.fits(self.given.inputs, len(inputs), "inputs")
+            self.ids = dict(zip(inputs.tolist(), self.given.inputs, strict=True))
         for proto in self.graph.node:
             self.node(proto)
-        outputs, names = self.outputs(inputs, metadata.names(self.model, self.what))
-        return self.net.network(inputs, outputs, *names)
+        return self.net.network(inputs, self.outputs(inputs), self.ids)
 
     # ---- what comes in --------------------------------------------------------------------------------------
 
@@ -180,6 +185,8 @@ class _Reader:
             value = replace(value, own=value.own and self.readers[node.label] == 1)
         if len(value.shape) > 0 and 0 in value.shape and isinstance(value, Signals):
             node.refuse(f"comes to nothing: a tensor of shape {value.shape}")
+        if self.given is not None and node.label in self.given.tensors:
+            value = self.called(node, value, self.given.tensors[node.label])
         self.put(node.label, value, f"node {show(proto.name or node.label)}")
 
     def alone(self, node: Node) -> Value:
@@ -193,10 +200,33 @@ class _Reader:
         node.take(operator, [self.values[name] if name else None for name in names])
         return operator.read(node)
 
+    def called(self, node: Node, value: Value, ids: Sequence[Hashable]) -> Value:
+        """The signals as neurons of these ids; those that have one already, as copies."""
+        if not isinstance(value, Signals):
+            node.refuse("is constant, and the metadata say that it holds neurons")
+        self.fits(ids, math.prod(value.shape), f"columns of {show(node.label)}")
+        value = settled(self.net, value, node.label)
+        rows = value.rows.copy()
+        again = np.isin(rows, list(self.ids)) if self.ids else np.zeros(rows.shape, np.bool_)
+        first = np.zeros(rows.size, np.bool_)
+        first[np.unique(rows, return_index=True)[1]] = True
+        again |= ~first.reshape(rows.shape)
+        rows[again] = self.net.neurons((int(again.sum()),), f"{node.label}.copy")
+        self.net.connect(value.rows[again], rows[again])
+        self.ids |= dict(zip(rows.ravel().tolist(), ids, strict=True))
+        return Signals(rows)
+
+    def fits(self, ids: Sequence[Hashable], many: int, kind: str) -> None:
+        if len(ids) != many:
+            raise FileError(
+                f"{self.what}: its metadata name {len(ids):,} {kind}, and the graph has {many:,}: "
+                "it was changed since flowgrad wrote it"
+            )
+
     # ---- what goes out --------------------------------------------------------------------------------------
 
-    def outputs(self, inputs: Array, given: tuple[Any, Any]) -> tuple[Array, tuple[Any, Any]]:
-        """Rows of the outputs, each once, and the ids of inputs and outputs where the file has them."""
+    def outputs(self, inputs: Array) -> Array:
+        """Rows of the outputs, each once."""
         found: list[Array] = []
         for output in self.graph.output:
             value = self.values.get(output.name)
@@ -212,26 +242,8 @@ class _Reader:
                 self.net.name(of.rows, output.name)
             found.append(of.rows.ravel())
         rows = distinct(self.net, Signals(np.concatenate(found)), self.graph.output[0].name).rows
-        input_ids, output_ids = given
-        for ids, there, kind in ((input_ids, inputs, "inputs"), (output_ids, rows, "outputs")):
-            if ids is not None and len(ids) != len(there):
-                raise FileError(
-                    f"{self.what}: its metadata name {len(ids):,} {kind}, and the graph has {len(there):,}: "
-                    "it was changed since flowgrad wrote it"
-                )
-        if input_ids is not None:
-            rows = self.under_their_names(inputs, rows, input_ids, output_ids)
-        return rows, (input_ids, output_ids)
-
-    def under_their_names(self, inputs: Array, rows: Array, input_ids: Any, output_ids: Any) -> Array:
-        """Outputs that are inputs, as copies of them where they have another name."""
-        names = dict(zip(inputs.tolist(), input_ids, strict=True))
-        rows = rows.copy()
-        for k, (row, name) in enumerate(zip(rows.tolist(), output_ids, strict=True)):
-            if names.get(row, name) != name:
-                copy = self.net.neurons((1,), "copy")
-                self.net.connect(np.array([row]), copy)
-                rows[k] = copy[0]
-            elif row not in names and name in set(input_ids):
-                raise FileError(f"{self.what}: its metadata name an input and another neuron {show(name)}")
+        if self.given is not None:
+            self.fits(self.given.outputs, len(rows), "outputs")
+            if [self.ids.get(row) for row in rows.tolist()] != list(self.given.outputs):
+                raise FileError(f"{self.what}: its metadata name other outputs than the graph has")
         return rows

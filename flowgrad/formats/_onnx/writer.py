@@ -31,8 +31,8 @@ GEMM = 256  # weights from which on a Gemm of their own pays
 def write(net: Network, path: Path, *, dtype: str = "float32") -> Mapping[str, bytes]:
     """A model for inference: `x` (N, I) → `y` (N, O), N the batch, columns in the order of inputs and outputs.
 
-    Their ids stand in the metadata. What no output depends on is left out, and what is constant is folded into biases
-    where it is added. In float64 onnxruntime has no Gelu and no Atan; all else it runs.
+    The ids of all neurons stand in the metadata. What no output depends on is left out, and what is constant is folded
+    into biases where it is added. In float64 onnxruntime has no Gelu and no Atan; all else it runs.
 
     Args:
         dtype: of all numbers, "float32" or "float64".
@@ -146,6 +146,8 @@ class _Writer:
                 names.append(self.activated(part, self.sums(part, pool, dense)))
                 parts.append(part.at)
         name = names[0] if len(names) == 1 else self.model.op("Concat", *names, axis=1)
+        if name in dict(self.tensors):  # neurons that repeat those of another level
+            name = self.model.op("Identity", name)
         self.tensors.append((name, len(at)))
         self.hold(len(self.tensors) - 1, np.concatenate(parts))
 
@@ -224,6 +226,16 @@ class _Writer:
     def activated(self, g: _Group, z: str) -> str:
         return ACTIVATIONS[g.activation](self.model, z)
 
+    def ids(self, last: str) -> metadata.Ids:
+        """The ids of every tensor's neurons; the last one is called `y`."""
+        ids, nodes = self.net.columns.ids, self.plan.nodes
+        held = np.lexsort((self.column, self.tensor))
+        tensors: dict[str, list[Any]] = {name: [] for name, _ in self.tensors[1:]}
+        for v in held[np.searchsorted(self.tensor[held], 1) :].tolist():
+            tensors[self.tensors[self.tensor[v]][0]].append(ids[nodes[v]])
+        named = {"y" if name == last else name: some for name, some in tensors.items()}
+        return metadata.Ids(self.net.inputs, self.net.outputs, named)
+
     # ---- the whole ------------------------------------------------------------------------------------------
 
     def proto(self, last: str) -> Any:
@@ -246,7 +258,7 @@ class _Writer:
         imports = [helper.make_opsetid("", OPSET)]
         model = helper.make_model(graph, opset_imports=imports, ir_version=IR, producer_name="flowgrad")
         model.producer_version = __version__
-        helper.set_model_props(model, {metadata.KEY: metadata.text(self.net)})
+        helper.set_model_props(model, {metadata.KEY: metadata.text(self.ids(last))})
         return model
 
 
