@@ -16,12 +16,13 @@ import typer
 
 import flowgrad as fg
 from flowgrad.cli import _data, _options
-from flowgrad.cli._console import say, table
+from flowgrad.cli._console import bar, say, table
 from flowgrad.cli._model import open_network
 from flowgrad.cli._tables import Table
 from flowgrad.errors import ConfigError
 from flowgrad.inspection import health
 
+LEVELS = 12  # rows of the table of gradients by depth
 FEATURES = ("sse4_2", "avx", "avx2", "fma", "avx512f", "asimd", "sve")
 
 
@@ -74,6 +75,13 @@ def _examine(path: Path, data: Path | None, loss: str | None, ignore: Sequence[s
     samples = _data.read(Table(data), model.roles)
     program = fg.compile(model.network, loss=loss or model.loss or "squared_error")
     found = health(program, model.scaled(samples.X), samples.T)
+    most = float(np.nan_to_num(found.gradient, posinf=0.0).max()) or 1.0
+    levels = list(zip(found.nodes.tolist(), found.gradient.tolist(), strict=True))
+    rows = [(k, n, g, bar(g / most if np.isfinite(g) else 1.0)) for k, (n, g) in enumerate(levels)]
+    if len(rows) > LEVELS:
+        rows = [*rows[: LEVELS // 2], *rows[-LEVELS // 2 :]]
+        say(f"the first and last {LEVELS // 2} of {len(levels)} levels:")
+    table(("level", "nodes", "∂L/∂a, rms", ""), rows)
     for line in found.lines():
         say(line)
     return 0 if found.well else 1

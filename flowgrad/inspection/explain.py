@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from flowgrad.arguments import row
+from flowgrad import batch
+from flowgrad.arguments import row, whole
 from flowgrad.errors import show
+from flowgrad.inspection.local import base_cases
 from flowgrad.program import Program
 
 
@@ -38,10 +40,14 @@ def explain(
     """
     v = program.labels.node(node)
     acts = program.forward(X)
-    lines = _Explanation(program, acts, v, row("sample", sample, acts.a.array.shape[1]), digits, most)
+    chosen = row("sample", sample, acts.a.array.shape[1])
+    lines = _Explanation(program, acts, v, chosen, whole("digits", digits, 1), whole("most", most, 1))
     lines.forward()
     if T is not None or cotangent is not None:
-        lines.backward(program.backward(acts, T, cotangent=cotangent))
+        grads = program.backward(acts, T, cotangent=cotangent)
+        if v in program.plan.outputs.tolist():
+            lines.base(program, acts, T, cotangent)
+        lines.backward(grads)
     return "\n".join(lines.text)
 
 
@@ -53,7 +59,7 @@ class _Explanation:
         self.v, self.text = v, list[str]()
         self.z, self.a = acts.z.array[:, sample].astype(float), acts.a.array[:, sample].astype(float)
         self.w, self.b = self.plan.parameters(acts.theta.astype(np.float64))
-        self.sample = sample
+        self.sample, self.dy = sample, 0.0
 
     def number(self, value: float) -> str:
         return f"{value:.{self.digits}g}"
@@ -83,10 +89,11 @@ class _Explanation:
         sigma, agg = p.activations[p.activation[v]], p.aggregations[p.aggregation[v]]
         edges = range(p.in_ptr[v], p.in_ptr[v + 1])
         output = ", an output" if v in p.outputs.tolist() else ""
-        self.text.append(f"{self.name(v)}, a {sigma.name} neuron{output}, at sample {self.sample}")
+        article = "an" if sigma.name[0] in "aeiou" else "a"
+        self.text.append(f"{self.name(v)}, {article} {sigma.name} neuron{output}, at sample {self.sample}")
         products = [self.w[e] * self.a[p.in_source[e]] for e in edges]
         m = float(agg.f(np.array(products, np.float64)))
-        self.add("(1)", f"m = {agg.name} of {len(products)} terms w·a = {n(m)}")
+        self.add("(1)", f"m = {agg.name} of {_count(len(products), 'term')} w·a = {n(m)}")
         self.terms(
             [
                 (f"{self.name(p.in_source[e])}: {n(self.w[e])} · {n(self.a[p.in_source[e]])}", t)
@@ -100,25 +107,42 @@ class _Explanation:
             self.slope = float(sigma.df(np.float64(self.z[v])))
         self.add("(7)", f"σ'(z) = {n(self.slope)}")
 
+    def base(self, program: Program, acts: Any, T: Any, cotangent: Any) -> None:
+        """(4), (9): what the output itself has to do with L."""
+        place, n = program.plan.outputs.tolist().index(self.v), self.number
+        if cotangent is not None:
+            given = batch.table(cotangent, program.outputs, "cotangent", "output", np.dtype(np.float64))
+            self.dy = float(given[self.sample, place])
+            self.add("(9)", f"base case ∂L/∂y = {n(self.dy)}, as given")
+            return
+        loss, y = program._need_loss(), acts.output
+        t, value, dy = base_cases(program, y, T)
+        at, self.dy = (self.sample, place), float(dy[self.sample, place])
+        self.add("(4)", f"l = {loss.name}(y, t) = {n(value[at])} with y = {n(y[at])} and t = {n(t[at])}")
+        whose = ", of all outputs' losses" if loss.coupled else ""
+        self.add("(9)", f"base case ∂L/∂y = {n(self.dy)}{whose}")
+
     def backward(self, grads: Any) -> None:
-        """(9), (10), (8), (5)."""
+        """(10), (8), (5), (6)."""
         p, v, n = self.plan, self.v, self.number
         dz, da = grads.dz.array[:, self.sample].astype(float), grads.da.array[:, self.sample].astype(float)
         found = []
         for k in range(p.out_ptr[v], p.out_ptr[v + 1]):
             s, e = int(p.out_target[k]), int(p.out_edge[k])
             through = p.response[s] * self._share(s, e) * self.w[e]
-            found.append((f"{self.name(s)}: ∂z/∂a {n(through)} · cached ∂L/∂z {n(dz[s])}", through * dz[s]))
-        base = da[v] - sum(value for _, value in found)
-        if v in p.outputs.tolist():
-            self.add("(9)", f"base case ∂L/∂y = {n(base)}")
-        self.add("(10)", f"∂L/∂a = Σ over {len(found)} successors = {n(da[v])}")
+            readers = int(p.in_ptr[s + 1] - p.in_ptr[s])
+            shared = f", which {readers} read" if readers > 1 else ""
+            said = f"{self.name(s)}: ∂z/∂a {n(through)} · cached ∂L/∂z {n(dz[s])}{shared}"
+            found.append((said, through * dz[s]))
+        base = "base case + " * (v in p.outputs.tolist())
+        self.add("(10)", f"∂L/∂a = {base}Σ over {_count(len(found), 'successor')} = {n(da[v])}")
         self.terms(found)
         if p.activation[v] < 0:
             return
-        self.add("(8)", f"∂L/∂z = σ'(z) · ∂L/∂a = {n(self.slope)} · {n(da[v])} = {n(dz[v])}   (cached, written once)")
-        reused = int(p.in_ptr[v + 1] - p.in_ptr[v])
-        self.add("(5)", f"∂L/∂b = {n(dz[v])}; ∂L/∂w of the {reused} edges that lead in:")
+        self.add("(8)", f"∂L/∂z = σ'(z) · ∂L/∂a = {n(self.slope)} · {n(da[v])} = {n(dz[v])}")
+        readers = int(p.in_ptr[v + 1] - p.in_ptr[v])
+        self.add("", f"    cached: written once, read by {_count(readers, 'predecessor')}")
+        self.add("(5)", f"∂L/∂b = {n(dz[v])}; ∂L/∂w = ∂z/∂w · ∂L/∂z with ∂z/∂w by (6):")
         gradients = []
         for e in range(p.in_ptr[v], p.in_ptr[v + 1]):
             local = p.response[v] * self._share(v, e) * self.a[p.in_source[e]]
@@ -132,3 +156,7 @@ class _Explanation:
         d = np.empty(edges.stop - edges.start)
         p.aggregations[p.aggregation[s]].df(self.w[edges] * self.a[p.in_source[edges]], d)
         return float(d[e - edges.start])
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}{'' if n == 1 else 's'}"

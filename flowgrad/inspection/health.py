@@ -10,7 +10,7 @@ import numpy as np
 
 from flowgrad.errors import listing, show
 from flowgrad.executor import Array
-from flowgrad.inspection.local import reached
+from flowgrad.inspection.local import reached, slopes
 from flowgrad.program import Program
 
 SATURATED = 1e-3  # σ' below this share of the largest σ' that the activation has on the data
@@ -26,7 +26,8 @@ class Health:
     saturated    neurons whose σ' is below a thousandth of the largest of their activation, at every sample
     constant     neurons whose a is the same at every sample
     silent       (source, target) of edges whose weight has no effect on the loss at any sample
-    depth        (L,) int levels 0 … L−1; gradient: (L,) root mean square of ∂L/∂a of the level's nodes
+    gradient     (L,) by level, root mean square of ∂L/∂a over the samples and the level's nodes that reach an output
+    nodes        (L,) int how many nodes each level has
     """
 
     unreached: tuple[Hashable, ...]
@@ -35,6 +36,7 @@ class Health:
     constant: tuple[Hashable, ...]
     silent: tuple[tuple[Hashable, Hashable], ...]
     gradient: Array
+    nodes: Array
 
     @property
     def vanishing(self) -> bool:
@@ -98,8 +100,8 @@ def health(program: Program, X: Any, T: Any) -> Health:
     plan, names = program.plan, program.labels.nodes
     acts = program.forward(X)
     grads = program.backward(acts, T)
-    z, a, da = (values.array.astype(np.float64) for values in (acts.z, acts.a, grads.da))
-    slope = _slopes(program, z)
+    a, da = (values.array.astype(np.float64) for values in (acts.a, grads.da))
+    slope = slopes(program, acts)
     neurons = plan.activation >= 0
     largest = np.zeros(len(names))
     for code in range(len(plan.activations)):
@@ -112,7 +114,10 @@ def health(program: Program, X: Any, T: Any) -> Health:
     constant = neurons & (np.ptp(a, axis=1) == 0) & (np.diff(plan.in_ptr) > 0)
     target = np.repeat(np.arange(plan.n_nodes), np.diff(plan.in_ptr))
     idle = (a[plan.in_source] == 0).all(axis=1) | (grads.dz.array == 0).all(axis=1)[target]
-    squares = np.bincount(plan.level, (da * da).mean(axis=1)) / np.bincount(plan.level)
+    chosen = [k for k, agg in enumerate(plan.aggregations) if agg.name not in ("sum", "mean")]
+    idle |= np.isin(plan.aggregation[target], chosen) & (grads.weight.array == 0)  # such as never the largest
+    counted = np.maximum(1, np.bincount(plan.level[fed], minlength=int(plan.level.max()) + 1))
+    squares = np.bincount(plan.level[fed], (da * da).mean(axis=1)[fed], minlength=len(counted)) / counted
 
     def of(mask: Array) -> tuple[Hashable, ...]:
         return tuple(names[k] for k in np.flatnonzero(mask).tolist())
@@ -124,14 +129,5 @@ def health(program: Program, X: Any, T: Any) -> Health:
         constant=of(constant & fed),
         silent=tuple((names[plan.in_source[e]], names[target[e]]) for e in np.flatnonzero(idle).tolist()),
         gradient=np.sqrt(squares),
+        nodes=np.bincount(plan.level),
     )
-
-
-def _slopes(program: Program, z: Array) -> Array:
-    """(V, B) σ'(z); 1 at inputs."""
-    slope = np.ones_like(z)
-    with np.errstate(all="ignore"):
-        for v in np.flatnonzero(program.plan.activation >= 0).tolist():
-            df = program.plan.activations[program.plan.activation[v]].df
-            slope[v] = [df(value) for value in z[v]]
-    return slope

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 
+from flowgrad import batch
 from flowgrad.executor import Array
+from flowgrad.maths.losses import logsumexp
+from flowgrad.network import Network
 from flowgrad.plan import Plan
+from flowgrad.program import Program, compile
+from flowgrad.results import Activations
 
 
 def local_derivatives(plan: Plan, weight: Array, z: Array, a: Array) -> Array:
@@ -24,6 +32,40 @@ def local_derivatives(plan: Plan, weight: Array, z: Array, a: Array) -> Array:
             plan.aggregations[plan.aggregation[v]].df(terms, dm)
             local = plan.activations[plan.activation[v]].df(np.float64(z[v]))
             slope[edges] = local * plan.response[v] * dm * weight[edges]
+    return slope
+
+
+def base_cases(program: Program, y: Array, T: Any) -> tuple[Array, Array, Array]:
+    """(B, O) float64 each: targets t, the losses l_n of (4) and the base cases ∂(Σ_k l_k)/∂y_n of (9), by sample."""
+    loss, y = program._need_loss(), y.astype(np.float64)
+    t = batch.targets(T, program.outputs, len(y), loss.coupled, np.dtype(np.float64))
+    with np.errstate(all="ignore"):
+        lse, mass = (logsumexp(y), t.sum(axis=1, keepdims=True)) if loss.coupled else (y, t)
+        return t, np.asarray(loss.f(y, t, lse)), np.asarray(loss.df(y, t, lse, mass))
+
+
+def slopes(program: Program, acts: Activations) -> Array:
+    """(V, B) float64: σ'(z) of every neuron and sample; 1 at inputs.
+
+    By one backward pass, with every neuron an output and a base case drawn for each, as ∂L/∂z over ∂L/∂a, (8); where
+    that says nothing, by the function itself.
+    """
+    plan, names = program.plan, program.labels.columns
+    z = acts.z.array.astype(np.float64)
+    neurons = plan.nodes[len(plan.inputs) :]
+    every = compile(Network.from_columns(replace(names, outputs=neurons)), dtype="float64")
+    rows = z.shape[1]
+    again = every.forward(acts.a.array[plan.inputs].T.astype(np.float64), acts.theta.astype(np.float64))
+    drawn = np.random.default_rng(0).uniform(1.0, 2.0, (rows, len(neurons)))
+    grads = every.backward(again, cotangent=drawn)
+    da, dz = grads.da.array, grads.dz.array
+    with np.errstate(all="ignore"):
+        slope = dz / da
+        for v, b in np.argwhere(~np.isfinite(slope) | (da == 0)).tolist():
+            slope[v, b] = (
+                1.0 if plan.activation[v] < 0 else plan.activations[plan.activation[v]].df(np.float64(z[v, b]))
+            )
+    slope[plan.inputs] = 1.0
     return slope
 
 

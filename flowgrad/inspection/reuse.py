@@ -6,12 +6,14 @@ import math
 import time
 from collections.abc import Hashable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from flowgrad.arguments import whole
 from flowgrad.errors import UnknownNameError, suggest
 from flowgrad.executor import Array
+from flowgrad.frames import frame
 from flowgrad.inspection.local import local_derivatives
 from flowgrad.network import Network
 from flowgrad.plan import Plan, lower
@@ -49,6 +51,8 @@ class ReuseReport:
     edge_visits, cache_writes, cache_reuses: of backward with the cache: every edge once; every ∂L/∂z once; reads of
                   a ∂L/∂z that was read before
     run           plain recursion for real, None where it was not wanted or the network is too large
+    nodes         ids, in the order of `net.nodes`
+    reads         (V,) int of each node, how often its cached ∂L/∂z is read: once by each predecessor
     """
 
     paths: int
@@ -58,7 +62,33 @@ class ReuseReport:
     cache_writes: int
     cache_reuses: int
     run: PlainRun | None
+    nodes: tuple[Hashable, ...]
+    reads: tuple[int, ...]
     _through: dict[Hashable, int] = field(repr=False)
+    _calls: tuple[int, ...] = field(repr=False)
+
+    def records(self) -> list[dict[str, Any]]:
+        """A dict a node, the most often computed again first.
+
+        paths    from inputs to outputs that run through it
+        calls    of plain recursion for the inputs that compute its gradient, each time anew
+        reads    of its cached ∂L/∂z; reused: those after the first
+        """
+        rows = [
+            {"node": v, "paths": self._through[v], "calls": calls, "reads": reads, "reused": max(0, reads - 1)}
+            for v, calls, reads in zip(self.nodes, self._calls, self.reads, strict=True)
+        ]
+        return sorted(rows, key=lambda row: -row["calls"])
+
+    def to_frame(self) -> Any:
+        """The records as a pandas or polars frame; counts are Python integers, of any length.
+
+        Raises:
+            MissingDependencyError: neither is installed.
+        """
+        rows = self.records()
+        columns = {name: [row[name] for row in rows] for name in rows[0]}
+        return frame(columns | {name: np.array(columns[name], object) for name in ("paths", "calls")})
 
     def through(self, node: Hashable) -> int:
         """How many of the paths from inputs to outputs run through this node.
@@ -149,7 +179,10 @@ def reuse_report(network: Network, *, limit: int = 200_000, seed: int = 0) -> Re
         cache_writes=plan.n_nodes,
         cache_reuses=plan.n_edges - int((np.diff(plan.in_ptr) > 0).sum()),
         run=_run(network, plan, successors, limit, seed) if measured else None,
+        nodes=network.nodes,
+        reads=tuple(np.diff(plan.in_ptr).tolist()),
         _through=dict(zip(network.nodes, through, strict=True)),
+        _calls=tuple(from_inputs),  # recursion calls a node once for every path on which it is reached
     )
 
 

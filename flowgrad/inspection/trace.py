@@ -9,14 +9,18 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from flowgrad.arguments import row
+from flowgrad.atomic import put
 from flowgrad.errors import FileError
+from flowgrad.inspection.local import base_cases
+from flowgrad.maths.activations import Activation
+from flowgrad.maths.aggregations import Aggregation
 from flowgrad.program import Program
 from flowgrad.registry import find
 
@@ -38,23 +42,37 @@ def trace(program: Program, X: Any, T: Any, *, sample: int = 0) -> Iterator[Step
     """
     acts = program.forward(X)
     chosen = row("sample", sample, acts.a.array.shape[1])
-    return _Trace(program, acts, program.backward(acts, T), chosen).steps()
+    _, _, dy = base_cases(program, acts.output, T)
+    return _Trace(program, acts, program.backward(acts, T), chosen, dy[chosen]).steps()
 
 
 def write_trace(path: str | os.PathLike[str], steps: Iterator[Step]) -> int:
-    """Write steps to a file, a line each, and give their number. Ids that are no text are written by repr."""
-    count = 0
-    with open(path, "w", encoding="utf-8") as file:
+    """Write steps to a file, a line each, and give their number. Ids that JSON does not know are written by repr.
+
+    The file is put in place whole. NaN and inf stand in it as JSON extended by Python's names for them.
+
+    Raises:
+        FileError: it cannot be written.
+    """
+    counts = [0]
+
+    def lines() -> Iterator[bytes]:
         for step in steps:
-            file.write(json.dumps(step, default=repr) + "\n")
-            count += 1
-    return count
+            yield (json.dumps(step, default=repr, ensure_ascii=False) + "\n").encode()
+            counts[0] += 1
+
+    try:
+        put(Path(path), lines())
+    except OSError as error:
+        raise FileError(f"{path} cannot be written: {error.strerror or error}") from None
+    return counts[0]
 
 
 class _Trace:
     """Values of one sample, and the plan they belong to."""
 
-    def __init__(self, program: Program, acts: Any, grads: Any, sample: int) -> None:
+    def __init__(self, program: Program, acts: Any, grads: Any, sample: int, base: Any) -> None:
+        self.base = dict(zip(program.plan.outputs.tolist(), base.tolist(), strict=True))
         self.program, self.plan, self.sample = program, program.plan, sample
         self.z, self.a, self.dz, self.da = (
             values.array[:, sample].astype(float).tolist() for values in (acts.z, acts.a, grads.dz, grads.da)
@@ -65,7 +83,8 @@ class _Trace:
     def steps(self) -> Iterator[Step]:
         p = self.plan
         nodes = list(self.program.labels.nodes)
-        yield {"head": 1, "sample": self.sample, "nodes": nodes, "outputs": p.outputs.tolist()}
+        head = {"head": 1, "sample": self.sample, "dtype": self.program.dtype.name}
+        yield head | {"nodes": nodes, "outputs": p.outputs.tolist()}
         for v in range(p.n_nodes):
             yield self.forward(v)
         for v in range(p.n_nodes - 1, -1, -1):
@@ -86,14 +105,12 @@ class _Trace:
 
     def backward(self, v: int) -> Step:
         p = self.plan
-        reads, carried = [], 0.0
+        reads = []
         for k in range(int(p.out_ptr[v]), int(p.out_ptr[v + 1])):
             s, e = int(p.out_target[k]), int(p.out_edge[k])
             share = float(p.response[s]) * self._slope(s, e)  # ∂z_s/∂(w·a)
             reads.append([s, self.w[e], share, self.dz[s], share * self.a[v] * self.dz[s]])
-            carried += self.w[e] * share * self.dz[s]
-        base = self.da[v] - carried if v in p.outputs.tolist() else 0.0
-        return {"backward": v, "base": base, "reads": reads, "da": self.da[v], "dz": self.dz[v]}
+        return {"backward": v, "base": self.base.get(v, 0.0), "reads": reads, "da": self.da[v], "dz": self.dz[v]}
 
     def _slope(self, s: int, e: int) -> float:
         p = self.plan
@@ -104,11 +121,19 @@ class _Trace:
         return float(d[e - first])
 
 
-def replay(path: str | os.PathLike[str], tolerance: float = 1e-12) -> int:
+def replay(
+    path: str | os.PathLike[str],
+    tolerance: float | None = None,
+    activations: Iterable[Activation | Aggregation] = (),
+) -> int:
     """Compute every step of a trace again, and give the number of steps that were checked.
 
     Each value read must be the one that an earlier step wrote, and each value written must follow from those read,
     to `tolerance` of its size (or of 1).
+
+    Args:
+        tolerance: None takes 1e-12, of a float32 program 1e-4.
+        activations: your own functions, for names that are not flowgrad's.
 
     Raises:
         FileError: no such file, no trace, or a step that does not hold, with its line.
@@ -116,7 +141,7 @@ def replay(path: str | os.PathLike[str], tolerance: float = 1e-12) -> int:
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
         steps = [json.loads(line) for line in lines]
-        player = _Replay(str(path), steps[0], tolerance)
+        player = _Replay(str(path), steps[0], tolerance, activations)
     except OSError as error:
         raise FileError(f"{path} cannot be read: {error.strerror or error}") from None
     except (ValueError, LookupError, TypeError):
@@ -134,10 +159,12 @@ def replay(path: str | os.PathLike[str], tolerance: float = 1e-12) -> int:
 class _Replay:
     """What has been written so far."""
 
-    def __init__(self, what: str, head: Mapping[str, Any], tolerance: float) -> None:
+    def __init__(self, what: str, head: Mapping[str, Any], tolerance: float | None, own: Iterable[Any]) -> None:
         if head["head"] != 1:
             raise FileError(f"{what}: a trace of version {head['head']}")
-        self.nodes, self.tolerance = head["nodes"], tolerance
+        usual = 1e-4 if head.get("dtype") == "float32" else 1e-12
+        self.nodes, self.tolerance = head["nodes"], usual if tolerance is None else tolerance
+        self.own = {function.name: function for function in own}
         self.z: dict[int, float] = {}
         self.a: dict[int, float] = {}
         self.dz: dict[int, float] = {}
@@ -160,7 +187,9 @@ class _Replay:
         if not step.get("input"):
             for u, _, a in step["reads"]:
                 self.same(self.a[u], a, f"a of {self.nodes[u]!r}")
-            aggregation, sigma = find("aggregations", step["aggregation"]), find("activations", step["activation"])
+            names = step["aggregation"], step["activation"]
+            kinds = "aggregations", "activations"
+            aggregation, sigma = (self.own.get(n) or find(k, n) for k, n in zip(kinds, names, strict=True))
             m = float(aggregation.f(np.array([w * a for _, w, a in step["reads"]], np.float64)))
             self.same(step["bias"] + step["response"] * m, step["z"], "z")
             self.same(float(sigma.f(np.float64(step["z"]))), step["a"], "a")

@@ -137,3 +137,23 @@ def test_powers_of_ten() -> None:
         for n in (a, b, a * b):
             mantissa, _, power = _count(n).partition("e+")
             assert math.isclose(math.log10(float(mantissa)) + int(power), math.log10(n), abs_tol=1e-3)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_each_neuron_says_how_often_it_is_computed_again_and_read(seed: int) -> None:
+    G = random_graph(seed)
+    net = fg.Network.from_networkx(G, seed=seed)
+    report = reuse_report(net, seed=seed)
+    every = [path for v in net.inputs for path in walks(G, v)]
+    for row in report.records():
+        v = row["node"]
+        assert row["calls"] == sum(path[-1] == v for path in every)
+        assert row["paths"] == report.through(v)
+        assert row["reads"] == G.in_degree(v)
+        assert row["reused"] == max(0, G.in_degree(v) - 1)
+    assert sum(row["calls"] for row in report.records()) == report.calls
+    assert sum(row["reused"] for row in report.records()) == report.cache_reuses
+    assert sum(report.reads) == report.edge_visits
+    huge = reuse_report(ladder(60), limit=0)
+    assert huge.records()[0] == {"node": "n60", "paths": 2**60, "calls": 2**60, "reads": 2, "reused": 1}
+    assert int(huge.to_frame()["calls"][0]) == 2**60

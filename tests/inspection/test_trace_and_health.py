@@ -11,6 +11,7 @@ import pytest
 
 import flowgrad as fg
 from flowgrad.inspection import health, replay, trace, write_trace
+from flowgrad.inspection.local import slopes
 
 
 @pytest.fixture
@@ -103,3 +104,55 @@ def test_health_of_gradients_by_depth(executor: str) -> None:
     assert even.well
     assert repr(even).startswith("well")
     np.testing.assert_allclose(even.gradient, np.full(41, np.sqrt(2.5)))
+
+
+def test_a_trace_of_float32_and_of_your_own_functions(tmp_path: Path) -> None:
+    half = fg.Activation("half", lambda z: 0.5 * z, lambda z: 0.5)
+    graph = nx.DiGraph([("x", "h"), ("x", "y"), ("h", "y")])
+    graph.nodes["h"]["activation"] = half
+    net = fg.Network.from_networkx(graph, activation="tanh", seed=1)
+    path = tmp_path / "trace.jsonl"
+    narrow = fg.compile(net, executor="python", dtype="float32", loss="cross_entropy")
+    write_trace(path, trace(narrow, [[0.3]], [[1.0]]))
+    assert replay(path, activations=[half]) == 6
+    with pytest.raises(fg.FlowgradError, match="line 3: .*half"):
+        replay(path)
+    with pytest.raises(fg.FlowgradError, match="cannot be written"):
+        write_trace(tmp_path / "no" / "trace.jsonl", trace(narrow, [[0.3]], [[1.0]]))
+
+
+def test_a_wrong_backward_is_found_by_the_replay(program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled, X, T = program
+    plain = compiled.backward
+
+    def wrong(*given, **named):
+        grads = plain(*given, **named)
+        grads.da.array[compiled.plan.outputs[0]] *= 1.001
+        return grads
+
+    monkeypatch.setattr(compiled, "backward", wrong)
+    write_trace(tmp_path / "trace.jsonl", trace(compiled, X, T))
+    with pytest.raises(fg.FlowgradError, match="∂L/∂a is .* follows"):
+        replay(tmp_path / "trace.jsonl")
+
+
+def test_slopes_are_those_of_the_functions(program) -> None:
+    compiled, X, _ = program
+    acts = compiled.forward(X)
+    plan, z = compiled.plan, acts.z.array
+    found = slopes(compiled, acts)
+    for v in range(plan.n_nodes):
+        df = plan.activations[plan.activation[v]].df if plan.activation[v] >= 0 else lambda z: 1.0
+        np.testing.assert_allclose(found[v], [df(np.float64(value)) for value in z[v]], rtol=1e-12)
+
+
+def test_an_edge_that_never_wins_has_no_effect(executor: str) -> None:
+    graph = nx.DiGraph()
+    graph.add_edge("a", "m", weight=1.0)
+    graph.add_edge("b", "m", weight=0.1)
+    graph.add_edge("m", "y", weight=1.0)
+    graph.nodes["m"].update(aggregation="max", activation="identity")
+    net = fg.Network.from_networkx(graph, inputs=["a", "b"])
+    found = health(fg.compile(net, executor=executor, loss="squared_error"), [[1.0, 2.0], [2.0, 1.0]], [[0.0], [0.0]])
+    assert found.silent == (("b", "m"),)
+    assert found.nodes.tolist() == [2, 1, 1]

@@ -1,0 +1,36 @@
+"""`flowgrad reuse`: paths counted, and what the cache saves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flowgrad.cli import _options
+from flowgrad.cli._console import say
+from flowgrad.cli._model import column_name, open_network
+from flowgrad.cli._tables import write
+from flowgrad.inspection import reuse_report
+
+
+def entry(
+    network: _options.Model,
+    limit: Annotated[
+        int, typer.Option(metavar="N", help="Run plain recursion for real, for so many calls at most; 0: not.")
+    ] = 200_000,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write a CSV with a row a neuron.", show_default=False)
+    ] = None,
+) -> None:
+    """Count the paths of a network, exactly, and what backward saves by computing each gradient once.
+
+    Plain recursion computes a neuron's gradient again for every path that leads to it; it is run for real as far as
+    that is feasible, its calls counted and its result compared. With the cache every edge is visited once.
+    """
+    report = reuse_report(open_network(network).network, limit=limit)
+    say(report.table())
+    if out is not None:
+        records = report.records()
+        write(out, {k: [column_name(r[k]) if k == "node" else r[k] for r in records] for k in records[0]})
+        say(f"{len(records):,} rows: {out}")

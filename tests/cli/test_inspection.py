@@ -1,0 +1,75 @@
+"""Commands that look inside: reuse, trace, explain, doctor."""
+
+from __future__ import annotations
+
+import csv
+import json
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture
+def files(run: Any, tmp_path: Any) -> None:
+    (tmp_path / "net.csv").write_text("source,target,weight\nx,h,1.0\nx,k,-2.0\nh,y,2.0\nk,y,0.5\nh,k,1.0\n")
+    (tmp_path / "data.csv").write_text("x,y\n0.5,1.5\n-1.0,0.0\n")
+
+
+@pytest.mark.usefixtures("files")
+def test_reuse_counts_and_writes_a_row_a_neuron(run: Any, tmp_path: Any) -> None:
+    result = run("reuse", "net.csv", "--out", "reuse.csv")
+    assert result.code == 0
+    assert "paths from inputs to outputs                    3" in result.out
+    assert "visits each of 5 edges once" in result.out
+    with (tmp_path / "reuse.csv").open() as file:
+        rows = {row["node"]: row for row in csv.DictReader(file)}
+    assert rows["y"] == {"node": "y", "paths": "3", "calls": "3", "reads": "2", "reused": "1"}
+
+
+@pytest.mark.usefixtures("files")
+def test_trace_writes_steps_that_follow(run: Any, tmp_path: Any) -> None:
+    result = run("trace", "net.csv", "--data", "data.csv", "--sample", 1)
+    assert result.code == 0
+    assert result.out.startswith("8 steps in trace.jsonl, played again")
+    steps = [json.loads(line) for line in (tmp_path / "trace.jsonl").read_text().splitlines()]
+    assert steps[0]["nodes"] == ["x", "h", "k", "y"]
+    assert len(steps) == 9
+
+
+@pytest.mark.usefixtures("files")
+def test_explain_says_loss_base_case_and_who_reads_what(run: Any) -> None:
+    out = run("explain", "net.csv", "y", "--data", "data.csv").out
+    assert "(4)  l = squared_error(y, t) = " in out
+    assert "(9)  base case ∂L/∂y = " in out
+    assert "cached: written once, read by 2 predecessors" in out
+    out = run("explain", "net.csv", "h", "--data", "data.csv").out
+    assert "k: ∂z/∂a 1 · cached ∂L/∂z" in out
+    assert ", which 2 read = " in out
+    assert max(map(len, out.splitlines())) <= 100
+
+
+@pytest.mark.usefixtures("files")
+def test_doctor_shows_gradients_by_level(run: Any) -> None:
+    result = run("doctor", "net.csv", "--data", "data.csv")
+    assert result.code == 0
+    lines = result.out.splitlines()
+    assert lines[0].split()[:3] == ["level", "nodes", "∂L/∂a,"]
+    assert [line.split()[:2] for line in lines[1:5]] == [["0", "1"], ["1", "1"], ["2", "1"], ["3", "1"]]
+    assert lines[5].startswith("well")
+
+
+@pytest.mark.usefixtures("files")
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("reuse", "nix.csv"), "no file or folder nix.csv"),
+        (("reuse", "net.csv", "--limit", -1), "limit=-1"),
+        (("trace", "net.csv", "--data", "data.csv", "--sample", 2), "sample=2: must be 0 … 1"),
+        (("trace", "net.csv", "--data", "data.csv", "--out", "no/t.jsonl"), "cannot be written"),
+        (("explain", "net.csv", "h", "--data", "data.csv", "--most", 0), "most=0"),
+    ],
+)
+def test_what_is_refused(run: Any, words: tuple[Any, ...], said: str) -> None:
+    result = run(*words)
+    assert (result.code, result.err.count("\n")) == (2, 1)
+    assert said in result.err
