@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -37,7 +37,7 @@ class Followed:
         self, model: Callable[[], Model], path: Path, data: Path | None, sample: int, executor: str = "auto"
     ) -> None:
         self._model, self.path, self._data, self._sample, self._executor = model, path, data, sample, executor
-        self._lock = threading.Lock()
+        self._lock, self._metrics = threading.Lock(), Metrics(path)
         self._shape: Any = None
         self._found: tuple[str, Any] | None = None
 
@@ -49,13 +49,13 @@ class Followed:
         """
         with self._lock:
             version, given = self._version(), self._read()
-            found = recorded(**given, history=losses(self.path), title=self.path.resolve().stem)
+            found = recorded(**given, history=self._metrics.columns(), title=self.path.resolve().stem)
             self._shape = _shape(given["network"])
             return found | {"version": version, "state": self._state()}
 
     def state(self) -> Record:
         """History, whether training runs, and the version of the values, as they are now."""
-        return {"history": losses(self.path), "version": self._version(), "state": self._state()}
+        return {"history": self._metrics.columns(), "version": self._version(), "state": self._state()}
 
     def values(self) -> Record:
         """What training moves: parameters and the values of both passes; `other` where another network stands here.
@@ -128,17 +128,47 @@ def own_samples(run: Path) -> Path | None:
     return next((path for path in found if path.is_file()), None)
 
 
-def losses(run: Path) -> Columns | None:
-    """The columns of a run's metrics.csv as it stands now; None where there is none that can be read.
+class Metrics:
+    """A run's metrics.csv, read on each time from where it was read last: an epoch more costs a line more."""
 
-    A last line without an end is still being written, and left out.
-    """
-    try:
-        text = (run / "metrics.csv").read_text(encoding="utf-8")
-        rows = list(csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1])))
-    except (OSError, ValueError, csv.Error):
-        return None
-    return columns_of(rows)
+    def __init__(self, run: Path) -> None:
+        self._path, self._lock = run / "metrics.csv", threading.Lock()
+        self._file: tuple[int, int] | None = None  # which file has been read so far, …
+        self._offset = 0  # … and how many bytes of it
+        self._columns: dict[str, list[str]] = {}
+
+    def columns(self) -> Columns | None:
+        """The columns as they stand now, thinned where they are long; None where there is no file.
+
+        A last line without an end is still being written, and left out.
+        """
+        with self._lock:
+            try:
+                self._read_on()
+            except (OSError, ValueError, csv.Error):
+                return None
+            return columns_of(self._columns)
+
+    def _read_on(self) -> None:
+        with self._path.open("rb") as file:
+            status = os.fstat(file.fileno())
+            if (status.st_dev, status.st_ino) != self._file or status.st_size < self._offset:
+                self._file, self._offset, self._columns = (status.st_dev, status.st_ino), 0, {}
+            file.seek(self._offset)
+            data = file.read()
+        lines = data[: data.rfind(b"\n") + 1]
+        self._offset += len(lines)
+        for row in csv.reader(lines.decode("utf-8").splitlines()):
+            if not self._columns:
+                self._columns = {name: [] for name in row}
+            elif len(row) == len(self._columns):
+                for column, value in zip(self._columns.values(), row, strict=True):
+                    column.append(value)
+
+
+def losses(run: Path) -> Columns | None:
+    """`Metrics.columns` of a run, once."""
+    return Metrics(run).columns()
 
 
 def _settings(run: Path) -> _config.Config | None:

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
-from flowgrad.cli import _run
+from flowgrad.cli import _run, _tables
 from flowgrad.cli._model import RUN_NETWORK, Model
 from flowgrad.errors import FileError, FlowgradError
 from flowgrad.files import save
@@ -136,8 +136,8 @@ class Training:
         """One line more of metrics.csv, floats by repr; the first epoch says the columns."""
         shown = {name: int(value) if name == "epoch" else value for name, value in row.items()}
         if self._metrics is None:
-            self._metrics = (self.folder / "metrics.csv").open("w", newline="", encoding="utf-8")
-            csv.writer(self._metrics, lineterminator="\n").writerow(shown)
+            _tables.write(self.folder / "metrics.csv", dict.fromkeys(shown, ()))
+            self._metrics = (self.folder / "metrics.csv").open("a", newline="", encoding="utf-8")
         csv.writer(self._metrics, lineterminator="\n").writerow(shown.values())
         self._metrics.flush()
 

@@ -22,6 +22,7 @@ from flowgrad.viewer.layout import groups, layout
 
 BUDGET = 1_800_000  # bytes for all samples together
 OUTPUTS = 16  # up to so many, importance is found output by output
+EPOCHS = 1000  # points of a curve
 ROWS = 256  # samples that importance is a mean over
 
 Record = dict[str, Any]
@@ -200,7 +201,10 @@ def _shares(program: Program, a: Any) -> Any:
 
 
 def columns_of(given: Any) -> dict[str, list[float | None]] | None:
-    """Columns epoch, loss, val_loss … as lists; what is not finite as None, which JSON can hold."""
+    """Columns epoch, loss, val_loss … as lists; what is not finite as None, which JSON can hold.
+
+    Of more than `EPOCHS` rows so many stay, evenly spread, with the last and the best among them.
+    """
     if given is None:
         return None
     rows = getattr(given, "rows", given)
@@ -209,7 +213,20 @@ def columns_of(given: Any) -> dict[str, list[float | None]] | None:
     else:
         names = list(rows[0]) if len(rows) else []
         columns = {str(name): [one.get(name) for one in rows] for name in names}
-    return {name: [_number(value) for value in values] for name, values in columns.items()}
+    keep = _kept(columns)
+    found = {} if "epoch" in columns or not columns else {"epoch": [_number(k + 1) for k in keep]}
+    return found | {name: [_number(values[k]) for k in keep] for name, values in columns.items()}
+
+
+def _kept(columns: Mapping[str, list[Any]]) -> list[int]:
+    """The rows that stay."""
+    rows = min(map(len, columns.values()), default=0)
+    if rows <= EPOCHS:
+        return list(range(rows))
+    monitored = columns.get("val_loss", columns.get("loss", []))
+    values = [np.inf if (value := _number(given)) is None else value for given in monitored[:rows]]
+    best = [int(np.argmin(values))] if values else []
+    return sorted({*np.linspace(0, rows - 1, EPOCHS).round().astype(int).tolist(), *best})
 
 
 def _number(value: Any) -> float | None:

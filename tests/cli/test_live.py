@@ -19,6 +19,7 @@ from flowgrad.cli import _followed, _live, _run
 from flowgrad.cli._followed import Followed
 from flowgrad.cli._model import bare, open_network
 from flowgrad.errors import FileError
+from flowgrad.viewer.record import columns_of
 
 
 def network(seed: int = 0) -> fg.Network:
@@ -203,6 +204,32 @@ def test_a_line_without_an_end_is_not_read() -> None:
     assert _followed.losses(Path()) == {"epoch": [1.0, 2.0], "loss": [0.5, None]}
     Path("metrics.csv").write_text("")
     assert _followed.losses(Path()) == {}
+
+
+def test_metrics_are_read_on_from_where_they_were_read_last() -> None:
+    metrics, path = _followed.Metrics(Path()), Path("metrics.csv")
+    assert metrics.columns() is None
+    path.write_text("epoch,loss\n1,0.5\n2,0.2")
+    assert metrics.columns() == {"epoch": [1.0], "loss": [0.5]}
+    with path.open("a") as file:
+        file.write("5\n3,0.125\n")
+    assert metrics.columns() == {"epoch": [1.0, 2.0, 3.0], "loss": [0.5, 0.25, 0.125]}
+    Path("other").write_text("epoch,loss,val_loss\n1,4,5\n")
+    Path("other").replace(path)
+    assert metrics.columns() == {"epoch": [1.0], "loss": [4.0], "val_loss": [5.0]}
+
+
+def test_a_long_history_is_thinned_and_keeps_its_best_and_its_last() -> None:
+    loss = np.linspace(2.0, 1.0, 123_457)
+    loss[77_777] = 0.5
+    found = columns_of({"loss": loss.tolist()})
+    assert found is not None
+    assert len(found["loss"]) <= 1001
+    assert (found["epoch"][0], found["epoch"][-1], min(found["loss"])) == (1.0, 123_457.0, 0.5)
+    assert found["loss"] == [loss[int(epoch) - 1] for epoch in found["epoch"]]
+
+
+def test_nothing_is_read_where_nothing_is() -> None:
     assert _followed.losses(Path("nowhere")) is None
 
 

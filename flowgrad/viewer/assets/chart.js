@@ -1,10 +1,11 @@
 // The training history: losses as curves, the epoch under the pointer, and the numbers of the last and best epoch.
+const epochOf = (k) => D.history.epoch[k]; // of a long history not every epoch is here
 function showChart() {
   const h = D.history, box = $("history");
   box.hidden = !h || !h.loss || !h.loss.length;
   if (box.hidden) return;
   $("chart").dataset.last = h.loss[h.loss.length - 1];
-  $("chart").dataset.epochs = h.loss.length;
+  $("chart").dataset.epochs = epochOf(h.loss.length - 1);
   drawChart(-1);
   historyTable(h);
 }
@@ -22,7 +23,6 @@ function drawChart(under) { // `under`: the epoch's index under the pointer, or 
   c.width = width * r; c.height = height * r;
   p.scale(r, r);
   const lines = ["loss", "val_loss"].filter((name) => h[name]), at = chartScale(h, lines, width, height), n = h.loss.length;
-  const epoch = (k) => (h.epoch ? h.epoch[k] : k + 1);
   p.font = font({ size: 11 });
   p.textBaseline = "middle";
   p.strokeStyle = tint.line; p.fillStyle = tint.soft;
@@ -31,8 +31,8 @@ function drawChart(under) { // `under`: the epoch's index under the pointer, or 
     p.beginPath(); p.moveTo(44, at.y(value)); p.lineTo(width - 6, at.y(value)); p.stroke();
     p.fillText(fmt(value, 2), 40, at.y(value));
   }
-  p.textAlign = "left"; p.fillText(`epoch ${epoch(0)}`, 44, height - 8);
-  p.textAlign = "right"; p.fillText(String(epoch(n - 1)), width - 6, height - 8);
+  p.textAlign = "left"; p.fillText(`epoch ${epochOf(0)}`, 44, height - 8);
+  p.textAlign = "right"; p.fillText(String(epochOf(n - 1)), width - 6, height - 8);
   const shades = [tint.up, tint.down];
   lines.forEach((name, j) => {
     p.beginPath();
@@ -44,7 +44,7 @@ function drawChart(under) { // `under`: the epoch's index under the pointer, or 
   p.lineWidth = 1;
   $("point").replaceChildren();
   const k = under >= 0 ? under : n - 1;
-  put($("point"), "span", `epoch ${epoch(k)}`);
+  put($("point"), "span", `epoch ${epochOf(k)}`);
   const said = (name) => `${name.replace("_", " ")} ${h[name][k] === null ? "–" : fmt(h[name][k])}`;
   lines.forEach((name, j) => { put($("point"), "span", said(name), ["up", "down"][j]); });
 }
@@ -54,8 +54,8 @@ function historyTable(h) {
   const best = h[key].reduce(least, 0), last = h.loss.length - 1;
   table.replaceChildren();
   const cells = (row, tag) => { const tr = put(table, "tr"); row.forEach((text) => put(tr, tag, text)); };
-  const epoch = (k) => (h.epoch ? h.epoch[k] : k + 1), said = (name, k) => (h[name][k] === null ? "–" : fmt(h[name][k]));
-  cells(["", `first`, `best: ${epoch(best)}`, `last: ${epoch(last)}`], "th");
+  const said = (name, k) => (h[name][k] === null ? "–" : fmt(h[name][k]));
+  cells(["", `first`, `best: ${epochOf(best)}`, `last: ${epochOf(last)}`], "th");
   for (const name of Object.keys(h)) {
     if (name !== "epoch") cells([name.replaceAll("_", " "), said(name, 0), said(name, best), said(name, last)], "td");
   }

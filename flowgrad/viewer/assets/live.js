@@ -34,7 +34,7 @@ function showState(problem) {
   const pill = $("state"), state = D.state;
   pill.hidden = !problem && !state && !D.replaced;
   if (pill.hidden) return;
-  const epochs = D.history && D.history.loss ? D.history.loss.length : 0;
+  const epochs = D.history && D.history.loss && D.history.loss.length ? epochOf(D.history.loss.length - 1) : 0;
   const training = state && state.reason === null;
   pill.className = problem ? "wrong" : training && state.age < 30 ? "running" : "";
   if (problem) pill.textContent = problem;
