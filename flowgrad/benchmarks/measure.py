@@ -35,3 +35,13 @@ def interleave(ways: Mapping[str, Callable[[], object]], rounds: int, warm: int 
             if k >= warm:
                 times[name].append(time.perf_counter() - start)
     return {name: statistics.median(found) for name, found in times.items()}
+
+
+def several(way: Callable[[], object], rounds: int, patience: float) -> float:
+    """Median seconds of a callable that is warm: of `rounds` calls, or of as many as fit; of one at the least."""
+    times: list[float] = []
+    while not times or (len(times) < rounds and sum(times) + times[0] < patience):
+        start = time.perf_counter()
+        way()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)

@@ -10,14 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from flowgrad.benchmarks.measure import OURS, Result, interleave
+from flowgrad.benchmarks.measure import OURS, Result, interleave, several
 from flowgrad.benchmarks.rivals import Absent, CStep, numpy_perceptron, torch_perceptron
+from flowgrad.choice import executors
 from flowgrad.errors import FlowgradError
 from flowgrad.network import Network
 from flowgrad.plan import lower
 from flowgrad.program import Program, compile
 from flowgrad.topologies import layered, random_dag, union
 
+PATIENCE = 5.0  # seconds for one executor; its first step, which may compile, counts where it took longer
 Ways = dict[str, Callable[[], Any]]
 
 
@@ -161,6 +163,27 @@ def scaling(threads: int, rounds: int, largest: int = 1_000_000) -> list[Result]
     return found
 
 
+def each_executor(threads: int, rounds: int) -> list[Result]:
+    """Executors: every one that is installed, on W2: 100,000 neurons, a million edges, batch 64, float32."""
+    net = _tanh_dag(99_000, 5_000)
+    (X, T), absent, seconds, losses = _data(net, 64), dict[str, str](), dict[str, float](), dict[str, float]()
+    answers = executors()
+    for name in sorted(answers, key=lambda name: name != "numba"):
+        if (answer := answers[name]) is not True:
+            absent[name] = answer
+            continue
+        program = compile(net, executor=name, dtype="float32", loss="squared_error")
+        step = partial(program.value_and_grad, program.theta, X, T)
+        label = OURS if name == "numba" else name
+        start = time.perf_counter()
+        losses[label] = step()[0]
+        first = time.perf_counter() - start
+        seconds[label] = first if first > PATIENCE else several(step, rounds, PATIENCE)
+    for name, value in losses.items():
+        _agree(value, losses[OURS], f"executor {name}")
+    return [Result("executors", "one step of W2, flowgrad is numba", seconds, absent)]
+
+
 WORKLOADS: Mapping[str, Callable[[int, int], list[Result]]] = {
     "w1": perceptron,
     "w2": irregular,
@@ -168,4 +191,5 @@ WORKLOADS: Mapping[str, Callable[[int, int], list[Result]]] = {
     "w3": population,
     "w4": new_topology,
     "w5": scaling,
+    "executors": each_executor,
 }

@@ -33,7 +33,7 @@ LEAST: dict[str, int] = {
     "protocol": 4,
     "oracle": 4,
     "equality": 6,
-    "activations": 29,
+    "activations": 43,
     "aggregations": 14,
     "losses": 8,
     "graphs": 12,

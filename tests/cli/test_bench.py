@@ -91,3 +91,15 @@ def test_what_bench_refuses(run) -> None:
         assert result.code == 2
         assert said in result.err
         assert result.err.count("\n") == 1
+
+
+def test_every_executor_is_timed_on_one_network(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def tiny(n: int, window: int, seed: int = 0) -> fg.Network:
+        return fg.topologies.random_dag(8, 40, 4, output_activation="tanh", seed=seed)
+
+    monkeypatch.setattr(workloads, "_tanh_dag", tiny)
+    monkeypatch.setattr(workloads, "executors", lambda: {"python": True, "numba": True, "mine": "not installed"})
+    out = run("bench", "executors", "--rounds", 2).out
+    for word in ("flowgrad", "python", "mine", "not installed"):
+        assert word in out
+    assert set(workloads.each_executor(1, 1)[0].seconds) == {OURS, "python"}
