@@ -12,6 +12,7 @@ from flowgrad.cli import _options
 from flowgrad.cli._console import say
 from flowgrad.cli._followed import Followed
 from flowgrad.cli._model import open_network
+from flowgrad.errors import ConfigError
 from flowgrad.viewer.page import page
 from flowgrad.viewer.server import Server
 
@@ -38,7 +39,12 @@ def entry(
     followed = Followed(lambda: open_network(network, ignore or (), read_as, option), network, data, sample, executor)
     followed.record()  # what is wrong is said before anything is served
     answers = {"state": followed.state, "values": followed.values}
-    with Server(lambda live: page(followed.record(), live=live), answers, port) as server:
+    try:
+        started = Server(lambda live: page(followed.record(), live=live), answers, port)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ConfigError(f"port {port} of 127.0.0.1: {reason}; without --port a free one is taken") from None
+    with started as server:
         say(server.url)
         if not no_browser:
             webbrowser.open(server.url)

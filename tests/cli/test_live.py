@@ -6,6 +6,7 @@ import csv
 import json
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -240,3 +241,15 @@ def test_the_page_of_a_run_shows_its_samples_and_its_training(run: Any, job: Pat
     data = json.loads(text.split('id="data">')[1].split("</script>")[0])
     assert len(data["history"]["val_loss"]) == len((job / "model/metrics.csv").read_text().splitlines()) - 1
     assert (data["loss"], data["drawn"], data["samples"][0]["row"]) == ("squared_error", False, 3)
+
+
+def test_a_port_that_is_taken_is_said(run: Any, job: Path) -> None:
+    fg.save(network(), "net.json")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        result = run("view", "net.json", "--no-browser", "--port", port)
+    assert result.code == 2
+    assert f"port {port} of 127.0.0.1" in result.err
+    assert result.err.count("\n") == 1
