@@ -14,7 +14,7 @@ from flowgrad_torch import GraphModule, from_sequential
 from torch import nn
 
 import flowgrad as fg
-from flowgrad.errors import ConfigError, DataError, FileError, GraphError, ShapeError
+from flowgrad.errors import ConfigError, DataError, ExecutorError, FileError, GraphError, ShapeError
 
 F64 = torch.float64
 
@@ -71,12 +71,21 @@ def test_gradients_equal_those_of_the_same_mlp_in_torch(executor):
             assert grad[slots.weight[i, 5 + j]] == pytest.approx(first[j, i], abs=1e-12)
 
 
-def test_a_second_derivative_is_refused():
+def squared(y):
+    return y.square().sum()
+
+
+@pytest.mark.parametrize("f", [torch.sum, squared])
+@pytest.mark.parametrize("by", ["x", "theta"])
+def test_a_second_derivative_is_refused(f, by):
+    """Also where the layer's output enters linearly, so that ∂L/∂y depends on nothing."""
     module = GraphModule(graph(), dtype=F64)
     x = torch.randn(2, 3, dtype=F64, requires_grad=True)
-    (dx,) = torch.autograd.grad(module(x).square().sum(), x, create_graph=True)
-    with pytest.raises(RuntimeError, match="once_differentiable"):
-        dx.sum().backward()
+    loss = f(module(x))
+    (g,) = torch.autograd.grad(loss, x if by == "x" else module.theta, create_graph=True)
+    assert g.requires_grad
+    with pytest.raises(ExecutorError, match="differentiable once"):
+        (loss + g.square().sum()).backward()
 
 
 def test_backward_twice_and_only_what_is_wanted():

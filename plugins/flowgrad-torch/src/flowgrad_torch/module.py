@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
-from flowgrad.errors import ConfigError, DataError, FileError, ShapeError
+from flowgrad.errors import ConfigError, DataError, ExecutorError, FileError, ShapeError
 from flowgrad.executor import Executor
 from flowgrad.network import Network
 from flowgrad.plan import lower
@@ -21,22 +20,40 @@ DTYPES = {torch.float32: "float32", torch.float64: "float64"}
 
 
 class _Graph(torch.autograd.Function):
-    """y (B, O) of θ (P,) and x (B, I). Differentiable once: its own backward is not recorded."""
+    """y (B, O) of θ (P,) and x (B, I). Differentiable once: the gradients that it gives have none, and say so."""
 
     @staticmethod
     def forward(ctx: Any, program: Program, theta: Tensor, x: Tensor) -> Tensor:
         acts = program.forward(_numpy(x), theta=_numpy(theta))
         ctx.program, ctx.acts, ctx.device = program, acts, x.device
+        ctx.save_for_backward(theta, x)  # only for what a second derivative would be by
         return torch.tensor(acts.output, device=x.device)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, dy: Tensor) -> tuple[None, Tensor | None, Tensor | None]:
         grads = ctx.program.backward(ctx.acts, cotangent=_numpy(dy))
         _, wants_theta, wants_x = ctx.needs_input_grad
         theta = torch.tensor(grads.theta, device=ctx.device) if wants_theta else None
         x = torch.tensor(np.ascontiguousarray(grads.input.array), device=ctx.device) if wants_x else None
+        if torch.is_grad_enabled():  # create_graph=True: torch's own once_differentiable looks at dy alone
+            made_of = (dy, *ctx.saved_tensors)
+            theta, x = (
+                None if g is None else _Once.apply(g, *made_of)  # type: ignore[no-untyped-call]
+                for g in (theta, x)
+            )
         return None, theta, x
+
+
+class _Once(torch.autograd.Function):
+    """A gradient as it is, which depends on what it was made of and refuses to be differentiated by it."""
+
+    @staticmethod
+    def forward(ctx: Any, gradient: Tensor, *made_of: Tensor) -> Tensor:
+        return gradient.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *of: Tensor) -> tuple[None, ...]:
+        raise ExecutorError("a GraphModule is differentiable once: gradients of its gradients are not known")
 
 
 def _numpy(values: Tensor) -> Any:
