@@ -43,8 +43,20 @@ def dense() -> fg.Network:
     return fg.topologies.layered([24, 16, 16, 3], activation="tanh", seed=1)
 
 
+def broken() -> fg.Network:
+    """Its values are infinite and NaN."""
+    net = fg.Network()
+    net.add_input("x")
+    net.add_neuron("h", {"x": 1e300}, activation="identity")
+    net.add_neuron("y", {"h": 1e300}, activation="identity")
+    net.set_outputs(["y"])
+    return net
+
+
 def options(name: str) -> dict[str, Any]:
     """What the page of a network is saved with."""
+    if name == "broken":
+        return {"X": [[1e300], [float("nan")]]}
     if name != "small":
         return {}
     rows = [{"epoch": k, "loss": 1 / k, "val_loss": 1.2 / k} for k in range(1, 9)]
@@ -53,7 +65,7 @@ def options(name: str) -> dict[str, Any]:
     return {"program": program, "X": X, "T": T, "history": rows, "title": "teaching"}
 
 
-NETWORKS = {"small": teaching, "large": large, "dense": dense}
+NETWORKS = {"small": teaching, "large": large, "dense": dense, "broken": broken}
 
 if __name__ == "__main__":
     fg.save(NETWORKS[sys.argv[1]](), sys.argv[2], **options(sys.argv[1]))

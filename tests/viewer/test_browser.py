@@ -120,6 +120,18 @@ def test_dense_blocks_collapse_and_expand(browser: Any, make: Make) -> None:
     browser.nothing_wrong()
 
 
+def test_infinite_numbers_are_shown_as_they_are(browser: Any, make: Make) -> None:
+    browser.open(make("broken").as_uri())
+    assert browser.text("#kept") == "3 of 3 neurons, 2 of 2 edges shown"
+    assert "= ∞ at row 0" in browser.text("#card")
+    for step in range(int(browser["step"].get_attribute("max")) + 1):
+        browser.set("step", step)
+    browser.set("sample", 1)
+    browser["search"].send_keys("h\n")
+    assert "a = identity(z) = NaN" in browser.text("#card")
+    browser.nothing_wrong()
+
+
 ZOOM = """const done = arguments[0], s = document.getElementById('stage'), times = []; let n = 0, t = performance.now();
 const step = () => {
   s.dispatchEvent(new WheelEvent('wheel', {deltaY: n < 20 ? -60 : 60, clientX: 400, clientY: 300}));

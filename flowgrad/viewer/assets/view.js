@@ -8,8 +8,8 @@ const S = {
 const stage = $("stage");
 const px = (x) => x * S.k * S.sx + S.dx, py = (y) => y * S.k + S.dy;
 const radius = () => Math.max(1.2, Math.min(34, Math.max(0.3 * S.k, Math.min(7, 0.4 * S.k))));
-const shown = (v) => importance[v] >= S.imin && level[v] >= S.lmin && level[v] <= S.lmax;
-const kept = (e) => Math.abs(weight[e]) >= S.wmin && shown(source[e]) && shown(target[e]);
+const shown = (v) => !(importance[v] < S.imin) && level[v] >= S.lmin && level[v] <= S.lmax;
+const kept = (e) => !(Math.abs(weight[e]) < S.wmin) && shown(source[e]) && shown(target[e]);
 const isLit = (v) => now() !== null || !S.up || S.up[v] || S.down[v]; // a step shows its own
 const isLitEdge = (e) => now() !== null || !S.up || (S.up[source[e]] && S.up[target[e]]) || (S.down[source[e]] && S.down[target[e]]);
 const drawsLoss = teaching && D.outputs.length <= 6;
@@ -27,7 +27,8 @@ function fit() { // all of it; a small graph is stretched sideways to fill the s
   const box = stage.getBoundingClientRect(), right = drawsLoss ? lossAt.x : bounds.x1;
   const wide = Math.max(1, right - bounds.x0), high = bounds.y1 - bounds.y0;
   const names = small && (box.height - 100) / (high + 1) < 45; // stand beside their neurons: the ends need room
-  const left = names ? roomFor(0) : 0, sides = left + (names ? roomFor(deepest) : 0);
+  const room = (k) => (names ? roomFor(k) : small ? Math.max(0, 0.65 * roomFor(k) - 50) : 0);
+  const left = room(0), sides = left + (names || !drawsLoss ? room(deepest) : 0);
   const width = box.width - (small ? 110 : blocks.length ? 140 : 60) - sides, height = box.height - (small ? 150 : 120);
   S.k = Math.min(150, height / Math.max(1, high), small ? Infinity : width / wide);
   S.sx = small ? Math.max(0.45, Math.min(2.2, width / wide / S.k)) : 1;
