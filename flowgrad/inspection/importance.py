@@ -64,7 +64,8 @@ class Importance:
             found += part._records({"class": name})
         return found
 
-    def _records(self, more: dict[str, Any]) -> list[dict[str, Any]]:
+    def _records(self, more: dict[str, Any], only: int | None = None) -> list[dict[str, Any]]:
+        """Of all outputs, or of the one with this number."""
         order = np.argsort(-self.strength, axis=1, kind="stable")
         columns = {
             "gradient": self.gradient,
@@ -78,7 +79,7 @@ class Importance:
         return [
             {"output": self.outputs[n], "node": self.nodes[v], "kind": self.kind[v], **more}
             | {name: float(values[n, v]) for name, values in columns.items()}
-            for n in range(len(self.outputs))
+            for n in (range(len(self.outputs)) if only is None else (only,))
             for v in order[n].tolist()
         ]
 
@@ -94,7 +95,7 @@ class Importance:
         kinds = ("input", "hidden", "output")
         if kind is not None and kind not in kinds:
             raise UnknownNameError(f"unknown kind of node {kind!r}{suggest(kind, kinds)}")
-        found = [r for r in self._records({}) if r["output"] == wanted and kind in (None, r["kind"])]
+        found = [r for r in self._records({}, self.outputs.index(wanted)) if kind in (None, r["kind"])]
         return found[:k]
 
     def to_frame(self) -> Any:

@@ -79,6 +79,7 @@ class _Trace:
         )
         weight, bias = self.plan.parameters(acts.theta.astype(np.float64))
         self.w, self.b = weight.tolist(), bias.tolist()
+        self.share = self._shares()
 
     def steps(self) -> Iterator[Step]:
         p = self.plan
@@ -108,17 +109,18 @@ class _Trace:
         reads = []
         for k in range(int(p.out_ptr[v]), int(p.out_ptr[v + 1])):
             s, e = int(p.out_target[k]), int(p.out_edge[k])
-            share = float(p.response[s]) * self._slope(s, e)  # ∂z_s/∂(w·a)
+            share = float(p.response[s]) * self.share[e]  # ∂z_s/∂(w·a)
             reads.append([s, self.w[e], share, self.dz[s], share * self.a[v] * self.dz[s]])
         return {"backward": v, "base": self.base.get(v, 0.0), "reads": reads, "da": self.da[v], "dz": self.dz[v]}
 
-    def _slope(self, s: int, e: int) -> float:
-        p = self.plan
-        first, last = int(p.in_ptr[s]), int(p.in_ptr[s + 1])
-        terms = np.array([self.w[k] * self.a[p.in_source[k]] for k in range(first, last)])
-        d = np.empty(last - first)
-        p.aggregations[p.aggregation[s]].df(terms, d)
-        return float(d[e - first])
+    def _shares(self) -> list[float]:
+        """∂m/∂(w·a) of every edge, found once for each neuron."""
+        p, share = self.plan, np.empty(self.plan.n_edges)
+        terms = np.array(self.w) * np.array(self.a)[p.in_source]
+        for v in np.flatnonzero(p.aggregation >= 0).tolist():
+            edges = slice(int(p.in_ptr[v]), int(p.in_ptr[v + 1]))
+            p.aggregations[p.aggregation[v]].df(terms[edges], share[edges])
+        return share.tolist()
 
 
 def replay(

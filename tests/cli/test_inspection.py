@@ -49,6 +49,17 @@ def test_explain_says_loss_base_case_and_who_reads_what(run: Any) -> None:
 
 
 @pytest.mark.usefixtures("files")
+def test_paths_are_listed_strongest_first(run: Any, tmp_path: Any) -> None:
+    result = run("paths", "net.csv", "x", "y", "--data", "data.csv", "--top", 2)
+    lines = result.out.splitlines()
+    assert lines[1].endswith("x → h → y")
+    assert lines[-1].startswith("3 paths in all, ∂a/∂a = ")
+    assert run("paths", "net.csv", "x", "y", "--data", "data.csv", "--out", "paths.csv").code == 0
+    assert len((tmp_path / "paths.csv").read_text().splitlines()) == 4
+    assert "none of them carries anything" in run("paths", "net.csv", "y", "x", "--data", "data.csv").out
+
+
+@pytest.mark.usefixtures("files")
 def test_doctor_shows_gradients_by_level(run: Any) -> None:
     result = run("doctor", "net.csv", "--data", "data.csv")
     assert result.code == 0
@@ -66,6 +77,8 @@ def test_doctor_shows_gradients_by_level(run: Any) -> None:
         (("reuse", "net.csv", "--limit", -1), "limit=-1"),
         (("trace", "net.csv", "--data", "data.csv", "--sample", 2), "sample=2: must be 0 … 1"),
         (("trace", "net.csv", "--data", "data.csv", "--out", "no/t.jsonl"), "cannot be written"),
+        (("paths", "net.csv", "x", "z", "--data", "data.csv"), "'z' is no node of the network"),
+        (("paths", "net.csv", "x", "y", "--data", "data.csv", "--top", 0), "k=0"),
         (("explain", "net.csv", "h", "--data", "data.csv", "--most", 0), "most=0"),
     ],
 )

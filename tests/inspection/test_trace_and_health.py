@@ -115,7 +115,7 @@ def test_a_trace_of_float32_and_of_your_own_functions(tmp_path: Path) -> None:
     narrow = fg.compile(net, executor="python", dtype="float32", loss="cross_entropy")
     write_trace(path, trace(narrow, [[0.3]], [[1.0]]))
     assert replay(path, activations=[half]) == 6
-    with pytest.raises(fg.FlowgradError, match="line 3: .*half"):
+    with pytest.raises(fg.FlowgradError, match=r"line 3: .*half"):
         replay(path)
     with pytest.raises(fg.FlowgradError, match="cannot be written"):
         write_trace(tmp_path / "no" / "trace.jsonl", trace(narrow, [[0.3]], [[1.0]]))
@@ -132,7 +132,7 @@ def test_a_wrong_backward_is_found_by_the_replay(program, tmp_path: Path, monkey
 
     monkeypatch.setattr(compiled, "backward", wrong)
     write_trace(tmp_path / "trace.jsonl", trace(compiled, X, T))
-    with pytest.raises(fg.FlowgradError, match="∂L/∂a is .* follows"):
+    with pytest.raises(fg.FlowgradError, match=r"∂L/∂a is .* follows"):
         replay(tmp_path / "trace.jsonl")
 
 

@@ -1,0 +1,59 @@
+"""`flowgrad paths`: how one neuron reaches another, over all paths and the strongest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import flowgrad as fg
+from flowgrad.cli import _data, _options
+from flowgrad.cli._console import say, table
+from flowgrad.cli._model import column_name, open_network
+from flowgrad.cli._tables import Table, write
+from flowgrad.errors import UnknownNameError, suggest
+from flowgrad.inspection import path_attribution
+
+
+def entry(
+    network: _options.Model,
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="Where paths begin, by name.", show_default=False)],
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="Where they end.", show_default=False)],
+    data: _options.Data,
+    top: Annotated[int, typer.Option(metavar="K", help="How many of the strongest paths.")] = 10,
+    sample: Annotated[int, typer.Option(help="Which row of the samples, from 0.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the paths to a CSV there.", show_default=False)
+    ] = None,
+    ignore: _options.Ignore = None,
+    executor: _options.Executor = "auto",
+) -> None:
+    """Say how one neuron moves another at one sample: over all paths together, and over the strongest.
+
+    The product of a path is that of ∂a/∂a over its edges. Number, sum and strongest are exact, by dynamic
+    programming, however many paths there are.
+    """
+    model = open_network(network, ignore or ())
+    names = {column_name(v): v for v in model.network.nodes}
+    for name in (source, target):
+        if name not in names:
+            raise UnknownNameError(f"{name!r} is no node of the network{suggest(name, names)}")
+    samples = _data.read(Table(data), model.roles, answers=False)
+    program = fg.compile(model.network, executor=executor)
+    found = path_attribution(program, model.scaled(samples.X), names[source], names[target], k=top, sample=sample)
+    rows = [(path.product, " → ".join(map(column_name, path.nodes))) for path in found.paths]
+    if out is not None:
+        write(out, {"product": [p for p, _ in rows], "path": [way for _, way in rows]})
+        say(f"{len(rows):,} paths: {out}")
+    else:
+        table(("product", "path"), rows)
+    noun = "path" if found.n_paths == 1 else "paths"
+    say(f"{found.n_paths:,} {noun} in all, ∂a/∂a = {found.total:.6g}; {_listed(found.share, len(rows))}")
+
+
+def _listed(share: float, n: int) -> str:
+    """What of the total the listed paths are; they may cancel each other."""
+    if not n:
+        return "none of them carries anything"
+    return f"those {n} have Σ|product| = {share:.3g} of |∂a/∂a|"
