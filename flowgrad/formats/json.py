@@ -63,7 +63,10 @@ def _open(data: bytes, path: Path) -> dict[str, Any]:
     """The document, once its digest is right."""
     body, seal = data[:-_SEAL_LENGTH], _SEAL.fullmatch(data[-_SEAL_LENGTH:])
     if seal is None:
-        raise FileError(f"{path} does not end in its SHA-256: it is truncated, altered, or no network of flowgrad's")
+        raise FileError(
+            f"{path} does not end in its SHA-256: it is truncated, altered, or no network of flowgrad's "
+            "(what another program wrote is read by its format, as node-link or neat)"
+        )
     if sha256(body).hexdigest().encode() != seal[1]:
         raise FileError(f"{path} is altered: its SHA-256 is not the one that it ends in")
     document = parse(data, str(path))

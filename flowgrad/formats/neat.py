@@ -165,7 +165,7 @@ class _Reader:
         given = self.mapping(entry, place)
         name, custom = given.get("name"), given.get("custom", False)
         if not isinstance(name, str) or not isinstance(custom, bool):
-            raise FileError(f"{self.what}: {place} is {entry!r}: must have a name, and custom true or false")
+            raise FileError(f"{self.what}: {place} is {entry!r:.80}: must have a name, and custom true or false")
         if custom:
             return self.source.function(kind, name)
         if name not in known:
@@ -174,23 +174,23 @@ class _Reader:
 
     def mapping(self, value: Any, place: str) -> Mapping[str, Any]:
         if not isinstance(value, dict):
-            raise FileError(f"{self.what}: {place} is {value!r}: must be an object")
+            raise FileError(f"{self.what}: {place} is {value!r:.80}: must be an object")
         return value
 
     def rows(self, holder: Mapping[str, Any], key: str) -> list[Any]:
         value = holder.get(key)
         if not isinstance(value, list):
-            raise FileError(f"{self.what}: {key} is {value!r}: must be a list")
+            raise FileError(f"{self.what}: {key} is {value!r:.80}: must be a list")
         return value
 
     def integer(self, value: Any, place: str) -> int:
         if isinstance(value, bool) or not isinstance(value, int):
-            raise FileError(f"{self.what}: {place} is {value!r}: must be a whole number")
+            raise FileError(f"{self.what}: {place} is {value!r:.80}: must be a whole number")
         return value
 
     def number(self, value: Any, place: str) -> float:
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= sys.float_info.max:
-            raise FileError(f"{self.what}: {place} is {value!r}: must be a finite number")
+            raise FileError(f"{self.what}: {place} is {value!r:.80}: must be a finite number")
         return float(value)
 
 

@@ -36,7 +36,7 @@ def read(source: Source) -> Network:
     graph.add_nodes_from(nodes)
     for k, arc in enumerate(arcs if isinstance(arcs, list) else [arcs]):
         if not isinstance(arc, list) or len(arc) != 2 or not all(isinstance(end, str) for end in arc):
-            raise FileError(f"{what}: arcs[{k}] is {arc!r}: must be [from, to]")
+            raise FileError(f"{what}: arcs[{k}] is {arc!r:.80}: must be [from, to]")
         for end in arc:
             if end not in graph:
                 raise UnknownNameError(f"{what}: arcs[{k}]: {end!r} is no node{suggest(end, nodes)}")
@@ -77,7 +77,7 @@ def _regress(graph: nx.DiGraph[Any], name: str, cpd: Mapping[str, Any], place: s
 
 def _mapping(value: Any, place: str) -> Mapping[str, Any]:
     if not isinstance(value, dict):
-        raise FileError(f"{place} is {value!r}: must be an object")
+        raise FileError(f"{place} is {value!r:.80}: must be an object")
     return value
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from inspect import signature
@@ -321,6 +321,40 @@ def read_or_refused(format: Format, path: Path, data: bytes) -> str | None:
     return None
 
 
+def fuzz(
+    format: Format,
+    folder: Path,
+    cases: int,
+    rng: np.random.Generator,
+    others: Sequence[bytes] = (),
+    sealed: Callable[[bytes], bytes] = bytes,
+) -> tuple[int, int]:
+    """So many damaged files for the reader: how many it refused with a FlowgradError, and how many it read.
+
+    Args:
+        folder: where the files are written; the last one stays when the reader fails.
+        others: files of other formats, to take pieces of.
+        sealed: makes digests in a file right again, so that damage is looked at and not only found.
+
+    Raises:
+        AssertionError: the reader let another exception out; the message names it and the file.
+    """
+    whole, refused = examples(format, folder), 0
+    suffixes = list(whole)
+    for k in range(cases):
+        suffix = suffixes[k % len(suffixes)]
+        mixed = bool(others) and rng.random() < 0.2
+        other = others[int(rng.integers(len(others)))] if mixed else whole[suffix]
+        path = folder / f"damaged{suffix}"
+        try:
+            refused += read_or_refused(format, path, sealed(damaged(whole[suffix], other, rng))) is not None
+        except BaseException as error:
+            raise AssertionError(
+                f"{path}: the reader of {format.name} raised {type(error).__name__}: {error}"
+            ) from error
+    return refused, cases - refused
+
+
 def examples(format: Format, folder: Path) -> dict[str, bytes]:
     """Small whole files of a format by suffix: its own `example`, and what it writes of small networks."""
     found = {} if format.example is None else {f"{suffix}": format.example for suffix in format.suffixes or ("",)}
@@ -332,4 +366,4 @@ def examples(format: Format, folder: Path) -> dict[str, bytes]:
     return found
 
 
-__all__ = ["HARD_IDS", "NAMINGS", "Trial", "damaged", "examples", "read_or_refused", "small"]
+__all__ = ["HARD_IDS", "NAMINGS", "Trial", "damaged", "examples", "fuzz", "read_or_refused", "small"]

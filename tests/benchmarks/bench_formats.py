@@ -2,6 +2,7 @@
 
     python tests/benchmarks/bench_formats.py            prints the table
     python tests/benchmarks/bench_formats.py --write    puts it into the page as well
+    python tests/benchmarks/bench_formats.py --fuzz N   gives every reader N damaged files instead; --write, as above
 
 Every format that is written gets one random network (20,000 edges; a million where the format is one for large
 graphs; 150 for Mermaid) in a process of its own; sizes and times are of that, the best of three, files in the page
@@ -16,7 +17,9 @@ import re
 import sys
 import tempfile
 import time
+import warnings
 from dataclasses import replace
+from functools import partial
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
@@ -25,6 +28,7 @@ import numpy as np
 
 import flowgrad as fg
 from flowgrad.registry import find, names
+from flowgrad.testing.formats import fuzz
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared" / "data"
@@ -110,16 +114,33 @@ def rows() -> list[tuple[str, ...]]:
     return table
 
 
+def damage(cases: int) -> list[tuple[str, ...]]:
+    """Damaged files for every reader, from fresh seeds: what was refused, and what was read."""
+    table, total = [], np.zeros(2, int)
+    readers = [f for f in map(partial(find, "formats"), names("formats")) if f.read is not None]
+    others = [f.example for f in readers if f.example]
+    for f in readers:
+        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            count = fuzz(f, Path(folder), cases, np.random.default_rng(), others)
+        total += count
+        table.append((f.name, f"{cases:,}", *(f"{n:,}" for n in count)))
+        print(" | ".join(table[-1]), flush=True)
+    return [*table, ("all", f"{total.sum():,}", *(f"{n:,}" for n in total.tolist()))]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--write", action="store_true", help="put the table into docs/formats.md")
+    parser.add_argument("--fuzz", type=int, default=0, metavar="N", help="damaged files for every reader")
     given = parser.parse_args()
-    lines = [HEAD, ("---",) * len(HEAD), *rows()]
-    text = "\n".join("| " + " | ".join(row) + " |" for row in lines)
+    head, made = (("reader", "files", "refused", "read"), damage(given.fuzz)) if given.fuzz else (HEAD, rows())
+    text = "\n".join("| " + " | ".join(row) + " |" for row in [head, ("---",) * len(head), *made])
     if given.write:
+        mark = "damage" if given.fuzz else "table"
         page = PAGE.read_text(encoding="utf-8")
-        page = re.sub(r"(<!-- table -->\n).*?(<!-- end -->)", lambda m: f"{m[1]}{text}\n{m[2]}", page, flags=re.DOTALL)
-        PAGE.write_text(page, encoding="utf-8")
+        between = re.compile(rf"(<!-- {mark} -->\n).*?(<!-- end -->)", re.DOTALL)
+        PAGE.write_text(between.sub(lambda m: f"{m[1]}{text}\n{m[2]}", page), encoding="utf-8")
 
 
 if __name__ == "__main__":

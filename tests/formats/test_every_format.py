@@ -6,10 +6,9 @@ Nothing here names a format but where one needs more than its record says: a new
 from __future__ import annotations
 
 import json
-import os
 import re
 import zlib
-from collections import Counter
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from hypothesis import strategies as st
 import flowgrad as fg
 from flowgrad.format import KEEPS
 from flowgrad.registry import find, names
-from flowgrad.testing.formats import HARD_IDS, NAMINGS, Trial, damaged, examples, read_or_refused
+from flowgrad.testing.formats import HARD_IDS, NAMINGS, Trial, damaged, examples, fuzz, read_or_refused
 from flowgrad.testing.strategies import cases
 
 FORMATS = {name: find("formats", name) for name in names("formats")}
@@ -222,27 +221,13 @@ def sealed(name: str, data: bytes) -> bytes:
 @pytest.mark.filterwarnings("ignore")  # a library may warn of what it finds; what counts is what it raises
 def test_damage_is_refused_or_read(name: str, tmp_path: Path, request: pytest.FixtureRequest, capfd) -> None:
     soak = request.config.getoption("--soak")
-    rng = np.random.default_rng(zlib.crc32(name.encode()) if not soak else None)
-    whole = examples(FORMATS[name], tmp_path)
-    others = [data for f in FORMATS.values() if (data := f.example)] + list(whole.values())
-    count: Counter[str] = Counter()
-    for k in range(1000 * soak or CASES):
-        suffix = list(whole)[k % len(whole)]
-        other = others[int(rng.integers(len(others)))] if rng.random() < 0.2 else whole[suffix]
-        data = sealed(name, damaged(whole[suffix], other, rng))
-        path = tmp_path / f"net{suffix}"
-        try:
-            refused = read_or_refused(FORMATS[name], path, data)
-        except BaseException as error:
-            kept = Path(os.environ.get("TMPDIR", "/tmp")) / f"damaged-{name}{suffix}"
-            kept.write_bytes(data)
-            raise AssertionError(f"{type(error).__name__} of a damaged file, kept as {kept}: {error}") from error
-        count["refused" if refused else "read"] += 1
-    capfd.readouterr()
-    with capfd.disabled():
-        if soak:
-            print(f"{name}: {sum(count.values()):,} files, {count['refused']:,} refused, {count['read']:,} read")
-    assert count["refused"] > CASES // 10
+    rng = np.random.default_rng(None if soak else zlib.crc32(name.encode()))
+    others = [f.example for f in FORMATS.values() if f.example]
+    refused, read = fuzz(FORMATS[name], tmp_path, 1000 * soak or CASES, rng, others, partial(sealed, name))
+    if soak:
+        with capfd.disabled():
+            print(f"{name}: {refused + read:,} files, {refused:,} refused, {read:,} read")
+    assert refused > CASES // 10
 
 
 @pytest.mark.parametrize("name", READERS)
