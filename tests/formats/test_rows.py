@@ -18,7 +18,10 @@ from flowgrad.formats._rows import Delimited
 
 pyarrow = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")
-FIELDS = st.text(st.sampled_from('ab1.,;\t\n\r" é\u2028\ufeff|-'), max_size=4)
+WORDS = st.text(st.sampled_from('ab1.,;\t\n\r" é\u2028\ufeff|-'), max_size=4)
+
+
+FIELDS = WORDS | WORDS.map('"{}"'.format)
 
 
 def both(path: Path, delimiter: str, monkeypatch: pytest.MonkeyPatch) -> list:
@@ -49,6 +52,15 @@ def test_the_same_fields_and_errors(tmp_path: Path, delimiter: str, block: int, 
         patch.setattr(contract, "BLOCK", block)
         quick, slow = both(path, delimiter, patch)
     assert quick == slow
+
+
+def test_fields_that_are_only_quoted_are_split_at_array_speed(tmp_path: Path) -> None:
+    """As R and many others write: all text in quotation marks, no delimiter inside."""
+    (tmp_path / "t.csv").write_text('"a","b"\n"x y",1\n')
+    table = Delimited(Source(tmp_path / "t.csv"), ",")
+    assert table._split(b'"x y",1\n"","z"\n', 1).to_pylist() == ["x y", "1", "", "z"]
+    for text in (b'"x,y",1\n', b'"x""y",1\n', b'a"b,1\n', b'"x" ,1\n', b'"x\n",1\n', b'"x,1\n', b'""",1\n'):
+        assert table._split(text, 1) is None
 
 
 @pytest.mark.parametrize("data", [b"a,b\nc,\xff\n", b"a,b\nc,d\ne,\0\n", b"a,b\nc,d\n\ne\n", b'a,b\nc,d\n"e,f\n', b""])
