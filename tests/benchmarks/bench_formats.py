@@ -95,7 +95,7 @@ def reached(name: str) -> str:
     for r, error in found:
         if error > r.tolerance:
             raise SystemExit(f"{name}: {r.what}: {error:.1e} is above {r.tolerance:.1e}")
-    return "; ".join(f"{r.what}: {error:.1e} ≤ {r.tolerance:.1g}" for r, error in found)
+    return "; ".join(f"{r.what}: {error:.1e} ≤ {r.tolerance:g}" for r, error in found)
 
 
 def rows() -> list[tuple[str, ...]]:
