@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -366,3 +367,18 @@ def test_bytes_that_are_no_model_are_refused(tmp_path: Path, data: bytes) -> Non
     (tmp_path / "net.onnx").write_bytes(data)
     with pytest.raises(fg.FlowgradError, match=r"net\.onnx is no ONNX model"):
         fg.load(tmp_path / "net.onnx")
+
+
+def test_a_missing_library_is_named_with_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = saved(tmp_path / "net.onnx", model([("Relu", "x", "y", {})], ROW))
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    for act in (lambda: fg.load(path), lambda: fg.save(fg.topologies.layered([1, 1]), path)):
+        with pytest.raises(fg.errors.MissingDependencyError, match=r"pip install 'flowgrad\[onnx\]'"):
+            act()
+
+
+def test_what_is_left_out_among_inputs_is_refused(tmp_path: Path) -> None:
+    proto = model([("Concat", "x x", "y", {"axis": 1})], ROW)
+    proto.graph.node[0].input[1] = ""
+    with pytest.raises(fg.FlowgradError, match="operator Concat: an input is left out"):
+        fg.load(saved(tmp_path / "net.onnx", proto))

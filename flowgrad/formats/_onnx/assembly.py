@@ -7,7 +7,7 @@ and where it is a bias it stands on edges from one neuron that is 1.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ NODE = np.dtype(
         ("key", np.int64),
         ("label", np.int32),
         ("place", np.int64),
+        ("named", np.bool_),
     ]
 )
 
@@ -44,6 +45,7 @@ class Assembly:
         self.edges: list[tuple[Array, Array, Array, Array]] = []
         self.parameters: list[tuple[int, str, tuple[int, ...]]] = []
         self.n_parameters = 0
+        self.ids: dict[int, Hashable] = {}
 
     def spend(self, amount: int) -> None:
         """Count neurons, edges or numbers before they are made.
@@ -82,6 +84,11 @@ class Assembly:
         self.labels.append((label, rows.shape[1:] if self.batch and rows.shape[:1] == (1,) else rows.shape))
         self.nodes["label"][rows] = len(self.labels) - 1
         self.nodes["place"][rows] = np.arange(rows.size).reshape(rows.shape)
+
+    def identify(self, rows: Array, ids: Sequence[Hashable]) -> None:
+        """Give these rows, which have none, their ids."""
+        self.nodes["named"][rows] = True
+        self.ids |= dict(zip(rows.ravel().tolist(), ids, strict=True))
 
     def code(self, kind: str, function: str) -> int:
         table = self.functions[kind]
@@ -125,7 +132,7 @@ class Assembly:
 
     # ---- the whole ------------------------------------------------------------------------------------------
 
-    def network(self, inputs: Array, outputs: Array, ids: Mapping[int, Hashable]) -> Network:
+    def network(self, inputs: Array, outputs: Array) -> Network:
         """The network; the rows that have no ids are called by the names of their tensors."""
         source, target, weight, key = self._columns_of_edges()
         shared = self._used_twice(key)
@@ -145,7 +152,7 @@ class Assembly:
         kinds = self.functions
         return Network.from_columns(
             Columns(
-                ids=self._ids(ids),
+                ids=self._ids(),
                 inputs=inputs.astype(np.int32),
                 outputs=outputs.astype(np.int32),
                 activation=nodes["activation"].copy(),
@@ -187,7 +194,8 @@ class Assembly:
             named.append(names.free(_indexed(name, shape, key - first)))
         return named
 
-    def _ids(self, given: Mapping[int, Hashable]) -> list[Hashable]:
+    def _ids(self) -> list[Hashable]:
+        given = self.ids
         names = Names([name for name in given.values() if isinstance(name, str)])
         ids: list[Hashable] = []
         for row, (block, place) in enumerate(self.nodes[["label", "place"]][: self.n].tolist()):

@@ -51,8 +51,11 @@ class Node:
         """Check the number of inputs and outputs and the types of the attributes."""
         least, most = operator.inputs
         self.inputs = [*inputs, *[None] * (max(most, 0) - len(inputs))]
-        if len(inputs) < least or 0 <= most < len(inputs) or any(v is None for v in self.inputs[:least]):
-            self.refuse(f"{len(inputs)} inputs: takes {least if least == most else f'{least} to {most}'}")
+        if len(inputs) < least or 0 <= most < len(inputs):
+            takes = f"{least} or more" if most < 0 else f"{least} to {most}" if least < most else f"{least}"
+            self.refuse(f"{len(inputs)} inputs: takes {takes}")
+        if any(v is None for v in self.inputs[: least if most >= 0 else None]):
+            self.refuse("an input is left out")
         if any(self.proto.output[1:]) or not self.label:
             self.refuse("only its first output is read")
         self.defaults = operator.attributes

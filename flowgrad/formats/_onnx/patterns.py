@@ -34,7 +34,12 @@ def patterns(graph: Any, readers: Counter[str]) -> dict[str, Pattern | None]:
         kinds = tuple(node.op_type for node in chain)
         aggregation = KINDS.get(kinds)
         alone = all(readers[node.output[0]] == 1 for node in chain[:-1])
-        if aggregation is None or not alone or any(readers[name] for node in chain for name in node.output[1:]):
+        if (
+            aggregation is None
+            or not alone
+            or not chain[0].input
+            or any(readers[name] for node in chain for name in node.output[1:])
+        ):
             continue
         terms = chain[0].input[0]
         if aggregation == "max_abs" and last.input[0] != terms:

@@ -75,7 +75,6 @@ class _Reader:
         self.net, self.opset = Assembly(what), self.default_opset()
         self.values: dict[str, Value] = {}
         self.given = metadata.ids(model, what)
-        self.ids: dict[int, Hashable] = {}
         names = [name for node in self.graph.node for name in node.input]
         self.readers = Counter([*names, *(output.name for output in self.graph.output)])
         made = Counter(name for node in self.graph.node for name in node.output if name)
@@ -105,10 +104,10 @@ class _Reader:
         inputs = np.concatenate([*rows, np.empty(0, np.int64)]).astype(np.int64)
         if self.given is not None:
             self.fits(self.given.inputs, len(inputs), "inputs")
-            self.ids = dict(zip(inputs.tolist(), self.given.inputs, strict=True))
+            self.net.identify(inputs, self.given.inputs)
         for proto in self.graph.node:
             self.node(proto)
-        return self.net.network(inputs, self.outputs(inputs), self.ids)
+        return self.net.network(inputs, self.outputs(inputs))
 
     # ---- what comes in --------------------------------------------------------------------------------------
 
@@ -207,13 +206,13 @@ class _Reader:
         self.fits(ids, math.prod(value.shape), f"columns of {show(node.label)}")
         value = settled(self.net, value, node.label)
         rows = value.rows.copy()
-        again = np.isin(rows, list(self.ids)) if self.ids else np.zeros(rows.shape, np.bool_)
+        again = self.net.nodes["named"][rows]
         first = np.zeros(rows.size, np.bool_)
         first[np.unique(rows, return_index=True)[1]] = True
         again |= ~first.reshape(rows.shape)
         rows[again] = self.net.neurons((int(again.sum()),), f"{node.label}.copy")
         self.net.connect(value.rows[again], rows[again])
-        self.ids |= dict(zip(rows.ravel().tolist(), ids, strict=True))
+        self.net.identify(rows, ids)
         return Signals(rows)
 
     def fits(self, ids: Sequence[Hashable], many: int, kind: str) -> None:
@@ -244,6 +243,6 @@ class _Reader:
         rows = distinct(self.net, Signals(np.concatenate(found)), self.graph.output[0].name).rows
         if self.given is not None:
             self.fits(self.given.outputs, len(rows), "outputs")
-            if [self.ids.get(row) for row in rows.tolist()] != list(self.given.outputs):
+            if [self.net.ids.get(row) for row in rows.tolist()] != list(self.given.outputs):
                 raise FileError(f"{self.what}: its metadata name other outputs than the graph has")
         return rows

@@ -94,7 +94,7 @@ class _Writer:
         plan = self.plan
         self.edges = _Edges(plan)
         self.refuse_what_does_not_fit(np.finfo(dtype).max)
-        self.tensors = [("x", len(plan.inputs))]
+        self.tensors, self.held = [("x", len(plan.inputs))], {"x"}
         self.tensor = np.full(plan.n_nodes, -1)  # of each node: which tensor holds it, and in which column
         self.column = np.zeros(plan.n_nodes, np.int64)
         self.hold(0, plan.inputs)
@@ -130,9 +130,12 @@ class _Writer:
     def output(self) -> str:
         """Write every level; the name of the tensor of the outputs."""
         level = self.plan.level[self.edges.neurons]
-        for k in np.unique(level).tolist():
-            self.model.prefix = f"level{k}."
-            self.level(self.edges.neurons[level == k])
+        order = np.argsort(level, kind="stable")
+        starts = np.flatnonzero(np.diff(level[order], prepend=-1))
+        for at in np.split(self.edges.neurons[order], starts[1:]):
+            if len(at):
+                self.model.prefix = f"level{self.plan.level[at[0]]}."
+                self.level(at)
         self.model.prefix = ""
         pool = self.pool(np.unique(self.plan.outputs))
         return self.picked(pool, pool.column(self.plan.outputs))
@@ -146,9 +149,10 @@ class _Writer:
                 names.append(self.activated(part, self.sums(part, pool, dense)))
                 parts.append(part.at)
         name = names[0] if len(names) == 1 else self.model.op("Concat", *names, axis=1)
-        if name in dict(self.tensors):  # neurons that repeat those of another level
+        if name in self.held:  # neurons that repeat those of another level
             name = self.model.op("Identity", name)
         self.tensors.append((name, len(at)))
+        self.held.add(name)
         self.hold(len(self.tensors) - 1, np.concatenate(parts))
 
     def groups(self, at: Array, pool: _Pool | None) -> Iterator[_Group]:
