@@ -12,12 +12,15 @@ from flowgrad import metrics, schedule
 from flowgrad.choice import executor_info
 from flowgrad.cli._console import say, table
 from flowgrad.errors import FlowgradError, UnknownNameError, suggest
+from flowgrad.format import Format
 from flowgrad.registry import find, names
 
 KINDS = (
     "executors", "activations", "aggregations", "losses", "optimizers", "initializers", "formats", "callbacks",
     "metrics", "schedules", "commands",
 )  # fmt: skip
+
+MORE = {"executors": ("available",), "formats": ("read", "write", "suffixes")}  # columns between name and summary
 
 
 def entry(
@@ -34,8 +37,7 @@ def entry(
     if kind not in KINDS:
         raise UnknownNameError(f"unknown kind {kind!r}{suggest(kind, KINDS)}")
     rows = [(name, *_about(kind, name)) for name in _names(kind)]
-    columns = ("name", "available", "what it is") if kind == "executors" else ("name", "what it is")
-    table(columns, rows)
+    table(("name", *MORE.get(kind, ()), "what it is"), rows)
 
 
 def _names(kind: str) -> tuple[str, ...]:
@@ -50,6 +52,9 @@ def _about(kind: str, name: str) -> tuple[str, ...]:
             case "executors":
                 answer = fg.executors()[name]
                 return ("yes" if answer is True else f"no: {answer}", executor_info(name).summary)
+            case "formats":
+                f: Format = find(kind, name)
+                return (*("yes" if act else "" for act in (f.read, f.write)), " ".join(f.suffixes), f.summary)
             case "metrics":
                 return (_first_line(metrics.entries[name].f),)
             case "schedules":
@@ -59,7 +64,7 @@ def _about(kind: str, name: str) -> tuple[str, ...]:
         record = find(kind, name)
         return (getattr(record, "summary", None) or _first_line(getattr(record, "f", record)),)
     except (FlowgradError, ImportError) as error:
-        return (f"cannot be loaded: {error}",) * (2 if kind == "executors" else 1)
+        return (*("" for _ in MORE.get(kind, ())), f"cannot be loaded: {error}")
 
 
 def _first_line(function: Callable[..., Any]) -> str:

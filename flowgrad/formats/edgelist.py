@@ -118,7 +118,10 @@ class _Rows:
             yield columns, partial(self._from, stay)
             stay += len(rows)
         if self.where and not stay:
-            raise FileError(f"{self.table.what} has no row of {', '.join(self.where.values())}")
+            head = getattr(self.table, "data", 1)
+            said = {(self.table.first[k].strip() if head else f"column {k}"): text for k, text in self.where.items()}
+            wanted = " and ".join(f"{name} is {text!r}" for name, text in said.items())
+            raise FileError(f"{self.table.what} has no row where {wanted}")
 
     def _from(self, first: int, row: int) -> str:
         return self.place(first + row)
@@ -165,7 +168,9 @@ def _pair(names: list[str] | None, source: Column | None, target: Column | None,
 
 
 def _column(names: list[str] | None, table: Any, column: Column) -> int:
-    """The place of a column."""
+    """The place of a column; without a header, digits are a position."""
+    if names is None and isinstance(column, str) and column.isdecimal() and len(column) < 10:
+        column = int(column)
     if isinstance(column, str):
         if names is None:
             raise UnknownNameError(f"{table.what} has no header, so no column {column!r}: give a position")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import flowgrad as fg
-from flowgrad.registry import names
+from flowgrad.registry import find, names
 
 COMMANDS = ("check", "demo", "doctor", "grad", "list", "predict", "train")
 
@@ -140,7 +140,6 @@ def test_list_without_a_kind_names_everything(run: Any) -> None:
         "losses",
         "optimizers",
         "initializers",
-        "formats",
         "metrics",
         "schedules",
         "commands",
@@ -151,6 +150,16 @@ def test_list_of_a_kind_says_what_each_is(run: Any, kind: str) -> None:
     assert lines[0].split() == ["name", "what", "it", "is"]
     assert len(lines) > 1
     assert all(len(line.split(maxsplit=1)) == 2 for line in lines[1:])
+
+
+def test_list_formats_says_which_are_read_and_written(run: Any) -> None:
+    head, *rows = run("list", "formats").out.splitlines()
+    assert head.split() == ["name", "read", "write", "suffixes", "what", "it", "is"]
+    cells = {row.split()[0]: row[head.index("read") : head.index("suffixes")].split() for row in rows}
+    for name in names("formats"):
+        f = find("formats", name)
+        assert len(cells[name]) == (f.read is not None) + (f.write is not None)
+    assert next(row for row in rows if row.startswith("edgelist")).split()[3:6] == [".csv", ".tsv", ".parquet"]
 
 
 def test_list_executors_says_which_can_run(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:

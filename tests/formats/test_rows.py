@@ -124,7 +124,7 @@ def test_rows_by_what_stands_in_a_column(tmp_path: Path) -> None:
     for where, words in [
         ({"type": "electrical"}, "line 5: self-loop at 'C'"),
         ({"post": "B"}, "line 3: edge 'A' → 'B' is given twice"),
-        ({"type": "chemcal"}, "has no row of chemcal"),
+        ({"type": "chemcal"}, "has no row where type is 'chemcal'"),
         ({"tpye": "chemical"}, "did you mean 'type'"),
     ]:
         with pytest.raises(fg.FlowgradError, match=words):
