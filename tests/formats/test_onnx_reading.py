@@ -300,7 +300,7 @@ REFUSED: dict[str, tuple[Case, str]] = {
     "kernel of signals": (([("Conv", "x x", "y", {})], IMAGE, {}), "the kernel depends on the input of the network"),
     "padding alone": (one("MaxPool", inputs=IMAGE, kernel_shape=[1, 1], pads=[1, 1, 1, 1]), "lies in the padding"),
     "a list for a number": (one("Gather", "x i", constants={"i": np.array([7])}, axis=1), "entry 7 of 6"),
-    "too large": (one("Pad", "x p", constants={"p": np.array([0, 0, 0, 10**12])}), "more than 50,000,000 neurons"),
+    "too large": (one("Pad", "x p", constants={"p": np.array([0, 0, 0, 10**12])}), "Pad: more than 50,000,000"),
     "second output": (([("TopK", "x", "y", {})], ROW, {}), "operator TopK: is not read"),
 }  # fmt: skip
 

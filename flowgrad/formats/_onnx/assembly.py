@@ -38,6 +38,7 @@ class Assembly:
 
     def __init__(self, what: str) -> None:
         self.what, self.spent, self.n = what, 0, 0
+        self.place = what  # where the reader stands, for messages
         self.batch = False  # whether the first axis of arrays of rows is the batch, of one sample
         self.nodes = np.zeros(1024, NODE)
         self.labels: list[tuple[str, tuple[int, ...]]] = []
@@ -55,7 +56,7 @@ class Assembly:
         """
         self.spent += amount
         if self.spent > MOST:
-            raise FileError(f"{self.what}: more than {MOST:,} neurons, edges and numbers: too large to unroll")
+            raise FileError(f"{self.place}: more than {MOST:,} neurons, edges and numbers: too large to unroll")
 
     # ---- neurons --------------------------------------------------------------------------------------------
 

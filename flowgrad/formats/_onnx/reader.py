@@ -168,6 +168,7 @@ class _Reader:
 
     def node(self, proto: Any) -> None:
         node = Node(self.net, proto, self.opset, self.batch)
+        self.net.place = node.place
         if proto.domain not in ("", "ai.onnx"):
             node.refuse(f"of the domain {show(proto.domain)} is not read")
         pattern = self.patterns.get(node.label)
