@@ -377,6 +377,18 @@ def test_a_missing_library_is_named_with_its_extra(tmp_path: Path, monkeypatch: 
             act()
 
 
+@pytest.mark.parametrize("name", [b"node 0", b"Relu", b"slope", b"flowgrad", b"batch"])
+def test_names_that_are_no_text_are_refused(tmp_path: Path, name: bytes) -> None:
+    """protobuf gives them as bytes, wherever they stand."""
+    proto = model([("Relu", "x", "y", {"slope": 1.0})], {"x": ("batch", 2)})
+    proto.metadata_props.add(key="flowgrad", value="{}")
+    data = proto.SerializeToString()
+    assert name in data
+    (tmp_path / "net.onnx").write_bytes(data.replace(name, name[:-1] + b"\xff"))
+    with pytest.raises(fg.FlowgradError, match="is no UTF-8 text"):
+        fg.load(tmp_path / "net.onnx")
+
+
 def test_what_is_left_out_among_inputs_is_refused(tmp_path: Path) -> None:
     proto = model([("Concat", "x x", "y", {"axis": 1})], ROW)
     proto.graph.node[0].input[1] = ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -64,7 +64,24 @@ def parsed(data: bytes, what: str) -> Any:
         raise FileError(f"{what} is no ONNX model, or a damaged one") from None
     if not model.HasField("graph") or not model.graph.output:
         raise FileError(f"{what} is no ONNX model: it has no graph with outputs")
+    odd = next((text for text in _texts(model) if not isinstance(text, str)), None)
+    if odd is not None:  # protobuf hands over as bytes what is no UTF-8
+        raise FileError(f"{what}: the name {odd!r} is no UTF-8 text")
     return model
+
+
+def _texts(model: Any) -> Iterator[Any]:
+    """Every text of a model that the reader looks at."""
+    graph = model.graph
+    yield from (o.domain for o in model.opset_import)
+    yield from (text for entry in model.metadata_props for text in (entry.key, entry.value))
+    yield from (tensor.name for tensor in graph.initializer)
+    for value in (*graph.input, *graph.output):
+        yield value.name
+        yield from (dim.dim_param for dim in value.type.tensor_type.shape.dim)
+    for node in graph.node:
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+        yield from (text for a in node.attribute for text in (a.name, a.ref_attr_name))
 
 
 class _Reader:
