@@ -134,7 +134,8 @@ def _print(found: Stability, top: int) -> None:
     table(("neuron", "share, %", "rank", "5–95 %", *(short for _, short in chances)), strongest)
     if chances:
         say("> CONTROL: the chance that a run's share is above that of a run of the control")
-    say(found.sentence)
+    for part in found.sentence.split("; "):
+        say(part)
 
 
 def _columns(records: list[dict[str, Any]]) -> dict[str, list[Any]]:

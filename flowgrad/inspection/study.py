@@ -283,7 +283,7 @@ class _Folder:
             path.mkdir(parents=True, exist_ok=True)
             if (path / "study.json").exists():
                 self._check(said)
-            elif any(path.iterdir()):
+            elif any(not file.name.startswith(".flowgrad-") for file in path.iterdir()):  # those were cut off
                 raise FileError(f"{path} is a folder of other things: name another one for the study")
             else:
                 self._put("study.json", (json.dumps(said, indent=1) + "\n").encode())

@@ -18,7 +18,7 @@ def test_a_study_from_a_configuration_and_from_a_run(run: Any, job: Path) -> Non
     assert result.err == ""
     assert result.code == 0
     lines = result.out.splitlines()
-    assert max(map(len, lines[6:-2])) <= 80
+    assert max(map(len, lines[6:])) <= 80
     assert any(line.startswith("shuffled graph ") for line in lines)
     assert "> graph" in result.out
     assert "> inputs" not in result.out.splitlines()[-5]
