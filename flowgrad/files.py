@@ -17,6 +17,7 @@ from flowgrad.errors import (
     CycleError,
     DataError,
     FileError,
+    FlowgradError,
     GraphError,
     UnknownNameError,
     listing,
@@ -28,6 +29,7 @@ from flowgrad.maths.aggregations import Aggregation
 from flowgrad.network import Network
 from flowgrad.registry import find, names
 
+SAID = 60_000  # characters of a message: names of 4 KB are whole in it
 PLAIN = {"int", "bool", "str", "float", "None"}  # types of options that are checked before they are passed on
 
 
@@ -107,10 +109,15 @@ def load(
         raise FileError(f"{target} holds more than fits into memory") from None
     except CycleError as error:
         raise CycleError(error.cycle, f"{target}: ") from None
-    except GraphError as error:
-        if str(target) in str(error):
+    except FlowgradError as error:
+        said = str(error)
+        if isinstance(error, GraphError) and str(target) not in said:
+            said = f"{target}: {said}"
+        if len(said) > SAID:  # a name in the file is as long as the file
+            said = f"{said[: SAID // 2]} … {said[-SAID // 4 :]}"
+        if said == str(error):
             raise
-        raise type(error)(f"{target}: {error}") from None
+        raise type(error)(said) from None
 
 
 def check_options(chosen: Format, act: str, given: Mapping[str, object]) -> None:

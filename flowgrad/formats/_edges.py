@@ -86,7 +86,7 @@ def numbers(values: Sequence[str], what: str, place: Place) -> Any:
         except ValueError:
             good = False
         if not good:
-            raise FileError(f"{place(row)}: {what} {value!r} is no finite number")
+            raise FileError(f"{place(row)}: {what} {value!r:.80} is no finite number")
     raise AssertionError("some value is no finite number")
 
 

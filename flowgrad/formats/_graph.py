@@ -102,7 +102,7 @@ def _plain(attributes: Mapping[str, Any], place: str, what: str) -> dict[str, An
             value = value.item()
         own = type(value) not in (str, int, float, bool) or type(key) is not str or key in (*PLACES, PLACE)
         if own or (isinstance(value, float) and not math.isfinite(value)):
-            raise GraphError(f"{place}: attribute {key!r} is {value!r}, which {what} cannot keep")
+            raise GraphError(f"{place}: attribute {key!r} is {value!r:.200}, which {what} cannot keep")
         found[key] = value
     return found
 
@@ -205,7 +205,7 @@ def _in_order(graph: Any, place: str, what: str) -> list[Hashable] | None:
         if place in attributes:
             k = attributes.pop(place)
             if isinstance(k, bool) or not isinstance(k, int) or k in found:
-                raise FileError(f"{what}: node {v!r}: {place} {k!r} must be a whole number of its own, 0, 1, 2, …")
+                raise FileError(f"{what}: node {v!r}: {place} {k!r:.80} must be a whole number of its own, 0, 1, 2, …")
             found[k] = v
     if sorted(found) != list(range(len(found))):
         raise FileError(f"{what}: the places {place} of nodes have a gap")

@@ -36,7 +36,7 @@ def read(
     genes: dict[Hashable, None] = {}
     for k, fields in enumerate(rows):
         if len(fields) != 3 or fields[2] not in KINDS:
-            raise FileError(f"{place(k)}: {fields!r} is not parent, child and one of {', '.join(KINDS)}")
+            raise FileError(f"{place(k)}: {fields!r:.200} is not parent, child and one of {', '.join(KINDS)}")
         parent, child, kind = fields
         if kind == "gene":
             child = f"gene:{child}"

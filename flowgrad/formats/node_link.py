@@ -42,10 +42,10 @@ read = _graph.reader(parse_graph)
 def _id(entry: Any, place: str, key: str) -> Any:
     """A hashable id: lists become tuples, as they were before they were JSON."""
     if not isinstance(entry, dict) or key not in entry:
-        raise FileError(f"{place} is {entry!r}: must be an object with {key!r}")
+        raise FileError(f"{place} is {entry!r:.80}: must be an object with {key!r}")
     value = entry[key]
     if type(value) not in (str, int):
-        raise FileError(f"{place}: {key} is {value!r}: must be text or a whole number")
+        raise FileError(f"{place}: {key} is {value!r:.80}: must be text or a whole number")
     return value
 
 

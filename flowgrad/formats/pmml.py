@@ -218,7 +218,7 @@ class _Reader:
         except (TypeError, ValueError):
             value = math.nan
         if not math.isfinite(value):
-            raise FileError(f"{self.what}: {place}: {name} of {tag(element)} is {said!r}: must be a finite number")
+            raise FileError(f"{self.what}: {place}: {name} of {tag(element)} is {said!r:.80}: must be a finite number")
         return value
 
     def parts(self, element: Any, known: tuple[str, ...]) -> list[Any]:

@@ -38,7 +38,7 @@ def read(
     for k, fields in enumerate(rows):
         kinds = {_species(name) for name in fields}
         if len(fields) != 2 or len(kinds) != 1 or None in kinds:
-            raise FileError(f"{place(k)}: {fields!r} is not a parent and a child of one species, as R-HSA-109581")
+            raise FileError(f"{place(k)}: {fields!r:.200} is not a parent and a child of one species, as R-HSA-109581")
         (kind,) = kinds
         found[str(kind)] = None
         if species is None or kind == species:

@@ -82,7 +82,7 @@ def _matrix(rows: list[list[str]], place: Place) -> npt.NDArray[np.float64]:
             except ValueError:
                 good = False
             if not good:
-                raise FileError(f"{place(k)}: {value!r} is no finite number, and no nan")
+                raise FileError(f"{place(k)}: {value!r:.80} is no finite number, and no nan")
     raise AssertionError("some field is no number")
 
 

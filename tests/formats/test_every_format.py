@@ -268,3 +268,14 @@ def test_json_of_damage_is_kept_small() -> None:
     rng = np.random.default_rng(0)
     data = json.dumps({"nodes": [{"id": k} for k in range(5)]}).encode()
     assert max(len(damaged(data, data, rng)) for _ in range(500)) < 50_000
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_message_does_not_repeat_the_file(name: str, tmp_path: Path) -> None:
+    """A megabyte where a name or a number stands is no megabyte of message."""
+    for suffix, data in examples(FORMATS[name], tmp_path).items():
+        for place in list(re.finditer(rb"[\w.]+", data))[::3][:15]:
+            for long in (b"9" * 200_000, b"[" + b"1," * 100_000 + b"1]"):
+                made = data[: place.start()] + long + data[place.end() :]
+                refused = read_or_refused(FORMATS[name], tmp_path / f"net{suffix}", made)
+                assert refused is None or len(refused) < 70_000
