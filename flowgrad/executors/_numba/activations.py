@@ -1,15 +1,16 @@
-"""Activations over rows: a = σ(z) and σ'(z) in one pass, equations (3) and (7).
+"""Activations over rows: forward a = σ(z) and σ'(z), equations (3) and (7); backward ∂L/∂z = σ'(z)·∂L/∂a, (8).
 
-A kernel is (z, a, slope, n): addresses of n reals, in place where z and a are the same. The formulas of maths/
-run number by number in float64; the common ones have a vector form in `exponentials`.
+A kernel is (z, a, slope, n) or (a, slope, da, n): addresses of n reals. Forward is in place where z and a are the
+same, backward writes ∂L/∂z over a. The formulas of maths/ run number by number in float64; the common ones have a
+vector form in `exponentials`, which stores σ' only where it cannot be found from a.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from flowgrad.executors._numba.exponentials import vector_forms
-from flowgrad.executors._numba.vectors import Lanes, lanes
+from flowgrad.executors._numba.exponentials import recalled, vector_forms
+from flowgrad.executors._numba.vectors import Lanes, lanes, store
 from flowgrad.maths.activations import Activation, entries
 
 Rows = Callable[[int, int, int, int], None]
@@ -21,12 +22,35 @@ REGISTERS = 128
 
 def rows(row: Lanes, sigma: Activation, f: Formula, df: Formula, slope: bool) -> Rows:
     """σ alone, or σ with σ': by vectors where there is such a form of this activation, else by f and df."""
-    width = min(row.n, REGISTERS // row.dtype.itemsize)
-    known = entries.get(sigma.name) == sigma
-    vector = vector_forms(lanes(row.dtype, width)).get(sigma.name) if known else None
+    vectors = _vectors(row)
+    vector = vector_forms(vectors).get(sigma.name) if entries.get(sigma.name) == sigma else None
     if vector is None:
         return by_formula(row, f, df) if slope else values_by_formula(row, f)
-    return by_vectors(lanes(row.dtype, width), vector, slope)
+    return by_vectors(vectors, vector, slope)
+
+
+def _vectors(row: Lanes) -> Lanes:
+    return lanes(row.dtype, min(row.n, REGISTERS // row.dtype.itemsize))
+
+
+def slopes(row: Lanes, sigma: Activation) -> Rows:
+    """∂L/∂z over a from σ' and ∂L/∂a: σ' from a where `exponentials.recalled` has it, else as forward wrote it."""
+    vectors = _vectors(row)
+    ROW, REAL, load = vectors.size, vectors.dtype.itemsize, vectors.load
+    recall = recalled(vectors).get(sigma.name) if entries.get(sigma.name) == sigma else None
+
+    def stored(a: int, slope: int, da: int, n: int) -> None:
+        for j in range(0, n * REAL, ROW):
+            store(a + j, load(slope + j) * load(da + j))
+
+    if recall is None:
+        return stored
+
+    def found(a: int, slope: int, da: int, n: int) -> None:
+        for j in range(0, n * REAL, ROW):
+            store(a + j, recall(load(a + j), slope + j) * load(da + j))
+
+    return found
 
 
 def by_vectors(lanes: Lanes, form: Callable[..., None], slope: bool) -> Rows:

@@ -59,11 +59,11 @@ def spread(lanes: Lanes, df: Callable[[int, int, int], None]) -> Rows:
             for lane in range(tile.count):
                 fill(net, tile, first, fan_in, lane)
                 df(tile.terms, tile.slopes, fan_in)
-                dz = float(real_at(tile.D, v * N + lane))
+                dz = float(real_at(tile.A, v * N + lane))
                 for k in range(fan_in):
-                    put_real(tile.D, (row + k) * N + lane, r * f64_at(tile.slopes, k) * dz)
+                    put_real(tile.A, (row + k) * N + lane, r * f64_at(tile.slopes, k) * dz)
             for lane in range(tile.count, N):
                 for k in range(fan_in):
-                    put_real(tile.D, (row + k) * N + lane, 0.0)
+                    put_real(tile.A, (row + k) * N + lane, 0.0)
 
     return rows

@@ -52,6 +52,10 @@ class Code:
             (sigma.f, sigma.df, slope, self.key), 4, lambda: activations.rows(self.lanes, sigma, f, df, slope)
         )
 
+    def slope(self, sigma: Activation) -> int:
+        """Equation (8) over rows."""
+        return _address((sigma.f, sigma.df, "slope", self.key), 4, lambda: activations.slopes(self.lanes, sigma))
+
     def gather(self, agg: Aggregation) -> int:
         """Equation (1) of an aggregation."""
         f = array_function(agg.f, 1, f"aggregation {agg.name!r}: f")

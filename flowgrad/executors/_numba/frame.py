@@ -17,19 +17,21 @@ def _record(*fields: str) -> np.dtype[np.void]:
 
 
 FRAME = _record(
-    # sizes: nodes, inputs, outputs, edges, runs of neurons, rows of D
-    "nodes inputs outputs edges runs rows",
-    # int64: the in-edges of v are in_begin[v] … in_end[v]−1, the out-edges out_begin[v] … out_end[v]−1
+    # sizes: nodes, inputs, outputs, edges, those of them in no dense run, runs of neurons, rows of base cases
+    "nodes inputs outputs edges sparse runs bases",
+    # int64: the in-edges of v are in_begin[v] … in_end[v]−1, the sparse out-edges out_begin[v] … out_end[v]−1
     "in_begin in_end out_begin out_end",
-    # int32, of in-edge e: its source; of out-edge k: the row of D with ∂L/∂(w·a), and its in-edge
+    # int32, of in-edge e: its source; of sparse out-edge k: the row of A with ∂L/∂(w·a), and its in-edge
     "in_source out_row out_edge",
-    # int32, of run r: its first neuron (runs+1 of them), its kind, its activation
-    "run_begin run_kind run_activation",
-    # int32: node of output n; of node v: row of its base case in G, first of its message rows in D; real: r_v
+    # int32, of run r: its first neuron (runs+1 of them), its kind, its activation, its record if it is dense
+    "run_begin run_kind run_activation run_dense",
+    # records of dense runs and how many; int32: rows of base cases of their sources; 0, 1, 2, …
+    "dense dense_runs dense_base iota",
+    # int32: node of output n; of node v: row of its base case in G, first of its message rows in A; real: r_v
     "output base_row message response",
     # tables of functions by code; single functions
-    "activation gather spread forward backward loss",
-    # θ; int32 slots into it and float64 values of frozen ones; real: w and b by in-edge and node, w by out-edge
+    "activation slope gather spread forward backward whole_forward whole_backward loss",
+    # θ; int32 slots into it and float64 values of frozen ones; real: w and b by in-edge and node, w by sparse out-edge
     "theta weight_slot bias_slot frozen_weight frozen_bias weight bias turned",
     # arrays of samples, with the steps in bytes from sample to sample and from column to column; 0 where absent
     "x x_step x_next t t_step t_next y y_step y_next sample_weight scale",
@@ -37,7 +39,7 @@ FRAME = _record(
     "batch tiles chunks parts",
     # (V, B) results or, z in backward, operands, with the step in bytes from node to node; 0 where not wanted
     "z a dz da node_step",
-    # one row a chunk: real ∂L/∂w by out-edge, real ∂L/∂b by node, float64 loss; steps in bytes
+    # one row a chunk: real ∂L/∂w by sparse out-edge and then of dense runs, real ∂L/∂b by node, float64 loss; steps in bytes
     "chunk_weight chunk_weight_step chunk_bias chunk_bias_step chunk_loss",
     # real results: ∂L/∂w by in-edge, ∂L/∂b by node from node bias_from on; ∂L/∂θ where it is not just these two
     "grad_weight grad_bias bias_from grad_theta parameters",
@@ -46,8 +48,9 @@ FRAME = _record(
 )
 
 WORK = _record(
-    # this thread's tile: rows of a (V), of D = σ'(z) and then ∂L/∂z and messages, of ∂L/∂a or 0, of base cases
-    "A Z D DA G",
+    # this thread's tile: rows of a and then ∂L/∂z (V) and messages; of σ'(z) where a does not tell it, or of z; of
+    # ∂L/∂a or 0; of base cases; of ∂L/∂a of one run; lanes of a of a dense run's sources, and of which block they are
+    "A Z D DA G S T transposed",
     # the mask row (all ones where a lane is a sample); float64 rows: log Σ e^y, Σ t, weight of each sample
     "mask lse mass share",
     # first sample, how many; the chunk's arrays; whether this is the chunk's first tile
@@ -59,5 +62,14 @@ WORK = _record(
 frame_at = record_type(FRAME)
 work_at = record_type(WORK)
 
-PLAIN, SCALED, AGGREGATED = 0, 1, 2
-"""Kinds of runs: sum with r = 1; sum with another r; AGGREGATED + code: another aggregation."""
+DENSE = _record(
+    # its first neuron, how many; how many sources, how many of them come first and are inputs; which block of the plan
+    "first count sources inputs block",
+    # reals from one row of its ∂L/∂w to the next, where the first stands in a chunk's; where its rows of base cases are
+    "wide gradient base",
+)
+
+dense_at = record_type(DENSE)
+
+PLAIN, SCALED, WHOLE, AGGREGATED = 0, 1, 2, 3
+"""Kinds of runs: sum with r = 1; sum with another r; part of a dense block; AGGREGATED + code: another aggregation."""

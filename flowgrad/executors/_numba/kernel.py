@@ -15,7 +15,7 @@ from flowgrad.executor import Adjoint, Array, Request, Saved
 from flowgrad.executors._numba import phases, pool, sweeps
 from flowgrad.executors._numba.code import Code, code, function, sigma_functions
 from flowgrad.executors._numba.frame import AGGREGATED
-from flowgrad.executors._numba.layout import layout
+from flowgrad.executors._numba.layout import RUN_ROWS, WHOLE_ROWS, layout
 from flowgrad.executors._numba.workspace import PLACE, Workspace, address
 from flowgrad.maths.activations import Activation
 from flowgrad.plan import Plan
@@ -78,6 +78,7 @@ class NumbaKernel:
         with self._borrowed(B) as (c, w):
             if w.use != ("backward", B):
                 w.set(activation=self._table(c, "both"), backward=self._sweep(c, sweeps.backward), bias_from=0)
+                w.set(slope=self._table(c, "slope"))
                 for k, work in enumerate(w.works):
                     work["DA"] = w.room(f"DA{k}", V * c.lanes.size)
                 w.run(
@@ -133,7 +134,7 @@ class NumbaKernel:
         p, size = self.plan, self.dtype.itemsize
         if self.loss is None:
             raise ExecutorError("the kernel was compiled without a loss")
-        w.set(activation=self._table(c, "both"), loss=c.loss(self.loss))
+        w.set(activation=self._table(c, "both"), slope=self._table(c, "slope"), loss=c.loss(self.loss))
         w.set(forward=self._sweep(c, sweeps.forward), backward=self._sweep(c, sweeps.backward))
         w.set(bias_from=len(p.inputs) if p.direct else 0)
         if not p.direct:
@@ -179,17 +180,21 @@ class NumbaKernel:
 
     def _workspace(self, c: Code) -> Workspace:
         w = Workspace(self._static, min(self.threads, 256))
-        plan, row = self.plan, c.lanes.size
+        plan, l, row = self.plan, self._layout, c.lanes.size
         for k, work in enumerate(w.works):
-            work["A"] = w.room(f"A{k}", plan.n_nodes * row)
-            work["D"] = w.room(f"D{k}", self._layout.rows * row)
-            work["G"] = w.room(f"G{k}", (len(plan.outputs) + 1) * row)
+            work["A"] = w.room(f"A{k}", l.rows * row)
+            work["D"] = w.room(f"D{k}", plan.n_nodes * row)
+            work["G"] = w.room(f"G{k}", l.bases * row)
+            work["S"] = w.room(f"S{k}", max(RUN_ROWS, WHOLE_ROWS) * row)
+            work["T"] = w.room(f"T{k}", l.widest * row)
             work["mask"] = w.room(f"mask{k}", row)
             for name in ("lse", "mass", "share"):
                 work[name] = w.room(f"{name}{k}", 8 * c.lanes.n)
             for name in ("terms", "slopes"):
-                work[name] = w.room(f"{name}{k}", 8 * self._layout.max_fan_in)
+                work[name] = w.room(f"{name}{k}", 8 * l.max_fan_in)
         w.set(gather=self._table(c, "gather"), spread=self._table(c, "spread"))
+        if len(l.dense):
+            w.set(whole_forward=c.kernel(sweeps.whole_forward), whole_backward=c.kernel(sweeps.whole_backward))
         return w
 
     # ---- the frame ------------------------------------------------------------------------------------------
@@ -204,21 +209,27 @@ class NumbaKernel:
             "outputs": len(p.outputs),
             "edges": p.n_edges,
             "runs": len(l.run_kind),
-            "rows": l.rows,
+            "sparse": len(l.out_edge),
+            "bases": l.bases,
+            "dense_runs": len(l.dense),
             "parameters": p.n_parameters,
             "parts": min(max(p.n_edges // PART, 1), 16),
             "in_end": address(p.in_ptr) + 8,
-            "out_end": address(p.out_ptr) + 8,
+            "out_end": address(l.out_ptr) + 8,
         }
         arrays: dict[str, Array] = {
             "in_begin": p.in_ptr,
-            "out_begin": p.out_ptr,
+            "out_begin": l.out_ptr,
             "in_source": p.in_source,
             "out_row": l.out_row,
-            "out_edge": p.out_edge,
+            "out_edge": l.out_edge,
             "run_begin": l.run_begin,
             "run_kind": l.run_kind,
             "run_activation": l.run_activation,
+            "run_dense": l.run_dense,
+            "dense": l.dense,
+            "dense_base": l.dense_base,
+            "iota": l.iota,
             "output": p.outputs,
             "base_row": l.base,
             "message": l.message,
@@ -242,6 +253,8 @@ class NumbaKernel:
             used = set(self._layout.run_kind.tolist())
             if kind in ("value", "both"):
                 functions = [c.activation(sigma, kind == "both") for sigma in self.plan.activations]
+            elif kind == "slope":
+                functions = [c.slope(sigma) for sigma in self.plan.activations]
             else:
                 make = c.gather if kind == "gather" else c.spread
                 functions = [make(g) if AGGREGATED + k in used else 0 for k, g in enumerate(self.plan.aggregations)]
@@ -270,14 +283,14 @@ class NumbaKernel:
     def _chunks(self, w: Workspace) -> int:
         """Room for every chunk's gradients, and for the weights by out-edge; gives the number of chunks."""
         chunks, size = min(w.get("tiles"), CHUNKS), self.dtype.itemsize
-        steps = [-(-n * size // 128) * 128 for n in (self.plan.n_edges, self.plan.n_nodes)]
+        steps = [-(-n * size // 128) * 128 for n in (self._layout.gradient, self.plan.n_nodes)]
         w.set(
             chunks=chunks,
             chunk_weight=w.room("chunk_weight", chunks * steps[0]),
             chunk_weight_step=steps[0],
             chunk_bias=w.room("chunk_bias", chunks * steps[1]),
             chunk_bias_step=steps[1],
-            turned=w.room("turned", self.plan.n_edges * size),
+            turned=w.room("turned", len(self._layout.out_edge) * size),
         )
         return chunks
 

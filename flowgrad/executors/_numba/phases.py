@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from flowgrad.executors._numba.frame import WORK, frame_at, work_at
+from flowgrad.executors._numba.frame import DENSE, WORK, dense_at, frame_at, work_at
 from flowgrad.executors._numba.memory import call_address, f64_at, i32_at, i64_at, put_f64
 from flowgrad.executors._numba.vectors import Lanes, store
 
-SIZE = WORK.itemsize
+SIZE, RECORD = WORK.itemsize, DENSE.itemsize
 Phase = Callable[[int, int, int], None]
 
 
@@ -37,36 +37,58 @@ def gather(lanes: Lanes) -> Phase:
 
 
 def turn(lanes: Lanes) -> Phase:
-    """Part of the edges: weights in the order of the out-edges, as backward reads them."""
+    """Part of the sparse edges: weights in the order of the out-edges, as backward reads them."""
     real_at, put_real = lanes.real_at, lanes.put_real
 
     def phase(frame: int, item: int, _: int) -> None:
         f = frame_at(frame)
         w, turned, out_edge = f.weight, f.turned, f.out_edge
-        for k in range(item * f.edges // f.parts, (item + 1) * f.edges // f.parts):
+        for k in range(item * f.sparse // f.parts, (item + 1) * f.sparse // f.parts):
             put_real(turned, k, real_at(w, i32_at(out_edge, k)))
 
     return phase
 
 
 def add_up(lanes: Lanes) -> Phase:
-    """Part of the edges and nodes: ∂L/∂w and ∂L/∂b of the chunks added, in their order; weights turned back."""
+    """Part of the edges and nodes: ∂L/∂w and ∂L/∂b of the chunks added, in their order; weights in edge order again."""
     real_at, put_real = lanes.real_at, lanes.put_real
-    load, ROW, N = lanes.load, lanes.size, lanes.n
+    load, ROW, N, REAL = lanes.load, lanes.size, lanes.n, lanes.dtype.itemsize
 
-    def phase(frame: int, item: int, _: int) -> None:
-        f = frame_at(frame)
-        total, chunk, step, out_edge = f.grad_weight, f.chunk_weight, f.chunk_weight_step, f.out_edge
-        begin = item * f.edges // f.parts // N * N  # whole vectors: the chunks are as long as they are
-        end = (item + 1) * f.edges // f.parts // N * N if item + 1 < f.parts else f.edges
+    def sparse(f: Any, begin: int, end: int) -> None:
+        """Edges in no dense run, whole vectors: a chunk is as long as they are."""
+        total, chunk, out_edge = f.grad_weight, f.chunk_weight, f.out_edge
         for k in range(begin, end, N):
             at = chunk + k // N * ROW
             g = load(at)
             for c in range(1, f.chunks):
-                g = g + load(at + c * step)
+                g = g + load(at + c * f.chunk_weight_step)
             store(at, g)
             for j in range(k, min(k + N, end)):
                 put_real(total, i32_at(out_edge, j), real_at(chunk, j))
+
+    def dense(f: Any, run: int) -> None:
+        """One dense run: rows as wide as they are, ends of rows one by one."""
+        q = dense_at(f.dense + run * RECORD)
+        for v in range(q.count):
+            at = f.chunk_weight + (q.gradient + v * q.wide) * REAL
+            to = f.grad_weight + (i64_at(f.in_begin, q.first) + v * q.sources) * REAL
+            for i in range(0, q.sources, N):
+                g = load(at + i * REAL)
+                for c in range(1, f.chunks):
+                    g = g + load(at + i * REAL + c * f.chunk_weight_step)
+                if i + N <= q.sources:
+                    store(to + i * REAL, g)
+                else:
+                    store(at + i * REAL, g)
+                    for j in range(i, q.sources):
+                        put_real(to, j, real_at(at, j))
+
+    def phase(frame: int, item: int, _: int) -> None:
+        f = frame_at(frame)
+        begin = item * f.sparse // f.parts // N * N
+        sparse(f, begin, (item + 1) * f.sparse // f.parts // N * N if item + 1 < f.parts else f.sparse)
+        for run in range(item * f.dense_runs // f.parts, (item + 1) * f.dense_runs // f.parts):
+            dense(f, run)
         for v in range(item * f.nodes // f.parts, (item + 1) * f.nodes // f.parts):
             b = real_at(f.chunk_bias, v)
             for c in range(1, f.chunks):
@@ -126,19 +148,18 @@ def empty(lanes: Lanes) -> Callable[..., None]:
 
 
 def open_tile(lanes: Lanes) -> Callable[..., None]:
-    """open_tile(f, t, tile): which samples; the mask; σ' = 1 of the inputs."""
+    """open_tile(f, t, tile): which samples; the mask; base cases are 0."""
     N, ROW = lanes.n, lanes.size
-    splat = lanes.splat
-    put_word = lanes.put_word
+    splat, put_word = lanes.splat, lanes.put_word
 
     def open_tile(f: Any, t: Any, tile: int) -> None:
         t.begin = tile * N
         t.count = min(N, f.batch - tile * N)
         for lane in range(N):
             put_word(t.mask, lane, -1 if lane < t.count else 0)
-        one = splat(1.0)
-        for v in range(f.inputs):
-            store(t.D + v * ROW, one)
+        t.transposed = -1
+        for row in range(f.outputs + 1, f.bases):
+            store(t.G + row * ROW, splat(0.0))
 
     return open_tile
 
@@ -229,7 +250,7 @@ def adjoint(lanes: Lanes) -> Phase:
                 sigma = i64_at(f.activation, i32_at(f.run_activation, run))
                 call_address(sigma, t.A + v * ROW, t.A + v * ROW, t.D + v * ROW, (end - v) * N)
             call_address(f.backward, frame, work, 0)
-            give(t, t.D, f.dz, size, f.node_step, f.nodes)
+            give(t, t.A, f.dz, size, f.node_step, f.nodes)
             give(t, t.DA, f.da, size, f.node_step, f.nodes)
             if i64_at(f.stop, 0) != 0:
                 return

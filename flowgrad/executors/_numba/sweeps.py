@@ -3,9 +3,12 @@
 A tile is `lanes` samples; each node has a row of them. One thread sweeps the whole graph over its tile, so that
 nothing waits for anything.
 
-Backward pulls: every out-edge knows the row of D that holds ∂L/∂(w·a) of its term. For a plain neuron v (sum,
-r = 1) that is ∂L/∂z_v itself; any other neuron writes message rows when its ∂L/∂z is final, one for a scaled sum,
-one an in-edge for another aggregation.
+Backward pulls: every out-edge knows the row of A that holds ∂L/∂(w·a) of its term. For a plain neuron v (sum,
+r = 1) that is ∂L/∂z_v itself, written over a_v, which nobody needs any more; any other neuron writes message rows
+when its ∂L/∂z is final, one for a scaled sum, one an in-edge for another aggregation.
+
+Dense runs, parts of the plan's blocks, are matrix products (`panels`): forward z, and when their ∂L/∂z is final,
+∂L/∂w and their share of their sources' ∂L/∂a, which is added to the sources' rows of base cases.
 """
 
 from __future__ import annotations
@@ -13,9 +16,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from flowgrad.executors._numba.frame import AGGREGATED, PLAIN, SCALED, frame_at, work_at
+from flowgrad.executors._numba.frame import AGGREGATED, DENSE, PLAIN, SCALED, WHOLE, dense_at, frame_at, work_at
 from flowgrad.executors._numba.memory import call_address, i32_at, i64_at, prefetch
+from flowgrad.executors._numba.panels import product
 from flowgrad.executors._numba.vectors import Lanes, dot, dots, fma, keep, lane_sum, store
+
+RECORD = DENSE.itemsize
 
 
 def fetcher(lanes: Lanes, ahead: int) -> Callable[[int, int, int], None]:
@@ -63,6 +69,8 @@ def forward(lanes: Lanes, ahead: int = 0) -> Callable[[int, int, int], None]:
                     for e in range(i64_at(in_begin, v), i64_at(in_end, v)):
                         m = fma(splat(real_at(weight, e)), load(A + i32_at(source, e) * ROW), m)
                     store(Z + v * ROW, fma(splat(real_at(response, v)), m, splat(real_at(bias, v))))
+            elif kind == WHOLE:
+                call_address(f.whole_forward, frame, work, run)
             else:
                 call_address(i64_at(gather, kind - AGGREGATED), frame, work, run)
             sigma = i64_at(functions, i32_at(activation, run))
@@ -71,26 +79,77 @@ def forward(lanes: Lanes, ahead: int = 0) -> Callable[[int, int, int], None]:
     return sweep
 
 
+def whole_forward(lanes: Lanes) -> Callable[[int, int, int], None]:
+    """whole_forward(frame, work, run): z of a dense run."""
+    ROW, REAL = lanes.size, lanes.dtype.itemsize
+    splat, real_at = lanes.splat, lanes.real_at
+    grow = product(lanes)
+
+    def sweep(frame: int, work: int, run: int) -> None:
+        f, t = frame_at(frame), work_at(work)
+        q = dense_at(f.dense + i32_at(f.run_dense, run) * RECORD)
+        for v in range(q.first, q.first + q.count):
+            store(t.Z + v * ROW, splat(real_at(f.bias, v)))
+        e, z = i64_at(f.in_begin, q.first), t.Z + q.first * ROW
+        w, step = f.weight + e * REAL, q.sources * REAL
+        grow(z, f.iota, ROW, t.A, f.in_source + e * 4, ROW, w, step, REAL, q.sources, q.count, 0)
+
+    return sweep
+
+
+def whole_backward(lanes: Lanes) -> Callable[[int, int, int], None]:
+    """whole_backward(frame, work, run): from ∂L/∂z of a dense run its ∂L/∂w, and ∂L/∂a of its sources grown by it."""
+    ROW, REAL, N = lanes.size, lanes.dtype.itemsize, lanes.n
+    load, real_at, put_real = lanes.load, lanes.real_at, lanes.put_real
+    by_source, by_lane = product(lanes, REAL), product(lanes, ROW)
+
+    def turn_block(f: Any, t: Any, q: Any, e: int) -> None:
+        """The sources' a by lane, once a block and tile: lanes that are no samples are 0."""
+        if t.transposed == q.block:
+            return
+        t.transposed = q.block
+        for i in range(q.sources):
+            store(t.S, keep(load(t.A + i32_at(f.in_source, e + i) * ROW), load(t.mask)))
+            for lane in range(N):
+                put_real(t.T, lane * q.wide + i, real_at(t.S, lane))
+
+    def sweep(frame: int, work: int, run: int) -> None:
+        f, t = frame_at(frame), work_at(work)
+        q = dense_at(f.dense + i32_at(f.run_dense, run) * RECORD)
+        e, dz = i64_at(f.in_begin, q.first), t.A + q.first * ROW
+        skip = q.inputs if t.DA == 0 else 0
+        w, step, wide = f.weight + (e + skip) * REAL, q.sources * REAL, q.wide * REAL
+        base = f.dense_base + (q.base + skip) * 4
+        by_source(t.G, base, ROW, dz, f.iota, ROW, w, REAL, step, q.count, q.sources - skip, 0)
+        turn_block(f, t, q, e)
+        dw = t.weight + q.gradient * REAL
+        for column in range(0, wide, ROW):
+            by_lane(dw + column, f.iota, wide, t.T + column, f.iota, wide, dz, ROW, REAL, N, q.count, t.first)
+
+    return sweep
+
+
 def backward(lanes: Lanes, ahead: int = 0) -> Callable[[int, int, int], None]:
-    """backward(frame, work, _): ∂L/∂z of every node over its σ'(z) in D; ∂L/∂w and ∂L/∂b of the tile."""
-    ROW = lanes.size
+    """backward(frame, work, _): ∂L/∂z of every node over its a; ∂L/∂w and ∂L/∂b of the tile."""
+    ROW, N = lanes.size, lanes.n
     load, load4, splat, real_at, put_real = lanes.load, lanes.load4, lanes.splat, lanes.real_at, lanes.put_real
     REAL = lanes.dtype.itemsize
     fetch = fetcher(lanes, ahead)
 
-    def pull(f: Any, t: Any, v: int) -> None:
-        D, dw, first = t.D, t.weight, t.first
+    def pull(f: Any, t: Any, v: int, to: int) -> None:
+        """∂L/∂a of a node, and ∂L/∂w of its out-edges."""
+        A, dw, first = t.A, t.weight, t.first
         row, w, mask = f.out_row, f.turned, load(t.mask)
-        a = keep(load(t.A + v * ROW), mask)
+        a = keep(load(A + v * ROW), mask)
         da = load(t.G + i32_at(f.base_row, v) * ROW)
         k, end = i64_at(f.out_begin, v), i64_at(f.out_end, v)
         while k + 4 <= end:
-            fetch(D, row, max(k - ahead, 0))
-            fetch(D, row, max(k - ahead + 1, 0))
-            fetch(D, row, max(k - ahead + 2, 0))
-            fetch(D, row, max(k - ahead + 3, 0))
-            d0, d1 = load(D + i32_at(row, k) * ROW), load(D + i32_at(row, k + 1) * ROW)
-            d2, d3 = load(D + i32_at(row, k + 2) * ROW), load(D + i32_at(row, k + 3) * ROW)
+            fetch(A, row, max(k - ahead, 0))
+            fetch(A, row, max(k - ahead + 1, 0))
+            fetch(A, row, max(k - ahead + 2, 0))
+            fetch(A, row, max(k - ahead + 3, 0))
+            d0, d1 = load(A + i32_at(row, k) * ROW), load(A + i32_at(row, k + 1) * ROW)
+            d2, d3 = load(A + i32_at(row, k + 2) * ROW), load(A + i32_at(row, k + 3) * ROW)
             da = fma(splat(real_at(w, k)), d0, da)
             da = fma(splat(real_at(w, k + 1)), d1, da)
             da = fma(splat(real_at(w, k + 2)), d2, da)
@@ -101,8 +160,8 @@ def backward(lanes: Lanes, ahead: int = 0) -> Callable[[int, int, int], None]:
             store(dw + k * REAL, sums)
             k += 4
         while k < end:
-            fetch(D, row, max(k - ahead, 0))
-            d0 = load(D + i32_at(row, k) * ROW)
+            fetch(A, row, max(k - ahead, 0))
+            d0 = load(A + i32_at(row, k) * ROW)
             da = fma(splat(real_at(w, k)), d0, da)
             product = dot(d0, a)
             if first == 0:
@@ -111,10 +170,14 @@ def backward(lanes: Lanes, ahead: int = 0) -> Callable[[int, int, int], None]:
             k += 1
         if t.DA != 0:
             store(t.DA + v * ROW, da)
-        dz = keep(load(D + v * ROW) * da, mask)
-        store(D + v * ROW, dz)
+        store(to, da)
+
+    def settle(t: Any, v: int) -> None:
+        """∂L/∂b of a neuron; lanes of ∂L/∂z that are no samples become 0."""
+        dz = keep(load(t.A + v * ROW), load(t.mask))
+        store(t.A + v * ROW, dz)
         db = lane_sum(dz)
-        if first == 0:
+        if t.first == 0:
             db += real_at(t.bias, v)
         put_real(t.bias, v, db)
 
@@ -125,15 +188,22 @@ def backward(lanes: Lanes, ahead: int = 0) -> Callable[[int, int, int], None]:
                 return
             first, last = i32_at(f.run_begin, run), i32_at(f.run_begin, run + 1)
             for v in range(last - 1, first - 1, -1):
-                pull(f, t, v)
+                pull(f, t, v, t.S + (v - first) * ROW)
+            slope = i64_at(f.slope, i32_at(f.run_activation, run))
+            call_address(slope, t.A + first * ROW, t.D + first * ROW, t.S, (last - first) * N)
+            for v in range(first, last):
+                settle(t, v)
             kind = i32_at(f.run_kind, run)
             if kind == SCALED:
                 for v in range(first, last):
-                    message = splat(real_at(f.response, v)) * load(t.D + v * ROW)
-                    store(t.D + i32_at(f.message, v) * ROW, message)
+                    message = splat(real_at(f.response, v)) * load(t.A + v * ROW)
+                    store(t.A + i32_at(f.message, v) * ROW, message)
+            elif kind == WHOLE:
+                call_address(f.whole_backward, frame, work, run)
             elif kind != PLAIN:
                 call_address(i64_at(f.spread, kind - AGGREGATED), frame, work, run)
         for v in range(f.inputs - 1, -1, -1):
-            pull(f, t, v)
+            pull(f, t, v, t.A + v * ROW)
+            settle(t, v)
 
     return sweep

@@ -103,6 +103,17 @@ def power_of_two(x: Any, more: int) -> Any:
     return ((x.view(ints) << ints(shift)) + (ints(bias + more) << ints(shift))).view(x.dtype)
 
 
+def _emit_any(s: Site) -> Any:
+    bits = ir.IntType(s.values[0].type.count)
+    return s.builder.icmp_unsigned("!=", s.builder.bitcast(s.values[0], bits), ir.Constant(bits, 0))
+
+
+@block(_emit_any)
+def any_lane(c: Any) -> Any:
+    """Whether a comparison holds in any lane."""
+    return bool(np.any(c))
+
+
 # ---- masks --------------------------------------------------------------------------------------------------
 
 
@@ -143,15 +154,25 @@ def _pairs(s: Site, x: Any, y: Any, groups: list[list[int]]) -> Any:
     return s.builder.fadd(low, high)
 
 
-def _register_lanes(kind: Any) -> int:
+def registers() -> int:
+    """How many vector registers the machine has."""
+    return 16 if llvm.get_process_triple().startswith("x86_64") and not _features().get("avx512f") else 32
+
+
+def register_lanes(dtype: np.dtype[Any]) -> int:
     """Lanes of the machine's vector registers."""
-    size = 64 if llvm.get_host_cpu_features().get("avx512f") else 32
-    return size // (4 if kind.element == F32 else 8)
+    return (64 if _features().get("avx512f") else 32) // dtype.itemsize
+
+
+@cache
+def _features() -> Any:
+    return llvm.get_host_cpu_features()
 
 
 def _products(s: Site, x: Any, y: Any) -> Any:
     """x·y, its parts of one register each added up."""
-    n, undefined = min(x.type.count, _register_lanes(x.type)), ir.Constant(x.type, ir.Undefined)
+    wide = register_lanes(np.dtype(np.float32 if x.type.element == F32 else np.float64))
+    n, undefined = min(x.type.count, wide), ir.Constant(x.type, ir.Undefined)
     total = None
     for at in range(0, x.type.count, n):
         p, q = (s.builder.shuffle_vector(v, undefined, _mask(range(at, at + n))) for v in (x, y))
