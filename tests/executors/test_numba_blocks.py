@@ -12,7 +12,7 @@ import flowgrad as fg
 
 pytest.importorskip("numba")
 
-from flowgrad.executors._numba import machine, memory, pool, sweeps, vectors
+from flowgrad.executors._numba import machine, memory, panels, pool, sweeps, vectors
 from flowgrad.executors._numba.blocks import I64
 from flowgrad.executors._numba.translate import Untranslatable, translate
 from flowgrad.executors._numba.vectors import lanes
@@ -169,3 +169,60 @@ def test_sweeps_run_uncompiled_too() -> None:
     np.testing.assert_allclose(list(rows_of_d)[8:], compiled_dz[8:], rtol=1e-14)
     assert out.shape == g.shape
     assert loss > 0
+
+
+@pytest.mark.parametrize(("dtype", "n"), WIDTHS)
+@pytest.mark.parametrize("new", [0, 1])
+@pytest.mark.parametrize("count", [1, 4, 12, 17])
+def test_a_panel_is_its_twin_and_the_product_is_numpys(dtype: Any, n: int, new: int, count: int) -> None:
+    v, rng, terms = lanes(np.dtype(dtype), n), np.random.default_rng(0), 7
+    size, row = np.dtype(dtype).itemsize, np.dtype(dtype).itemsize * n
+    b, s = rows(rng, dtype, n, 20), rng.standard_normal((terms, count)).astype(dtype)
+    ci, bi = rng.permutation(30)[:count].astype(np.int32), rng.permutation(20)[:terms].astype(np.int32)
+    numbers = np.array(
+        [ci.ctypes.data, row, b.ctypes.data, bi.ctypes.data, row, s.ctypes.data, size, count * size, terms]
+    )
+
+    at = memory.i64_at
+
+    def kernel(grow: Callable[..., None]) -> Callable[[int, int, int], None]:
+        def call(c: int, p: int, last: int) -> None:
+            grow(c, at(p, 0), at(p, 1), at(p, 2), at(p, 3), at(p, 4), at(p, 5), at(p, 6), at(p, 7), at(p, 8), last, new)
+
+        return call
+
+    def one(c: int, p: int, _: int) -> None:
+        row_by_row(c, at(p, 0), at(p, 1), at(p, 2), at(p, 3), at(p, 4), at(p, 5), at(p, 6), at(p, 7), at(p, 8), new)
+
+    start = rows(rng, dtype, n, 30)
+    want = start.copy()
+    want[ci] = (0.0 if new else want[ci]) + s.T @ b[bi]
+    tolerance = {"rtol": 0, "atol": 64 * np.finfo(dtype).eps}
+    for spacing in (None, size):
+        found, twin = start.copy(), start.copy()
+        run(kernel(panels.product(v, spacing)), found.ctypes.data, numbers.ctypes.data, count)
+        np.testing.assert_allclose(found, want, **tolerance)
+        row_by_row = panels.panel(v, count, spacing)
+        one(twin.ctypes.data, numbers.ctypes.data, 0)
+        np.testing.assert_allclose(twin, want, **tolerance)
+
+
+@pytest.mark.parametrize(("dtype", "n"), WIDTHS)
+def test_blocks_of_four_and_of_any_lane_are_their_twins(dtype: Any, n: int) -> None:
+    v, size = lanes(np.dtype(dtype), n), np.dtype(dtype).itemsize * n
+    load, load4, store = v.load, v.load4, vectors.store
+    lane_sums, first_of_four, any_lane = vectors.lane_sums, vectors.first_of_four, vectors.any_lane
+
+    def kernel(x: int, out: int, k: int) -> None:
+        sums = lane_sums(load(x), load(x + size), load(x + 2 * size), load(x + 3 * size))
+        store(out, first_of_four(k, sums, load4(x)))
+        if any_lane(load(x) > 2.5):
+            store(out, load4(x + size))
+
+    for seed in range(4):
+        x = rows(np.random.default_rng(seed), dtype, n, 4)
+        for k in range(5):
+            compiled, plain = np.zeros(4, dtype), np.zeros(4, dtype)
+            run(kernel, x.ctypes.data, compiled.ctypes.data, k)
+            kernel(x.ctypes.data, plain.ctypes.data, k)
+            np.testing.assert_allclose(compiled, plain, rtol=0, atol=16 * n * np.finfo(dtype).eps)

@@ -11,7 +11,7 @@ at most 5 ulp in both (found: 4.1) where it is stored. NaN stays NaN: no compari
 
 Stored is σ' only where a does not tell it. Backward has a at hand, and memory is what a step waits for: so tanh,
 sigmoid and elu store a row's σ' where a lane of it is nearer to saturation than NEAR, and `recalled` finds it from
-a elsewhere. There an error of a grows by 1/NEAR at most: σ' is then within 16 times the bound of σ.
+a elsewhere. There an error of a grows by 1/NEAR at most: σ' is then within 32 times the bound of σ.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from flowgrad.maths.activations import LEAKY_SLOPE
 Form = Callable[[Any, int, int], None]
 Recall = Callable[[Any, int], Any]
 
-NEAR = 0.0625
+NEAR = 0.03125
 """How near to saturation a may be, and σ' still be found from it."""
 
 

@@ -21,8 +21,9 @@ FRAME = _record(
     "nodes inputs outputs edges sparse runs bases",
     # int64: the in-edges of v are in_begin[v] … in_end[v]−1, the sparse out-edges out_begin[v] … out_end[v]−1
     "in_begin in_end out_begin out_end",
-    # int32, of in-edge e: its source; of sparse out-edge k: the row of A with ∂L/∂(w·a), and its in-edge
-    "in_source out_row out_edge",
+    # int32, of in-edge e: its source; of sparse out-edge k: the row of A with ∂L/∂(w·a), and its in-edge; of in-edge e:
+    # which sparse out-edge it is, or −1
+    "in_source out_row out_edge out_place",
     # int32, of run r: its first neuron (runs+1 of them), its kind, its activation, its record if it is dense
     "run_begin run_kind run_activation run_dense",
     # records of dense runs and how many; int32: rows of base cases of their sources; 0, 1, 2, …
@@ -39,7 +40,7 @@ FRAME = _record(
     "batch tiles chunks parts",
     # (V, B) results or, z in backward, operands, with the step in bytes from node to node; 0 where not wanted
     "z a dz da node_step",
-    # one row a chunk: real ∂L/∂w by sparse out-edge and then of dense runs, real ∂L/∂b by node, float64 loss; steps in bytes
+    # one row a chunk: real ∂L/∂w by sparse out-edge, then of dense runs; real ∂L/∂b by node; float64 loss; bytes a row
     "chunk_weight chunk_weight_step chunk_bias chunk_bias_step chunk_loss",
     # real results: ∂L/∂w by in-edge, ∂L/∂b by node from node bias_from on; ∂L/∂θ where it is not just these two
     "grad_weight grad_bias bias_from grad_theta parameters",

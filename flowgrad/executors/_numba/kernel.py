@@ -20,14 +20,16 @@ from flowgrad.executors._numba.workspace import PLACE, Workspace, address
 from flowgrad.maths.activations import Activation
 from flowgrad.plan import Plan
 
+WIDE = 128
+"""Bytes of a row of a tile."""
 CHUNKS = 8
 """Chunks of tiles at most: each has a gradient of its own until they are added up, in their order."""
 PART = 1 << 12
 """Edges that one item of a pass over the parameters takes, at least."""
-AHEAD = 16
+AHEAD = 32
 """How many edges ahead a sweep fetches rows."""
 NEAR = 1 << 18
-"""Bytes of rows that stay in a core's own cache, so that fetching ahead only costs."""
+"""Bytes of rows between the ends of an edge that stay in a core's own cache, so that fetching ahead only costs."""
 ALONE = 200_000
 """Edges · samples below which a call wakes no other thread."""
 LONG = 600_000_000
@@ -81,12 +83,7 @@ class NumbaKernel:
                 w.set(slope=self._table(c, "slope"))
                 for k, work in enumerate(w.works):
                     work["DA"] = w.room(f"DA{k}", V * c.lanes.size)
-                w.run(
-                    self._gather(c, w),
-                    (c.kernel(phases.turn), w.get("parts")),
-                    (c.kernel(phases.adjoint), self._chunks(w)),
-                    (c.kernel(phases.add_up), w.get("parts")),
-                )
+                w.run(*self._both_ways(c, w, phases.adjoint))
                 w.use = "backward", B
             self._give(w, theta, y=np.ascontiguousarray(dy))
             w.set(z=address(z), dz=address(dz), da=address(da), node_step=z.strides[0])
@@ -139,20 +136,25 @@ class NumbaKernel:
         w.set(bias_from=len(p.inputs) if p.direct else 0)
         if not p.direct:
             w.set(grad_weight=w.room("grad_weight", p.n_edges * size), grad_bias=w.room("grad_bias", p.n_nodes * size))
-        w.run(
+        w.run(*self._both_ways(c, w, phases.step), None if p.direct else (c.kernel(phases.fold), 1))
+
+    def _both_ways(self, c: Code, w: Workspace, sweep: Any) -> list[tuple[int, int] | None]:
+        """The phases around a backward sweep: weights turned for it, gradients added up and turned back."""
+        parts, sparse = w.get("parts"), len(self._layout.out_edge) > 0
+        return [
             self._gather(c, w),
-            (c.kernel(phases.turn), w.get("parts")),
-            (c.kernel(phases.step), self._chunks(w)),
-            (c.kernel(phases.add_up), w.get("parts")),
-            None if p.direct else (c.kernel(phases.fold), 1),
-        )
+            (c.kernel(phases.turn), parts) if sparse else None,
+            (c.kernel(sweep), self._chunks(w)),
+            (c.kernel(phases.add_up), parts),
+            (c.kernel(phases.turn_back), parts) if sparse else None,
+        ]
 
     # ---- a call ---------------------------------------------------------------------------------------------
 
     @contextmanager
     def _borrowed(self, batch: int) -> Iterator[tuple[Code, Workspace]]:
         """A workspace for a batch of this size; not put back after an error, since it may be half filled."""
-        wide = 128 // self.dtype.itemsize
+        wide = WIDE // self.dtype.itemsize
         c = code(self.dtype, wide // 4 if batch <= wide // 4 else wide)
         idle = self._idle.setdefault(c.lanes.n, [])
         try:
@@ -165,8 +167,8 @@ class NumbaKernel:
         idle.append(w)
 
     def _sweep(self, c: Code, make: Any) -> int:
-        """A sweep that fetches ahead where the rows do not stay in the core's own cache."""
-        return c.kernel(make, AHEAD if self._layout.rows * c.lanes.size > NEAR else 0)
+        """A sweep that fetches ahead where the rows that an edge needs have left the core's own cache."""
+        return c.kernel(make, AHEAD if self._layout.reach * c.lanes.size > NEAR else 0)
 
     def _go(self, w: Workspace, batch: int) -> None:
         """Run the frame, on as many threads as it is worth."""
@@ -223,6 +225,7 @@ class NumbaKernel:
             "in_source": p.in_source,
             "out_row": l.out_row,
             "out_edge": l.out_edge,
+            "out_place": l.out_place,
             "run_begin": l.run_begin,
             "run_kind": l.run_kind,
             "run_activation": l.run_activation,
@@ -283,14 +286,14 @@ class NumbaKernel:
     def _chunks(self, w: Workspace) -> int:
         """Room for every chunk's gradients, and for the weights by out-edge; gives the number of chunks."""
         chunks, size = min(w.get("tiles"), CHUNKS), self.dtype.itemsize
-        steps = [-(-n * size // 128) * 128 for n in (self._layout.gradient, self.plan.n_nodes)]
+        steps = [-(-n * size // 128) * 128 for n in (self._layout.gradient + 4, self.plan.n_nodes + 4)]  # read in fours
         w.set(
             chunks=chunks,
             chunk_weight=w.room("chunk_weight", chunks * steps[0]),
             chunk_weight_step=steps[0],
             chunk_bias=w.room("chunk_bias", chunks * steps[1]),
             chunk_bias_step=steps[1],
-            turned=w.room("turned", len(self._layout.out_edge) * size),
+            turned=w.room("turned", len(self._layout.out_edge) * size + 128),
         )
         return chunks
 

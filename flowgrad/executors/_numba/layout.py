@@ -33,12 +33,14 @@ LEAST_SOURCES, LEAST_ROWS = 8, 4
 class Layout:
     """Positions as in the plan. Fields as in `frame.FRAME`; `rows` counts the rows of A, nodes first.
 
-    `gradient` is how many reals a chunk's ∂L/∂w takes, `widest` the columns of the widest dense run.
+    `gradient` is how many reals a chunk's ∂L/∂w takes, `widest` the columns of the widest dense run, `reach` how many
+    rows lie between the ends of a sparse edge from a neuron, in the mean.
     """
 
     out_ptr: Longs
     out_row: Ints
     out_edge: Ints
+    out_place: Ints
     run_begin: Ints
     run_kind: Ints
     run_activation: Ints
@@ -50,6 +52,7 @@ class Layout:
     bases: int
     message: Ints
     rows: int
+    reach: float
     gradient: int
     widest: int
     max_fan_in: int
@@ -68,6 +71,8 @@ def layout(plan: Plan) -> Layout:
         sparse = block[out_target] < 0
         out_ptr = np.concatenate([[0], np.cumsum(sparse)])[out_ptr]
         out_edge, out_target = out_edge[sparse], out_target[sparse]
+    out_place = np.full(plan.n_edges, -1, np.int32)
+    out_place[out_edge] = np.arange(len(out_edge), dtype=np.int32)
     message, out_row, rows = np.zeros(1, np.int32), out_target, V
     if ((kind != PLAIN) & (kind != WHOLE)).any():
         message, out_row, rows = _messages(plan, kind, out_target, out_edge)
@@ -77,6 +82,7 @@ def layout(plan: Plan) -> Layout:
         out_ptr=out_ptr,
         out_row=out_row,
         out_edge=out_edge,
+        out_place=out_place,
         run_begin=run_begin,
         run_kind=kind[firsts],
         run_activation=activation[firsts],
@@ -88,6 +94,7 @@ def layout(plan: Plan) -> Layout:
         bases=bases,
         message=message,
         rows=rows,
+        reach=_reach(plan, out_edge, out_target),
         gradient=_padded(len(out_edge)) + int((dense["wide"] * dense["count"]).sum()),
         widest=int(dense["wide"].max(initial=0)),
         max_fan_in=int(np.diff(plan.in_ptr).max(initial=0)),
@@ -102,6 +109,13 @@ def _kinds(plan: Plan) -> Ints:
     kind = np.where(plan.aggregation >= 0, of_code[plan.aggregation], PLAIN).astype(np.int32)
     kind[(kind == PLAIN) & (plan.response != 1.0) & (plan.activation >= 0)] = SCALED
     return kind
+
+
+def _reach(plan: Plan, edge: Ints, target: Ints) -> float:
+    """Of a sample of the edges, the same always."""
+    every = slice(None, None, -(-len(edge) // 4096) or 1)
+    source = plan.in_source[edge[every]]
+    return float((target[every] - source)[source >= len(plan.inputs)].sum() / max(len(source), 1))
 
 
 def _worthy_blocks(plan: Plan, kind: Ints) -> Ints:

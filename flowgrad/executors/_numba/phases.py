@@ -10,11 +10,16 @@ from collections.abc import Callable
 from typing import Any
 
 from flowgrad.executors._numba.frame import DENSE, WORK, dense_at, frame_at, work_at
-from flowgrad.executors._numba.memory import call_address, f64_at, i32_at, i64_at, put_f64
+from flowgrad.executors._numba.memory import call_address, f64_at, i32_at, i64_at, prefetch, put_f64
 from flowgrad.executors._numba.vectors import Lanes, store
 
 SIZE, RECORD = WORK.itemsize, DENSE.itemsize
 Phase = Callable[[int, int, int], None]
+
+COLUMNS = 16
+"""Columns of a (B, …) array that are read or written together: what stands in one cache line."""
+FAR = 96
+"""How many edges ahead the passes over the parameters fetch."""
 
 
 # ---- parameters ---------------------------------------------------------------------------------------------
@@ -38,55 +43,51 @@ def gather(lanes: Lanes) -> Phase:
 
 def turn(lanes: Lanes) -> Phase:
     """Part of the sparse edges: weights in the order of the out-edges, as backward reads them."""
-    real_at, put_real = lanes.real_at, lanes.put_real
+    real_at, put_real, REAL = lanes.real_at, lanes.put_real, lanes.dtype.itemsize
 
     def phase(frame: int, item: int, _: int) -> None:
         f = frame_at(frame)
-        w, turned, out_edge = f.weight, f.turned, f.out_edge
+        w, turned, out_edge, last = f.weight, f.turned, f.out_edge, f.sparse - 1
         for k in range(item * f.sparse // f.parts, (item + 1) * f.sparse // f.parts):
+            prefetch(w + i32_at(out_edge, min(k + FAR, last)) * REAL)
             put_real(turned, k, real_at(w, i32_at(out_edge, k)))
 
     return phase
 
 
 def add_up(lanes: Lanes) -> Phase:
-    """Part of the edges and nodes: ∂L/∂w and ∂L/∂b of the chunks added, in their order; weights in edge order again."""
+    """Part of the edges and nodes: the chunks' ∂L/∂w and ∂L/∂b added, in their order; sparse edges still turned."""
     real_at, put_real = lanes.real_at, lanes.put_real
     load, ROW, N, REAL = lanes.load, lanes.size, lanes.n, lanes.dtype.itemsize
 
-    def sparse(f: Any, begin: int, end: int) -> None:
-        """Edges in no dense run, whole vectors: a chunk is as long as they are."""
-        total, chunk, out_edge = f.grad_weight, f.chunk_weight, f.out_edge
-        for k in range(begin, end, N):
-            at = chunk + k // N * ROW
-            g = load(at)
-            for c in range(1, f.chunks):
-                g = g + load(at + c * f.chunk_weight_step)
-            store(at, g)
-            for j in range(k, min(k + N, end)):
-                put_real(total, i32_at(out_edge, j), real_at(chunk, j))
+    def row(f: Any, at: int) -> Any:
+        """A vector of ∂L/∂w over the chunks."""
+        g = load(f.chunk_weight + at)
+        for c in range(1, f.chunks):
+            g = g + load(f.chunk_weight + at + c * f.chunk_weight_step)
+        return g
 
     def dense(f: Any, run: int) -> None:
-        """One dense run: rows as wide as they are, ends of rows one by one."""
+        """One dense run: whole vectors, and the ends of its rows one by one."""
         q = dense_at(f.dense + run * RECORD)
         for v in range(q.count):
-            at = f.chunk_weight + (q.gradient + v * q.wide) * REAL
-            to = f.grad_weight + (i64_at(f.in_begin, q.first) + v * q.sources) * REAL
+            at, to = (
+                (q.gradient + v * q.wide) * REAL,
+                f.grad_weight + (i64_at(f.in_begin, q.first) + v * q.sources) * REAL,
+            )
             for i in range(0, q.sources, N):
-                g = load(at + i * REAL)
-                for c in range(1, f.chunks):
-                    g = g + load(at + i * REAL + c * f.chunk_weight_step)
                 if i + N <= q.sources:
-                    store(to + i * REAL, g)
+                    store(to + i * REAL, row(f, at + i * REAL))
                 else:
-                    store(at + i * REAL, g)
+                    store(f.chunk_weight + at + i * REAL, row(f, at + i * REAL))
                     for j in range(i, q.sources):
-                        put_real(to, j, real_at(at, j))
+                        put_real(to, j, real_at(f.chunk_weight + at, j))
 
     def phase(frame: int, item: int, _: int) -> None:
         f = frame_at(frame)
-        begin = item * f.sparse // f.parts // N * N
-        sparse(f, begin, (item + 1) * f.sparse // f.parts // N * N if item + 1 < f.parts else f.sparse)
+        vectors = (f.sparse + N - 1) // N  # a chunk, and the turned weights, are as long as they are
+        for k in range(item * vectors // f.parts, (item + 1) * vectors // f.parts):
+            store(f.turned + k * ROW, row(f, k * ROW))
         for run in range(item * f.dense_runs // f.parts, (item + 1) * f.dense_runs // f.parts):
             dense(f, run)
         for v in range(item * f.nodes // f.parts, (item + 1) * f.nodes // f.parts):
@@ -95,6 +96,22 @@ def add_up(lanes: Lanes) -> Phase:
                 b += real_at(f.chunk_bias + c * f.chunk_bias_step, v)
             if v >= f.bias_from:
                 put_real(f.grad_bias, v - f.bias_from, b if v >= f.inputs else 0.0)
+
+    return phase
+
+
+def turn_back(lanes: Lanes) -> Phase:
+    """Part of the edges: ∂L/∂w of the sparse ones in edge order."""
+    real_at, put_real, REAL = lanes.real_at, lanes.put_real, lanes.dtype.itemsize
+
+    def phase(frame: int, item: int, _: int) -> None:
+        f = frame_at(frame)
+        turned, out_place, last = f.turned, f.out_place, f.edges - 1
+        for e in range(item * f.edges // f.parts, (item + 1) * f.edges // f.parts):
+            prefetch(turned + i32_at(out_place, min(e + FAR, last)) * REAL)
+            k = i32_at(out_place, e)
+            if k >= 0:
+                put_real(f.grad_weight, e, real_at(turned, k))
 
     return phase
 
@@ -127,16 +144,17 @@ def fill(lanes: Lanes) -> Callable[..., None]:
     N, real_at, put_real = lanes.n, lanes.real_at, lanes.put_real
 
     def fill(t: Any, rows: int, values: int, step: int, next: int, n: int) -> None:
-        for i in range(n):
+        for begin in range(0, n, COLUMNS):
             for lane in range(N):
-                sample = t.begin + min(lane, t.count - 1)
-                put_real(rows, i * N + lane, real_at(values + sample * step + i * next, 0))
+                at = values + (t.begin + min(lane, t.count - 1)) * step
+                for i in range(begin, min(begin + COLUMNS, n)):
+                    put_real(rows, i * N + lane, real_at(at + i * next, 0))
 
     return fill
 
 
 def empty(lanes: Lanes) -> Callable[..., None]:
-    """empty(t, rows, values, step, next, n): the tile's samples of n rows to where results are wanted."""
+    """empty(t, rows, values, step, next, n): the tile's samples of n rows to where (V, B) results are wanted."""
     N, real_at, put_real = lanes.n, lanes.real_at, lanes.put_real
 
     def empty(t: Any, rows: int, values: int, step: int, next: int, n: int) -> None:
@@ -177,10 +195,11 @@ def predict(lanes: Lanes) -> Phase:
         t.Z = t.A
         take(t, t.A, f.x, f.x_step, f.x_next, f.inputs)
         call_address(f.forward, frame, work, 0)
-        for n in range(f.outputs):
-            row = t.A + i32_at(f.output, n) * ROW
+        for begin in range(0, f.outputs, COLUMNS):
             for lane in range(t.count):
-                put_real(f.y + (t.begin + lane) * f.y_step + n * f.y_next, 0, real_at(row, lane))
+                at = f.y + (t.begin + lane) * f.y_step
+                for n in range(begin, min(begin + COLUMNS, f.outputs)):
+                    put_real(at + n * f.y_next, 0, real_at(t.A + i32_at(f.output, n) * ROW, lane))
 
     return phase
 

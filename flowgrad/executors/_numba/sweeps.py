@@ -19,9 +19,11 @@ from typing import Any
 from flowgrad.executors._numba.frame import AGGREGATED, DENSE, PLAIN, SCALED, WHOLE, dense_at, frame_at, work_at
 from flowgrad.executors._numba.memory import call_address, i32_at, i64_at, prefetch
 from flowgrad.executors._numba.panels import product
-from flowgrad.executors._numba.vectors import Lanes, dot, dots, fma, keep, lane_sum, store
+from flowgrad.executors._numba.vectors import Lanes, dots, first_of_four, fma, keep, lane_sums, store
 
 RECORD = DENSE.itemsize
+NEXT = 8
+"""How many neurons ahead backward fetches their own rows."""
 
 
 def fetcher(lanes: Lanes, ahead: int) -> Callable[[int, int, int], None]:
@@ -132,14 +134,36 @@ def whole_backward(lanes: Lanes) -> Callable[[int, int, int], None]:
 def backward(lanes: Lanes, ahead: int = 0) -> Callable[[int, int, int], None]:
     """backward(frame, work, _): ∂L/∂z of every node over its a; ∂L/∂w and ∂L/∂b of the tile."""
     ROW, N = lanes.size, lanes.n
-    load, load4, splat, real_at, put_real = lanes.load, lanes.load4, lanes.splat, lanes.real_at, lanes.put_real
+    load, load4, splat, real_at = lanes.load, lanes.load4, lanes.splat, lanes.real_at
     REAL = lanes.dtype.itemsize
     fetch = fetcher(lanes, ahead)
 
-    def pull(f: Any, t: Any, v: int, to: int) -> None:
+    def four(A: int, row: int, w: int, dw: int, k: int, left: int, a: Any, da: Any, first: int) -> Any:
+        """∂L/∂a grown by out-edges k … k+3, or `left` of them where that is less, and their ∂L/∂w."""
+        k1, k2, k3 = min(k + 1, k + left - 1), min(k + 2, k + left - 1), min(k + 3, k + left - 1)
+        d0, d1 = load(A + i32_at(row, k) * ROW), load(A + i32_at(row, k1) * ROW)
+        d2, d3 = load(A + i32_at(row, k2) * ROW), load(A + i32_at(row, k3) * ROW)
+        da = fma(splat(real_at(w, k)), d0, da)
+        if left > 1:
+            da = fma(splat(real_at(w, k + 1)), d1, da)
+        if left > 2:
+            da = fma(splat(real_at(w, k + 2)), d2, da)
+        if left > 3:
+            da = fma(splat(real_at(w, k + 3)), d3, da)
+        sums = dots(a, d0, d1, d2, d3)
+        if left < 4:
+            old = load4(dw + k * REAL)
+            sums = first_of_four(left, sums if first else sums + old, old)
+        elif first == 0:
+            sums = sums + load4(dw + k * REAL)
+        store(dw + k * REAL, sums)
+        return da
+
+    def pull(f: Any, t: Any, v: int, to: int, mask: Any) -> None:
         """∂L/∂a of a node, and ∂L/∂w of its out-edges."""
-        A, dw, first = t.A, t.weight, t.first
-        row, w, mask = f.out_row, f.turned, load(t.mask)
+        A, dw, first, row, w = t.A, t.weight, t.first, f.out_row, f.turned
+        if ahead > 0:
+            prefetch(A + max(v - NEXT, 0) * ROW)
         a = keep(load(A + v * ROW), mask)
         da = load(t.G + i32_at(f.base_row, v) * ROW)
         k, end = i64_at(f.out_begin, v), i64_at(f.out_end, v)
@@ -148,51 +172,48 @@ def backward(lanes: Lanes, ahead: int = 0) -> Callable[[int, int, int], None]:
             fetch(A, row, max(k - ahead + 1, 0))
             fetch(A, row, max(k - ahead + 2, 0))
             fetch(A, row, max(k - ahead + 3, 0))
-            d0, d1 = load(A + i32_at(row, k) * ROW), load(A + i32_at(row, k + 1) * ROW)
-            d2, d3 = load(A + i32_at(row, k + 2) * ROW), load(A + i32_at(row, k + 3) * ROW)
-            da = fma(splat(real_at(w, k)), d0, da)
-            da = fma(splat(real_at(w, k + 1)), d1, da)
-            da = fma(splat(real_at(w, k + 2)), d2, da)
-            da = fma(splat(real_at(w, k + 3)), d3, da)
-            sums = dots(a, d0, d1, d2, d3)
-            if first == 0:
-                sums = sums + load4(dw + k * REAL)
-            store(dw + k * REAL, sums)
+            if ahead > 0:
+                prefetch(dw + (k - 4 * ahead) * REAL)
+            da = four(A, row, w, dw, k, 4, a, da, first)
             k += 4
-        while k < end:
-            fetch(A, row, max(k - ahead, 0))
-            d0 = load(A + i32_at(row, k) * ROW)
-            da = fma(splat(real_at(w, k)), d0, da)
-            product = dot(d0, a)
-            if first == 0:
-                product += real_at(dw, k)
-            put_real(dw, k, product)
-            k += 1
+        if k < end:
+            da = four(A, row, w, dw, k, end - k, a, da, first)
         if t.DA != 0:
             store(t.DA + v * ROW, da)
         store(to, da)
 
-    def settle(t: Any, v: int) -> None:
-        """∂L/∂b of a neuron; lanes of ∂L/∂z that are no samples become 0."""
-        dz = keep(load(t.A + v * ROW), load(t.mask))
-        store(t.A + v * ROW, dz)
-        db = lane_sum(dz)
-        if t.first == 0:
-            db += real_at(t.bias, v)
-        put_real(t.bias, v, db)
+    def settle(t: Any, begin: int, end: int, mask: Any) -> None:
+        """∂L/∂b of neurons; lanes of ∂L/∂z that are no samples become 0."""
+        A, bias, first, partial = t.A, t.bias, t.first, t.count < N
+        for v in range(begin, end, 4):
+            last = end - 1
+            r0, r1, r2, r3 = (
+                A + v * ROW,
+                A + min(v + 1, last) * ROW,
+                A + min(v + 2, last) * ROW,
+                A + min(v + 3, last) * ROW,
+            )
+            d0, d1, d2, d3 = keep(load(r0), mask), keep(load(r1), mask), keep(load(r2), mask), keep(load(r3), mask)
+            if partial:
+                store(r0, d0)
+                store(r1, d1)
+                store(r2, d2)
+                store(r3, d3)
+            sums, old = lane_sums(d0, d1, d2, d3), load4(bias + v * REAL)
+            store(bias + v * REAL, first_of_four(min(end - v, 4), sums if first else sums + old, old))
 
     def sweep(frame: int, work: int, _: int) -> None:
         f, t = frame_at(frame), work_at(work)
+        mask = load(t.mask)
         for run in range(f.runs - 1, -1, -1):
             if i64_at(f.stop, 0) != 0:
                 return
             first, last = i32_at(f.run_begin, run), i32_at(f.run_begin, run + 1)
             for v in range(last - 1, first - 1, -1):
-                pull(f, t, v, t.S + (v - first) * ROW)
+                pull(f, t, v, t.S + (v - first) * ROW, mask)
             slope = i64_at(f.slope, i32_at(f.run_activation, run))
             call_address(slope, t.A + first * ROW, t.D + first * ROW, t.S, (last - first) * N)
-            for v in range(first, last):
-                settle(t, v)
+            settle(t, first, last, mask)
             kind = i32_at(f.run_kind, run)
             if kind == SCALED:
                 for v in range(first, last):
@@ -203,7 +224,7 @@ def backward(lanes: Lanes, ahead: int = 0) -> Callable[[int, int, int], None]:
             elif kind != PLAIN:
                 call_address(i64_at(f.spread, kind - AGGREGATED), frame, work, run)
         for v in range(f.inputs - 1, -1, -1):
-            pull(f, t, v, t.A + v * ROW)
-            settle(t, v)
+            pull(f, t, v, t.A + v * ROW, mask)
+        settle(t, 0, f.inputs, mask)
 
     return sweep

@@ -15,7 +15,7 @@ import numpy as np
 from llvmlite import binding as llvm
 from llvmlite import ir
 
-from flowgrad.executors._numba.blocks import F32, F64, I32, Site, block, splat
+from flowgrad.executors._numba.blocks import F32, F64, I32, I64, Site, block, splat
 from flowgrad.executors._numba.memory import f32_at, f64_at, put_f32, put_f64, put_i32, put_i64
 
 
@@ -203,10 +203,14 @@ def dot(x: Any, y: Any) -> Any:
 
 
 def _emit_dots(s: Site) -> Any:
-    """A transposition by shuffles within 128 bits, an addition after each."""
     y, *rows = s.values
-    single = y.type.element == F32
-    a, b, c, d = (_fold(s, _products(s, x, y), 8 if single else 4) for x in rows)
+    return _four_sums(s, [_products(s, x, y) for x in rows])
+
+
+def _four_sums(s: Site, rows: list[Any]) -> Any:
+    """A transposition by shuffles within 128 bits, an addition after each."""
+    single = rows[0].type.element == F32
+    a, b, c, d = (_fold(s, x, 8 if single else 4) for x in rows)
     if single:
         groups = [[0, 8, 1, 9, 4, 12, 5, 13], [2, 10, 3, 11, 6, 14, 7, 15]]
         ab, cd = _pairs(s, a, b, groups), _pairs(s, c, d, groups)
@@ -221,6 +225,26 @@ def _emit_dots(s: Site) -> Any:
 def dots(y: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
     """The dot products of four vectors with y, as a vector of four."""
     return np.array([dot(a, y), dot(b, y), dot(c, y), dot(d, y)])
+
+
+@block(lambda s: _four_sums(s, list(s.values)))
+def lane_sums(a: Any, b: Any, c: Any, d: Any) -> Any:
+    """Σ of the lanes of four vectors, as a vector of four."""
+    return np.array([lane_sum(a), lane_sum(b), lane_sum(c), lane_sum(d)])
+
+
+def _emit_first_of_four(s: Site) -> Any:
+    words = ir.VectorType(I64, 4)
+    count = splat(s.builder, s.as_(0, I64), words)
+    inside = s.builder.icmp_signed("<", ir.Constant(words, [0, 1, 2, 3]), count)
+    x, y = s.values[1:]
+    return s.builder.select(inside, x, y)
+
+
+@block(_emit_first_of_four)
+def first_of_four(n: int, x: Any, y: Any) -> Any:
+    """Of vectors of four: the first n lanes of x, the others of y."""
+    return np.where(np.arange(4) < n, x, y)
 
 
 # ---- one dtype and one width --------------------------------------------------------------------------------
