@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -36,6 +37,7 @@ def entry(
         if value is not None and value < 1:
             raise ConfigError(f"{option} {value}: must be a whole number, 1 or more")
     used = threads or cores()
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # or OpenMP's idle threads spin into everybody else's time
     results: list[Result] = []
     for name in wanted:
         say(f"{name}: {(WORKLOADS[name].__doc__ or '').splitlines()[0].partition(': ')[2]}")
@@ -60,7 +62,8 @@ def _show(results: list[Result], threads: int) -> None:
                 rows.append(("", "", rival, f"{seconds * 1e3:.3f}", f"{r.ratio(rival):.3g}", ""))
         rows += [("", "", rival, "absent", "", reason) for rival, reason in r.absent.items()]
     table(("workload", "what", "who", "ms", "flowgrad / rival", "note"), rows)
-    say(f"medians of one run on {threads} threads; a ratio below 1: flowgrad is faster")
+    policy = os.environ["OMP_WAIT_POLICY"].lower()
+    say(f"medians of one run on {threads} threads, OpenMP's idle ones {policy}; a ratio below 1: flowgrad is faster")
 
 
 def _csv(results: list[Result]) -> str:
