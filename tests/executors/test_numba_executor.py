@@ -180,3 +180,50 @@ def test_listing_it_imports_no_numba() -> None:
     code = "import sys, flowgrad as fg; fg.executors(); print('numba' in sys.modules, 'llvmlite' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
+
+
+def test_a_woken_helper_may_run_on_any_core_but_its_callers() -> None:
+    import os
+    import threading
+
+    from flowgrad.executors._numba import cores
+
+    if cores._library() is None or len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("needs Linux and two cores")
+    mine, done = os.sched_getaffinity(0), threading.Event()
+    thread = threading.Thread(target=done.wait)
+    thread.start()
+    try:
+        os.sched_setaffinity(0, {min(mine), max(mine)})
+        cores.keep_away([thread])
+        theirs = os.sched_getaffinity(thread.native_id or 0)
+        assert len(theirs) == 1
+        assert theirs < {min(mine), max(mine)}
+        os.sched_setaffinity(0, {min(mine)})
+        cores.keep_away([thread])  # no other core: nothing changes
+        assert os.sched_getaffinity(thread.native_id or 0) == theirs
+    finally:
+        os.sched_setaffinity(0, mine)
+        done.set()
+        thread.join()
+
+
+def test_short_slices_leave_priority_and_policy_alone() -> None:
+    import os
+    import threading
+
+    from flowgrad.executors._numba import cores
+
+    seen: list[tuple[int, int]] = []
+
+    def look() -> None:
+        for _ in range(2):
+            seen.append((os.getpriority(os.PRIO_PROCESS, threading.get_native_id()), os.sched_getscheduler(0)))
+            cores.ask_for_short_slices()
+
+    if cores._library() is None:
+        pytest.skip("needs Linux")
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    assert seen[0] == seen[1]

@@ -12,7 +12,7 @@ import numpy as np
 
 from flowgrad.errors import ExecutorError
 from flowgrad.executor import Adjoint, Array, Request, Saved
-from flowgrad.executors._numba import phases, pool, sweeps
+from flowgrad.executors._numba import cores, phases, pool, sweeps
 from flowgrad.executors._numba.code import Code, code, function, sigma_functions
 from flowgrad.executors._numba.frame import AGGREGATED
 from flowgrad.executors._numba.layout import RUN_ROWS, WHOLE_ROWS, layout
@@ -48,7 +48,7 @@ class NumbaKernel:
     def __init__(self, plan: Plan, request: Request) -> None:
         check_activations(plan.activations)
         self.plan, self.dtype, self.loss = plan, request.dtype, request.loss
-        self.threads = request.threads or pool.available_threads()
+        self.threads = request.threads or cores.available()
         self._layout = layout(plan)
         self._response = plan.response.astype(self.dtype)
         self._static = self._frame()

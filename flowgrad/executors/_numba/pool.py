@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from flowgrad.executors._numba.cores import ask_for_short_slices, keep_away
 from flowgrad.executors._numba.frame import frame_at
 from flowgrad.executors._numba.memory import (
     atomic_get,
@@ -141,6 +142,7 @@ class Pool:
 
     def _wake(self, helpers: int) -> None:
         asleep = ASLEEP // WORD
+        keep_away(self._threads[k] for k in range(min(helpers, len(self._threads))) if self._words[asleep + k + 1])
         for k in range(helpers):
             if k == len(self._beds):
                 self._beds.append(threading.Semaphore(0))
@@ -152,6 +154,7 @@ class Pool:
                 self._beds[k].release()
 
     def _live(self, k: int) -> None:
+        ask_for_short_slices()
         while not self._words[QUIT // WORD]:
             self._helper(self.board, k + 1, 0)
             self._beds[k].acquire()
@@ -188,10 +191,3 @@ def _forget_parent() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_parent)
-
-
-def available_threads() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
