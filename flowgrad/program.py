@@ -18,6 +18,7 @@ from flowgrad.labels import ByOutput, Labels, ThetaIndex
 from flowgrad.maths.losses import Loss, logsumexp
 from flowgrad.network import Network
 from flowgrad.plan import Plan, lower
+from flowgrad.recycling import Recycler
 from flowgrad.registry import find, names
 from flowgrad.results import Activations, Gradients
 
@@ -109,6 +110,7 @@ class Program:
     ) -> None:
         self.plan: Plan = lower(network)
         self.kernel = kernel
+        self._arrays = Recycler()
         self.dtype, self.loss, self.reduction = request.dtype, request.loss, reduction
         self.executor, self.why, self._declared = executor.name, why, executor
         self.inputs, self.outputs = network.inputs, network.outputs
@@ -261,7 +263,7 @@ class Program:
         s = batch.weights_of_samples(sample_weight, len(x), self.dtype)
         answer = given.dtype if given.dtype.kind == "f" else self.dtype
         if out is None:
-            out = np.empty(self.plan.n_parameters, answer)
+            out = self._arrays.empty(self.plan.n_parameters, answer)
         elif not isinstance(out, np.ndarray) or out.shape != th.shape or out.dtype != answer:
             raise ShapeError(f"out must be an array of shape {th.shape} and dtype {answer}, as theta is")
         direct = out.dtype == self.dtype and out.flags.c_contiguous and not np.shares_memory(out, th)

@@ -19,6 +19,7 @@ from flowgrad.executors._numba.layout import RUN_ROWS, WHOLE_ROWS, layout
 from flowgrad.executors._numba.workspace import PLACE, Workspace, address
 from flowgrad.maths.activations import Activation
 from flowgrad.plan import Plan
+from flowgrad.recycling import Recycler
 
 WIDE = 128
 """Bytes of a row of a tile."""
@@ -54,13 +55,14 @@ class NumbaKernel:
         self._static = self._frame()
         self._idle: dict[int, list[Workspace]] = {}
         self._tables: dict[Any, Array] = {}
+        self._arrays = Recycler()
 
     # ---- the protocol ---------------------------------------------------------------------------------------
 
     def forward(self, theta: Array, x: Array) -> Saved:
         """Equations (1)–(3)."""
         V, B = self.plan.n_nodes, len(x)
-        z, a = np.empty((V, B), self.dtype), np.empty((V, B), self.dtype)
+        z, a = self._arrays.empty((V, B), self.dtype), self._arrays.empty((V, B), self.dtype)
         with self._borrowed(B) as (c, w):
             if w.use != ("forward", B):
                 w.set(activation=self._table(c, "value"), forward=self._sweep(c, sweeps.forward))
@@ -75,8 +77,8 @@ class NumbaKernel:
         """Equations (5)–(10)."""
         V, E, B = self.plan.n_nodes, self.plan.n_edges, len(dy)
         z = np.ascontiguousarray(saved.z)
-        dz, da = np.empty((V, B), self.dtype), np.empty((V, B), self.dtype)
-        weight, bias = np.empty(E, self.dtype), np.empty(V, self.dtype)
+        dz, da = self._arrays.empty((V, B), self.dtype), self._arrays.empty((V, B), self.dtype)
+        weight, bias = self._arrays.empty(E, self.dtype), self._arrays.empty(V, self.dtype)
         with self._borrowed(B) as (c, w):
             if w.use != ("backward", B):
                 w.set(activation=self._table(c, "both"), backward=self._sweep(c, sweeps.backward), bias_from=0)
@@ -94,7 +96,7 @@ class NumbaKernel:
     def predict(self, theta: Array, x: Array) -> Array:
         """The outputs alone; memory for a tile a thread."""
         B = len(x)
-        y = np.empty((B, len(self.plan.outputs)), self.dtype)
+        y = self._arrays.empty((B, len(self.plan.outputs)), self.dtype)
         with self._borrowed(B) as (c, w):
             if w.use != ("predict", B):
                 w.set(activation=self._table(c, "value"), forward=self._sweep(c, sweeps.forward))
