@@ -32,14 +32,12 @@ def rows(rng: np.random.Generator, dtype: Any, n: int, count: int) -> Any:
 
 
 @pytest.mark.parametrize(("dtype", "n"), WIDTHS)
-@pytest.mark.parametrize(
-    "name", ["fma", "absolute", "with_sign", "choose", "keep", "lane_sum", "dot", "dots", "arithmetic"]
-)
+@pytest.mark.parametrize("name", ["fma", "absolute", "with_sign", "choose", "keep", "dots", "arithmetic"])
 def test_a_vector_block_is_its_twin(name: str, dtype: Any, n: int) -> None:
     v, size = lanes(np.dtype(dtype), n), np.dtype(dtype).itemsize * n
     load, splat, real = v.load, v.splat, np.dtype(dtype).itemsize
-    put, store, fma, keep, dot, dots = v.put_real, vectors.store, vectors.fma, vectors.keep, vectors.dot, vectors.dots
-    absolute, with_sign, choose, lane_sum = vectors.absolute, vectors.with_sign, vectors.choose, vectors.lane_sum
+    store, fma, keep, dots = vectors.store, vectors.fma, vectors.keep, vectors.dots
+    absolute, with_sign, choose = vectors.absolute, vectors.with_sign, vectors.choose
 
     def k_fma(x: int, out: int, _: int) -> None:
         store(out, fma(load(x), load(x + size), load(x + 2 * size)))
@@ -55,12 +53,6 @@ def test_a_vector_block_is_its_twin(name: str, dtype: Any, n: int) -> None:
 
     def k_keep(x: int, out: int, _: int) -> None:
         store(out, keep(load(x), load(x + 4 * size)))
-
-    def k_lane_sum(x: int, out: int, _: int) -> None:
-        put(out, 0, lane_sum(load(x)))
-
-    def k_dot(x: int, out: int, _: int) -> None:
-        put(out, 0, dot(load(x), load(x + size)))
 
     def k_dots(x: int, out: int, _: int) -> None:
         store(out, dots(load(x), load(x + size), load(x + 2 * size), load(x + 3 * size), load(x)))

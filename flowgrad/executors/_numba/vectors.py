@@ -180,26 +180,11 @@ def _products(s: Site, x: Any, y: Any) -> Any:
     return total
 
 
-def _emit_sum(s: Site) -> Any:
-    return s.builder.extract_element(_fold(s, s.values[0], 1), ir.Constant(I32, 0))
-
-
-@block(_emit_sum)
-def lane_sum(x: Any) -> Any:
+def _lane_sum(x: Any) -> Any:
     """Σ of the lanes, by halving."""
     while len(x) > 1:
         x = x[: len(x) // 2] + x[len(x) // 2 :]
     return x[0]
-
-
-def _emit_dot(s: Site) -> Any:
-    return s.builder.extract_element(_fold(s, _products(s, *s.values), 1), ir.Constant(I32, 0))
-
-
-@block(_emit_dot)
-def dot(x: Any, y: Any) -> Any:
-    """Σ of x·y over the lanes."""
-    return lane_sum(x * y)
 
 
 def _emit_dots(s: Site) -> Any:
@@ -224,13 +209,13 @@ def _four_sums(s: Site, rows: list[Any]) -> Any:
 @block(_emit_dots)
 def dots(y: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
     """The dot products of four vectors with y, as a vector of four."""
-    return np.array([dot(a, y), dot(b, y), dot(c, y), dot(d, y)])
+    return lane_sums(a * y, b * y, c * y, d * y)
 
 
 @block(lambda s: _four_sums(s, list(s.values)))
 def lane_sums(a: Any, b: Any, c: Any, d: Any) -> Any:
     """Σ of the lanes of four vectors, as a vector of four."""
-    return np.array([lane_sum(a), lane_sum(b), lane_sum(c), lane_sum(d)])
+    return np.array([_lane_sum(x) for x in (a, b, c, d)])
 
 
 def _emit_first_of_four(s: Site) -> Any:
