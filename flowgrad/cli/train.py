@@ -57,7 +57,10 @@ def entry(
     settings["train"]["loss"] = model.loss
     _announce(model, parts)
     name = config.stem if config.stem != "config" else config.resolve().parent.name
-    text = lambda place: _config.document(_relocated(settings, place))  # noqa: E731
+
+    def text(place: Path) -> str:
+        return _config.document(_relocated(settings, place))
+
     with _live.Training(folder, name, overwrite, model, text) as run:
 
         def start(program: Program) -> None:

@@ -17,9 +17,9 @@ import pytest
 import flowgrad as fg
 
 onnx = pytest.importorskip("onnx", reason="ONNX models are read by the library onnx")
-from onnx import helper, numpy_helper  # noqa: E402
+from onnx import helper, numpy_helper  # noqa: E402 (after importorskip)
 
-from flowgrad.formats._onnx.reader import OPERATORS  # noqa: E402
+from flowgrad.formats._onnx.reader import OPERATORS  # noqa: E402 (after importorskip)
 
 spec = importlib.util.spec_from_file_location("onnx_reading", Path(__file__).with_name("test_onnx_reading.py"))
 reading: Any = importlib.util.module_from_spec(spec)

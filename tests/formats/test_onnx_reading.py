@@ -15,8 +15,8 @@ import pytest
 import flowgrad as fg
 
 onnx = pytest.importorskip("onnx", reason="ONNX models are read by the library onnx")
-from onnx import TensorProto, helper, numpy_helper  # noqa: E402
-from onnx.reference import ReferenceEvaluator  # noqa: E402
+from onnx import TensorProto, helper, numpy_helper  # noqa: E402 (after importorskip)
+from onnx.reference import ReferenceEvaluator  # noqa: E402 (after importorskip)
 
 TYPES = {np.float64: TensorProto.DOUBLE, np.float32: TensorProto.FLOAT}
 

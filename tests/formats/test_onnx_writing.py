@@ -17,7 +17,7 @@ from flowgrad.registry import names
 from flowgrad.testing.strategies import IDS, networks
 
 onnx = pytest.importorskip("onnx", reason="ONNX models are written by the library onnx")
-from onnx.reference import ReferenceEvaluator  # noqa: E402
+from onnx.reference import ReferenceEvaluator  # noqa: E402 (after importorskip)
 
 TOLERANCE = {"float32": 1e-6, "float64": 1e-12}
 # onnxruntime has no kernel of these in float64, and ONNX's own evaluator works out Gelu in float32

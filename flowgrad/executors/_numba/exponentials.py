@@ -132,7 +132,7 @@ def vector_forms(lanes: Lanes) -> dict[str, Form]:
         inverse = fma(fma(low, inverse * -1.0, fma(more, inverse * -1.0, 1.0)), inverse, inverse)
         below = e * inverse
         value = choose(z < 0.0, below * DROP, inverse)
-        if slope != 0:  # noqa: SIM102
+        if slope != 0:  # noqa: SIM102 (as above)
             if any_lane(value > 1.0 - NEAR):
                 store(slope, (below * inverse) * DROP)
         store(a, value)
@@ -167,7 +167,7 @@ def vector_forms(lanes: Lanes) -> dict[str, Form]:
         lifted = power_of_two(n, LIFT)
         scale = lifted * DROP
         value = choose(z > 0.0, z, fma(scale, p, scale - 1.0))
-        if slope != 0:  # noqa: SIM102
+        if slope != 0:  # noqa: SIM102 (as above)
             if any_lane(value < NEAR - 1.0):
                 store(slope, fma(lifted, p, lifted) * DROP)
         store(a, value)
