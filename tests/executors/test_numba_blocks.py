@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
 from typing import Any
 
@@ -139,8 +140,9 @@ def test_what_is_beyond_the_subset_is_named() -> None:
     assert I64.width == 64
 
 
-def test_sweeps_run_uncompiled_too() -> None:
-    """The whole step with both sweeps as plain Python, against the compiled one."""
+@pytest.mark.parametrize("fused", [True, False])
+def test_sweeps_run_uncompiled_too(fused: bool) -> None:
+    """The whole step with both sweeps as plain Python, their fused runs too, against the compiled one."""
     net = fg.Network.from_arrays(
         [0, 1, 0, 2, 3, 2], [2, 2, 3, 4, 4, 3], weight=[0.5, -1, 2, 0.3, 0.4, 0.1], activation="tanh"
     )
@@ -155,10 +157,24 @@ def test_sweeps_run_uncompiled_too() -> None:
     before = w.works[0]
     rows_of_d = (memory.ctypes.c_double * (5 * 4)).from_address(int(before["D"]))
     compiled_dz = list(rows_of_d)
+    called, kind = [], ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 3)
+
+    def interpreted(sweep: Callable[[int, int, int], None]) -> Any:
+        def fused_run(frame: int, work: int, run: int) -> None:
+            called.append(run)
+            sweep(frame, work, run)
+
+        return kind(fused_run)
+
+    runs = interpreted(sweeps.fused_forward(v, 0, "tanh", True)), interpreted(sweeps.fused_backward(v, 0, "tanh"))
+    if fused:
+        there, back = (ctypes.cast(run, ctypes.c_void_p).value or 0 for run in runs)
+        w.set(fused_forward=there, fused_backward=back)
     sweeps.forward(v)(w.address, w.works.ctypes.data, 0)
     w.works[0]["first"] = 1
     sweeps.backward(v)(w.address, w.works.ctypes.data, 0)
     np.testing.assert_allclose(list(rows_of_d)[8:], compiled_dz[8:], rtol=1e-14)
+    assert called == ([0, 1, 2, 2, 1, 0] if fused else [])
     assert out.shape == g.shape
     assert loss > 0
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from flowgrad.executors._numba.exponentials import recalled, vector_forms
+from flowgrad.executors._numba.exponentials import VECTOR_FORMS, recalled, vector_forms
 from flowgrad.executors._numba.vectors import Lanes, lanes, store
 from flowgrad.maths.activations import Activation, entries
 
@@ -20,10 +20,15 @@ REGISTERS = 128
 """Bytes of the vectors that vector forms work on: two registers of AVX-512, four of AVX2, to hide latencies."""
 
 
+def has_vector_form(sigma: Activation) -> bool:
+    """Whether this activation is one of flowgrad's own that `exponentials` knows."""
+    return sigma.name in VECTOR_FORMS and entries.get(sigma.name) == sigma
+
+
 def rows(row: Lanes, sigma: Activation, f: Formula, df: Formula, slope: bool) -> Rows:
     """σ alone, or σ with σ': by vectors where there is such a form of this activation, else by f and df."""
     vectors = _vectors(row)
-    vector = vector_forms(vectors).get(sigma.name) if entries.get(sigma.name) == sigma else None
+    vector = vector_forms(vectors)[sigma.name] if has_vector_form(sigma) else None
     if vector is None:
         return by_formula(row, f, df) if slope else values_by_formula(row, f)
     return by_vectors(vectors, vector, slope)
@@ -37,7 +42,7 @@ def slopes(row: Lanes, sigma: Activation) -> Rows:
     """∂L/∂z over a from σ' and ∂L/∂a: σ' from a where `exponentials.recalled` has it, else as forward wrote it."""
     vectors = _vectors(row)
     ROW, REAL, load = vectors.size, vectors.dtype.itemsize, vectors.load
-    recall = recalled(vectors).get(sigma.name) if entries.get(sigma.name) == sigma else None
+    recall = recalled(vectors)[sigma.name] if has_vector_form(sigma) else None
 
     def stored(a: int, slope: int, da: int, n: int) -> None:
         for j in range(0, n * REAL, ROW):

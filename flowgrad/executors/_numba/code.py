@@ -41,7 +41,7 @@ class Code:
     def __init__(self, dtype: np.dtype[Any], n: int) -> None:
         self.lanes, self.key = lanes(dtype, n), (dtype.char, n)
 
-    def kernel(self, make: Callable[..., Function], *settings: int) -> int:
+    def kernel(self, make: Callable[..., Function], *settings: int | str) -> int:
         """A sweep or phase by its maker."""
         return _address((make, self.key, settings), 3, lambda: make(self.lanes, *settings))
 

@@ -39,6 +39,8 @@ from flowgrad.maths.activations import LEAKY_SLOPE
 Form = Callable[[Any, int, int], None]
 Recall = Callable[[Any, int], Any]
 
+VECTOR_FORMS = frozenset({"tanh", "sigmoid", "exp", "gaussian", "elu", "celu", "relu", "leaky_relu", "identity"})
+"""Names of the activations that have vector forms."""
 NEAR = 0.03125
 """How near to saturation a may be, and σ' still be found from it."""
 
@@ -230,7 +232,11 @@ def recalled(lanes: Lanes) -> dict[str, Recall]:
         """σ' = 1"""
         return choose(a == a, 1.0, a)
 
-    forms = (tanh, sigmoid, exp, elu, relu, leaky_relu, identity)
+    def gaussian(a: Any, slope: int) -> Any:
+        """a does not tell the sign of z: σ' is always written"""
+        return load(slope)
+
+    forms = (tanh, sigmoid, exp, gaussian, elu, relu, leaky_relu, identity)
     return {f.__name__: f for f in forms} | {"celu": elu}
 
 

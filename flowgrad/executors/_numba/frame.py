@@ -31,7 +31,9 @@ FRAME = _record(
     # int32: node of output n; of node v: row of its base case in G, first of its message rows in A; real: r_v
     "output base_row message response",
     # tables of functions by code; single functions
-    "activation slope gather spread forward backward whole_forward whole_backward loss",
+    "activation slope gather spread forward backward loss",
+    # functions for one run: dense ones; those whose activation is compiled in, 0 where z is wanted too
+    "whole_forward whole_backward fused_forward fused_backward",
     # θ; int32 slots into it and float64 values of frozen ones; real: w and b by in-edge and node, w by sparse out-edge
     "theta weight_slot bias_slot frozen_weight frozen_bias weight bias turned",
     # arrays of samples, with the steps in bytes from sample to sample and from column to column; 0 where absent
@@ -72,5 +74,6 @@ DENSE = _record(
 
 dense_at = record_type(DENSE)
 
-PLAIN, SCALED, WHOLE, AGGREGATED = 0, 1, 2, 3
-"""Kinds of runs: sum with r = 1; sum with another r; part of a dense block; AGGREGATED + code: another aggregation."""
+PLAIN, FUSED, SCALED, WHOLE, AGGREGATED = 0, 1, 2, 3, 4
+"""Kinds of runs: sum with r = 1; the same, of the activation that is compiled into its kernel; sum with another r;
+part of a dense block; AGGREGATED + code: another aggregation."""

@@ -51,6 +51,7 @@ class NumbaKernel:
         self.plan, self.dtype, self.loss = plan, request.dtype, request.loss
         self.threads = request.threads or cores.available()
         self._layout = layout(plan)
+        self._fused = plan.activations[self._layout.fused].name if self._layout.fused >= 0 else ""
         self._response = plan.response.astype(self.dtype)
         self._static = self._frame()
         self._idle: dict[int, list[Workspace]] = {}
@@ -65,7 +66,7 @@ class NumbaKernel:
         z, a = self._arrays.empty((V, B), self.dtype), self._arrays.empty((V, B), self.dtype)
         with self._borrowed(B) as (c, w):
             if w.use != ("forward", B):
-                w.set(activation=self._table(c, "value"), forward=self._sweep(c, sweeps.forward))
+                w.set(activation=self._table(c, "value"), forward=self._sweep(c, sweeps.forward), fused_forward=0)
                 w.run(self._gather(c, w), (c.kernel(phases.trace), w.get("tiles")))
                 w.use = "forward", B
             self._give(w, theta, x=x)
@@ -81,8 +82,8 @@ class NumbaKernel:
         weight, bias = self._arrays.empty(E, self.dtype), self._arrays.empty(V, self.dtype)
         with self._borrowed(B) as (c, w):
             if w.use != ("backward", B):
-                w.set(activation=self._table(c, "both"), backward=self._sweep(c, sweeps.backward), bias_from=0)
-                w.set(slope=self._table(c, "slope"))
+                w.set(activation=self._table(c, "both"), bias_from=0)
+                self._set_backward(c, w)
                 for k, work in enumerate(w.works):
                     work["DA"] = w.room(f"DA{k}", V * c.lanes.size)
                 w.run(*self._both_ways(c, w, phases.adjoint))
@@ -99,7 +100,7 @@ class NumbaKernel:
         y = self._arrays.empty((B, len(self.plan.outputs)), self.dtype)
         with self._borrowed(B) as (c, w):
             if w.use != ("predict", B):
-                w.set(activation=self._table(c, "value"), forward=self._sweep(c, sweeps.forward))
+                self._set_forward(c, w, "value")
                 w.run(self._gather(c, w), (c.kernel(phases.predict), w.get("tiles")))
                 w.use = "predict", B
             self._give(w, theta, x=x, y=y)
@@ -133,9 +134,9 @@ class NumbaKernel:
         p, size = self.plan, self.dtype.itemsize
         if self.loss is None:
             raise ExecutorError("the kernel was compiled without a loss")
-        w.set(activation=self._table(c, "both"), slope=self._table(c, "slope"), loss=c.loss(self.loss))
-        w.set(forward=self._sweep(c, sweeps.forward), backward=self._sweep(c, sweeps.backward))
-        w.set(bias_from=len(p.inputs) if p.direct else 0)
+        self._set_forward(c, w, "both")
+        self._set_backward(c, w)
+        w.set(loss=c.loss(self.loss), bias_from=len(p.inputs) if p.direct else 0)
         if not p.direct:
             w.set(grad_weight=w.room("grad_weight", p.n_edges * size), grad_bias=w.room("grad_bias", p.n_nodes * size))
         w.run(*self._both_ways(c, w, phases.step), None if p.direct else (c.kernel(phases.fold), 1))
@@ -168,9 +169,18 @@ class NumbaKernel:
         yield c, w
         idle.append(w)
 
-    def _sweep(self, c: Code, make: Any) -> int:
+    def _set_forward(self, c: Code, w: Workspace, kind: str) -> None:
+        """The sweep that makes a ("value"), or a and σ'(z) ("both"), of every neuron."""
+        fused = self._sweep(c, sweeps.fused_forward, self._fused, kind == "both") if self._fused else 0
+        w.set(activation=self._table(c, kind), forward=self._sweep(c, sweeps.forward), fused_forward=fused)
+
+    def _set_backward(self, c: Code, w: Workspace) -> None:
+        fused = self._sweep(c, sweeps.fused_backward, self._fused) if self._fused else 0
+        w.set(slope=self._table(c, "slope"), backward=self._sweep(c, sweeps.backward), fused_backward=fused)
+
+    def _sweep(self, c: Code, make: Any, *settings: Any) -> int:
         """A sweep that fetches ahead where the rows that an edge needs have left the core's own cache."""
-        return c.kernel(make, AHEAD if self._layout.reach * c.lanes.size > NEAR else 0)
+        return c.kernel(make, AHEAD if self._layout.reach * c.lanes.size > NEAR else 0, *settings)
 
     def _go(self, w: Workspace, batch: int) -> None:
         """Run the frame, on as many threads as it is worth."""

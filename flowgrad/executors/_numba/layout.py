@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from flowgrad.executors._numba.activations import has_vector_form
 from flowgrad.executors._numba.code import function
-from flowgrad.executors._numba.frame import AGGREGATED, DENSE, PLAIN, SCALED, WHOLE
+from flowgrad.executors._numba.frame import AGGREGATED, DENSE, FUSED, PLAIN, SCALED, WHOLE
 from flowgrad.executors._numba.memory import i32_at, i64_at, put_i32, record_type
 from flowgrad.executors._numba.pool import native
 from flowgrad.maths.aggregations import total
@@ -33,8 +34,9 @@ LEAST_SOURCES, LEAST_ROWS = 8, 4
 class Layout:
     """Positions as in the plan. Fields as in `frame.FRAME`; `rows` counts the rows of A, nodes first.
 
-    `gradient` is how many reals a chunk's ∂L/∂w takes, `widest` the columns of the widest dense run, `reach` how many
-    rows lie between the ends of a sparse edge from a neuron, in the mean.
+    `gradient` is how many reals a chunk's ∂L/∂w takes, `widest` the columns of the widest dense run, `fused` the code
+    of the activation of FUSED runs or −1, `reach` how many rows lie between the ends of a sparse edge from a neuron,
+    in the mean.
     """
 
     out_ptr: Longs
@@ -45,6 +47,7 @@ class Layout:
     run_kind: Ints
     run_activation: Ints
     run_dense: Ints
+    fused: int
     dense: npt.NDArray[np.void]
     dense_base: Ints
     iota: Ints
@@ -64,6 +67,7 @@ def layout(plan: Plan) -> Layout:
     kind = _kinds(plan)
     block = _worthy_blocks(plan, kind)
     activation = plan.activation.astype(np.int32)
+    fused = _fused(plan, kind, activation)
     run_begin = _runs(plan, kind, activation, block)
     firsts = run_begin[:-1]
     out_ptr, out_edge, out_target = plan.out_ptr, plan.out_edge, plan.out_target
@@ -74,7 +78,7 @@ def layout(plan: Plan) -> Layout:
     out_place = np.full(plan.n_edges, -1, np.int32)
     out_place[out_edge] = np.arange(len(out_edge), dtype=np.int32)
     message, out_row, rows = np.zeros(1, np.int32), out_target, V
-    if ((kind != PLAIN) & (kind != WHOLE)).any():
+    if ((kind == SCALED) | (kind >= AGGREGATED)).any():
         message, out_row, rows = _messages(plan, kind, out_target, out_edge)
     dense = _dense_runs(plan, kind, run_begin, block, len(out_edge))
     dense_base, base, bases = _bases(plan, dense)
@@ -83,6 +87,7 @@ def layout(plan: Plan) -> Layout:
         out_row=out_row,
         out_edge=out_edge,
         out_place=out_place,
+        fused=fused,
         run_begin=run_begin,
         run_kind=kind[firsts],
         run_activation=activation[firsts],
@@ -109,6 +114,17 @@ def _kinds(plan: Plan) -> Ints:
     kind = np.where(plan.aggregation >= 0, of_code[plan.aggregation], PLAIN).astype(np.int32)
     kind[(kind == PLAIN) & (plan.response != 1.0) & (plan.activation >= 0)] = SCALED
     return kind
+
+
+def _fused(plan: Plan, kind: Ints, activation: Ints) -> int:
+    """The code of the activation that most plain neurons with a vector form have, or −1; `kind` becomes FUSED there."""
+    able = np.array([has_vector_form(sigma) for sigma in plan.activations], np.bool_)
+    counts = np.bincount(activation[(kind == PLAIN) & (plan.activation >= 0)], minlength=len(able)) * able
+    if not counts.any():
+        return -1
+    fused = int(counts.argmax())
+    kind[(kind == PLAIN) & (activation == fused)] = FUSED
+    return fused
 
 
 def _reach(plan: Plan, edge: Ints, target: Ints) -> float:
@@ -178,7 +194,7 @@ def _messages(plan: Plan, kind: Ints, target: Ints, edge: Ints) -> tuple[Ints, I
     ends = np.cumsum(count)
     message = (V + ends - count).astype(np.int32)
     place = np.where(kind[target] >= AGGREGATED, edge - plan.in_ptr[target], 0)
-    out_row = np.where(kind[target] == PLAIN, target, message[target] + place).astype(np.int32)
+    out_row = np.where(kind[target] <= FUSED, target, message[target] + place).astype(np.int32)
     return message, out_row, V + int(ends[-1]) if V else V
 
 

@@ -7,6 +7,9 @@ Backward pulls: every out-edge knows the row of A that holds ∂L/∂(w·a) of i
 r = 1) that is ∂L/∂z_v itself, written over a_v, which nobody needs any more; any other neuron writes message rows
 when its ∂L/∂z is final, one for a scaled sum, one an in-edge for another aggregation.
 
+Runs of plain neurons of the commonest activation have kernels of their own, with σ and σ' compiled into the loop over
+neurons: while rows come from the caches, the processor has another neuron's σ to work on.
+
 Dense runs, parts of the plan's blocks, are matrix products (`panels`): forward z, and when their ∂L/∂z is final,
 ∂L/∂w and their share of their sources' ∂L/∂a, which is added to the sources' rows of base cases.
 """
@@ -16,60 +19,94 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from flowgrad.executors._numba.frame import AGGREGATED, DENSE, PLAIN, SCALED, WHOLE, dense_at, frame_at, work_at
+from flowgrad.executors._numba.exponentials import recalled, vector_forms
+from flowgrad.executors._numba.frame import (
+    AGGREGATED,
+    DENSE,
+    FUSED,
+    SCALED,
+    WHOLE,
+    dense_at,
+    frame_at,
+    work_at,
+)
 from flowgrad.executors._numba.memory import call_address, i32_at, i64_at, prefetch
 from flowgrad.executors._numba.panels import product
 from flowgrad.executors._numba.vectors import Lanes, dots, first_of_four, fma, keep, lane_sums, store
 
 RECORD = DENSE.itemsize
 NEXT = 8
-"""How many neurons ahead backward fetches their own rows."""
+"""How many neurons ahead their own rows are fetched."""
+LINE = 64
+"""Bytes of a cache line."""
 
 
 def fetcher(lanes: Lanes, ahead: int) -> Callable[[int, int, int], None]:
     """fetch(rows, index, k): begin to fetch the row of edge k, where rows are fetched ahead at all."""
     ROW = lanes.size
+    fetch_row = row_fetcher(lanes)
 
     def fetch(rows: int, index: int, k: int) -> None:
         if ahead > 0:
-            row = rows + i32_at(index, k) * ROW
-            prefetch(row)
-            if ROW > 64:
-                prefetch(row + 64)
+            fetch_row(rows + i32_at(index, k) * ROW)
 
     return fetch
+
+
+def row_fetcher(lanes: Lanes) -> Callable[[int], None]:
+    """fetch_row(row): begin to fetch it into the first cache."""
+    ROW = lanes.size
+
+    def fetch_row(row: int) -> None:
+        prefetch(row)
+        if ROW > LINE:
+            prefetch(row + LINE)
+
+    return fetch_row
+
+
+def adder(lanes: Lanes, ahead: int) -> Callable[..., Any]:
+    """grown(z, A, source, weight, begin, end, last): z and the weighted rows of in-edges begin … end−1, in order."""
+    ROW, load, splat, real_at = lanes.size, lanes.load, lanes.splat, lanes.real_at
+    fetch = fetcher(lanes, ahead)
+
+    def grown(z: Any, A: int, source: int, weight: int, begin: int, end: int, last: int) -> Any:
+        for e in range(begin, end):
+            fetch(A, source, min(e + ahead, last))
+            z = fma(splat(real_at(weight, e)), load(A + i32_at(source, e) * ROW), z)
+        return z
+
+    return grown
 
 
 def forward(lanes: Lanes, ahead: int = 0) -> Callable[[int, int, int], None]:
     """forward(frame, work, _): z, a and, where the activations' table gives it, σ'(z) of every neuron."""
     ROW, N = lanes.size, lanes.n
-    load, splat, real_at = lanes.load, lanes.splat, lanes.real_at
-    fetch = fetcher(lanes, ahead)
+    splat, real_at = lanes.splat, lanes.real_at
+    grown = adder(lanes, ahead)
 
     def sweep(frame: int, work: int, _: int) -> None:
         f, t = frame_at(frame), work_at(work)
         A, Z, D = t.A, t.Z, t.D
         in_begin, in_end, source, weight, bias = f.in_begin, f.in_end, f.in_source, f.weight, f.bias
         begin, run_kind, activation = f.run_begin, f.run_kind, f.run_activation
-        response, functions, gather, stop = f.response, f.activation, f.gather, f.stop
+        response, functions, gather, stop, fused = f.response, f.activation, f.gather, f.stop, f.fused_forward
         edge = f.edges - 1
         for run in range(f.runs):
             if i64_at(stop, 0) != 0:
                 return
-            first, last = i32_at(begin, run), i32_at(begin, run + 1)
             kind = i32_at(run_kind, run)
-            if kind == PLAIN:
+            if kind == FUSED and fused != 0:
+                call_address(fused, frame, work, run)
+                continue
+            first, last = i32_at(begin, run), i32_at(begin, run + 1)
+            if kind <= FUSED:
                 for v in range(first, last):
                     z = splat(real_at(bias, v))
-                    for e in range(i64_at(in_begin, v), i64_at(in_end, v)):
-                        fetch(A, source, min(e + ahead, edge))
-                        z = fma(splat(real_at(weight, e)), load(A + i32_at(source, e) * ROW), z)
-                    store(Z + v * ROW, z)
+                    store(Z + v * ROW, grown(z, A, source, weight, i64_at(in_begin, v), i64_at(in_end, v), edge))
             elif kind == SCALED:
                 for v in range(first, last):
-                    m = splat(0.0)
-                    for e in range(i64_at(in_begin, v), i64_at(in_end, v)):
-                        m = fma(splat(real_at(weight, e)), load(A + i32_at(source, e) * ROW), m)
+                    m = grown(splat(0.0), A, source, weight, i64_at(in_begin, v), i64_at(in_end, v), edge)
                     store(Z + v * ROW, fma(splat(real_at(response, v)), m, splat(real_at(bias, v))))
             elif kind == WHOLE:
                 call_address(f.whole_forward, frame, work, run)
@@ -77,6 +114,23 @@ def forward(lanes: Lanes, ahead: int = 0) -> Callable[[int, int, int], None]:
                 call_address(i64_at(gather, kind - AGGREGATED), frame, work, run)
             sigma = i64_at(functions, i32_at(activation, run))
             call_address(sigma, Z + first * ROW, A + first * ROW, D + first * ROW, (last - first) * N)
+
+    return sweep
+
+
+def fused_forward(lanes: Lanes, ahead: int, sigma: str, slope: bool) -> Callable[[int, int, int], None]:
+    """fused_forward(frame, work, run): a and, where `slope`, σ'(z) of a run, its z in registers only."""
+    ROW, splat, real_at = lanes.size, lanes.splat, lanes.real_at
+    fetch_row, grown, form = row_fetcher(lanes), adder(lanes, ahead), vector_forms(lanes)[sigma]
+
+    def sweep(frame: int, work: int, run: int) -> None:
+        f, t = frame_at(frame), work_at(work)
+        A, D, in_begin, in_end = t.A, t.D, f.in_begin, f.in_end
+        source, weight, bias, edge = f.in_source, f.weight, f.bias, f.edges - 1
+        for v in range(i32_at(f.run_begin, run), i32_at(f.run_begin, run + 1)):
+            fetch_row(A + (v + NEXT) * ROW)
+            z = grown(splat(real_at(bias, v)), A, source, weight, i64_at(in_begin, v), i64_at(in_end, v), edge)
+            form(z, A + v * ROW, D + v * ROW if slope else 0)
 
     return sweep
 
@@ -131,11 +185,10 @@ def whole_backward(lanes: Lanes) -> Callable[[int, int, int], None]:
     return sweep
 
 
-def backward(lanes: Lanes, ahead: int = 0) -> Callable[[int, int, int], None]:
-    """backward(frame, work, _): ∂L/∂z of every node over its a; ∂L/∂w and ∂L/∂b of the tile."""
-    ROW, N = lanes.size, lanes.n
+def puller(lanes: Lanes, ahead: int) -> Callable[..., Any]:
+    """pull(f, t, v, a): ∂L/∂a of node v, and ∂L/∂w of its out-edges."""
+    ROW, REAL = lanes.size, lanes.dtype.itemsize
     load, load4, splat, real_at = lanes.load, lanes.load4, lanes.splat, lanes.real_at
-    REAL = lanes.dtype.itemsize
     fetch = fetcher(lanes, ahead)
 
     def four(A: int, row: int, w: int, dw: int, k: int, left: int, a: Any, da: Any, first: int) -> Any:
@@ -159,12 +212,8 @@ def backward(lanes: Lanes, ahead: int = 0) -> Callable[[int, int, int], None]:
         store(dw + k * REAL, sums)
         return da
 
-    def pull(f: Any, t: Any, v: int, to: int, mask: Any) -> None:
-        """∂L/∂a of a node, and ∂L/∂w of its out-edges."""
+    def pull(f: Any, t: Any, v: int, a: Any) -> Any:
         A, dw, first, row, w = t.A, t.weight, t.first, f.out_row, f.turned
-        if ahead > 0:
-            prefetch(A + max(v - NEXT, 0) * ROW)
-        a = keep(load(A + v * ROW), mask)
         da = load(t.G + i32_at(f.base_row, v) * ROW)
         k, end = i64_at(f.out_begin, v), i64_at(f.out_end, v)
         while k + 4 <= end:
@@ -180,7 +229,32 @@ def backward(lanes: Lanes, ahead: int = 0) -> Callable[[int, int, int], None]:
             da = four(A, row, w, dw, k, end - k, a, da, first)
         if t.DA != 0:
             store(t.DA + v * ROW, da)
-        store(to, da)
+        return da
+
+    return pull
+
+
+def fused_backward(lanes: Lanes, ahead: int, sigma: str) -> Callable[[int, int, int], None]:
+    """fused_backward(frame, work, run): ∂L/∂z over a of a run whose σ' is found here; ∂L/∂w of its out-edges."""
+    ROW, load = lanes.size, lanes.load
+    pull, recall, fetch_row = puller(lanes, ahead), recalled(lanes)[sigma], row_fetcher(lanes)
+
+    def sweep(frame: int, work: int, run: int) -> None:
+        f, t = frame_at(frame), work_at(work)
+        A, D, mask = t.A, t.D, load(t.mask)
+        for v in range(i32_at(f.run_begin, run + 1) - 1, i32_at(f.run_begin, run) - 1, -1):
+            fetch_row(A + (v - NEXT) * ROW)
+            a = keep(load(A + v * ROW), mask)
+            store(A + v * ROW, recall(a, D + v * ROW) * pull(f, t, v, a))
+
+    return sweep
+
+
+def backward(lanes: Lanes, ahead: int = 0) -> Callable[[int, int, int], None]:
+    """backward(frame, work, _): ∂L/∂z of every node over its a; ∂L/∂w and ∂L/∂b of the tile."""
+    ROW, N, REAL = lanes.size, lanes.n, lanes.dtype.itemsize
+    load, load4, splat, real_at = lanes.load, lanes.load4, lanes.splat, lanes.real_at
+    pull = puller(lanes, ahead)
 
     def settle(t: Any, begin: int, end: int, mask: Any) -> None:
         """∂L/∂b of neurons; lanes of ∂L/∂z that are no samples become 0."""
@@ -208,23 +282,25 @@ def backward(lanes: Lanes, ahead: int = 0) -> Callable[[int, int, int], None]:
         for run in range(f.runs - 1, -1, -1):
             if i64_at(f.stop, 0) != 0:
                 return
-            first, last = i32_at(f.run_begin, run), i32_at(f.run_begin, run + 1)
-            for v in range(last - 1, first - 1, -1):
-                pull(f, t, v, t.S + (v - first) * ROW, mask)
-            slope = i64_at(f.slope, i32_at(f.run_activation, run))
-            call_address(slope, t.A + first * ROW, t.D + first * ROW, t.S, (last - first) * N)
+            first, last, kind = i32_at(f.run_begin, run), i32_at(f.run_begin, run + 1), i32_at(f.run_kind, run)
+            if kind == FUSED:
+                call_address(f.fused_backward, frame, work, run)
+            else:
+                for v in range(last - 1, first - 1, -1):
+                    store(t.S + (v - first) * ROW, pull(f, t, v, keep(load(t.A + v * ROW), mask)))
+                slope = i64_at(f.slope, i32_at(f.run_activation, run))
+                call_address(slope, t.A + first * ROW, t.D + first * ROW, t.S, (last - first) * N)
             settle(t, first, last, mask)
-            kind = i32_at(f.run_kind, run)
             if kind == SCALED:
                 for v in range(first, last):
                     message = splat(real_at(f.response, v)) * load(t.A + v * ROW)
                     store(t.A + i32_at(f.message, v) * ROW, message)
             elif kind == WHOLE:
                 call_address(f.whole_backward, frame, work, run)
-            elif kind != PLAIN:
+            elif kind >= AGGREGATED:
                 call_address(i64_at(f.spread, kind - AGGREGATED), frame, work, run)
         for v in range(f.inputs - 1, -1, -1):
-            pull(f, t, v, t.A + v * ROW, mask)
+            store(t.A + v * ROW, pull(f, t, v, keep(load(t.A + v * ROW), mask)))
         settle(t, 0, f.inputs, mask)
 
     return sweep

@@ -148,10 +148,17 @@ def _fold(s: Site, v: Any, n: int) -> Any:
     return v
 
 
-def _pairs(s: Site, x: Any, y: Any, groups: list[list[int]]) -> Any:
-    """Two lanes of x and of y added at a time: `groups` are the lanes of the two operands."""
-    low, high = (s.builder.shuffle_vector(x, y, _mask(g)) for g in groups)
-    return s.builder.fadd(low, high)
+def _pairs(s: Site, x: Any, y: Any, group: int, size: int) -> Any:
+    """Of every group of lanes of x and y, pieces of that size added by twos: x's sums and y's in turn."""
+    n = x.type.count
+    parts = []
+    for half in (0, group // 2):
+        lanes: list[int] = []
+        for begin in range(0, n, group):
+            for at in range(begin + half, begin + half + group // 2, size):
+                lanes += [*range(at, at + size), *range(n + at, n + at + size)]
+        parts.append(s.builder.shuffle_vector(x, y, _mask(lanes)))
+    return s.builder.fadd(*parts)
 
 
 def registers() -> int:
@@ -193,17 +200,15 @@ def _emit_dots(s: Site) -> Any:
 
 
 def _four_sums(s: Site, rows: list[Any]) -> Any:
-    """A transposition by shuffles within 128 bits, an addition after each."""
-    single = rows[0].type.element == F32
-    a, b, c, d = (_fold(s, x, 8 if single else 4) for x in rows)
-    if single:
-        groups = [[0, 8, 1, 9, 4, 12, 5, 13], [2, 10, 3, 11, 6, 14, 7, 15]]
-        ab, cd = _pairs(s, a, b, groups), _pairs(s, c, d, groups)
-        groups = [[0, 1, 8, 9, 4, 5, 12, 13], [2, 3, 10, 11, 6, 7, 14, 15]]
-        return _halves(s, _pairs(s, ab, cd, groups))
-    groups = [[0, 4, 2, 6], [1, 5, 3, 7]]
-    ab, cd = _pairs(s, a, b, groups), _pairs(s, c, d, groups)
-    return _pairs(s, ab, cd, [[0, 1, 4, 5], [2, 3, 6, 7]])
+    """A transposition by shuffles within 128 bits, an addition after each; then their halves added."""
+    real = rows[0].type.element
+    wide = register_lanes(np.dtype(np.float32 if real == F32 else np.float64))
+    a, b, c, d = (_fold(s, x, max(wide, 4)) for x in rows)
+    if real == F64:
+        ab, cd = (_fold(s, _pairs(s, x, y, 2, 1), 4) for x, y in ((a, b), (c, d)))
+        low, high = (s.builder.shuffle_vector(ab, cd, _mask(g)) for g in ([0, 1, 4, 5], [2, 3, 6, 7]))
+        return s.builder.fadd(low, high)
+    return _fold(s, _pairs(s, _pairs(s, a, b, 4, 1), _pairs(s, c, d, 4, 1), 4, 2), 4)
 
 
 @block(_emit_dots)
