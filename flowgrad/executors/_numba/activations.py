@@ -42,23 +42,26 @@ def slopes(row: Lanes, sigma: Activation) -> Rows:
     """∂L/∂z over a from σ' and ∂L/∂a: σ' from a where `exponentials.recalled` has it, else as forward wrote it."""
     vectors = _vectors(row)
     ROW, REAL, load = vectors.size, vectors.dtype.itemsize, vectors.load
-    recall = recalled(vectors)[sigma.name] if has_vector_form(sigma) else None
+    if not has_vector_form(sigma):
 
-    def stored(a: int, slope: int, da: int, n: int) -> None:
-        for j in range(0, n * REAL, ROW):
-            store(a + j, load(slope + j) * load(da + j))
+        def stored(a: int, slope: int, da: int, n: int) -> None:
+            for j in range(0, n * REAL, ROW):
+                store(a + j, load(slope + j) * load(da + j))
 
-    if recall is None:
         return stored
+    found, was_stored = recalled(vectors)[sigma.name]
 
-    def found(a: int, slope: int, da: int, n: int) -> None:
+    def recall(a: int, slope: int, da: int, n: int) -> None:
         for j in range(0, n * REAL, ROW):
-            store(a + j, recall(load(a + j), slope + j) * load(da + j))
+            s = found(load(a + j))
+            if was_stored(load(a + j)):
+                s = load(slope + j)
+            store(a + j, s * load(da + j))
 
-    return found
+    return recall
 
 
-def by_vectors(lanes: Lanes, form: Callable[..., None], slope: bool) -> Rows:
+def by_vectors(lanes: Lanes, form: Callable[..., int], slope: bool) -> Rows:
     """A kernel from form(z, a, slope): one vector z, σ(z) and, where slope is not 0, σ'(z) to their addresses."""
     ROW, REAL, load = lanes.size, lanes.dtype.itemsize, lanes.load
 

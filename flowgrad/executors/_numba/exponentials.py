@@ -10,8 +10,9 @@ Errors, tested over the whole range: of σ at most 2 ulp in float32 and 4 in flo
 at most 5 ulp in both (found: 4.1) where it is stored. NaN stays NaN: no comparison that NaN fails replaces it.
 
 Stored is σ' only where a does not tell it. Backward has a at hand, and memory is what a step waits for: so tanh,
-sigmoid and elu store a row's σ' where a lane of it is nearer to saturation than NEAR, and `recalled` finds it from
-a elsewhere. There an error of a grows by 1/NEAR at most: σ' is then within 32 times the bound of σ.
+sigmoid and elu store a row's σ' where a lane of it is nearer to saturation than NEAR, and `recalled` knows where
+that is and finds it from a elsewhere. There an error of a grows by 1/NEAR at most: σ' is then within 32 times the
+bound of σ.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ from flowgrad.executors._numba.vectors import (
 )
 from flowgrad.maths.activations import LEAKY_SLOPE
 
-Form = Callable[[Any, int, int], None]
-Recall = Callable[[Any, int], Any]
+Form = Callable[[Any, int, int], int]
+Recall = tuple[Callable[[Any], Any], Callable[[Any], Any]]
 
 VECTOR_FORMS = frozenset({"tanh", "sigmoid", "exp", "gaussian", "elu", "celu", "relu", "leaky_relu", "identity"})
 """Names of the activations that have vector forms."""
@@ -78,14 +79,13 @@ _CONSTANTS = {
 
 
 def vector_forms(lanes: Lanes) -> dict[str, Form]:
-    """Form by name of the activation: form(z, a, slope) writes σ(z) to a and, where slope is not 0, σ'(z) to it.
-
-    Where `recalled` has the activation, σ' is written only if it would look there.
+    """Form by name of the activation: form(z, a, slope) writes σ(z) to a and, where slope is not 0 and a would not
+    tell it, σ'(z) to slope; gives how many bytes of σ' it wrote.
     """
     c = _CONSTANTS[lanes.dtype]
     ONTO, HIGH, LOW = c.round, -c.ln2_high, -c.ln2_low
     LOWEST, HIGHEST, ROOT, LIFT, DROP = c.lowest, c.highest, c.root, c.lift, 2.0**-c.lift
-    LOG2E = 1.4426950408889634
+    LOG2E, SIZE = 1.4426950408889634, lanes.size
     polynomial = _polynomial(c.q)
 
     def power(x: Any) -> Any:
@@ -101,7 +101,7 @@ def vector_forms(lanes: Lanes) -> dict[str, Form]:
         """x where e^x is not 0; NaN stays."""
         return choose(x < LOWEST, LOWEST, x)
 
-    def tanh(z: Any, a: int, slope: int) -> None:
+    def tanh(z: Any, a: int, slope: int) -> int:
         """e = e^(−2|z|): |a| = (1 − e)/(1 + e), 1 − e by p; σ' = 4e/(1 + e)² = 2e/(1 + e) · (1 + |a|)"""
         x = floored(absolute(z) * -2.0)
         n = power(x)
@@ -115,13 +115,16 @@ def vector_forms(lanes: Lanes) -> dict[str, Form]:
         quotient = less * inverse
         rest = fma(low, quotient * -1.0, fma(more, quotient * -1.0, less))
         quotient = fma(rest, inverse, quotient)
+        written = 0
         if slope != 0:  # noqa: SIM102 (the first is decided while translating)
             if any_lane(quotient < NEAR - 1.0):
                 y = fma(lifted, p, lifted) * inverse
                 store(slope, fma(y, quotient * -1.0, y) * (2.0 * DROP))
+                written = SIZE
         store(a, with_sign(quotient, z))
+        return written
 
-    def sigmoid(z: Any, a: int, slope: int) -> None:
+    def sigmoid(z: Any, a: int, slope: int) -> int:
         """e = e^(−|z|): a = 1/(1 + e), or e/(1 + e) below 0; σ' = e/(1 + e)²"""
         x = floored(absolute(z) * -1.0)
         n = power(x)
@@ -134,20 +137,24 @@ def vector_forms(lanes: Lanes) -> dict[str, Form]:
         inverse = fma(fma(low, inverse * -1.0, fma(more, inverse * -1.0, 1.0)), inverse, inverse)
         below = e * inverse
         value = choose(z < 0.0, below * DROP, inverse)
+        written = 0
         if slope != 0:  # noqa: SIM102 (as above)
             if any_lane(value > 1.0 - NEAR):
                 store(slope, (below * inverse) * DROP)
+                written = SIZE
         store(a, value)
+        return written
 
-    def exp(z: Any, a: int, slope: int) -> None:
+    def exp(z: Any, a: int, slope: int) -> int:
         """a = σ' = e^z"""
         x = floored(choose(z > HIGHEST, HIGHEST, z))
         n = power(x)
         p = remainder(x, n)
         half = fma(n - ONTO, 0.5, ONTO)
         store(a, ((p + 1.0) * power_of_two(half, 0)) * power_of_two((n - half) + ONTO, 0))
+        return 0
 
-    def gaussian(z: Any, a: int, slope: int) -> None:
+    def gaussian(z: Any, a: int, slope: int) -> int:
         """a = e^(−z²), the error of z² taken into the exponent; σ' = −2z·a"""
         x = absolute(z)
         x = choose(x > ROOT, ROOT, x)
@@ -157,11 +164,14 @@ def vector_forms(lanes: Lanes) -> dict[str, Form]:
         r = fma(n - ONTO, LOW, fma(n - ONTO, HIGH, square * -1.0)) - error
         p = fma(r * r, polynomial(r), r)
         e = (p + 1.0) * power_of_two(n, LIFT)
+        written = 0
         if slope != 0:
             store(slope, (with_sign(x, z * -1.0) * e) * (2.0 * DROP))
+            written = SIZE
         store(a, e * DROP)
+        return written
 
-    def elu(z: Any, a: int, slope: int) -> None:
+    def elu(z: Any, a: int, slope: int) -> int:
         """a = z, or e^z − 1 below 0; σ' = 1, or e^z"""
         x = floored(choose(z > 0.0, 0.0, z))
         n = power(x)
@@ -169,75 +179,84 @@ def vector_forms(lanes: Lanes) -> dict[str, Form]:
         lifted = power_of_two(n, LIFT)
         scale = lifted * DROP
         value = choose(z > 0.0, z, fma(scale, p, scale - 1.0))
+        written = 0
         if slope != 0:  # noqa: SIM102 (as above)
             if any_lane(value < NEAR - 1.0):
                 store(slope, fma(lifted, p, lifted) * DROP)
+                written = SIZE
         store(a, value)
+        return written
 
-    def relu(z: Any, a: int, slope: int) -> None:
+    def relu(z: Any, a: int, slope: int) -> int:
         """a = max(z, 0)"""
         store(a, choose(z <= 0.0, 0.0, z))
+        return 0
 
-    def leaky_relu(z: Any, a: int, slope: int) -> None:
+    def leaky_relu(z: Any, a: int, slope: int) -> int:
         """a = z, or 0.01·z below 0"""
         store(a, choose(z > 0.0, z, z * LEAKY_SLOPE))
+        return 0
 
-    def identity(z: Any, a: int, slope: int) -> None:
+    def identity(z: Any, a: int, slope: int) -> int:
         """a = z"""
         store(a, z)
+        return 0
 
     forms = (tanh, sigmoid, exp, gaussian, elu, relu, leaky_relu, identity)
     return {f.__name__: f for f in forms} | {"celu": elu}
 
 
 def recalled(lanes: Lanes) -> dict[str, Recall]:
-    """By name of the activation: σ'(z) from a = σ(z), or from the row of memory where its form has written it."""
-    load = lanes.load
+    """By name of the activation: σ'(z) from a = σ(z), and whether it has been stored because a does not tell it."""
+    n = lanes.n
 
-    def tanh(a: Any, slope: int) -> Any:
+    def tanh(a: Any) -> Any:
         """σ' = (1 − |a|)(1 + |a|)"""
         x = absolute(a)
-        found = (1.0 - x) * (x + 1.0)
-        if any_lane(x > 1.0 - NEAR):
-            found = load(slope)
-        return found
+        return (1.0 - x) * (x + 1.0)
 
-    def sigmoid(a: Any, slope: int) -> Any:
+    def tanh_stored(a: Any) -> Any:
+        return any_lane(absolute(a) > 1.0 - NEAR)
+
+    def sigmoid(a: Any) -> Any:
         """σ' = a(1 − a)"""
-        found = a * (1.0 - a)
-        if any_lane(a > 1.0 - NEAR):
-            found = load(slope)
-        return found
+        return a * (1.0 - a)
 
-    def exp(a: Any, slope: int) -> Any:
+    def sigmoid_stored(a: Any) -> Any:
+        return any_lane(a > 1.0 - NEAR)
+
+    def exp(a: Any) -> Any:
         """σ' = a"""
         return a
 
-    def elu(a: Any, slope: int) -> Any:
+    def elu(a: Any) -> Any:
         """σ' = 1, or 1 + a below 0"""
-        found = choose(a > 0.0, 1.0, a + 1.0)
-        if any_lane(a < NEAR - 1.0):
-            found = load(slope)
-        return found
+        return choose(a > 0.0, 1.0, a + 1.0)
 
-    def relu(a: Any, slope: int) -> Any:
+    def elu_stored(a: Any) -> Any:
+        return any_lane(a < NEAR - 1.0)
+
+    def relu(a: Any) -> Any:
         """σ' = 1, or 0 where a is"""
         return choose(a > 0.0, 1.0, a)
 
-    def leaky_relu(a: Any, slope: int) -> Any:
+    def leaky_relu(a: Any) -> Any:
         """σ' = 1, or 0.01 from 0 down"""
         return choose(a > 0.0, 1.0, choose(a <= 0.0, LEAKY_SLOPE, a))
 
-    def identity(a: Any, slope: int) -> Any:
+    def identity(a: Any) -> Any:
         """σ' = 1"""
         return choose(a == a, 1.0, a)
 
-    def gaussian(a: Any, slope: int) -> Any:
-        """a does not tell the sign of z: σ' is always written"""
-        return load(slope)
+    def always(a: Any) -> Any:
+        return n > 0
 
-    forms = (tanh, sigmoid, exp, gaussian, elu, relu, leaky_relu, identity)
-    return {f.__name__: f for f in forms} | {"celu": elu}
+    def never(a: Any) -> Any:
+        return n < 0
+
+    told = {f.__name__: (f, never) for f in (exp, relu, leaky_relu, identity)}
+    near = {"tanh": (tanh, tanh_stored), "sigmoid": (sigmoid, sigmoid_stored), "elu": (elu, elu_stored)}
+    return told | near | {"celu": (elu, elu_stored), "gaussian": (exp, always)}
 
 
 def _polynomial(q: tuple[float, ...]) -> Callable[[Any], Any]:

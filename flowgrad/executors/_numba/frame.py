@@ -54,6 +54,8 @@ WORK = _record(
     # this thread's tile: rows of a and then ∂L/∂z (V) and messages; of σ'(z) where a does not tell it, or of z; of
     # ∂L/∂a or 0; of base cases; of ∂L/∂a of one run; lanes of a of a dense run's sources, and of which block they are
     "A Z D DA G S T transposed",
+    # rows of σ'(z) of fused runs, one upon another; where the next goes
+    "stack top",
     # the mask row (all ones where a lane is a sample); float64 rows: log Σ e^y, Σ t, weight of each sample
     "mask lse mass share",
     # first sample, how many; the chunk's arrays; whether this is the chunk's first tile

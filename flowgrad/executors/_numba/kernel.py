@@ -82,8 +82,8 @@ class NumbaKernel:
         weight, bias = self._arrays.empty(E, self.dtype), self._arrays.empty(V, self.dtype)
         with self._borrowed(B) as (c, w):
             if w.use != ("backward", B):
-                w.set(activation=self._table(c, "both"), bias_from=0)
-                self._set_backward(c, w)
+                w.set(activation=self._table(c, "both"), slope=self._table(c, "slope"), bias_from=0)
+                w.set(backward=self._sweep(c, sweeps.backward), fused_backward=0)
                 for k, work in enumerate(w.works):
                     work["DA"] = w.room(f"DA{k}", V * c.lanes.size)
                 w.run(*self._both_ways(c, w, phases.adjoint))
@@ -135,7 +135,8 @@ class NumbaKernel:
         if self.loss is None:
             raise ExecutorError("the kernel was compiled without a loss")
         self._set_forward(c, w, "both")
-        self._set_backward(c, w)
+        fused = self._sweep(c, sweeps.fused_backward, self._fused) if self._fused else 0
+        w.set(slope=self._table(c, "slope"), backward=self._sweep(c, sweeps.backward), fused_backward=fused)
         w.set(loss=c.loss(self.loss), bias_from=len(p.inputs) if p.direct else 0)
         if not p.direct:
             w.set(grad_weight=w.room("grad_weight", p.n_edges * size), grad_bias=w.room("grad_bias", p.n_nodes * size))
@@ -174,10 +175,6 @@ class NumbaKernel:
         fused = self._sweep(c, sweeps.fused_forward, self._fused, kind == "both") if self._fused else 0
         w.set(activation=self._table(c, kind), forward=self._sweep(c, sweeps.forward), fused_forward=fused)
 
-    def _set_backward(self, c: Code, w: Workspace) -> None:
-        fused = self._sweep(c, sweeps.fused_backward, self._fused) if self._fused else 0
-        w.set(slope=self._table(c, "slope"), backward=self._sweep(c, sweeps.backward), fused_backward=fused)
-
     def _sweep(self, c: Code, make: Any, *settings: Any) -> int:
         """A sweep that fetches ahead where the rows that an edge needs have left the core's own cache."""
         return c.kernel(make, AHEAD if self._layout.reach * c.lanes.size > NEAR else 0, *settings)
@@ -198,6 +195,7 @@ class NumbaKernel:
         for k, work in enumerate(w.works):
             work["A"] = w.room(f"A{k}", l.rows * row)
             work["D"] = w.room(f"D{k}", plan.n_nodes * row)
+            work["stack"] = w.room(f"stack{k}", plan.n_nodes * row)
             work["G"] = w.room(f"G{k}", l.bases * row)
             work["S"] = w.room(f"S{k}", max(RUN_ROWS, WHOLE_ROWS) * row)
             work["T"] = w.room(f"T{k}", l.widest * row)

@@ -238,6 +238,7 @@ def step(lanes: Lanes) -> Phase:
         put_f64(t.loss, 0, 0.0)
         for tile in range(item * f.tiles // f.chunks, (item + 1) * f.tiles // f.chunks):
             start(f, t, tile)
+            t.top = t.stack
             take(t, t.A, f.x, f.x_step, f.x_next, f.inputs)
             call_address(f.forward, frame, work, 0)
             call_address(f.loss, frame, work, 0)

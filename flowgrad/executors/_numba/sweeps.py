@@ -119,18 +119,23 @@ def forward(lanes: Lanes, ahead: int = 0) -> Callable[[int, int, int], None]:
 
 
 def fused_forward(lanes: Lanes, ahead: int, sigma: str, slope: bool) -> Callable[[int, int, int], None]:
-    """fused_forward(frame, work, run): a and, where `slope`, σ'(z) of a run, its z in registers only."""
+    """fused_forward(frame, work, run): a of a run and, where `slope`, those rows of σ'(z) that a does not tell.
+
+    They stand one upon another, as backward takes them off again: a store to a row of its own for one neuron in ten
+    would wait for memory every time.
+    """
     ROW, splat, real_at = lanes.size, lanes.splat, lanes.real_at
     fetch_row, grown, form = row_fetcher(lanes), adder(lanes, ahead), vector_forms(lanes)[sigma]
 
     def sweep(frame: int, work: int, run: int) -> None:
         f, t = frame_at(frame), work_at(work)
-        A, D, in_begin, in_end = t.A, t.D, f.in_begin, f.in_end
+        A, top, in_begin, in_end = t.A, t.top, f.in_begin, f.in_end
         source, weight, bias, edge = f.in_source, f.weight, f.bias, f.edges - 1
         for v in range(i32_at(f.run_begin, run), i32_at(f.run_begin, run + 1)):
             fetch_row(A + (v + NEXT) * ROW)
             z = grown(splat(real_at(bias, v)), A, source, weight, i64_at(in_begin, v), i64_at(in_end, v), edge)
-            form(z, A + v * ROW, D + v * ROW if slope else 0)
+            top += form(z, A + v * ROW, top if slope else 0)
+        t.top = top
 
     return sweep
 
@@ -237,15 +242,20 @@ def puller(lanes: Lanes, ahead: int) -> Callable[..., Any]:
 def fused_backward(lanes: Lanes, ahead: int, sigma: str) -> Callable[[int, int, int], None]:
     """fused_backward(frame, work, run): ∂L/∂z over a of a run whose σ' is found here; ∂L/∂w of its out-edges."""
     ROW, load = lanes.size, lanes.load
-    pull, recall, fetch_row = puller(lanes, ahead), recalled(lanes)[sigma], row_fetcher(lanes)
+    pull, fetch_row, (found, was_stored) = puller(lanes, ahead), row_fetcher(lanes), recalled(lanes)[sigma]
 
     def sweep(frame: int, work: int, run: int) -> None:
         f, t = frame_at(frame), work_at(work)
-        A, D, mask = t.A, t.D, load(t.mask)
+        A, top, mask = t.A, t.top, load(t.mask)
         for v in range(i32_at(f.run_begin, run + 1) - 1, i32_at(f.run_begin, run) - 1, -1):
             fetch_row(A + (v - NEXT) * ROW)
             a = keep(load(A + v * ROW), mask)
-            store(A + v * ROW, recall(a, D + v * ROW) * pull(f, t, v, a))
+            slope = found(a)
+            if was_stored(a):
+                top -= ROW
+                slope = load(top)
+            store(A + v * ROW, slope * pull(f, t, v, a))
+        t.top = top
 
     return sweep
 
@@ -283,7 +293,7 @@ def backward(lanes: Lanes, ahead: int = 0) -> Callable[[int, int, int], None]:
             if i64_at(f.stop, 0) != 0:
                 return
             first, last, kind = i32_at(f.run_begin, run), i32_at(f.run_begin, run + 1), i32_at(f.run_kind, run)
-            if kind == FUSED:
+            if kind == FUSED and f.fused_backward != 0:
                 call_address(f.fused_backward, frame, work, run)
             else:
                 for v in range(last - 1, first - 1, -1):
