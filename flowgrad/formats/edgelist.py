@@ -8,6 +8,7 @@ Large files are read and written a piece at a time, in columns.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from flowgrad.network import Network
 
 Column = str | int
 PAIRS = {"source": "target", "child": "parent", "from": "to"}  # the signal runs from key to value
+BETWEEN = {"\t": "tabs", ",": "commas", ";": "semicolons", " ": "spaces"}
 EDGES = 100_000  # that a piece of text holds
 
 
@@ -70,20 +72,13 @@ def read(
     w = _weights(heads, table, weight_column)
     kept = {_column(heads, table, c): text for c, text in (where or {}).items()}
     rows = _Rows(table, {u, v, *([] if w is None else [w])}, kept)
-    names, codes, weights = Names(), [], []
-    for columns, place in rows:
-        ends = columns[u], columns[v]
-        _check_ids(table, u, v, ends)
-        codes.append(names.codes(*(_integers(c, place) for c in ends) if integer_ids else ends))
-        if w is not None:
-            weights.append(_finite(columns[w], place))
-    src, dst = (np.concatenate([c[k] for c in codes]) if codes else np.empty(0, np.int32) for k in (0, 1))
+    names, src, dst, weight = _edges(rows, u, v, w, integer_ids)
     return build(
         names,
         src,
         dst,
         rows.place,
-        weight=np.concatenate(weights) if weights else None,
+        weight=weight,
         inputs=inputs,
         outputs=outputs,
         activation=activation,
@@ -96,6 +91,19 @@ def _delimiter(suffix: str) -> str:
     return "," if suffix == ".csv" else "\t"
 
 
+def _edges(rows: _Rows, u: int, v: int, w: int | None, integer_ids: bool) -> tuple[Names, Any, Any, Any]:
+    """The names in columns `u` and `v`; (E,) int32 numbers of sources and targets; (E,) float64 weights, or None."""
+    names, codes, weights = Names(), [], []
+    for columns, place in rows:
+        ends = columns[u], columns[v]
+        _check_ids(rows.table, u, v, ends)
+        codes.append(names.codes(*(_integers(c, place) for c in ends) if integer_ids else ends))
+        if w is not None:
+            weights.append(_finite(columns[w], place))
+    src, dst = (np.concatenate([c[k] for c in codes]) if codes else np.empty(0, np.int32) for k in (0, 1))
+    return names, src, dst, np.concatenate(weights) if weights else None
+
+
 class _Rows:
     """Columns of a table, batch by batch, of the rows that are wanted; `place` says where one of them stands."""
 
@@ -104,7 +112,8 @@ class _Rows:
         self.kept: list[Any] = []  # of each batch, the numbers in the file of the rows that stay
 
     def place(self, row: int) -> str:
-        return self.table.place(int(np.concatenate(self.kept)[row]))  # type: ignore[no-any-return]
+        found: str = self.table.place(int(np.concatenate(self.kept)[row]))
+        return found
 
     def __iter__(self) -> Iterator[tuple[dict[int, Any], Place]]:
         read = stay = 0
@@ -173,15 +182,35 @@ def _column(names: list[str] | None, table: Any, column: Column) -> int:
         column = int(column)
     if isinstance(column, str):
         if names is None:
-            raise UnknownNameError(f"{table.what} has no header, so no column {column!r}: give a position")
+            raise UnknownNameError(
+                f"{table.what} has no header, so no column {column!r}: give a position{_other(table)}"
+            )
         if names.count(column) != 1:
             twice = "twice" if column in names else "not"
             raise UnknownNameError(f"{table.what} has {twice} a column {column!r}{suggest(column, names)}")
         return names.index(column)
     if isinstance(column, bool) or not isinstance(column, int) or not 0 <= column < len(table.first):
-        fields = f"its rows have {len(table.first)} fields, from 0"
-        raise UnknownNameError(f"{table.what} has no column {column!r}: {fields}")
+        raise UnknownNameError(f"{table.what} has no column {column!r}: {_fields(table)}")
     return column
+
+
+def _fields(table: Any) -> str:
+    """How many fields rows have, and between what."""
+    n = len(table.first)
+    said = f"its rows have {n} field{'' if n == 1 else 's'}, from 0"
+    if isinstance(table, _parquet.Table):
+        return said
+    return f"between {BETWEEN.get(table.delimiter, repr(table.delimiter))} {said}{_other(table)}"
+
+
+def _other(table: Delimited) -> str:
+    """What to say of another common delimiter that finds more fields in the first row, where there is one."""
+    for other in BETWEEN:
+        with suppress(FileError):  # between commas, say, a quotation may be broken
+            found = len(Delimited(table.source, other).first)
+            if found > len(table.first):
+                return f"; delimiter={other!r} finds {found} fields in the first row"
+    return ""
 
 
 def _weights(names: list[str] | None, table: Any, column: Column | None) -> int | None:
