@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence, Sized
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
-from flowgrad.columns import Columns, check, encode, formula, number, numbers, rows_of
+from flowgrad import arrays
+from flowgrad.columns import Columns, check, formula, number, rows_of
 from flowgrad.draft import Draft
 from flowgrad.errors import GraphError, UnknownNameError, listing
 from flowgrad.registry import find
@@ -120,38 +120,7 @@ class Network:
         >>> Network.from_arrays([0, 1, 0], [1, 2, 2], weight=[0.5, -1.0, 2.0])
         Network(3 nodes, 3 edges, depth 2, 1 input: 0, 1 output: 2)
         """
-        src, dst = _node_numbers(source, "source"), _node_numbers(target, "target")
-        if len(src) != len(dst):
-            raise GraphError(f"source has {len(src)} entries and target {len(dst)}: an edge needs both")
-        V = _count_nodes(src, dst, n_nodes)
-        fan_in, fan_out = np.bincount(dst, minlength=V), np.bincount(src, minlength=V)
-        is_input = np.zeros(V, np.bool_)
-        input_rows = _named_rows(inputs, V, "input", fan_in == 0)
-        is_input[input_rows] = True
-        output_rows = _named_rows(outputs, V, "output", (fan_out == 0) & ~is_input)
-        codes, activations = _activation_codes(activation, is_input)
-        aggregation = np.where(is_input, -1, 0).astype(np.int16)
-        biases = _column(bias, V, "bias", lambda row: f"node {row}", 0.0)
-        return cls.from_columns(
-            Columns(
-                ids=range(V),
-                inputs=input_rows,
-                outputs=output_rows,
-                activation=codes,
-                activations=activations,
-                aggregation=aggregation,
-                aggregations=(formula("aggregations", "sum", str),),
-                bias=np.where(is_input, 0.0, biases),
-                response=np.ones(V),
-                trainable=~is_input,
-                source=src,
-                target=dst,
-                weight=_column(weight, len(src), "weight", lambda row: f"edge {row}, {src[row]} → {dst[row]}", np.nan),
-                edge_trainable=np.ones(len(src), np.bool_),
-                param=np.full(len(src), -1, np.int32),
-                seed=seed,
-            )
-        )
+        return cls.from_columns(arrays.read(source, target, weight, bias, activation, inputs, outputs, n_nodes, seed))
 
     # ---- by hand --------------------------------------------------------------------------------------------
 
@@ -333,68 +302,3 @@ def _few(c: Columns, rows: Any) -> str:
 
 def _weight(value: float | None, source: Hashable, target: Hashable) -> float:
     return np.nan if value is None else number(value, "weight", lambda _: f"edge {source!r} → {target!r}")
-
-
-# ---- columns given as arrays --------------------------------------------------------------------------------
-
-
-def _node_numbers(values: ArrayLike, what: str) -> npt.NDArray[np.int32]:
-    """A column of node numbers as int32."""
-    array = np.asarray(values)
-    if array.ndim != 1 or (array.dtype.kind not in "iu" and len(array)):
-        raise GraphError(f"{what} must be one column of integers, not {array.dtype} of shape {array.shape}")
-    if len(array) and (int(array.min()) < 0 or int(array.max()) > np.iinfo(np.int32).max - 1):
-        bad = int(array.min()) if int(array.min()) < 0 else int(array.max())
-        raise GraphError(f"{what} holds {bad}: neurons are numbered 0 … n_nodes−1")
-    return array.astype(np.int32)
-
-
-def _count_nodes(source: npt.NDArray[np.int32], target: npt.NDArray[np.int32], n_nodes: int | None) -> int:
-    largest = max((int(c.max()) for c in (source, target) if len(c)), default=-1)
-    if n_nodes is None:
-        return largest + 1
-    if isinstance(n_nodes, bool) or not isinstance(n_nodes, (int, np.integer)) or n_nodes < 0:
-        raise GraphError(f"n_nodes={n_nodes!r}: must be a whole number, 0 or more")
-    if largest >= n_nodes:
-        raise GraphError(f"an edge names neuron {largest}, and n_nodes={n_nodes} numbers them 0 … {n_nodes - 1}")
-    return int(n_nodes)
-
-
-def _named_rows(names: Iterable[int] | None, V: int, what: str, default: Any) -> npt.NDArray[np.int32]:
-    """Rows of inputs or outputs; `default` (V,) bool marks them where nobody names any."""
-    if names is None:
-        return np.flatnonzero(default).astype(np.int32)
-    array = np.asarray(names if isinstance(names, Sized) else list(names))
-    if array.ndim != 1 or (array.dtype.kind not in "iu" and len(array)):
-        return rows_of(np.atleast_1d(array).tolist(), {row: row for row in range(V)}, what)  # raises, naming the entry
-    outside = (array < 0) | (array >= V)
-    if outside.any():
-        raise UnknownNameError(f"{what} {array[outside][0]} is no node of the graph: neurons are numbered 0 … {V - 1}")
-    if len(np.unique(array)) < len(array):
-        seen, count = np.unique(array, return_counts=True)
-        raise GraphError(f"{what} {seen[count > 1][0]} is named twice")
-    return array.astype(np.int32)
-
-
-def _activation_codes(activation: Any, is_input: npt.NDArray[np.bool_]) -> tuple[Any, tuple[Any, ...]]:
-    """Codes and table of the activations: one for every neuron, or one a node."""
-    V = len(is_input)
-    if isinstance(activation, str) or not isinstance(activation, Iterable):
-        record = formula("activations", activation, lambda: "")
-        return np.where(is_input, -1, 0).astype(np.int16), (record,)
-    named = list(activation)
-    if len(named) != V:
-        raise GraphError(f"activation has {len(named)} entries for {V} nodes: give one for all, or one a node")
-    return encode("activations", [None if i else a for a, i in zip(named, is_input.tolist(), strict=True)], range(V))
-
-
-def _column(values: ArrayLike | None, n: int, what: str, name: Callable[[int], str], absent: float) -> Any:
-    """(n,) float64 of finite numbers."""
-    if values is None:
-        return np.full(n, absent)
-    listed = isinstance(values, Iterable) and not hasattr(values, "dtype")
-    column: Any = list(values) if listed else np.asarray(values)  # type: ignore[arg-type]
-    shape = (len(column),) if listed else column.shape
-    if shape != (n,):
-        raise GraphError(f"{what} has shape {shape}: must be ({n},), one a {'node' if what == 'bias' else 'edge'}")
-    return numbers(column, what, name)

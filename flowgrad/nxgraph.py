@@ -27,11 +27,7 @@ def read(
     seed: int,
 ) -> Columns:
     """Columns of a DiGraph: nodes in its order, each neuron's in-edges in the order of `G.pred`."""
-    if not isinstance(G, nx.Graph):
-        raise GraphError(f"from_networkx wants an nx.DiGraph, not a {type(G).__name__}")
-    if G.is_multigraph() or not G.is_directed():
-        kind = "a multigraph" if G.is_multigraph() else "undirected"
-        raise GraphError(f"the graph is {kind} ({type(G).__name__}): a network wants an nx.DiGraph")
+    _refuse_other_graphs(G)
     ids = list(G)
     index = dict(zip(ids, range(len(ids)), strict=True))
     pred = dict(G.reverse(copy=False).adjacency())
@@ -50,10 +46,8 @@ def read(
     default = [activation] * len(ids)
     for row in output_rows.tolist():
         default[row] = output_activation
-    activations = node.functions("activation", default, is_input)
-    aggregations = node.functions("aggregation", ["sum"] * len(ids), is_input)
-    codes, table = encode("activations", activations, ids)
-    agg_codes, agg_table = encode("aggregations", aggregations, ids)
+    codes, table = encode("activations", node.functions("activation", default, is_input), ids)
+    agg_codes, agg_table = encode("aggregations", node.functions("aggregation", ["sum"] * len(ids), is_input), ids)
     param, params = _params(edge)
     return Columns(
         ids=ids,
@@ -77,6 +71,14 @@ def read(
         edge_extra=edge.extra(EDGE_KEYS),
         graph_extra=dict(G.graph),
     )
+
+
+def _refuse_other_graphs(G: object) -> None:
+    if not isinstance(G, nx.Graph):
+        raise GraphError(f"from_networkx wants an nx.DiGraph, not a {type(G).__name__}")
+    if G.is_multigraph() or not G.is_directed():
+        kind = "a multigraph" if G.is_multigraph() else "undirected"
+        raise GraphError(f"the graph is {kind} ({type(G).__name__}): a network wants an nx.DiGraph")
 
 
 def _roles(

@@ -58,12 +58,9 @@ def entry(
     train.resolve(settings, file.parent)
     name = (config if config.is_dir() else file).resolve()
     folder = out if out is not None else Path("runs", f"{name.name if config.is_dir() else name.stem}-stability")
-    for given in control or ():
-        if given not in (*SHORT, "none"):
-            raise UnknownNameError(f"unknown control {given!r}{suggest(given, (*SHORT, 'none'))}")
-    wanted = CONTROLS if control is None else tuple(SHORT[c] for c in control if c != "none")
+    controls = CONTROLS if control is None else _named(control)
     try:
-        found = _study(settings, seeds, wanted, kind, workers, folder)
+        found = _study(settings, seeds, controls, kind, workers, folder)
     except KeyboardInterrupt:
         say(f"interrupted; the runs that are done are in {folder}, and the same command goes on from there")
         return 130
@@ -72,6 +69,14 @@ def entry(
     write(folder / "conditions.csv", _columns(found.conditions()))
     say(f"kept: {folder}  (neurons.csv, conditions.csv, a file a run)")
     return 0
+
+
+def _named(control: list[str]) -> tuple[str, ...]:
+    """The controls of these short names; `none` is none."""
+    for given in control:
+        if given not in (*SHORT, "none"):
+            raise UnknownNameError(f"unknown control {given!r}{suggest(given, (*SHORT, 'none'))}")
+    return tuple(SHORT[given] for given in control if given != "none")
 
 
 def _study(

@@ -171,15 +171,12 @@ class _Reader:
         neuron[inputs] = False
         activation, activations = self.functions("activations", "activation", neuron)
         aggregation, aggregations = self.functions("aggregations", "aggregation", neuron)
-        frozen = np.zeros(V, np.bool_)
-        frozen[self.ints("frozen_nodes", 0, V)] = True
-        edge_trainable = np.ones(E, np.bool_)
-        edge_trainable[self.ints("frozen_edges", 0, E)] = False
+        frozen_nodes, frozen_edges = self.mask("frozen_nodes", V), self.mask("frozen_edges", E)
         param, params = self.params(E)
         part, place = self.union(V, len(outputs))
-        for name, rows in (("inputs", inputs), ("outputs", outputs)):
-            if len(np.unique(rows)) < len(rows) and (part is None or name == "inputs"):
-                self.refuse(f"{name} name a node twice")
+        self.once("inputs", inputs)
+        if part is None:
+            self.once("outputs", outputs)
         columns = Columns(
             ids=self.ids(V),
             inputs=inputs,
@@ -188,11 +185,11 @@ class _Reader:
             aggregation=aggregation.astype(np.int16),
             bias=np.where(neuron, bias, 0.0),
             response=np.where(neuron, response, 1.0),
-            trainable=neuron & ~frozen,
+            trainable=neuron & ~frozen_nodes,
             source=self.ints("source", 0, V, E),
             target=self.ints("target", 0, V, E),
             weight=weight,
-            edge_trainable=edge_trainable,
+            edge_trainable=~frozen_edges,
             param=param,
             activations=activations,
             aggregations=aggregations,
@@ -247,6 +244,16 @@ class _Reader:
             bad = int(column.min()) if column.min() < low else int(column.max())
             self.refuse(f"{name} holds {bad}: must be {low} … {high - 1}")
         return column.astype(np.int32)
+
+    def mask(self, name: str, n: int) -> npt.NDArray[np.bool_]:
+        """(n,) bool: True at the rows that stand in the column."""
+        found = np.zeros(n, np.bool_)
+        found[self.ints(name, 0, n)] = True
+        return found
+
+    def once(self, name: str, rows: Ints) -> None:
+        if len(np.unique(rows)) < len(rows):
+            self.refuse(f"{name} name a node twice")
 
     def seed(self) -> int:
         seed = self.value("seed")

@@ -200,12 +200,9 @@ def build(
     ids, V, E = list(index), len(index), len(src)
     if "" in index:
         raise FileError(f"{place(int(np.flatnonzero((src == index['']) | (dst == index['']))[0]))}: an empty name")
-    fan_in, fan_out = np.bincount(dst, minlength=V), np.bincount(src, minlength=V)
+    input_rows, output_rows = _ends(index, src, dst, inputs, outputs)
     is_input = np.zeros(V, np.bool_)
-    input_rows = np.flatnonzero(fan_in == 0).astype(np.int32) if inputs is None else rows_of(inputs, index, "input")
     is_input[input_rows] = True
-    last = np.flatnonzero((fan_out == 0) & ~is_input).astype(np.int32)
-    output_rows = last if outputs is None else rows_of(outputs, index, "output")
     role = np.zeros(V, np.int8)
     role[output_rows], role[is_input] = 1, -1
     codes, activations = _functions(role, (activation, output_activation), ids)
@@ -236,6 +233,22 @@ def build(
     except GraphError:
         _refuse_repeats(src, dst, ids, place)  # which knows the line
         raise
+
+
+def _ends(
+    index: Mapping[Hashable, int],
+    src: Codes,
+    dst: Codes,
+    inputs: Iterable[Hashable] | None,
+    outputs: Iterable[Hashable] | None,
+) -> tuple[Codes, Codes]:
+    """Rows of the inputs (I,) and of the outputs (O,), named, or found by having no in-edges or no out-edges."""
+    first, last = (np.bincount(end, minlength=len(index)) == 0 for end in (dst, src))
+    input_rows = np.flatnonzero(first).astype(np.int32) if inputs is None else rows_of(inputs, index, "input")
+    if outputs is not None:
+        return input_rows, rows_of(outputs, index, "output")
+    last[input_rows] = False
+    return input_rows, np.flatnonzero(last).astype(np.int32)
 
 
 def _functions(

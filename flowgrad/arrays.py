@@ -1,0 +1,121 @@
+"""A network's columns out of arrays that number the neurons."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence, Sized
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from flowgrad.columns import Columns, encode, formula, numbers, rows_of
+from flowgrad.errors import GraphError, UnknownNameError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from flowgrad.maths.activations import Activation
+
+
+def read(
+    source: ArrayLike,
+    target: ArrayLike,
+    weight: ArrayLike | None,
+    bias: ArrayLike | None,
+    activation: str | Activation | Sequence[str | Activation],
+    inputs: Iterable[int] | None,
+    outputs: Iterable[int] | None,
+    n_nodes: int | None,
+    seed: int,
+) -> Columns:
+    """Columns of neurons 0 … n_nodes−1, edges in their order; arguments and errors are `Network.from_arrays`'s."""
+    src, dst = _node_numbers(source, "source"), _node_numbers(target, "target")
+    if len(src) != len(dst):
+        raise GraphError(f"source has {len(src)} entries and target {len(dst)}: an edge needs both")
+    V, E = _count_nodes(src, dst, n_nodes), len(src)
+    is_input = np.zeros(V, np.bool_)
+    input_rows = _named_rows(inputs, V, "input", np.bincount(dst, minlength=V) == 0)
+    is_input[input_rows] = True
+    output_rows = _named_rows(outputs, V, "output", (np.bincount(src, minlength=V) == 0) & ~is_input)
+    codes, activations = _activation_codes(activation, is_input)
+    biases = _column(bias, V, "bias", lambda row: f"node {row}", 0.0)
+    return Columns(
+        ids=range(V),
+        inputs=input_rows,
+        outputs=output_rows,
+        activation=codes,
+        activations=activations,
+        aggregation=np.where(is_input, -1, 0).astype(np.int16),
+        aggregations=(formula("aggregations", "sum", str),),
+        bias=np.where(is_input, 0.0, biases),
+        response=np.ones(V),
+        trainable=~is_input,
+        source=src,
+        target=dst,
+        weight=_column(weight, E, "weight", lambda row: f"edge {row}, {src[row]} → {dst[row]}", np.nan),
+        edge_trainable=np.ones(E, np.bool_),
+        param=np.full(E, -1, np.int32),
+        seed=seed,
+    )
+
+
+def _node_numbers(values: ArrayLike, what: str) -> npt.NDArray[np.int32]:
+    """A column of node numbers as int32."""
+    array = np.asarray(values)
+    if array.ndim != 1 or (array.dtype.kind not in "iu" and len(array)):
+        raise GraphError(f"{what} must be one column of integers, not {array.dtype} of shape {array.shape}")
+    if len(array) and (int(array.min()) < 0 or int(array.max()) > np.iinfo(np.int32).max - 1):
+        bad = int(array.min()) if int(array.min()) < 0 else int(array.max())
+        raise GraphError(f"{what} holds {bad}: neurons are numbered 0 … n_nodes−1")
+    return array.astype(np.int32)
+
+
+def _count_nodes(source: npt.NDArray[np.int32], target: npt.NDArray[np.int32], n_nodes: int | None) -> int:
+    largest = max((int(c.max()) for c in (source, target) if len(c)), default=-1)
+    if n_nodes is None:
+        return largest + 1
+    if isinstance(n_nodes, bool) or not isinstance(n_nodes, (int, np.integer)) or n_nodes < 0:
+        raise GraphError(f"n_nodes={n_nodes!r}: must be a whole number, 0 or more")
+    if largest >= n_nodes:
+        raise GraphError(f"an edge names neuron {largest}, and n_nodes={n_nodes} numbers them 0 … {n_nodes - 1}")
+    return int(n_nodes)
+
+
+def _named_rows(names: Iterable[int] | None, V: int, what: str, default: Any) -> npt.NDArray[np.int32]:
+    """Rows of inputs or outputs; `default` (V,) bool marks them where nobody names any."""
+    if names is None:
+        return np.flatnonzero(default).astype(np.int32)
+    array = np.asarray(names if isinstance(names, Sized) else list(names))
+    if array.ndim != 1 or (array.dtype.kind not in "iu" and len(array)):
+        return rows_of(np.atleast_1d(array).tolist(), {row: row for row in range(V)}, what)  # raises, naming the entry
+    outside = (array < 0) | (array >= V)
+    if outside.any():
+        raise UnknownNameError(f"{what} {array[outside][0]} is no node of the graph: neurons are numbered 0 … {V - 1}")
+    if len(np.unique(array)) < len(array):
+        seen, count = np.unique(array, return_counts=True)
+        raise GraphError(f"{what} {seen[count > 1][0]} is named twice")
+    return array.astype(np.int32)
+
+
+def _activation_codes(activation: Any, is_input: npt.NDArray[np.bool_]) -> tuple[Any, tuple[Any, ...]]:
+    """Codes and table of the activations: one for every neuron, or one a node."""
+    V = len(is_input)
+    if isinstance(activation, str) or not isinstance(activation, Iterable):
+        record = formula("activations", activation, lambda: "")
+        return np.where(is_input, -1, 0).astype(np.int16), (record,)
+    named = list(activation)
+    if len(named) != V:
+        raise GraphError(f"activation has {len(named)} entries for {V} nodes: give one for all, or one a node")
+    return encode("activations", [None if i else a for a, i in zip(named, is_input.tolist(), strict=True)], range(V))
+
+
+def _column(values: ArrayLike | None, n: int, what: str, name: Callable[[int], str], absent: float) -> Any:
+    """(n,) float64 of finite numbers."""
+    if values is None:
+        return np.full(n, absent)
+    listed = isinstance(values, Iterable) and not hasattr(values, "dtype")
+    column: Any = list(values) if listed else np.asarray(values)  # type: ignore[arg-type]
+    shape = (len(column),) if listed else column.shape
+    if shape != (n,):
+        raise GraphError(f"{what} has shape {shape}: must be ({n},), one a {'node' if what == 'bias' else 'edge'}")
+    return numbers(column, what, name)
