@@ -173,8 +173,9 @@ def format_of(path: Path, name: str | None, act: str) -> Format:
         return chosen
     if not path.name:
         raise FileError(f"{str(path)!r} is no name of a file")
-    if path.suffixes in ([".json"], [".safetensors"]):  # the native ones: no other format need be imported
-        return find("formats", path.suffix[1:])  # type: ignore[no-any-return]
+    if path.suffixes in ([".json"], [".safetensors"]):
+        native: Format = find("formats", path.suffix[1:])
+        return native  # no other format need be imported
     known = [f for f in (find("formats", n) for n in names("formats")) if getattr(f, act) is not None]
     fitting = [(len(s), f.name, f) for f in known for s in f.suffixes if path.name.lower().endswith(s)]
     if not fitting:

@@ -69,9 +69,9 @@ def _open(data: bytes, path: Path) -> dict[str, Any]:
         )
     if sha256(body).hexdigest().encode() != seal[1]:
         raise FileError(f"{path} is altered: its SHA-256 is not the one that it ends in")
-    document = parse(data, str(path))
+    document: dict[str, Any] = parse(data, str(path))  # it ends in a brace
     document.pop("sha256")
-    return document  # type: ignore[no-any-return]  # it ends in a brace
+    return document
 
 
 def _weights(entry: Any, source: Source) -> Any:

@@ -115,14 +115,13 @@ def test_an_older_run_goes_when_the_new_one_has_something(tmp_path: Path) -> Non
 
 
 def test_a_folder_that_was_taken_away_is_made_anew(tmp_path: Path) -> None:
-    fill = lambda folder: _run.save_model(folder, bare(network()))  # noqa: E731
     with training(Path("a")) as run:
         run.start(fg.compile(network(), executor="python"))
         run.epoch(row(1))
         shutil.rmtree("a")
         _run.write(Path("a"), "a", lambda folder: _run.save_model(folder, bare(network(7))))
         run.epoch(row(2))
-        assert run.finish(fill) == Path("a-2")
+        assert run.finish(lambda folder: _run.save_model(folder, bare(network()))) == Path("a-2")
     assert (weights(Path("a")) == network(7).columns.weights).all()
     assert (weights(Path("a-2")) == network().columns.weights).all()
 

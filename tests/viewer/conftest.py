@@ -22,7 +22,10 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The Python of a fresh virtual environment that has flowgrad's wheel; its dependencies are this environment's."""
     pytest.importorskip("hatchling", reason="hatchling builds the wheel")
     folder = tmp_path_factory.mktemp("wheel")
-    run = lambda *words: subprocess.run([str(w) for w in words], check=True, cwd=ROOT, capture_output=True)  # noqa: E731
+
+    def run(*words: object) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run([str(w) for w in words], check=True, cwd=ROOT, capture_output=True)
+
     run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder)
     (wheel,) = folder.glob("*.whl")
     venv.create(folder / "venv", with_pip=False, symlinks=True)

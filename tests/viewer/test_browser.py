@@ -135,8 +135,11 @@ def test_infinite_numbers_are_shown_as_they_are(browser: Any, make: Make) -> Non
 ZOOM = """const done = arguments[0], s = document.getElementById('stage'), times = []; let n = 0, t = performance.now();
 const step = () => {
   s.dispatchEvent(new WheelEvent('wheel', {deltaY: n < 20 ? -60 : 60, clientX: 400, clientY: 300}));
-  requestAnimationFrame(() => { const now = performance.now(); times.push(now - t); t = now; ++n < 40 ? step() : done(times.sort((a, b) => a - b)); });
-}; step();"""  # noqa: E501
+  requestAnimationFrame(() => {
+    const now = performance.now(); times.push(now - t); t = now;
+    ++n < 40 ? step() : done(times.sort((a, b) => a - b));
+  });
+}; step();"""
 
 
 def test_a_large_graph(browser: Any, make: Make) -> None:

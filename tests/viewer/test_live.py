@@ -67,8 +67,13 @@ def test_a_run_is_followed_while_it_trains(browser: Any, processes: Any, job: Pa
     url = view.stdout.readline().strip()
     assert url.startswith("http://127.0.0.1:")
     browser.open(url)
-    epochs = lambda: int(browser.run("return document.getElementById('chart').dataset.epochs || 0"))  # noqa: E731
-    version = lambda: int(browser.run("return document.documentElement.dataset.version || 0"))  # noqa: E731
+
+    def epochs() -> int:
+        return int(browser.run("return document.getElementById('chart').dataset.epochs || 0"))
+
+    def version() -> int:
+        return int(browser.run("return document.documentElement.dataset.version || 0"))
+
     browser.until(lambda: epochs() > 1)
     browser["search"].send_keys("h1\n")
     first, seen = browser.text("#card"), epochs()

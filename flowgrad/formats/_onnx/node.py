@@ -97,12 +97,14 @@ class Node:
         value = self.constant(k, what).values
         if value.dtype.kind != "i" or value.ndim > 1:
             self.refuse(f"{what} must be a list of whole numbers")
-        return np.atleast_1d(value).tolist()  # type: ignore[no-any-return]
+        found: list[int] = np.atleast_1d(value).tolist()
+        return found
 
     def listed(self, name: str, k: int, since: int) -> list[int] | None:
         """Whole numbers that stand in an attribute before opset `since`, and in input k from then on."""
         if self.opset < since:
-            return self.attribute(name)  # type: ignore[no-any-return]
+            given: list[int] | None = self.attribute(name)
+            return given
         if name in self.given:
             self.refuse(f"attribute {name} is an input since opset {since}")
         return None if self.inputs[k] is None else self.integers(k, name)

@@ -116,7 +116,9 @@ def constants(on: DaskExecutor, program: Any, alone: Any, X: Any, T: Any) -> Mac
     theta, out = program.theta.copy(), program.theta.copy()
 
     def step(rows: int) -> float:
-        work = lambda: alone.value_and_grad(theta, X[:rows], T[:rows], out=out)  # noqa: E731
+        def work() -> Any:
+            return alone.value_and_grad(theta, X[:rows], T[:rows], out=out)
+
         return min(_seconds(work) for _ in range(9))  # others only add to it
 
     few, many = 64, min(1024, len(X))
