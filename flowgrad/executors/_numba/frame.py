@@ -48,6 +48,8 @@ FRAME = _record(
     "grad_weight grad_bias bias_from grad_theta parameters",
     # the threads' records; the word that stops all; what to run: phases, each a function and how many items
     "works stop phases phase_function phase_items",
+    # the word that says that the caller waits for its helpers, 0 where none may leave it work; clock_gettime
+    "wanted clock",
 )
 
 WORK = _record(
@@ -58,8 +60,12 @@ WORK = _record(
     "stack top",
     # the mask row (all ones where a lane is a sample); float64 rows: log Σ e^y, Σ t, weight of each sample
     "mask lse mass share",
-    # first sample, how many; the chunk's arrays; whether this is the chunk's first tile
-    "begin count weight bias loss first",
+    # first sample, how many; the chunk's arrays; whether this is the chunk's first tile; which tile; the chunk's end
+    "begin count weight bias loss first tile end",
+    # the run that backward takes next, −1 when it is through; as the frame's, 0 for a caller; whether it is left to it
+    "run wanted given",
+    # what a clock has last said, s and ns; when the chunk was begun, in ns by the wall and of this thread's own
+    "seconds nanoseconds began ran",
     # float64: terms and slopes of one aggregation
     "terms slopes",
 )

@@ -12,11 +12,12 @@ import ctypes
 import os
 import threading
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 
 from flowgrad.executors._numba.cores import ask_for_short_slices, keep_away
-from flowgrad.executors._numba.frame import frame_at
+from flowgrad.executors._numba.frame import WORK, frame_at, work_at
 from flowgrad.executors._numba.memory import (
     atomic_get,
     atomic_put,
@@ -28,10 +29,12 @@ from flowgrad.executors._numba.memory import (
 
 WORD = 64
 """Words of the board stand a cache line apart."""
-OPEN, FUNCTION, ARGUMENT, ITEMS, LIMIT, NEXT, DONE, INSIDE, QUIT, YIELD, ASLEEP = (WORD * k for k in range(11))
+OPEN, FUNCTION, ARGUMENT, ITEMS, LIMIT, NEXT, DONE, INSIDE, QUIT, YIELD, WANTED, GIVEN = (WORD * k for k in range(12))
 PATIENCE = 300_000
 """Looks at the board before a helper goes to sleep: about a millisecond."""
 HELPERS = 255
+ASLEEP, LEFT = GIVEN + WORD, GIVEN + WORD * (HELPERS + 2)
+"""Words of every slot: whether its helper sleeps; whether it has left its work to the caller."""
 
 
 # ---- compiled -----------------------------------------------------------------------------------------------
@@ -53,7 +56,26 @@ def take_items(board: int, slot: int) -> None:
         if item >= items:
             return
         call_address(function, argument, item, slot)
+        work = work_at(frame_at(argument).works + slot * WORK.itemsize)
+        if work.given != 0:
+            work.given = 0
+            atomic_put(board + LEFT + WORD * slot, 1)
+            fetch_add(board + GIVEN, 1)
+            return
         fetch_add(board + DONE, 1)
+
+
+def take_over(board: int, threads: int) -> int:
+    """Finish what helpers have left to a caller that waits; gives how much it was."""
+    function, argument, taken = i64_at(board + FUNCTION, 0), i64_at(board + ARGUMENT, 0), 0
+    for slot in range(1, threads):
+        if atomic_get(board + LEFT + WORD * slot) != 0:
+            atomic_put(board + WANTED, 0)
+            atomic_put(board + LEFT + WORD * slot, 0)
+            call_address(function, argument, -1, slot)
+            fetch_add(board + DONE, 1)
+            taken += 1
+    return taken
 
 
 def serve(board: int, slot: int, _: int) -> None:
@@ -86,13 +108,17 @@ def conduct(frame: int, board: int, threads: int) -> None:
         atomic_put(board + LIMIT, threads)
         atomic_put(board + DONE, 0)
         atomic_put(board + NEXT, 0)
+        turns, taken = 0, atomic_get(board + GIVEN)
         atomic_put(board + OPEN, 1)
         take_items(board, 0)
         atomic_put(board + OPEN, 0)
-        turns = 0
         while atomic_get(board + DONE) < items or atomic_get(board + INSIDE) > 0:
+            atomic_put(board + WANTED, 1)
+            if atomic_get(board + GIVEN) != taken:
+                taken += take_over(board, threads)
             wait(board, turns)
             turns += 1
+        atomic_put(board + WANTED, 0)
 
 
 # ---- Python -------------------------------------------------------------------------------------------------
@@ -105,10 +131,12 @@ def native(address: int) -> Native:
     return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 3)(address)
 
 
-def _yield_address() -> int:
+@cache
+def posix(name: str) -> int:
+    """The address of a function of the C library; 0 where that is not POSIX: all works without."""
     try:
-        return ctypes.cast(ctypes.CDLL(None).sched_yield, ctypes.c_void_p).value or 0
-    except (OSError, AttributeError, TypeError):  # not POSIX: waiting works without
+        return ctypes.cast(getattr(ctypes.CDLL(None), name), ctypes.c_void_p).value or 0
+    except (OSError, AttributeError, TypeError):
         return 0
 
 
@@ -120,10 +148,10 @@ class Pool:
         self._free = threading.Lock()
         self._beds: list[threading.Semaphore] = []
         self._threads: list[threading.Thread] = []
-        self._memory = np.zeros((ASLEEP // WORD + HELPERS + 3) * WORD // 8, np.int64)
+        self._memory = np.zeros((LEFT // WORD + HELPERS + 3) * WORD // 8, np.int64)
         self.board = -(-self._memory.ctypes.data // WORD) * WORD
         self._words = self._memory[(self.board - self._memory.ctypes.data) // 8 :][:: WORD // 8]
-        self._words[YIELD // WORD] = _yield_address()
+        self._words[YIELD // WORD] = posix("sched_yield")
 
     def enter(self, threads: int) -> int:
         """The board, for the caller alone until `leave`, its helpers awake; 0 where another caller has it."""
