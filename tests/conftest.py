@@ -1,8 +1,11 @@
-"""Fixtures that every test shares: the executors, the real data, and how long Hypothesis may take."""
+"""What every test shares: executors, the real data, errors by their words, and how long Hypothesis may take."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -65,3 +68,13 @@ def data() -> Path:
     if not DATA.is_dir():
         pytest.skip("no ../shared/data beside the project: real references are not checked here")
     return DATA
+
+
+@pytest.fixture
+def refused() -> Callable[..., Any]:
+    """refused(GraphError, "'a'", "twice") is the context that wants this error, its message with all of these parts."""
+
+    def context(error: type[Exception], *parts: str) -> Any:
+        return pytest.raises(error, match="(?s)" + "".join(f"(?=.*{re.escape(part)})" for part in parts))
+
+    return context

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,3 +69,30 @@ def job(tmp_path: Path) -> Path:
     (tmp_path / "edges.csv").write_text(EDGES)
     (tmp_path / "config.toml").write_text(CONFIG)
     return tmp_path
+
+
+@pytest.fixture
+def rows() -> Callable[[Path], list[dict[str, str]]]:
+    """rows(path) is a CSV, a dict a row."""
+
+    def read(path: Path) -> list[dict[str, str]]:
+        with path.open(newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+
+    return read
+
+
+@pytest.fixture
+def classes(job: Path) -> Path:
+    """The job with a label of three classes instead of the target, for a layered network."""
+    rng = np.random.default_rng(8)
+    kind = rng.integers(0, 3, 90)
+    X = rng.standard_normal((90, 2)) * 0.3 + np.array([[0, 2], [2, 0], [-2, -2]])[kind]
+    who = [("ann", "bob", "cleo")[k] for k in kind]
+    lines = [f"{a!r},{b!r},{name},{n}" for n, ((a, b), name) in enumerate(zip(X.tolist(), who, strict=True))]
+    (job / "samples.csv").write_text("\n".join(["u,v,who,id", *lines]) + "\n")
+    (job / "config.toml").write_text(
+        '[network]\ntopology = "layered"\nhidden = [5]\n[data]\nfile = "samples.csv"\nlabel = "who"\nignore = ["id"]\n'
+        '[train]\nlearning_rate = 0.05\nepochs = 30\nmetrics = ["accuracy"]\nexecutor = "python"\n'
+    )
+    return job

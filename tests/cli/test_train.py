@@ -1,8 +1,7 @@
-"""`flowgrad train`, and what may be done with a run folder: predict, grad, check, train again."""
+"""`flowgrad train`: its run folder, from the first epoch to the last, and what trains into one."""
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import signal
@@ -10,7 +9,6 @@ import subprocess
 import sys
 import time
 import tomllib
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +17,10 @@ import pytest
 
 import flowgrad as fg
 from flowgrad.cli import _run
-from flowgrad.cli._model import bare
 from flowgrad.errors import FileError
-from flowgrad.executors.numba import NumbaExecutor
 
 
-def rows(path: Path) -> list[dict[str, str]]:
-    """A CSV, a dict a row."""
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def test_a_run_folder_holds_everything(run: Any, job: Path, executor: str) -> None:
+def test_a_run_folder_holds_everything(run: Any, job: Path, executor: str, rows: Any) -> None:
     result = run("train", "config.toml", "--executor", executor)
     assert result.code == 0, result.err
     folder = job / "runs" / job.name  # a file called config.toml gives the name of its folder
@@ -55,7 +45,7 @@ def test_a_run_folder_holds_everything(run: Any, job: Path, executor: str) -> No
     assert not [path for path in (job / "runs").iterdir() if path != folder]
 
 
-def test_the_figures_are_those_of_the_network_in_the_folder(run: Any, job: Path) -> None:
+def test_the_figures_are_those_of_the_network_in_the_folder(run: Any, job: Path, rows: Any) -> None:
     run("train", "config.toml", "--out", "model")
     given = json.loads((job / "model/model.json").read_text())
     summary = json.loads((job / "model/summary.json").read_text())
@@ -70,7 +60,7 @@ def test_the_figures_are_those_of_the_network_in_the_folder(run: Any, job: Path)
     assert table[kept, :3].mean(axis=0) == pytest.approx(given["scaling"]["mean"], rel=1e-12)
 
 
-def test_a_run_repeats_from_its_own_configuration_bit_for_bit(run: Any, job: Path) -> None:
+def test_a_run_repeats_from_its_own_configuration_bit_for_bit(run: Any, job: Path, rows: Any) -> None:
     assert run("train", "config.toml", "--out", "first").code == 0
     assert run("train", "first/config.toml", "--out", "second").code == 0
     weights = [np.sort(fg.load(job / name / "network.json").columns.weights) for name in ("first", "second")]
@@ -79,7 +69,7 @@ def test_a_run_repeats_from_its_own_configuration_bit_for_bit(run: Any, job: Pat
     assert [r["val_loss"] for r in a] == [r["val_loss"] for r in b]
 
 
-def test_training_moves_the_weights_and_goes_on_from_a_run(run: Any, job: Path) -> None:
+def test_training_moves_the_weights_and_goes_on_from_a_run(run: Any, job: Path, rows: Any) -> None:
     run("train", "config.toml", "--out", "first")
     text = (job / "config.toml").read_text().replace('edges = "edges.csv"\nseed = 3', 'file = "first"')
     (job / "more.toml").write_text(text)
@@ -88,7 +78,7 @@ def test_training_moves_the_weights_and_goes_on_from_a_run(run: Any, job: Path) 
     assert float(more[0]["loss"]) < 0.5 * float(first[0]["loss"])
 
 
-def test_an_older_run_is_replaced_only_when_told_so(run: Any, job: Path) -> None:
+def test_an_older_run_is_replaced_only_when_told_so(run: Any, job: Path, rows: Any) -> None:
     assert run("train", "config.toml", "--out", "model", "--epochs", "2").code == 0
     assert run("train", "config.toml", "--out", "model").code == 2
     assert len(rows(job / "model/metrics.csv")) == 2
@@ -143,7 +133,7 @@ def test_a_number_that_is_not_finite_stops_training_and_keeps_what_was_good(run:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
-def test_ctrl_c_keeps_what_was_reached(job: Path) -> None:
+def test_ctrl_c_keeps_what_was_reached(job: Path, rows: Any) -> None:
     # a shell's background job, as CI may be, starts its children deaf to Ctrl-C
     code = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
     code += "from flowgrad.cli import main; sys.exit(main(sys.argv[1:]))"
@@ -173,22 +163,7 @@ def test_ctrl_c_keeps_what_was_reached(job: Path) -> None:
 CLASSES = ("ann", "bob", "cleo")
 
 
-@pytest.fixture
-def classes(job: Path) -> Path:
-    """The job with a label of three classes instead of the target, for a layered network."""
-    rng = np.random.default_rng(8)
-    kind = rng.integers(0, 3, 90)
-    X = rng.standard_normal((90, 2)) * 0.3 + np.array([[0, 2], [2, 0], [-2, -2]])[kind]
-    lines = [f"{a!r},{b!r},{CLASSES[k]},{n}" for n, ((a, b), k) in enumerate(zip(X.tolist(), kind, strict=True))]
-    (job / "samples.csv").write_text("\n".join(["u,v,who,id", *lines]) + "\n")
-    (job / "config.toml").write_text(
-        '[network]\ntopology = "layered"\nhidden = [5]\n[data]\nfile = "samples.csv"\nlabel = "who"\nignore = ["id"]\n'
-        '[train]\nlearning_rate = 0.05\nepochs = 30\nmetrics = ["accuracy"]\nexecutor = "python"\n'
-    )
-    return job
-
-
-def test_classes_are_told_apart_and_named(run: Any, classes: Path) -> None:
+def test_classes_are_told_apart_and_named(run: Any, classes: Path, rows: Any) -> None:
     assert run("train", "config.toml", "--out", "model").code == 0
     summary = json.loads((classes / "model/summary.json").read_text())
     assert summary["test"]["accuracy"] > 0.9
@@ -243,7 +218,7 @@ def test_topologies_take_their_ends_from_the_columns(run: Any, job: Path, networ
     assert (loaded.inputs, loaded.outputs) == (("x1", "x2", "x3"), ("y",))
 
 
-def test_arrays_of_an_npz_train_and_predict_like_the_columns_of_a_csv(run: Any, job: Path) -> None:
+def test_arrays_of_an_npz_train_and_predict_like_the_columns_of_a_csv(run: Any, job: Path, rows: Any) -> None:
     values = np.array([[float(v) for v in row.values()] for row in rows(job / "samples.csv")])
     np.savez(job / "samples.npz", X=values[:, :3], y=values[:, 3])
     config = (job / "config.toml").read_text()
@@ -278,103 +253,6 @@ def test_a_penalty_on_input_weights_spares_the_others(run: Any, job: Path) -> No
     assert max(w for (u, _), w in weight.items() if u not in net.inputs) > 0.3
 
 
-# ---- predict, grad and check of a run -------------------------------------------------------------------------
-
-
-def test_predict_is_the_program_on_scaled_inputs(run: Any, job: Path, executor: str) -> None:
-    run("train", "config.toml", "--out", "model")
-    out = run("predict", "model", "--data", "samples.csv", "--executor", executor).out
-    given = json.loads((job / "model/model.json").read_text())["scaling"]
-    X = np.array([[float(v) for v in row.values()] for row in rows(job / "samples.csv")])[:, :3]
-    program = fg.compile(fg.load(job / "model/network.json"), executor=executor)
-    wanted = program.predict((X - given["mean"]) / given["scale"])[:, 0]
-    assert out.splitlines()[0] == "y"
-    assert np.array(out.splitlines()[1:], float).tolist() == wanted.tolist()
-
-
-def test_grad_names_every_parameter_once_and_is_the_gradient(run: Any, job: Path, executor: str) -> None:
-    result = run("grad", "edges.csv", "--data", "samples.csv", "--out", "g.csv", "--executor", executor)
-    assert result.code == 0, result.err
-    table = np.array([[float(v) for v in row.values()] for row in rows(job / "samples.csv")])
-    program = fg.compile(fg.load(job / "edges.csv"), executor=executor, loss="squared_error")
-    grads = program.backward(program.forward(table[:, :3]), table[:, 3])
-    found = rows(job / "g.csv")
-    assert len(found) == 8 + 3
-    for row in found:
-        at = (row["source"], row["target"]) if row["kind"] == "weight" else row["target"]
-        wanted = grads.weight[at] if row["kind"] == "weight" else grads.bias[at]
-        assert float(row["gradient"]) == wanted
-    sizes = [abs(float(row["gradient"])) for row in found]
-    assert sizes == sorted(sizes, reverse=True)
-
-
-@pytest.mark.parametrize(
-    ("of", "columns"), [("neurons", ["x1", "x2", "x3", "h1", "h2", "y"]), ("inputs", ["x1", "x2", "x3"])]
-)
-def test_grad_by_neuron_and_by_input_has_a_row_a_sample(run: Any, job: Path, of: str, columns: list[str]) -> None:
-    run("grad", "edges.csv", "--data", "samples.csv", "--of", of, "--out", "g.csv", "--executor", "python")
-    found = rows(job / "g.csv")
-    assert list(found[0]) == columns
-    assert len(found) == 40
-    table = np.array([[float(v) for v in row.values()] for row in rows(job / "samples.csv")])
-    program = fg.compile(fg.load(job / "edges.csv"), executor="python", loss="squared_error")
-    grads = program.backward(program.forward(table[:, :3]), table[:, 3])
-    assert [float(row["x2"]) for row in found] == grads.input["x2"].tolist()
-
-
-@pytest.mark.parametrize(
-    "loss", ["squared_error", "binary_cross_entropy", "cross_entropy", "poisson", "absolute_error"]
-)
-def test_check_passes_on_every_loss(run: Any, job: Path, loss: str) -> None:
-    (job / "edges.csv").write_text("source,target\nx1,h\nx2,h\nh,y1\nh,y2\nx1,y2\n")
-    result = run("check", "edges.csv", "--loss", loss)
-    assert result.code == 0, result.out
-    assert "passed" in result.out
-    for name, answer in fg.executors().items():
-        if answer is True:
-            assert any(line.split()[:1] == [name] and line.endswith("agrees") for line in result.out.splitlines())
-
-
-def test_check_of_a_run_takes_its_loss_and_its_data(run: Any, classes: Path) -> None:
-    run("train", "config.toml", "--out", "model", "--epochs", "2")
-    result = run("check", "model", "--data", "samples.csv", "--samples", "5")
-    assert result.code == 0, result.err
-    assert "FAILED" not in result.out
-
-
-def test_check_fails_where_a_gradient_is_wrong(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    network = fg.Network()
-    network.add_input("x")
-    network.add_neuron("h", {"x": 0.5}, activation=fg.Activation("mine", lambda z: z * z, lambda z: 3.0 * z))
-    network.add_neuron("y", {"h": 2.0})
-    monkeypatch.setattr("flowgrad.cli.check.open_network", lambda *_: bare(network))
-    monkeypatch.setattr(fg, "executors", lambda: {"python": True, "numba": "left out"})
-    monkeypatch.setattr(NumbaExecutor, "info", replace(NumbaExecutor.info, auto=0))
-    result = run("check", "any")
-    assert result.code == 1
-    assert "FAILED" in result.out
-    assert "differs" in result.out
-    assert "numba was not checked: left out" in result.out
-
-
-@pytest.mark.parametrize("damage", ["{", "{}", '{"roles": {"inputs": ["x1"]}}', "[1]"])
-def test_a_damaged_model_is_refused(run: Any, job: Path, damage: str) -> None:
-    run("train", "config.toml", "--out", "model", "--epochs", "1")
-    (job / "model/model.json").write_text(damage)
-    result = run("predict", "model", "--data", "samples.csv")
-    assert result.code == 2
-    assert "model.json is damaged" in result.err
-    assert result.err.count("\n") == 1
-
-
-def test_a_model_of_another_network_is_refused(run: Any, job: Path) -> None:
-    run("train", "config.toml", "--out", "model", "--epochs", "1")
-    about = json.loads((job / "model/model.json").read_text())
-    about["roles"]["inputs"].pop()
-    (job / "model/model.json").write_text(json.dumps(about))
-    assert "does not fit" in run("predict", "model", "--data", "samples.csv").err
-
-
 def test_a_slower_executor_is_never_taken_in_silence(run: Any, job: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = (job / "config.toml").read_text().replace('executor = "python"', "")
     (job / "config.toml").write_text(text)
@@ -384,7 +262,7 @@ def test_a_slower_executor_is_never_taken_in_silence(run: Any, job: Path, monkey
     assert "not numba: numba is not installed" in out
 
 
-def test_values_are_logged_beside_the_run(run: Any, job: Path) -> None:
+def test_values_are_logged_beside_the_run(run: Any, job: Path, rows: Any) -> None:
     pytest.importorskip("tensorboard", reason="TensorBoard is not installed: pip install 'flowgrad[tensorboard]'")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

@@ -45,6 +45,19 @@ def rich() -> fg.Network:
 
 
 @pytest.fixture
+def numbered() -> Callable[[float], fg.Network]:
+    """numbered(2.0) is a network of one neuron whose weight and bias are 2.0: a mixture of two would show."""
+
+    def made(value: float) -> fg.Network:
+        net = fg.Network()
+        net.add_input("x")
+        net.add_neuron("y", {"x": value}, bias=value)
+        return net
+
+    return made
+
+
+@pytest.fixture
 def same() -> Callable[[Any, Any], None]:
     """Asserts that two networks, or two plans, are the same in every bit and type."""
     return lambda a, b: (assert_same_plan if isinstance(a, Plan) else assert_same)(a, b)
