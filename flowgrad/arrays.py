@@ -114,7 +114,7 @@ def _column(values: ArrayLike | None, n: int, what: str, name: Callable[[int], s
     if values is None:
         return np.full(n, absent)
     listed = isinstance(values, Iterable) and not hasattr(values, "dtype")
-    column: Any = list(values) if listed else np.asarray(values)  # type: ignore[arg-type]
+    column: Any = list(values) if listed else np.asarray(values)  # type: ignore[arg-type]  # what is listed iterates
     shape = (len(column),) if listed else column.shape
     if shape != (n,):
         raise GraphError(f"{what} has shape {shape}: must be ({n},), one a {'node' if what == 'bias' else 'edge'}")

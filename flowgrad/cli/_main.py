@@ -55,7 +55,7 @@ def _obey(words: list[str]) -> int:
         valid = (*names("cli"), *HELP, *VERSION)
         raise UnknownNameError(f"unknown {what} {chosen!r}{suggest(chosen, valid)} (flowgrad --help lists all)")
     try:
-        import rich  # noqa: F401
+        import rich  # noqa: F401 (only whether it is there)
         import typer
     except ModuleNotFoundError as error:
         raise MissingDependencyError(str(error.name), "cli", "the command line") from None

@@ -32,8 +32,11 @@ def activations(subject: Subject, name: str) -> None:
         a, da = _asked(subject, net, domain, "float64")
         sigma = oracle.SIGMA[name]
         subject.each(f"{name}(z), z = {domain}", a, [complex(sigma(complex(z))).real for z in domain], 1e-12, 1e-15)
-        slopes = [oracle.slope(lambda ih, z=z: sigma(z + ih)) for z in domain]  # type: ignore[misc]
-        subject.each(f"{name}'(z), z = {domain}", da, slopes, 1e-12, 1e-15)
+
+        def slope(z: float) -> Any:
+            return oracle.slope(lambda ih: sigma(z + ih))
+
+        subject.each(f"{name}'(z), z = {domain}", da, list(map(slope, domain)), 1e-12, 1e-15)
     values = TAME + WILD + (HUGE if name not in ("sin", "cos") else [])
     for dtype in subject.info.dtypes:
         a, da = _asked(subject, net, values, dtype)

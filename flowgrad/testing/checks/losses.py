@@ -67,7 +67,8 @@ def losses(subject: Subject, name: str) -> None:
 def _beside_python(subject: Subject, name: str, Y: Any, T: Any, dtype: str, reduction: str, s: Any) -> None:
     net = _straight(subject)
     one = subject.compile(net, dtype, name, reduction=reduction)
-    ref = compile(net, executor="python", dtype=dtype, loss=name, reduction=reduction)  # type: ignore[arg-type]
+    options: dict[str, Any] = {"dtype": dtype, "loss": name, "reduction": reduction}
+    ref = compile(net, executor="python", **options)
     near, where = NEAR[dtype], f"of {name}, {reduction}, {dtype}, {'with' if s is not None else 'without'} weights"
     found = one.backward(one.forward(Y), T, sample_weight=s, per_output=subject.info.per_output)
     expected = ref.backward(ref.forward(Y), T, sample_weight=s, per_output=True)

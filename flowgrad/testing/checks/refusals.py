@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -50,13 +51,13 @@ def errors_are_the_references(subject: Subject) -> None:
     one = subject.compile(net, loss="cross_entropy")
     reference = compile(net, executor="python", loss="cross_entropy")
     for what, call in CALLS.items():
-        _same_error(subject, what, lambda call=call: call(one), lambda call=call: call(reference))  # type: ignore[misc]
+        _same_error(subject, what, partial(call, one), partial(call, reference))
     for what, options in COMPILES.items():
         _same_error(
             subject,
             what,
-            lambda options=options: compile(net, executor=subject.executor, **options),  # type: ignore[misc]
-            lambda options=options: compile(net, executor="python", **options),  # type: ignore[misc]
+            partial(compile, net, executor=subject.executor, **options),
+            partial(compile, net, executor="python", **options),
         )
     X0, T0 = np.ones((2, 2)), np.eye(2)
     value, _ = one.value_and_grad(one.theta, X0, T0)
