@@ -200,14 +200,13 @@ def _emit_dots(s: Site) -> Any:
 
 
 def _four_sums(s: Site, rows: list[Any]) -> Any:
-    """A transposition by shuffles within 128 bits, an addition after each; then their halves added."""
-    real = rows[0].type.element
-    wide = register_lanes(np.dtype(np.float32 if real == F32 else np.float64))
-    a, b, c, d = (_fold(s, x, max(wide, 4)) for x in rows)
-    if real == F64:
-        ab, cd = (_fold(s, _pairs(s, x, y, 2, 1), 4) for x, y in ((a, b), (c, d)))
+    """A transposition by shuffles, an addition after each: within 128 bits of whole registers, or of four doubles."""
+    if rows[0].type.element == F64:
+        a, b, c, d = (_fold(s, x, 4) for x in rows)
+        ab, cd = _pairs(s, a, b, 2, 1), _pairs(s, c, d, 2, 1)
         low, high = (s.builder.shuffle_vector(ab, cd, _mask(g)) for g in ([0, 1, 4, 5], [2, 3, 6, 7]))
         return s.builder.fadd(low, high)
+    a, b, c, d = (_fold(s, x, register_lanes(np.dtype(np.float32))) for x in rows)
     return _fold(s, _pairs(s, _pairs(s, a, b, 4, 1), _pairs(s, c, d, 4, 1), 4, 2), 4)
 
 
