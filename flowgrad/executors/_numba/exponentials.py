@@ -3,7 +3,7 @@
     e^x = 2^n · (1 + p),  n = round(x / ln 2),  r = x − n ln 2,  p = e^r − 1 = r + r² q(r),  |r| ≤ ½ ln 2
 
 ln 2 is taken off in two parts, the first so short that n times it is exact; q is Cephes' minimax polynomial in
-float32, Taylor's in float64, where its first left-out term is below 2^−56 of p. 2^n is applied as 2^(n+lift),
+float32, and in float64 that of degree 10 by Remez' exchange, which is within 2^−58 of p. 2^n is applied as 2^(n+lift),
 then 2^−lift, so that subnormal results are rounded once, at the end.
 
 Errors, tested over the whole range: of σ at most 2 ulp in float32 and 4 in float64 (found: 1.9 and 2.2), of σ'
@@ -17,7 +17,6 @@ bound of σ.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -61,6 +60,19 @@ class Constants:
 
 
 _CEPHES = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1)
+_REMEZ = (
+    1.7687756209238196e-09,
+    2.5105236714461645e-08,
+    2.756793562955527e-07,
+    2.755725535971791e-06,
+    2.4801574517700647e-05,
+    0.00019841269874845574,
+    0.0013888888895613222,
+    0.00833333333332613,
+    0.041666666666652245,
+    0.1666666666666667,
+    0.5000000000000001,
+)
 _CONSTANTS = {
     np.dtype(np.float32): Constants(
         ROUND[np.dtype(np.float32)], 0.693359375, -2.12194440054691e-4, _CEPHES, -110.0, 89.5, 10.5, 64
@@ -69,7 +81,7 @@ _CONSTANTS = {
         ROUND[np.dtype(np.float64)],
         0.693145751953125,
         1.42860682030941723212e-6,
-        tuple(1.0 / math.factorial(k) for k in range(13, 1, -1)),
+        _REMEZ,
         -750.0,
         710.5,
         27.5,
@@ -269,10 +281,14 @@ def _polynomial(q: tuple[float, ...]) -> Callable[[Any], Any]:
             return fma(fma(fma(r, q5, q4), square, fma(r, q3, q2)), square, fma(r, q1, q0))
 
         return short
-    high, low = _polynomial(q[:6]), _polynomial(q[6:])
+    q10, q9, q8, q7, q6, q5, q4, q3, q2, q1, q0 = q
 
     def long(r: Any) -> Any:
-        cube = r * r * r
-        return fma(high(r), cube * cube, low(r))
+        square = r * r
+        fourth = square * square
+        low = fma(fma(r, q3, q2), square, fma(r, q1, q0))
+        middle = fma(fma(r, q7, q6), square, fma(r, q5, q4))
+        high = fma(square, q10, fma(r, q9, q8))
+        return fma(fma(high, fourth, middle), fourth, low)
 
     return long
