@@ -25,6 +25,8 @@ WIDE = 128
 """Bytes of a row of a tile."""
 CHUNKS = 8
 """Chunks of tiles at most: each has a gradient of its own until they are added up, in their order."""
+LEAST = 32
+"""Samples that a chunk has at least, where there are so many: every further gradient goes through memory twice."""
 PART = 1 << 12
 """Edges that one item of a pass over the parameters takes, at least."""
 AHEAD = 32
@@ -297,7 +299,7 @@ class NumbaKernel:
 
     def _chunks(self, w: Workspace) -> int:
         """Room for every chunk's gradients, and for the weights by out-edge; gives the number of chunks."""
-        chunks, size = min(w.get("tiles"), CHUNKS), self.dtype.itemsize
+        chunks, size = min(-(-w.get("batch") // LEAST), CHUNKS), self.dtype.itemsize
         steps = [-(-n * size // 128) * 128 for n in (self._layout.gradient + 4, self.plan.n_nodes + 4)]  # read in fours
         w.set(
             chunks=chunks,
