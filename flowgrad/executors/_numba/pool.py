@@ -73,6 +73,7 @@ def take_over(board: int, threads: int) -> int:
             atomic_put(board + WANTED, 0)
             atomic_put(board + LEFT + WORD * slot, 0)
             call_address(function, argument, -1, slot)
+            atomic_put(board + WANTED, 1)
             fetch_add(board + DONE, 1)
             taken += 1
     return taken
@@ -112,8 +113,8 @@ def conduct(frame: int, board: int, threads: int) -> None:
         atomic_put(board + OPEN, 1)
         take_items(board, 0)
         atomic_put(board + OPEN, 0)
+        atomic_put(board + WANTED, 1)
         while atomic_get(board + DONE) < items or atomic_get(board + INSIDE) > 0:
-            atomic_put(board + WANTED, 1)
             if atomic_get(board + GIVEN) != taken:
                 taken += take_over(board, threads)
             wait(board, turns)
