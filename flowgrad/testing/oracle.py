@@ -195,8 +195,13 @@ def forward(
         terms = [(G[u][v]["weight"] + d.get(("weight", (u, v)), 0.0)) * a[u] for u in G.pred[v]]
         m = AGGREGATE[node.get("aggregation", "sum")](terms) if terms else 0.0
         z[v] = node.get("bias", 0.0) + d.get(("bias", v), 0.0) + node.get("response", 1.0) * m + d.get(("z", v), 0.0)
-        a[v] = SIGMA[name_of(node["activation"])](complex(z[v])) + d.get(("a", v), 0.0)
+        a[v] = _unmoved(SIGMA[name_of(node["activation"])](complex(z[v]))) + d.get(("a", v), 0.0)
     return z, a
+
+
+def _unmoved(a: complex) -> complex:
+    """Without what a complex step leaves in the real part, of second order: it would choose a side of a kink at 0."""
+    return complex(0.0, a.imag) if abs(a.real) < H * H * 1e20 else a
 
 
 def name_of(activation: Any) -> str:
