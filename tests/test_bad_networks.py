@@ -260,7 +260,7 @@ def test_compile_s_arguments(options: dict[str, Any], error: type[Exception], pa
 
 def test_compile_wants_a_network(refused: Any) -> None:
     with refused(ConfigError, "Network", "DiGraph"):
-        fg.compile(digraph(("x", "y")))  # type: ignore[arg-type]
+        fg.compile(digraph(("x", "y")))  # type: ignore[arg-type]  # wrong on purpose
 
 
 def test_a_user_s_activation_that_cannot_be_compiled_says_so(executor: str, refused: Any) -> None:
@@ -275,4 +275,4 @@ def test_a_user_s_activation_that_cannot_be_compiled_says_so(executor: str, refu
     with refused(ConfigError, "name"):
         fg.Activation("", abs, abs)
     with refused(ConfigError, "df", "'mine'"):
-        fg.Activation("mine", abs, 1.0)  # type: ignore[arg-type]
+        fg.Activation("mine", abs, 1.0)  # type: ignore[arg-type]  # wrong on purpose

@@ -164,9 +164,9 @@ def test_bad_arguments() -> None:
     program, (X, T) = program_of("python"), data_of()
     for arguments in ({"slots": 0}, {"rows": -1}, {"tolerance": 0.0}, {"seed": "a"}, {"directions": -1, "slots": 2}):
         with pytest.raises(ConfigError, match=next(iter(arguments))):
-            fg.gradcheck(program, X, T, **arguments)  # type: ignore[arg-type]
+            fg.gradcheck(program, X, T, **arguments)  # type: ignore[arg-type]  # wrong on purpose
     with pytest.raises(ConfigError, match="not a Network"):
-        fg.gradcheck(fg.topologies.layered([3, 2], seed=0), X, T)  # type: ignore[arg-type]
+        fg.gradcheck(fg.topologies.layered([3, 2], seed=0), X, T)  # type: ignore[arg-type]  # wrong on purpose
     with pytest.raises(ShapeError, match="theta has shape"):
         fg.gradcheck(program, X, T, theta=[1.0])
     with pytest.raises(ShapeError, match="T has 5 rows and X 6"):

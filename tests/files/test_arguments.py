@@ -45,7 +45,7 @@ def test_formats_by_suffix_and_name(tmp_path, numbered):
     with pytest.raises(UnknownNameError, match="unknown format 'jsn': did you mean 'json'"):
         fg.save(net, tmp_path / "net.json", format="jsn")
     with pytest.raises(ConfigError, match="give the name of a format"):
-        fg.load(tmp_path / "net.json", format=3)  # type: ignore[arg-type]
+        fg.load(tmp_path / "net.json", format=3)  # type: ignore[arg-type]  # wrong on purpose
     fg.save(net, tmp_path / "net.json", format="safetensors")
     with pytest.raises(FileError, match="does not end in its SHA-256"):
         fg.load(tmp_path / "net.json")
@@ -55,9 +55,9 @@ def test_formats_by_suffix_and_name(tmp_path, numbered):
 def test_only_a_network_is_saved(path, numbered):
     program = fg.compile(numbered(1.0), executor="python")
     with pytest.raises(DataError, match=r"wants a Network, not a Program: give program\.network\(\)"):
-        fg.save(program, path)  # type: ignore[arg-type]
+        fg.save(program, path)  # type: ignore[arg-type]  # wrong on purpose
     with pytest.raises(DataError, match="wants a Network, not a dict"):
-        fg.save({}, path)  # type: ignore[arg-type]
+        fg.save({}, path)  # type: ignore[arg-type]  # wrong on purpose
     with pytest.raises(fg.errors.GraphError, match="the graph is empty"):
         fg.save(fg.Network(), path)
     assert not list(path.parent.iterdir())

@@ -51,4 +51,4 @@ def test_names_and_records() -> None:
     with pytest.raises(ConfigError, match="give a list"):
         metrics_for("accuracy")
     with pytest.raises(ConfigError, match="holds 3"):
-        metrics_for([3])  # type: ignore[list-item]
+        metrics_for([3])  # type: ignore[list-item]  # wrong on purpose

@@ -120,11 +120,11 @@ def test_every_name_is_an_optimizer() -> None:
         (lambda: SGD(learning_rate=0), "learning_rate"),
         (lambda: SGD(momentum=1.0), "momentum"),
         (lambda: SGD(nesterov=True), "nesterov"),
-        (lambda: SGD(momentum=0.5, nesterov=1), "nesterov"),  # type: ignore[arg-type]
+        (lambda: SGD(momentum=0.5, nesterov=1), "nesterov"),  # type: ignore[arg-type]  # wrong on purpose
         (lambda: Adam(beta1=-0.1), "beta1"),
         (lambda: Adam(beta2=1), "beta2"),
         (lambda: Adam(epsilon=0), "epsilon"),
-        (lambda: Adam(learning_rate="0.1"), "learning_rate"),  # type: ignore[arg-type]
+        (lambda: Adam(learning_rate="0.1"), "learning_rate"),  # type: ignore[arg-type]  # wrong on purpose
         (lambda: AdamW(weight_decay=-1), "weight_decay"),
         (lambda: AdamW(beta2=float("nan")), "beta2"),
         (lambda: RMSprop(rho=2), "rho"),

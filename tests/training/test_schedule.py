@@ -47,9 +47,9 @@ def test_unknown_names_and_bad_functions() -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'cosine'"):
         schedule_for("cosin", 5)
     with pytest.raises(ConfigError, match="schedule=3"):
-        schedule_for(3, 5)  # type: ignore[arg-type]
+        schedule_for(3, 5)  # type: ignore[arg-type]  # wrong on purpose
     for bad in (-1.0, float("nan"), "x"):
         with pytest.raises(ConfigError, match=r"schedule\(2\)"):
-            schedule_for(lambda epoch, bad=bad: bad, 5)(2)  # type: ignore[misc]
+            schedule_for(lambda epoch, bad=bad: bad, 5)(2)  # type: ignore[misc]  # a lambda with a default
     with pytest.raises(ConfigError, match="every"):
         schedule.step(0)

@@ -47,7 +47,7 @@ def test_interrupted_in_the_middle_of_a_step(program_of: Any, data_of: Any) -> N
             raise KeyboardInterrupt
         return plain(theta, *rest)
 
-    program.value_and_grad = value_and_grad  # type: ignore[method-assign]
+    program.value_and_grad = value_and_grad  # type: ignore[method-assign]  # replaced in this test
     history = fg.fit(program, X, T, epochs=5, batch_size=10)
     assert (history.reason, len(history)) == ("interrupted", 1)
     assert (program.theta == thetas[2]).all()

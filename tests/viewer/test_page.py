@@ -34,7 +34,7 @@ def small_page(path: Path) -> str:
 
 def test_only_its_own_script_and_style_may_run_and_nothing_is_fetched(tmp_path: Path) -> None:
     text = small_page(tmp_path / "net.html")
-    policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]*)"', text)[1]  # type: ignore[index]
+    policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]*)"', text)[1]  # type: ignore[index]  # without a match the test fails
     assert policy.startswith("default-src 'none';")
     assert "connect-src" not in policy
     assert "unsafe" not in policy
@@ -48,14 +48,14 @@ def test_only_its_own_script_and_style_may_run_and_nothing_is_fetched(tmp_path: 
 def test_names_are_text(tmp_path: Path) -> None:
     text = small_page(tmp_path / "net.html")
     assert "<img" not in text
-    data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1])  # type: ignore[index]
+    data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1])  # type: ignore[index]  # without a match the test fails
     assert EVIL in data["names"]
     assert not re.search(r"innerHTML|insertAdjacentHTML|document\.write|eval\(", text)
 
 
 def test_the_values_are_those_of_the_passes(tmp_path: Path) -> None:
     text = small_page(tmp_path / "net.html")
-    data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1])  # type: ignore[index]
+    data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1])  # type: ignore[index]  # without a match the test fails
     program = fg.compile(teaching(), executor="python", loss="squared_error")
     acts = program.forward([[1.0, 0.5]])
     grads = program.backward(acts, [[0.2, -0.1]])

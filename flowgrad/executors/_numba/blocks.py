@@ -22,7 +22,7 @@ def block(emit: Emit) -> Callable[[Twin], Twin]:
     """Give the decorated function a compiled form; `emit` gives the result's value, or None."""
 
     def decorate(twin: Twin) -> Twin:
-        twin.__emit__ = emit  # type: ignore[attr-defined]
+        twin.__emit__ = emit  # type: ignore[attr-defined]  # functions take attributes
         return twin
 
     return decorate
@@ -30,7 +30,7 @@ def block(emit: Emit) -> Callable[[Twin], Twin]:
 
 def inline(builder: Any, function: Callable[..., Any], *values: Any) -> Any:
     """The instructions of a block at the builder's place."""
-    return function.__emit__(Site(builder, values))  # type: ignore[attr-defined]
+    return function.__emit__(Site(builder, values))  # type: ignore[attr-defined]  # see `block`
 
 
 class Site:

@@ -220,7 +220,6 @@ def vector_forms(lanes: Lanes) -> dict[str, Form]:
 
 def recalled(lanes: Lanes) -> dict[str, Recall]:
     """By name of the activation: σ'(z) from a = σ(z), and whether it has been stored because a does not tell it."""
-    n = lanes.n
 
     def tanh(a: Any) -> Any:
         """σ' = (1 − |a|)(1 + |a|)"""
@@ -261,14 +260,14 @@ def recalled(lanes: Lanes) -> dict[str, Recall]:
         return choose(a == a, 1.0, a)
 
     def always(a: Any) -> Any:
-        return n > 0
+        return True
 
     def never(a: Any) -> Any:
-        return n < 0
+        return False
 
     told = {f.__name__: (f, never) for f in (exp, relu, leaky_relu, identity)}
     near = {"tanh": (tanh, tanh_stored), "sigmoid": (sigmoid, sigmoid_stored), "elu": (elu, elu_stored)}
-    return told | near | {"celu": (elu, elu_stored), "gaussian": (exp, always)}
+    return told | near | {"celu": (elu, elu_stored), "gaussian": (exp, always)}  # whose a has lost the sign of z
 
 
 def _polynomial(q: tuple[float, ...]) -> Callable[[Any], Any]:

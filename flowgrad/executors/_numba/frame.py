@@ -83,5 +83,5 @@ DENSE = _record(
 dense_at = record_type(DENSE)
 
 PLAIN, FUSED, SCALED, WHOLE, AGGREGATED = 0, 1, 2, 3, 4
-"""Kinds of runs: sum with r = 1; the same, of the activation that is compiled into its kernel; sum with another r;
-part of a dense block; AGGREGATED + code: another aggregation."""
+"""Kinds of runs: sum with r = 1; the same, of the activation that is compiled into its kernel, so that up to FUSED they
+are plain; sum with another r; part of a dense block; AGGREGATED + code: another aggregation."""

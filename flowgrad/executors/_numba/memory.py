@@ -13,6 +13,10 @@ from llvmlite import ir
 from flowgrad.executors._numba.blocks import F32, F64, I8, I32, I64, Site, block
 from flowgrad.executors._numba.translate import Record
 
+LINE = 64
+"""Bytes of a cache line."""
+
+
 # ---- numbers ------------------------------------------------------------------------------------------------
 
 

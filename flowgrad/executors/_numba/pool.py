@@ -19,6 +19,7 @@ import numpy as np
 from flowgrad.executors._numba.cores import ask_for_short_slices, keep_away
 from flowgrad.executors._numba.frame import WORK, frame_at, work_at
 from flowgrad.executors._numba.memory import (
+    LINE,
     atomic_get,
     atomic_put,
     call_address,
@@ -27,7 +28,7 @@ from flowgrad.executors._numba.memory import (
     pause,
 )
 
-WORD = 64
+WORD = LINE
 """Words of the board stand a cache line apart."""
 OPEN, FUNCTION, ARGUMENT, ITEMS, LIMIT, NEXT, DONE, INSIDE, QUIT, YIELD, WANTED, GIVEN = (WORD * k for k in range(12))
 PATIENCE = 300_000

@@ -30,7 +30,7 @@ from flowgrad.executors._numba.frame import (
     frame_at,
     work_at,
 )
-from flowgrad.executors._numba.memory import atomic_get, call_address, i32_at, i64_at, prefetch
+from flowgrad.executors._numba.memory import LINE, atomic_get, call_address, i32_at, i64_at, prefetch
 from flowgrad.executors._numba.panels import product
 from flowgrad.executors._numba.vectors import Lanes, dots, first_of_four, fma, keep, lane_sums, store
 
@@ -39,8 +39,6 @@ NEXT = 8
 """How many neurons ahead their own rows are fetched."""
 TAIL = 8
 """Backward does not stop for its caller any more when less than one in so many of its runs is to come."""
-LINE = 64
-"""Bytes of a cache line."""
 
 
 def fetcher(lanes: Lanes, ahead: int) -> Callable[[int, int, int], None]:
@@ -242,7 +240,10 @@ def puller(lanes: Lanes, ahead: int) -> Callable[..., Any]:
 
 
 def fused_backward(lanes: Lanes, ahead: int, sigma: str) -> Callable[[int, int, int], None]:
-    """fused_backward(frame, work, run): ∂L/∂z over a of a run whose σ' is found here; ∂L/∂w of its out-edges."""
+    """fused_backward(frame, work, run): ∂L/∂z over a of a run whose σ' is found here; ∂L/∂w of its out-edges.
+
+    It asks of the same a whether σ' was stored: lanes that are no samples repeat one that is, and are 0 here.
+    """
     ROW, load = lanes.size, lanes.load
     pull, fetch_row, (found, was_stored) = puller(lanes, ahead), row_fetcher(lanes), recalled(lanes)[sigma]
 

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from flowgrad.executors._numba.frame import FRAME, WORK
+from flowgrad.executors._numba.memory import LINE
 
-LINE = 64
 PLACE = {name: k for k, name in enumerate(FRAME.names or ())}
 """Which word of a frame a field is: all have eight bytes."""
 

@@ -38,7 +38,7 @@ class _Graph(torch.autograd.Function):
         if torch.is_grad_enabled():  # create_graph=True: torch's own once_differentiable looks at dy alone
             made_of = (dy, *ctx.saved_tensors)
             theta, x = (
-                None if g is None else _Once.apply(g, *made_of)  # type: ignore[no-untyped-call]
+                None if g is None else _Once.apply(g, *made_of)  # type: ignore[no-untyped-call]  # torch has no types here
                 for g in (theta, x)
             )
         return None, theta, x
@@ -129,7 +129,7 @@ class GraphModule(nn.Module):
         if not len(rows):
             y = rows.new_zeros((0, O)) + 0.0 * (rows.sum() + self.theta.sum())  # no samples: no gradient, but a graph
         elif torch.is_grad_enabled() and (x.requires_grad or self.theta.requires_grad):
-            y = _Graph.apply(program, self.theta, rows)  # type: ignore[no-untyped-call]
+            y = _Graph.apply(program, self.theta, rows)  # type: ignore[no-untyped-call]  # torch has no types here
         else:
             y = torch.tensor(program.predict(_numpy(rows), theta=_numpy(self.theta)), device=x.device)
         return y.reshape(*x.shape[:-1], O)
@@ -169,7 +169,7 @@ class GraphModule(nn.Module):
         return {k: v for k, v in self.__dict__.items() if k not in ("_programs", "_lock")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        super().__setstate__(state)  # type: ignore[no-untyped-call]  # torch has no types here
         self._programs, self._lock = {}, threading.Lock()
 
     def extra_repr(self) -> str:
