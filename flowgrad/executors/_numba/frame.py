@@ -11,12 +11,13 @@ import numpy as np
 from flowgrad.executors._numba.memory import record_type
 
 
-def _record(*fields: str) -> np.dtype[np.void]:
+def record(*fields: str) -> np.dtype[np.void]:
+    """A record of these fields, named in strings that may hold several."""
     names = " ".join(fields).split()
     return np.dtype([(name, np.float64 if name == "scale" else np.int64) for name in names])
 
 
-FRAME = _record(
+FRAME = record(
     # sizes: nodes, inputs, outputs, edges, those of them in no dense run, runs of neurons, rows of base cases
     "nodes inputs outputs edges sparse runs bases",
     # int64: the in-edges of v are in_begin[v] … in_end[v]−1, the sparse out-edges out_begin[v] … out_end[v]−1
@@ -48,11 +49,9 @@ FRAME = _record(
     "grad_weight grad_bias bias_from grad_theta parameters",
     # the threads' records; the word that stops all; what to run: phases, each a function and how many items
     "works stop phases phase_function phase_items",
-    # the word that says that the caller waits for its helpers, 0 where none may leave it work; clock_gettime
-    "wanted clock",
 )
 
-WORK = _record(
+WORK = record(
     # this thread's tile: rows of a and then ∂L/∂z (V) and messages; of σ'(z) where a does not tell it, or of z; of
     # ∂L/∂a or 0; of base cases; of ∂L/∂a of one run; lanes of a of a dense run's sources, and of which block they are
     "A Z D DA G S T transposed",
@@ -60,12 +59,8 @@ WORK = _record(
     "stack top",
     # the mask row (all ones where a lane is a sample); float64 rows: log Σ e^y, Σ t, weight of each sample
     "mask lse mass share",
-    # first sample, how many; the chunk's arrays; whether this is the chunk's first tile; which tile; the chunk's end
-    "begin count weight bias loss first tile end",
-    # the run that backward takes next, −1 when it is through; as the frame's, 0 for a caller; whether it is left to it
-    "run wanted given",
-    # what a clock has last said, s and ns; when the chunk was begun, in ns by the wall and of this thread's own
-    "seconds nanoseconds began ran",
+    # first sample, how many; the chunk's arrays; whether this is the chunk's first tile
+    "begin count weight bias loss first",
     # float64: terms and slopes of one aggregation
     "terms slopes",
 )
@@ -73,7 +68,7 @@ WORK = _record(
 frame_at = record_type(FRAME)
 work_at = record_type(WORK)
 
-DENSE = _record(
+DENSE = record(
     # its first neuron, how many; how many sources, how many of them come first and are inputs; which block of the plan
     "first count sources inputs block",
     # reals from one row of its ∂L/∂w to the next, where the first stands in a chunk's; where its rows of base cases are

@@ -35,8 +35,6 @@ NEAR = 1 << 18
 """Bytes of rows between the ends of an edge that stay in a core's own cache, so that fetching ahead only costs."""
 ALONE = 200_000
 """Edges · samples below which a call wakes no other thread."""
-SHARED = 20_000_000
-"""Edges · samples from which on a caller may take over what a helper has begun: a millisecond or more."""
 LONG = 600_000_000
 """Edges · samples from which on a call of the main thread leaves the work to others, to hear Ctrl-C."""
 
@@ -191,7 +189,7 @@ class NumbaKernel:
         if work >= LONG and threading.current_thread() is threading.main_thread():
             _run_aside(w, threads)
         else:
-            _run(w, threads, work >= SHARED)
+            _run(w, threads)
 
     def _workspace(self, c: Code) -> Workspace:
         w = Workspace(self._static, min(self.threads, 256))
@@ -312,13 +310,11 @@ class NumbaKernel:
         return chunks
 
 
-def _run(w: Workspace, threads: int, shared: bool) -> None:
-    """Run a frame on this thread and, where they are free, helpers; if `shared`, they may leave it what they began."""
+def _run(w: Workspace, threads: int) -> None:
+    """Run a frame on this thread and, where they are free, helpers."""
     conduct = _conduct()
     helpers = pool.pool(_serve()) if threads > 1 else None
     board = helpers.enter(threads) if helpers else 0
-    clock = pool.posix("clock_gettime") if shared else 0
-    w.set(wanted=board + pool.WANTED if board and clock else 0, clock=clock)
     try:
         conduct(w.address, board, threads)
     finally:
@@ -342,7 +338,7 @@ def _run_aside(w: Workspace, threads: int) -> None:
 
     def work() -> None:
         try:
-            _run(w, threads, True)
+            _run(w, threads)
         finally:
             done.release()
 

@@ -6,7 +6,6 @@ graph alone, and every sum runs in one fixed order, so that the number of thread
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -15,13 +14,10 @@ from flowgrad.executors._numba.memory import call_address, f64_at, i32_at, i64_a
 from flowgrad.executors._numba.vectors import Lanes, store
 
 SIZE, RECORD = WORK.itemsize, DENSE.itemsize
-SAID = 8 * (WORK.names or ()).index("seconds")
 Phase = Callable[[int, int, int], None]
 
 COLUMNS = 16
 """Columns of a (B, …) array that are read or written together: what stands in one cache line."""
-WALL, OWN = (getattr(time, f"CLOCK_{name}", 0) for name in ("MONOTONIC", "THREAD_CPUTIME_ID"))
-"""Clocks of the C library: of the wall, and of the time that a thread has had a core."""
 FAR = 96
 """How many edges ahead the passes over the parameters fetch."""
 
@@ -228,60 +224,28 @@ def trace(lanes: Lanes) -> Phase:
     return phase
 
 
-def told(f: Any, t: Any, work: int, clock: int) -> Any:
-    """What a clock says, in nanoseconds."""
-    call_address(f.clock, clock, work + SAID)
-    return t.seconds * 1_000_000_000 + t.nanoseconds
-
-
 def step(lanes: Lanes) -> Phase:
-    """One chunk of tiles: forward, loss and base cases, backward. Item −1: what the record's thread has left.
-
-    A helper that shares its core with a stranger leaves what it has begun to a caller that has nothing to do.
-    """
+    """One chunk of tiles: forward, loss and base cases, backward."""
     take, start = fill(lanes), open_tile(lanes)
-
-    def lost_core(f: Any, t: Any, work: int) -> Any:
-        """Whether this thread has been without a core for a fifth of the time since it began."""
-        return (told(f, t, work, WALL) - t.began) * 4 > (told(f, t, work, OWN) - t.ran) * 5
-
-    def begin(f: Any, t: Any, work: int, item: int, slot: int) -> None:
-        t.weight = f.chunk_weight + item * f.chunk_weight_step
-        t.bias = f.chunk_bias + item * f.chunk_bias_step
-        t.loss = f.chunk_loss + item * 8
-        t.tile, t.end = item * f.tiles // f.chunks, (item + 1) * f.tiles // f.chunks
-        t.first, t.DA, t.Z, t.run = 1, 0, t.A, -1
-        t.wanted, t.began, t.ran = f.wanted if slot > 0 else 0, 0, 0
-        if t.wanted != 0:
-            t.began, t.ran = told(f, t, work, WALL), told(f, t, work, OWN)
-        put_f64(t.loss, 0, 0.0)
 
     def phase(frame: int, item: int, slot: int) -> None:
         f, work = frame_at(frame), frame_at(frame).works + slot * SIZE
         t = work_at(work)
-        if item >= 0:
-            begin(f, t, work, item, slot)
-        else:
-            t.wanted = 0
-        while t.tile < t.end:
-            if t.run < 0:
-                start(f, t, t.tile)
-                t.top = t.stack
-                take(t, t.A, f.x, f.x_step, f.x_next, f.inputs)
-                call_address(f.forward, frame, work, 0)
-                call_address(f.loss, frame, work, 0)
-                t.run = f.runs - 1
+        t.weight = f.chunk_weight + item * f.chunk_weight_step
+        t.bias = f.chunk_bias + item * f.chunk_bias_step
+        t.loss = f.chunk_loss + item * 8
+        t.first, t.DA, t.Z = 1, 0, t.A
+        put_f64(t.loss, 0, 0.0)
+        for tile in range(item * f.tiles // f.chunks, (item + 1) * f.tiles // f.chunks):
+            start(f, t, tile)
+            t.top = t.stack
+            take(t, t.A, f.x, f.x_step, f.x_next, f.inputs)
+            call_address(f.forward, frame, work, 0)
+            call_address(f.loss, frame, work, 0)
             call_address(f.backward, frame, work, 0)
             if i64_at(f.stop, 0) != 0:
                 return
-            if t.run >= 0:
-                if lost_core(f, t, work):
-                    t.given = 1
-                    return
-                t.wanted = 0
-                continue
             t.first = 0
-            t.tile = t.tile + 1
 
     return phase
 
@@ -296,7 +260,7 @@ def adjoint(lanes: Lanes) -> Phase:
         t = work_at(work)
         t.weight = f.chunk_weight + item * f.chunk_weight_step
         t.bias = f.chunk_bias + item * f.chunk_bias_step
-        t.first, t.wanted = 1, 0
+        t.first = 1
         for tile in range(item * f.tiles // f.chunks, (item + 1) * f.tiles // f.chunks):
             start(f, t, tile)
             take(t, t.A, f.z, size, f.node_step, f.nodes)
@@ -305,7 +269,6 @@ def adjoint(lanes: Lanes) -> Phase:
                 v, end = i32_at(f.run_begin, run), i32_at(f.run_begin, run + 1)
                 sigma = i64_at(f.activation, i32_at(f.run_activation, run))
                 call_address(sigma, t.A + v * ROW, t.A + v * ROW, t.D + v * ROW, (end - v) * N)
-            t.run = f.runs - 1
             call_address(f.backward, frame, work, 0)
             give(t, t.A, f.dz, size, f.node_step, f.nodes)
             give(t, t.DA, f.da, size, f.node_step, f.nodes)

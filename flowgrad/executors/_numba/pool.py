@@ -3,6 +3,9 @@
 A helper lives in compiled code: it waits for a phase by looking at a word of the board for a moment, then goes to
 sleep in Python. What it is given is an address of a function, called with (argument, item, slot); slot 0 is the
 caller. Whoever finds the pool in use by another caller works alone: nobody waits for a thread.
+
+A caller that has nothing left to do looks now and then whether its helpers get on. One that has no core, since a
+stranger has it, is brought to the caller's core, and the caller sleeps until it is done.
 """
 
 from __future__ import annotations
@@ -12,12 +15,23 @@ import ctypes
 import os
 import threading
 from collections.abc import Callable
-from functools import cache
+from typing import Any
 
 import numpy as np
 
-from flowgrad.executors._numba.cores import ask_for_short_slices, keep_away
-from flowgrad.executors._numba.frame import WORK, frame_at, work_at
+from flowgrad.executors._numba.cores import (
+    System,
+    ask_for_short_slices,
+    bring_here,
+    core_time,
+    give_way,
+    keep_away,
+    send_away,
+    sleep_while,
+    system_at,
+    wake,
+)
+from flowgrad.executors._numba.frame import frame_at
 from flowgrad.executors._numba.memory import (
     LINE,
     atomic_get,
@@ -30,23 +44,25 @@ from flowgrad.executors._numba.memory import (
 
 WORD = LINE
 """Words of the board stand a cache line apart."""
-OPEN, FUNCTION, ARGUMENT, ITEMS, LIMIT, NEXT, DONE, INSIDE, QUIT, YIELD, WANTED, GIVEN = (WORD * k for k in range(12))
+OPEN, FUNCTION, ARGUMENT, ITEMS, LIMIT, NEXT, QUIT, SYSTEM, CALLS = (WORD * k for k in range(9))
 PATIENCE = 300_000
 """Looks at the board before a helper goes to sleep: about a millisecond."""
+GLANCE = 4_096
+"""Looks at the board before a caller that waits sees whether its helpers have a core."""
 HELPERS = 255
-ASLEEP, LEFT = GIVEN + WORD, GIVEN + WORD * (HELPERS + 2)
-"""Words of every slot: whether its helper sleeps; whether it has left its work to the caller."""
+ASLEEP, BUSY, CALLED, THREAD, END = (CALLS + WORD + WORD * (HELPERS + 1) * k for k in range(5))
+"""Words of every slot: whether its helper sleeps; is at work; is wanted on its caller's core; its number as a thread."""
 
 
 # ---- compiled -----------------------------------------------------------------------------------------------
 
 
-def wait(board: int, turns: int) -> None:
+def wait(system: int, turns: int) -> None:
     """One turn of waiting: now and then the core goes to another thread that wants it."""
     if turns % 64 == 63:  # more often, and a hypervisor takes the core from a loop that only pauses
         pause()
-    if turns % 16384 == 16383 and i64_at(board + YIELD, 0) != 0:
-        call_address(i64_at(board + YIELD, 0))
+    if turns % 16384 == 16383:
+        give_way(system)
 
 
 def take_items(board: int, slot: int) -> None:
@@ -57,42 +73,53 @@ def take_items(board: int, slot: int) -> None:
         if item >= items:
             return
         call_address(function, argument, item, slot)
-        work = work_at(frame_at(argument).works + slot * WORK.itemsize)
-        if work.given != 0:
-            work.given = 0
-            atomic_put(board + LEFT + WORD * slot, 1)
-            fetch_add(board + GIVEN, 1)
-            return
-        fetch_add(board + DONE, 1)
-
-
-def take_over(board: int, threads: int) -> int:
-    """Finish what helpers have left to a caller that waits; gives how much it was."""
-    function, argument, taken = i64_at(board + FUNCTION, 0), i64_at(board + ARGUMENT, 0), 0
-    for slot in range(1, threads):
-        if atomic_get(board + LEFT + WORD * slot) != 0:
-            atomic_put(board + WANTED, 0)
-            atomic_put(board + LEFT + WORD * slot, 0)
-            call_address(function, argument, -1, slot)
-            atomic_put(board + WANTED, 1)
-            fetch_add(board + DONE, 1)
-            taken += 1
-    return taken
 
 
 def serve(board: int, slot: int, _: int) -> None:
     """Help with phase after phase; back when nothing has come for a while, or to quit."""
+    system, busy, called = i64_at(board + SYSTEM, 0), board + BUSY + WORD * slot, board + CALLED + WORD * slot
     turns = 0
     while turns < PATIENCE and atomic_get(board + QUIT) == 0:
         if atomic_get(board + OPEN) != 0 and atomic_get(board + NEXT) < i64_at(board + ITEMS, 0):
-            fetch_add(board + INSIDE, 1)  # from here on the caller waits for us before it leaves
+            atomic_put(busy, 1)  # from here on the caller waits for us before it leaves
             if atomic_get(board + OPEN) != 0 and slot < i64_at(board + LIMIT, 0):
                 take_items(board, slot)
                 turns = 0
-            fetch_add(board + INSIDE, -1)
-        wait(board, turns)
+            atomic_put(busy, 0)
+            if atomic_get(called) != 0:
+                wake(system, busy)
+                while atomic_get(called) != 0:
+                    sleep_while(system, called, 1)
+        wait(system, turns)
         turns += 1
     atomic_put(board + ASLEEP + WORD * slot, 1)
+
+
+def give_core(board: int, slot: int) -> None:
+    """Let a helper finish on this core; this thread sleeps meanwhile."""
+    system, thread = i64_at(board + SYSTEM, 0), i64_at(board + THREAD + WORD * slot, 0)
+    busy, called = board + BUSY + WORD * slot, board + CALLED + WORD * slot
+    atomic_put(called, 1)
+    bring_here(system, thread)
+    while atomic_get(busy) != 0:
+        sleep_while(system, busy, 1)
+    send_away(system, thread)
+    atomic_put(called, 0)
+    wake(system, called)
+    fetch_add(board + CALLS, 1)
+
+
+def await_helper(board: int, slot: int) -> None:
+    """Until a helper is at work no more."""
+    system, had, turns = i64_at(board + SYSTEM, 0), -1, 0
+    while atomic_get(board + BUSY + WORD * slot) != 0:
+        wait(system, turns)
+        turns += 1
+        if turns % GLANCE == 0 and system_at(system).complete != 0:
+            now = core_time(system, i64_at(board + THREAD + WORD * slot, 0))
+            if now == had:
+                give_core(board, slot)
+            had = now
 
 
 def conduct(frame: int, board: int, threads: int) -> None:
@@ -108,19 +135,12 @@ def conduct(frame: int, board: int, threads: int) -> None:
         atomic_put(board + ARGUMENT, frame)
         atomic_put(board + ITEMS, items)
         atomic_put(board + LIMIT, threads)
-        atomic_put(board + DONE, 0)
         atomic_put(board + NEXT, 0)
-        turns, taken = 0, atomic_get(board + GIVEN)
         atomic_put(board + OPEN, 1)
         take_items(board, 0)
         atomic_put(board + OPEN, 0)
-        atomic_put(board + WANTED, 1)
-        while atomic_get(board + DONE) < items or atomic_get(board + INSIDE) > 0:
-            if atomic_get(board + GIVEN) != taken:
-                taken += take_over(board, threads)
-            wait(board, turns)
-            turns += 1
-        atomic_put(board + WANTED, 0)
+        for slot in range(1, threads):
+            await_helper(board, slot)
 
 
 # ---- Python -------------------------------------------------------------------------------------------------
@@ -133,27 +153,19 @@ def native(address: int) -> Native:
     return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 3)(address)
 
 
-@cache
-def posix(name: str) -> int:
-    """The address of a function of the C library; 0 where that is not POSIX: all works without."""
-    try:
-        return ctypes.cast(getattr(ctypes.CDLL(None), name), ctypes.c_void_p).value or 0
-    except (OSError, AttributeError, TypeError):
-        return 0
-
-
 class Pool:
     """Helpers of one process; made anew in a forked child, where no thread came along."""
 
     def __init__(self, helper: Native) -> None:
         self._helper = helper
         self._free = threading.Lock()
-        self._beds: list[threading.Semaphore] = []
+        self._beds: list[threading.Lock] = []
         self._threads: list[threading.Thread] = []
-        self._memory = np.zeros((LEFT // WORD + HELPERS + 3) * WORD // 8, np.int64)
+        self._system = System()
+        self._memory = np.zeros(END // 8 + WORD // 8, np.int64)
         self.board = -(-self._memory.ctypes.data // WORD) * WORD
-        self._words = self._memory[(self.board - self._memory.ctypes.data) // 8 :][:: WORD // 8]
-        self._words[YIELD // WORD] = posix("sched_yield")
+        self._words: Any = self._memory[(self.board - self._memory.ctypes.data) // 8 :][:: WORD // 8].data
+        self._words[SYSTEM // WORD] = self._system.address
 
     def enter(self, threads: int) -> int:
         """The board, for the caller alone until `leave`, its helpers awake; 0 where another caller has it."""
@@ -171,20 +183,26 @@ class Pool:
         self._free.release()
 
     def _wake(self, helpers: int) -> None:
-        asleep = ASLEEP // WORD
-        keep_away(self._threads[k] for k in range(min(helpers, len(self._threads))) if self._words[asleep + k + 1])
+        asleep, woken = ASLEEP // WORD, []
         for k in range(helpers):
             if k == len(self._beds):
-                self._beds.append(threading.Semaphore(0))
-                thread = threading.Thread(target=self._live, args=(k,), name=f"flowgrad-{k + 1}", daemon=True)
-                self._threads.append(thread)
-                thread.start()
+                self._beds.append(threading.Lock())
+                self._beds[k].acquire()
+                self._threads.append(
+                    threading.Thread(target=self._live, args=(k,), name=f"flowgrad-{k + 1}", daemon=True)
+                )
+                self._threads[k].start()
             elif self._words[asleep + k + 1]:
-                self._words[asleep + k + 1] = 0
-                self._beds[k].release()
+                woken.append(k)
+        if woken:
+            self._system.belong(keep_away(self._threads[k] for k in woken))
+        for k in woken:
+            self._words[asleep + k + 1] = 0
+            self._beds[k].release()
 
     def _live(self, k: int) -> None:
         ask_for_short_slices()
+        self._words[THREAD // WORD + k + 1] = threading.get_native_id()
         while not self._words[QUIT // WORD]:
             self._helper(self.board, k + 1, 0)
             self._beds[k].acquire()
@@ -193,7 +211,8 @@ class Pool:
         """Send the helpers home; called when the process ends, so that none runs code that is being freed."""
         self._words[QUIT // WORD] = 1
         for bed in self._beds:
-            bed.release()
+            if bed.locked():
+                bed.release()
         for thread in self._threads:
             thread.join(timeout=1.0)
 

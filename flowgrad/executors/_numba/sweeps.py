@@ -30,15 +30,13 @@ from flowgrad.executors._numba.frame import (
     frame_at,
     work_at,
 )
-from flowgrad.executors._numba.memory import LINE, atomic_get, call_address, i32_at, i64_at, prefetch
+from flowgrad.executors._numba.memory import LINE, call_address, i32_at, i64_at, prefetch
 from flowgrad.executors._numba.panels import product
 from flowgrad.executors._numba.vectors import Lanes, dots, first_of_four, fma, keep, lane_sums, store
 
 RECORD = DENSE.itemsize
 NEXT = 8
 """How many neurons ahead their own rows are fetched."""
-TAIL = 8
-"""Backward does not stop for its caller any more when less than one in so many of its runs is to come."""
 
 
 def fetcher(lanes: Lanes, ahead: int) -> Callable[[int, int, int], None]:
@@ -264,10 +262,7 @@ def fused_backward(lanes: Lanes, ahead: int, sigma: str) -> Callable[[int, int, 
 
 
 def backward(lanes: Lanes, ahead: int = 0) -> Callable[[int, int, int], None]:
-    """backward(frame, work, _): ∂L/∂z of every node over its a; ∂L/∂w and ∂L/∂b of the tile.
-
-    Begins at the record's run. Where the caller waits for it, and much is left, it stops between two runs.
-    """
+    """backward(frame, work, _): ∂L/∂z of every node over its a; ∂L/∂w and ∂L/∂b of the tile."""
     ROW, N, REAL = lanes.size, lanes.n, lanes.dtype.itemsize
     load, load4, splat, real_at = lanes.load, lanes.load4, lanes.splat, lanes.real_at
     pull = puller(lanes, ahead)
@@ -295,11 +290,8 @@ def backward(lanes: Lanes, ahead: int = 0) -> Callable[[int, int, int], None]:
     def sweep(frame: int, work: int, _: int) -> None:
         f, t = frame_at(frame), work_at(work)
         mask = load(t.mask)
-        for run in range(t.run, -1, -1):
+        for run in range(f.runs - 1, -1, -1):
             if i64_at(f.stop, 0) != 0:
-                return
-            if t.wanted != 0 and atomic_get(t.wanted) != 0 and run * TAIL > f.runs:
-                t.run = run
                 return
             first, last, kind = i32_at(f.run_begin, run), i32_at(f.run_begin, run + 1), i32_at(f.run_kind, run)
             if kind == FUSED and f.fused_backward != 0:
@@ -321,6 +313,5 @@ def backward(lanes: Lanes, ahead: int = 0) -> Callable[[int, int, int], None]:
         for v in range(f.inputs - 1, -1, -1):
             store(t.A + v * ROW, pull(f, t, v, keep(load(t.A + v * ROW), mask)))
         settle(t, 0, f.inputs, mask)
-        t.run = -1
 
     return sweep
