@@ -263,10 +263,11 @@ class Program:
         s = batch.weights_of_samples(sample_weight, len(x), self.dtype)
         answer = given.dtype if given.dtype.kind == "f" else self.dtype
         if out is None:
-            out = self._arrays.empty(self.plan.n_parameters, answer)
+            out, direct = self._arrays.empty(len(th), answer), answer == self.dtype
         elif not isinstance(out, np.ndarray) or out.shape != th.shape or out.dtype != answer:
             raise ShapeError(f"out must be an array of shape {th.shape} and dtype {answer}, as theta is")
-        direct = out.dtype == self.dtype and out.flags.c_contiguous and not np.shares_memory(out, th)
+        else:
+            direct = out.dtype == self.dtype and out.flags.c_contiguous and not np.shares_memory(out, th)
         g = out if direct else np.empty(len(th), self.dtype)
         scale = self._scale(len(x), s)
         fused = getattr(self.kernel, "value_and_grad", None)

@@ -15,8 +15,6 @@ SMALLEST = 1 << 16
 KEPT = 1 << 27
 """Bytes that wait to be used again, at most."""
 
-Memory = npt.NDArray[np.uint8]
-
 
 class Recycler:
     """Gives arrays like `np.empty`; an array's memory comes back when it and every view of it have died.
@@ -34,7 +32,8 @@ class Recycler:
     """
 
     def __init__(self) -> None:
-        self._waiting: list[Memory] = []
+        self._waiting: list[memoryview] = []
+        self._lent: dict[int, tuple[weakref.ref[npt.NDArray[Any]], memoryview]] = {}
         self._lock = threading.RLock()  # an array may die, and come back, while its thread holds the lock
 
     def empty(self, shape: int | tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
@@ -43,32 +42,23 @@ class Recycler:
         size = kind.itemsize * (math.prod(shape) if isinstance(shape, tuple) else shape)
         if size < SMALLEST:
             return np.empty(shape, kind)
-        return np.asarray(_Loan(self._taken(size), self)).view(kind).reshape(shape)
+        with self._lock:
+            memory = self._taken(size)
+            array = np.frombuffer(memory, kind)  # every view of it, the one that is given too, keeps it alive
+            loan = weakref.ref(array, self._give_back)
+            self._lent[id(loan)] = loan, memory
+        return array.reshape(shape)
 
-    def _taken(self, size: int) -> Memory:
+    def _taken(self, size: int) -> memoryview:
         """Waiting memory of that size, else new."""
-        with self._lock:
-            for k in range(len(self._waiting) - 1, -1, -1):
-                if len(self._waiting[k]) == size:
-                    return self._waiting.pop(k)
-        return np.empty(size, np.uint8)
+        for k in range(len(self._waiting) - 1, -1, -1):
+            if len(self._waiting[k]) == size:
+                return self._waiting.pop(k)
+        return np.empty(size, np.uint8).data
 
-    def give_back(self, memory: Memory) -> None:
-        """Memory that nobody holds any more; what has waited longest makes room."""
+    def _give_back(self, loan: weakref.ref[npt.NDArray[Any]]) -> None:
+        """The array of a loan has died; what has waited longest makes room."""
         with self._lock:
-            self._waiting.append(memory)
+            self._waiting.append(self._lent.pop(id(loan))[1])
             while sum(map(len, self._waiting)) > KEPT:
                 del self._waiting[0]
-
-
-class _Loan:
-    """Owner of an array's memory as NumPy sees it: dies with the last view."""
-
-    def __init__(self, memory: Memory, home: Recycler) -> None:
-        self._memory, self._home = memory, weakref.ref(home)
-        self.__array_interface__ = memory.__array_interface__
-
-    def __del__(self) -> None:
-        home = self._home()
-        if home is not None:
-            home.give_back(self._memory)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -66,47 +64,57 @@ class NumbaKernel:
         """Equations (1)–(3)."""
         V, B = self.plan.n_nodes, len(x)
         z, a = self._arrays.empty((V, B), self.dtype), self._arrays.empty((V, B), self.dtype)
-        with self._borrowed(B) as (c, w):
-            if w.use != ("forward", B):
-                w.set(activation=self._table(c, "value"), forward=self._sweep(c, sweeps.forward), fused_forward=0)
-                w.run(self._gather(c, w), (c.kernel(phases.trace), w.get("tiles")))
-                w.use = "forward", B
-            self._give(w, theta, x=x)
-            w.set(z=address(z), a=address(a), node_step=z.strides[0])
-            self._go(w, B)
+        w = self._borrow(B)
+        c = w.code
+        if w.use != ("forward", B):
+            w.set(activation=self._table(c, "value"), forward=self._sweep(c, sweeps.forward), fused_forward=0)
+            w.run(self._gather(c, w), (c.kernel(phases.trace), w.get("tiles")))
+            w.use = "forward", B
+        self._give(w, theta)
+        w.samples("x", x)
+        w.set(z=address(z), a=address(a), node_step=z.strides[0])
+        self._go(w, B)
+        self._put_back(w)
         return Saved(z, a)
 
     def backward(self, theta: Array, saved: Saved, dy: Array) -> Adjoint:
         """Equations (5)–(10)."""
         V, E, B = self.plan.n_nodes, self.plan.n_edges, len(dy)
-        z = np.ascontiguousarray(saved.z)
+        z, dy = np.ascontiguousarray(saved.z), np.ascontiguousarray(dy)
         dz, da = self._arrays.empty((V, B), self.dtype), self._arrays.empty((V, B), self.dtype)
         weight, bias = self._arrays.empty(E, self.dtype), self._arrays.empty(V, self.dtype)
-        with self._borrowed(B) as (c, w):
-            if w.use != ("backward", B):
-                w.set(activation=self._table(c, "both"), slope=self._table(c, "slope"), bias_from=0)
-                w.set(backward=self._sweep(c, sweeps.backward), fused_backward=0)
-                for k, work in enumerate(w.works):
-                    work["DA"] = w.room(f"DA{k}", V * c.lanes.size)
-                w.run(*self._both_ways(c, w, phases.adjoint))
-                w.use = "backward", B
-            self._give(w, theta, y=np.ascontiguousarray(dy))
-            w.set(z=address(z), dz=address(dz), da=address(da), node_step=z.strides[0])
-            w.set(grad_weight=address(weight), grad_bias=address(bias))
-            self._go(w, B)
+        w = self._borrow(B)
+        c = w.code
+        if w.use != ("backward", B):
+            w.set(activation=self._table(c, "both"), slope=self._table(c, "slope"), bias_from=0)
+            w.set(backward=self._sweep(c, sweeps.backward), fused_backward=0)
+            for k, work in enumerate(w.works):
+                work["DA"] = w.room(f"DA{k}", V * c.lanes.size)
+            w.run(*self._both_ways(c, w, phases.adjoint))
+            w.use = "backward", B
+        self._give(w, theta)
+        w.samples("y", dy)
+        w.set(z=address(z), dz=address(dz), da=address(da), node_step=z.strides[0])
+        w.set(grad_weight=address(weight), grad_bias=address(bias))
+        self._go(w, B)
+        self._put_back(w)
         return Adjoint(dz, da, weight, bias)
 
     def predict(self, theta: Array, x: Array) -> Array:
         """The outputs alone; memory for a tile a thread."""
         B = len(x)
         y = self._arrays.empty((B, len(self.plan.outputs)), self.dtype)
-        with self._borrowed(B) as (c, w):
-            if w.use != ("predict", B):
-                self._set_forward(c, w, "value")
-                w.run(self._gather(c, w), (c.kernel(phases.predict), w.get("tiles")))
-                w.use = "predict", B
-            self._give(w, theta, x=x, y=y)
-            self._go(w, B)
+        w = self._borrow(B)
+        c = w.code
+        if w.use != ("predict", B):
+            self._set_forward(c, w, "value")
+            w.run(self._gather(c, w), (c.kernel(phases.predict), w.get("tiles")))
+            w.use = "predict", B
+        self._give(w, theta)
+        w.samples("x", x)
+        w.samples("y", y)
+        self._go(w, B)
+        self._put_back(w)
         return y
 
     def value_and_grad(
@@ -114,21 +122,25 @@ class NumbaKernel:
     ) -> float:
         """The summed loss times `scale`, its gradient times `scale` into `out`."""
         B, total = len(x), 0.0
-        with self._borrowed(B) as (c, w):
-            if w.use != ("value_and_grad", B):
-                self._prepare_gradient(c, w)
-                w.use = "value_and_grad", B
-            self._give(w, theta, x=x, t=t)
-            w.set(sample_weight=0 if sample_weight is None else address(sample_weight))
-            w.set_scale(scale)
-            if self.plan.direct:
-                at = address(out)
-                w.set(grad_weight=at, grad_bias=at + self.plan.n_edges * self.dtype.itemsize)
-            else:
-                w.set(grad_theta=address(out))
-            self._go(w, B)
-            for value in w.loss[: w.get("chunks")].tolist():
-                total += value
+        w = self._borrow(B)
+        c = w.code
+        if w.use != ("value_and_grad", B):
+            self._prepare_gradient(c, w)
+            w.use = "value_and_grad", B
+        self._give(w, theta)
+        w.samples("x", x)
+        w.samples("t", t)
+        w.set(sample_weight=0 if sample_weight is None else address(sample_weight))
+        w.set_scale(scale)
+        if self.plan.direct:
+            at = address(out)
+            w.set(grad_weight=at, grad_bias=at + self.plan.n_edges * self.dtype.itemsize)
+        else:
+            w.set(grad_theta=address(out))
+        self._go(w, B)
+        for value in w.loss[: w.get("chunks")].tolist():
+            total += value
+        self._put_back(w)
         return total * scale
 
     def _prepare_gradient(self, c: Code, w: Workspace) -> None:
@@ -157,20 +169,21 @@ class NumbaKernel:
 
     # ---- a call ---------------------------------------------------------------------------------------------
 
-    @contextmanager
-    def _borrowed(self, batch: int) -> Iterator[tuple[Code, Workspace]]:
-        """A workspace for a batch of this size; not put back after an error, since it may be half filled."""
+    def _borrow(self, batch: int) -> Workspace:
+        """A workspace for a batch of this size; `_put_back` when all is well: after an error it may be half filled."""
         wide = WIDE // self.dtype.itemsize
-        c = code(self.dtype, wide // 4 if batch <= wide // 4 else wide)
-        idle = self._idle.setdefault(c.lanes.n, [])
+        n = wide // 4 if batch <= wide // 4 else wide
         try:
-            w = idle.pop()
-        except IndexError:
-            w = self._workspace(c)
+            w = self._idle[n].pop()
+        except LookupError:
+            w = self._workspace(code(self.dtype, n))
         if w.get("batch") != batch:
-            w.set(batch=batch, tiles=-(-batch // c.lanes.n))
-        yield c, w
-        idle.append(w)
+            w.set(batch=batch, tiles=-(-batch // n))
+        return w
+
+    def _put_back(self, w: Workspace) -> None:
+        """For the next call."""
+        self._idle.setdefault(w.code.lanes.n, []).append(w)
 
     def _set_forward(self, c: Code, w: Workspace, kind: str) -> None:
         """The sweep that makes a ("value"), or a and σ'(z) ("both"), of every neuron."""
@@ -192,7 +205,7 @@ class NumbaKernel:
             _run(w, threads)
 
     def _workspace(self, c: Code) -> Workspace:
-        w = Workspace(self._static, min(self.threads, 256))
+        w = Workspace(c, self._static, min(self.threads, 256))
         plan, l, row = self.plan, self._layout, c.lanes.size
         for k, work in enumerate(w.works):
             work["A"] = w.room(f"A{k}", l.rows * row)
@@ -276,16 +289,13 @@ class NumbaKernel:
             table = self._tables[kind, c.key] = np.array(functions, np.int64)
         return address(table)
 
-    def _give(self, w: Workspace, theta: Array, **samples: Array) -> None:
-        """θ and arrays of samples."""
+    def _give(self, w: Workspace, theta: Array) -> None:
+        """θ, as a step reads it."""
         p, at = self.plan, address(theta)
         if p.direct:
             w.set(weight=at, bias=at + (p.n_edges - len(p.inputs)) * self.dtype.itemsize)
         else:
             w.set(theta=at)
-        for name, array in samples.items():
-            step, next = array.strides
-            w.set(**{name: address(array), f"{name}_step": step, f"{name}_next": next})
 
     def _gather(self, c: Code, w: Workspace) -> tuple[int, int] | None:
         """The phase that makes w and b from θ, where they do not stand in it."""

@@ -51,7 +51,7 @@ GLANCE = 4_096
 """Looks at the board before a caller that waits sees whether its helpers have a core."""
 HELPERS = 255
 ASLEEP, BUSY, CALLED, THREAD, END = (CALLS + WORD + WORD * (HELPERS + 1) * k for k in range(5))
-"""Words of every slot: whether its helper sleeps; is at work; is wanted on its caller's core; its number as a thread."""
+"""Words of every slot: whether its helper sleeps; is at work; is called to its caller's core; its thread's number."""
 
 
 # ---- compiled -----------------------------------------------------------------------------------------------
@@ -183,22 +183,19 @@ class Pool:
         self._free.release()
 
     def _wake(self, helpers: int) -> None:
-        asleep, woken = ASLEEP // WORD, []
-        for k in range(helpers):
-            if k == len(self._beds):
-                self._beds.append(threading.Lock())
-                self._beds[k].acquire()
-                self._threads.append(
-                    threading.Thread(target=self._live, args=(k,), name=f"flowgrad-{k + 1}", daemon=True)
-                )
-                self._threads[k].start()
-            elif self._words[asleep + k + 1]:
-                woken.append(k)
+        asleep = ASLEEP // WORD + 1
+        while len(self._threads) < helpers:
+            k = len(self._threads)
+            self._beds.append(threading.Lock())
+            self._beds[k].acquire()
+            self._threads.append(threading.Thread(target=self._live, args=(k,), name=f"flowgrad-{k + 1}", daemon=True))
+            self._threads[k].start()
+        woken = [k for k in range(helpers) if self._words[asleep + k]]
         if woken:
             self._system.belong(keep_away(self._threads[k] for k in woken))
-        for k in woken:
-            self._words[asleep + k + 1] = 0
-            self._beds[k].release()
+            for k in woken:
+                self._words[asleep + k] = 0
+                self._beds[k].release()
 
     def _live(self, k: int) -> None:
         ask_for_short_slices()

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from flowgrad.executors._numba.code import Code
 from flowgrad.executors._numba.frame import FRAME, WORK
 from flowgrad.executors._numba.memory import LINE
 
@@ -20,12 +21,13 @@ def address(array: npt.NDArray[Any]) -> int:
 
 
 class Workspace:
-    """A frame, the threads' records, and buffers that grow and never shrink.
+    """A frame, the threads' records, and buffers that grow and never shrink, for kernels of one dtype and tile.
 
     `use` is what the frame was last filled for: a call of the same kind sets only what differs.
     """
 
-    def __init__(self, static: npt.NDArray[np.int64], slots: int) -> None:
+    def __init__(self, code: Code, static: npt.NDArray[np.int64], slots: int) -> None:
+        self.code = code
         self._memory = static.copy()
         self.frame: Any = memoryview(self._memory.data)
         self._floats: Any = memoryview(self._memory.view(np.float64).data)
@@ -48,6 +50,12 @@ class Workspace:
         """Fields of the frame."""
         for name, value in values.items():
             self.frame[PLACE[name]] = value
+
+    def samples(self, name: str, array: npt.NDArray[Any]) -> None:
+        """An array of samples: where it is, and its steps, which stand in the two fields that follow."""
+        at = PLACE[name]
+        self.frame[at] = address(array)
+        self.frame[at + 1], self.frame[at + 2] = array.strides
 
     def get(self, name: str) -> int:
         """A field of the frame."""
