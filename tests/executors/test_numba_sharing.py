@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def never(system: int, thread: int) -> Any:
+def never(system: int, said: int, thread: int) -> Any:
     """By this clock no thread ever has a core."""
     return 0
 
@@ -42,12 +42,12 @@ def program(rows: int) -> tuple[fg.Program, Any, Any]:
 
 def calls() -> int:
     """How often a caller of this process has given its core to a helper."""
-    return int(pool.pool(kernel._serve())._words[pool.CALLS // pool.WORD])
+    return int(kernel._pool()._words[pool.CALLS // pool.WORD])
 
 
 def helper_cores() -> set[int]:
     """Where the first helper may run."""
-    return os.sched_getaffinity(pool.pool(kernel._serve())._threads[0].native_id or 0)
+    return os.sched_getaffinity(kernel._pool()._threads[0].native_id or 0)
 
 
 @pytest.fixture
@@ -56,7 +56,9 @@ def generous(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool, "core_time", never)
     monkeypatch.setattr(pool, "GLANCE", 8)
     monkeypatch.setattr(kernel, "ALONE", 0)
-    monkeypatch.setattr(kernel, "_conduct", lambda: pool.native(function("a generous conduct", pool.conduct)))
+    conduct = pool.native(function("a generous conduct", pool.conduct))
+    native = kernel._native
+    monkeypatch.setattr(kernel, "_native", lambda name, f: conduct if name == "conduct" else native(name, f))
 
 
 @pytest.mark.usefixtures("generous")

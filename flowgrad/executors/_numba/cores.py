@@ -13,14 +13,13 @@ import os
 import platform
 import struct
 import threading
-from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
 import numpy as np
 
 from flowgrad.executors._numba.frame import record
-from flowgrad.executors._numba.memory import call_address, i32_at, put_i32, record_type
+from flowgrad.executors._numba.memory import call_address, i32_at, i64_at, put_i32, record_type
 
 SLICE = 100_000
 """Nanoseconds that a helper asks to run at a time: who asks for less is let in sooner (Linux 6.12 and later)."""
@@ -32,15 +31,14 @@ MASK = 128
 
 RECORD = record(
     # functions of the C library, 0 where it lacks one; the number of the call futex; whether all are there
-    "sched_yield getcpu sched_setaffinity clock_gettime syscall futex complete",
-    # what they say: a core; seconds and nanoseconds
-    "core seconds nanoseconds",
-    # sets of cores: the caller's alone, and those where helpers belong
-    "here away",
+    "sched_yield getcpu sched_getaffinity sched_setaffinity clock_gettime syscall futex complete",
+    # room for a number that getcpu gives; a set of cores
+    "core cores",
 )
+FUNCTIONS = (RECORD.names or ())[:6]
+CORE = 8 * (RECORD.names or ()).index("core")
 
 system_at = record_type(RECORD)
-CORE, SAID = (8 * (RECORD.names or ()).index(name) for name in ("core", "seconds"))
 
 
 # ---- compiled -----------------------------------------------------------------------------------------------
@@ -53,29 +51,54 @@ def give_way(system: int) -> None:
         call_address(s.sched_yield)
 
 
-def core_time(system: int, thread: int) -> Any:
-    """How long a thread has had a core, in ns."""
-    s = system_at(system)
-    call_address(s.clock_gettime, (-thread - 1) * 8 + 6, system + SAID)  # a thread's clock, as Linux numbers it
-    return s.seconds * 1_000_000_000 + s.nanoseconds
+def core_time(system: int, said: int, thread: int) -> Any:
+    """How long a thread has had a core, in ns; `said` is room for two words."""
+    call_address(system_at(system).clock_gettime, (-thread - 1) * 8 + 6, said)  # its clock, as Linux numbers it
+    return i64_at(said, 0) * 1_000_000_000 + i64_at(said, 1)
+
+
+def wall_time(system: int, said: int) -> Any:
+    """The time by a clock that nobody sets, in ns; `said` is room for two words."""
+    call_address(system_at(system).clock_gettime, 1, said)  # CLOCK_MONOTONIC of Linux
+    return i64_at(said, 0) * 1_000_000_000 + i64_at(said, 1)
+
+
+def this_core(system: int) -> Any:
+    """The number of the core that this thread runs on."""
+    call_address(system_at(system).getcpu, system + CORE, 0)
+    return i32_at(system + CORE, 0)
 
 
 def bring_here(system: int, thread: int) -> None:
     """Let a thread run on this core and no other."""
-    s = system_at(system)
-    call_address(s.getcpu, system + CORE, 0)
-    core, bit = i32_at(system + CORE, 0), 1
-    for _ in range(core % 32):
-        bit = bit + bit
+    s, core = system_at(system), this_core(system)
     for k in range(MASK // 4):
-        put_i32(s.here, k, bit if k == core // 32 else 0)
-    call_address(s.sched_setaffinity, thread, MASK, s.here)
+        put_i32(s.cores, k, two_to(core % 32) if k == core // 32 else 0)
+    call_address(s.sched_setaffinity, thread, MASK, s.cores)
 
 
 def send_away(system: int, thread: int) -> None:
-    """Let a thread run where helpers belong."""
-    s = system_at(system)
-    call_address(s.sched_setaffinity, thread, MASK, s.away)
+    """Let a thread run on every core that this one may, but not on this one's own, as long as there is another."""
+    s, core = system_at(system), this_core(system)
+    for k in range(MASK // 4):
+        put_i32(s.cores, k, 0)
+    call_address(s.sched_getaffinity, 0, MASK, s.cores)
+    bit, word, others = two_to(core % 32), i32_at(s.cores, core // 32), 0
+    unsigned = word if word >= 0 else word + two_to(32)
+    put_i32(s.cores, core // 32, word - bit if unsigned // bit % 2 == 1 else word)
+    for k in range(MASK // 4):
+        others += 1 if i32_at(s.cores, k) != 0 else 0
+    if others == 0:
+        put_i32(s.cores, core // 32, word)
+    call_address(s.sched_setaffinity, thread, MASK, s.cores)
+
+
+def two_to(n: int) -> Any:
+    """2ⁿ."""
+    power = 1
+    for _ in range(n):
+        power = power + power
+    return power
 
 
 def sleep_while(system: int, word: int, value: int) -> None:
@@ -109,22 +132,6 @@ def _library() -> Any:
     return library if hasattr(library, "sched_getcpu") else None
 
 
-def keep_away(threads: Iterable[threading.Thread]) -> set[int]:
-    """Let threads run on every core of the process but the caller's, as long as there is another; gives these cores."""
-    library = _library()
-    if library is None:
-        return set()
-    mine = os.sched_getaffinity(0)
-    others = mine - {library.sched_getcpu()} or mine
-    for thread in threads:
-        if thread.native_id is not None:
-            try:
-                os.sched_setaffinity(thread.native_id, others)
-            except OSError:  # the thread has ended, or the cores have changed meanwhile: it runs where it may
-                break
-    return others
-
-
 def ask_for_short_slices() -> None:
     """Of this thread; priority and policy stay what they are."""
     library, number = _library(), _SCHED_SETATTR.get(platform.machine())
@@ -146,24 +153,13 @@ def _function(name: str) -> int:
 
 
 class System:
-    """What compiled code needs of the system; `complete` says whether it can move helpers between cores."""
+    """What compiled code needs of the system; `complete` says whether it can put threads to sleep and move them."""
 
     def __init__(self) -> None:
-        self._here, self._away = np.zeros(MASK, np.uint8), np.zeros(MASK, np.uint8)
-        self._record = np.zeros(1, RECORD)
-        names = ("sched_yield", "getcpu", "sched_setaffinity", "clock_gettime", "syscall")
-        for name in names:
+        self._cores, self._record = np.zeros(MASK, np.uint8), np.zeros(1, RECORD)
+        for name in FUNCTIONS:
             self._record[name] = _function(name)
         self._record["futex"] = _FUTEX.get(platform.machine(), 0) if _library() else 0
-        self.complete = all(self._record[name][0] for name in (*names, "futex"))
-        self._record["complete"] = self.complete
-        self._record["here"], self._record["away"] = self._here.ctypes.data, self._away.ctypes.data
+        self.complete = all(self._record[name][0] for name in (*FUNCTIONS, "futex"))
+        self._record["complete"], self._record["cores"] = self.complete, self._cores.ctypes.data
         self.address = self._record.ctypes.data
-        if self.complete:
-            self.belong(os.sched_getaffinity(0))
-
-    def belong(self, cores: set[int]) -> None:
-        """Where helpers belong."""
-        mask = sum(1 << core for core in cores)
-        if mask < 1 << 8 * MASK:
-            self._away[:] = np.frombuffer(mask.to_bytes(MASK, "little"), np.uint8)

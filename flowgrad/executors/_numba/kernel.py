@@ -322,8 +322,8 @@ class NumbaKernel:
 
 def _run(w: Workspace, threads: int) -> None:
     """Run a frame on this thread and, where they are free, helpers."""
-    conduct = _conduct()
-    helpers = pool.pool(_serve()) if threads > 1 else None
+    conduct = _native("conduct", pool.conduct)
+    helpers = _pool() if threads > 1 else None
     board = helpers.enter(threads) if helpers else 0
     try:
         conduct(w.address, board, threads)
@@ -332,14 +332,13 @@ def _run(w: Workspace, threads: int) -> None:
             helpers.leave()
 
 
-@cache
-def _conduct() -> pool.Native:
-    return pool.native(function("conduct", pool.conduct))
+def _pool() -> pool.Pool:
+    return pool.pool(_native("serve", pool.serve), _native("rouse", pool.rouse))
 
 
 @cache
-def _serve() -> pool.Native:
-    return pool.native(function("serve", pool.serve))
+def _native(name: str, kernel: Any) -> pool.Native:
+    return pool.native(function(name, kernel))
 
 
 def _run_aside(w: Workspace, threads: int) -> None:

@@ -1,11 +1,13 @@
 """Threads: a caller and its helpers take the items of a phase in turn, without the interpreter.
 
 A helper lives in compiled code: it waits for a phase by looking at a word of the board for a moment, then goes to
-sleep in Python. What it is given is an address of a function, called with (argument, item, slot); slot 0 is the
-caller. Whoever finds the pool in use by another caller works alone: nobody waits for a thread.
+sleep. What it is given is an address of a function, called with (argument, item, slot); slot 0 is the caller. Whoever
+finds the pool in use by another caller works alone: nobody waits for a thread.
 
-A caller that has nothing left to do looks now and then whether its helpers get on. One that has no core, since a
-stranger has it, is brought to the caller's core, and the caller sleeps until it is done.
+Strangers may want the helpers' cores: idle threads of BLAS and OpenMP spin. A helper that has lost its core while it
+waited does not wait for the next calls but sleeps, since who is woken is let in before those who run. And a caller that
+has nothing left to do looks now and then whether its helpers get on: one that has no core is brought to the caller's
+own, and the caller sleeps until it is done.
 """
 
 from __future__ import annotations
@@ -25,11 +27,11 @@ from flowgrad.executors._numba.cores import (
     bring_here,
     core_time,
     give_way,
-    keep_away,
     send_away,
     sleep_while,
     system_at,
     wake,
+    wall_time,
 )
 from flowgrad.executors._numba.frame import frame_at
 from flowgrad.executors._numba.memory import (
@@ -40,18 +42,24 @@ from flowgrad.executors._numba.memory import (
     fetch_add,
     i64_at,
     pause,
+    put_i64,
 )
 
 WORD = LINE
 """Words of the board stand a cache line apart."""
-OPEN, FUNCTION, ARGUMENT, ITEMS, LIMIT, NEXT, QUIT, SYSTEM, CALLS = (WORD * k for k in range(9))
+OPEN, FUNCTION, ARGUMENT, ITEMS, LIMIT, NEXT, QUIT, SYSTEM, CALLS, TAKEN = (WORD * k for k in range(10))
 PATIENCE = 300_000
 """Looks at the board before a helper goes to sleep: about a millisecond."""
 GLANCE = 4_096
 """Looks at the board before a caller that waits sees whether its helpers have a core."""
+LOST = 200_000
+"""Nanoseconds between a helper's two glances at the clock that tell it that a stranger has had its core."""
+CALM = 100
+"""For so many calls it then goes to sleep when a call is over: who is woken is let in, who only waits is not."""
 HELPERS = 255
-ASLEEP, BUSY, CALLED, THREAD, END = (CALLS + WORD + WORD * (HELPERS + 1) * k for k in range(5))
-"""Words of every slot: whether its helper sleeps; is at work; is called to its caller's core; its thread's number."""
+ASLEEP, BUSY, CALLED, SHY, THREAD, CLOCK, END = (TAKEN + WORD + WORD * (HELPERS + 1) * k for k in range(7))
+"""Words of every slot: whether its helper sleeps; is at work; is called to its caller's core; after how many calls it
+does not wait for the next; its thread's number; room for what a clock says."""
 
 
 # ---- compiled -----------------------------------------------------------------------------------------------
@@ -76,23 +84,51 @@ def take_items(board: int, slot: int) -> None:
 
 
 def serve(board: int, slot: int, _: int) -> None:
-    """Help with phase after phase; back when nothing has come for a while, or to quit."""
+    """Help with phase after phase; back to quit, or to sleep where compiled code cannot."""
+    system, asleep = i64_at(board + SYSTEM, 0), board + ASLEEP + WORD * slot
+    while atomic_get(board + QUIT) == 0:
+        look_out(board, slot)
+        atomic_put(asleep, 1)
+        if system_at(system).complete == 0:
+            return
+        while atomic_get(asleep) != 0 and atomic_get(board + QUIT) == 0:
+            sleep_while(system, asleep, 1)
+
+
+def look_out(board: int, slot: int) -> None:
+    """Look for phases and help, until none has come for a while."""
     system, busy, called = i64_at(board + SYSTEM, 0), board + BUSY + WORD * slot, board + CALLED + WORD * slot
-    turns = 0
+    clock, shy = board + CLOCK + WORD * slot, board + SHY + WORD * slot
+    turns, seen = 0, 0
     while turns < PATIENCE and atomic_get(board + QUIT) == 0:
         if atomic_get(board + OPEN) != 0 and atomic_get(board + NEXT) < i64_at(board + ITEMS, 0):
             atomic_put(busy, 1)  # from here on the caller waits for us before it leaves
             if atomic_get(board + OPEN) != 0 and slot < i64_at(board + LIMIT, 0):
                 take_items(board, slot)
-                turns = 0
+                turns, seen = 0, 0
             atomic_put(busy, 0)
             if atomic_get(called) != 0:
                 wake(system, busy)
                 while atomic_get(called) != 0:
                     sleep_while(system, called, 1)
+        if i64_at(shy, 0) > 0 and atomic_get(board + TAKEN) == 0:
+            put_i64(shy, 0, i64_at(shy, 0) - 1)
+            return
         wait(system, turns)
         turns += 1
-    atomic_put(board + ASLEEP + WORD * slot, 1)
+        if turns % GLANCE == 0 and system_at(system).complete != 0:
+            now = wall_time(system, clock)
+            if seen != 0 and now - seen > LOST:
+                put_i64(shy, 0, CALM)
+            seen = now
+
+
+def rouse(board: int, slot: int, _: int) -> None:
+    """Wake a helper that sleeps in compiled code, on another core than this one."""
+    system, asleep = i64_at(board + SYSTEM, 0), board + ASLEEP + WORD * slot
+    atomic_put(asleep, 0)
+    send_away(system, i64_at(board + THREAD + WORD * slot, 0))
+    wake(system, asleep)
 
 
 def give_core(board: int, slot: int) -> None:
@@ -116,7 +152,7 @@ def await_helper(board: int, slot: int) -> None:
         wait(system, turns)
         turns += 1
         if turns % GLANCE == 0 and system_at(system).complete != 0:
-            now = core_time(system, i64_at(board + THREAD + WORD * slot, 0))
+            now = core_time(system, board + CLOCK, i64_at(board + THREAD + WORD * slot, 0))
             if now == had:
                 give_core(board, slot)
             had = now
@@ -125,6 +161,10 @@ def await_helper(board: int, slot: int) -> None:
 def conduct(frame: int, board: int, threads: int) -> None:
     """The frame's phases in turn; board 0 is for a caller alone."""
     f = frame_at(frame)
+    if board != 0 and system_at(i64_at(board + SYSTEM, 0)).complete != 0:
+        for slot in range(1, threads):
+            if atomic_get(board + ASLEEP + WORD * slot) != 0:
+                rouse(board, slot, 0)
     for phase in range(f.phases):
         function, items = i64_at(f.phase_function, phase), i64_at(f.phase_items, phase)
         if board == 0 or items == 1:
@@ -156,8 +196,8 @@ def native(address: int) -> Native:
 class Pool:
     """Helpers of one process; made anew in a forked child, where no thread came along."""
 
-    def __init__(self, helper: Native) -> None:
-        self._helper = helper
+    def __init__(self, helper: Native, rouser: Native) -> None:
+        self._helper, self._rouser = helper, rouser
         self._free = threading.Lock()
         self._beds: list[threading.Lock] = []
         self._threads: list[threading.Thread] = []
@@ -168,34 +208,30 @@ class Pool:
         self._words[SYSTEM // WORD] = self._system.address
 
     def enter(self, threads: int) -> int:
-        """The board, for the caller alone until `leave`, its helpers awake; 0 where another caller has it."""
+        """The board, for the caller alone until `leave`, with its helpers; 0 where another caller has it."""
         if threads == 1 or not self._free.acquire(blocking=False):
             return 0
+        self._words[TAKEN // WORD] = 1
         try:
-            self._wake(min(threads - 1, HELPERS))
+            while len(self._threads) < min(threads - 1, HELPERS):
+                self._hire(len(self._threads))
+            if not self._system.complete:
+                self._wake(threads - 1)
         except BaseException:
-            self._free.release()
+            self.leave()
             raise
         return self.board
 
     def leave(self) -> None:
         """Give the board back."""
+        self._words[TAKEN // WORD] = 0
         self._free.release()
 
-    def _wake(self, helpers: int) -> None:
-        asleep = ASLEEP // WORD + 1
-        while len(self._threads) < helpers:
-            k = len(self._threads)
-            self._beds.append(threading.Lock())
-            self._beds[k].acquire()
-            self._threads.append(threading.Thread(target=self._live, args=(k,), name=f"flowgrad-{k + 1}", daemon=True))
-            self._threads[k].start()
-        woken = [k for k in range(helpers) if self._words[asleep + k]]
-        if woken:
-            self._system.belong(keep_away(self._threads[k] for k in woken))
-            for k in woken:
-                self._words[asleep + k] = 0
-                self._beds[k].release()
+    def _hire(self, k: int) -> None:
+        self._beds.append(threading.Lock())
+        self._beds[k].acquire()
+        self._threads.append(threading.Thread(target=self._live, args=(k,), name=f"flowgrad-{k + 1}", daemon=True))
+        self._threads[k].start()
 
     def _live(self, k: int) -> None:
         ask_for_short_slices()
@@ -204,13 +240,20 @@ class Pool:
             self._helper(self.board, k + 1, 0)
             self._beds[k].acquire()
 
+    def _wake(self, helpers: int) -> None:
+        for k in range(helpers):
+            if self._words[ASLEEP // WORD + k + 1]:
+                self._words[ASLEEP // WORD + k + 1] = 0
+                self._beds[k].release()
+
     def close(self) -> None:
         """Send the helpers home; called when the process ends, so that none runs code that is being freed."""
         self._words[QUIT // WORD] = 1
-        for bed in self._beds:
-            if bed.locked():
-                bed.release()
-        for thread in self._threads:
+        for k, thread in enumerate(self._threads):
+            if self._system.complete and self._words[ASLEEP // WORD + k + 1]:
+                self._rouser(self.board, k + 1, 0)
+            if self._beds[k].locked():
+                self._beds[k].release()
             thread.join(timeout=1.0)
 
 
@@ -218,13 +261,13 @@ _pools: dict[int, Pool] = {}
 _making = threading.Lock()
 
 
-def pool(helper: Native) -> Pool:
+def pool(helper: Native, rouser: Native) -> Pool:
     """This process's pool."""
     here = os.getpid()
     found = _pools.get(here)
     if found is None:
         with _making:
-            found = _pools.setdefault(here, Pool(helper))
+            found = _pools.setdefault(here, Pool(helper, rouser))
             atexit.register(found.close)
     return found
 

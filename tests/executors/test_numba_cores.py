@@ -1,0 +1,192 @@
+"""Where helpers run: threads are moved between cores, put to sleep and woken, by compiled code and by its twins."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import flowgrad as fg
+
+pytest.importorskip("numba")
+
+from flowgrad.executors._numba import cores, kernel, pool
+from flowgrad.executors._numba.code import function
+from flowgrad.executors._numba.memory import put_i64
+
+needs_linux = pytest.mark.skipif(not cores.System().complete, reason="needs Linux")
+
+
+def away(system: int, thread: int, _: int) -> None:
+    cores.send_away(system, thread)
+
+
+def here(system: int, thread: int, _: int) -> None:
+    cores.bring_here(system, thread)
+
+
+def times(system: int, thread: int, found: int) -> None:
+    put_i64(found, 2, cores.core_time(system, found, thread))
+    put_i64(found, 3, cores.wall_time(system, found))
+
+
+Twin = Callable[[int, int, int], None]
+
+
+@pytest.fixture(params=["compiled", "twin"])
+def form(request: pytest.FixtureRequest) -> Callable[[Twin], Twin]:
+    """Functions as machine code, and as they stand here."""
+    if request.param == "twin":
+        return lambda f: f
+    return lambda f: pool.native(function(f"{__name__}.{f.__name__}", f))
+
+
+@pytest.fixture
+def sleeper() -> Iterator[int]:
+    """A thread that sleeps."""
+    done = threading.Event()
+    thread = threading.Thread(target=done.wait)
+    thread.start()
+    mine = os.sched_getaffinity(0)
+    yield thread.native_id or 0
+    os.sched_setaffinity(0, mine)
+    done.set()
+    thread.join()
+
+
+@needs_linux
+def test_a_thread_is_sent_away_and_brought_back(form: Any, sleeper: int) -> None:
+    system, mine = cores.System(), os.sched_getaffinity(0)
+    if len(mine) < 2:
+        pytest.skip("needs two cores")
+    for core in (min(mine), max(mine)):
+        os.sched_setaffinity(0, {core})
+        form(here)(system.address, sleeper, 0)
+        assert os.sched_getaffinity(sleeper) == {core}
+        form(away)(system.address, sleeper, 0)  # there is no other core
+        assert os.sched_getaffinity(sleeper) == {core}
+    os.sched_setaffinity(0, {min(mine), max(mine)})
+    form(away)(system.address, sleeper, 0)
+    assert os.sched_getaffinity(sleeper) < {min(mine), max(mine)}
+    assert len(os.sched_getaffinity(sleeper)) == 1
+
+
+@needs_linux
+def test_sets_of_cores_of_any_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By functions that stand for those of a machine of a thousand cores."""
+    kind = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 3)
+    asked: list[set[int]] = []
+    core, mine = 0, {0}
+
+    def members(at: int) -> set[int]:
+        mask = int.from_bytes((ctypes.c_char * cores.MASK).from_address(at).raw, "little")
+        return {k for k in range(8 * cores.MASK) if mask >> k & 1}
+
+    @kind
+    def getcpu(at: int, _: int, __: int) -> None:
+        ctypes.c_int32.from_address(at).value = core
+
+    @kind
+    def get(_: int, size: int, at: int) -> None:
+        mask = sum(1 << k for k in mine)
+        ctypes.memmove(at, mask.to_bytes(size, "little"), size)
+
+    @kind
+    def put(_: int, __: int, at: int) -> None:
+        asked.append(members(at))
+
+    system = cores.System()
+    for name, f in (("getcpu", getcpu), ("sched_getaffinity", get), ("sched_setaffinity", put)):
+        system._record[name] = ctypes.cast(f, ctypes.c_void_p).value
+    run = [pool.native(function(f"{__name__}.{f.__name__}", f)) for f in (away, here)]
+    for core in (0, 30, 31, 32, 63, 64, 1000, 1023):
+        for mine in ({core}, {core, 31}, {core, 5, 63, 1023}, set(range(1024))):
+            asked.clear()
+            for f in run:
+                f(system.address, 1, 0)
+            assert asked == [mine - {core} or mine, {core}]
+
+
+@needs_linux
+def test_times(form: Any) -> None:
+    system, found = cores.System(), np.zeros(4, np.int64)
+    before = time.thread_time_ns(), time.monotonic_ns()
+    form(times)(system.address, threading.get_native_id(), found.ctypes.data)
+    after = time.thread_time_ns(), time.monotonic_ns()
+    for k in range(2):
+        assert before[k] <= found[2 + k] <= after[k]
+
+
+def test_short_slices_leave_priority_and_policy_alone() -> None:
+    seen: list[tuple[int, int]] = []
+
+    def look() -> None:
+        for _ in range(2):
+            seen.append((os.getpriority(os.PRIO_PROCESS, threading.get_native_id()), os.sched_getscheduler(0)))
+            cores.ask_for_short_slices()
+
+    if cores._library() is None:
+        pytest.skip("needs Linux")
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    assert seen[0] == seen[1]
+
+
+@pytest.fixture(params=[True, False])
+def pools(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Helpers that sleep in compiled code, and, as where that cannot be, in Python."""
+    if not request.param:
+        monkeypatch.setattr(cores, "_function", lambda name: 0)
+    elif not cores.System().complete:
+        pytest.skip("needs Linux")
+    monkeypatch.setattr(pool, "_pools", {})
+    monkeypatch.setattr(kernel, "ALONE", 0)
+    yield
+    for made in pool._pools.values():
+        made.close()
+        assert not any(thread.is_alive() for thread in made._threads)
+
+
+@pytest.mark.usefixtures("pools")
+def test_helpers_sleep_and_are_woken() -> None:
+    net = fg.topologies.layered([4, 20, 20, 2], activation="tanh", seed=0)
+    x, t = np.random.default_rng(0).standard_normal((300, 4)), np.zeros((300, 2))
+    alone, program = (fg.compile(net, executor="numba", loss="squared_error", threads=k) for k in (1, 3))
+    want = alone.value_and_grad(program.theta, x, t)
+    for _ in range(3):
+        for _ in range(20):
+            found = program.value_and_grad(program.theta, x, t)
+            assert found[0] == want[0]
+            np.testing.assert_array_equal(found[1], want[1])
+        (made,) = pool._pools.values()
+        end = time.monotonic() + 10
+        while not all(made._words[pool.ASLEEP // pool.WORD + k] for k in (1, 2)):
+            assert time.monotonic() < end, "helpers do not go to sleep"
+            time.sleep(0.001)
+
+
+@needs_linux
+def test_a_helper_that_a_stranger_has_put_off_its_core_waits_for_no_call() -> None:
+    """It sleeps when a call is over, for as many calls as its word says."""
+    net = fg.topologies.layered([4, 100, 100, 2], activation="tanh", seed=0)
+    x, t = np.random.default_rng(0).standard_normal((64, 4)), np.zeros((64, 2))
+    program = fg.compile(net, executor="numba", loss="squared_error", threads=2)
+    program.value_and_grad(program.theta, x, t)
+    words = kernel._pool()._words
+    shy, asleep = pool.SHY // pool.WORD + 1, pool.ASLEEP // pool.WORD + 1
+    words[shy] = 3
+    for _ in range(100):
+        program.value_and_grad(program.theta, x, t)
+        end = time.monotonic() + 10
+        while not words[asleep]:
+            assert time.monotonic() < end, "the helper does not go to sleep"
+        if words[shy] == 0:
+            break
+    assert words[shy] == 0
