@@ -48,14 +48,15 @@ from flowgrad.executors._numba.memory import (
 WORD = LINE
 """Words of the board stand a cache line apart."""
 OPEN, FUNCTION, ARGUMENT, ITEMS, LIMIT, NEXT, QUIT, SYSTEM, CALLS, TAKEN = (WORD * k for k in range(10))
-PATIENCE = 300_000
-"""Looks at the board before a helper goes to sleep: about a millisecond."""
+PATIENCE = 60_000
+"""Looks at the board before a helper goes to sleep: about a fifth of a millisecond."""
 GLANCE = 4_096
 """Looks at the board before a caller that waits sees whether its helpers have a core."""
 LOST = 200_000
 """Nanoseconds between a helper's two glances at the clock that tell it that a stranger has had its core."""
 CALM = 100
-"""For so many calls it then goes to sleep when a call is over: who is woken is let in, who only waits is not."""
+"""For so many calls it then goes to sleep when a call is over, as a new one does: who is woken is let in, who only
+waits is not."""
 HELPERS = 255
 ASLEEP, BUSY, CALLED, SHY, THREAD, CLOCK, END = (TAKEN + WORD + WORD * (HELPERS + 1) * k for k in range(7))
 """Words of every slot: whether its helper sleeps; is at work; is called to its caller's core; after how many calls it
@@ -161,16 +162,16 @@ def await_helper(board: int, slot: int) -> None:
 def conduct(frame: int, board: int, threads: int) -> None:
     """The frame's phases in turn; board 0 is for a caller alone."""
     f = frame_at(frame)
-    if board != 0 and system_at(i64_at(board + SYSTEM, 0)).complete != 0:
-        for slot in range(1, threads):
-            if atomic_get(board + ASLEEP + WORD * slot) != 0:
-                rouse(board, slot, 0)
     for phase in range(f.phases):
         function, items = i64_at(f.phase_function, phase), i64_at(f.phase_items, phase)
         if board == 0 or items == 1:
             for item in range(items):
                 call_address(function, frame, item, 0)
             continue
+        if system_at(i64_at(board + SYSTEM, 0)).complete != 0:
+            for slot in range(1, min(threads, items)):
+                if atomic_get(board + ASLEEP + WORD * slot) != 0:
+                    rouse(board, slot, 0)
         atomic_put(board + FUNCTION, function)
         atomic_put(board + ARGUMENT, frame)
         atomic_put(board + ITEMS, items)
@@ -236,6 +237,7 @@ class Pool:
     def _live(self, k: int) -> None:
         ask_for_short_slices()
         self._words[THREAD // WORD + k + 1] = threading.get_native_id()
+        self._words[SHY // WORD + k + 1] = CALM
         while not self._words[QUIT // WORD]:
             self._helper(self.board, k + 1, 0)
             self._beds[k].acquire()
