@@ -57,8 +57,7 @@ def generous(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool, "GLANCE", 8)
     monkeypatch.setattr(kernel, "ALONE", 0)
     conduct = pool.native(function("a generous conduct", pool.conduct))
-    native = kernel._native
-    monkeypatch.setattr(kernel, "_native", lambda name, f: conduct if name == "conduct" else native(name, f))
+    monkeypatch.setattr(kernel, "_conduct", lambda: conduct)
 
 
 @pytest.mark.usefixtures("generous")

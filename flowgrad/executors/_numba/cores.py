@@ -17,6 +17,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from flowgrad.executors._numba.frame import record
 from flowgrad.executors._numba.memory import call_address, i32_at, i64_at, put_i32, record_type
@@ -32,8 +33,8 @@ MASK = 128
 RECORD = record(
     # functions of the C library, 0 where it lacks one; the number of the call futex; whether all are there
     "sched_yield getcpu sched_getaffinity sched_setaffinity clock_gettime syscall futex complete",
-    # room for a number that getcpu gives; a set of cores
-    "core cores",
+    # room for a number that getcpu gives, and for a set of cores; for every core, the set of it alone
+    "core cores single",
 )
 FUNCTIONS = (RECORD.names or ())[:6]
 CORE = 8 * (RECORD.names or ()).index("core")
@@ -71,34 +72,23 @@ def this_core(system: int) -> Any:
 
 def bring_here(system: int, thread: int) -> None:
     """Let a thread run on this core and no other."""
-    s, core = system_at(system), this_core(system)
-    for k in range(MASK // 4):
-        put_i32(s.cores, k, two_to(core % 32) if k == core // 32 else 0)
-    call_address(s.sched_setaffinity, thread, MASK, s.cores)
+    s = system_at(system)
+    call_address(s.sched_setaffinity, thread, MASK, s.single + this_core(system) * MASK)
 
 
 def send_away(system: int, thread: int) -> None:
-    """Let a thread run on every core that this one may, but not on this one's own, as long as there is another."""
+    """Let a thread run on every core that this one may, but for this one's own; without any other it stays as it is."""
     s, core = system_at(system), this_core(system)
-    for k in range(MASK // 4):
-        put_i32(s.cores, k, 0)
     call_address(s.sched_getaffinity, 0, MASK, s.cores)
-    bit, word, others = two_to(core % 32), i32_at(s.cores, core // 32), 0
-    unsigned = word if word >= 0 else word + two_to(32)
-    put_i32(s.cores, core // 32, word - bit if unsigned // bit % 2 == 1 else word)
-    for k in range(MASK // 4):
-        others += 1 if i32_at(s.cores, k) != 0 else 0
-    if others == 0:
-        put_i32(s.cores, core // 32, word)
+    word, bit = i32_at(s.cores, core // 32), i32_at(s.single + core * MASK, core // 32)
+    if unsigned(word) // unsigned(bit) % 2 == 1:
+        put_i32(s.cores, core // 32, word - bit)
     call_address(s.sched_setaffinity, thread, MASK, s.cores)
 
 
-def two_to(n: int) -> Any:
-    """2ⁿ."""
-    power = 1
-    for _ in range(n):
-        power = power + power
-    return power
+def unsigned(word: int) -> Any:
+    """32 bits as a number that is not negative."""
+    return word + 4_294_967_296 if word < 0 else word
 
 
 def sleep_while(system: int, word: int, value: int) -> None:
@@ -152,6 +142,15 @@ def _function(name: str) -> int:
         return 0
 
 
+@cache
+def _single_cores() -> npt.NDArray[np.uint8]:
+    """(8·MASK, MASK): the set of every core alone."""
+    cores = np.arange(8 * MASK)
+    sets = np.zeros((8 * MASK, MASK), np.uint8)
+    sets[cores, cores // 8] = 1 << cores % 8
+    return sets
+
+
 class System:
     """What compiled code needs of the system; `complete` says whether it can put threads to sleep and move them."""
 
@@ -160,6 +159,8 @@ class System:
         for name in FUNCTIONS:
             self._record[name] = _function(name)
         self._record["futex"] = _FUTEX.get(platform.machine(), 0) if _library() else 0
-        self.complete = all(self._record[name][0] for name in (*FUNCTIONS, "futex"))
-        self._record["complete"], self._record["cores"] = self.complete, self._cores.ctypes.data
+        few = bool(_library()) and os.sysconf("SC_NPROCESSORS_CONF") <= 8 * MASK
+        self.complete = few and all(self._record[name][0] for name in (*FUNCTIONS, "futex"))
+        self._record["complete"] = self.complete
+        self._record["cores"], self._record["single"] = self._cores.ctypes.data, _single_cores().ctypes.data
         self.address = self._record.ctypes.data

@@ -322,7 +322,7 @@ class NumbaKernel:
 
 def _run(w: Workspace, threads: int) -> None:
     """Run a frame on this thread and, where they are free, helpers."""
-    conduct = _native("conduct", pool.conduct)
+    conduct = _conduct()
     helpers = _pool() if threads > 1 else None
     board = helpers.enter(threads) if helpers else 0
     try:
@@ -333,12 +333,12 @@ def _run(w: Workspace, threads: int) -> None:
 
 
 def _pool() -> pool.Pool:
-    return pool.pool(_native("serve", pool.serve), _native("rouse", pool.rouse))
+    return pool.pool(function("serve", pool.serve), function("rouse", pool.rouse))
 
 
 @cache
-def _native(name: str, kernel: Any) -> pool.Native:
-    return pool.native(function(name, kernel))
+def _conduct() -> pool.Native:
+    return pool.native(function("conduct", pool.conduct))
 
 
 def _run_aside(w: Workspace, threads: int) -> None:

@@ -47,7 +47,7 @@ from flowgrad.executors._numba.memory import (
 
 WORD = LINE
 """Words of the board stand a cache line apart."""
-OPEN, FUNCTION, ARGUMENT, ITEMS, LIMIT, NEXT, QUIT, SYSTEM, CALLS, TAKEN = (WORD * k for k in range(10))
+OPEN, FUNCTION, ARGUMENT, ITEMS, LIMIT, NEXT, QUIT, SYSTEM, ROUSE, CALLS, TAKEN = (WORD * k for k in range(11))
 PATIENCE = 60_000
 """Looks at the board before a helper goes to sleep: about a fifth of a millisecond."""
 GLANCE = 4_096
@@ -171,7 +171,7 @@ def conduct(frame: int, board: int, threads: int) -> None:
         if system_at(i64_at(board + SYSTEM, 0)).complete != 0:
             for slot in range(1, min(threads, items)):
                 if atomic_get(board + ASLEEP + WORD * slot) != 0:
-                    rouse(board, slot, 0)
+                    call_address(i64_at(board + ROUSE, 0), board, slot, 0)
         atomic_put(board + FUNCTION, function)
         atomic_put(board + ARGUMENT, frame)
         atomic_put(board + ITEMS, items)
@@ -197,8 +197,9 @@ def native(address: int) -> Native:
 class Pool:
     """Helpers of one process; made anew in a forked child, where no thread came along."""
 
-    def __init__(self, helper: Native, rouser: Native) -> None:
-        self._helper, self._rouser = helper, rouser
+    def __init__(self, serve: int, rouse: int) -> None:
+        """By the addresses of the two."""
+        self._serve, self._rouse = native(serve), native(rouse)
         self._free = threading.Lock()
         self._beds: list[threading.Lock] = []
         self._threads: list[threading.Thread] = []
@@ -206,7 +207,7 @@ class Pool:
         self._memory = np.zeros(END // 8 + WORD // 8, np.int64)
         self.board = -(-self._memory.ctypes.data // WORD) * WORD
         self._words: Any = self._memory[(self.board - self._memory.ctypes.data) // 8 :][:: WORD // 8].data
-        self._words[SYSTEM // WORD] = self._system.address
+        self._words[SYSTEM // WORD], self._words[ROUSE // WORD] = self._system.address, rouse
 
     def enter(self, threads: int) -> int:
         """The board, for the caller alone until `leave`, with its helpers; 0 where another caller has it."""
@@ -239,7 +240,7 @@ class Pool:
         self._words[THREAD // WORD + k + 1] = threading.get_native_id()
         self._words[SHY // WORD + k + 1] = CALM
         while not self._words[QUIT // WORD]:
-            self._helper(self.board, k + 1, 0)
+            self._serve(self.board, k + 1, 0)
             self._beds[k].acquire()
 
     def _wake(self, helpers: int) -> None:
@@ -253,7 +254,7 @@ class Pool:
         self._words[QUIT // WORD] = 1
         for k, thread in enumerate(self._threads):
             if self._system.complete and self._words[ASLEEP // WORD + k + 1]:
-                self._rouser(self.board, k + 1, 0)
+                self._rouse(self.board, k + 1, 0)
             if self._beds[k].locked():
                 self._beds[k].release()
             thread.join(timeout=1.0)
@@ -263,13 +264,13 @@ _pools: dict[int, Pool] = {}
 _making = threading.Lock()
 
 
-def pool(helper: Native, rouser: Native) -> Pool:
+def pool(serve: int, rouse: int) -> Pool:
     """This process's pool."""
     here = os.getpid()
     found = _pools.get(here)
     if found is None:
         with _making:
-            found = _pools.setdefault(here, Pool(helper, rouser))
+            found = _pools.setdefault(here, Pool(serve, rouse))
             atexit.register(found.close)
     return found
 
