@@ -173,20 +173,23 @@ def test_helpers_sleep_and_are_woken() -> None:
 
 
 @needs_linux
-def test_a_helper_that_a_stranger_has_put_off_its_core_waits_for_no_call() -> None:
-    """It sleeps when a call is over, for as many calls as its word says."""
+def test_a_helper_that_a_stranger_has_put_off_its_core_waits_for_no_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that else would wait for ever sleeps when a call is over."""
+    monkeypatch.setattr(pool, "PATIENCE", 1 << 60)
+    patient = pool.Pool(function("serve for ever", pool.serve), function("rouse", pool.rouse))
+    monkeypatch.setattr(kernel, "_pool", lambda: patient)
+    monkeypatch.setattr(kernel, "ALONE", 0)
     net = fg.topologies.layered([4, 100, 100, 2], activation="tanh", seed=0)
     x, t = np.random.default_rng(0).standard_normal((64, 4)), np.zeros((64, 2))
     program = fg.compile(net, executor="numba", loss="squared_error", threads=2)
-    program.value_and_grad(program.theta, x, t)
-    words = kernel._pool()._words
     shy, asleep = pool.SHY // pool.WORD + 1, pool.ASLEEP // pool.WORD + 1
-    words[shy] = 3
-    for _ in range(100):
-        program.value_and_grad(program.theta, x, t)
-        end = time.monotonic() + 10
-        while not words[asleep]:
-            assert time.monotonic() < end, "the helper does not go to sleep"
-        if words[shy] == 0:
-            break
-    assert words[shy] == 0
+    try:
+        for _ in range(20):
+            patient._words[shy] = pool.CALM
+            program.value_and_grad(program.theta, x, t)
+            end = time.monotonic() + 10
+            while not patient._words[asleep]:
+                assert time.monotonic() < end, "the helper does not go to sleep"
+            assert patient._words[shy] == pool.CALM - 1
+    finally:
+        patient.close()
