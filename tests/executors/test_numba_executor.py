@@ -180,3 +180,23 @@ def test_listing_it_imports_no_numba() -> None:
     code = "import sys, flowgrad as fg; fg.executors(); print('numba' in sys.modules, 'llvmlite' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
+
+
+def test_addresses_of_arrays_of_every_kind() -> None:
+    from flowgrad.executors._numba import workspace
+
+    whole = np.arange(24.0).reshape(4, 6)
+    fixed = np.zeros(3)
+    fixed.flags.writeable = False
+    arrays = [
+        whole,
+        whole.T,
+        whole[1:, ::-2],
+        fixed,
+        whole.view(np.recarray),
+        np.frombuffer(b"12345678"),
+        np.zeros((0, 3)),
+    ]
+    for array in arrays:
+        want = array.__array_interface__["data"][0]
+        assert workspace.address(array) == workspace._by_interface(array) == want

@@ -53,6 +53,7 @@ class NumbaKernel:
         self._layout = layout(plan)
         self._fused = plan.activations[self._layout.fused].name if self._layout.fused >= 0 else ""
         self._response = plan.response.astype(self.dtype)
+        self._work = plan.n_edges + 8 * plan.n_nodes
         self._static = self._frame()
         self._idle: dict[int, list[Workspace]] = {}
         self._tables: dict[Any, Array] = {}
@@ -196,7 +197,7 @@ class NumbaKernel:
 
     def _go(self, w: Workspace, batch: int) -> None:
         """Run the frame, on as many threads as it is worth."""
-        work = (self.plan.n_edges + 8 * self.plan.n_nodes) * batch
+        work = self._work * batch
         threads = 1 if work < ALONE else len(w.works)
         w.stop[0] = 0
         if work >= LONG and threading.current_thread() is threading.main_thread():
