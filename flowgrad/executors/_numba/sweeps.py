@@ -31,7 +31,7 @@ from flowgrad.executors._numba.frame import (
     work_at,
 )
 from flowgrad.executors._numba.memory import LINE, call_address, i32_at, i64_at, prefetch
-from flowgrad.executors._numba.panels import product
+from flowgrad.executors._numba.panels import product, rows_at_once
 from flowgrad.executors._numba.vectors import Lanes, dots, first_of_four, fma, keep, lane_sums, store
 
 RECORD = DENSE.itemsize
@@ -161,6 +161,7 @@ def whole_backward(lanes: Lanes) -> Callable[[int, int, int], None]:
     ROW, REAL, N = lanes.size, lanes.dtype.itemsize, lanes.n
     load, real_at, put_real = lanes.load, lanes.real_at, lanes.put_real
     by_source, by_lane = product(lanes, REAL), product(lanes, ROW)
+    most = rows_at_once(lanes)
 
     def turn_block(f: Any, t: Any, q: Any, e: int) -> None:
         """The sources' a by lane, once a block and tile: lanes that are no samples are 0."""
@@ -182,8 +183,10 @@ def whole_backward(lanes: Lanes) -> Callable[[int, int, int], None]:
         by_source(t.G, base, ROW, dz, f.iota, ROW, w, REAL, step, q.count, q.sources - skip, 0)
         turn_block(f, t, q, e)
         dw = t.weight + q.gradient * REAL
-        for column in range(0, wide, ROW):
-            by_lane(dw + column, f.iota, wide, t.T + column, f.iota, wide, dz, ROW, REAL, N, q.count, t.first)
+        for row in range(0, q.count, most):
+            n, to, d = min(most, q.count - row), dw + row * wide, dz + row * ROW
+            for column in range(0, wide, ROW):
+                by_lane(to + column, f.iota, wide, t.T + column, f.iota, wide, d, ROW, REAL, N, n, t.first)
 
     return sweep
 
