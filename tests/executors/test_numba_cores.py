@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import os
 import threading
@@ -78,7 +79,7 @@ def test_a_thread_is_sent_away_and_brought_back(form: Any, sleeper: int) -> None
 
 
 @needs_linux
-def test_sets_of_cores_of_any_number(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sets_of_cores_of_any_number() -> None:
     """By functions that stand for those of a machine of a thousand cores."""
     kind = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 3)
     asked: list[set[int]] = []
@@ -140,36 +141,117 @@ def test_short_slices_leave_priority_and_policy_alone() -> None:
 
 
 @pytest.fixture(params=[True, False])
-def pools(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Helpers that sleep in compiled code, and, as where that cannot be, in Python."""
+def fresh(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A pool of its own, whose helpers sleep in compiled code, and, as where that cannot be, in Python."""
     if not request.param:
         monkeypatch.setattr(cores, "_function", lambda name: 0)
     elif not cores.System().complete:
         pytest.skip("needs Linux")
-    monkeypatch.setattr(pool, "_pools", {})
+    monkeypatch.setattr(pool, "_made", None)
     monkeypatch.setattr(kernel, "ALONE", 0)
     yield
-    for made in pool._pools.values():
-        made.close()
-        assert not any(thread.is_alive() for thread in made._threads)
+    if pool._made is not None:
+        helpers = pool._made._helpers
+        for _ in range(2):
+            pool._made.close()
+        assert not any(thread.is_alive() for thread, _ in helpers)
 
 
-@pytest.mark.usefixtures("pools")
-def test_helpers_sleep_and_are_woken() -> None:
+def small(threads: int) -> tuple[Callable[[], Any], Any]:
+    """A step on so many threads, and what it gives alone."""
     net = fg.topologies.layered([4, 20, 20, 2], activation="tanh", seed=0)
     x, t = np.random.default_rng(0).standard_normal((300, 4)), np.zeros((300, 2))
-    alone, program = (fg.compile(net, executor="numba", loss="squared_error", threads=k) for k in (1, 3))
-    want = alone.value_and_grad(program.theta, x, t)
+    alone, program = (fg.compile(net, executor="numba", loss="squared_error", threads=k) for k in (1, threads))
+    return lambda: program.value_and_grad(program.theta, x, t), alone.value_and_grad(program.theta, x, t)
+
+
+def same(found: Any, want: Any) -> None:
+    assert found[0] == want[0]
+    np.testing.assert_array_equal(found[1], want[1])
+
+
+@pytest.mark.usefixtures("fresh")
+def test_helpers_sleep_and_are_woken() -> None:
+    step, want = small(3)
     for _ in range(3):
         for _ in range(20):
-            found = program.value_and_grad(program.theta, x, t)
-            assert found[0] == want[0]
-            np.testing.assert_array_equal(found[1], want[1])
-        (made,) = pool._pools.values()
+            same(step(), want)
+        made = pool.pool(kernel._addresses)
         end = time.monotonic() + 10
         while not all(made._words[pool.ASLEEP // pool.WORD + k] for k in (1, 2)):
             assert time.monotonic() < end, "helpers do not go to sleep"
             time.sleep(0.001)
+
+
+@pytest.mark.usefixtures("fresh")
+@pytest.mark.parametrize("started", [True, False])
+def test_an_interrupt_while_a_helper_is_hired_costs_no_later_call(
+    started: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step, want = small(3)
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        monkeypatch.setattr(threading.Thread, "start", start)
+        if started:
+            start(thread)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        step()
+    for _ in range(20):
+        same(step(), want)
+
+
+@pytest.mark.usefixtures("fresh")
+@pytest.mark.parametrize("given", [0, 1])
+def test_a_system_that_gives_no_more_threads(given: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    step, want = small(4)
+    start, left = threading.Thread.start, [None] * given
+
+    def refused(thread: threading.Thread) -> None:
+        if not left:
+            raise RuntimeError("can't start new thread")
+        left.pop()
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    for long in (kernel.LONG, 0):
+        monkeypatch.setattr(kernel, "LONG", long)
+        for _ in range(5):
+            same(step(), want)
+    assert len(pool.pool(kernel._addresses)._helpers) == given
+
+
+def test_an_error_beside_is_raised_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    step, want = small(1)
+    monkeypatch.setattr(kernel, "LONG", 0)
+    run = kernel._run
+
+    def fails(*_: Any) -> None:
+        raise MemoryError("of a thread")
+
+    monkeypatch.setattr(kernel, "_run", fails)
+    with pytest.raises(MemoryError, match="of a thread"):
+        step()
+    monkeypatch.setattr(kernel, "_run", run)
+    same(step(), want)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_child_that_ends_leaves_its_parents_helpers_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[int] = []
+    monkeypatch.setattr(pool.Pool, "close", lambda self: closed.append(os.getpid()))
+    monkeypatch.setattr(pool, "_made", None)
+    made = pool.pool(kernel._addresses)
+    child = os.fork()
+    if child == 0:
+        atexit._run_exitfuncs()
+        os._exit(len(closed) + (pool._made is made))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    atexit.unregister(made.close)
 
 
 @needs_linux
@@ -177,7 +259,7 @@ def test_a_helper_that_a_stranger_has_put_off_its_core_waits_for_no_call(monkeyp
     """One that else would wait for ever sleeps when a call is over."""
     monkeypatch.setattr(pool, "PATIENCE", 1 << 60)
     patient = pool.Pool(function("serve for ever", pool.serve), function("rouse", pool.rouse))
-    monkeypatch.setattr(kernel, "_pool", lambda: patient)
+    monkeypatch.setattr(pool, "_made", patient)
     monkeypatch.setattr(kernel, "ALONE", 0)
     net = fg.topologies.layered([4, 100, 100, 2], activation="tanh", seed=0)
     x, t = np.random.default_rng(0).standard_normal((64, 4)), np.zeros((64, 2))
@@ -190,6 +272,6 @@ def test_a_helper_that_a_stranger_has_put_off_its_core_waits_for_no_call(monkeyp
             end = time.monotonic() + 10
             while not patient._words[asleep]:
                 assert time.monotonic() < end, "the helper does not go to sleep"
-            assert patient._words[shy] == pool.CALM - 1
+            assert patient._words[shy] < pool.CALM
     finally:
         patient.close()

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(
 
 def never(system: int, said: int, thread: int) -> Any:
     """By this clock no thread ever has a core."""
-    return 0
+    return 1
 
 
 def program(rows: int) -> tuple[fg.Program, Any, Any]:
@@ -42,12 +42,12 @@ def program(rows: int) -> tuple[fg.Program, Any, Any]:
 
 def calls() -> int:
     """How often a caller of this process has given its core to a helper."""
-    return int(kernel._pool()._words[pool.CALLS // pool.WORD])
+    return int(pool.pool(kernel._addresses)._words[pool.GIFTS // pool.WORD])
 
 
 def helper_cores() -> set[int]:
     """Where the first helper may run."""
-    return os.sched_getaffinity(kernel._pool()._threads[0].native_id or 0)
+    return os.sched_getaffinity(pool.pool(kernel._addresses)._helpers[0][0].native_id or 0)
 
 
 @pytest.fixture
@@ -81,20 +81,22 @@ def test_a_helper_finishes_on_the_core_of_its_caller(rows: int) -> None:
 
 @pytest.fixture
 def strangers() -> Iterator[None]:
-    """Two processes that keep every core but one busy."""
+    """Two processes a core that keep every core but one busy."""
     mine = os.sched_getaffinity(0)
     if len(mine) < 2:
         pytest.skip("needs two cores")
     rest = sorted(mine)[1:]
     code = f"import os; os.sched_setaffinity(0, {rest})\nwhile True: pass"
     spinning = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2 * len(rest))]
-    os.sched_setaffinity(0, {min(mine)})
-    time.sleep(0.5)
-    os.sched_setaffinity(0, mine)
-    yield
-    for process in spinning:
-        process.kill()
-        process.wait()
+    try:
+        os.sched_setaffinity(0, {min(mine)})
+        time.sleep(0.5)
+        os.sched_setaffinity(0, mine)
+        yield
+    finally:
+        for process in spinning:
+            process.kill()
+            process.wait()
 
 
 @pytest.mark.usefixtures("strangers")

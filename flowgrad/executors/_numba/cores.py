@@ -125,7 +125,10 @@ def _library() -> Any:
 def ask_for_short_slices() -> None:
     """Of this thread; priority and policy stay what they are."""
     library, number = _library(), _SCHED_SETATTR.get(platform.machine())
-    if library is None or number is None or os.sched_getscheduler(0) != os.SCHED_OTHER:
+    try:
+        if library is None or number is None or os.sched_getscheduler(0) != os.SCHED_OTHER:
+            return
+    except OSError:  # musl has the name and not the thing
         return
     nice = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
     # struct sched_attr: size, policy, flags, nice, priority, runtime, deadline, period

@@ -206,7 +206,7 @@ class NumbaKernel:
             _run(w, threads)
 
     def _workspace(self, c: Code) -> Workspace:
-        w = Workspace(c, self._static, min(self.threads, 256))
+        w = Workspace(c, self._static, min(self.threads, pool.HELPERS + 1))
         plan, l, row = self.plan, self._layout, c.lanes.size
         for k, work in enumerate(w.works):
             work["A"] = w.room(f"A{k}", l.rows * row)
@@ -323,18 +323,11 @@ class NumbaKernel:
 
 def _run(w: Workspace, threads: int) -> None:
     """Run a frame on this thread and, where they are free, helpers."""
-    conduct = _conduct()
-    helpers = _pool() if threads > 1 else None
-    board = helpers.enter(threads) if helpers else 0
-    try:
-        conduct(w.address, board, threads)
-    finally:
-        if helpers and board:
-            helpers.leave()
+    _conduct()(w.address, pool.pool(_addresses).board(threads) if threads > 1 else 0, threads)
 
 
-def _pool() -> pool.Pool:
-    return pool.pool(function("serve", pool.serve), function("rouse", pool.rouse))
+def _addresses() -> tuple[int, int]:
+    return function("serve", pool.serve), function("rouse", pool.rouse)
 
 
 @cache
@@ -343,20 +336,44 @@ def _conduct() -> pool.Native:
 
 
 def _run_aside(w: Workspace, threads: int) -> None:
-    """Run a frame on another thread, so that this one can be interrupted; the frame is at rest when this returns."""
-    done = threading.Semaphore(0)
+    """Run a frame on another thread, so that this one can be interrupted; the frame is at rest when this ends."""
+    go, done = threading.Semaphore(0), threading.Semaphore(0)
+    wrong: list[BaseException] = []
+    entered = False
 
     def work() -> None:
+        go.acquire()
         try:
-            _run(w, threads)
+            if entered:
+                _run(w, threads)
+        except BaseException as error:
+            wrong.append(error)
         finally:
             done.release()
 
-    threading.Thread(target=work, name="flowgrad-step", daemon=True).start()
     try:
+        try:
+            threading.Thread(target=work, name="flowgrad-step", daemon=True).start()
+        except RuntimeError:  # the system has no more threads: nobody can interrupt this one
+            _run(w, threads)
+            return
+        entered = True
+        go.release()
         while not done.acquire(timeout=0.05):  # a signal may reach another thread than the one that waits
             pass
     except BaseException:
         w.stop[0] = 1
-        done.acquire()
+        go.release()
+        while entered and not _acquired(done):
+            pass
         raise
+    if wrong:
+        raise wrong[0]
+
+
+def _acquired(done: threading.Semaphore) -> bool:
+    """Whether it could be waited for; False for another interrupt meanwhile."""
+    try:
+        return done.acquire()
+    except BaseException:
+        return False

@@ -47,7 +47,9 @@ from flowgrad.executors._numba.memory import (
 
 WORD = LINE
 """Words of the board stand a cache line apart."""
-OPEN, FUNCTION, ARGUMENT, ITEMS, LIMIT, NEXT, QUIT, SYSTEM, ROUSE, CALLS, TAKEN = (WORD * k for k in range(11))
+OPEN, FUNCTION, ARGUMENT, ITEMS, LIMIT, NEXT, QUIT, SYSTEM, ROUSE, GIFTS, TAKEN = (WORD * k for k in range(11))
+"""Whether a phase may be entered, and what it is; whether helpers are to quit; addresses; how often a caller has given
+its core; whether a caller has the board."""
 PATIENCE = 60_000
 """Looks at the board before a helper goes to sleep: about a fifth of a millisecond."""
 GLANCE = 4_096
@@ -60,7 +62,7 @@ waits is not."""
 HELPERS = 255
 ASLEEP, BUSY, CALLED, SHY, THREAD, CLOCK, END = (TAKEN + WORD + WORD * (HELPERS + 1) * k for k in range(7))
 """Words of every slot: whether its helper sleeps; is at work; is called to its caller's core; after how many calls it
-does not wait for the next; its thread's number; room for what a clock says."""
+does not wait for the next; its thread's number; room for what a clock says. Slot 0 is the caller's."""
 
 
 # ---- compiled -----------------------------------------------------------------------------------------------
@@ -89,11 +91,23 @@ def serve(board: int, slot: int, _: int) -> None:
     system, asleep = i64_at(board + SYSTEM, 0), board + ASLEEP + WORD * slot
     while atomic_get(board + QUIT) == 0:
         look_out(board, slot)
-        atomic_put(asleep, 1)
+        atomic_put(asleep, 1)  # from here on whoever opens a phase wakes us
+        if is_wanted(board, slot):
+            atomic_put(asleep, 0)
+            continue
         if system_at(system).complete == 0:
             return
         while atomic_get(asleep) != 0 and atomic_get(board + QUIT) == 0:
             sleep_while(system, asleep, 1)
+
+
+def is_wanted(board: int, slot: int) -> Any:
+    """Whether a phase is open that has an item for this helper."""
+    return (
+        atomic_get(board + OPEN) != 0
+        and slot < atomic_get(board + LIMIT)
+        and atomic_get(board + NEXT) < atomic_get(board + ITEMS)
+    )
 
 
 def look_out(board: int, slot: int) -> None:
@@ -102,9 +116,9 @@ def look_out(board: int, slot: int) -> None:
     clock, shy = board + CLOCK + WORD * slot, board + SHY + WORD * slot
     turns, seen = 0, 0
     while turns < PATIENCE and atomic_get(board + QUIT) == 0:
-        if atomic_get(board + OPEN) != 0 and atomic_get(board + NEXT) < i64_at(board + ITEMS, 0):
+        if is_wanted(board, slot):
             atomic_put(busy, 1)  # from here on the caller waits for us before it leaves
-            if atomic_get(board + OPEN) != 0 and slot < i64_at(board + LIMIT, 0):
+            if is_wanted(board, slot):
                 take_items(board, slot)
                 turns, seen = 0, 0
             atomic_put(busy, 0)
@@ -143,7 +157,7 @@ def give_core(board: int, slot: int) -> None:
     send_away(system, thread)
     atomic_put(called, 0)
     wake(system, called)
-    fetch_add(board + CALLS, 1)
+    fetch_add(board + GIFTS, 1)
 
 
 def await_helper(board: int, slot: int) -> None:
@@ -154,34 +168,45 @@ def await_helper(board: int, slot: int) -> None:
         turns += 1
         if turns % GLANCE == 0 and system_at(system).complete != 0:
             now = core_time(system, board + CLOCK, i64_at(board + THREAD + WORD * slot, 0))
-            if now == had:
+            if now > 0 and now == had:
                 give_core(board, slot)
             had = now
 
 
+def share_out(board: int, threads: int, function: int, frame: int, items: int) -> None:
+    """One phase by the caller and its helpers."""
+    atomic_put(board + FUNCTION, function)
+    atomic_put(board + ARGUMENT, frame)
+    atomic_put(board + ITEMS, items)
+    atomic_put(board + NEXT, 0)
+    atomic_put(board + LIMIT, threads)  # the last: a helper that still thinks the board open may come in from here on
+    atomic_put(board + OPEN, 1)
+    if system_at(i64_at(board + SYSTEM, 0)).complete != 0:
+        for slot in range(1, min(threads, items)):
+            if atomic_get(board + ASLEEP + WORD * slot) != 0:
+                call_address(i64_at(board + ROUSE, 0), board, slot, 0)
+    take_items(board, 0)
+    atomic_put(board + OPEN, 0)
+    for slot in range(1, threads):
+        await_helper(board, slot)
+
+
 def conduct(frame: int, board: int, threads: int) -> None:
-    """The frame's phases in turn; board 0 is for a caller alone."""
-    f = frame_at(frame)
+    """The frame's phases in turn; by this thread alone where board is 0, or another caller has the board."""
+    f, alone = frame_at(frame), 1
+    if board != 0:
+        alone = fetch_add(board + TAKEN, 1)
+        if alone != 0:
+            fetch_add(board + TAKEN, -1)
     for phase in range(f.phases):
         function, items = i64_at(f.phase_function, phase), i64_at(f.phase_items, phase)
-        if board == 0 or items == 1:
+        if alone != 0 or items == 1:
             for item in range(items):
                 call_address(function, frame, item, 0)
-            continue
-        if system_at(i64_at(board + SYSTEM, 0)).complete != 0:
-            for slot in range(1, min(threads, items)):
-                if atomic_get(board + ASLEEP + WORD * slot) != 0:
-                    call_address(i64_at(board + ROUSE, 0), board, slot, 0)
-        atomic_put(board + FUNCTION, function)
-        atomic_put(board + ARGUMENT, frame)
-        atomic_put(board + ITEMS, items)
-        atomic_put(board + LIMIT, threads)
-        atomic_put(board + NEXT, 0)
-        atomic_put(board + OPEN, 1)
-        take_items(board, 0)
-        atomic_put(board + OPEN, 0)
-        for slot in range(1, threads):
-            await_helper(board, slot)
+        else:
+            share_out(board, threads, function, frame, items)
+    if alone == 0:
+        fetch_add(board + TAKEN, -1)
 
 
 # ---- Python -------------------------------------------------------------------------------------------------
@@ -195,90 +220,87 @@ def native(address: int) -> Native:
 
 
 class Pool:
-    """Helpers of one process; made anew in a forked child, where no thread came along."""
+    """Helpers of one process, by the addresses of `serve` and `rouse`."""
 
     def __init__(self, serve: int, rouse: int) -> None:
-        """By the addresses of the two."""
         self._serve, self._rouse = native(serve), native(rouse)
-        self._free = threading.Lock()
-        self._beds: list[threading.Lock] = []
-        self._threads: list[threading.Thread] = []
+        self._hiring, self._most = threading.Lock(), HELPERS
+        self._helpers: list[tuple[threading.Thread, threading.Lock]] = []  # and where it sleeps if compiled code cannot
         self._system = System()
         self._memory = np.zeros(END // 8 + WORD // 8, np.int64)
-        self.board = -(-self._memory.ctypes.data // WORD) * WORD
-        self._words: Any = self._memory[(self.board - self._memory.ctypes.data) // 8 :][:: WORD // 8].data
+        self._board = -(-self._memory.ctypes.data // WORD) * WORD
+        self._words: Any = self._memory[(self._board - self._memory.ctypes.data) // 8 :][:: WORD // 8].data
         self._words[SYSTEM // WORD], self._words[ROUSE // WORD] = self._system.address, rouse
 
-    def enter(self, threads: int) -> int:
-        """The board, for the caller alone until `leave`, with its helpers; 0 where another caller has it."""
-        if threads == 1 or not self._free.acquire(blocking=False):
-            return 0
-        self._words[TAKEN // WORD] = 1
-        try:
-            while len(self._threads) < min(threads - 1, HELPERS):
-                self._hire(len(self._threads))
-            if not self._system.complete:
-                self._wake(threads - 1)
-        except BaseException:
-            self.leave()
-            raise
-        return self.board
+    def board(self, threads: int) -> int:
+        """The board, with helpers for so many threads, or as many as the system gives."""
+        if len(self._helpers) < min(threads - 1, self._most):
+            self._hire(threads - 1)
+        if not self._system.complete:
+            self._wake(threads - 1)
+        return self._board
 
-    def leave(self) -> None:
-        """Give the board back."""
-        self._words[TAKEN // WORD] = 0
-        self._free.release()
+    def _hire(self, helpers: int) -> None:
+        with self._hiring:
+            while len(self._helpers) < min(helpers, self._most):
+                k, bed = len(self._helpers), threading.Lock()
+                bed.acquire()
+                thread = threading.Thread(target=self._live, args=(k, bed), name=f"flowgrad-{k + 1}", daemon=True)
+                self._helpers.append((thread, bed))  # before it starts: two of one number would share a slot
+                try:
+                    thread.start()
+                except RuntimeError:  # the system has no more, or the process ends: those that are there will do
+                    self._most = k
+                    del self._helpers[k]
 
-    def _hire(self, k: int) -> None:
-        self._beds.append(threading.Lock())
-        self._beds[k].acquire()
-        self._threads.append(threading.Thread(target=self._live, args=(k,), name=f"flowgrad-{k + 1}", daemon=True))
-        self._threads[k].start()
-
-    def _live(self, k: int) -> None:
+    def _live(self, k: int, bed: threading.Lock) -> None:
         ask_for_short_slices()
         self._words[THREAD // WORD + k + 1] = threading.get_native_id()
         self._words[SHY // WORD + k + 1] = CALM
         while not self._words[QUIT // WORD]:
-            self._serve(self.board, k + 1, 0)
-            self._beds[k].acquire()
+            self._serve(self._board, k + 1, 0)
+            bed.acquire()
+            self._words[ASLEEP // WORD + k + 1] = 0
 
     def _wake(self, helpers: int) -> None:
-        for k in range(helpers):
-            if self._words[ASLEEP // WORD + k + 1]:
-                self._words[ASLEEP // WORD + k + 1] = 0
-                self._beds[k].release()
+        with self._hiring:
+            for k, (_, bed) in enumerate(self._helpers[:helpers]):
+                if self._words[ASLEEP // WORD + k + 1] and bed.locked():
+                    bed.release()
 
     def close(self) -> None:
         """Send the helpers home; called when the process ends, so that none runs code that is being freed."""
         self._words[QUIT // WORD] = 1
-        for k, thread in enumerate(self._threads):
-            if self._system.complete and self._words[ASLEEP // WORD + k + 1]:
-                self._rouse(self.board, k + 1, 0)
-            if self._beds[k].locked():
-                self._beds[k].release()
-            thread.join(timeout=1.0)
+        for k, (thread, bed) in enumerate(self._helpers):
+            if self._system.complete and self._words[ASLEEP // WORD + k + 1] and thread.is_alive():
+                self._rouse(self._board, k + 1, 0)
+            if bed.locked():
+                bed.release()
+            if thread.ident is not None:
+                thread.join(timeout=1.0)
 
 
-_pools: dict[int, Pool] = {}
+_made: Pool | None = None
 _making = threading.Lock()
 
 
-def pool(serve: int, rouse: int) -> Pool:
-    """This process's pool."""
-    here = os.getpid()
-    found = _pools.get(here)
-    if found is None:
+def pool(addresses: Callable[[], tuple[int, int]]) -> Pool:
+    """This process's pool; `addresses` gives those of `serve` and `rouse`."""
+    global _made
+    if _made is None:
         with _making:
-            found = _pools.setdefault(here, Pool(serve, rouse))
-            atexit.register(found.close)
-    return found
+            if _made is None:
+                _made = Pool(*addresses())
+                atexit.register(_made.close)
+    return _made
 
 
 def _forget_parent() -> None:
-    global _making
-    _making = threading.Lock()
-    _pools.clear()
+    """In a forked child, where no thread came along."""
+    global _made, _making
+    if _made is not None:
+        atexit.unregister(_made.close)
+    _made, _making = None, threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):
