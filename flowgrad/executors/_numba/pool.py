@@ -114,13 +114,13 @@ def look_out(board: int, slot: int) -> None:
     """Look for phases and help, until none has come for a while."""
     system, busy, called = i64_at(board + SYSTEM, 0), board + BUSY + WORD * slot, board + CALLED + WORD * slot
     clock, shy = board + CLOCK + WORD * slot, board + SHY + WORD * slot
-    turns, seen = 0, 0
-    while turns < PATIENCE and atomic_get(board + QUIT) == 0:
+    turns, idle, seen = 0, 0, 0
+    while idle < PATIENCE and atomic_get(board + QUIT) == 0:
         if is_wanted(board, slot):
             atomic_put(busy, 1)  # from here on the caller waits for us before it leaves
             if is_wanted(board, slot):
                 take_items(board, slot)
-                turns, seen = 0, 0
+                idle, seen = 0, 0
             atomic_put(busy, 0)
             if atomic_get(called) != 0:
                 wake(system, busy)
@@ -131,7 +131,10 @@ def look_out(board: int, slot: int) -> None:
             return
         wait(system, turns)
         turns += 1
-        if turns % GLANCE == 0 and system_at(system).complete != 0:
+        idle += 1
+        if system_at(system).complete == 0:
+            idle = 0 if atomic_get(board + TAKEN) != 0 else idle  # nobody would wake it in the middle of a call
+        elif turns % GLANCE == 0:
             now = wall_time(system, clock)
             if seen != 0 and now - seen > LOST:
                 put_i64(shy, 0, CALM)
@@ -256,7 +259,7 @@ class Pool:
     def _live(self, k: int, bed: threading.Lock) -> None:
         ask_for_short_slices()
         self._words[THREAD // WORD + k + 1] = threading.get_native_id()
-        self._words[SHY // WORD + k + 1] = CALM
+        self._words[SHY // WORD + k + 1] = CALM if self._system.complete else 0
         while not self._words[QUIT // WORD]:
             self._serve(self._board, k + 1, 0)
             bed.acquire()
