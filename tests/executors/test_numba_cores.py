@@ -216,7 +216,11 @@ def test_a_system_that_gives_no_more_threads(given: int, monkeypatch: pytest.Mon
         left.pop()
         start(thread)
 
+    def none(*_: Any) -> int:
+        raise RuntimeError("can't start new thread")
+
     monkeypatch.setattr(threading.Thread, "start", refused)
+    monkeypatch.setattr(kernel, "start_new_thread", none)
     for long in (kernel.LONG, 0):
         monkeypatch.setattr(kernel, "LONG", long)
         for _ in range(5):

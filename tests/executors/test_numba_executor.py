@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import signal
 import subprocess
 import sys
 import textwrap
@@ -116,6 +117,40 @@ def test_a_long_step_is_interrupted_and_theta_is_intact() -> None:
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=120)
     assert done.stdout.startswith("interrupted after 0."), done.stdout + done.stderr
     assert done.stdout.strip().endswith("True")
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs a timer that interrupts")
+def test_an_interrupt_at_any_moment_leaves_the_next_call_right() -> None:
+    script = """
+        import random, signal, sys
+        sys.path.insert(0, "tests/executors")
+        from test_numba_executor import data, program
+        from flowgrad.executors._numba import kernel
+        kernel.LONG = 0
+        p = program(2); x, t = data(p, 600)
+        loss, want = p.value_and_grad(p.theta, x, t)
+        left, hits = 0, 0
+        def interrupt(*_):
+            global left
+            if left:
+                left = 0
+                raise KeyboardInterrupt
+        signal.signal(signal.SIGALRM, interrupt)
+        for _ in range(300):
+            try:
+                left = 1
+                signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-6, 4e-3))
+                p.value_and_grad(p.theta, x, t)
+                left = 0
+            except KeyboardInterrupt:
+                hits += 1
+            found = p.value_and_grad(p.theta, x, t)
+            assert found[0] == loss and (found[1] == want).all()
+        print("right after", hits)
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=120)
+    assert done.stdout.startswith("right after "), done.stdout + done.stderr
+    assert int(done.stdout.split()[-1]) > 20
 
 
 def test_a_forked_child_has_threads_of_its_own() -> None:

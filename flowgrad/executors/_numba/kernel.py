@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from _thread import start_new_thread
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -336,44 +338,41 @@ def _conduct() -> pool.Native:
 
 
 def _run_aside(w: Workspace, threads: int) -> None:
-    """Run a frame on another thread, so that this one can be interrupted; the frame is at rest when this ends."""
-    go, done = threading.Semaphore(0), threading.Semaphore(0)
+    """Run a frame on another thread, so that this one can be interrupted; the frame is at rest when this ends.
+
+    By a bare lock and bare truths: an interrupt may come between any two of them, and would leave a Condition broken.
+    """
+    entered = given_up = ended = False
     wrong: list[BaseException] = []
-    entered = False
+    bell = threading.Lock()
+    bell.acquire()
 
     def work() -> None:
-        go.acquire()
+        nonlocal entered, ended
+        entered = True  # and then it looks, as who gives up looks then: one of the two sees the other
         try:
-            if entered:
+            if not given_up:
                 _run(w, threads)
         except BaseException as error:
             wrong.append(error)
         finally:
-            done.release()
+            ended = True
+            bell.release()
 
     try:
         try:
-            threading.Thread(target=work, name="flowgrad-step", daemon=True).start()
+            start_new_thread(work, ())
         except RuntimeError:  # the system has no more threads: nobody can interrupt this one
             _run(w, threads)
             return
-        entered = True
-        go.release()
-        while not done.acquire(timeout=0.05):  # a signal may reach another thread than the one that waits
-            pass
+        while not ended:
+            bell.acquire(timeout=0.05)  # a signal may reach another thread than the one that waits
     except BaseException:
         w.stop[0] = 1
-        go.release()
-        while entered and not _acquired(done):
-            pass
+        given_up = True
+        while entered and not ended:
+            with suppress(BaseException):  # of another signal: the frame is as much in use
+                bell.acquire(timeout=0.05)
         raise
     if wrong:
         raise wrong[0]
-
-
-def _acquired(done: threading.Semaphore) -> bool:
-    """Whether it could be waited for; False for another interrupt meanwhile."""
-    try:
-        return done.acquire()
-    except BaseException:
-        return False
