@@ -60,6 +60,7 @@ CALM = 100
 """For so many calls it then goes to sleep when a call is over, as a new one does: who is woken is let in, who only
 waits is not."""
 HELPERS = 255
+"""Helpers of a pool, at most."""
 ASLEEP, BUSY, CALLED, SHY, THREAD, CLOCK, END = (TAKEN + WORD + WORD * (HELPERS + 1) * k for k in range(7))
 """Words of every slot: whether its helper sleeps; is at work; is called to its caller's core; after how many calls it
 does not wait for the next; its thread's number; room for what a clock says. Slot 0 is the caller's."""
