@@ -150,7 +150,7 @@ def test_sweeps_run_uncompiled_too(fused: bool) -> None:
     x, t = np.random.default_rng(0).standard_normal((3, 2)), np.ones((3, 1))
     loss, g = program.value_and_grad(program.theta, x, t)
     kernel: Any = program.kernel
-    (w,) = kernel._idle[4]
+    (w,) = kernel._live._idle[4]
     v = lanes(np.dtype(np.float64), 4)
     out = np.zeros_like(g)
     w.set(weight=program.theta.ctypes.data, bias=program.theta.ctypes.data + (6 - 2) * 8)

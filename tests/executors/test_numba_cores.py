@@ -17,7 +17,7 @@ import flowgrad as fg
 
 pytest.importorskip("numba")
 
-from flowgrad.executors._numba import cores, kernel, pool
+from flowgrad.executors._numba import cores, engine, pool
 from flowgrad.executors._numba.code import function
 from flowgrad.executors._numba.memory import put_i64
 
@@ -148,7 +148,7 @@ def fresh(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
     elif not cores.System().complete:
         pytest.skip("needs Linux")
     monkeypatch.setattr(pool, "_made", None)
-    monkeypatch.setattr(kernel, "ALONE", 0)
+    monkeypatch.setattr(engine, "ALONE", 0)
     yield
     if pool._made is not None:
         helpers = pool._made._helpers
@@ -176,7 +176,7 @@ def test_helpers_sleep_and_are_woken() -> None:
     for _ in range(3):
         for _ in range(20):
             same(step(), want)
-        made = pool.pool(kernel._addresses)
+        made = pool.pool(engine._addresses)
         end = time.monotonic() + 10
         while not all(made._words[pool.ASLEEP // pool.WORD + k] for k in (1, 2)):
             assert time.monotonic() < end, "helpers do not go to sleep"
@@ -220,26 +220,26 @@ def test_a_system_that_gives_no_more_threads(given: int, monkeypatch: pytest.Mon
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", refused)
-    monkeypatch.setattr(kernel, "start_new_thread", none)
-    for long in (kernel.LONG, 0):
-        monkeypatch.setattr(kernel, "LONG", long)
+    monkeypatch.setattr(engine, "start_new_thread", none)
+    for long in (engine.LONG, 0):
+        monkeypatch.setattr(engine, "LONG", long)
         for _ in range(5):
             same(step(), want)
-    assert len(pool.pool(kernel._addresses)._helpers) == given
+    assert len(pool.pool(engine._addresses)._helpers) == given
 
 
 def test_an_error_beside_is_raised_here(monkeypatch: pytest.MonkeyPatch) -> None:
     step, want = small(1)
-    monkeypatch.setattr(kernel, "LONG", 0)
-    run = kernel._run
+    monkeypatch.setattr(engine, "LONG", 0)
+    run = engine._run
 
     def fails(*_: Any) -> None:
         raise MemoryError("of a thread")
 
-    monkeypatch.setattr(kernel, "_run", fails)
+    monkeypatch.setattr(engine, "_run", fails)
     with pytest.raises(MemoryError, match="of a thread"):
         step()
-    monkeypatch.setattr(kernel, "_run", run)
+    monkeypatch.setattr(engine, "_run", run)
     same(step(), want)
 
 
@@ -249,7 +249,7 @@ def test_a_child_that_ends_leaves_its_parents_helpers_alone(monkeypatch: pytest.
     closed: list[int] = []
     monkeypatch.setattr(pool.Pool, "close", lambda self: closed.append(os.getpid()))
     monkeypatch.setattr(pool, "_made", None)
-    made = pool.pool(kernel._addresses)
+    made = pool.pool(engine._addresses)
     child = os.fork()
     if child == 0:
         atexit._run_exitfuncs()
@@ -264,7 +264,7 @@ def test_a_helper_that_a_stranger_has_put_off_its_core_waits_for_no_call(monkeyp
     monkeypatch.setattr(pool, "PATIENCE", 1 << 60)
     patient = pool.Pool(function("serve for ever", pool.serve), function("rouse", pool.rouse))
     monkeypatch.setattr(pool, "_made", patient)
-    monkeypatch.setattr(kernel, "ALONE", 0)
+    monkeypatch.setattr(engine, "ALONE", 0)
     net = fg.topologies.layered([4, 100, 100, 2], activation="tanh", seed=0)
     x, t = np.random.default_rng(0).standard_normal((64, 4)), np.zeros((64, 2))
     program = fg.compile(net, executor="numba", loss="squared_error", threads=2)

@@ -13,6 +13,7 @@ import flowgrad as fg
 pytest.importorskip("numba")
 
 from flowgrad.executors._numba import layout
+from flowgrad.executors._numba.part import whole
 from flowgrad.plan import lower
 
 
@@ -83,7 +84,7 @@ def test_dense_runs_give_the_numbers_of_the_definition(seed: int) -> None:
 
 
 def test_the_networks_of_this_file_have_dense_runs_and_single_edges() -> None:
-    dense = [layout.layout(lower(mixed(seed))) for seed in range(12)]
+    dense = [layout.layout(lower(mixed(seed)), whole(lower(mixed(seed)))) for seed in range(12)]
     assert sum(len(l.dense) > 0 for l in dense) >= 8
     assert sum(len(l.out_edge) > 0 for l in dense if len(l.dense)) >= 8
     assert any((l.dense["inputs"] > 0).any() and (l.dense["inputs"] < l.dense["sources"]).any() for l in dense)

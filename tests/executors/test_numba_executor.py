@@ -85,8 +85,8 @@ def test_a_large_batch_takes_memory_by_tiles() -> None:
     p = program(2)
     x, t = data(p, 20_000)
     p.value_and_grad(p.theta, x, t)
-    kernel: Any = p.kernel
-    held = sum(len(b) for idle in kernel._idle.values() for w in idle for b in w._buffers.values())
+    engine: Any = p.kernel
+    held = sum(len(b) for idle in engine._live._idle.values() for w in idle for b in w._buffers.values())
     assert held < 10_000_000 < 20_000 * 3000 * 4
 
 
@@ -125,8 +125,8 @@ def test_an_interrupt_at_any_moment_leaves_the_next_call_right() -> None:
         import random, signal, sys
         sys.path.insert(0, "tests/executors")
         from test_numba_executor import data, program
-        from flowgrad.executors._numba import kernel
-        kernel.LONG = 0
+        from flowgrad.executors._numba import engine
+        engine.LONG = 0
         p = program(2); x, t = data(p, 600)
         loss, want = p.value_and_grad(p.theta, x, t)
         left, hits = 0, 0

@@ -16,7 +16,7 @@ import flowgrad as fg
 
 pytest.importorskip("numba")
 
-from flowgrad.executors._numba import cores, kernel, pool
+from flowgrad.executors._numba import cores, engine, pool
 from flowgrad.executors._numba.code import function
 
 pytestmark = pytest.mark.skipif(
@@ -42,12 +42,12 @@ def program(rows: int) -> tuple[fg.Program, Any, Any]:
 
 def calls() -> int:
     """How often a caller of this process has given its core to a helper."""
-    return int(pool.pool(kernel._addresses)._words[pool.GIFTS // pool.WORD])
+    return int(pool.pool(engine._addresses)._words[pool.GIFTS // pool.WORD])
 
 
 def helper_cores() -> set[int]:
     """Where the first helper may run."""
-    return os.sched_getaffinity(pool.pool(kernel._addresses)._helpers[0][0].native_id or 0)
+    return os.sched_getaffinity(pool.pool(engine._addresses)._helpers[0][0].native_id or 0)
 
 
 @pytest.fixture
@@ -55,9 +55,9 @@ def generous(monkeypatch: pytest.MonkeyPatch) -> None:
     """Callers that give their core to any helper they have to wait for."""
     monkeypatch.setattr(pool, "core_time", never)
     monkeypatch.setattr(pool, "GLANCE", 8)
-    monkeypatch.setattr(kernel, "ALONE", 0)
+    monkeypatch.setattr(engine, "ALONE", 0)
     conduct = pool.native(function("a generous conduct", pool.conduct))
-    monkeypatch.setattr(kernel, "_conduct", lambda: conduct)
+    monkeypatch.setattr(engine, "_conduct", lambda: conduct)
 
 
 @pytest.mark.usefixtures("generous")
@@ -102,7 +102,7 @@ def strangers() -> Iterator[None]:
 @pytest.mark.usefixtures("strangers")
 def test_beside_strangers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Strangers hold the helper's core for milliseconds: a step shorter than that calls the helper over."""
-    monkeypatch.setattr(kernel, "ALONE", 0)
+    monkeypatch.setattr(engine, "ALONE", 0)
     p, x, t = program(3000)
     loss, want = p.value_and_grad(p.theta, x, t)
     before = calls()

@@ -37,7 +37,7 @@ def gather(lanes: Lanes, f: Callable[[int, int], float]) -> Rows:
         for v in range(i32_at(net.run_begin, run), i32_at(net.run_begin, run + 1)):
             first = i64_at(net.in_begin, v)
             fan_in = i64_at(net.in_end, v) - first
-            b, r = float(real_at(net.bias, v)), float(real_at(net.response, v))
+            b, r = float(real_at(net.bias, i32_at(net.position, v))), float(real_at(net.response, v))
             for lane in range(N):
                 fill(net, tile, first, fan_in, lane)
                 put_real(tile.Z, v * N + lane, b + r * f(tile.terms, fan_in))

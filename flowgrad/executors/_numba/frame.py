@@ -18,12 +18,15 @@ def record(*fields: str) -> np.dtype[np.void]:
 
 
 FRAME = record(
-    # sizes: nodes, inputs, outputs, edges, those of them in no dense run, runs of neurons, rows of base cases
-    "nodes inputs outputs edges sparse runs bases",
+    # sizes: nodes of the part of the plan that is computed, all of the plan's, inputs, outputs, the plan's edges, those
+    # of the part in no dense run, runs of neurons, rows of base cases
+    "nodes positions inputs outputs edges sparse runs bases",
+    # int32, of node v of the part: its position in the plan; of a position: which node it is, or `nodes`
+    "position node",
     # int64: the in-edges of v are in_begin[v] … in_end[v]−1, the sparse out-edges out_begin[v] … out_end[v]−1
     "in_begin in_end out_begin out_end",
     # int32, of in-edge e: its source; of sparse out-edge k: the row of A with ∂L/∂(w·a), and its in-edge; of in-edge e:
-    # which sparse out-edge it is, or −1
+    # which sparse out-edge it is, a place that holds 0, or −1 in a dense run
     "in_source out_row out_edge out_place",
     # int32, of run r: its first neuron (runs+1 of them), its kind, its activation, its record if it is dense
     "run_begin run_kind run_activation run_dense",
@@ -35,7 +38,7 @@ FRAME = record(
     "activation slope gather spread forward backward loss",
     # functions for one run: dense ones; those whose activation is compiled in, 0 where z is wanted too
     "whole_forward whole_backward fused_forward fused_backward",
-    # θ; int32 slots into it and float64 values of frozen ones; real: w and b by in-edge and node, w by sparse out-edge
+    # θ; int32 slots into it and float64 values of frozen ones; real: w by in-edge, b by position, w by sparse out-edge
     "theta weight_slot bias_slot frozen_weight frozen_bias weight bias turned",
     # arrays of samples, with the steps in bytes from sample to sample and from column to column; 0 where absent
     "x x_step x_next t t_step t_next y y_step y_next sample_weight scale",
@@ -43,9 +46,10 @@ FRAME = record(
     "batch tiles chunks parts",
     # (V, B) results or, z in backward, operands, with the step in bytes from node to node; 0 where not wanted
     "z a dz da node_step",
-    # one row a chunk: real ∂L/∂w by sparse out-edge, then of dense runs; real ∂L/∂b by node; float64 loss; bytes a row
+    # one row a chunk: real ∂L/∂w by sparse out-edge, then of dense runs; real ∂L/∂b by node, then 0; float64 loss;
+    # bytes a row
     "chunk_weight chunk_weight_step chunk_bias chunk_bias_step chunk_loss",
-    # real results: ∂L/∂w by in-edge, ∂L/∂b by node from node bias_from on; ∂L/∂θ where it is not just these two
+    # real results: ∂L/∂w by in-edge, ∂L/∂b by position from bias_from on; ∂L/∂θ where it is not just these two
     "grad_weight grad_bias bias_from grad_theta parameters",
     # the threads' records; the word that stops all; what to run: phases, each a function and how many items
     "works stop phases phase_function phase_items",

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from flowgrad.executors._numba.floats import FLUSH, IEEE, set_float_mode
 from flowgrad.executors._numba.frame import DENSE, WORK, dense_at, frame_at, work_at
 from flowgrad.executors._numba.memory import call_address, f64_at, i32_at, i64_at, prefetch, put_f64
 from flowgrad.executors._numba.vectors import Lanes, store
@@ -34,7 +35,7 @@ def gather(lanes: Lanes) -> Phase:
         for e in range(item * f.edges // f.parts, (item + 1) * f.edges // f.parts):
             slot = i32_at(f.weight_slot, e)
             put_real(f.weight, e, real_at(f.theta, slot) if slot >= 0 else f64_at(f.frozen_weight, e))
-        for v in range(item * f.nodes // f.parts, (item + 1) * f.nodes // f.parts):
+        for v in range(item * f.positions // f.parts, (item + 1) * f.positions // f.parts):
             slot = i32_at(f.bias_slot, v)
             put_real(f.bias, v, real_at(f.theta, slot) if slot >= 0 else f64_at(f.frozen_bias, v))
 
@@ -90,10 +91,11 @@ def add_up(lanes: Lanes) -> Phase:
             store(f.turned + k * ROW, row(f, k * ROW))
         for run in range(item * f.dense_runs // f.parts, (item + 1) * f.dense_runs // f.parts):
             dense(f, run)
-        for v in range(item * f.nodes // f.parts, (item + 1) * f.nodes // f.parts):
-            b = real_at(f.chunk_bias, v)
+        for v in range(item * f.positions // f.parts, (item + 1) * f.positions // f.parts):
+            node = i32_at(f.node, v)
+            b = real_at(f.chunk_bias, node)
             for c in range(1, f.chunks):
-                b += real_at(f.chunk_bias + c * f.chunk_bias_step, v)
+                b += real_at(f.chunk_bias + c * f.chunk_bias_step, node)
             if v >= f.bias_from:
                 put_real(f.grad_bias, v - f.bias_from, b if v >= f.inputs else 0.0)
 
@@ -128,7 +130,7 @@ def fold(lanes: Lanes) -> Phase:
             slot = i32_at(f.weight_slot, e)
             if slot >= 0:
                 put_real(f.grad_theta, slot, real_at(f.grad_theta, slot) + real_at(f.grad_weight, e))
-        for v in range(f.nodes):
+        for v in range(f.positions):
             slot = i32_at(f.bias_slot, v)
             if slot >= 0:
                 put_real(f.grad_theta, slot, real_at(f.grad_bias, v))
@@ -242,7 +244,9 @@ def step(lanes: Lanes) -> Phase:
             take(t, t.A, f.x, f.x_step, f.x_next, f.inputs)
             call_address(f.forward, frame, work, 0)
             call_address(f.loss, frame, work, 0)
+            set_float_mode(FLUSH)
             call_address(f.backward, frame, work, 0)
+            set_float_mode(IEEE)
             if i64_at(f.stop, 0) != 0:
                 return
             t.first = 0
@@ -269,7 +273,9 @@ def adjoint(lanes: Lanes) -> Phase:
                 v, end = i32_at(f.run_begin, run), i32_at(f.run_begin, run + 1)
                 sigma = i64_at(f.activation, i32_at(f.run_activation, run))
                 call_address(sigma, t.A + v * ROW, t.A + v * ROW, t.D + v * ROW, (end - v) * N)
+            set_float_mode(FLUSH)
             call_address(f.backward, frame, work, 0)
+            set_float_mode(IEEE)
             give(t, t.A, f.dz, size, f.node_step, f.nodes)
             give(t, t.DA, f.da, size, f.node_step, f.nodes)
             if i64_at(f.stop, 0) != 0:

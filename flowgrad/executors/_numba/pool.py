@@ -33,6 +33,7 @@ from flowgrad.executors._numba.cores import (
     wake,
     wall_time,
 )
+from flowgrad.executors._numba.floats import IEEE, float_mode, set_float_mode
 from flowgrad.executors._numba.frame import frame_at
 from flowgrad.executors._numba.memory import (
     LINE,
@@ -90,6 +91,7 @@ def take_items(board: int, slot: int) -> None:
 def serve(board: int, slot: int, _: int) -> None:
     """Help with phase after phase; back to quit, or to sleep where compiled code cannot."""
     system, asleep = i64_at(board + SYSTEM, 0), board + ASLEEP + WORD * slot
+    set_float_mode(IEEE)
     while atomic_get(board + QUIT) == 0:
         look_out(board, slot)
         atomic_put(asleep, 1)  # from here on whoever opens a phase wakes us
@@ -197,7 +199,8 @@ def share_out(board: int, threads: int, function: int, frame: int, items: int) -
 
 def conduct(frame: int, board: int, threads: int) -> None:
     """The frame's phases in turn; by this thread alone where board is 0, or another caller has the board."""
-    f, alone = frame_at(frame), 1
+    f, alone, mode = frame_at(frame), 1, float_mode()
+    set_float_mode(IEEE)
     if board != 0:
         alone = fetch_add(board + TAKEN, 1)
         if alone != 0:
@@ -211,6 +214,7 @@ def conduct(frame: int, board: int, threads: int) -> None:
             share_out(board, threads, function, frame, items)
     if alone == 0:
         fetch_add(board + TAKEN, -1)
+    set_float_mode(mode)
 
 
 # ---- Python -------------------------------------------------------------------------------------------------

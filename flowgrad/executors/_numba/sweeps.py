@@ -89,6 +89,7 @@ def forward(lanes: Lanes, ahead: int = 0) -> Callable[[int, int, int], None]:
         in_begin, in_end, source, weight, bias = f.in_begin, f.in_end, f.in_source, f.weight, f.bias
         begin, run_kind, activation = f.run_begin, f.run_kind, f.run_activation
         response, functions, gather, stop, fused = f.response, f.activation, f.gather, f.stop, f.fused_forward
+        position = f.position
         edge = f.edges - 1
         for run in range(f.runs):
             if i64_at(stop, 0) != 0:
@@ -100,12 +101,13 @@ def forward(lanes: Lanes, ahead: int = 0) -> Callable[[int, int, int], None]:
             first, last = i32_at(begin, run), i32_at(begin, run + 1)
             if kind <= FUSED:
                 for v in range(first, last):
-                    z = splat(real_at(bias, v))
+                    z = splat(real_at(bias, i32_at(position, v)))
                     store(Z + v * ROW, grown(z, A, source, weight, i64_at(in_begin, v), i64_at(in_end, v), edge))
             elif kind == SCALED:
                 for v in range(first, last):
                     m = grown(splat(0.0), A, source, weight, i64_at(in_begin, v), i64_at(in_end, v), edge)
-                    store(Z + v * ROW, fma(splat(real_at(response, v)), m, splat(real_at(bias, v))))
+                    b = splat(real_at(bias, i32_at(position, v)))
+                    store(Z + v * ROW, fma(splat(real_at(response, v)), m, b))
             elif kind == WHOLE:
                 call_address(f.whole_forward, frame, work, run)
             else:
@@ -128,10 +130,11 @@ def fused_forward(lanes: Lanes, ahead: int, sigma: str, slope: bool) -> Callable
     def sweep(frame: int, work: int, run: int) -> None:
         f, t = frame_at(frame), work_at(work)
         A, top, in_begin, in_end = t.A, t.top, f.in_begin, f.in_end
-        source, weight, bias, edge = f.in_source, f.weight, f.bias, f.edges - 1
+        source, weight, bias, edge, position = f.in_source, f.weight, f.bias, f.edges - 1, f.position
         for v in range(i32_at(f.run_begin, run), i32_at(f.run_begin, run + 1)):
             fetch_row(A + (v + NEXT) * ROW)
-            z = grown(splat(real_at(bias, v)), A, source, weight, i64_at(in_begin, v), i64_at(in_end, v), edge)
+            b = splat(real_at(bias, i32_at(position, v)))
+            z = grown(b, A, source, weight, i64_at(in_begin, v), i64_at(in_end, v), edge)
             top += form(z, A + v * ROW, top if slope else 0)
         t.top = top
 
@@ -148,7 +151,7 @@ def whole_forward(lanes: Lanes) -> Callable[[int, int, int], None]:
         f, t = frame_at(frame), work_at(work)
         q = dense_at(f.dense + i32_at(f.run_dense, run) * RECORD)
         for v in range(q.first, q.first + q.count):
-            store(t.Z + v * ROW, splat(real_at(f.bias, v)))
+            store(t.Z + v * ROW, splat(real_at(f.bias, i32_at(f.position, v))))
         e, z = i64_at(f.in_begin, q.first), t.Z + q.first * ROW
         w, step = f.weight + e * REAL, q.sources * REAL
         grow(z, f.iota, ROW, t.A, f.in_source + e * 4, ROW, w, step, REAL, q.sources, q.count, 0)

@@ -1,0 +1,375 @@
+"""Calls into machine code for one part of a plan: what they read, and what they run."""
+
+from __future__ import annotations
+
+import threading
+from _thread import start_new_thread
+from contextlib import suppress
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from flowgrad.errors import ExecutorError
+from flowgrad.executor import Adjoint, Array, Request, Saved
+from flowgrad.executors._numba import cores, phases, pool, sweeps
+from flowgrad.executors._numba.code import Code, code, function
+from flowgrad.executors._numba.frame import AGGREGATED
+from flowgrad.executors._numba.layout import RUN_ROWS, WHOLE_ROWS, layout
+from flowgrad.executors._numba.part import Part
+from flowgrad.executors._numba.workspace import PLACE, Workspace, address
+from flowgrad.plan import Plan
+from flowgrad.recycling import Recycler
+
+WIDE = 128
+"""Bytes of a row of a tile."""
+CHUNKS = 8
+"""Chunks of tiles at most: each has a gradient of its own until they are added up, in their order."""
+LEAST = 32
+"""Samples that a chunk has at least, where there are so many: every further gradient goes through memory twice."""
+PART = 1 << 12
+"""Edges that one item of a pass over the parameters takes, at least."""
+AHEAD = 32
+"""How many edges ahead a sweep fetches rows."""
+NEAR = 1 << 18
+"""Bytes of rows between the ends of an edge that stay in a core's own cache, so that fetching ahead only costs."""
+ALONE = 200_000
+"""Edges · samples below which a call wakes no other thread."""
+LONG = 600_000_000
+"""Edges · samples from which on a call of the main thread leaves the work to others, to hear Ctrl-C."""
+
+
+class Engine:
+    """One part of a network in machine code that was compiled before it, and without knowing it."""
+
+    def __init__(self, plan: Plan, request: Request, part: Part) -> None:
+        self.plan, self.dtype, self.loss = plan, request.dtype, request.loss
+        self.threads = request.threads or cores.available()
+        self._layout = layout(plan, part)
+        self._fused = plan.activations[self._layout.fused].name if self._layout.fused >= 0 else ""
+        self._response = self._layout.response.astype(self.dtype)
+        self._work = int((part.in_end - part.in_begin).sum()) + 8 * part.n_nodes
+        self._static = self._frame()
+        self._idle: dict[int, list[Workspace]] = {}
+        self._tables: dict[Any, Array] = {}
+        self._arrays = Recycler()
+
+    # ---- what is asked of it, as in the protocol; `forward` and `backward` are for a part that is whole --------
+
+    def forward(self, theta: Array, x: Array) -> Saved:
+        """Equations (1)–(3)."""
+        V, B = self.plan.n_nodes, len(x)
+        z, a = self._arrays.empty((V, B), self.dtype), self._arrays.empty((V, B), self.dtype)
+        w = self._borrow(B)
+        c = w.code
+        if w.use != ("forward", B):
+            w.set(activation=self._table(c, "value"), forward=self._sweep(c, sweeps.forward), fused_forward=0)
+            w.run(self._gather(c, w), (c.kernel(phases.trace), w.get("tiles")))
+            w.use = "forward", B
+        self._give(w, theta)
+        w.samples("x", x)
+        w.set(z=address(z), a=address(a), node_step=z.strides[0])
+        self._go(w, B)
+        self._put_back(w)
+        return Saved(z, a)
+
+    def backward(self, theta: Array, saved: Saved, dy: Array) -> Adjoint:
+        """Equations (5)–(10)."""
+        V, E, B = self.plan.n_nodes, self.plan.n_edges, len(dy)
+        z, dy = np.ascontiguousarray(saved.z), np.ascontiguousarray(dy)
+        dz, da = self._arrays.empty((V, B), self.dtype), self._arrays.empty((V, B), self.dtype)
+        weight, bias = self._arrays.empty(E, self.dtype), self._arrays.empty(V, self.dtype)
+        w = self._borrow(B)
+        c = w.code
+        if w.use != ("backward", B):
+            w.set(activation=self._table(c, "both"), slope=self._table(c, "slope"), bias_from=0)
+            w.set(backward=self._sweep(c, sweeps.backward), fused_backward=0)
+            for k, work in enumerate(w.works):
+                work["DA"] = w.room(f"DA{k}", V * c.lanes.size)
+            w.run(*self._both_ways(c, w, phases.adjoint))
+            w.use = "backward", B
+        self._give(w, theta)
+        w.samples("y", dy)
+        w.set(z=address(z), dz=address(dz), da=address(da), node_step=z.strides[0])
+        w.set(grad_weight=address(weight), grad_bias=address(bias))
+        self._go(w, B)
+        self._put_back(w)
+        return Adjoint(dz, da, weight, bias)
+
+    def predict(self, theta: Array, x: Array) -> Array:
+        """The outputs alone; memory for a tile a thread."""
+        B = len(x)
+        y = self._arrays.empty((B, len(self.plan.outputs)), self.dtype)
+        w = self._borrow(B)
+        c = w.code
+        if w.use != ("predict", B):
+            self._set_forward(c, w, "value")
+            w.run(self._gather(c, w), (c.kernel(phases.predict), w.get("tiles")))
+            w.use = "predict", B
+        self._give(w, theta)
+        w.samples("x", x)
+        w.samples("y", y)
+        self._go(w, B)
+        self._put_back(w)
+        return y
+
+    def value_and_grad(
+        self, theta: Array, x: Array, t: Array, sample_weight: Array | None, scale: float, out: Array
+    ) -> float:
+        """The summed loss times `scale`, its gradient times `scale` into `out`."""
+        B, total = len(x), 0.0
+        w = self._borrow(B)
+        c = w.code
+        if w.use != ("value_and_grad", B):
+            self._prepare_gradient(c, w)
+            w.use = "value_and_grad", B
+        self._give(w, theta)
+        w.samples("x", x)
+        w.samples("t", t)
+        w.set(sample_weight=0 if sample_weight is None else address(sample_weight))
+        w.set_scale(scale)
+        if self.plan.direct:
+            at = address(out)
+            w.set(grad_weight=at, grad_bias=at + self.plan.n_edges * self.dtype.itemsize)
+        else:
+            w.set(grad_theta=address(out))
+        self._go(w, B)
+        for value in w.loss[: w.get("chunks")].tolist():
+            total += value
+        self._put_back(w)
+        return total * scale
+
+    def _prepare_gradient(self, c: Code, w: Workspace) -> None:
+        """What a step reads besides samples and θ."""
+        p, size = self.plan, self.dtype.itemsize
+        if self.loss is None:
+            raise ExecutorError("the kernel was compiled without a loss")
+        self._set_forward(c, w, "both")
+        fused = self._sweep(c, sweeps.fused_backward, self._fused) if self._fused else 0
+        w.set(slope=self._table(c, "slope"), backward=self._sweep(c, sweeps.backward), fused_backward=fused)
+        w.set(loss=c.loss(self.loss), bias_from=len(p.inputs) if p.direct else 0)
+        if not p.direct:
+            w.set(grad_weight=w.room("grad_weight", p.n_edges * size), grad_bias=w.room("grad_bias", p.n_nodes * size))
+        w.run(*self._both_ways(c, w, phases.step), None if p.direct else (c.kernel(phases.fold), 1))
+
+    def _both_ways(self, c: Code, w: Workspace, sweep: Any) -> list[tuple[int, int] | None]:
+        """The phases around a backward sweep: weights turned for it, gradients added up and turned back."""
+        parts, sparse = w.get("parts"), len(self._layout.out_edge) > 0
+        behind = bool((self._layout.out_place >= 0).any())
+        return [
+            self._gather(c, w),
+            (c.kernel(phases.turn), parts) if sparse else None,
+            (c.kernel(sweep), self._chunks(w)),
+            (c.kernel(phases.add_up), parts),
+            (c.kernel(phases.turn_back), parts) if behind else None,
+        ]
+
+    # ---- a call ---------------------------------------------------------------------------------------------
+
+    def _borrow(self, batch: int) -> Workspace:
+        """A workspace for a batch of this size; `_put_back` when all is well: after an error it may be half filled."""
+        wide = WIDE // self.dtype.itemsize
+        n = wide // 4 if batch <= wide // 4 else wide
+        try:
+            w = self._idle[n].pop()
+        except LookupError:
+            w = self._workspace(code(self.dtype, n))
+        if w.get("batch") != batch:
+            w.set(batch=batch, tiles=-(-batch // n))
+        return w
+
+    def _put_back(self, w: Workspace) -> None:
+        """For the next call."""
+        self._idle.setdefault(w.code.lanes.n, []).append(w)
+
+    def _set_forward(self, c: Code, w: Workspace, kind: str) -> None:
+        """The sweep that makes a ("value"), or a and σ'(z) ("both"), of every neuron."""
+        fused = self._sweep(c, sweeps.fused_forward, self._fused, kind == "both") if self._fused else 0
+        w.set(activation=self._table(c, kind), forward=self._sweep(c, sweeps.forward), fused_forward=fused)
+
+    def _sweep(self, c: Code, make: Any, *settings: Any) -> int:
+        """A sweep that fetches ahead where the rows that an edge needs have left the core's own cache."""
+        return c.kernel(make, AHEAD if self._layout.reach * c.lanes.size > NEAR else 0, *settings)
+
+    def _go(self, w: Workspace, batch: int) -> None:
+        """Run the frame, on as many threads as it is worth."""
+        work = self._work * batch
+        threads = 1 if work < ALONE else len(w.works)
+        w.stop[0] = 0
+        if work >= LONG and threading.current_thread() is threading.main_thread():
+            _run_aside(w, threads)
+        else:
+            _run(w, threads)
+
+    def _workspace(self, c: Code) -> Workspace:
+        w = Workspace(c, self._static, min(self.threads, pool.HELPERS + 1))
+        l, row = self._layout, c.lanes.size
+        for k, work in enumerate(w.works):
+            work["A"] = w.room(f"A{k}", l.rows * row)
+            work["D"] = w.room(f"D{k}", l.part.n_nodes * row)
+            work["stack"] = w.room(f"stack{k}", l.part.n_nodes * row)
+            work["G"] = w.room(f"G{k}", l.bases * row)
+            work["S"] = w.room(f"S{k}", max(RUN_ROWS, WHOLE_ROWS) * row)
+            work["T"] = w.room(f"T{k}", l.widest * row)
+            work["mask"] = w.room(f"mask{k}", row)
+            for name in ("lse", "mass", "share"):
+                work[name] = w.room(f"{name}{k}", 8 * c.lanes.n)
+            for name in ("terms", "slopes"):
+                work[name] = w.room(f"{name}{k}", 8 * l.max_fan_in)
+        w.set(gather=self._table(c, "gather"), spread=self._table(c, "spread"))
+        if len(l.dense):
+            w.set(whole_forward=c.kernel(sweeps.whole_forward), whole_backward=c.kernel(sweeps.whole_backward))
+        return w
+
+    # ---- the frame ------------------------------------------------------------------------------------------
+
+    def _frame(self) -> Array:
+        """What never changes: sizes and the arrays of the plan and its layout."""
+        p, l, part = self.plan, self._layout, self._layout.part
+        frame = np.zeros(len(PLACE), np.int64)
+        values = {
+            "nodes": part.n_nodes,
+            "positions": p.n_nodes,
+            "inputs": len(p.inputs),
+            "outputs": len(p.outputs),
+            "edges": p.n_edges,
+            "runs": len(l.run_kind),
+            "sparse": len(l.out_edge),
+            "bases": l.bases,
+            "dense_runs": len(l.dense),
+            "parameters": p.n_parameters,
+            "parts": min(max(p.n_edges // PART, 1), 16),
+            "out_end": address(l.out_ptr) + 8,
+        }
+        arrays: dict[str, Array] = {
+            "position": part.position,
+            "node": part.node,
+            "in_begin": part.in_begin,
+            "in_end": part.in_end,
+            "out_begin": l.out_ptr,
+            "in_source": part.in_source,
+            "out_row": l.out_row,
+            "out_edge": l.out_edge,
+            "out_place": l.out_place,
+            "run_begin": l.run_begin,
+            "run_kind": l.run_kind,
+            "run_activation": l.run_activation,
+            "run_dense": l.run_dense,
+            "dense": l.dense,
+            "dense_base": l.dense_base,
+            "iota": l.iota,
+            "output": l.output,
+            "base_row": l.base,
+            "message": l.message,
+            "response": self._response,
+            "weight_slot": p.weight_slot,
+            "bias_slot": p.bias_slot,
+            "frozen_weight": p.weight,
+            "frozen_bias": p.bias,
+        }
+        for name, value in values.items():
+            frame[PLACE[name]] = value
+        for name, array in arrays.items():
+            assert array.flags.c_contiguous, name
+            frame[PLACE[name]] = address(array)
+        return frame
+
+    def _table(self, c: Code, kind: str) -> int:
+        """The address of a table of functions by code."""
+        table = self._tables.get((kind, c.key))
+        if table is None:
+            used = set(self._layout.run_kind.tolist())
+            if kind in ("value", "both"):
+                functions = [c.activation(sigma, kind == "both") for sigma in self.plan.activations]
+            elif kind == "slope":
+                functions = [c.slope(sigma) for sigma in self.plan.activations]
+            else:
+                make = c.gather if kind == "gather" else c.spread
+                functions = [make(g) if AGGREGATED + k in used else 0 for k, g in enumerate(self.plan.aggregations)]
+            table = self._tables[kind, c.key] = np.array(functions, np.int64)
+        return address(table)
+
+    def _give(self, w: Workspace, theta: Array) -> None:
+        """θ, as a step reads it."""
+        p, at = self.plan, address(theta)
+        if p.direct:
+            w.set(weight=at, bias=at + (p.n_edges - len(p.inputs)) * self.dtype.itemsize)
+        else:
+            w.set(theta=at)
+
+    def _gather(self, c: Code, w: Workspace) -> tuple[int, int] | None:
+        """The phase that makes w and b from θ, where they do not stand in it."""
+        p, size = self.plan, self.dtype.itemsize
+        if p.direct:
+            return None
+        w.set(weight=w.room("weight", p.n_edges * size), bias=w.room("bias", p.n_nodes * size))
+        return c.kernel(phases.gather), w.get("parts")
+
+    def _chunks(self, w: Workspace) -> int:
+        """Room for every chunk's gradients, and for the weights by out-edge; gives the number of chunks."""
+        l, chunks, size = self._layout, min(-(-w.get("batch") // LEAST), CHUNKS), self.dtype.itemsize
+        steps = [-(-n * size // 128) * 128 for n in (l.gradient + 4, l.part.n_nodes + 4)]  # read in fours
+        w.set(
+            chunks=chunks,
+            chunk_weight=w.room("chunk_weight", chunks * steps[0]),
+            chunk_weight_step=steps[0],
+            chunk_bias=w.room("chunk_bias", chunks * steps[1]),
+            chunk_bias_step=steps[1],
+            turned=w.room("turned", (l.zero + 1) * size + 128),
+        )
+        return chunks
+
+
+def _run(w: Workspace, threads: int) -> None:
+    """Run a frame on this thread and, where they are free, helpers."""
+    _conduct()(w.address, pool.pool(_addresses).board(threads) if threads > 1 else 0, threads)
+
+
+def _addresses() -> tuple[int, int]:
+    return function("serve", pool.serve), function("rouse", pool.rouse)
+
+
+@cache
+def _conduct() -> pool.Native:
+    return pool.native(function("conduct", pool.conduct))
+
+
+def _run_aside(w: Workspace, threads: int) -> None:
+    """Run a frame on another thread, so that this one can be interrupted; the frame is at rest when this ends.
+
+    By a bare lock and bare truths: an interrupt may come between any two of them, and would leave a Condition broken.
+    """
+    entered = given_up = ended = False
+    wrong: list[BaseException] = []
+    bell = threading.Lock()
+    bell.acquire()
+
+    def work() -> None:
+        nonlocal entered, ended
+        entered = True  # and then it looks, as who gives up looks then: one of the two sees the other
+        try:
+            if not given_up:
+                _run(w, threads)
+        except BaseException as error:
+            wrong.append(error)
+        finally:
+            ended = True
+            bell.release()
+
+    try:
+        try:
+            start_new_thread(work, ())
+        except RuntimeError:  # the system has no more threads: nobody can interrupt this one
+            _run(w, threads)
+            return
+        while not ended:
+            bell.acquire(timeout=0.05)  # a signal may reach another thread than the one that waits
+    except BaseException:
+        w.stop[0] = 1
+        given_up = True
+        while entered and not ended:
+            with suppress(BaseException):  # of another signal: the frame is as much in use
+                bell.acquire(timeout=0.05)
+        raise
+    if wrong:
+        raise wrong[0]

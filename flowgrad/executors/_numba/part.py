@@ -1,0 +1,133 @@
+"""Which nodes of a plan a call computes: all, or those that an output depends on.
+
+A neuron from which no path leads to an output is dead: it changes no result, and the gradients of its parameters
+are 0. In a random graph with few outputs a third of the neurons are, and evolution leaves them in every network.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from flowgrad.executors._numba.code import function
+from flowgrad.executors._numba.frame import record
+from flowgrad.executors._numba.memory import i32_at, i64_at, put_i32, record_type
+from flowgrad.executors._numba.pool import native
+from flowgrad.order import ranges
+from flowgrad.plan import Plan
+
+Ints = npt.NDArray[np.int32]
+Longs = npt.NDArray[np.int64]
+
+LEAST_SOURCES, LEAST_ROWS = 8, 4
+"""Dense blocks of fewer are not worth the detour: their neurons are as any others."""
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """n nodes of a plan, inputs first, numbered anew in its order; the sources of each are among them.
+
+    Edges keep the plan's numbers, so that weights stand where they stand in θ.
+
+    position   (n,) int32    where each stands in the plan
+    node       (V,) int32    which node a position is, n where it is none
+    in_begin   (n,) int64    in-edges of node v are in_begin[v] … in_end[v]−1
+    in_end     (n,) int64
+    in_source  (E,) int32    node of the edge's source
+    out_ptr    (n+1,) int64  out-edges within the part
+    out_target (…,) int32    node of the edge's target
+    out_edge   (…,) int32    the edge's number
+    blocks     (K, 2) int32  the plan's blocks that are worth it, as nodes: whole, or not in the part at all
+    """
+
+    position: Ints
+    node: Ints
+    in_begin: Longs
+    in_end: Longs
+    in_source: Ints
+    out_ptr: Longs
+    out_target: Ints
+    out_edge: Ints
+    blocks: Ints
+
+    @property
+    def n_nodes(self) -> int:
+        """n."""
+        return len(self.position)
+
+
+def whole(plan: Plan) -> Part:
+    """Every node."""
+    every = np.arange(plan.n_nodes, dtype=np.int32)
+    return Part(
+        position=every,
+        node=every,
+        in_begin=plan.in_ptr[:-1],
+        in_end=plan.in_ptr[1:],
+        in_source=plan.in_source,
+        out_ptr=plan.out_ptr,
+        out_target=plan.out_target,
+        out_edge=plan.out_edge,
+        blocks=_worthy_blocks(plan),
+    )
+
+
+def live(plan: Plan) -> Part | None:
+    """The inputs, and the neurons that an output depends on, by whole blocks; None where that is every node."""
+    kept, blocks = _live(plan), _worthy_blocks(plan)
+    before = np.concatenate([[0], np.cumsum(kept)])
+    blocks = blocks[before[blocks[:, 1]] > before[blocks[:, 0]]]
+    kept[ranges(blocks[:, 0], blocks[:, 1] - blocks[:, 0])] = True
+    position = np.flatnonzero(kept).astype(np.int32)
+    n = len(position)
+    if n == plan.n_nodes:
+        return None
+    node = np.full(plan.n_nodes, n, np.int32)
+    node[position] = np.arange(n, dtype=np.int32)
+    out_target = node[plan.out_target]
+    within = out_target < n  # which no out-edge of a dead node is
+    out_ptr = np.concatenate([[0], np.cumsum(within)])[plan.out_ptr]
+    return Part(
+        position=position,
+        node=node,
+        in_begin=plan.in_ptr[position],
+        in_end=plan.in_ptr[position + 1],
+        in_source=node[plan.in_source],
+        out_ptr=np.append(out_ptr[position], out_ptr[-1]),
+        out_target=out_target[within],
+        out_edge=plan.out_edge[within],
+        blocks=node[blocks - [0, 1]] + np.array([0, 1], np.int32),
+    )
+
+
+def _worthy_blocks(plan: Plan) -> Ints:
+    first, last = plan.blocks.T
+    sources = plan.in_ptr[first + 1] - plan.in_ptr[first]
+    worthy: Ints = plan.blocks[(sources >= LEAST_SOURCES) & (last - first >= LEAST_ROWS)]
+    return worthy
+
+
+def mark_live(arguments: int, _: int, __: int) -> None:
+    """From the last neuron to the first: the sources of what is live are."""
+    q = _arguments_at(arguments)
+    for v in range(q.nodes - 1, q.first - 1, -1):
+        if i32_at(q.live, v) != 0:
+            for e in range(i64_at(q.in_ptr, v), i64_at(q.in_ptr, v + 1)):
+                put_i32(q.live, i32_at(q.source, e), 1)
+
+
+_ARGUMENTS = record("live nodes first in_ptr source")
+_arguments_at = record_type(_ARGUMENTS)
+
+
+def _live(plan: Plan) -> npt.NDArray[np.bool_]:
+    """(V,): inputs, outputs, and what outputs depend on."""
+    mark = np.zeros(plan.n_nodes, np.int32)
+    mark[plan.inputs] = mark[plan.outputs] = 1
+    q = np.zeros((), _ARGUMENTS)
+    q["nodes"], q["first"], q["live"] = plan.n_nodes, len(plan.inputs), mark.ctypes.data
+    q["in_ptr"], q["source"] = plan.in_ptr.ctypes.data, plan.in_source.ctypes.data
+    native(function("mark_live", mark_live))(q.ctypes.data, 0, 0)
+    return mark.astype(np.bool_)
