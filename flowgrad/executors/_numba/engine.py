@@ -12,7 +12,7 @@ import numpy as np
 
 from flowgrad.errors import ExecutorError
 from flowgrad.executor import Adjoint, Array, Request, Saved
-from flowgrad.executors._numba import cores, phases, pool, sweeps
+from flowgrad.executors._numba import cores, machine, phases, pool, sweeps
 from flowgrad.executors._numba.code import Code, code, function
 from flowgrad.executors._numba.frame import AGGREGATED
 from flowgrad.executors._numba.layout import RUN_ROWS, WHOLE_ROWS, layout
@@ -32,7 +32,8 @@ PART = 1 << 12
 AHEAD = 32
 """How many edges ahead a sweep fetches rows."""
 NEAR = 1 << 18
-"""Bytes of rows between the ends of an edge that stay in a core's own cache, so that fetching ahead only costs."""
+"""Bytes of rows between the ends of an edge from which on forward fetches ahead: backward, which has no σ to work on
+meanwhile, from a quarter of a core's own cache on."""
 ALONE = 200_000
 """Edges · samples below which a call wakes no other thread."""
 LONG = 600_000_000
@@ -188,8 +189,9 @@ class Engine:
         w.set(activation=self._table(c, kind), forward=self._sweep(c, sweeps.forward), fused_forward=fused)
 
     def _sweep(self, c: Code, make: Any, *settings: Any) -> int:
-        """A sweep that fetches ahead where the rows that an edge needs have left the core's own cache."""
-        return c.kernel(make, AHEAD if self._layout.reach * c.lanes.size > NEAR else 0, *settings)
+        """A sweep that fetches ahead where the rows that an edge needs are not near."""
+        near = NEAR if make in (sweeps.forward, sweeps.fused_forward) else machine.own_cache() // 4
+        return c.kernel(make, AHEAD if self._layout.reach * c.lanes.size > near else 0, *settings)
 
     def _go(self, w: Workspace, batch: int) -> None:
         """Run the frame, on as many threads as it is worth."""

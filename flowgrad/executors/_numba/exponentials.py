@@ -30,6 +30,7 @@ from flowgrad.executors._numba.vectors import (
     any_lane,
     choose,
     fma,
+    near_reciprocal,
     power_of_two,
     store,
     with_sign,
@@ -114,6 +115,10 @@ def vector_forms(lanes: Lanes) -> dict[str, Form]:
         """x where e^x is not 0; NaN stays."""
         return choose(x < LOWEST, LOWEST, x)
 
+    def inverted(x: Any) -> Any:
+        """1/x, or near it where the quotient is corrected."""
+        return near_reciprocal(x) if COMPENSATED else 1.0 / x
+
     def tanh(z: Any, a: int, slope: int) -> int:
         """e = e^(−2|z|): |a| = (1 − e)/(1 + e), 1 − e by p; σ' = 4e/(1 + e)² = 2e/(1 + e) · (1 + |a|)"""
         x = floored(absolute(z) * -2.0)
@@ -123,7 +128,7 @@ def vector_forms(lanes: Lanes) -> dict[str, Form]:
         scale = lifted * DROP
         less = fma(scale, p, scale - 1.0)  # e − 1
         more = less + 2.0
-        inverse = 1.0 / more
+        inverse = inverted(more)
         quotient = less * inverse
         if COMPENSATED:
             low = less - (more - 2.0)  # what rounding took from 1 + e
@@ -146,7 +151,7 @@ def vector_forms(lanes: Lanes) -> dict[str, Form]:
         lifted = power_of_two(n, LIFT)
         e = fma(lifted, p, lifted)
         more = fma(e, DROP, 1.0)
-        inverse = 1.0 / more
+        inverse = inverted(more)
         if COMPENSATED:
             low = fma(e, DROP, 1.0 - more)  # what rounding took from 1 + e
             inverse = fma(fma(low, inverse * -1.0, fma(more, inverse * -1.0, 1.0)), inverse, inverse)

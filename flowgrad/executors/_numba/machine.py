@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
+from contextlib import suppress
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from llvmlite import binding as llvm
@@ -59,6 +61,16 @@ def compile(module: ir.Module) -> int:
     """Compile a module with one function of the module's name; gives its address."""
     with lock:
         return _machine().compile(module)
+
+
+@cache
+def own_cache() -> int:
+    """Bytes of a core's second-level cache; 1 MB where the system does not say, as Linux does."""
+    for place in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*"):
+        with suppress(OSError, ValueError):
+            if (place / "level").read_text() == "2\n":
+                return int((place / "size").read_text().removesuffix("K\n")) << 10
+    return 1 << 20
 
 
 def assembly(module: ir.Module) -> str:

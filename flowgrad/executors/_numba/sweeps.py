@@ -37,6 +37,8 @@ from flowgrad.executors._numba.vectors import Lanes, dots, first_of_four, fma, k
 RECORD = DENSE.itemsize
 NEXT = 8
 """How many neurons ahead their own rows are fetched."""
+DOWN = 128
+"""How many edges ahead backward fetches what it reads of each: it goes down, and processors expect the way up."""
 
 
 def fetcher(lanes: Lanes, ahead: int) -> Callable[[int, int, int], None]:
@@ -230,8 +232,9 @@ def puller(lanes: Lanes, ahead: int) -> Callable[..., Any]:
             fetch(A, row, max(k - ahead + 1, 0))
             fetch(A, row, max(k - ahead + 2, 0))
             fetch(A, row, max(k - ahead + 3, 0))
-            if ahead > 0:
-                prefetch(dw + (k - 4 * ahead) * REAL)
+            prefetch(dw + (k - DOWN) * REAL)
+            prefetch(row + (k - DOWN) * 4)
+            prefetch(w + (k - DOWN) * REAL)
             da = four(A, row, w, dw, k, 4, a, da, first)
             k += 4
         if k < end:
