@@ -71,6 +71,21 @@ def test_a_vector_block_is_its_twin(name: str, dtype: Any, n: int) -> None:
     np.testing.assert_allclose(compiled, plain, rtol=0, atol=16 * n * np.finfo(dtype).eps)
 
 
+@pytest.mark.parametrize(("dtype", "n"), [*WIDTHS, (np.float32, 4), (np.float32, 16)])
+def test_a_near_reciprocal_is_near(dtype: Any, n: int) -> None:
+    v = lanes(np.dtype(dtype), n)
+    load, store, size, near_reciprocal = v.load, vectors.store, v.size, vectors.near_reciprocal
+
+    def kernel(x: int, out: int, count: int) -> None:
+        for k in range(count):
+            store(out + k * size, near_reciprocal(load(x + k * size)))
+
+    x = np.exp2(np.random.default_rng(0).uniform(-20, 20, 64 * n)).astype(dtype)
+    found = np.zeros_like(x)
+    run(kernel, x.ctypes.data, found.ctypes.data, 64)
+    np.testing.assert_allclose(found, near_reciprocal(x), rtol=2.0**-14)
+
+
 @pytest.mark.parametrize(("dtype", "n"), WIDTHS)
 def test_a_power_of_two_is_exact(dtype: Any, n: int) -> None:
     v = lanes(np.dtype(dtype), n)

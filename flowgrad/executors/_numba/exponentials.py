@@ -137,6 +137,8 @@ def vector_forms(lanes: Lanes) -> dict[str, Form]:
         written = 0
         if slope != 0:  # noqa: SIM102 (the first is decided while translating)
             if any_lane(quotient < NEAR - 1.0):
+                if COMPENSATED:
+                    inverse = fma(fma(more, inverse * -1.0, 1.0), inverse, inverse)
                 y = fma(lifted, p, lifted) * inverse
                 store(slope, fma(y, quotient * -1.0, y) * (2.0 * DROP))
                 written = SIZE
