@@ -7,6 +7,7 @@ Large files are read and written a piece at a time, in columns.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
@@ -53,7 +54,7 @@ def read(
         where: takes the rows only that have these texts in these columns, as {"type": "chemical"}.
         header: whether the first row names the columns; None says yes where it holds a known pair of names, or
             a name asked for.
-        delimiter: None is a comma in `.csv`, a tab elsewhere.
+        delimiter: None is a comma in `.csv`, a tab elsewhere; a `.csv` with decimal commas is refused.
         integer_ids: node ids are whole numbers and not text.
         outputs: ids, or {id: label}, the label becoming the attribute `label`; None takes the neurons without
             out-edges.
@@ -65,6 +66,8 @@ def read(
     """
     suffix = source.path.suffix.lower()
     table = _parquet.Table(source) if suffix == ".parquet" else Delimited(source, delimiter or _delimiter(suffix))
+    if delimiter is None and suffix == ".csv":
+        _refuse_decimal_commas(source)
     asked = {c for c in (source_column, target_column, weight_column, *(where or ())) if isinstance(c, str)}
     heads = _header(table, asked, header)
     pair = _pair(heads, source_column, target_column, table.what)
@@ -89,6 +92,19 @@ def read(
 
 def _delimiter(suffix: str) -> str:
     return "," if suffix == ".csv" else "\t"
+
+
+def _refuse_decimal_commas(source: Source) -> None:
+    """Raise FileError where the first row has semicolons between its fields and a comma in a number of it."""
+    fields: list[str] = []
+    with suppress(FileError):  # a broken quotation
+        fields = Delimited(source, ";").first
+    number = next((field for field in fields if re.fullmatch(r"[+-]?\d+,\d+([eE][+-]?\d+)?", field.strip())), None)
+    if number is not None and len(fields) > 2:
+        raise FileError(
+            f"{source.path}: {number!r} is a number with a decimal comma, in a row of {len(fields)} fields between "
+            f"semicolons: write {number.replace(',', '.')!r} and give delimiter=';' (or ',' if commas part the fields)"
+        )
 
 
 def _edges(rows: _Rows, u: int, v: int, w: int | None, integer_ids: bool) -> tuple[Names, Any, Any, Any]:

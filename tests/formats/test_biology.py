@@ -144,6 +144,8 @@ def test_numbered_nodes_and_gradients(tmp_path: Path, suffix: str) -> None:
         ("source,target\na,b\n", {"header": False}, {("source", "target"), ("a", "b")}),
         ("u,v\na,b\n", {"header": True, "source_column": 0, "target_column": 1}, {("a", "b")}),
         ("a;b\n", {"delimiter": ";"}, {("a", "b")}),
+        ("a;b;0,5\n", {"delimiter": ","}, {("a;b;0", "5")}),
+        ("a;1,b\n", {}, {("a;1", "b")}),
         ("\ufeffsource,target\r\na,b\r\n\r\n", {}, {("a", "b")}),
     ],
 )
@@ -175,6 +177,8 @@ def test_columns_by_name_or_position(tmp_path: Path, content: str, options: dict
         ("a,b c,d\n", {"delimiter": ";"}, "between semicolons its rows have 1 field, from 0; delimiter=',' finds 3"),
         ("a b\n", {}, "delimiter=' ' finds 2 fields in the first row$"),
         ("a;b\n", {"delimiter": "|"}, r"between '\|' its rows have 1 field, from 0; delimiter=';' finds 2"),
+        ("a;b;0,5\nb;c;1,5\n", {}, r"'0,5' is a number with a decimal comma, in a row of 3 fields .* write '0\.5'"),
+        ("a;b;0,5\n", {"delimiter": ";"}, "line 1: weight '0,5' is no finite number"),
         ("a\nb\n", {}, "no column 1: between commas its rows have 1 field, from 0$"),
         ("pre;post\na;b\n", {"source_column": "pre", "target_column": "post"}, "position; delimiter=';' finds 2"),
         ("source,target\na,b\n", {"weight_column": "wieght"}, "not a column 'wieght'"),
