@@ -156,13 +156,13 @@ class Engine:
     def _both_ways(self, c: Code, w: Workspace, sweep: Any) -> list[tuple[int, int] | None]:
         """The phases around a backward sweep: weights turned for it, gradients added up and turned back."""
         parts, sparse = w.get("parts"), len(self._layout.out_edge) > 0
-        behind = bool((self._layout.out_place >= 0).any())
+        not_dense = bool((self._layout.out_place >= 0).any())  # dead edges too: their 0 comes the same way
         return [
             self._gather(c, w),
             (c.kernel(phases.turn), parts) if sparse else None,
             (c.kernel(sweep), self._chunks(w)),
             (c.kernel(phases.add_up), parts),
-            (c.kernel(phases.turn_back), parts) if behind else None,
+            (c.kernel(phases.turn_back), parts) if not_dense else None,
         ]
 
     # ---- a call ---------------------------------------------------------------------------------------------
