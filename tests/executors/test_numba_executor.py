@@ -85,9 +85,55 @@ def test_a_large_batch_takes_memory_by_tiles() -> None:
     p = program(2)
     x, t = data(p, 20_000)
     p.value_and_grad(p.theta, x, t)
-    engine: Any = p.kernel
-    held = sum(len(b) for idle in engine._live._idle.values() for w in idle for b in w._buffers.values())
+    kernel: Any = p.kernel
+    held = sum(len(b) for idle in kernel._live._idle.values() for w in idle for b in w._buffers.values())
     assert held < 10_000_000 < 20_000 * 3000 * 4
+
+
+def succeeds(script: str) -> None:
+    """A process of its own runs it to the end: what is tested kills a process where it fails."""
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_long_batch_takes_no_more_of_the_stack() -> None:
+    succeeds("""
+        import threading, numpy as np, flowgrad as fg
+        net = fg.Network.from_arrays([0], [1], weight=[0.5])
+        p = fg.compile(net, executor="numba", loss="squared_error", threads=1)
+        x, found = np.ones((2_500_000, 1)), []
+        threading.stack_size(256 * 1024)
+        thread = threading.Thread(target=lambda: found.append(p.value_and_grad(p.theta, x, x)))
+        thread.start()
+        thread.join()
+        assert np.isfinite(found[0][1]).all()
+    """)
+
+
+def test_the_first_calls_of_a_program_may_come_from_many_threads() -> None:
+    succeeds("""
+        import threading, numpy as np, flowgrad as fg
+        rng = np.random.default_rng(0)
+        target = np.repeat(np.arange(4, 60), 3)
+        source = np.concatenate([rng.choice(v, 3, replace=False) for v in range(4, 60)])
+        kinds = ["tanh" if v % 2 else "sin" for v in range(60)]
+        net = fg.Network.from_arrays(source, target, activation=kinds, inputs=range(4), outputs=[59], n_nodes=60)
+        p = fg.compile(net, executor="numba", loss="squared_error", threads=2)
+        x, t, barrier, found = rng.normal(size=(40, 4)), rng.normal(size=(40, 1)), threading.Barrier(8), []
+        def work():
+            barrier.wait()
+            for _ in range(4):
+                grads = p.backward(p.forward(x), t)
+                found.append((grads.theta, p.value_and_grad(p.theta, x, t)[1]))
+                some = [np.array([1, 2]) for _ in range(50)]  # would take the place of what was freed
+        threads = [threading.Thread(target=work) for _ in range(8)]
+        [thread.start() for thread in threads]
+        [thread.join() for thread in threads]
+        assert len(found) == 32
+        for pair in found:
+            for one, first in zip(pair, found[0]):
+                np.testing.assert_array_equal(one, first)
+    """)
 
 
 def test_a_long_step_is_interrupted_and_theta_is_intact() -> None:

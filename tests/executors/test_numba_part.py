@@ -63,9 +63,6 @@ def test_the_part_is_what_outputs_depend_on(net: fg.Network) -> None:
     assert part is not None
     kept = np.zeros(plan.n_nodes, bool)
     kept[part.position] = True
-    for first, last in plan.blocks:  # a block is kept as one
-        if last - first >= 4 and wanted[first:last].any():
-            wanted[first:last] = True
     wanted[plan.inputs] = True
     assert 0.1 < (~kept).mean() < 0.9
     np.testing.assert_array_equal(kept, wanted)
@@ -84,6 +81,19 @@ def test_the_part_is_what_outputs_depend_on(net: fg.Network) -> None:
             if kept[t]
         ]
         assert inside == list(zip(part.position[part.out_target[k]], part.out_edge[k], strict=True))
+
+
+def test_a_block_is_cut_where_a_neuron_is_dead() -> None:
+    """Of 12 with the same 9 sources: 4, 1, 7 go on, and 1 and 7 do not."""
+    layer, goes_on = range(9, 21), [9, 10, 11, 12, *range(14, 21)]
+    source = [u for _ in layer for u in range(9)] + goes_on
+    target = [v for v in layer for _ in range(9)] + [21] * len(goes_on)
+    net = fg.Network.from_arrays(source, target, inputs=range(9), outputs=[21], n_nodes=22)
+    part = live(lower(net))
+    assert part is not None
+    assert part.position.tolist() == [*range(13), *range(14, 22)]
+    assert part.blocks.tolist() == [[9, 13], [13, 20]]
+    assert whole(lower(net)).blocks.tolist() == [[9, 21]]
 
 
 def test_a_network_without_dead_neurons_has_no_part() -> None:
@@ -117,6 +127,20 @@ def test_results_and_gradients_are_those_of_the_whole(net: fg.Network, batch: in
         acts, whole_acts = p.forward(x), want.forward(x)
         np.testing.assert_allclose(acts.a.array, whole_acts.a.array, rtol=0, atol=10 * bar)
         np.testing.assert_allclose(p.backward(acts, t).theta, g, rtol=0, atol=bar * abs(g).max())
+
+
+@pytest.mark.parametrize("rows", [1, 3, 4, 9])
+def test_dead_neurons_that_overflow_beside_a_live_one_of_the_same_sources_change_nothing(rows: int) -> None:
+    source = [u for _ in range(8) for u in range(8)] + [u for _ in range(rows) for u in range(8, 16)]
+    target = [v for v in range(8, 16 + rows) for _ in range(8)]
+    weight = [0.1] * 72 + [500.0] * 8 * (rows - 1)
+    kinds = ["tanh"] * 16 + ["exp"] * rows
+    net = fg.Network.from_arrays(
+        source, target, weight=weight, activation=kinds, inputs=range(8), outputs=[16], n_nodes=16 + rows
+    )
+    p = fg.compile(net, executor="numba", loss="squared_error")
+    _, g = p.value_and_grad(p.theta, np.ones((5, 8)), np.zeros((5, 1)))
+    assert np.isfinite(g).all()
 
 
 def test_a_dead_neuron_that_overflows_changes_nothing() -> None:

@@ -12,12 +12,16 @@ not ours to restrict: a user's activations and losses, and the aggregations.
     machine       LLVM IR → addresses
     formulas      other functions → addresses, by Numba
     frame         the records through which Python and the kernels talk
-    layout        a plan as the arrays that the sweeps read
+    part          which nodes of a plan a call computes
+    layout        a part of a plan as the arrays that the sweeps read
     sweeps        forward and backward over one tile, by equations (1)–(10)
+    panels        their matrix products
     phases        what threads do beside the sweeps: filling tiles, permuting θ, adding up gradients
     activations, exponentials, aggregations, losses   the functions of maths/ over rows
-    pool          threads
+    floats        the floating-point mode of a thread, as blocks
+    pool, cores   threads, and where they run
     code          which kernel stands where
     workspace     the memory of a call
-    kernel        all of it together: the Kernel of the protocol
+    engine        all of it together, for one part of a plan
+    kernel        the Kernel of the protocol: an engine for what outputs depend on, one for all
 """

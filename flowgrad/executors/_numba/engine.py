@@ -27,13 +27,13 @@ CHUNKS = 8
 """Chunks of tiles at most: each has a gradient of its own until they are added up, in their order."""
 LEAST = 32
 """Samples that a chunk has at least, where there are so many: every further gradient goes through memory twice."""
-PART = 1 << 12
+PIECE = 1 << 12
 """Edges that one item of a pass over the parameters takes, at least."""
 AHEAD = 32
 """How many edges ahead a sweep fetches rows."""
 NEAR = 1 << 18
-"""Bytes of rows between the ends of an edge from which on forward fetches ahead: backward, which has no σ to work on
-meanwhile, from a quarter of a core's own cache on."""
+"""Forward fetches ahead where the ends of an edge lie more bytes of rows apart: while it works on σ, the processor sees
+no other neuron's rows. Backward does from a quarter of a core's own cache on."""
 ALONE = 200_000
 """Edges · samples below which a call wakes no other thread."""
 LONG = 600_000_000
@@ -155,14 +155,14 @@ class Engine:
 
     def _both_ways(self, c: Code, w: Workspace, sweep: Any) -> list[tuple[int, int] | None]:
         """The phases around a backward sweep: weights turned for it, gradients added up and turned back."""
-        parts, sparse = w.get("parts"), len(self._layout.out_edge) > 0
+        pieces, sparse = w.get("pieces"), len(self._layout.out_edge) > 0
         not_dense = bool((self._layout.out_place >= 0).any())  # dead edges too: their 0 comes the same way
         return [
             self._gather(c, w),
-            (c.kernel(phases.turn), parts) if sparse else None,
+            (c.kernel(phases.turn), pieces) if sparse else None,
             (c.kernel(sweep), self._chunks(w)),
-            (c.kernel(phases.add_up), parts),
-            (c.kernel(phases.turn_back), parts) if not_dense else None,
+            (c.kernel(phases.add_up), pieces),
+            (c.kernel(phases.turn_back), pieces) if not_dense else None,
         ]
 
     # ---- a call ---------------------------------------------------------------------------------------------
@@ -240,7 +240,7 @@ class Engine:
             "bases": l.bases,
             "dense_runs": len(l.dense),
             "parameters": p.n_parameters,
-            "parts": min(max(p.n_edges // PART, 1), 16),
+            "pieces": min(max(p.n_edges // PIECE, 1), 16),
             "out_end": address(l.out_ptr) + 8,
         }
         arrays: dict[str, Array] = {
@@ -288,7 +288,8 @@ class Engine:
             else:
                 make = c.gather if kind == "gather" else c.spread
                 functions = [make(g) if AGGREGATED + k in used else 0 for k, g in enumerate(self.plan.aggregations)]
-            table = self._tables[kind, c.key] = np.array(functions, np.int64)
+            made = np.array(functions, np.int64)
+            table = self._tables.setdefault((kind, c.key), made)  # another thread's may be in use already
         return address(table)
 
     def _give(self, w: Workspace, theta: Array) -> None:
@@ -305,7 +306,7 @@ class Engine:
         if p.direct:
             return None
         w.set(weight=w.room("weight", p.n_edges * size), bias=w.room("bias", p.n_nodes * size))
-        return c.kernel(phases.gather), w.get("parts")
+        return c.kernel(phases.gather), w.get("pieces")
 
     def _chunks(self, w: Workspace) -> int:
         """Room for every chunk's gradients, and for the weights by out-edge; gives the number of chunks."""

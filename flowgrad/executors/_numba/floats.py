@@ -8,6 +8,7 @@ the processor would do it in microcode, a hundred times slower, taken for 0 wher
 from __future__ import annotations
 
 import platform
+from typing import Any
 
 from llvmlite import ir
 
@@ -22,9 +23,15 @@ FLUSH = IEEE | (0x8040 if _X86 else 1 << 24 if _ARM else 0)
 """The same, with numbers below the smallest normal one taken for 0, operands and results."""
 
 
-def _emit_get(s: Site) -> object:
+def _word(s: Site) -> Any:
+    """Room for the mode, once a function: where a block stands in a loop, it would take more of the stack each time."""
+    with s.builder.goto_entry_block():
+        return s.builder.alloca(I32)
+
+
+def _emit_get(s: Site) -> Any:
     if _X86:
-        word = s.builder.alloca(I32)
+        word = _word(s)
         s.call("llvm.x86.sse.stmxcsr", ir.VoidType(), s.builder.bitcast(word, I8.as_pointer()))
         return s.builder.zext(s.builder.load(word), I64)
     return s.call("llvm.aarch64.get.fpcr", I64) if _ARM else ir.Constant(I64, IEEE)
@@ -32,7 +39,7 @@ def _emit_get(s: Site) -> object:
 
 def _emit_set(s: Site) -> None:
     if _X86:
-        word = s.builder.alloca(I32)
+        word = _word(s)
         s.builder.store(s.builder.trunc(s.as_(0, I64), I32), word)
         s.call("llvm.x86.sse.ldmxcsr", ir.VoidType(), s.builder.bitcast(word, I8.as_pointer()))
     elif _ARM:

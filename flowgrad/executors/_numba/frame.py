@@ -42,8 +42,8 @@ FRAME = record(
     "theta weight_slot bias_slot frozen_weight frozen_bias weight bias turned",
     # arrays of samples, with the steps in bytes from sample to sample and from column to column; 0 where absent
     "x x_step x_next t t_step t_next y y_step y_next sample_weight scale",
-    # sizes: samples, tiles of them, chunks of tiles; parts that parallel passes over parameters are cut into
-    "batch tiles chunks parts",
+    # sizes: samples, tiles of them, chunks of tiles; pieces that parallel passes over parameters are cut into
+    "batch tiles chunks pieces",
     # (V, B) results or, z in backward, operands, with the step in bytes from node to node; 0 where not wanted
     "z a dz da node_step",
     # one row a chunk: real ∂L/∂w by sparse out-edge, then of dense runs; real ∂L/∂b by node, then 0; float64 loss;
@@ -56,8 +56,9 @@ FRAME = record(
 )
 
 WORK = record(
-    # this thread's tile: rows of a and then ∂L/∂z (V) and messages; of σ'(z) where a does not tell it, or of z; of
-    # ∂L/∂a or 0; of base cases; of ∂L/∂a of one run; lanes of a of a dense run's sources, and of which block they are
+    # this thread's tile: rows of a and then ∂L/∂z of every node, and messages; of σ'(z) where a does not tell it, or
+    # of z; of ∂L/∂a or 0; of base cases; of ∂L/∂a of one run; lanes of a of a dense run's sources, and of which block
+    # they are
     "A Z D DA G S T transposed",
     # rows of σ'(z) of fused runs, one upon another; where the next goes
     "stack top",
@@ -73,7 +74,7 @@ frame_at = record_type(FRAME)
 work_at = record_type(WORK)
 
 DENSE = record(
-    # its first neuron, how many; how many sources, how many of them come first and are inputs; which block of the plan
+    # its first neuron, how many; how many sources, how many of them come first and are inputs; which block of the part
     "first count sources inputs block",
     # reals from one row of its ∂L/∂w to the next, where the first stands in a chunk's; where its rows of base cases are
     "wide gradient base",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-
 from flowgrad.executor import Adjoint, Array, Request, Saved
 from flowgrad.executors._numba.code import sigma_functions
 from flowgrad.executors._numba.engine import Engine
@@ -25,19 +23,21 @@ class NumbaKernel:
         check_activations(plan.activations)
         self._plan, self._request = plan, request
         part = live(plan)
-        self._live = self._whole if part is None else Engine(plan, request, part)
+        self._engines = {} if part is None else {"live": Engine(plan, request, part)}
+        self._live = self._engines.get("live") or self._whole()
 
-    @cached_property
     def _whole(self) -> Engine:
-        return Engine(self._plan, self._request, whole(self._plan))
+        """Made when it is first needed; two threads that need it at once take the one that was there first."""
+        found = self._engines.get("whole")
+        return found or self._engines.setdefault("whole", Engine(self._plan, self._request, whole(self._plan)))
 
     def forward(self, theta: Array, x: Array) -> Saved:
         """Equations (1)–(3), of every neuron."""
-        return self._whole.forward(theta, x)
+        return self._whole().forward(theta, x)
 
     def backward(self, theta: Array, saved: Saved, dy: Array) -> Adjoint:
         """Equations (5)–(10), of every neuron."""
-        return self._whole.backward(theta, saved, dy)
+        return self._whole().backward(theta, saved, dy)
 
     def predict(self, theta: Array, x: Array) -> Array:
         """The outputs alone; memory for a tile a thread."""

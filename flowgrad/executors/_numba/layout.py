@@ -145,7 +145,7 @@ def _fused(plan: Plan, kind: Ints, activation: Ints) -> int:
 
 
 def _places(plan: Plan, part: Part, out_edge: Ints) -> Ints:
-    """(E,): which sparse out-edge each edge is; a place that holds 0 where its target is dead; −1 in a dense run."""
+    """(E,): which sparse out-edge each edge is; a place that holds 0 where it leads out of the part; −1 if dense."""
     place = np.full(plan.n_edges, _padded(len(out_edge)), np.int32)
     first, last = part.blocks.T
     place[ranges(part.in_begin[first], part.in_end[last - 1] - part.in_begin[first])] = -1
@@ -165,7 +165,7 @@ def _padded(n: Any) -> Any:
 
 
 def _dense_runs(part: Part, kind: Ints, run_begin: Ints, block: Ints, sparse: int) -> npt.NDArray[np.void]:
-    """A record of `frame.DENSE` for each dense run, but for `base`; `sparse` edges stand before their gradients."""
+    """A record of `frame.DENSE` for each dense run, but for what `_bases` fills; `sparse` edges stand before them."""
     runs = np.flatnonzero(kind[run_begin[:-1]] == WHOLE)
     first = run_begin[runs]
     dense = np.zeros(len(runs), DENSE)

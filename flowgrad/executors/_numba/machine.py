@@ -1,4 +1,4 @@
-"""From LLVM IR to addresses of machine code, for the processor that this process runs on."""
+"""From LLVM IR to addresses of machine code, for the processor that this process runs on; its caches."""
 
 from __future__ import annotations
 
@@ -65,11 +65,11 @@ def compile(module: ir.Module) -> int:
 
 @cache
 def own_cache() -> int:
-    """Bytes of a core's second-level cache; 1 MB where the system does not say, as Linux does."""
+    """Bytes of a core's second-level cache, as Linux says it, else 1 MB."""
     for place in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*"):
         with suppress(OSError, ValueError):
             if (place / "level").read_text() == "2\n":
-                return int((place / "size").read_text().removesuffix("K\n")) << 10
+                return max(int((place / "size").read_text().removesuffix("K\n")), 1) << 10
     return 1 << 20
 
 

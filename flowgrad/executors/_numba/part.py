@@ -1,4 +1,4 @@
-"""Which nodes of a plan a call computes: all, or those that an output depends on.
+"""Which nodes of a plan a call computes: all, or the inputs and what an output depends on.
 
 A neuron from which no path leads to an output is dead: it changes no result, and the gradients of its parameters
 are 0. In a random graph with few outputs a third of the neurons are, and evolution leaves them in every network.
@@ -39,7 +39,7 @@ class Part:
     out_ptr    (n+1,) int64  out-edges within the part
     out_target (…,) int32    node of the edge's target
     out_edge   (…,) int32    the edge's number
-    blocks     (K, 2) int32  the plan's blocks that are worth it, as nodes: whole, or not in the part at all
+    blocks     (K, 2) int32  what of the plan's blocks is in the part and worth it, as nodes
     """
 
     position: Ints
@@ -70,24 +70,21 @@ def whole(plan: Plan) -> Part:
         out_ptr=plan.out_ptr,
         out_target=plan.out_target,
         out_edge=plan.out_edge,
-        blocks=_worthy_blocks(plan),
+        blocks=_worthy(plan, plan.blocks, every),
     )
 
 
 def live(plan: Plan) -> Part | None:
-    """The inputs, and the neurons that an output depends on, by whole blocks; None where that is every node."""
-    kept, blocks = _live(plan), _worthy_blocks(plan)
-    before = np.concatenate([[0], np.cumsum(kept)])
-    blocks = blocks[before[blocks[:, 1]] > before[blocks[:, 0]]]
-    kept[ranges(blocks[:, 0], blocks[:, 1] - blocks[:, 0])] = True
+    """The inputs, and the neurons that an output depends on; None where that is every node."""
+    kept = _marked(plan)
+    if kept.all():
+        return None
     position = np.flatnonzero(kept).astype(np.int32)
     n = len(position)
-    if n == plan.n_nodes:
-        return None
     node = np.full(plan.n_nodes, n, np.int32)
     node[position] = np.arange(n, dtype=np.int32)
     out_target = node[plan.out_target]
-    within = out_target < n  # which no out-edge of a dead node is
+    within = out_target < n  # which no out-edge of a node outside is
     out_ptr = np.concatenate([[0], np.cumsum(within)])[plan.out_ptr]
     return Part(
         position=position,
@@ -98,14 +95,27 @@ def live(plan: Plan) -> Part | None:
         out_ptr=np.append(out_ptr[position], out_ptr[-1]),
         out_target=out_target[within],
         out_edge=plan.out_edge[within],
-        blocks=node[blocks - [0, 1]] + np.array([0, 1], np.int32),
+        blocks=_worthy(plan, node[_pieces(plan, kept) - [0, 1]] + [0, 1], position),
     )
 
 
-def _worthy_blocks(plan: Plan) -> Ints:
+def _pieces(plan: Plan, kept: npt.NDArray[np.bool_]) -> Longs:
+    """(K, 2) positions: the plan's blocks, cut where a neuron is not kept."""
     first, last = plan.blocks.T
-    sources = plan.in_ptr[first + 1] - plan.in_ptr[first]
-    worthy: Ints = plan.blocks[(sources >= LEAST_SOURCES) & (last - first >= LEAST_ROWS)]
+    inside = np.zeros(plan.n_nodes + 1, np.bool_)  # in a block, and so is the neuron before, the same
+    kept = np.append(kept, False)
+    inside[ranges(first + 1, last - first - 1)] = True
+    inside[1:] &= kept[1:] & kept[:-1]
+    edges = np.diff(inside.astype(np.int8))
+    return np.stack([np.flatnonzero(edges == 1), np.flatnonzero(edges == -1) + 1], axis=1)
+
+
+def _worthy(plan: Plan, blocks: Ints | Longs, position: Ints) -> Ints:
+    """Those of a part's blocks that are."""
+    first, last = blocks.T
+    v = position[first]
+    sources = plan.in_ptr[v + 1] - plan.in_ptr[v]
+    worthy: Ints = blocks[(sources >= LEAST_SOURCES) & (last - first >= LEAST_ROWS)].astype(np.int32)
     return worthy
 
 
@@ -122,7 +132,7 @@ _ARGUMENTS = record("live nodes first in_ptr source")
 _arguments_at = record_type(_ARGUMENTS)
 
 
-def _live(plan: Plan) -> npt.NDArray[np.bool_]:
+def _marked(plan: Plan) -> npt.NDArray[np.bool_]:
     """(V,): inputs, outputs, and what outputs depend on."""
     mark = np.zeros(plan.n_nodes, np.int32)
     mark[plan.inputs] = mark[plan.outputs] = 1

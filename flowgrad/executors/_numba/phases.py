@@ -1,6 +1,6 @@
 """What threads do, item by item, besides and around the sweeps. A phase is a function (frame, item, slot).
 
-Items are chunks of tiles, tiles, or parts of the parameters; how the work is cut depends on the batch and the
+Items are chunks of tiles, tiles, or pieces of the parameters; how the work is cut depends on the batch and the
 graph alone, and every sum runs in one fixed order, so that the number of threads changes no bit of a result.
 """
 
@@ -27,29 +27,29 @@ FAR = 96
 
 
 def gather(lanes: Lanes) -> Phase:
-    """Part of the parameters: w and b from θ and the frozen values, where θ is not w and b as they stand."""
+    """A piece of the parameters: w and b from θ and the frozen values, where θ is not w and b as they stand."""
     real_at, put_real = lanes.real_at, lanes.put_real
 
     def phase(frame: int, item: int, _: int) -> None:
         f = frame_at(frame)
-        for e in range(item * f.edges // f.parts, (item + 1) * f.edges // f.parts):
+        for e in range(item * f.edges // f.pieces, (item + 1) * f.edges // f.pieces):
             slot = i32_at(f.weight_slot, e)
             put_real(f.weight, e, real_at(f.theta, slot) if slot >= 0 else f64_at(f.frozen_weight, e))
-        for v in range(item * f.positions // f.parts, (item + 1) * f.positions // f.parts):
-            slot = i32_at(f.bias_slot, v)
-            put_real(f.bias, v, real_at(f.theta, slot) if slot >= 0 else f64_at(f.frozen_bias, v))
+        for p in range(item * f.positions // f.pieces, (item + 1) * f.positions // f.pieces):
+            slot = i32_at(f.bias_slot, p)
+            put_real(f.bias, p, real_at(f.theta, slot) if slot >= 0 else f64_at(f.frozen_bias, p))
 
     return phase
 
 
 def turn(lanes: Lanes) -> Phase:
-    """Part of the sparse edges: weights in the order of the out-edges, as backward reads them."""
+    """A piece of the sparse edges: weights in the order of the out-edges, as backward reads them."""
     real_at, put_real, REAL = lanes.real_at, lanes.put_real, lanes.dtype.itemsize
 
     def phase(frame: int, item: int, _: int) -> None:
         f = frame_at(frame)
         w, turned, out_edge, last = f.weight, f.turned, f.out_edge, f.sparse - 1
-        for k in range(item * f.sparse // f.parts, (item + 1) * f.sparse // f.parts):
+        for k in range(item * f.sparse // f.pieces, (item + 1) * f.sparse // f.pieces):
             prefetch(w + i32_at(out_edge, min(k + FAR, last)) * REAL)
             put_real(turned, k, real_at(w, i32_at(out_edge, k)))
 
@@ -57,7 +57,7 @@ def turn(lanes: Lanes) -> Phase:
 
 
 def add_up(lanes: Lanes) -> Phase:
-    """Part of the edges and nodes: the chunks' ∂L/∂w and ∂L/∂b added, in their order; sparse edges still turned."""
+    """A piece of the edges and positions: the chunks' ∂L/∂w and ∂L/∂b added, in order; of sparse edges by out-edge."""
     real_at, put_real = lanes.real_at, lanes.put_real
     load, ROW, N, REAL = lanes.load, lanes.size, lanes.n, lanes.dtype.itemsize
 
@@ -87,29 +87,29 @@ def add_up(lanes: Lanes) -> Phase:
     def phase(frame: int, item: int, _: int) -> None:
         f = frame_at(frame)
         vectors = (f.sparse + N - 1) // N  # a chunk, and the turned weights, are as long as they are
-        for k in range(item * vectors // f.parts, (item + 1) * vectors // f.parts):
+        for k in range(item * vectors // f.pieces, (item + 1) * vectors // f.pieces):
             store(f.turned + k * ROW, row(f, k * ROW))
-        for run in range(item * f.dense_runs // f.parts, (item + 1) * f.dense_runs // f.parts):
+        for run in range(item * f.dense_runs // f.pieces, (item + 1) * f.dense_runs // f.pieces):
             dense(f, run)
-        for v in range(item * f.positions // f.parts, (item + 1) * f.positions // f.parts):
-            node = i32_at(f.node, v)
+        for p in range(item * f.positions // f.pieces, (item + 1) * f.positions // f.pieces):
+            node = i32_at(f.node, p)
             b = real_at(f.chunk_bias, node)
             for c in range(1, f.chunks):
                 b += real_at(f.chunk_bias + c * f.chunk_bias_step, node)
-            if v >= f.bias_from:
-                put_real(f.grad_bias, v - f.bias_from, b if v >= f.inputs else 0.0)
+            if p >= f.bias_from:
+                put_real(f.grad_bias, p - f.bias_from, b if p >= f.inputs else 0.0)
 
     return phase
 
 
 def turn_back(lanes: Lanes) -> Phase:
-    """Part of the edges: ∂L/∂w of the sparse ones in edge order."""
+    """A piece of the edges: ∂L/∂w of the sparse ones in edge order."""
     real_at, put_real, REAL = lanes.real_at, lanes.put_real, lanes.dtype.itemsize
 
     def phase(frame: int, item: int, _: int) -> None:
         f = frame_at(frame)
         turned, out_place, last = f.turned, f.out_place, f.edges - 1
-        for e in range(item * f.edges // f.parts, (item + 1) * f.edges // f.parts):
+        for e in range(item * f.edges // f.pieces, (item + 1) * f.edges // f.pieces):
             prefetch(turned + i32_at(out_place, min(e + FAR, last)) * REAL)
             k = i32_at(out_place, e)
             if k >= 0:
@@ -130,10 +130,10 @@ def fold(lanes: Lanes) -> Phase:
             slot = i32_at(f.weight_slot, e)
             if slot >= 0:
                 put_real(f.grad_theta, slot, real_at(f.grad_theta, slot) + real_at(f.grad_weight, e))
-        for v in range(f.positions):
-            slot = i32_at(f.bias_slot, v)
+        for p in range(f.positions):
+            slot = i32_at(f.bias_slot, p)
             if slot >= 0:
-                put_real(f.grad_theta, slot, real_at(f.grad_bias, v))
+                put_real(f.grad_theta, slot, real_at(f.grad_bias, p))
 
     return phase
 
