@@ -114,7 +114,7 @@ def test_parts_lost_before_they_are_added_up_are_computed_again(executor, case, 
 def five():
     """Five workers in this process."""
     with (
-        LocalCluster(n_workers=5, threads_per_worker=1, processes=False, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=5, threads_per_worker=1, processes=False, dashboard_address=":0") as cluster,
         DaskExecutor(cluster.scheduler_address, shards=7, executor="python", timeout=60) as found,
     ):
         yield found
@@ -235,7 +235,7 @@ def test_a_lost_scheduler_is_an_error_and_no_hang(case):
     code = (
         "from distributed import LocalCluster; import sys\n"
         "if __name__ == '__main__':\n"
-        "    c = LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None, "
+        "    c = LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=':0', "
         "protocol='tcp')\n"
         "    print(c.scheduler_address, flush=True); sys.stdin.read()\n"
     )
