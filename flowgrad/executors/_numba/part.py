@@ -83,16 +83,17 @@ def live(plan: Plan) -> Part | None:
     n = len(position)
     node = np.full(plan.n_nodes, n, np.int32)
     node[position] = np.arange(n, dtype=np.int32)
-    out_target = node[plan.out_target]
+    out_target = node.take(plan.out_target)
     within = out_target < n  # which no out-edge of a node outside is
-    out_ptr = np.concatenate([[0], np.cumsum(within)])[plan.out_ptr]
+    before = np.zeros(plan.n_edges + 1, np.int64)
+    np.cumsum(within, out=before[1:])
     return Part(
         position=position,
         node=node,
         in_begin=plan.in_ptr[position],
         in_end=plan.in_ptr[position + 1],
-        in_source=node[plan.in_source],
-        out_ptr=np.append(out_ptr[position], out_ptr[-1]),
+        in_source=node.take(plan.in_source),
+        out_ptr=before.take(np.append(plan.out_ptr.take(position), plan.n_edges)),
         out_target=out_target[within],
         out_edge=plan.out_edge[within],
         blocks=_worthy(plan, node[_pieces(plan, kept) - [0, 1]] + [0, 1], position),
@@ -102,6 +103,8 @@ def live(plan: Plan) -> Part | None:
 def _pieces(plan: Plan, kept: npt.NDArray[np.bool_]) -> Longs:
     """(K, 2) positions: the plan's blocks, cut where a neuron is not kept."""
     first, last = plan.blocks.T
+    if not len(first):
+        return np.zeros((0, 2), np.int64)
     inside = np.zeros(plan.n_nodes + 1, np.bool_)  # in a block, and so is the neuron before, the same
     kept = np.append(kept, False)
     inside[ranges(first + 1, last - first - 1)] = True
