@@ -41,6 +41,18 @@ def ranges(starts: Rows, counts: Rows) -> npt.NDArray[np.int64]:
     return shift + np.arange(len(shift))
 
 
+def stretches(follows: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """(K, 2): first and last + 1 of two or more of n items that go together.
+
+    `follows` (n+1,): whether each goes with the one before it; the first and the last entry are False.
+
+    >>> stretches(np.array([False, True, True, False, False, True, False])).tolist()
+    [[0, 3], [4, 6]]
+    """
+    edges = np.diff(follows.astype(np.int8))  # at k: +1 where k + 1 begins to follow, −1 where it no longer does
+    return np.stack([np.flatnonzero(edges == 1), np.flatnonzero(edges == -1) + 1], axis=1)
+
+
 def levels(n: int, source: Rows, target: Rows) -> npt.NDArray[np.int32] | None:
     """(n,) int32: each node's longest path from a node without in-edges; None where there is a cycle.
 

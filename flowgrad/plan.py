@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flowgrad.maths.aggregations import total
-from flowgrad.order import grouped, levels, offsets
+from flowgrad.order import grouped, levels, offsets, stretches
 
 if TYPE_CHECKING:
     from flowgrad.columns import Columns
@@ -132,8 +132,7 @@ class Plan:
         differs = self.in_source[k] != self.in_source[k - np.repeat(fan_in[v], fan_in[v])]
         follows = np.zeros(self.n_nodes + 1, np.bool_)
         follows[v] = np.diff(np.concatenate([[0], np.cumsum(differs)])[np.concatenate([[0], ends])]) == 0
-        edges = np.diff(follows.astype(np.int8))  # at v: +1 where v + 1 begins to follow, −1 where it no longer does
-        return np.stack([np.flatnonzero(edges == 1), np.flatnonzero(edges == -1) + 1], axis=1).astype(np.int32)
+        return stretches(follows).astype(np.int32)
 
     def parameters(self, theta: Any) -> tuple[Any, Any]:
         """Weights (E,) and biases (V,) under θ, in θ's dtype; frozen ones from the plan."""

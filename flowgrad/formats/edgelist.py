@@ -96,13 +96,15 @@ def _delimiter(suffix: str) -> str:
 
 def _refuse_decimal_commas(source: Source) -> None:
     """Raise FileError where the first row has semicolons between its fields and a comma in a number of it."""
-    fields: list[str] = []
-    with suppress(FileError):  # a broken quotation
-        fields = Delimited(source, ";").first
+    try:
+        table = Delimited(source, ";")
+    except FileError:  # a broken quotation
+        return
+    fields = table.first
     number = next((field for field in fields if re.fullmatch(r"[+-]?\d+,\d+([eE][+-]?\d+)?", field.strip())), None)
     if number is not None and len(fields) > 2:
         raise FileError(
-            f"{source.path}: {number!r} is a number with a decimal comma, in a row of {len(fields)} fields between "
+            f"{table.place(0)}: {number!r} is a number with a decimal comma, in a row of {len(fields)} fields between "
             f"semicolons: write {number.replace(',', '.')!r} and give delimiter=';' (or ',' if commas part the fields)"
         )
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from flowgrad.executors._numba import activations, aggregations, losses, machine
 from flowgrad.executors._numba.formulas import array_function, number_function
+from flowgrad.executors._numba.pool import native
 from flowgrad.executors._numba.translate import translate
 from flowgrad.executors._numba.vectors import lanes
 from flowgrad.maths.activations import Activation
@@ -93,6 +94,15 @@ def sigma_functions(sigma: Activation) -> tuple[Function, Function]:
 def code(dtype: np.dtype[Any], n: int) -> Code:
     """The one Code of a dtype and a number of lanes."""
     return Code(dtype, n)
+
+
+def called(kernel: Function, arguments: np.dtype[Any], **values: Any) -> Any:
+    """A record of these values, of arrays their addresses, as a kernel that is called with it leaves it."""
+    q = np.zeros((), arguments)
+    for name, value in values.items():
+        q[name] = value.ctypes.data if isinstance(value, np.ndarray) else value
+    native(function(kernel.__name__, kernel))(q.ctypes.data, 0, 0)
+    return q
 
 
 def function(name: str, kernel: Function) -> int:

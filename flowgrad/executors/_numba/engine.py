@@ -156,13 +156,12 @@ class Engine:
     def _both_ways(self, c: Code, w: Workspace, sweep: Any) -> list[tuple[int, int] | None]:
         """The phases around a backward sweep: weights turned for it, gradients added up and turned back."""
         pieces, sparse = w.get("pieces"), len(self._layout.out_edge) > 0
-        not_dense = bool((self._layout.out_place >= 0).any())  # dead edges too: their 0 comes the same way
         return [
             self._gather(c, w),
             (c.kernel(phases.turn), pieces) if sparse else None,
             (c.kernel(sweep), self._chunks(w)),
             (c.kernel(phases.add_up), pieces),
-            (c.kernel(phases.turn_back), pieces) if not_dense else None,
+            None if self._layout.all_dense else (c.kernel(phases.turn_back), pieces),
         ]
 
     # ---- a call ---------------------------------------------------------------------------------------------

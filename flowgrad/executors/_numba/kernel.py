@@ -23,13 +23,14 @@ class NumbaKernel:
         check_activations(plan.activations)
         self._plan, self._request = plan, request
         part = live(plan)
-        self._engines = {} if part is None else {"live": Engine(plan, request, part)}
-        self._live = self._engines.get("live") or self._whole()
+        self._all: Engine | None = None
+        self._live = self._whole() if part is None else Engine(plan, request, part)
 
     def _whole(self) -> Engine:
-        """Made when it is first needed; two threads that need it at once take the one that was there first."""
-        found = self._engines.get("whole")
-        return found or self._engines.setdefault("whole", Engine(self._plan, self._request, whole(self._plan)))
+        """Made when it is first needed; two threads that need it at once may make two, and either serves."""
+        if self._all is None:
+            self._all = Engine(self._plan, self._request, whole(self._plan))
+        return self._all
 
     def forward(self, theta: Array, x: Array) -> Saved:
         """Equations (1)–(3), of every neuron."""

@@ -9,11 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from flowgrad.executors._numba.activations import has_vector_form
-from flowgrad.executors._numba.code import function
+from flowgrad.executors._numba.code import called
 from flowgrad.executors._numba.frame import AGGREGATED, DENSE, FUSED, PLAIN, SCALED, WHOLE, record
 from flowgrad.executors._numba.memory import i32_at, i64_at, put_i32, record_type
 from flowgrad.executors._numba.part import Part
-from flowgrad.executors._numba.pool import native
 from flowgrad.maths.aggregations import total
 from flowgrad.order import ranges
 from flowgrad.plan import Plan
@@ -33,7 +32,8 @@ WIDEST_VECTOR = 32
 class Layout:
     """Nodes as in `part`. Fields as in `frame.FRAME`; `rows` counts the rows of A, nodes first.
 
-    `zero` is a place behind the turned weights that holds 0, `gradient` how many reals a chunk's ∂L/∂w takes, `widest`
+    `zero` is a place behind the turned weights that holds 0, where edges out of the part lead; `all_dense` says that
+    every edge of the plan stands in a dense run. `gradient` is how many reals a chunk's ∂L/∂w takes, `widest`
     the columns of the widest dense run, `fused` the code of the activation of FUSED runs or −1, `reach` how many rows
     lie between the ends of a sparse edge from a neuron, in the mean.
     """
@@ -51,6 +51,7 @@ class Layout:
     response: npt.NDArray[np.float64]
     output: Ints
     zero: int
+    all_dense: bool
     dense: npt.NDArray[np.void]
     dense_base: Ints
     iota: Ints
@@ -73,15 +74,12 @@ def layout(plan: Plan, part: Part) -> Layout:
     fused = _fused(plan, kind, activation)
     run_begin = _runs(len(plan.inputs), part, kind, activation, block)
     firsts = run_begin[:-1]
-    out_ptr, out_edge, out_target = part.out_ptr, part.out_edge, part.out_target
-    if len(part.blocks):
-        sparse = block[out_target] < 0
-        out_ptr = np.concatenate([[0], np.cumsum(sparse)])[out_ptr]
-        out_edge, out_target = out_edge[sparse], out_target[sparse]
+    out_ptr, out_edge, out_target = _sparse(part, block)
+    zero = _padded(len(out_edge))
     message, out_row, rows = np.zeros(1, np.int32), out_target, n
     if ((kind == SCALED) | (kind >= AGGREGATED)).any():
         message, out_row, rows = _messages(part, kind, out_target, out_edge)
-    dense = _dense_runs(part, kind, run_begin, block, len(out_edge))
+    dense = _dense_runs(part, kind, run_begin, block, zero)
     output = part.node[plan.outputs]
     dense_base, base, bases = _bases(len(plan.inputs), output, part, dense)
     return Layout(
@@ -89,7 +87,7 @@ def layout(plan: Plan, part: Part) -> Layout:
         out_ptr=out_ptr,
         out_row=out_row,
         out_edge=out_edge,
-        out_place=_places(plan, part, out_edge),
+        out_place=_places(plan, part, out_edge, zero),
         fused=fused,
         run_begin=run_begin,
         run_kind=kind[firsts],
@@ -97,7 +95,8 @@ def layout(plan: Plan, part: Part) -> Layout:
         run_dense=(np.cumsum(kind[firsts] == WHOLE) - 1).astype(np.int32),
         response=response,
         output=output,
-        zero=_padded(len(out_edge)),
+        zero=zero,
+        all_dense=int((dense["sources"] * dense["count"]).sum()) == plan.n_edges,
         dense=dense,
         dense_base=dense_base,
         iota=np.arange(max(WHOLE_ROWS, WIDEST_VECTOR), dtype=np.int32),
@@ -106,7 +105,7 @@ def layout(plan: Plan, part: Part) -> Layout:
         message=message,
         rows=rows,
         reach=_reach(len(plan.inputs), part, out_edge, out_target),
-        gradient=_padded(len(out_edge)) + int((dense["wide"] * dense["count"]).sum()),
+        gradient=zero + int((dense["wide"] * dense["count"]).sum()),
         widest=int(dense["wide"].max(initial=0)),
         max_fan_in=int((part.in_end - part.in_begin).max(initial=0)),
     )
@@ -144,9 +143,17 @@ def _fused(plan: Plan, kind: Ints, activation: Ints) -> int:
     return fused
 
 
-def _places(plan: Plan, part: Part, out_edge: Ints) -> Ints:
-    """(E,): which sparse out-edge each edge is; a place that holds 0 where it leads out of the part; −1 if dense."""
-    place = np.full(plan.n_edges, _padded(len(out_edge)), np.int32)
+def _sparse(part: Part, block: Ints) -> tuple[Longs, Ints, Ints]:
+    """Of the part's out-edges those that lead into no block: pointers, edges, targets."""
+    if not len(part.blocks):
+        return part.out_ptr, part.out_edge, part.out_target
+    sparse = block[part.out_target] < 0
+    return np.concatenate([[0], np.cumsum(sparse)])[part.out_ptr], part.out_edge[sparse], part.out_target[sparse]
+
+
+def _places(plan: Plan, part: Part, out_edge: Ints, zero: int) -> Ints:
+    """(E,): which sparse out-edge each edge is; `zero` where it leads out of the part; −1 if dense."""
+    place = np.full(plan.n_edges, zero, np.int32)
     first, last = part.blocks.T
     place[ranges(part.in_begin[first], part.in_end[last - 1] - part.in_begin[first])] = -1
     place[out_edge] = np.arange(len(out_edge), dtype=np.int32)
@@ -164,8 +171,8 @@ def _padded(n: Any) -> Any:
     return -(-n // WIDEST_VECTOR) * WIDEST_VECTOR
 
 
-def _dense_runs(part: Part, kind: Ints, run_begin: Ints, block: Ints, sparse: int) -> npt.NDArray[np.void]:
-    """A record of `frame.DENSE` for each dense run, but for what `_bases` fills; `sparse` edges stand before them."""
+def _dense_runs(part: Part, kind: Ints, run_begin: Ints, block: Ints, before: int) -> npt.NDArray[np.void]:
+    """A record of `frame.DENSE` for each dense run, but for what `_bases` fills; so many reals stand before theirs."""
     runs = np.flatnonzero(kind[run_begin[:-1]] == WHOLE)
     first = run_begin[runs]
     dense = np.zeros(len(runs), DENSE)
@@ -174,7 +181,7 @@ def _dense_runs(part: Part, kind: Ints, run_begin: Ints, block: Ints, sparse: in
     dense["block"] = block[first]
     dense["wide"] = _padded(dense["sources"])
     ends = np.cumsum(dense["wide"] * dense["count"])
-    dense["gradient"] = _padded(sparse) + ends - dense["wide"] * dense["count"]
+    dense["gradient"] = before + ends - dense["wide"] * dense["count"]
     return dense
 
 
@@ -239,18 +246,17 @@ _arguments_at = record_type(_ARGUMENTS)
 def _runs(inputs: int, part: Part, kind: Ints, activation: Ints, block: Ints) -> Ints:
     """(runs + 1,): where each run of neurons begins."""
     begin = np.empty(part.n_nodes - inputs + 1, np.int32)
-    q = np.zeros((), _ARGUMENTS)
-    q["nodes"], q["first"] = part.n_nodes, inputs
-    arrays: dict[str, npt.NDArray[Any]] = {
-        "begin": begin,
-        "in_begin": part.in_begin,
-        "in_end": part.in_end,
-        "source": part.in_source,
-        "kind": kind,
-        "activation": activation,
-        "block": block,
-    }
-    for name, array in arrays.items():
-        q[name] = array.ctypes.data
-    native(function("find_runs", find_runs))(q.ctypes.data, 0, 0)
+    q = called(
+        find_runs,
+        _ARGUMENTS,
+        begin=begin,
+        nodes=part.n_nodes,
+        first=inputs,
+        in_begin=part.in_begin,
+        in_end=part.in_end,
+        source=part.in_source,
+        kind=kind,
+        activation=activation,
+        block=block,
+    )
     return begin[: int(q["runs"]) + 1].copy()

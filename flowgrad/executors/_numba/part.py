@@ -11,11 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from flowgrad.executors._numba.code import function
+from flowgrad.executors._numba.code import called
 from flowgrad.executors._numba.frame import record
 from flowgrad.executors._numba.memory import i32_at, i64_at, put_i32, record_type
-from flowgrad.executors._numba.pool import native
-from flowgrad.order import ranges
+from flowgrad.order import ranges, stretches
 from flowgrad.plan import Plan
 
 Ints = npt.NDArray[np.int32]
@@ -105,12 +104,10 @@ def _pieces(plan: Plan, kept: npt.NDArray[np.bool_]) -> Longs:
     first, last = plan.blocks.T
     if not len(first):
         return np.zeros((0, 2), np.int64)
-    inside = np.zeros(plan.n_nodes + 1, np.bool_)  # in a block, and so is the neuron before, the same
-    kept = np.append(kept, False)
-    inside[ranges(first + 1, last - first - 1)] = True
-    inside[1:] &= kept[1:] & kept[:-1]
-    edges = np.diff(inside.astype(np.int8))
-    return np.stack([np.flatnonzero(edges == 1), np.flatnonzero(edges == -1) + 1], axis=1)
+    follows = np.zeros(plan.n_nodes + 1, np.bool_)
+    follows[ranges(first + 1, last - first - 1)] = True
+    follows[1:-1] &= kept[1:] & kept[:-1]
+    return stretches(follows)
 
 
 def _worthy(plan: Plan, blocks: Ints | Longs, position: Ints) -> Ints:
@@ -136,11 +133,9 @@ _arguments_at = record_type(_ARGUMENTS)
 
 
 def _marked(plan: Plan) -> npt.NDArray[np.bool_]:
-    """(V,): inputs, outputs, and what outputs depend on."""
-    mark = np.zeros(plan.n_nodes, np.int32)
-    mark[plan.inputs] = mark[plan.outputs] = 1
-    q = np.zeros((), _ARGUMENTS)
-    q["nodes"], q["first"], q["live"] = plan.n_nodes, len(plan.inputs), mark.ctypes.data
-    q["in_ptr"], q["source"] = plan.in_ptr.ctypes.data, plan.in_source.ctypes.data
-    native(function("mark_live", mark_live))(q.ctypes.data, 0, 0)
-    return mark.astype(np.bool_)
+    """(V,): inputs, and what `inspection.local.reached` gives, as quickly as a new topology wants it."""
+    live = np.zeros(plan.n_nodes, np.int32)
+    live[plan.inputs] = live[plan.outputs] = 1
+    at = {"in_ptr": plan.in_ptr, "source": plan.in_source}
+    called(mark_live, _ARGUMENTS, live=live, nodes=plan.n_nodes, first=len(plan.inputs), **at)
+    return live.astype(np.bool_)

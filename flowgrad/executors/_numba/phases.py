@@ -184,6 +184,13 @@ def open_tile(lanes: Lanes) -> Callable[..., None]:
     return open_tile
 
 
+def go_back(f: Any, frame: int, work: int) -> None:
+    """The backward sweep, the smallest numbers taken for 0."""
+    set_float_mode(FLUSH)
+    call_address(f.backward, frame, work, 0)
+    set_float_mode(IEEE)
+
+
 def predict(lanes: Lanes) -> Phase:
     """One tile: the outputs alone."""
     N, ROW, real_at, put_real = lanes.n, lanes.size, lanes.real_at, lanes.put_real
@@ -244,9 +251,7 @@ def step(lanes: Lanes) -> Phase:
             take(t, t.A, f.x, f.x_step, f.x_next, f.inputs)
             call_address(f.forward, frame, work, 0)
             call_address(f.loss, frame, work, 0)
-            set_float_mode(FLUSH)
-            call_address(f.backward, frame, work, 0)
-            set_float_mode(IEEE)
+            go_back(f, frame, work)
             if i64_at(f.stop, 0) != 0:
                 return
             t.first = 0
@@ -273,9 +278,7 @@ def adjoint(lanes: Lanes) -> Phase:
                 v, end = i32_at(f.run_begin, run), i32_at(f.run_begin, run + 1)
                 sigma = i64_at(f.activation, i32_at(f.run_activation, run))
                 call_address(sigma, t.A + v * ROW, t.A + v * ROW, t.D + v * ROW, (end - v) * N)
-            set_float_mode(FLUSH)
-            call_address(f.backward, frame, work, 0)
-            set_float_mode(IEEE)
+            go_back(f, frame, work)
             give(t, t.A, f.dz, size, f.node_step, f.nodes)
             give(t, t.DA, f.da, size, f.node_step, f.nodes)
             if i64_at(f.stop, 0) != 0:

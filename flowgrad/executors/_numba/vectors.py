@@ -105,15 +105,14 @@ def power_of_two(x: Any, more: int) -> Any:
 
 def _emit_reciprocal(s: Site) -> Any:
     x, build = s.values[0], s.builder
-    n = min(x.type.count, 16)
+    n = min(x.type.count, register_lanes(np.dtype(np.float32)))
     if x.type.element != F32 or n < 8 or not _features().get("avx512vl"):
         return build.fdiv(_constant(x.type, 1.0), x)
-    kind, bits = ir.VectorType(F32, n), ir.IntType(n)
+    kind, every = ir.VectorType(F32, n), ir.Constant(ir.IntType(n), -1)
     undefined = ir.Constant(x.type, ir.Undefined)
     parts = []
     for at in range(0, x.type.count, n):
         part = build.shuffle_vector(x, undefined, _mask(range(at, at + n)))
-        every = ir.Constant(bits, -1)
         parts.append(s.call(f"llvm.x86.avx512.rcp14.ps.{32 * n}", kind, part, _constant(kind, 0.0), every))
     while len(parts) > 1:
         lanes = _mask(range(2 * parts[0].type.count))
