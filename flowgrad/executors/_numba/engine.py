@@ -14,7 +14,7 @@ from flowgrad.errors import ExecutorError
 from flowgrad.executor import Adjoint, Array, Request, Saved
 from flowgrad.executors._numba import cores, machine, phases, pool, sweeps
 from flowgrad.executors._numba.code import Code, code, function
-from flowgrad.executors._numba.frame import AGGREGATED
+from flowgrad.executors._numba.frame import AGGREGATED, AHEAD
 from flowgrad.executors._numba.layout import RUN_ROWS, WHOLE_ROWS, layout
 from flowgrad.executors._numba.part import Part
 from flowgrad.executors._numba.workspace import PLACE, Workspace, address
@@ -29,8 +29,6 @@ LEAST = 32
 """Samples that a chunk has at least, where there are so many: every further gradient goes through memory twice."""
 PIECE = 1 << 12
 """Edges that one item of a pass over the parameters takes, at least."""
-AHEAD = 32
-"""How many edges ahead a sweep fetches rows."""
 NEAR = 1 << 18
 """Forward fetches ahead where the ends of an edge lie more bytes of rows apart: while it works on σ, the processor sees
 no other neuron's rows. Backward does from a quarter of a core's own cache on."""
@@ -155,10 +153,10 @@ class Engine:
 
     def _both_ways(self, c: Code, w: Workspace, sweep: Any) -> list[tuple[int, int] | None]:
         """The phases around a backward sweep: weights turned for it, gradients added up and turned back."""
-        pieces, sparse = w.get("pieces"), len(self._layout.out_edge) > 0
+        pieces = w.get("pieces")
         return [
             self._gather(c, w),
-            (c.kernel(phases.turn), pieces) if sparse else None,
+            (c.kernel(phases.turn), pieces) if len(self._layout.out_edge) else None,
             (c.kernel(sweep), self._chunks(w)),
             (c.kernel(phases.add_up), pieces),
             None if self._layout.all_dense else (c.kernel(phases.turn_back), pieces),
@@ -235,19 +233,19 @@ class Engine:
             "outputs": len(p.outputs),
             "edges": p.n_edges,
             "runs": len(l.run_kind),
-            "sparse": len(l.out_edge),
+            "places": len(l.out_edge),
             "bases": l.bases,
             "dense_runs": len(l.dense),
             "parameters": p.n_parameters,
             "pieces": min(max(p.n_edges // PIECE, 1), 16),
-            "out_end": address(l.out_ptr) + 8,
+            "out_begin": address(l.out_ptr) + 8,
         }
         arrays: dict[str, Array] = {
             "position": part.position,
             "node": part.node,
             "in_begin": part.in_begin,
             "in_end": part.in_end,
-            "out_begin": l.out_ptr,
+            "out_end": l.out_ptr,
             "in_source": part.in_source,
             "out_row": l.out_row,
             "out_edge": l.out_edge,
@@ -317,7 +315,7 @@ class Engine:
             chunk_weight_step=steps[0],
             chunk_bias=w.room("chunk_bias", chunks * steps[1]),
             chunk_bias_step=steps[1],
-            turned=w.room("turned", (l.zero + 1) * size + 128),
+            turned=w.room("turned", l.zero * size),
         )
         return chunks
 

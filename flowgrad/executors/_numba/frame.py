@@ -18,15 +18,16 @@ def record(*fields: str) -> np.dtype[np.void]:
 
 
 FRAME = record(
-    # sizes: nodes of the part of the plan that is computed, all of the plan's, inputs, outputs, the plan's edges, those
-    # of the part in no dense run, runs of neurons, rows of base cases
-    "nodes positions inputs outputs edges sparse runs bases",
+    # sizes: nodes of the part of the plan that is computed, all of the plan's, inputs, outputs, the plan's edges, places
+    # of sparse out-edges, runs of neurons, rows of base cases
+    "nodes positions inputs outputs edges places runs bases",
     # int32, of node v of the part: its position in the plan; of a position: which node it is, or `nodes`
     "position node",
-    # int64: the in-edges of v are in_begin[v] … in_end[v]−1, the sparse out-edges out_begin[v] … out_end[v]−1
+    # int64: the in-edges of v are in_begin[v] … in_end[v]−1; its out-edges that lead into no dense run have the places
+    # out_begin[v] … out_end[v]−1: the last node's come first, and each node's are filled up to whole groups
     "in_begin in_end out_begin out_end",
-    # int32, of in-edge e: its source; of sparse out-edge k: the row of A with ∂L/∂(w·a), and its in-edge; of in-edge e:
-    # which sparse out-edge it is, a place that holds 0, or −1 in a dense run
+    # int32, of in-edge e: its source; of place k: the row of A with ∂L/∂(w·a), a row of zeros where it is filled up, and
+    # the in-edge or −1; of in-edge e: its place, a place behind all that holds 0, or −1 in a dense run
     "in_source out_row out_edge out_place",
     # int32, of run r: its first neuron (runs+1 of them), its kind, its activation, its record if it is dense
     "run_begin run_kind run_activation run_dense",
@@ -38,7 +39,7 @@ FRAME = record(
     "activation slope gather spread forward backward loss",
     # functions for one run: dense ones; those whose activation is compiled in, 0 where z is wanted too
     "whole_forward whole_backward fused_forward fused_backward",
-    # θ; int32 slots into it and float64 values of frozen ones; real: w by in-edge, b by position, w by sparse out-edge
+    # θ; int32 slots into it and float64 values of frozen ones; real: w by in-edge, b by position, w by place
     "theta weight_slot bias_slot frozen_weight frozen_bias weight bias turned",
     # arrays of samples, with the steps in bytes from sample to sample and from column to column; 0 where absent
     "x x_step x_next t t_step t_next y y_step y_next sample_weight scale",
@@ -46,7 +47,7 @@ FRAME = record(
     "batch tiles chunks pieces",
     # (V, B) results or, z in backward, operands, with the step in bytes from node to node; 0 where not wanted
     "z a dz da node_step",
-    # one row a chunk: real ∂L/∂w by sparse out-edge, then of dense runs; real ∂L/∂b by node, then 0; float64 loss;
+    # one row a chunk: real ∂L/∂w by place, then of dense runs; real ∂L/∂b by node, then 0; float64 loss;
     # bytes a row
     "chunk_weight chunk_weight_step chunk_bias chunk_bias_step chunk_loss",
     # real results: ∂L/∂w by in-edge, ∂L/∂b by position from bias_from on; ∂L/∂θ where it is not just these two
@@ -70,7 +71,7 @@ WORK = record(
     "terms slopes",
 )
 
-frame_at = record_type(FRAME)
+frame_at = record_type(FRAME, fixed=True)
 work_at = record_type(WORK)
 
 DENSE = record(
@@ -85,3 +86,8 @@ dense_at = record_type(DENSE)
 PLAIN, FUSED, SCALED, WHOLE, AGGREGATED = 0, 1, 2, 3, 4
 """Kinds of runs: sum with r = 1; the same, of the activation that is compiled into its kernel, so that up to FUSED they
 are plain; sum with another r; part of a dense block; AGGREGATED + code: another aggregation."""
+
+GROUP = 4
+"""Out-edges that backward takes at a time."""
+AHEAD = 32
+"""How many edges ahead a sweep fetches rows."""

@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from flowgrad.executors._numba.activations import has_vector_form
 from flowgrad.executors._numba.code import called
-from flowgrad.executors._numba.frame import AGGREGATED, DENSE, FUSED, PLAIN, SCALED, WHOLE, record
-from flowgrad.executors._numba.memory import i32_at, i64_at, put_i32, record_type
+from flowgrad.executors._numba.frame import AGGREGATED, AHEAD, DENSE, FUSED, GROUP, PLAIN, SCALED, WHOLE, record
+from flowgrad.executors._numba.memory import i32_at, i64_at, put_i32, put_i64, record_type
 from flowgrad.executors._numba.part import Part
 from flowgrad.maths.aggregations import total
 from flowgrad.order import ranges
@@ -30,10 +30,10 @@ WIDEST_VECTOR = 32
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """Nodes as in `part`. Fields as in `frame.FRAME`; `rows` counts the rows of A, nodes first.
+    """Nodes as in `part`. Fields as in `frame.FRAME`; `rows` counts the rows of A: nodes, messages, zeros.
 
-    `zero` is a place behind the turned weights that holds 0, where edges out of the part lead; `all_dense` says that
-    every edge of the plan stands in a dense run. `gradient` is how many reals a chunk's ∂L/∂w takes, `widest`
+    `out_ptr` goes down: see `place_edges`. `zero` is a place behind all that holds 0, where edges out of the part lead;
+    `all_dense` says that every edge of the plan stands in a dense run. `gradient` is how many reals a chunk's ∂L/∂w takes, `widest`
     the columns of the widest dense run, `fused` the code of the activation of FUSED runs or −1, `reach` how many rows
     lie between the ends of a sparse edge from a neuron, in the mean.
     """
@@ -74,12 +74,12 @@ def layout(plan: Plan, part: Part) -> Layout:
     fused = _fused(plan, kind, activation)
     run_begin = _runs(len(plan.inputs), part, kind, activation, block)
     firsts = run_begin[:-1]
-    out_ptr, out_edge, out_target = _sparse(part, block)
-    zero = _padded(len(out_edge))
-    message, out_row, rows = np.zeros(1, np.int32), out_target, n
+    edge_ptr, edge, target = _sparse(part, block)
+    message, row, rows = np.zeros(1, np.int32), target, n
     if ((kind == SCALED) | (kind >= AGGREGATED)).any():
-        message, out_row, rows = _messages(part, kind, out_target, out_edge)
-    dense = _dense_runs(part, kind, run_begin, block, zero)
+        message, row, rows = _messages(part, kind, target, edge)
+    out_ptr, out_row, out_edge, out_place, zero = _places(plan, part, edge_ptr, row, edge, rows)
+    dense = _dense_runs(part, kind, run_begin, block, zero + WIDEST_VECTOR)
     output = part.node[plan.outputs]
     dense_base, base, bases = _bases(len(plan.inputs), output, part, dense)
     return Layout(
@@ -87,7 +87,7 @@ def layout(plan: Plan, part: Part) -> Layout:
         out_ptr=out_ptr,
         out_row=out_row,
         out_edge=out_edge,
-        out_place=_places(plan, part, out_edge, zero),
+        out_place=out_place,
         fused=fused,
         run_begin=run_begin,
         run_kind=kind[firsts],
@@ -103,9 +103,9 @@ def layout(plan: Plan, part: Part) -> Layout:
         base=base,
         bases=bases,
         message=message,
-        rows=rows,
-        reach=_reach(len(plan.inputs), part, out_edge, out_target),
-        gradient=zero + int((dense["wide"] * dense["count"]).sum()),
+        rows=rows + 1,
+        reach=_reach(len(plan.inputs), part, edge, target),
+        gradient=zero + WIDEST_VECTOR + int((dense["wide"] * dense["count"]).sum()),
         widest=int(dense["wide"].max(initial=0)),
         max_fan_in=int((part.in_end - part.in_begin).max(initial=0)),
     )
@@ -151,13 +151,52 @@ def _sparse(part: Part, block: Ints) -> tuple[Longs, Ints, Ints]:
     return np.concatenate([[0], np.cumsum(sparse)])[part.out_ptr], part.out_edge[sparse], part.out_target[sparse]
 
 
-def _places(plan: Plan, part: Part, out_edge: Ints, zero: int) -> Ints:
-    """(E,): which sparse out-edge each edge is; `zero` where it leads out of the part; −1 if dense."""
-    place = np.full(plan.n_edges, zero, np.int32)
+def place_edges(arguments: int, _: int, __: int) -> None:
+    """The last node's out-edges first, so that backward reads upwards; each node's filled up to whole groups."""
+    q = _edges_at(arguments)
+    k = 0
+    for v in range(q.nodes - 1, -1, -1):
+        for j in range(i64_at(q.edge_ptr, v), i64_at(q.edge_ptr, v + 1)):
+            put_i32(q.out_row, k, i32_at(q.row, j))
+            put_i32(q.out_edge, k, i32_at(q.edge, j))
+            put_i32(q.out_place, i32_at(q.edge, j), k)
+            k += 1
+        while k % GROUP != 0:
+            put_i32(q.out_row, k, q.zeros)
+            put_i32(q.out_edge, k, -1)
+            k += 1
+        put_i64(q.out_ptr, v, k)
+
+
+_EDGES = record("nodes edge_ptr row edge out_ptr out_row out_edge out_place zeros")
+_edges_at = record_type(_EDGES)
+
+
+def _places(
+    plan: Plan, part: Part, edge_ptr: Longs, row: Ints, edge: Ints, zeros: int
+) -> tuple[Longs, Ints, Ints, Ints, int]:
+    """Places of the sparse out-edges of these rows: pointers, rows, edges; (E,) the place of each edge; `zero`."""
+    count = int((-(-np.diff(edge_ptr) // GROUP)).sum()) * GROUP
+    zero = _padded(count)
+    out_ptr = np.zeros(part.n_nodes + 1, np.int64)
+    out_row, out_edge = np.full(count + AHEAD + GROUP, zeros, np.int32), np.empty(count, np.int32)
+    out_place = np.full(plan.n_edges, zero, np.int32)
     first, last = part.blocks.T
-    place[ranges(part.in_begin[first], part.in_end[last - 1] - part.in_begin[first])] = -1
-    place[out_edge] = np.arange(len(out_edge), dtype=np.int32)
-    return place
+    out_place[ranges(part.in_begin[first], part.in_end[last - 1] - part.in_begin[first])] = -1
+    called(
+        place_edges,
+        _EDGES,
+        nodes=part.n_nodes,
+        edge_ptr=edge_ptr,
+        row=row,
+        edge=edge,
+        out_ptr=out_ptr,
+        out_row=out_row,
+        out_edge=out_edge,
+        out_place=out_place,
+        zeros=zeros,
+    )
+    return out_ptr, out_row, out_edge, out_place, zero
 
 
 def _reach(inputs: int, part: Part, edge: Ints, target: Ints) -> float:

@@ -51,10 +51,10 @@ f32_at, put_f32 = _number(ctypes.c_float, F32)
 f64_at, put_f64 = _number(ctypes.c_double, F64)
 
 
-def record_type(dtype: np.dtype[Any]) -> Callable[[int], Any]:
+def record_type(dtype: np.dtype[Any], fixed: bool = False) -> Callable[[int], Any]:
     """A block that takes the memory at an address for a record of this dtype, its fields read and set by name."""
 
-    @block(lambda s: Record(s.as_(0, I64), dtype))
+    @block(lambda s: Record(s.as_(0, I64), dtype, fixed))
     def at(address: int) -> Any:
         memory: Any = (ctypes.c_char * dtype.itemsize).from_address(int(address))
         return np.frombuffer(memory, dtype).view(np.recarray)[0]

@@ -43,21 +43,22 @@ def gather(lanes: Lanes) -> Phase:
 
 
 def turn(lanes: Lanes) -> Phase:
-    """A piece of the sparse edges: weights in the order of the out-edges, as backward reads them."""
+    """A piece of the places: weights in the order in which backward reads them; 0 where no edge is."""
     real_at, put_real, REAL = lanes.real_at, lanes.put_real, lanes.dtype.itemsize
 
     def phase(frame: int, item: int, _: int) -> None:
         f = frame_at(frame)
-        w, turned, out_edge, last = f.weight, f.turned, f.out_edge, f.sparse - 1
-        for k in range(item * f.sparse // f.pieces, (item + 1) * f.sparse // f.pieces):
+        w, turned, out_edge, last = f.weight, f.turned, f.out_edge, f.places - 1
+        for k in range(item * f.places // f.pieces, (item + 1) * f.places // f.pieces):
             prefetch(w + i32_at(out_edge, min(k + FAR, last)) * REAL)
-            put_real(turned, k, real_at(w, i32_at(out_edge, k)))
+            e = i32_at(out_edge, k)
+            put_real(turned, k, real_at(w, max(e, 0)) if e >= 0 else 0.0)
 
     return phase
 
 
 def add_up(lanes: Lanes) -> Phase:
-    """A piece of the edges and positions: the chunks' ∂L/∂w and ∂L/∂b added, in order; of sparse edges by out-edge."""
+    """A piece of the edges and positions: the chunks' ∂L/∂w and ∂L/∂b added, in order; by place, in the first chunk."""
     real_at, put_real = lanes.real_at, lanes.put_real
     load, ROW, N, REAL = lanes.load, lanes.size, lanes.n, lanes.dtype.itemsize
 
@@ -86,9 +87,9 @@ def add_up(lanes: Lanes) -> Phase:
 
     def phase(frame: int, item: int, _: int) -> None:
         f = frame_at(frame)
-        vectors = (f.sparse + N - 1) // N  # a chunk, and the turned weights, are as long as they are
+        vectors = (f.places + N - 1) // N if f.chunks > 1 else 0  # a chunk is as long as they are
         for k in range(item * vectors // f.pieces, (item + 1) * vectors // f.pieces):
-            store(f.turned + k * ROW, row(f, k * ROW))
+            store(f.chunk_weight + k * ROW, row(f, k * ROW))
         for run in range(item * f.dense_runs // f.pieces, (item + 1) * f.dense_runs // f.pieces):
             dense(f, run)
         for p in range(item * f.positions // f.pieces, (item + 1) * f.positions // f.pieces):
@@ -108,12 +109,12 @@ def turn_back(lanes: Lanes) -> Phase:
 
     def phase(frame: int, item: int, _: int) -> None:
         f = frame_at(frame)
-        turned, out_place, last = f.turned, f.out_place, f.edges - 1
+        summed, out_place, last = f.chunk_weight, f.out_place, f.edges - 1
         for e in range(item * f.edges // f.pieces, (item + 1) * f.edges // f.pieces):
-            prefetch(turned + i32_at(out_place, min(e + FAR, last)) * REAL)
+            prefetch(summed + i32_at(out_place, min(e + FAR, last)) * REAL)
             k = i32_at(out_place, e)
             if k >= 0:
-                put_real(f.grad_weight, e, real_at(turned, k))
+                put_real(f.grad_weight, e, real_at(summed, k))
 
     return phase
 

@@ -24,6 +24,7 @@ from flowgrad.executors._numba.frame import (
     AGGREGATED,
     DENSE,
     FUSED,
+    GROUP,
     SCALED,
     WHOLE,
     dense_at,
@@ -37,8 +38,8 @@ from flowgrad.executors._numba.vectors import Lanes, dots, first_of_four, fma, k
 RECORD = DENSE.itemsize
 NEXT = 8
 """How many neurons ahead their own rows are fetched."""
-DOWN = 128
-"""How many edges ahead backward fetches what it reads of each: it goes down, and processors expect the way up."""
+STREAM = 128
+"""How many edges ahead backward fetches what it reads of each: beside its rows, processors do so too late."""
 
 
 def fetcher(lanes: Lanes, ahead: int) -> Callable[[int, int, int], None]:
@@ -197,48 +198,30 @@ def whole_backward(lanes: Lanes) -> Callable[[int, int, int], None]:
 
 
 def puller(lanes: Lanes, ahead: int) -> Callable[..., Any]:
-    """pull(f, t, v, a): ∂L/∂a of node v, and ∂L/∂w of its out-edges."""
+    """pull(f, t, v, a): ∂L/∂a of node v, and ∂L/∂w of its out-edges; each group's last ones may be none, and are 0."""
     ROW, REAL = lanes.size, lanes.dtype.itemsize
     load, load4, splat, real_at = lanes.load, lanes.load4, lanes.splat, lanes.real_at
     fetch = fetcher(lanes, ahead)
 
-    def four(A: int, row: int, w: int, dw: int, k: int, left: int, a: Any, da: Any, first: int) -> Any:
-        """∂L/∂a grown by out-edges k … k+3, or `left` of them where that is less, and their ∂L/∂w."""
-        k1, k2, k3 = min(k + 1, k + left - 1), min(k + 2, k + left - 1), min(k + 3, k + left - 1)
-        d0, d1 = load(A + i32_at(row, k) * ROW), load(A + i32_at(row, k1) * ROW)
-        d2, d3 = load(A + i32_at(row, k2) * ROW), load(A + i32_at(row, k3) * ROW)
-        da = fma(splat(real_at(w, k)), d0, da)
-        if left > 1:
-            da = fma(splat(real_at(w, k + 1)), d1, da)
-        if left > 2:
-            da = fma(splat(real_at(w, k + 2)), d2, da)
-        if left > 3:
-            da = fma(splat(real_at(w, k + 3)), d3, da)
-        sums = dots(a, d0, d1, d2, d3)
-        if left < 4:
-            old = load4(dw + k * REAL)
-            sums = first_of_four(left, sums if first else sums + old, old)
-        elif first == 0:
-            sums = sums + load4(dw + k * REAL)
-        store(dw + k * REAL, sums)
-        return da
-
     def pull(f: Any, t: Any, v: int, a: Any) -> Any:
         A, dw, first, row, w = t.A, t.weight, t.first, f.out_row, f.turned
         da = load(t.G + i32_at(f.base_row, v) * ROW)
-        k, end = i64_at(f.out_begin, v), i64_at(f.out_end, v)
-        while k + 4 <= end:
-            fetch(A, row, max(k - ahead, 0))
-            fetch(A, row, max(k - ahead + 1, 0))
-            fetch(A, row, max(k - ahead + 2, 0))
-            fetch(A, row, max(k - ahead + 3, 0))
-            prefetch(dw + (k - DOWN) * REAL)
-            prefetch(row + (k - DOWN) * 4)
-            prefetch(w + (k - DOWN) * REAL)
-            da = four(A, row, w, dw, k, 4, a, da, first)
-            k += 4
-        if k < end:
-            da = four(A, row, w, dw, k, end - k, a, da, first)
+        for k in range(i64_at(f.out_begin, v), i64_at(f.out_end, v), GROUP):
+            fetch(A, row, k + ahead)
+            fetch(A, row, k + ahead + 1)
+            fetch(A, row, k + ahead + 2)
+            fetch(A, row, k + ahead + 3)
+            prefetch(row + (k + STREAM) * 4)
+            prefetch(w + (k + STREAM) * REAL)
+            prefetch(dw + (k + STREAM) * REAL)
+            d0, d1 = load(A + i32_at(row, k) * ROW), load(A + i32_at(row, k + 1) * ROW)
+            d2, d3 = load(A + i32_at(row, k + 2) * ROW), load(A + i32_at(row, k + 3) * ROW)
+            da = fma(splat(real_at(w, k)), d0, da)
+            da = fma(splat(real_at(w, k + 1)), d1, da)
+            da = fma(splat(real_at(w, k + 2)), d2, da)
+            da = fma(splat(real_at(w, k + 3)), d3, da)
+            sums = dots(a, d0, d1, d2, d3)
+            store(dw + k * REAL, sums if first else sums + load4(dw + k * REAL))
         if t.DA != 0:
             store(t.DA + v * ROW, da)
         return da

@@ -27,10 +27,13 @@ class Untranslatable(Exception):
 
 
 class Record:
-    """A value whose fields are read and set by name: memory laid out by a NumPy dtype."""
+    """A value whose fields are read and set by name: memory laid out by a NumPy dtype.
 
-    def __init__(self, address: Any, dtype: np.dtype[Any]) -> None:
-        self.address, self.dtype = address, dtype
+    Of a `fixed` one no field changes while a kernel runs, so that none is read twice.
+    """
+
+    def __init__(self, address: Any, dtype: np.dtype[Any], fixed: bool) -> None:
+        self.address, self.dtype, self.fixed = address, dtype, fixed
 
 
 @cache
@@ -153,8 +156,10 @@ class _Body:
         if isinstance(target, ast.Name):
             self.assign(target.id, value)
         elif isinstance(target, ast.Attribute):
-            place = self.field(self.value(target.value), target.attr)
-            self.builder.store(convert(self.builder, value, I64), place)
+            record = self.value(target.value)
+            if record.fixed:
+                raise Untranslatable(f"{self.node.name}, line {target.lineno}: {target.attr} is fixed")
+            self.builder.store(convert(self.builder, value, I64), self.field(record, target.attr))
         else:
             raise Untranslatable(f"{self.node.name}, line {target.lineno}: {type(target).__name__}")
 
@@ -239,11 +244,7 @@ class _Body:
                 return self.look_up(node.id)
             case ast.Attribute():
                 owner = self.value(node.value)
-                return (
-                    self.builder.load(self.field(owner, node.attr))
-                    if isinstance(owner, Record)
-                    else getattr(owner, node.attr)
-                )
+                return self.read(owner, node.attr) if isinstance(owner, Record) else getattr(owner, node.attr)
             case ast.BinOp():
                 return self.binary(node.op, self.value(node.left), self.value(node.right))
             case ast.UnaryOp(op=ast.USub()):
@@ -260,6 +261,13 @@ class _Body:
                     raise Untranslatable(f"{self.node.name}, line {node.lineno}: keyword arguments")
                 return self.call(self.value(node.func), [self.value(a) for a in node.args])
         raise Untranslatable(f"{self.node.name}, line {node.lineno}: {type(node).__name__}")
+
+    def read(self, record: Record, name: str) -> Any:
+        """The value of a record's field."""
+        value = self.builder.load(self.field(record, name))
+        if record.fixed:
+            value.set_metadata("invariant.load", self.builder.module.add_metadata([]))
+        return value
 
     def field(self, record: Any, name: str) -> Any:
         """A pointer to a record's field."""
