@@ -11,8 +11,11 @@ import pytest
 
 pytest.importorskip("numba")
 
+from flowgrad.executors._numba import activations, exponentials, machine
 from flowgrad.executors._numba.code import code
 from flowgrad.executors._numba.exponentials import NEAR, vector_forms
+from flowgrad.executors._numba.translate import translate
+from flowgrad.executors._numba.vectors import lanes
 from flowgrad.maths.activations import entries
 
 SIGMA = {np.float32: 2.0, np.float64: 4.0}
@@ -85,6 +88,27 @@ def test_errors_stay_within_their_bounds(name: str, dtype: Any) -> None:
             excess = max(excess, error(got_slope, want[1], dtype) - slope_bound(name, dtype, float(got)))
     assert worst <= SIGMA[dtype]
     assert excess <= 0.0
+
+
+@pytest.mark.parametrize("picked", [True, False])
+def test_tanh_by_table_and_without_one(picked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of every octave, on both sides; a table's is within 1 ulp."""
+    if picked and not exponentials.can_pick():
+        pytest.skip("this processor looks up in no table of 32 numbers")
+    monkeypatch.setattr(exponentials, "can_pick", lambda: picked)
+    octave = np.linspace(1, 2, 4096, endpoint=False)
+    z = np.outer(np.exp2(np.arange(-12.0, 7.0)), octave).astype(np.float32).ravel()
+    z = np.concatenate([z, -z])
+    a, slope = np.empty_like(z), np.full_like(z, np.nan)
+    module = translate(activations.rows(lanes(z.dtype, 32), entries["tanh"], None, None, True), f"tanh_{picked}", 4)
+    kernel = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 4)(machine.compile(module))
+    kernel(z.ctypes.data, a.ctypes.data, slope.ctypes.data, len(z))
+    want, e = np.tanh(z.astype(np.float64)), np.exp(-2.0 * np.abs(z.astype(np.float64)))
+    assert (np.abs(a - want) / np.spacing(np.abs(want).astype(np.float32))).max() <= (1.0 if picked else 2.0)
+    stored, want_slope = np.abs(a) > 1.0 - NEAR, 4.0 * e / (1.0 + e) ** 2
+    assert stored.mean() > 0.2
+    off = np.abs(slope - want_slope)[stored] / np.spacing(want_slope[stored].astype(np.float32))
+    assert off.max() <= STORED
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -86,6 +86,23 @@ def test_a_near_reciprocal_is_near(dtype: Any, n: int) -> None:
     np.testing.assert_allclose(found, near_reciprocal(x), rtol=2.0**-14)
 
 
+@pytest.mark.skipif(not vectors.can_pick(), reason="this processor looks up in no table of 32 numbers")
+@pytest.mark.parametrize("n", [4, 8, 16, 32])
+def test_numbers_of_a_table_by_piece_of_an_octave(n: int) -> None:
+    v = lanes(np.dtype(np.float32), n)
+    load, store, pick, piece_of = v.load, vectors.store, vectors.pick, vectors.piece_of
+    table = np.arange(32, dtype=np.float32) ** 2
+
+    def kernel(x: int, out: int, _: int) -> None:
+        store(out, pick(table, piece_of(load(x))))
+
+    x = np.exp2(np.random.default_rng(0).uniform(-8, 8, n)).astype(np.float32)
+    compiled, plain = np.zeros(n, np.float32), np.zeros(n, np.float32)
+    run(kernel, x.ctypes.data, compiled.ctypes.data, 0)
+    kernel(x.ctypes.data, plain.ctypes.data, 0)
+    assert compiled.tolist() == plain.tolist() == table[piece_of(x) % 32].tolist()
+
+
 @pytest.mark.parametrize(("dtype", "n"), WIDTHS)
 def test_a_power_of_two_is_exact(dtype: Any, n: int) -> None:
     v = lanes(np.dtype(dtype), n)
@@ -153,6 +170,17 @@ def test_what_is_beyond_the_subset_is_named() -> None:
     with pytest.raises(Untranslatable, match=r"kernel, line .*With"):
         translate(kernel, "never", 3)
     assert I64.width == 64
+
+
+def test_a_fixed_record_is_not_written() -> None:
+    at = memory.record_type(np.dtype([("field", np.int64)]), fixed=True)
+
+    def kernel(a: int, b: int, c: int) -> None:
+        r = at(a)
+        r.field = b
+
+    with pytest.raises(Untranslatable, match=r"kernel, line .*field is fixed"):
+        translate(kernel, "never", 3)
 
 
 @pytest.mark.parametrize("fused", [True, False])

@@ -81,6 +81,30 @@ def test_steps_take_no_more_memory() -> None:
     assert steps(1000) - before < 2048
 
 
+@pytest.mark.parametrize("fan_out", [1, 2, 3, 4, 5])
+def test_what_fills_a_group_up_changes_nothing_where_numbers_are_not_finite(fan_out: int) -> None:
+    """An a that is ∞ and a weight that is NaN spoil what depends on them and no more, and no later call."""
+    targets = np.arange(3, 3 + fan_out)
+    net = fg.Network.from_arrays(
+        np.concatenate([[0, 1], np.full(fan_out, 2), [1]]),
+        np.concatenate([[2, 2], targets, [3 + fan_out]]),
+        inputs=[0, 1],
+        activation=["identity"] * 3 + ["sigmoid"] * (fan_out + 1),
+    )
+    python, numba = (fg.compile(net, executor=e, loss="squared_error") for e in ("python", "numba"))
+    rng = np.random.default_rng(fan_out)
+    x, t = rng.standard_normal((5, 2)), rng.standard_normal((5, fan_out + 1))
+    good = rng.standard_normal(len(python.theta))
+    for weight, edge in [(1e308, (0, 2)), (np.nan, (1, 3 + fan_out)), (np.nan, (0, 2)), (0.5, (0, 2))]:
+        theta = good.copy()
+        theta[python.theta_index.weight[edge]] = weight
+        with np.errstate(all="ignore"):
+            want = python.value_and_grad(theta, 100.0 * x, t)
+        loss, gradient = numba.value_and_grad(theta, 100.0 * x, t)
+        np.testing.assert_allclose(loss, want[0], rtol=1e-12)
+        np.testing.assert_allclose(gradient, want[1], rtol=1e-12, atol=1e-300)
+
+
 def test_a_large_batch_takes_memory_by_tiles() -> None:
     p = program(2)
     x, t = data(p, 20_000)

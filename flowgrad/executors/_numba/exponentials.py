@@ -24,11 +24,13 @@ from typing import Any
 
 import numpy as np
 
+from flowgrad.executors._numba.tables import tanh_by_table
 from flowgrad.executors._numba.vectors import (
     ROUND,
     Lanes,
     absolute,
     any_lane,
+    can_pick,
     choose,
     fma,
     near_reciprocal,
@@ -101,6 +103,8 @@ def vector_forms(lanes: Lanes) -> dict[str, Form]:
     LOWEST, HIGHEST, ROOT, LIFT, DROP = c.lowest, c.highest, c.root, c.lift, 2.0**-c.lift
     LOG2E, SIZE = 1.4426950408889634, lanes.size
     COMPENSATED = lanes.dtype == np.float32  # 2 ulp ask for it, 4 do not
+    PICKED = lanes.dtype == np.float32 and can_pick()
+    magnitude = tanh_by_table() if PICKED else None
     polynomial = _polynomial(c.q)
 
     def power(x: Any) -> Any:
@@ -144,6 +148,23 @@ def vector_forms(lanes: Lanes) -> dict[str, Form]:
                 store(slope, fma(y, quotient * -1.0, y) * (2.0 * DROP))
                 written = SIZE
         store(a, with_sign(quotient, z))
+        return written
+
+    def tanh_picked(z: Any, a: int, slope: int) -> int:
+        """|a| from a table; σ' as above."""
+        size = magnitude(absolute(z))
+        written = 0
+        if slope != 0:  # noqa: SIM102 (as above)
+            if any_lane(size > 1.0 - NEAR):
+                x = floored(absolute(z) * -2.0)
+                n = power(x)
+                p = remainder(x, n)
+                lifted = power_of_two(n, LIFT)
+                e = fma(lifted, p, lifted)
+                y = e / fma(e, DROP, 1.0)
+                store(slope, fma(y, size, y) * (2.0 * DROP))
+                written = SIZE
+        store(a, with_sign(size, z))
         return written
 
     def sigmoid(z: Any, a: int, slope: int) -> int:
@@ -226,7 +247,7 @@ def vector_forms(lanes: Lanes) -> dict[str, Form]:
         return 0
 
     forms = (tanh, sigmoid, exp, gaussian, elu, relu, leaky_relu, identity)
-    return {f.__name__: f for f in forms} | {"celu": elu}
+    return {f.__name__: f for f in forms} | {"celu": elu} | ({"tanh": tanh_picked} if PICKED else {})
 
 
 def recalled(lanes: Lanes) -> dict[str, Recall]:

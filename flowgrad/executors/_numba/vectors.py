@@ -7,6 +7,7 @@ A vector holds n numbers of one dtype, one sample each. LLVM cuts it into the re
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -103,27 +104,64 @@ def power_of_two(x: Any, more: int) -> Any:
     return ((x.view(ints) << ints(shift)) + (ints(bias + more) << ints(shift))).view(x.dtype)
 
 
-def _emit_reciprocal(s: Site) -> Any:
-    x, build = s.values[0], s.builder
-    n = min(x.type.count, register_lanes(np.dtype(np.float32)))
-    if x.type.element != F32 or n < 8 or not _features().get("avx512vl"):
-        return build.fdiv(_constant(x.type, 1.0), x)
-    kind, every = ir.VectorType(F32, n), ir.Constant(ir.IntType(n), -1)
-    undefined = ir.Constant(x.type, ir.Undefined)
-    parts = []
-    for at in range(0, x.type.count, n):
-        part = build.shuffle_vector(x, undefined, _mask(range(at, at + n)))
-        parts.append(s.call(f"llvm.x86.avx512.rcp14.ps.{32 * n}", kind, part, _constant(kind, 0.0), every))
+def _by_parts(s: Site, x: Any, n: int, f: Callable[[Any], Any]) -> Any:
+    """f of each n lanes of a vector, put together again; one of fewer is filled up."""
+    count, undefined = x.type.count, ir.Constant(x.type, ir.Undefined)
+    parts = [
+        f(s.builder.shuffle_vector(x, undefined, _mask([min(k, count) for k in range(at, at + n)])))
+        for at in range(0, count, n)
+    ]
     while len(parts) > 1:
         lanes = _mask(range(2 * parts[0].type.count))
-        parts = [build.shuffle_vector(a, b, lanes) for a, b in zip(parts[::2], parts[1::2], strict=True)]
-    return parts[0]
+        parts = [s.builder.shuffle_vector(a, b, lanes) for a, b in zip(parts[::2], parts[1::2], strict=True)]
+    whole = parts[0]
+    return whole if count >= n else s.builder.shuffle_vector(whole, whole, _mask(range(count)))
+
+
+def _emit_reciprocal(s: Site) -> Any:
+    x = s.values[0]
+    n = min(x.type.count, register_lanes(np.dtype(np.float32)))
+    if x.type.element != F32 or n < 8 or not _features().get("avx512vl"):
+        return s.builder.fdiv(_constant(x.type, 1.0), x)
+    kind, every = ir.VectorType(F32, n), ir.Constant(ir.IntType(n), -1)
+    name = f"llvm.x86.avx512.rcp14.ps.{32 * n}"
+    return _by_parts(s, x, n, lambda part: s.call(name, kind, part, _constant(kind, 0.0), every))
 
 
 @block(_emit_reciprocal)
 def near_reciprocal(x: Any) -> Any:
     """1/x to 14 bits or better, of normal numbers: what the machine has that is quicker than a division."""
     return 1 / x
+
+
+def can_pick() -> bool:
+    """Whether the machine looks up in a table of 32 numbers at once."""
+    return bool(_features().get("avx512f"))
+
+
+def _emit_pick(s: Site) -> Any:
+    table, at = s.values
+    kind = ir.VectorType(F32, 16)
+    low, high = (ir.Constant(kind, table[half].tolist()) for half in (slice(16), slice(16, 32)))
+    name = "llvm.x86.avx512.vpermi2var.ps.512"
+    return _by_parts(s, at, 16, lambda part: s.call(name, kind, low, part, high))
+
+
+@block(_emit_pick)
+def pick(table: Any, at: Any) -> Any:
+    """Of a table of 32 float32, the number that the last five bits of every lane say."""
+    return table[at & 31]
+
+
+def _emit_piece_of(s: Site) -> Any:
+    ints = _bits(s.values[0].type)
+    return s.builder.lshr(s.builder.bitcast(s.values[0], ints), _constant(ints, 21))
+
+
+@block(_emit_piece_of)
+def piece_of(x: Any) -> Any:
+    """Of a positive float32: its exponent, and below it two bits of its mantissa."""
+    return x.view(np.uint32) >> np.uint32(21)
 
 
 def _emit_any(s: Site) -> Any:
