@@ -103,8 +103,7 @@ def vector_forms(lanes: Lanes) -> dict[str, Form]:
     LOWEST, HIGHEST, ROOT, LIFT, DROP = c.lowest, c.highest, c.root, c.lift, 2.0**-c.lift
     LOG2E, SIZE = 1.4426950408889634, lanes.size
     COMPENSATED = lanes.dtype == np.float32  # 2 ulp ask for it, 4 do not
-    PICKED = lanes.dtype == np.float32 and can_pick()
-    magnitude = tanh_by_table() if PICKED else None
+    PICKED, magnitude = lanes.dtype == np.float32 and can_pick(), tanh_by_table()
     polynomial = _polynomial(c.q)
 
     def power(x: Any) -> Any:

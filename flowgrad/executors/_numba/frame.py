@@ -18,16 +18,16 @@ def record(*fields: str) -> np.dtype[np.void]:
 
 
 FRAME = record(
-    # sizes: nodes of the part of the plan that is computed, all of the plan's, inputs, outputs, the plan's edges, places
-    # of sparse out-edges, runs of neurons, rows of base cases
+    # sizes: nodes of the part of the plan that is computed, all of the plan's, inputs, outputs, the plan's edges,
+    # places of sparse out-edges, runs of neurons, rows of base cases
     "nodes positions inputs outputs edges places runs bases",
     # int32, of node v of the part: its position in the plan; of a position: which node it is, or `nodes`
     "position node",
     # int64: the in-edges of v are in_begin[v] … in_end[v]−1; its out-edges that lead into no dense run have the places
     # out_begin[v] … out_end[v]−1: the last node's come first, and each node's are filled up to whole groups
     "in_begin in_end out_begin out_end",
-    # int32, of in-edge e: its source; of place k: the row of A with ∂L/∂(w·a), a row of zeros where it is filled up, and
-    # the in-edge or −1; of in-edge e: its place, a place behind all that holds 0, or −1 in a dense run
+    # int32, of in-edge e: its source; of place k: the row of A with ∂L/∂(w·a), a row of zeros where it is filled up,
+    # and the in-edge or −1; of in-edge e: its place, a place behind all that holds 0, or −1 in a dense run
     "in_source out_row out_edge out_place",
     # int32, of run r: its first neuron (runs+1 of them), its kind, its activation, its record if it is dense
     "run_begin run_kind run_activation run_dense",

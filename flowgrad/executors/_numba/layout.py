@@ -33,9 +33,9 @@ class Layout:
     """Nodes as in `part`. Fields as in `frame.FRAME`; `rows` counts the rows of A: nodes, messages, zeros.
 
     `out_ptr` goes down: see `place_edges`. `zero` is a place behind all that holds 0, where edges out of the part lead;
-    `all_dense` says that every edge of the plan stands in a dense run. `gradient` is how many reals a chunk's ∂L/∂w takes, `widest`
-    the columns of the widest dense run, `fused` the code of the activation of FUSED runs or −1, `reach` how many rows
-    lie between the ends of a sparse edge from a neuron, in the mean.
+    `all_dense` says that every edge of the plan stands in a dense run. `gradient` is how many reals a chunk's ∂L/∂w
+    takes, `widest` the columns of the widest dense run, `fused` the code of the activation of FUSED runs or −1, `reach`
+    how many rows lie between the ends of a sparse edge from a neuron, in the mean.
     """
 
     part: Part

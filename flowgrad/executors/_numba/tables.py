@@ -9,6 +9,7 @@ interpolated at Chebyshev's points: so the last rounding is nearly all the error
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -27,7 +28,6 @@ NEIGHBOURS = 2000
 """Floats on either side of a piece's middle that may become its centre."""
 
 
-@cache
 def tanh_table() -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """(PIECES,) centres, and (DEGREE + 2, PIECES) tanh of them and g's coefficients, by `vectors.piece_of`."""
     begin = LOWEST * np.ldexp(1.0 + np.arange(PIECES) % 4 / 4, np.arange(PIECES) // 4)
@@ -51,7 +51,8 @@ def tanh_table() -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     return centre, table
 
 
-def tanh_by_table() -> Any:
+@cache
+def tanh_by_table() -> Callable[[Any], Any]:
     """magnitude(x): tanh of x ≥ 0 in every lane; NaN stays."""
     CENTRE, (T, G0, G1, G2, G3, G4) = tanh_table()
 
