@@ -257,10 +257,10 @@ class Program:
         Raises:
             as forward and backward; ShapeError where out does not fit.
         """
-        given = np.asarray(theta)
+        given = theta if type(theta) is np.ndarray else np.asarray(theta)
         th, x, loss = batch.parameters(given, self.plan, self.dtype), self._x(X), self._need_loss()
         t = batch.targets(T, self.outputs, len(x), loss.coupled, self.dtype)
-        s = batch.weights_of_samples(sample_weight, len(x), self.dtype)
+        s = None if sample_weight is None else batch.weights_of_samples(sample_weight, len(x), self.dtype)
         answer = given.dtype if given.dtype.kind == "f" else self.dtype
         if out is None:
             out, direct = self._arrays.empty(len(th), answer), answer == self.dtype

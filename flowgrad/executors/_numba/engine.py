@@ -17,7 +17,7 @@ from flowgrad.executors._numba.code import Code, code, function
 from flowgrad.executors._numba.frame import AGGREGATED, AHEAD
 from flowgrad.executors._numba.layout import RUN_ROWS, WHOLE_ROWS, layout
 from flowgrad.executors._numba.part import Part
-from flowgrad.executors._numba.workspace import PLACE, Workspace, address
+from flowgrad.executors._numba.workspace import ABSENT, PLACE, Workspace, address, samples
 from flowgrad.plan import Plan
 from flowgrad.recycling import Recycler
 
@@ -47,6 +47,8 @@ class Engine:
         self._layout = layout(plan, part)
         self._fused = plan.activations[self._layout.fused].name if self._layout.fused >= 0 else ""
         self._response = self._layout.response.astype(self.dtype)
+        self._direct, self._edges_size = plan.direct, plan.n_edges * self.dtype.itemsize
+        self._bias_offset = self._edges_size - len(plan.inputs) * self.dtype.itemsize
         self._work = int((part.in_end - part.in_begin).sum()) + 8 * part.n_nodes
         self._static = self._frame()
         self._idle: dict[int, list[Workspace]] = {}
@@ -65,8 +67,7 @@ class Engine:
             w.set(activation=self._table(c, "value"), forward=self._sweep(c, sweeps.forward), fused_forward=0)
             w.run(self._gather(c, w), (c.kernel(phases.trace), w.get("tiles")))
             w.use = "forward", B
-        self._give(w, theta)
-        w.samples("x", x)
+        w.set_operands(self._parameters(w, theta), samples(x))
         w.set(z=address(z), a=address(a), node_step=z.strides[0])
         self._go(w, B)
         self._put_back(w)
@@ -87,10 +88,9 @@ class Engine:
                 work["DA"] = w.room(f"DA{k}", V * c.lanes.size)
             w.run(*self._both_ways(c, w, phases.adjoint))
             w.use = "backward", B
-        self._give(w, theta)
-        w.samples("y", dy)
+        gradients = address(weight), address(bias), 0
+        w.set_operands(self._parameters(w, theta), y=samples(dy), gradients=gradients)
         w.set(z=address(z), dz=address(dz), da=address(da), node_step=z.strides[0])
-        w.set(grad_weight=address(weight), grad_bias=address(bias))
         self._go(w, B)
         self._put_back(w)
         return Adjoint(dz, da, weight, bias)
@@ -105,9 +105,7 @@ class Engine:
             self._set_forward(c, w, "value")
             w.run(self._gather(c, w), (c.kernel(phases.predict), w.get("tiles")))
             w.use = "predict", B
-        self._give(w, theta)
-        w.samples("x", x)
-        w.samples("y", y)
+        w.set_operands(self._parameters(w, theta), samples(x), y=samples(y))
         self._go(w, B)
         self._put_back(w)
         return y
@@ -122,19 +120,19 @@ class Engine:
         if w.use != ("value_and_grad", B):
             self._prepare_gradient(c, w)
             w.use = "value_and_grad", B
-        self._give(w, theta)
-        w.samples("x", x)
-        w.samples("t", t)
-        w.set(sample_weight=0 if sample_weight is None else address(sample_weight))
-        w.set_scale(scale)
-        if self.plan.direct:
-            at = address(out)
-            w.set(grad_weight=at, grad_bias=at + self.plan.n_edges * self.dtype.itemsize)
-        else:
-            w.set(grad_theta=address(out))
+        to = address(out)
+        w.set_operands(
+            self._parameters(w, theta),
+            samples(x),
+            samples(t),
+            ABSENT,
+            0 if sample_weight is None else address(sample_weight),
+            scale,
+            (to, to + self._edges_size, 0) if self._direct else (*w.gradients, to),
+        )
         self._go(w, B)
-        for value in w.loss[: w.get("chunks")].tolist():
-            total += value
+        for chunk in range(w.get("chunks")):
+            total += w.loss[chunk]
         self._put_back(w)
         return total * scale
 
@@ -148,7 +146,7 @@ class Engine:
         w.set(slope=self._table(c, "slope"), backward=self._sweep(c, sweeps.backward), fused_backward=fused)
         w.set(loss=c.loss(self.loss), bias_from=len(p.inputs) if p.direct else 0)
         if not p.direct:
-            w.set(grad_weight=w.room("grad_weight", p.n_edges * size), grad_bias=w.room("grad_bias", p.n_nodes * size))
+            w.gradients = w.room("grad_weight", p.n_edges * size), w.room("grad_bias", p.n_nodes * size)
         w.run(*self._both_ways(c, w, phases.step), None if p.direct else (c.kernel(phases.fold), 1))
 
     def _both_ways(self, c: Code, w: Workspace, sweep: Any) -> list[tuple[int, int] | None]:
@@ -289,20 +287,17 @@ class Engine:
             table = self._tables.setdefault((kind, c.key), made)  # another thread's may be in use already
         return address(table)
 
-    def _give(self, w: Workspace, theta: Array) -> None:
-        """θ, as a step reads it."""
-        p, at = self.plan, address(theta)
-        if p.direct:
-            w.set(weight=at, bias=at + (p.n_edges - len(p.inputs)) * self.dtype.itemsize)
-        else:
-            w.set(theta=at)
+    def _parameters(self, w: Workspace, theta: Array) -> tuple[int, int, int]:
+        """Where θ, w and b are: in θ itself, or where a step gathers them."""
+        at = address(theta)
+        return (at, at, at + self._bias_offset) if self._direct else (at, *w.parameters)
 
     def _gather(self, c: Code, w: Workspace) -> tuple[int, int] | None:
         """The phase that makes w and b from θ, where they do not stand in it."""
         p, size = self.plan, self.dtype.itemsize
         if p.direct:
             return None
-        w.set(weight=w.room("weight", p.n_edges * size), bias=w.room("bias", p.n_nodes * size))
+        w.parameters = w.room("weight", p.n_edges * size), w.room("bias", p.n_nodes * size)
         return c.kernel(phases.gather), w.get("pieces")
 
     def _chunks(self, w: Workspace) -> int:

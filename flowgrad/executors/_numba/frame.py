@@ -39,10 +39,12 @@ FRAME = record(
     "activation slope gather spread forward backward loss",
     # functions for one run: dense ones; those whose activation is compiled in, 0 where z is wanted too
     "whole_forward whole_backward fused_forward fused_backward",
-    # θ; int32 slots into it and float64 values of frozen ones; real: w by in-edge, b by position, w by place
-    "theta weight_slot bias_slot frozen_weight frozen_bias weight bias turned",
+    # int32 slots into θ and float64 values of frozen ones; real: w by place; θ; w by in-edge, b by position
+    "weight_slot bias_slot frozen_weight frozen_bias turned theta weight bias",
     # arrays of samples, with the steps in bytes from sample to sample and from column to column; 0 where absent
     "x x_step x_next t t_step t_next y y_step y_next sample_weight scale",
+    # real results: ∂L/∂w by in-edge, ∂L/∂b by position from bias_from on; ∂L/∂θ where it is not just these two
+    "grad_weight grad_bias grad_theta bias_from parameters",
     # sizes: samples, tiles of them, chunks of tiles; pieces that parallel passes over parameters are cut into
     "batch tiles chunks pieces",
     # (V, B) results or, z in backward, operands, with the step in bytes from node to node; 0 where not wanted
@@ -50,8 +52,6 @@ FRAME = record(
     # one row a chunk: real ∂L/∂w by place, then of dense runs; real ∂L/∂b by node, then 0; float64 loss;
     # bytes a row
     "chunk_weight chunk_weight_step chunk_bias chunk_bias_step chunk_loss",
-    # real results: ∂L/∂w by in-edge, ∂L/∂b by position from bias_from on; ∂L/∂θ where it is not just these two
-    "grad_weight grad_bias bias_from grad_theta parameters",
     # the threads' records; the word that stops all; what to run: phases, each a function and how many items
     "works stop phases phase_function phase_items",
 )

@@ -52,7 +52,8 @@ def turn(lanes: Lanes) -> Phase:
         for k in range(item * f.places // f.pieces, (item + 1) * f.places // f.pieces):
             prefetch(w + i32_at(out_edge, min(k + FAR, last)) * REAL)
             e = i32_at(out_edge, k)
-            put_real(turned, k, real_at(w, max(e, 0)) if e >= 0 else 0.0)
+            weight = real_at(w, max(e, 0))
+            put_real(turned, k, weight if e >= 0 else 0.0)
 
     return phase
 

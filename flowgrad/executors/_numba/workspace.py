@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import struct
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,9 @@ from flowgrad.executors._numba.memory import LINE
 
 PLACE = {name: k for k, name in enumerate(FRAME.names or ())}
 """Which word of a frame a field is: all have eight bytes."""
+_OPERANDS = struct.Struct("=3q 3q3q3q qd 3q")
+"""What differs from call to call, from `theta` to `grad_theta`."""
+_THETA = 8 * PLACE["theta"]
 
 
 def _by_interface(array: npt.NDArray[Any]) -> int:
@@ -28,30 +32,37 @@ def _by_structure(array: npt.NDArray[Any]) -> int:
 _PROBES = (np.zeros(3), np.zeros((4, 4), np.int8)[1:, 2:])
 address = _by_structure if all(_by_structure(a) == _by_interface(a) for a in _PROBES) else _by_interface
 """Where an array's data stand; ten times quicker than by its interface, where this Python's objects are as expected."""
+ABSENT = (0, 0, 0)
+
+
+def samples(array: npt.NDArray[Any]) -> tuple[int, int, int]:
+    """An array of samples: where it is, and its steps in bytes."""
+    return address(array), *array.strides
 
 
 class Workspace:
     """A frame, the threads' records, and buffers that grow and never shrink, for kernels of one dtype and tile.
 
-    `use` is what the frame was last filled for: a call of the same kind sets only what differs.
+    `use` is what the frame was last filled for: a call of the same kind sets only its operands. `parameters` is where
+    w and b are gathered, `gradients` where ∂L/∂w and ∂L/∂b stand before they become ∂L/∂θ.
     """
 
     def __init__(self, code: Code, static: npt.NDArray[np.int64], slots: int) -> None:
         self.code = code
         self._memory = static.copy()
         self.frame: Any = memoryview(self._memory.data)
-        self._floats: Any = memoryview(self._memory.view(np.float64).data)
         self.works = np.zeros(slots, WORK)
-        self.stop = np.zeros(1, np.int64)
-        self.loss = np.zeros(8)
+        self.stop: Any = memoryview(np.zeros(1, np.int64))
+        self.loss: Any = memoryview(np.zeros(8))
         self.use: Any = None
+        self.parameters = self.gradients = (0, 0)
         self._phases = np.zeros((2, 8), np.int64)
         self._buffers: dict[str, npt.NDArray[np.uint8]] = {}
         self.address = address(self._memory)
         self.set(
             works=address(self.works),
-            stop=address(self.stop),
-            chunk_loss=address(self.loss),
+            stop=address(self.stop.obj),
+            chunk_loss=address(self.loss.obj),
             phase_function=address(self._phases[0]),
             phase_items=address(self._phases[1]),
         )
@@ -61,19 +72,22 @@ class Workspace:
         for name, value in values.items():
             self.frame[PLACE[name]] = value
 
-    def samples(self, name: str, array: npt.NDArray[Any]) -> None:
-        """An array of samples: where it is, and its steps, which stand in the two fields that follow."""
-        at = PLACE[name]
-        self.frame[at] = address(array)
-        self.frame[at + 1], self.frame[at + 2] = array.strides
+    def set_operands(
+        self,
+        parameters: tuple[int, int, int],
+        x: tuple[int, int, int] = ABSENT,
+        t: tuple[int, int, int] = ABSENT,
+        y: tuple[int, int, int] = ABSENT,
+        sample_weight: int = 0,
+        scale: float = 1.0,
+        gradients: tuple[int, int, int] = ABSENT,
+    ) -> None:
+        """Addresses of θ, w and b; of samples with their steps, see `samples`; of ∂L/∂w, ∂L/∂b and ∂L/∂θ."""
+        _OPERANDS.pack_into(self.frame, _THETA, *parameters, *x, *t, *y, sample_weight, scale, *gradients)
 
     def get(self, name: str) -> int:
         """A field of the frame."""
         return int(self.frame[PLACE[name]])
-
-    def set_scale(self, scale: float) -> None:
-        """The one field that is no integer."""
-        self._floats[PLACE["scale"]] = scale
 
     def run(self, *phases: tuple[int, int] | None) -> None:
         """What to run: (function, items) a phase, None for one that is not needed."""
