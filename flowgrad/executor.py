@@ -72,12 +72,16 @@ class Adjoint:
 class Kernel(Protocol):
     """A compiled network. Calls may come from many threads at once.
 
-    Two methods are optional, and taken where a kernel has them:
+    Four methods are optional, and taken where a kernel has them:
 
     `predict(theta, x) -> (B, O)`: the outputs alone, without keeping z and a.
 
     `value_and_grad(theta, x, t, sample_weight, scale, out) -> float`: the summed loss Σ_b s_b·L_b times `scale`,
     its gradient by θ times `scale` written into `out` (P,). `t` is (B, O), `sample_weight` (B,) or None.
+
+    `ready_predict(theta, x) -> (B, O) | None`, `ready_value_and_grad(theta, x, t, out, mean) -> float | None`: the
+    same of whatever a user gave, which nobody has looked at: None where a kernel does not see at once that these are
+    arrays just as it reads them, and then nothing has happened. With `mean`, the scale is 1/B.
     """
 
     def forward(self, theta: Array, x: Array) -> Saved:

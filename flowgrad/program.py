@@ -117,6 +117,8 @@ class Program:
         self._columns = network.columns
         self.labels = Labels(self._columns, self.plan)
         self._theta: Array = self.plan.theta.astype(self.dtype)
+        self._ready_predict = getattr(kernel, "ready_predict", None)
+        self._ready_gradient = getattr(kernel, "ready_value_and_grad", None) if request.loss else None
 
     # ---- θ --------------------------------------------------------------------------------------------------
 
@@ -257,6 +259,11 @@ class Program:
         Raises:
             as forward and backward; ShapeError where out does not fit.
         """
+        if self._ready_gradient is not None and out is None and sample_weight is None:
+            g = self._arrays.empty(self.plan.n_parameters, self.dtype)
+            value = self._ready_gradient(theta, X, T, g, self.reduction == "mean")
+            if value is not None:
+                return value, g
         given = theta if type(theta) is np.ndarray else np.asarray(theta)
         th, x, loss = batch.parameters(given, self.plan, self.dtype), self._x(X), self._need_loss()
         t = batch.targets(T, self.outputs, len(x), loss.coupled, self.dtype)
@@ -286,6 +293,10 @@ class Program:
 
     def predict(self, X: Any, theta: ArrayLike | None = None) -> Array:
         """(B, O): the outputs only."""
+        if self._ready_predict is not None:
+            ready: Array | None = self._ready_predict(self._theta if theta is None else theta, X)
+            if ready is not None:
+                return ready
         x, theta = self._x(X), self._given(theta)
         fast = getattr(self.kernel, "predict", None)
         result: Array = self._outputs_of(self.kernel.forward(theta, x)) if fast is None else fast(theta, x)

@@ -105,6 +105,6 @@ def called(kernel: Function, arguments: np.dtype[Any], **values: Any) -> Any:
     return q
 
 
-def function(name: str, kernel: Function) -> int:
-    """A kernel of three integers that knows no dtype."""
-    return _address(name, 3, lambda: kernel)
+def function(name: str, kernel: Function, arguments: int = 3) -> int:
+    """A kernel of so many integers that knows no dtype."""
+    return _address(name, arguments, lambda: kernel)

@@ -12,7 +12,7 @@ import numpy as np
 
 from flowgrad.errors import ExecutorError
 from flowgrad.executor import Adjoint, Array, Request, Saved
-from flowgrad.executors._numba import cores, machine, phases, pool, sweeps
+from flowgrad.executors._numba import cores, machine, operands, phases, pool, sweeps
 from flowgrad.executors._numba.code import Code, code, function
 from flowgrad.executors._numba.frame import AGGREGATED, AHEAD
 from flowgrad.executors._numba.layout import RUN_ROWS, WHOLE_ROWS, layout
@@ -38,6 +38,9 @@ LONG = 600_000_000
 """Edges · samples from which on a call of the main thread leaves the work to others, to hear Ctrl-C."""
 
 
+TAKEN = PLACE["taken"]
+
+
 class Engine:
     """One part of a network in machine code that was compiled before it, and without knowing it."""
 
@@ -47,11 +50,12 @@ class Engine:
         self._layout = layout(plan, part)
         self._fused = plan.activations[self._layout.fused].name if self._layout.fused >= 0 else ""
         self._response = self._layout.response.astype(self.dtype)
-        self._direct, self._edges_size = plan.direct, plan.n_edges * self.dtype.itemsize
-        self._bias_offset = self._edges_size - len(plan.inputs) * self.dtype.itemsize
+        self._direct, self._weights_size = plan.direct, plan.n_edges * self.dtype.itemsize
+        self._bias_offset = self._weights_size - len(plan.inputs) * self.dtype.itemsize
         self._work = int((part.in_end - part.in_begin).sum()) + 8 * part.n_nodes
         self._static = self._frame()
         self._idle: dict[int, list[Workspace]] = {}
+        self._recent: list[Workspace] = []
         self._tables: dict[Any, Array] = {}
         self._arrays = Recycler()
 
@@ -114,7 +118,7 @@ class Engine:
         self, theta: Array, x: Array, t: Array, sample_weight: Array | None, scale: float, out: Array
     ) -> float:
         """The summed loss times `scale`, its gradient times `scale` into `out`."""
-        B, total = len(x), 0.0
+        B = len(x)
         w = self._borrow(B)
         c = w.code
         if w.use != ("value_and_grad", B):
@@ -128,13 +132,32 @@ class Engine:
             ABSENT,
             0 if sample_weight is None else address(sample_weight),
             scale,
-            (to, to + self._edges_size, 0) if self._direct else (*w.gradients, to),
+            (to, to + self._weights_size, 0) if self._direct else (*w.gradients, to),
         )
         self._go(w, B)
-        for chunk in range(w.get("chunks")):
-            total += w.loss[chunk]
+        loss = w.summed_loss() * scale
         self._put_back(w)
-        return total * scale
+        return loss
+
+    def ready_predict(self, theta: Any, x: Any) -> Array | None:
+        """`predict` of what is ready, see `operands`; None where it is not, or the last call was another."""
+        w = self._last("predict")
+        if w is None:
+            return None
+        y = self._arrays.empty((w.get("batch"), len(self.plan.outputs)), self.dtype)
+        taken = self._enter(w, False, theta, x, y, y)
+        self._put_back(w)
+        return y if taken else None
+
+    def ready_value_and_grad(self, theta: Any, x: Any, t: Any, out: Array, mean: bool) -> float | None:
+        """`value_and_grad` of what is ready, summed or as a mean; None as above."""
+        w = self._last("value_and_grad")
+        if w is None:
+            return None
+        taken = self._enter(w, mean, theta, x, t, out)
+        loss = w.summed_loss() * (1.0 / w.get("batch") if mean else 1.0)
+        self._put_back(w)
+        return loss if taken else None
 
     def _prepare_gradient(self, c: Code, w: Workspace) -> None:
         """What a step reads besides samples and θ."""
@@ -176,7 +199,26 @@ class Engine:
 
     def _put_back(self, w: Workspace) -> None:
         """For the next call."""
-        self._idle.setdefault(w.code.lanes.n, []).append(w)
+        self._recent = self._idle.setdefault(w.code.lanes.n, [])
+        self._recent.append(w)
+
+    def _last(self, kind: str) -> Workspace | None:
+        """Borrow the workspace of the last call, if that was of this kind, and none that `_run_aside` is for."""
+        idle = self._recent
+        try:
+            w = idle.pop()
+        except IndexError:
+            return None
+        if w.use[0] == kind and w.threads and operands.readable():
+            return w
+        idle.append(w)
+        return None
+
+    def _enter(self, w: Workspace, mean: bool, theta: Any, x: Any, samples: Any, gradient: Any) -> bool:
+        """Run a frame with these operands, as often before with others; False if they are not what it is for."""
+        board = pool.pool(_addresses).board(w.threads) if w.threads > 1 else 0
+        operands.entrance()(w.address, board, w.threads, mean, theta, x, samples, gradient)
+        return bool(w.frame[TAKEN])
 
     def _set_forward(self, c: Code, w: Workspace, kind: str) -> None:
         """The sweep that makes a ("value"), or a and σ'(z) ("both"), of every neuron."""
@@ -192,7 +234,7 @@ class Engine:
         """Run the frame, on as many threads as it is worth."""
         work = self._work * batch
         threads = 1 if work < ALONE else len(w.works)
-        w.stop[0] = 0
+        w.stop[0], w.threads = 0, threads if work < LONG else 0
         if work >= LONG and threading.current_thread() is threading.main_thread():
             _run_aside(w, threads)
         else:
@@ -237,6 +279,12 @@ class Engine:
             "parameters": p.n_parameters,
             "pieces": min(max(p.n_edges // PIECE, 1), 16),
             "out_begin": address(l.out_ptr) + 8,
+            "array_type": id(np.ndarray),
+            "dtype": id(self.dtype),
+            "real": self.dtype.itemsize,
+            "direct": p.direct,
+            "bias_offset": self._bias_offset,
+            "weights_size": self._weights_size,
         }
         arrays: dict[str, Array] = {
             "position": part.position,

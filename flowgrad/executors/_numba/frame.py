@@ -52,6 +52,9 @@ FRAME = record(
     # one row a chunk: real ∂L/∂w by place, then of dense runs; real ∂L/∂b by node, then 0; float64 loss;
     # bytes a row
     "chunk_weight chunk_weight_step chunk_bias chunk_bias_step chunk_loss",
+    # what a call is compared with that compiled code looks at, and whether it was taken, see `operands`: addresses of
+    # NumPy's type and the dtype; bytes of a real; whether θ is w and b as they stand, and where b and ∂L/∂b then begin
+    "array_type dtype real direct bias_offset weights_size taken",
     # the threads' records; the word that stops all; what to run: phases, each a function and how many items
     "works stop phases phase_function phase_items",
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flowgrad.executor import Adjoint, Array, Request, Saved
 from flowgrad.executors._numba.code import sigma_functions
 from flowgrad.executors._numba.engine import Engine
@@ -49,3 +51,11 @@ class NumbaKernel:
     ) -> float:
         """The summed loss times `scale`, its gradient times `scale` into `out`."""
         return self._live.value_and_grad(theta, x, t, sample_weight, scale, out)
+
+    def ready_predict(self, theta: Any, x: Any) -> Array | None:
+        """`predict` of operands that nobody has looked at; None where they are not ready, and nothing has happened."""
+        return self._live.ready_predict(theta, x)
+
+    def ready_value_and_grad(self, theta: Any, x: Any, t: Any, out: Array, mean: bool) -> float | None:
+        """`value_and_grad` of operands that nobody has looked at; None as above."""
+        return self._live.ready_value_and_grad(theta, x, t, out, mean)

@@ -17,7 +17,7 @@ PLACE = {name: k for k, name in enumerate(FRAME.names or ())}
 """Which word of a frame a field is: all have eight bytes."""
 _OPERANDS = struct.Struct("=3q 3q3q3q qd 3q")
 """What differs from call to call, from `theta` to `grad_theta`."""
-_THETA = 8 * PLACE["theta"]
+_THETA, _CHUNKS = 8 * PLACE["theta"], PLACE["chunks"]
 
 
 def _by_interface(array: npt.NDArray[Any]) -> int:
@@ -37,14 +37,16 @@ ABSENT = (0, 0, 0)
 
 def samples(array: npt.NDArray[Any]) -> tuple[int, int, int]:
     """An array of samples: where it is, and its steps in bytes."""
-    return address(array), *array.strides
+    step, next = array.strides
+    return address(array), step, next
 
 
 class Workspace:
     """A frame, the threads' records, and buffers that grow and never shrink, for kernels of one dtype and tile.
 
     `use` is what the frame was last filled for: a call of the same kind sets only its operands. `parameters` is where
-    w and b are gathered, `gradients` where ∂L/∂w and ∂L/∂b stand before they become ∂L/∂θ.
+    w and b are gathered, `gradients` where ∂L/∂w and ∂L/∂b stand before they become ∂L/∂θ; `threads` is how many ran
+    it last, 0 if that was for long.
     """
 
     def __init__(self, code: Code, static: npt.NDArray[np.int64], slots: int) -> None:
@@ -52,17 +54,19 @@ class Workspace:
         self._memory = static.copy()
         self.frame: Any = memoryview(self._memory.data)
         self.works = np.zeros(slots, WORK)
-        self.stop: Any = memoryview(np.zeros(1, np.int64))
-        self.loss: Any = memoryview(np.zeros(8))
+        stop, loss = np.zeros(1, np.int64), np.zeros(8)
+        self.stop: Any = memoryview(stop.data)
+        self.loss: Any = memoryview(loss.data)
         self.use: Any = None
         self.parameters = self.gradients = (0, 0)
+        self.threads = 0
         self._phases = np.zeros((2, 8), np.int64)
         self._buffers: dict[str, npt.NDArray[np.uint8]] = {}
         self.address = address(self._memory)
         self.set(
             works=address(self.works),
-            stop=address(self.stop.obj),
-            chunk_loss=address(self.loss.obj),
+            stop=address(stop),
+            chunk_loss=address(loss),
             phase_function=address(self._phases[0]),
             phase_items=address(self._phases[1]),
         )
@@ -88,6 +92,13 @@ class Workspace:
     def get(self, name: str) -> int:
         """A field of the frame."""
         return int(self.frame[PLACE[name]])
+
+    def summed_loss(self) -> float:
+        """The chunks' losses added in their order."""
+        total = 0.0
+        for chunk in range(self.frame[_CHUNKS]):
+            total += self.loss[chunk]
+        return total
 
     def run(self, *phases: tuple[int, int] | None) -> None:
         """What to run: (function, items) a phase, None for one that is not needed."""
