@@ -17,7 +17,7 @@ import flowgrad as fg
 
 pytest.importorskip("numba")
 
-from flowgrad.executors._numba import cores, engine, pool
+from flowgrad.executors._numba import cores, engine, pool, running
 from flowgrad.executors._numba.code import function
 from flowgrad.executors._numba.memory import put_i64
 
@@ -176,7 +176,7 @@ def test_helpers_sleep_and_are_woken() -> None:
     for _ in range(3):
         for _ in range(20):
             same(step(), want)
-        made = pool.pool(engine._addresses)
+        made = pool.pool(running.addresses)
         end = time.monotonic() + 10
         while not all(made._words[pool.ASLEEP // pool.WORD + k] for k in (1, 2)):
             assert time.monotonic() < end, "helpers do not go to sleep"
@@ -220,26 +220,26 @@ def test_a_system_that_gives_no_more_threads(given: int, monkeypatch: pytest.Mon
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", refused)
-    monkeypatch.setattr(engine, "start_new_thread", none)
+    monkeypatch.setattr(running, "start_new_thread", none)
     for long in (engine.LONG, 0):
         monkeypatch.setattr(engine, "LONG", long)
         for _ in range(5):
             same(step(), want)
-    assert len(pool.pool(engine._addresses)._helpers) == given
+    assert len(pool.pool(running.addresses)._helpers) == given
 
 
 def test_an_error_beside_is_raised_here(monkeypatch: pytest.MonkeyPatch) -> None:
     step, want = small(1)
     monkeypatch.setattr(engine, "LONG", 0)
-    run = engine._run
+    run = running.run
 
     def fails(*_: Any) -> None:
         raise MemoryError("of a thread")
 
-    monkeypatch.setattr(engine, "_run", fails)
+    monkeypatch.setattr(running, "run", fails)
     with pytest.raises(MemoryError, match="of a thread"):
         step()
-    monkeypatch.setattr(engine, "_run", run)
+    monkeypatch.setattr(running, "run", run)
     same(step(), want)
 
 
@@ -249,7 +249,7 @@ def test_a_child_that_ends_leaves_its_parents_helpers_alone(monkeypatch: pytest.
     closed: list[int] = []
     monkeypatch.setattr(pool.Pool, "close", lambda self: closed.append(os.getpid()))
     monkeypatch.setattr(pool, "_made", None)
-    made = pool.pool(engine._addresses)
+    made = pool.pool(running.addresses)
     child = os.fork()
     if child == 0:
         atexit._run_exitfuncs()

@@ -16,7 +16,7 @@ import flowgrad as fg
 
 pytest.importorskip("numba")
 
-from flowgrad.executors._numba import cores, engine, pool
+from flowgrad.executors._numba import cores, engine, operands, pool, running
 from flowgrad.executors._numba.code import function
 
 pytestmark = pytest.mark.skipif(
@@ -42,12 +42,12 @@ def program(rows: int) -> tuple[fg.Program, Any, Any]:
 
 def calls() -> int:
     """How often a caller of this process has given its core to a helper."""
-    return int(pool.pool(engine._addresses)._words[pool.GIFTS // pool.WORD])
+    return int(pool.pool(running.addresses)._words[pool.GIFTS // pool.WORD])
 
 
 def helper_cores() -> set[int]:
     """Where the first helper may run."""
-    return os.sched_getaffinity(pool.pool(engine._addresses)._helpers[0][0].native_id or 0)
+    return os.sched_getaffinity(pool.pool(running.addresses)._helpers[0][0].native_id or 0)
 
 
 @pytest.fixture
@@ -57,7 +57,8 @@ def generous(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool, "GLANCE", 8)
     monkeypatch.setattr(engine, "ALONE", 0)
     conduct = pool.native(function("a generous conduct", pool.conduct))
-    monkeypatch.setattr(engine, "_conduct", lambda: conduct)
+    monkeypatch.setattr(running, "conductor", lambda: conduct)
+    monkeypatch.setattr(operands, "readable", lambda: False)  # whose calls have a conduct of their own
 
 
 @pytest.mark.usefixtures("generous")

@@ -17,11 +17,13 @@ not ours to restrict: a user's activations and losses, and the aggregations.
     sweeps        forward and backward over one tile, by equations (1)–(10)
     panels        their matrix products
     phases        what threads do beside the sweeps: filling tiles, permuting θ, adding up gradients
-    activations, exponentials, aggregations, losses   the functions of maths/ over rows
+    activations, exponentials, tables, aggregations, losses   the functions of maths/ over rows
     floats        the floating-point mode of a thread, as blocks
     pool, cores   threads, and where they run
     code          which kernel stands where
     workspace     the memory of a call
+    running       calls run: by whom, and how one is interrupted
+    operands      calls whose arrays are looked at in compiled code
     engine        all of it together, for one part of a plan
     kernel        the Kernel of the protocol: an engine for what outputs depend on, one for all
 """

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import threading
-from _thread import start_new_thread
-from contextlib import suppress
-from functools import cache
 from typing import Any
 
 import numpy as np
 
 from flowgrad.errors import ExecutorError
 from flowgrad.executor import Adjoint, Array, Request, Saved
-from flowgrad.executors._numba import cores, machine, operands, phases, pool, sweeps
-from flowgrad.executors._numba.code import Code, code, function
+from flowgrad.executors._numba import cores, machine, operands, phases, pool, running, sweeps
+from flowgrad.executors._numba.code import Code, code
 from flowgrad.executors._numba.frame import AGGREGATED, AHEAD
 from flowgrad.executors._numba.layout import RUN_ROWS, WHOLE_ROWS, layout
 from flowgrad.executors._numba.part import Part
@@ -203,7 +200,7 @@ class Engine:
         self._recent.append(w)
 
     def _last(self, kind: str) -> Workspace | None:
-        """Borrow the workspace of the last call, if that was of this kind, and none that `_run_aside` is for."""
+        """Borrow the workspace of the last call, if that was of this kind, and none that `running.run_aside` is for."""
         idle = self._recent
         try:
             w = idle.pop()
@@ -216,7 +213,7 @@ class Engine:
 
     def _enter(self, w: Workspace, mean: bool, theta: Any, x: Any, samples: Any, gradient: Any) -> bool:
         """Run a frame with these operands, as often before with others; False if they are not what it is for."""
-        board = pool.pool(_addresses).board(w.threads) if w.threads > 1 else 0
+        board = running.board(w.threads)
         operands.entrance()(w.address, board, w.threads, mean, theta, x, samples, gradient)
         return bool(w.frame[TAKEN])
 
@@ -236,9 +233,9 @@ class Engine:
         threads = 1 if work < ALONE else len(w.works)
         w.stop[0], w.threads = 0, threads if work < LONG else 0
         if work >= LONG and threading.current_thread() is threading.main_thread():
-            _run_aside(w, threads)
+            running.run_aside(w, threads)
         else:
-            _run(w, threads)
+            running.run(w, threads)
 
     def _workspace(self, c: Code) -> Workspace:
         w = Workspace(c, self._static, min(self.threads, pool.HELPERS + 1))
@@ -361,58 +358,3 @@ class Engine:
             turned=w.room("turned", l.zero * size),
         )
         return chunks
-
-
-def _run(w: Workspace, threads: int) -> None:
-    """Run a frame on this thread and, where they are free, helpers."""
-    _conduct()(w.address, pool.pool(_addresses).board(threads) if threads > 1 else 0, threads)
-
-
-def _addresses() -> tuple[int, int]:
-    return function("serve", pool.serve), function("rouse", pool.rouse)
-
-
-@cache
-def _conduct() -> pool.Native:
-    return pool.native(function("conduct", pool.conduct))
-
-
-def _run_aside(w: Workspace, threads: int) -> None:
-    """Run a frame on another thread, so that this one can be interrupted; the frame is at rest when this ends.
-
-    By a bare lock and bare truths: an interrupt may come between any two of them, and would leave a Condition broken.
-    """
-    entered = given_up = ended = False
-    wrong: list[BaseException] = []
-    bell = threading.Lock()
-    bell.acquire()
-
-    def work() -> None:
-        nonlocal entered, ended
-        entered = True  # and then it looks, as who gives up looks then: one of the two sees the other
-        try:
-            if not given_up:
-                _run(w, threads)
-        except BaseException as error:
-            wrong.append(error)
-        finally:
-            ended = True
-            bell.release()
-
-    try:
-        try:
-            start_new_thread(work, ())
-        except RuntimeError:  # the system has no more threads: nobody can interrupt this one
-            _run(w, threads)
-            return
-        while not ended:
-            bell.acquire(timeout=0.05)  # a signal may reach another thread than the one that waits
-    except BaseException:
-        w.stop[0] = 1
-        given_up = True
-        while entered and not ended:
-            with suppress(BaseException):  # of another signal: the frame is as much in use
-                bell.acquire(timeout=0.05)
-        raise
-    if wrong:
-        raise wrong[0]
