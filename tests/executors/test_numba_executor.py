@@ -160,7 +160,8 @@ def test_the_first_calls_of_a_program_may_come_from_many_threads() -> None:
     """)
 
 
-def test_a_long_step_is_interrupted_and_theta_is_intact() -> None:
+@pytest.mark.parametrize("kind", ["single edges", "dense runs"])
+def test_a_long_step_is_interrupted_and_theta_is_intact(kind: str) -> None:
     script = """
         import os, signal, sys, threading, time, numpy as np, flowgrad as fg
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job is deaf to it
@@ -168,7 +169,10 @@ def test_a_long_step_is_interrupted_and_theta_is_intact() -> None:
         target = np.repeat(np.arange(200, 60_000), 10)
         source = (rng.random(len(target)) * target).astype(np.int64)
         edges = np.unique(np.stack([target, source]), axis=1)
-        net = fg.Network.from_arrays(edges[1], edges[0], inputs=np.arange(200), activation="tanh")
+        if KIND == "dense runs":
+            net = fg.topologies.layered([200, 1200, 1200, 10], activation="tanh")
+        else:
+            net = fg.Network.from_arrays(edges[1], edges[0], inputs=np.arange(200), activation="tanh")
         p = fg.compile(net, executor="numba", loss="squared_error", dtype="float32")
         x, t = np.ones((20_000, 200), np.float32), np.ones((20_000, len(p.outputs)), np.float32)
         p.value_and_grad(p.theta, x[:64], t[:64])
@@ -183,7 +187,7 @@ def test_a_long_step_is_interrupted_and_theta_is_intact() -> None:
             assert (p.theta == before).all()
             value, _ = p.value_and_grad(p.theta, x[:64], t[:64])
             print(f"interrupted after {took:.3f}", np.isfinite(value))
-    """
+    """.replace("KIND", repr(kind))
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=120)
     assert done.stdout.startswith("interrupted after 0."), done.stdout + done.stderr
     assert done.stdout.strip().endswith("True")

@@ -14,7 +14,7 @@ from flowgrad.executors._numba.code import Code, code
 from flowgrad.executors._numba.frame import AGGREGATED, AHEAD
 from flowgrad.executors._numba.layout import RUN_ROWS, WHOLE_ROWS, layout
 from flowgrad.executors._numba.part import Part
-from flowgrad.executors._numba.workspace import ABSENT, PLACE, Workspace, address, samples
+from flowgrad.executors._numba.workspace import ABSENT, PLACE, Phase, Workspace, address, samples
 from flowgrad.plan import Plan
 from flowgrad.recycling import Recycler
 
@@ -87,7 +87,7 @@ class Engine:
             w.set(backward=self._sweep(c, sweeps.backward), fused_backward=0)
             for k, work in enumerate(w.works):
                 work["DA"] = w.room(f"DA{k}", V * c.lanes.size)
-            w.run(*self._both_ways(c, w, phases.adjoint))
+            self._run_both_ways(c, w, phases.adjoint)
             w.use = "backward", B
         gradients = address(weight), address(bias), 0
         w.set_operands(self._parameters(w, theta), y=samples(dy), gradients=gradients)
@@ -167,18 +167,30 @@ class Engine:
         w.set(loss=c.loss(self.loss), bias_from=len(p.inputs) if p.direct else 0)
         if not p.direct:
             w.gradients = w.room("grad_weight", p.n_edges * size), w.room("grad_bias", p.n_nodes * size)
-        w.run(*self._both_ways(c, w, phases.step), None if p.direct else (c.kernel(phases.fold), 1))
+        self._run_both_ways(c, w, phases.step, None if p.direct else (c.kernel(phases.fold), 1))
 
-    def _both_ways(self, c: Code, w: Workspace, sweep: Any) -> list[tuple[int, int] | None]:
-        """The phases around a backward sweep: weights turned for it, gradients added up and turned back."""
-        pieces = w.get("pieces")
-        return [
+    def _run_both_ways(self, c: Code, w: Workspace, sweep: Any, last: Phase = None) -> None:
+        """The phases around a backward sweep: weights turned for it, gradients added up and turned back.
+
+        With dense runs, a chunk takes one tile a round, and these are then multiplied.
+        """
+        l, pieces, chunks = self._layout, w.get("pieces"), self._chunks(w)
+        at_once = 1 if len(l.dense) else w.get("tiles")
+        w.set(at_once=at_once)
+        w.run(
             self._gather(c, w),
-            (c.kernel(phases.turn), pieces) if len(self._layout.out_edge) else None,
-            (c.kernel(sweep), self._chunks(w)),
-            (c.kernel(phases.add_up), pieces),
-            None if self._layout.all_dense else (c.kernel(phases.turn_back), pieces),
-        ]
+            (c.kernel(phases.turn), pieces) if len(l.out_edge) else None,
+            again=(
+                (c.kernel(sweep), chunks),
+                (c.kernel(phases.multiply), len(l.dense)) if len(l.dense) else None,
+            ),
+            rounds=-(-w.get("tiles") // (chunks * at_once)),
+            then=(
+                (c.kernel(phases.add_up), pieces),
+                None if l.all_dense else (c.kernel(phases.turn_back), pieces),
+                last,
+            ),
+        )
 
     # ---- a call ---------------------------------------------------------------------------------------------
 
@@ -246,7 +258,6 @@ class Engine:
             work["stack"] = w.room(f"stack{k}", l.part.n_nodes * row)
             work["G"] = w.room(f"G{k}", l.bases * row)
             work["S"] = w.room(f"S{k}", max(RUN_ROWS, WHOLE_ROWS) * row)
-            work["T"] = w.room(f"T{k}", l.widest * row)
             work["mask"] = w.room(f"mask{k}", row)
             for name in ("lse", "mass", "share"):
                 work[name] = w.room(f"{name}{k}", 8 * c.lanes.n)
@@ -348,9 +359,11 @@ class Engine:
     def _chunks(self, w: Workspace) -> int:
         """Room for every chunk's gradients, and for the weights by out-edge; gives the number of chunks."""
         l, chunks, size = self._layout, min(-(-w.get("batch") // LEAST), CHUNKS), self.dtype.itemsize
-        steps = [-(-n * size // 128) * 128 for n in (l.gradient + 4, l.part.n_nodes + 4)]  # read in fours
+        steps = [-(-n * size // 128) * 128 for n in (l.zero + 4, l.part.n_nodes + 4)]  # read in fours
         w.set(
             chunks=chunks,
+            kept=w.room("kept", chunks * l.kept * w.code.lanes.size),
+            kept_step=l.kept * w.code.lanes.size,
             chunk_weight=w.room("chunk_weight", chunks * steps[0]),
             chunk_weight_step=steps[0],
             chunk_bias=w.room("chunk_bias", chunks * steps[1]),

@@ -49,39 +49,43 @@ FRAME = record(
     "batch tiles chunks pieces",
     # (V, B) results or, z in backward, operands, with the step in bytes from node to node; 0 where not wanted
     "z a dz da node_step",
-    # one row a chunk: real ∂L/∂w by place, then of dense runs; real ∂L/∂b by node, then 0; float64 loss;
+    # one row a chunk: real ∂L/∂w by place; real ∂L/∂b by node, then 0; float64 loss; what dense runs keep of a tile;
     # bytes a row
-    "chunk_weight chunk_weight_step chunk_bias chunk_bias_step chunk_loss",
+    "chunk_weight chunk_weight_step chunk_bias chunk_bias_step chunk_loss kept kept_step",
     # what a call is compared with that compiled code looks at, and whether it was taken, see `operands`: addresses of
     # NumPy's type and the dtype; bytes of a real; whether θ is w and b as they stand, and where b and ∂L/∂b then begin
     "array_type dtype real direct bias_offset weights_size taken",
     # the threads' records; the word that stops all; what to run: phases, each a function and how many items
     "works stop phases phase_function phase_items",
+    # phases again_from … again_to−1 are run `rounds` times, this being which; tiles of a chunk in one of them
+    "again_from again_to rounds round at_once",
 )
 
 WORK = record(
     # this thread's tile: rows of a and then ∂L/∂z of every node, and messages; of σ'(z) where a does not tell it, or
-    # of z; of ∂L/∂a or 0; of base cases; of ∂L/∂a of one run; lanes of a of a dense run's sources, and of which block
-    # they are
-    "A Z D DA G S T transposed",
+    # of z; of ∂L/∂a or 0; of base cases; of ∂L/∂a of one run; the block whose sources' a are turned
+    "A Z D DA G S transposed",
     # rows of σ'(z) of fused runs, one upon another; where the next goes
     "stack top",
     # the mask row (all ones where a lane is a sample); float64 rows: log Σ e^y, Σ t, weight of each sample
     "mask lse mass share",
     # first sample, how many; the chunk's arrays; whether this is the chunk's first tile
-    "begin count weight bias loss first",
+    "begin count weight bias loss kept first",
     # float64: terms and slopes of one aggregation
     "terms slopes",
 )
 
 frame_at = record_type(FRAME, fixed=True)
+open_frame_at = record_type(FRAME)
+"""For what writes it: before a call, and between its phases."""
 work_at = record_type(WORK)
 
 DENSE = record(
     # its first neuron, how many; how many sources, how many of them come first and are inputs; which block of the part
     "first count sources inputs block",
-    # reals from one row of its ∂L/∂w to the next, where the first stands in a chunk's; where its rows of base cases are
-    "wide gradient base",
+    # reals from one lane of its sources' a to the next; where these, and its ∂L/∂z, stand in what is kept, in rows of
+    # lanes; where its rows of base cases are
+    "wide turned dz base",
 )
 
 dense_at = record_type(DENSE)

@@ -25,7 +25,7 @@ RUN_ROWS = 64
 WHOLE_ROWS = 60
 """Rows of a dense run: whole panels, see `panels.LONGEST`."""
 WIDEST_VECTOR = 32
-"""Rows of ∂L/∂w of a dense run are so many reals long, or a multiple: whole vectors of any number of lanes."""
+"""Rows that are read as vectors are so many reals long, or a multiple: whole vectors of any number of lanes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,9 +33,9 @@ class Layout:
     """Nodes as in `part`. Fields as in `frame.FRAME`; `rows` counts the rows of A: nodes, messages, zeros.
 
     `out_ptr` goes down: see `place_edges`. `zero` is a place behind all that holds 0, where edges out of the part lead;
-    `all_dense` says that every edge of the plan stands in a dense run. `gradient` is how many reals a chunk's ∂L/∂w
-    takes, `widest` the columns of the widest dense run, `fused` the code of the activation of FUSED runs or −1, `reach`
-    how many rows lie between the ends of a sparse edge from a neuron, in the mean.
+    `all_dense` says that every edge of the plan stands in a dense run. `kept` is how many rows dense runs keep of a
+    tile, `fused` the code of the activation of FUSED runs or −1, `reach` how many rows lie between the ends of a sparse
+    edge from a neuron, in the mean.
     """
 
     part: Part
@@ -60,8 +60,7 @@ class Layout:
     message: Ints
     rows: int
     reach: float
-    gradient: int
-    widest: int
+    kept: int
     max_fan_in: int
 
 
@@ -79,7 +78,7 @@ def layout(plan: Plan, part: Part) -> Layout:
     if ((kind == SCALED) | (kind >= AGGREGATED)).any():
         message, row, rows = _messages(part, kind, target, edge)
     out_ptr, out_row, out_edge, out_place, zero = _places(plan, part, edge_ptr, row, edge, rows)
-    dense = _dense_runs(part, kind, run_begin, block, zero + WIDEST_VECTOR)
+    dense = _dense_runs(part, kind, run_begin, block)
     output = part.node[plan.outputs]
     dense_base, base, bases = _bases(len(plan.inputs), output, part, dense)
     return Layout(
@@ -105,8 +104,7 @@ def layout(plan: Plan, part: Part) -> Layout:
         message=message,
         rows=rows + 1,
         reach=_reach(len(plan.inputs), part, edge, target),
-        gradient=zero + WIDEST_VECTOR + int((dense["wide"] * dense["count"]).sum()),
-        widest=int(dense["wide"].max(initial=0)),
+        kept=int((dense["dz"] + dense["count"]).max(initial=0)),
         max_fan_in=int((part.in_end - part.in_begin).max(initial=0)),
     )
 
@@ -210,8 +208,8 @@ def _padded(n: Any) -> Any:
     return -(-n // WIDEST_VECTOR) * WIDEST_VECTOR
 
 
-def _dense_runs(part: Part, kind: Ints, run_begin: Ints, block: Ints, before: int) -> npt.NDArray[np.void]:
-    """A record of `frame.DENSE` for each dense run, but for what `_bases` fills; so many reals stand before theirs."""
+def _dense_runs(part: Part, kind: Ints, run_begin: Ints, block: Ints) -> npt.NDArray[np.void]:
+    """A record of `frame.DENSE` for each dense run, but for what `_bases` fills; runs of a block share its sources."""
     runs = np.flatnonzero(kind[run_begin[:-1]] == WHOLE)
     first = run_begin[runs]
     dense = np.zeros(len(runs), DENSE)
@@ -219,8 +217,10 @@ def _dense_runs(part: Part, kind: Ints, run_begin: Ints, block: Ints, before: in
     dense["sources"] = part.in_end[first] - part.in_begin[first]
     dense["block"] = block[first]
     dense["wide"] = _padded(dense["sources"])
-    ends = np.cumsum(dense["wide"] * dense["count"])
-    dense["gradient"] = before + ends - dense["wide"] * dense["count"]
+    _, leads, of_block = np.unique(dense["block"], return_index=True, return_inverse=True)
+    ends = np.cumsum(dense["wide"][leads])
+    dense["turned"] = (ends - dense["wide"][leads])[of_block]
+    dense["dz"] = ends[-1:].sum() + np.cumsum(dense["count"]) - dense["count"]
     return dense
 
 

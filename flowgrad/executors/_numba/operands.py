@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from flowgrad.executors._numba.code import function
-from flowgrad.executors._numba.frame import FRAME
-from flowgrad.executors._numba.memory import i32_at, i64_at, put_f64, record_type
+from flowgrad.executors._numba.frame import FRAME, open_frame_at
+from flowgrad.executors._numba.memory import i32_at, i64_at, put_f64
 from flowgrad.executors._numba.pool import conduct
 
 HEAD = object.__basicsize__
@@ -29,8 +29,6 @@ AXES, FLAGS = 2, 12
 CONTIGUOUS, ALIGNED = 0x1, 0x100
 """Of NumPy's flags."""
 SCALE = (FRAME.names or ()).index("scale")
-
-_operands_at = record_type(FRAME)
 
 
 def has_flag(array: int, flag: int) -> Any:
@@ -56,7 +54,7 @@ def is_ready(array: int, kind: int, dtype: int, axes: int) -> Any:
 
 def enter(frame: int, board: int, threads: int, mean: int, theta: int, x: int, samples: int, gradient: int) -> None:
     """Run a frame with these objects for θ, x, t or y, and ∂L/∂θ, if they are what it was last filled for."""
-    f = _operands_at(frame)
+    f = open_frame_at(frame)
     kind, dtype, rows = f.array_type, f.dtype, f.batch
     f.taken = 0
     if not (is_ready(theta, kind, dtype, 1) and is_ready(x, kind, dtype, 2) and is_ready(samples, kind, dtype, 2)):

@@ -12,6 +12,7 @@ from typing import Any
 from flowgrad.executors._numba.floats import FLUSH, IEEE, set_float_mode
 from flowgrad.executors._numba.frame import DENSE, WORK, dense_at, frame_at, work_at
 from flowgrad.executors._numba.memory import call_address, f64_at, i32_at, i64_at, prefetch, put_f64
+from flowgrad.executors._numba.panels import product, rows_at_once
 from flowgrad.executors._numba.vectors import Lanes, store
 
 SIZE, RECORD = WORK.itemsize, DENSE.itemsize
@@ -60,39 +61,17 @@ def turn(lanes: Lanes) -> Phase:
 
 def add_up(lanes: Lanes) -> Phase:
     """A piece of the edges and positions: the chunks' ∂L/∂w and ∂L/∂b added, in order; by place, in the first chunk."""
-    real_at, put_real = lanes.real_at, lanes.put_real
-    load, ROW, N, REAL = lanes.load, lanes.size, lanes.n, lanes.dtype.itemsize
-
-    def row(f: Any, at: int) -> Any:
-        """A vector of ∂L/∂w over the chunks."""
-        g = load(f.chunk_weight + at)
-        for c in range(1, f.chunks):
-            g = g + load(f.chunk_weight + at + c * f.chunk_weight_step)
-        return g
-
-    def dense(f: Any, run: int) -> None:
-        """One dense run: whole vectors, and the ends of its rows one by one."""
-        q = dense_at(f.dense + run * RECORD)
-        for v in range(q.count):
-            at, to = (
-                (q.gradient + v * q.wide) * REAL,
-                f.grad_weight + (i64_at(f.in_begin, q.first) + v * q.sources) * REAL,
-            )
-            for i in range(0, q.sources, N):
-                if i + N <= q.sources:
-                    store(to + i * REAL, row(f, at + i * REAL))
-                else:
-                    store(f.chunk_weight + at + i * REAL, row(f, at + i * REAL))
-                    for j in range(i, q.sources):
-                        put_real(to, j, real_at(f.chunk_weight + at, j))
+    real_at, put_real, load, ROW, N = lanes.real_at, lanes.put_real, lanes.load, lanes.size, lanes.n
 
     def phase(frame: int, item: int, _: int) -> None:
         f = frame_at(frame)
         vectors = (f.places + N - 1) // N if f.chunks > 1 else 0  # a chunk is as long as they are
         for k in range(item * vectors // f.pieces, (item + 1) * vectors // f.pieces):
-            store(f.chunk_weight + k * ROW, row(f, k * ROW))
-        for run in range(item * f.dense_runs // f.pieces, (item + 1) * f.dense_runs // f.pieces):
-            dense(f, run)
+            at = f.chunk_weight + k * ROW
+            g = load(at)
+            for c in range(1, f.chunks):
+                g = g + load(at + c * f.chunk_weight_step)
+            store(at, g)
         for p in range(item * f.positions // f.pieces, (item + 1) * f.positions // f.pieces):
             node = i32_at(f.node, p)
             b = real_at(f.chunk_bias, node)
@@ -100,6 +79,48 @@ def add_up(lanes: Lanes) -> Phase:
                 b += real_at(f.chunk_bias + c * f.chunk_bias_step, node)
             if p >= f.bias_from:
                 put_real(f.grad_bias, p - f.bias_from, b if p >= f.inputs else 0.0)
+
+    return phase
+
+
+def multiply(lanes: Lanes) -> Phase:
+    """A dense run: its ∂L/∂w from what the chunks have kept of this round's tiles, in order.
+
+    Panels go straight to where they belong; the end of a row that is no whole vector takes a detour.
+    """
+    ROW, REAL, N, real_at, put_real = lanes.size, lanes.dtype.itemsize, lanes.n, lanes.real_at, lanes.put_real
+    by_lane, most = product(lanes, ROW), rows_at_once(lanes)
+
+    def grow(f: Any, q: Any, row: int, rows: int, column: int, to: int, step: int) -> None:
+        """A panel of ∂L/∂w, by every tile of the round."""
+        new, wide = f.round == 0, q.wide * REAL
+        for c in range(f.chunks):
+            if c * f.tiles // f.chunks + f.round < (c + 1) * f.tiles // f.chunks:
+                kept = f.kept + c * f.kept_step
+                a, dz = kept + q.turned * ROW + column * REAL, kept + (q.dz + row) * ROW
+                by_lane(to, f.iota, step, a, f.iota, wide, dz, ROW, REAL, N, rows, new)
+                new = False
+
+    def phase(frame: int, item: int, slot: int) -> None:
+        f, t = frame_at(frame), work_at(frame_at(frame).works + slot * SIZE)
+        if i64_at(f.stop, 0) != 0:
+            return
+        q = dense_at(f.dense + item * RECORD)
+        first, step = f.grad_weight + i64_at(f.in_begin, q.first) * REAL, q.sources * REAL
+        for row in range(0, q.count, most):
+            rows, to = min(most, q.count - row), first + row * step
+            for column in range(0, q.sources - N + 1, N):
+                grow(f, q, row, rows, column, to + column * REAL, step)
+            rest = q.sources % N
+            if rest > 0:
+                column = q.sources - rest
+                for r in range(rows):
+                    for k in range(rest):
+                        put_real(t.S, r * N + k, real_at(to + r * step, column + k))
+                grow(f, q, row, rows, column, t.S, ROW)
+                for r in range(rows):
+                    for k in range(rest):
+                        put_real(to + r * step, column + k, real_at(t.S, r * N + k))
 
     return phase
 
@@ -236,7 +257,7 @@ def trace(lanes: Lanes) -> Phase:
 
 
 def step(lanes: Lanes) -> Phase:
-    """One chunk of tiles: forward, loss and base cases, backward."""
+    """The tiles of one chunk in this round: forward, loss and base cases, backward."""
     take, start = fill(lanes), open_tile(lanes)
 
     def phase(frame: int, item: int, slot: int) -> None:
@@ -245,9 +266,12 @@ def step(lanes: Lanes) -> Phase:
         t.weight = f.chunk_weight + item * f.chunk_weight_step
         t.bias = f.chunk_bias + item * f.chunk_bias_step
         t.loss = f.chunk_loss + item * 8
-        t.first, t.DA, t.Z = 1, 0, t.A
-        put_f64(t.loss, 0, 0.0)
-        for tile in range(item * f.tiles // f.chunks, (item + 1) * f.tiles // f.chunks):
+        t.kept = f.kept + item * f.kept_step
+        t.first, t.DA, t.Z = f.round == 0, 0, t.A
+        if f.round == 0:
+            put_f64(t.loss, 0, 0.0)
+        begin = item * f.tiles // f.chunks + f.round * f.at_once
+        for tile in range(begin, min(begin + f.at_once, (item + 1) * f.tiles // f.chunks)):
             start(f, t, tile)
             t.top = t.stack
             take(t, t.A, f.x, f.x_step, f.x_next, f.inputs)
@@ -262,7 +286,7 @@ def step(lanes: Lanes) -> Phase:
 
 
 def adjoint(lanes: Lanes) -> Phase:
-    """One chunk of tiles: backward from kept z and given base cases; ∂L/∂z and ∂L/∂a of every node, kept."""
+    """The same from kept z and given base cases: backward; ∂L/∂z and ∂L/∂a of every node, kept."""
     N, ROW, size = lanes.n, lanes.size, lanes.dtype.itemsize
     take, give, start = fill(lanes), empty(lanes), open_tile(lanes)
 
@@ -271,8 +295,10 @@ def adjoint(lanes: Lanes) -> Phase:
         t = work_at(work)
         t.weight = f.chunk_weight + item * f.chunk_weight_step
         t.bias = f.chunk_bias + item * f.chunk_bias_step
-        t.first = 1
-        for tile in range(item * f.tiles // f.chunks, (item + 1) * f.tiles // f.chunks):
+        t.kept = f.kept + item * f.kept_step
+        t.first = f.round == 0
+        begin = item * f.tiles // f.chunks + f.round * f.at_once
+        for tile in range(begin, min(begin + f.at_once, (item + 1) * f.tiles // f.chunks)):
             start(f, t, tile)
             take(t, t.A, f.z, size, f.node_step, f.nodes)
             take(t, t.G + ROW, f.y, f.y_step, f.y_next, f.outputs)

@@ -34,7 +34,7 @@ from flowgrad.executors._numba.cores import (
     wall_time,
 )
 from flowgrad.executors._numba.floats import IEEE, float_mode, set_float_mode
-from flowgrad.executors._numba.frame import frame_at
+from flowgrad.executors._numba.frame import open_frame_at
 from flowgrad.executors._numba.memory import (
     LINE,
     atomic_get,
@@ -199,19 +199,25 @@ def share_out(board: int, threads: int, function: int, frame: int, items: int) -
 
 def conduct(frame: int, board: int, threads: int) -> None:
     """The frame's phases in turn; by this thread alone where board is 0, or another caller has the board."""
-    f, alone, mode = frame_at(frame), 1, float_mode()
+    f, alone, mode = open_frame_at(frame), 1, float_mode()
     set_float_mode(IEEE)
     if board != 0:
         alone = fetch_add(board + TAKEN, 1)
         if alone != 0:
             fetch_add(board + TAKEN, -1)
-    for phase in range(f.phases):
+    f.round = 0
+    phase = 0
+    while phase < f.phases:
         function, items = i64_at(f.phase_function, phase), i64_at(f.phase_items, phase)
         if alone != 0 or items == 1:
             for item in range(items):
                 call_address(function, frame, item, 0)
         else:
             share_out(board, threads, function, frame, items)
+        phase += 1
+        if phase == f.again_to and f.round + 1 < f.rounds:
+            f.round = f.round + 1
+            phase = f.again_from
     if alone == 0:
         fetch_add(board + TAKEN, -1)
     set_float_mode(mode)

@@ -11,7 +11,8 @@ Runs of plain neurons of the commonest activation have kernels of their own, wit
 neurons: while rows come from the caches, the processor has another neuron's σ to work on.
 
 Dense runs, parts of the plan's blocks, are matrix products (`panels`): forward z, and when their ∂L/∂z is final,
-∂L/∂w and their share of their sources' ∂L/∂a, which is added to the sources' rows of base cases.
+their share of their sources' ∂L/∂a, which is added to the sources' rows of base cases. Their ∂L/∂w is a product too,
+of many tiles at once: `phases.multiply`.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from flowgrad.executors._numba.frame import (
     work_at,
 )
 from flowgrad.executors._numba.memory import LINE, call_address, i32_at, i64_at, prefetch
-from flowgrad.executors._numba.panels import product, rows_at_once
+from flowgrad.executors._numba.panels import product
 from flowgrad.executors._numba.vectors import Lanes, dots, first_of_four, fma, keep, lane_sums, store
 
 RECORD = DENSE.itemsize
@@ -163,36 +164,32 @@ def whole_forward(lanes: Lanes) -> Callable[[int, int, int], None]:
 
 
 def whole_backward(lanes: Lanes) -> Callable[[int, int, int], None]:
-    """whole_backward(frame, work, run): from ∂L/∂z of a dense run its ∂L/∂w, and ∂L/∂a of its sources grown by it."""
+    """whole_backward(frame, work, run): ∂L/∂a of a dense run's sources grown; what `phases.multiply` needs is kept."""
     ROW, REAL, N = lanes.size, lanes.dtype.itemsize, lanes.n
-    load, real_at, put_real = lanes.load, lanes.real_at, lanes.put_real
-    by_source, by_lane = product(lanes, REAL), product(lanes, ROW)
-    most = rows_at_once(lanes)
+    load, real_at, put_real, by_source = lanes.load, lanes.real_at, lanes.put_real, product(lanes, REAL)
 
     def turn_block(f: Any, t: Any, q: Any, e: int) -> None:
         """The sources' a by lane, once a block and tile: lanes that are no samples are 0."""
         if t.transposed == q.block:
             return
         t.transposed = q.block
+        to = t.kept + q.turned * ROW
         for i in range(q.sources):
             store(t.S, keep(load(t.A + i32_at(f.in_source, e + i) * ROW), load(t.mask)))
             for lane in range(N):
-                put_real(t.T, lane * q.wide + i, real_at(t.S, lane))
+                put_real(to, lane * q.wide + i, real_at(t.S, lane))
 
     def sweep(frame: int, work: int, run: int) -> None:
         f, t = frame_at(frame), work_at(work)
         q = dense_at(f.dense + i32_at(f.run_dense, run) * RECORD)
         e, dz = i64_at(f.in_begin, q.first), t.A + q.first * ROW
         skip = q.inputs if t.DA == 0 else 0
-        w, step, wide = f.weight + (e + skip) * REAL, q.sources * REAL, q.wide * REAL
+        w, step = f.weight + (e + skip) * REAL, q.sources * REAL
         base = f.dense_base + (q.base + skip) * 4
         by_source(t.G, base, ROW, dz, f.iota, ROW, w, REAL, step, q.count, q.sources - skip, 0)
         turn_block(f, t, q, e)
-        dw = t.weight + q.gradient * REAL
-        for row in range(0, q.count, most):
-            n, to, d = min(most, q.count - row), dw + row * wide, dz + row * ROW
-            for column in range(0, wide, ROW):
-                by_lane(to + column, f.iota, wide, t.T + column, f.iota, wide, d, ROW, REAL, N, n, t.first)
+        for v in range(q.count):
+            store(t.kept + (q.dz + v) * ROW, load(dz + v * ROW))
 
     return sweep
 

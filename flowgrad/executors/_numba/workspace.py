@@ -33,6 +33,8 @@ _PROBES = (np.zeros(3), np.zeros((4, 4), np.int8)[1:, 2:])
 address = _by_structure if all(_by_structure(a) == _by_interface(a) for a in _PROBES) else _by_interface
 """Where an array's data stand; ten times quicker than by its interface, where this Python's objects are as expected."""
 ABSENT = (0, 0, 0)
+Phase = tuple[int, int] | None
+"""A function and how many items it has; None for one that is not needed."""
 
 
 def samples(array: npt.NDArray[Any]) -> tuple[int, int, int]:
@@ -100,11 +102,13 @@ class Workspace:
             total += self.loss[chunk]
         return total
 
-    def run(self, *phases: tuple[int, int] | None) -> None:
-        """What to run: (function, items) a phase, None for one that is not needed."""
-        wanted = [p for p in phases if p is not None]
+    def run(self, *phases: Phase, again: tuple[Phase, ...] = (), rounds: int = 1, then: tuple[Phase, ...] = ()) -> None:
+        """What to run: phases, others so many times, and others again."""
+        first, middle, last = ([p for p in some if p is not None] for some in (phases, again, then))
+        wanted = first + middle + last
         self._phases[:, : len(wanted)] = np.array(wanted, np.int64).T
-        self.set(phases=len(wanted))
+        again_to = len(first) + len(middle)
+        self.set(phases=len(wanted), again_from=len(first), again_to=again_to, rounds=rounds)
 
     def room(self, name: str, size: int) -> int:
         """The address of `size` bytes under that name, on a cache line; zeros when they are new."""
