@@ -30,6 +30,7 @@ from flowgrad.executors._numba.vectors import (
     Lanes,
     absolute,
     any_lane,
+    can_estimate,
     can_pick,
     choose,
     fma,
@@ -103,6 +104,7 @@ def vector_forms(lanes: Lanes) -> dict[str, Form]:
     LOWEST, HIGHEST, ROOT, LIFT, DROP = c.lowest, c.highest, c.root, c.lift, 2.0**-c.lift
     LOG2E, SIZE = 1.4426950408889634, lanes.size
     COMPENSATED = lanes.dtype == np.float32  # 2 ulp ask for it, 4 do not
+    ESTIMATED = can_estimate()
     PICKED, magnitude = lanes.dtype == np.float32 and can_pick(), tanh_by_table()
     polynomial = _polynomial(c.q)
 
@@ -121,7 +123,13 @@ def vector_forms(lanes: Lanes) -> dict[str, Form]:
 
     def inverted(x: Any) -> Any:
         """1/x; in float32 an estimate to 14 bits, which who uses it corrects."""
-        return near_reciprocal(x) if COMPENSATED else 1.0 / x
+        if COMPENSATED:
+            return near_reciprocal(x)
+        if not ESTIMATED:
+            return 1.0 / x
+        y = near_reciprocal(x)
+        y = fma(fma(x, y * -1.0, 1.0), y, y)
+        return fma(fma(x, y * -1.0, 1.0), y, y)
 
     def tanh(z: Any, a: int, slope: int) -> int:
         """e = e^(−2|z|): |a| = (1 − e)/(1 + e), 1 − e by p; σ' = 4e/(1 + e)² = 2e/(1 + e) · (1 + |a|)"""

@@ -118,19 +118,25 @@ def _by_parts(s: Site, x: Any, n: int, f: Callable[[Any], Any]) -> Any:
     return whole if count >= n else s.builder.shuffle_vector(whole, whole, _mask(range(count)))
 
 
+def can_estimate() -> bool:
+    """Whether the machine has reciprocals to 14 bits that are quicker than a division."""
+    return bool(_features().get("avx512vl"))
+
+
 def _emit_reciprocal(s: Site) -> Any:
     x = s.values[0]
-    n = min(x.type.count, register_lanes(np.dtype(np.float32)))
-    if x.type.element != F32 or n < 8 or not _features().get("avx512vl"):
+    real, bits, letter = (F32, 32, "s") if x.type.element == F32 else (F64, 64, "d")
+    n = min(x.type.count, 512 // bits)
+    if not can_estimate() or n * bits < 256:
         return s.builder.fdiv(_constant(x.type, 1.0), x)
-    kind, every = ir.VectorType(F32, n), ir.Constant(ir.IntType(n), -1)
-    name = f"llvm.x86.avx512.rcp14.ps.{32 * n}"
+    kind, every = ir.VectorType(real, n), ir.Constant(ir.IntType(8 if n < 8 else n), -1)
+    name = f"llvm.x86.avx512.rcp14.p{letter}.{bits * n}"
     return _by_parts(s, x, n, lambda part: s.call(name, kind, part, _constant(kind, 0.0), every))
 
 
 @block(_emit_reciprocal)
 def near_reciprocal(x: Any) -> Any:
-    """1/x to 14 bits or better, of normal numbers: what the machine has that is quicker than a division."""
+    """1/x to 14 bits or better, of normal numbers: an estimate where `can_estimate`, else a division."""
     return 1 / x
 
 
