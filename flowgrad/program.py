@@ -257,10 +257,10 @@ class Program:
             out: (P,) array to write the gradient into, of theta's dtype.
 
         Raises:
-            as forward and backward; ShapeError where out does not fit.
+            as forward and backward; ShapeError where out does not fit, DataError where it is read-only.
         """
-        if self._ready_gradient is not None and out is None and sample_weight is None:
-            g = self._arrays.empty(self.plan.n_parameters, self.dtype)
+        if self._ready_gradient is not None and sample_weight is None:
+            g = self._arrays.empty(self.plan.n_parameters, self.dtype) if out is None else out
             value = self._ready_gradient(theta, X, T, g, self.reduction == "mean")
             if value is not None:
                 return value, g
@@ -273,6 +273,8 @@ class Program:
             out, direct = self._arrays.empty(len(th), answer), answer == self.dtype
         elif not isinstance(out, np.ndarray) or out.shape != th.shape or out.dtype != answer:
             raise ShapeError(f"out must be an array of shape {th.shape} and dtype {answer}, as theta is")
+        elif not out.flags.writeable:
+            raise DataError("out is read-only: give an array that may be written to")
         else:
             direct = out.dtype == self.dtype and out.flags.c_contiguous and not np.shares_memory(out, th)
         g = out if direct else np.empty(len(th), self.dtype)

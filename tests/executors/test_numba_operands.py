@@ -153,6 +153,54 @@ def test_what_does_not_fit_is_refused_in_the_same_words(form: str, which: int) -
     assert said[0][0] is not None or (form, which) == ("one axis", 0)  # a θ of one axis is none that is wrong
 
 
+OUT: dict[str, tuple[bool, Call]] = {
+    "as θ is": (True, lambda theta: np.empty_like(theta)),
+    "θ itself": (False, lambda theta: theta),
+    "part of θ's memory": (False, lambda theta: np.concatenate([theta, theta])[3:][: len(theta)]),
+    "every other": (False, lambda theta: np.empty(2 * len(theta))[::2]),
+}
+
+
+@pytest.mark.parametrize("form", OUT)
+def test_an_array_to_write_to(form: str) -> None:
+    program = compiled()
+    theta, x, t = arrays(program)
+    want = program.value_and_grad(theta, x, t)
+    is_taken, make = OUT[form]
+    out = make(theta)
+    if form == "part of θ's memory":
+        theta = np.lib.stride_tricks.as_strided(out, shape=theta.shape)  # moves by nothing, and is another object
+        theta[:] = arrays(program)[0]
+    value, gradient = program.value_and_grad(theta, x, t, out=out)
+    assert taken(program) == is_taken
+    assert gradient is out
+    assert value == want[0]
+    np.testing.assert_array_equal(gradient, want[1])
+
+
+WRONG_OUT: dict[str, Call] = {
+    "shorter": lambda theta: np.empty(len(theta) - 1),
+    "another dtype": lambda theta: np.empty(len(theta), np.float32),
+    "no array": lambda theta: [0.0] * len(theta),
+    "two axes": lambda theta: np.empty((1, len(theta))),
+    "read only": lambda theta: np.frombuffer(theta.tobytes()),
+}
+
+
+@pytest.mark.parametrize("form", WRONG_OUT)
+def test_an_array_that_cannot_be_written_to_is_refused_in_the_same_words(form: str) -> None:
+    said = []
+    for warm in (False, True):
+        program = compiled()
+        ready = arrays(program)
+        if warm:
+            program.value_and_grad(*ready)
+        with pytest.raises((ValueError, TypeError)) as caught:
+            program.value_and_grad(*ready, out=WRONG_OUT[form](ready[0]))
+        said.append(str(caught.value))
+    assert said[0] == said[1]
+
+
 def test_batches_in_turn_weighted_and_not() -> None:
     """What a call left in the frame does not reach the next."""
     program, python = compiled(), fg.compile(network(), executor="python", loss="squared_error")

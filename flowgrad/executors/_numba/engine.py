@@ -142,16 +142,16 @@ class Engine:
         if w is None:
             return None
         y = self._arrays.empty((w.get("batch"), len(self.plan.outputs)), self.dtype)
-        taken = self._enter(w, False, theta, x, y, y)
+        taken = self._enter(w, operands.NOTHING, theta, x, y, y)
         self._put_back(w)
         return y if taken else None
 
-    def ready_value_and_grad(self, theta: Any, x: Any, t: Any, out: Array, mean: bool) -> float | None:
+    def ready_value_and_grad(self, theta: Any, x: Any, t: Any, out: Any, mean: bool) -> float | None:
         """`value_and_grad` of what is ready, summed or as a mean; None as above."""
         w = self._last("value_and_grad")
         if w is None:
             return None
-        taken = self._enter(w, mean, theta, x, t, out)
+        taken = self._enter(w, operands.MEAN if mean else operands.SUM, theta, x, t, out)
         loss = w.summed_loss() * (1.0 / w.get("batch") if mean else 1.0)
         self._put_back(w)
         return loss if taken else None
@@ -223,10 +223,10 @@ class Engine:
         idle.append(w)
         return None
 
-    def _enter(self, w: Workspace, mean: bool, theta: Any, x: Any, samples: Any, gradient: Any) -> bool:
+    def _enter(self, w: Workspace, wanted: int, theta: Any, x: Any, samples: Any, gradient: Any) -> bool:
         """Run a frame with these operands, as often before with others; False if they are not what it is for."""
         board = running.board(w.threads)
-        operands.entrance()(w.address, board, w.threads, mean, theta, x, samples, gradient)
+        operands.entrance()(w.address, board, w.threads, wanted, theta, x, samples, gradient)
         return bool(w.frame[TAKEN])
 
     def _set_forward(self, c: Code, w: Workspace, kind: str) -> None:

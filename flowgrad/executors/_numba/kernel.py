@@ -56,6 +56,6 @@ class NumbaKernel:
         """`predict` of operands that nobody has looked at; None where they are not ready, and nothing has happened."""
         return self._live.ready_predict(theta, x)
 
-    def ready_value_and_grad(self, theta: Any, x: Any, t: Any, out: Array, mean: bool) -> float | None:
+    def ready_value_and_grad(self, theta: Any, x: Any, t: Any, out: Any, mean: bool) -> float | None:
         """`value_and_grad` of operands that nobody has looked at; None as above."""
         return self._live.ready_value_and_grad(theta, x, t, out, mean)

@@ -26,8 +26,10 @@ DATA, DIMENSIONS, DTYPE = 0, 2, 5
 """Words behind the head."""
 AXES, FLAGS = 2, 12
 """Half words behind the head."""
-CONTIGUOUS, ALIGNED = 0x1, 0x100
+CONTIGUOUS, ALIGNED, WRITEABLE = 0x1, 0x100, 0x400
 """Of NumPy's flags."""
+SUM, MEAN, NOTHING = 0, 1, 2
+"""What a call wants the gradient of: of the summed loss, of its mean, of nothing."""
 SCALE = (FRAME.names or ()).index("scale")
 
 
@@ -52,7 +54,16 @@ def is_ready(array: int, kind: int, dtype: int, axes: int) -> Any:
     )
 
 
-def enter(frame: int, board: int, threads: int, mean: int, theta: int, x: int, samples: int, gradient: int) -> None:
+def may_take(gradient: int, theta: int, kind: int, dtype: int, parameters: int, real: int) -> Any:
+    """Whether an array may be given ∂L/∂θ: as θ is, and apart from it."""
+    if not is_ready(gradient, kind, dtype, 1):
+        return False
+    apart = i64_at(gradient + HEAD, DATA) - i64_at(theta + HEAD, DATA)
+    far = apart >= parameters * real or apart <= 0 - parameters * real
+    return far and has_flag(gradient, WRITEABLE) and size(gradient, 0) == parameters
+
+
+def enter(frame: int, board: int, threads: int, wanted: int, theta: int, x: int, samples: int, gradient: int) -> None:
     """Run a frame with these objects for θ, x, t or y, and ∂L/∂θ, if they are what it was last filled for."""
     f = open_frame_at(frame)
     kind, dtype, rows = f.array_type, f.dtype, f.batch
@@ -63,6 +74,8 @@ def enter(frame: int, board: int, threads: int, mean: int, theta: int, x: int, s
         return
     if size(samples, 0) != rows or size(samples, 1) != f.outputs:
         return
+    if wanted != NOTHING and not may_take(gradient, theta, kind, dtype, f.parameters, f.real):
+        return
     f.theta, f.grad_theta = i64_at(theta + HEAD, DATA), i64_at(gradient + HEAD, DATA)
     if f.direct != 0:
         f.weight, f.bias = f.theta, f.theta + f.bias_offset
@@ -71,14 +84,14 @@ def enter(frame: int, board: int, threads: int, mean: int, theta: int, x: int, s
     f.t, f.t_step, f.t_next = i64_at(samples + HEAD, DATA), f.outputs * f.real, f.real
     f.y, f.y_step, f.y_next = f.t, f.t_step, f.t_next
     f.sample_weight = 0
-    put_f64(frame, SCALE, 1.0 / rows if mean != 0 else 1.0)
+    put_f64(frame, SCALE, 1.0 / rows if wanted == MEAN else 1.0)
     f.taken = 1
     conduct(frame, board, threads)
 
 
 # ---- Python -------------------------------------------------------------------------------------------------
 
-Enter = Callable[[int, int, int, bool, Any, Any, Any, Any], None]
+Enter = Callable[[int, int, int, int, Any, Any, Any, Any], None]
 
 
 @cache
