@@ -72,7 +72,7 @@ class Adjoint:
 class Kernel(Protocol):
     """A compiled network. Calls may come from many threads at once.
 
-    Four methods are optional, and taken where a kernel has them:
+    Four methods are optional, and taken where a kernel has them, which is asked at every call:
 
     `predict(theta, x) -> (B, O)`: the outputs alone, without keeping z and a.
 

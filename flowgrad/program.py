@@ -117,8 +117,6 @@ class Program:
         self._columns = network.columns
         self.labels = Labels(self._columns, self.plan)
         self._theta: Array = self.plan.theta.astype(self.dtype)
-        self._ready_predict = getattr(kernel, "ready_predict", None)
-        self._ready_gradient = getattr(kernel, "ready_value_and_grad", None) if request.loss else None
 
     # ---- θ --------------------------------------------------------------------------------------------------
 
@@ -259,18 +257,20 @@ class Program:
         Raises:
             as forward and backward; ShapeError where out does not fit, DataError where it is read-only.
         """
-        if self._ready_gradient is not None and sample_weight is None:
-            g = self._arrays.empty(self.plan.n_parameters, self.dtype) if out is None else out
-            value = self._ready_gradient(theta, X, T, g, self.reduction == "mean")
-            if value is not None:
-                return value, g
+        spare, ready = None, getattr(self.kernel, "ready_value_and_grad", None)
+        if ready is not None and sample_weight is None:
+            spare = self._arrays.empty(self.plan.n_parameters, self.dtype) if out is None else out
+            taken = ready(theta, X, T, spare, self.reduction == "mean")
+            if taken is not None:
+                return taken, spare
         given = theta if type(theta) is np.ndarray else np.asarray(theta)
         th, x, loss = batch.parameters(given, self.plan, self.dtype), self._x(X), self._need_loss()
         t = batch.targets(T, self.outputs, len(x), loss.coupled, self.dtype)
         s = None if sample_weight is None else batch.weights_of_samples(sample_weight, len(x), self.dtype)
         answer = given.dtype if given.dtype.kind == "f" else self.dtype
         if out is None:
-            out, direct = self._arrays.empty(len(th), answer), answer == self.dtype
+            direct = answer == self.dtype
+            out = spare if direct and spare is not None else self._arrays.empty(len(th), answer)
         elif not isinstance(out, np.ndarray) or out.shape != th.shape or out.dtype != answer:
             raise ShapeError(f"out must be an array of shape {th.shape} and dtype {answer}, as theta is")
         elif not out.flags.writeable:
@@ -295,10 +295,11 @@ class Program:
 
     def predict(self, X: Any, theta: ArrayLike | None = None) -> Array:
         """(B, O): the outputs only."""
-        if self._ready_predict is not None:
-            ready: Array | None = self._ready_predict(self._theta if theta is None else theta, X)
-            if ready is not None:
-                return ready
+        ready = getattr(self.kernel, "ready_predict", None)
+        if ready is not None:
+            taken: Array | None = ready(self._theta if theta is None else theta, X)
+            if taken is not None:
+                return taken
         x, theta = self._x(X), self._given(theta)
         fast = getattr(self.kernel, "predict", None)
         result: Array = self._outputs_of(self.kernel.forward(theta, x)) if fast is None else fast(theta, x)

@@ -65,6 +65,39 @@ def test_sixteen_callers_at_once_are_served_right() -> None:
     assert got == want
 
 
+def test_a_thread_that_calls_between_any_two_lines_gets_a_workspace_of_its_lanes() -> None:
+    """Every line on which one call gives its workspace back is a moment for another call, of another batch."""
+    p = program(1)
+    few, many = data(p, 3), data(p, 100)
+    want = p.value_and_grad(p.theta, *many)
+    seen = []
+
+    def other() -> None:
+        seen.append(p.value_and_grad(p.theta.copy(), *many))
+
+    def tracer(frame: Any, event: str, _: Any) -> Any:
+        if frame.f_code.co_name != "_put_back":
+            return tracer
+        if event == "line":
+            thread = threading.Thread(target=other)
+            thread.start()
+            thread.join()
+        return tracer
+
+    before = sys.gettrace()
+    sys.settrace(tracer)
+    try:
+        p.value_and_grad(p.theta, *few)
+    finally:
+        sys.settrace(before)
+    assert len(seen) >= 2
+    for lanes, idle in p.kernel._live._idle.items():
+        assert {w.code.lanes.n for w in idle} == {lanes}
+    for found in [*seen, p.value_and_grad(p.theta, *many, sample_weight=np.ones(100))]:
+        assert found[0] == want[0]
+        np.testing.assert_array_equal(found[1], want[1])
+
+
 def test_steps_take_no_more_memory() -> None:
     resource = pytest.importorskip("resource")
     p = program(2)

@@ -215,6 +215,28 @@ def test_batches_in_turn_weighted_and_not() -> None:
             np.testing.assert_allclose(program.predict(x, theta), python.predict(x, theta), rtol=1e-12)
 
 
+class Other:
+    """A kernel in the place of a program's."""
+
+    def __init__(self, kernel: Any) -> None:
+        self.forward, self.backward = kernel.forward, kernel.backward
+
+    def value_and_grad(self, *_: Any) -> float:
+        return -1.0
+
+    def predict(self, theta: Any, x: Any) -> Any:
+        return np.full((len(x), 2), -1.0)
+
+
+def test_a_kernel_that_takes_the_place_of_another_is_asked() -> None:
+    program = compiled()
+    theta, x, t = arrays(program)
+    program.value_and_grad(theta, x, t)
+    program.kernel = Other(program.kernel)
+    assert program.value_and_grad(theta, x, t)[0] == -1.0
+    assert (program.predict(x) == -1.0).all()
+
+
 def test_a_python_that_keeps_arrays_elsewhere_has_no_quick_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(operands, "readable", lambda: False)
     program = compiled()

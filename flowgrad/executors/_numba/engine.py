@@ -33,9 +33,8 @@ ALONE = 200_000
 """Edges · samples below which a call wakes no other thread."""
 LONG = 600_000_000
 """Edges · samples from which on a call of the main thread leaves the work to others, to hear Ctrl-C."""
-
-
 TAKEN = PLACE["taken"]
+"""Where a frame says whether a call was taken."""
 
 
 class Engine:
@@ -152,9 +151,9 @@ class Engine:
         if w is None:
             return None
         taken = self._enter(w, operands.MEAN if mean else operands.SUM, theta, x, t, out)
-        loss = w.summed_loss() * (1.0 / w.get("batch") if mean else 1.0)
+        loss = w.summed_loss() * (1.0 / w.get("batch") if mean else 1.0) if taken else None
         self._put_back(w)
-        return loss if taken else None
+        return loss
 
     def _prepare_gradient(self, c: Code, w: Workspace) -> None:
         """What a step reads besides samples and θ."""
@@ -208,8 +207,9 @@ class Engine:
 
     def _put_back(self, w: Workspace) -> None:
         """For the next call."""
-        self._recent = self._idle.setdefault(w.code.lanes.n, [])
-        self._recent.append(w)
+        idle = self._idle.setdefault(w.code.lanes.n, [])
+        idle.append(w)
+        self._recent = idle  # last, and never read here: another thread may set it meanwhile
 
     def _last(self, kind: str) -> Workspace | None:
         """Borrow the workspace of the last call, if that was of this kind, and none that `running.run_aside` is for."""
