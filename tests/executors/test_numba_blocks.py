@@ -13,7 +13,7 @@ import flowgrad as fg
 
 pytest.importorskip("numba")
 
-from flowgrad.executors._numba import machine, memory, panels, pool, sweeps, vectors
+from flowgrad.executors._numba import across, machine, memory, panels, pool, sweeps, vectors
 from flowgrad.executors._numba.blocks import I64
 from flowgrad.executors._numba.translate import Untranslatable, translate
 from flowgrad.executors._numba.vectors import lanes
@@ -37,7 +37,7 @@ def rows(rng: np.random.Generator, dtype: Any, n: int, count: int) -> Any:
 def test_a_vector_block_is_its_twin(name: str, dtype: Any, n: int) -> None:
     v, size = lanes(np.dtype(dtype), n), np.dtype(dtype).itemsize * n
     load, splat, real = v.load, v.splat, np.dtype(dtype).itemsize
-    store, fma, keep, dots = vectors.store, vectors.fma, vectors.keep, vectors.dots
+    store, fma, keep, dots = vectors.store, vectors.fma, vectors.keep, across.dots
     absolute, with_sign, choose = vectors.absolute, vectors.with_sign, vectors.choose
 
     def k_fma(x: int, out: int, _: int) -> None:
@@ -86,7 +86,24 @@ def test_a_near_reciprocal_is_near(dtype: Any, n: int) -> None:
     np.testing.assert_allclose(found, near_reciprocal(x), rtol=2.0**-14)
 
 
-@pytest.mark.skipif(not vectors.can_pick(), reason="this processor looks up in no table of 32 numbers")
+@pytest.mark.parametrize(("dtype", "n"), [*WIDTHS, (np.float32, 4), (np.float64, 2), (np.float64, 8)])
+def test_four_vectors_are_written_lane_by_lane(dtype: Any, n: int) -> None:
+    v = lanes(np.dtype(dtype), n)
+    load, store_turned, size, step = v.load, across.store_turned, v.size, 5 * np.dtype(dtype).itemsize
+
+    def kernel(x: int, out: int, _: int) -> None:
+        store_turned(out, step, load(x), load(x + size), load(x + 2 * size), load(x + 3 * size))
+
+    x = rows(np.random.default_rng(3), dtype, n, 4)
+    compiled, plain = np.zeros((n, 5), dtype), np.zeros((n, 5), dtype)
+    run(kernel, x.ctypes.data, compiled.ctypes.data, 0)
+    kernel(x.ctypes.data, plain.ctypes.data, 0)
+    for found in (compiled, plain):
+        np.testing.assert_array_equal(found[:, :4], x.T)
+        assert not found[:, 4].any()
+
+
+@pytest.mark.skipif(not machine.can_pick(), reason="this processor looks up in no table of 32 numbers")
 @pytest.mark.parametrize("n", [4, 8, 16, 32])
 def test_numbers_of_a_table_by_piece_of_an_octave(n: int) -> None:
     v = lanes(np.dtype(np.float32), n)
@@ -262,7 +279,7 @@ def test_a_panel_is_its_twin_and_the_product_is_numpys(dtype: Any, n: int, new: 
 def test_blocks_of_four_and_of_any_lane_are_their_twins(dtype: Any, n: int) -> None:
     v, size = lanes(np.dtype(dtype), n), np.dtype(dtype).itemsize * n
     load, load4, store = v.load, v.load4, vectors.store
-    lane_sums, first_of_four, any_lane = vectors.lane_sums, vectors.first_of_four, vectors.any_lane
+    lane_sums, first_of_four, any_lane = across.lane_sums, across.first_of_four, vectors.any_lane
 
     def kernel(x: int, out: int, k: int) -> None:
         sums = lane_sums(load(x), load(x + size), load(x + 2 * size), load(x + 3 * size))

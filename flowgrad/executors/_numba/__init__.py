@@ -7,6 +7,7 @@ not ours to restrict: a user's activations and losses, and the aggregations.
     blocks        building blocks: plain functions with a second form in LLVM IR
     memory        loads, stores, atomics and calls by address, as blocks
     vectors       rows of lanes as vector values, as blocks
+    across        sums over lanes, and vectors turned, as blocks
     language      the functions and operators that kernels may use
     translate     functions → LLVM IR
     machine       LLVM IR → addresses

@@ -24,14 +24,13 @@ from typing import Any
 
 import numpy as np
 
+from flowgrad.executors._numba.machine import can_estimate, can_pick
 from flowgrad.executors._numba.tables import tanh_by_table
 from flowgrad.executors._numba.vectors import (
     ROUND,
     Lanes,
     absolute,
     any_lane,
-    can_estimate,
-    can_pick,
     choose,
     fma,
     near_reciprocal,

@@ -1,4 +1,4 @@
-"""From LLVM IR to addresses of machine code, for the processor that this process runs on; its caches."""
+"""From LLVM IR to addresses of machine code, for the processor that this process runs on; what that can and has."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from llvmlite import binding as llvm
 from llvmlite import ir
 
@@ -31,9 +32,8 @@ class _Machine:
     def __init__(self) -> None:
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
-        features = llvm.get_host_cpu_features()
         self.target = llvm.Target.from_default_triple().create_target_machine(
-            cpu=llvm.get_host_cpu_name(), features=features.flatten(), opt=3, jit=True
+            cpu=llvm.get_host_cpu_name(), features=features().flatten(), opt=3, jit=True
         )
         empty = llvm.parse_assembly("")
         self.engine = llvm.create_mcjit_compiler(empty, self.target)
@@ -61,6 +61,32 @@ def compile(module: ir.Module) -> int:
     """Compile a module with one function of the module's name; gives its address."""
     with lock:
         return _machine().compile(module)
+
+
+def registers() -> int:
+    """How many vector registers the machine has."""
+    return 16 if llvm.get_process_triple().startswith("x86_64") and not features().get("avx512f") else 32
+
+
+def register_lanes(dtype: np.dtype[Any]) -> int:
+    """Lanes of the machine's vector registers."""
+    return (64 if features().get("avx512f") else 32) // dtype.itemsize
+
+
+@cache
+def features() -> Any:
+    """What this processor has, by LLVM's names."""
+    return llvm.get_host_cpu_features()
+
+
+def can_estimate() -> bool:
+    """Whether the machine has reciprocals to 14 bits that are quicker than a division."""
+    return bool(features().get("avx512vl"))
+
+
+def can_pick() -> bool:
+    """Whether the machine looks up in a table of 32 numbers at once."""
+    return bool(features().get("avx512f"))
 
 
 @cache

@@ -14,8 +14,9 @@ from typing import Any
 from llvmlite import ir
 
 from flowgrad.executors._numba.blocks import F32, F64, I32, I64, Site, block, splat
+from flowgrad.executors._numba.machine import register_lanes, registers
 from flowgrad.executors._numba.memory import i32_at
-from flowgrad.executors._numba.vectors import Lanes, register_lanes, registers, store
+from flowgrad.executors._numba.vectors import Lanes, store
 
 LONGEST = 12
 """Rows of C at once, at most: two registers each, of 32, with room for a row of B and a weight."""

@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from flowgrad.executors._numba.across import dots, first_of_four, lane_sums, store_turned
 from flowgrad.executors._numba.exponentials import recalled, vector_forms
 from flowgrad.executors._numba.frame import (
     AGGREGATED,
@@ -34,7 +35,7 @@ from flowgrad.executors._numba.frame import (
 )
 from flowgrad.executors._numba.memory import LINE, call_address, i32_at, i64_at, prefetch
 from flowgrad.executors._numba.panels import product
-from flowgrad.executors._numba.vectors import Lanes, dots, first_of_four, fma, keep, lane_sums, store
+from flowgrad.executors._numba.vectors import Lanes, fma, keep, store
 
 RECORD = DENSE.itemsize
 NEXT = 8
@@ -165,19 +166,23 @@ def whole_forward(lanes: Lanes) -> Callable[[int, int, int], None]:
 
 def whole_backward(lanes: Lanes) -> Callable[[int, int, int], None]:
     """whole_backward(frame, work, run): ∂L/∂a of a dense run's sources grown; what `phases.multiply` needs is kept."""
-    ROW, REAL, N = lanes.size, lanes.dtype.itemsize, lanes.n
-    load, real_at, put_real, by_source = lanes.load, lanes.real_at, lanes.put_real, product(lanes, REAL)
+    ROW, REAL, load = lanes.size, lanes.dtype.itemsize, lanes.load
+    by_source = product(lanes, REAL)
 
     def turn_block(f: Any, t: Any, q: Any, e: int) -> None:
         """The sources' a by lane, once a block and tile: lanes that are no samples are 0."""
         if t.transposed == q.block:
             return
         t.transposed = q.block
-        to = t.kept + q.turned * ROW
-        for i in range(q.sources):
-            store(t.S, keep(load(t.A + i32_at(f.in_source, e + i) * ROW), load(t.mask)))
-            for lane in range(N):
-                put_real(to, lane * q.wide + i, real_at(t.S, lane))
+        to, mask, last = t.kept + q.turned * ROW, load(t.mask), e + q.sources - 1
+        for i in range(0, q.sources, 4):  # what stands behind the last fills the row up
+            a, b = (
+                load(t.A + i32_at(f.in_source, e + i) * ROW),
+                load(t.A + i32_at(f.in_source, min(e + i + 1, last)) * ROW),
+            )
+            c = load(t.A + i32_at(f.in_source, min(e + i + 2, last)) * ROW)
+            d = load(t.A + i32_at(f.in_source, min(e + i + 3, last)) * ROW)
+            store_turned(to + i * REAL, q.wide * REAL, keep(a, mask), keep(b, mask), keep(c, mask), keep(d, mask))
 
     def sweep(frame: int, work: int, run: int) -> None:
         f, t = frame_at(frame), work_at(work)

@@ -13,14 +13,15 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from llvmlite import binding as llvm
 from llvmlite import ir
 
-from flowgrad.executors._numba.blocks import F32, F64, I32, I64, Site, block, splat
+from flowgrad.executors._numba.blocks import F32, F64, I32, Site, block, splat
+from flowgrad.executors._numba.machine import can_estimate
 from flowgrad.executors._numba.memory import f32_at, f64_at, put_f32, put_f64, put_i32, put_i64
 
 
-def _mask(indices: Any) -> Any:
+def mask_of(indices: Any) -> Any:
+    """Lanes, as a shuffle wants them."""
     return ir.Constant(ir.VectorType(I32, len(indices)), list(indices))
 
 
@@ -33,7 +34,8 @@ def _bits(kind: Any) -> Any:
     return ir.VectorType(ir.IntType(32 if kind.element == F32 else 64), kind.count)
 
 
-def _name(intrinsic: str, kind: Any) -> str:
+def name_of(intrinsic: str, kind: Any) -> str:
+    """LLVM's, of an intrinsic for a vector type."""
     return f"llvm.{intrinsic}.v{kind.count}f{32 if kind.element == F32 else 64}"
 
 
@@ -49,7 +51,7 @@ def _alike(s: Site) -> list[Any]:
 def _intrinsic(name: str) -> Any:
     def emit(s: Site) -> Any:
         values = _alike(s)
-        return s.call(_name(name, values[0].type), values[0].type, *values)
+        return s.call(name_of(name, values[0].type), values[0].type, *values)
 
     return emit
 
@@ -108,19 +110,14 @@ def _by_parts(s: Site, x: Any, n: int, f: Callable[[Any], Any]) -> Any:
     """f of each n lanes of a vector, put together again; one of fewer is filled up."""
     count, undefined = x.type.count, ir.Constant(x.type, ir.Undefined)
     parts = [
-        f(s.builder.shuffle_vector(x, undefined, _mask([min(k, count) for k in range(at, at + n)])))
+        f(s.builder.shuffle_vector(x, undefined, mask_of([min(k, count) for k in range(at, at + n)])))
         for at in range(0, count, n)
     ]
     while len(parts) > 1:
-        lanes = _mask(range(2 * parts[0].type.count))
+        lanes = mask_of(range(2 * parts[0].type.count))
         parts = [s.builder.shuffle_vector(a, b, lanes) for a, b in zip(parts[::2], parts[1::2], strict=True)]
     whole = parts[0]
-    return whole if count >= n else s.builder.shuffle_vector(whole, whole, _mask(range(count)))
-
-
-def can_estimate() -> bool:
-    """Whether the machine has reciprocals to 14 bits that are quicker than a division."""
-    return bool(_features().get("avx512vl"))
+    return whole if count >= n else s.builder.shuffle_vector(whole, whole, mask_of(range(count)))
 
 
 def _emit_reciprocal(s: Site) -> Any:
@@ -138,11 +135,6 @@ def _emit_reciprocal(s: Site) -> Any:
 def near_reciprocal(x: Any) -> Any:
     """1/x to 14 bits or better, of normal numbers: an estimate where `can_estimate`, else a division."""
     return 1 / x
-
-
-def can_pick() -> bool:
-    """Whether the machine looks up in a table of 32 numbers at once."""
-    return bool(_features().get("avx512f"))
 
 
 def _emit_pick(s: Site) -> Any:
@@ -197,112 +189,6 @@ def keep(x: Any, mask: Any) -> Any:
     return (x.view(ints) & mask.view(ints)).view(x.dtype)
 
 
-# ---- sums over lanes ----------------------------------------------------------------------------------------
-
-
-def _halves(s: Site, v: Any) -> Any:
-    """The two halves of a vector added."""
-    n, undefined = v.type.count, ir.Constant(v.type, ir.Undefined)
-    low = s.builder.shuffle_vector(v, undefined, _mask(range(n // 2)))
-    high = s.builder.shuffle_vector(v, undefined, _mask(range(n // 2, n)))
-    return s.builder.fadd(low, high)
-
-
-def _fold(s: Site, v: Any, n: int) -> Any:
-    """Halved until n lanes are left."""
-    while v.type.count > n:
-        v = _halves(s, v)
-    return v
-
-
-def _pairs(s: Site, x: Any, y: Any, group: int, size: int) -> Any:
-    """Of every group of lanes of x and y, pieces of that size added by twos: x's sums and y's in turn."""
-    n = x.type.count
-    parts = []
-    for half in (0, group // 2):
-        lanes: list[int] = []
-        for begin in range(0, n, group):
-            for at in range(begin + half, begin + half + group // 2, size):
-                lanes += [*range(at, at + size), *range(n + at, n + at + size)]
-        parts.append(s.builder.shuffle_vector(x, y, _mask(lanes)))
-    return s.builder.fadd(*parts)
-
-
-def registers() -> int:
-    """How many vector registers the machine has."""
-    return 16 if llvm.get_process_triple().startswith("x86_64") and not _features().get("avx512f") else 32
-
-
-def register_lanes(dtype: np.dtype[Any]) -> int:
-    """Lanes of the machine's vector registers."""
-    return (64 if _features().get("avx512f") else 32) // dtype.itemsize
-
-
-@cache
-def _features() -> Any:
-    return llvm.get_host_cpu_features()
-
-
-def _products(s: Site, x: Any, y: Any) -> Any:
-    """x·y, its parts of one register each added up."""
-    wide = register_lanes(np.dtype(np.float32 if x.type.element == F32 else np.float64))
-    n, undefined = min(x.type.count, wide), ir.Constant(x.type, ir.Undefined)
-    total = None
-    for at in range(0, x.type.count, n):
-        p, q = (s.builder.shuffle_vector(v, undefined, _mask(range(at, at + n))) for v in (x, y))
-        total = s.builder.fmul(p, q) if total is None else s.call(_name("fmuladd", p.type), p.type, p, q, total)
-    return total
-
-
-def _lane_sum(x: Any) -> Any:
-    """Σ of the lanes, by halving."""
-    while len(x) > 1:
-        x = x[: len(x) // 2] + x[len(x) // 2 :]
-    return x[0]
-
-
-def _emit_dots(s: Site) -> Any:
-    y, *rows = s.values
-    return _four_sums(s, [_products(s, x, y) for x in rows])
-
-
-def _four_sums(s: Site, rows: list[Any]) -> Any:
-    """A transposition by shuffles, an addition after each: within 128 bits of whole registers, or of four doubles."""
-    if rows[0].type.element == F64:
-        a, b, c, d = (_fold(s, x, 4) for x in rows)
-        ab, cd = _pairs(s, a, b, 2, 1), _pairs(s, c, d, 2, 1)
-        low, high = (s.builder.shuffle_vector(ab, cd, _mask(g)) for g in ([0, 1, 4, 5], [2, 3, 6, 7]))
-        return s.builder.fadd(low, high)
-    a, b, c, d = (_fold(s, x, register_lanes(np.dtype(np.float32))) for x in rows)
-    return _fold(s, _pairs(s, _pairs(s, a, b, 4, 1), _pairs(s, c, d, 4, 1), 4, 2), 4)
-
-
-@block(_emit_dots)
-def dots(y: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
-    """The dot products of four vectors with y, as a vector of four."""
-    return lane_sums(a * y, b * y, c * y, d * y)
-
-
-@block(lambda s: _four_sums(s, list(s.values)))
-def lane_sums(a: Any, b: Any, c: Any, d: Any) -> Any:
-    """Σ of the lanes of four vectors, as a vector of four."""
-    return np.array([_lane_sum(x) for x in (a, b, c, d)])
-
-
-def _emit_first_of_four(s: Site) -> Any:
-    words = ir.VectorType(I64, 4)
-    count = splat(s.builder, s.as_(0, I64), words)
-    inside = s.builder.icmp_signed("<", ir.Constant(words, [0, 1, 2, 3]), count)
-    x, y = s.values[1:]
-    return s.builder.select(inside, x, y)
-
-
-@block(_emit_first_of_four)
-def first_of_four(n: int, x: Any, y: Any) -> Any:
-    """Of vectors of four: the first n lanes of x, the others of y."""
-    return np.where(np.arange(4) < n, x, y)
-
-
 # ---- one dtype and one width --------------------------------------------------------------------------------
 
 
@@ -329,10 +215,11 @@ def _emit_store(s: Site) -> None:
 @block(_emit_store)
 def store(address: int, x: Any) -> None:
     """Write a vector to memory."""
-    _memory(address, x.dtype, len(x))[:] = x
+    memory_at(address, x.dtype, len(x))[:] = x
 
 
-def _memory(address: int, dtype: Any, n: int) -> Any:
+def memory_at(address: int, dtype: Any, n: int) -> Any:
+    """n numbers in memory, to read and to write."""
     return np.frombuffer((ctypes.c_char * (n * dtype.itemsize)).from_address(int(address)), dtype)
 
 
@@ -340,7 +227,7 @@ def _loader(dtype: np.dtype[Any], kind: Any) -> Any:
     @block(lambda s: s.builder.load(s.pointer(s.values[0], kind), align=dtype.itemsize))
     def load(address: int) -> Any:
         """The vector at address."""
-        return _memory(address, dtype, kind.count).copy()
+        return memory_at(address, dtype, kind.count).copy()
 
     return load
 
