@@ -38,6 +38,22 @@ def test_a_level_is_the_longest_path_from_a_node_without_in_edges(graph: tuple[i
     assert found.tolist() == [longest[v] for v in range(graph[0])]
 
 
+@given(graphs)
+def test_levels_are_the_same_whether_numbers_are_an_order_or_not(graph: tuple[int, float, int]) -> None:
+    """Where every edge leads to a larger number there is a shorter way to them."""
+    n = graph[0]
+    edges = random_edges(*graph, acyclic=True)
+    rank = order.levels(n, edges[:, 0], edges[:, 1])
+    assert rank is not None
+    number = np.empty(n, np.int64)
+    number[np.argsort(rank, kind="stable")] = np.arange(n)
+    ordered = number[edges]
+    assert (ordered[:, 0] < ordered[:, 1]).all()
+    found = order.levels(n, ordered[:, 0], ordered[:, 1])
+    assert found is not None
+    assert found[number].tolist() == rank.tolist()
+
+
 def test_levels_of_wide_and_narrow_frontiers_agree() -> None:
     """Frontiers of hundreds of nodes take another road than small ones."""
     rng = np.random.default_rng(0)
