@@ -18,7 +18,7 @@ Array = npt.NDArray[Any]
 
 def real(values: Any, what: str, dtype: np.dtype[Any]) -> Array:
     """An array of that dtype, C-contiguous; the very same one where nothing has to change."""
-    array = values if type(values) is np.ndarray else np.asarray(values)
+    array = np.asarray(values)
     if array.dtype == dtype and array.flags.c_contiguous:
         return array
     if array.dtype.kind not in "fiub":
@@ -26,14 +26,6 @@ def real(values: Any, what: str, dtype: np.dtype[Any]) -> Array:
         raise DataError(f"{what} holds {found}: must be real numbers")
     with np.errstate(over="ignore"):
         return np.ascontiguousarray(array, dtype)
-
-
-def is_ready(values: Any, columns: int, dtype: np.dtype[Any]) -> bool:
-    """Whether a table is an array just as kernels read it: most are, and one that is costs no more than this."""
-    if type(values) is not np.ndarray or values.dtype != dtype or not values.flags.c_contiguous:
-        return False
-    shape = values.shape
-    return len(shape) == 2 and shape[1] == columns and shape[0] > 0
 
 
 def _by_name(values: Any) -> list[Hashable] | None:
@@ -54,9 +46,6 @@ def table(values: Any, names: tuple[Hashable, ...], what: str, noun: str, dtype:
         UnknownNameError: a missing or an extra column, with the nearest name.
         DataError: no real numbers.
     """
-    if is_ready(values, len(names), dtype):
-        ready: Array = values
-        return ready
     given = _by_name(values)
     if given is None:
         array = real(values, what, dtype)
@@ -91,9 +80,6 @@ def _check_columns(given: list[Hashable], names: tuple[Hashable, ...], what: str
 def targets(T: Any, names: tuple[Hashable, ...], rows: int, coupled: bool, dtype: np.dtype[Any]) -> Array:
     """(B, O) targets. Class indices (B,) become one-hot rows where the loss is coupled (cross-entropy)."""
     O = len(names)
-    if is_ready(T, O, dtype) and len(T) == rows:
-        ready: Array = T
-        return ready
     array = T if _by_name(T) is not None else np.asarray(T)
     if isinstance(array, np.ndarray) and array.ndim == 1:
         if coupled:

@@ -263,10 +263,10 @@ class Program:
             taken = ready(theta, X, T, spare, self.reduction == "mean")
             if taken is not None:
                 return taken, spare
-        given = theta if type(theta) is np.ndarray else np.asarray(theta)
+        given = np.asarray(theta)
         th, x, loss = batch.parameters(given, self.plan, self.dtype), self._x(X), self._need_loss()
         t = batch.targets(T, self.outputs, len(x), loss.coupled, self.dtype)
-        s = None if sample_weight is None else batch.weights_of_samples(sample_weight, len(x), self.dtype)
+        s = batch.weights_of_samples(sample_weight, len(x), self.dtype)
         answer = given.dtype if given.dtype.kind == "f" else self.dtype
         if out is None:
             direct = answer == self.dtype

@@ -283,7 +283,6 @@ class Engine:
             "runs": len(l.run_kind),
             "places": len(l.out_edge),
             "bases": l.bases,
-            "dense_runs": len(l.dense),
             "parameters": p.n_parameters,
             "pieces": min(max(p.n_edges // PIECE, 1), 16),
             "out_begin": address(l.out_ptr) + 8,

@@ -104,7 +104,8 @@ def vector_forms(lanes: Lanes) -> dict[str, Form]:
     LOG2E, SIZE = 1.4426950408889634, lanes.size
     COMPENSATED = lanes.dtype == np.float32  # 2 ulp ask for it, 4 do not
     ESTIMATED = can_estimate()
-    PICKED, magnitude = lanes.dtype == np.float32 and can_pick(), tanh_by_table()
+    PICKED = lanes.dtype == np.float32 and can_pick()
+    magnitude = tanh_by_table() if PICKED else absolute  # which is then not asked
     polynomial = _polynomial(c.q)
 
     def power(x: Any) -> Any:

@@ -31,8 +31,8 @@ FRAME = record(
     "in_source out_row out_edge out_place",
     # int32, of run r: its first neuron (runs+1 of them), its kind, its activation, its record if it is dense
     "run_begin run_kind run_activation run_dense",
-    # records of dense runs and how many; int32: rows of base cases of their sources; 0, 1, 2, …
-    "dense dense_runs dense_base iota",
+    # records of dense runs; int32: rows of base cases of their sources; 0, 1, 2, …
+    "dense dense_base iota",
     # int32: node of output n; of node v: row of its base case in G, first of its message rows in A; real: r_v
     "output base_row message response",
     # tables of functions by code; single functions

@@ -169,20 +169,20 @@ def whole_backward(lanes: Lanes) -> Callable[[int, int, int], None]:
     ROW, REAL, load = lanes.size, lanes.dtype.itemsize, lanes.load
     by_source = product(lanes, REAL)
 
+    def a_of(f: Any, t: Any, e: int) -> Any:
+        """The source's, of an edge."""
+        return keep(load(t.A + i32_at(f.in_source, e) * ROW), load(t.mask))
+
     def turn_block(f: Any, t: Any, q: Any, e: int) -> None:
         """The sources' a by lane, once a block and tile: lanes that are no samples are 0."""
         if t.transposed == q.block:
             return
         t.transposed = q.block
-        to, mask, last = t.kept + q.turned * ROW, load(t.mask), e + q.sources - 1
-        for i in range(0, q.sources, 4):  # what stands behind the last fills the row up
-            a, b = (
-                load(t.A + i32_at(f.in_source, e + i) * ROW),
-                load(t.A + i32_at(f.in_source, min(e + i + 1, last)) * ROW),
-            )
-            c = load(t.A + i32_at(f.in_source, min(e + i + 2, last)) * ROW)
-            d = load(t.A + i32_at(f.in_source, min(e + i + 3, last)) * ROW)
-            store_turned(to + i * REAL, q.wide * REAL, keep(a, mask), keep(b, mask), keep(c, mask), keep(d, mask))
+        to, last = t.kept + q.turned * ROW, e + q.sources - 1
+        for k in range(e, e + q.sources, 4):  # the last one fills its four up
+            a, b = a_of(f, t, k), a_of(f, t, min(k + 1, last))
+            c, d = a_of(f, t, min(k + 2, last)), a_of(f, t, min(k + 3, last))
+            store_turned(to + (k - e) * REAL, q.wide * REAL, a, b, c, d)
 
     def sweep(frame: int, work: int, run: int) -> None:
         f, t = frame_at(frame), work_at(work)

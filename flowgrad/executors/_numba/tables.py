@@ -43,7 +43,8 @@ def tanh_table() -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     half, powers = (end - begin) / 2, np.arange(DEGREE + 1)
     x = (begin + half)[:, None] + half[:, None] * np.cos((powers + 0.5) / (DEGREE + 1) * np.pi)
     y = x - c[:, None]
-    g = np.sinh(y) / y / (np.cosh(x) * np.cosh(c)[:, None])  # (tanh x − tanh c) / (x − c), and nothing cancels
+    quotient = np.divide(np.sinh(y), y, out=np.ones_like(y), where=y != 0.0)
+    g = quotient / (np.cosh(x) * np.cosh(c)[:, None])  # (tanh x − tanh c) / (x − c), and nothing cancels
     scaled = (y / half[:, None])[..., None] ** powers
     coefficients = np.linalg.solve(scaled, g[..., None])[..., 0] / half[:, None] ** powers
     centre, table = np.empty(PIECES, np.float32), np.empty((DEGREE + 2, PIECES), np.float32)
