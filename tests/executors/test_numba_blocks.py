@@ -103,6 +103,29 @@ def test_four_vectors_are_written_lane_by_lane(dtype: Any, n: int) -> None:
         assert not found[:, 4].any()
 
 
+@pytest.mark.parametrize("able", [True, False])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_numbers_are_gathered_from_where_they_are_not_absent(
+    dtype: Any, able: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if able and not machine.can_gather():
+        pytest.skip("this processor gathers no faster than number by number")
+    monkeypatch.setattr(vectors, "can_gather", lambda: able)
+    v = lanes(np.dtype(dtype), 4)
+    gather, load8, store = v.gather, v.load8, vectors.store
+    numbers, old = np.arange(100, dtype=dtype), -np.arange(1, 9, dtype=dtype)
+    numbers[0] = np.nan  # which nobody asks for
+    index = np.array([99, -1, 7, 7, -2147483648, 1, 50, -5], np.int32)
+
+    def kernel(base: int, index: int, out: int) -> None:
+        store(out, gather(base, index, load8(out)))
+
+    for call in (lambda *at: run(kernel, *at), kernel):
+        out = old.copy()
+        call(numbers.ctypes.data, index.ctypes.data, out.ctypes.data)
+        assert out.tolist() == [99, -2, 7, 7, -5, 1, 50, -8]
+
+
 @pytest.mark.skipif(not machine.can_pick(), reason="this processor looks up in no table of 32 numbers")
 @pytest.mark.parametrize("n", [4, 8, 16, 32])
 def test_numbers_of_a_table_by_piece_of_an_octave(n: int) -> None:

@@ -13,6 +13,7 @@ from flowgrad.executors._numba.code import called
 from flowgrad.executors._numba.frame import AGGREGATED, AHEAD, DENSE, FUSED, GROUP, PLAIN, SCALED, WHOLE, record
 from flowgrad.executors._numba.memory import i32_at, i64_at, put_i32, put_i64, record_type
 from flowgrad.executors._numba.part import Part
+from flowgrad.executors._numba.vectors import GATHERED
 from flowgrad.maths.aggregations import total
 from flowgrad.order import ranges
 from flowgrad.plan import Plan
@@ -177,7 +178,8 @@ def _places(
     count = int((-(-np.diff(edge_ptr) // GROUP)).sum()) * GROUP
     zero = _padded(count)
     out_ptr = np.zeros(part.n_nodes + 1, np.int64)
-    out_row, out_edge = np.full(count + AHEAD + GROUP, zeros, np.int32), np.empty(count, np.int32)
+    out_row = np.full(count + AHEAD + GROUP, zeros, np.int32)
+    out_edge = np.full(-(-count // GATHERED) * GATHERED, -1, np.int32)
     out_place = np.full(plan.n_edges, zero, np.int32)
     first, last = part.blocks.T
     out_place[ranges(part.in_begin[first], part.in_end[last - 1] - part.in_begin[first])] = -1

@@ -11,17 +11,15 @@ from typing import Any
 
 from flowgrad.executors._numba.floats import FLUSH, IEEE, set_float_mode
 from flowgrad.executors._numba.frame import DENSE, WORK, dense_at, frame_at, work_at
-from flowgrad.executors._numba.memory import call_address, f64_at, i32_at, i64_at, prefetch, put_f64
+from flowgrad.executors._numba.memory import call_address, f64_at, i32_at, i64_at, put_f64
 from flowgrad.executors._numba.panels import product, rows_at_once
-from flowgrad.executors._numba.vectors import Lanes, store
+from flowgrad.executors._numba.vectors import GATHERED, Lanes, store
 
 SIZE, RECORD = WORK.itemsize, DENSE.itemsize
 Phase = Callable[[int, int, int], None]
 
 COLUMNS = 16
 """Columns of a (B, …) array that are read or written together: what stands in one cache line."""
-FAR = 96
-"""How many edges ahead the passes over the parameters fetch."""
 
 
 # ---- parameters ---------------------------------------------------------------------------------------------
@@ -45,16 +43,13 @@ def gather(lanes: Lanes) -> Phase:
 
 def turn(lanes: Lanes) -> Phase:
     """A piece of the places: weights in the order in which backward reads them; 0 where no edge is."""
-    real_at, put_real, REAL = lanes.real_at, lanes.put_real, lanes.dtype.itemsize
+    REAL, gather = lanes.dtype.itemsize, lanes.gather
 
     def phase(frame: int, item: int, _: int) -> None:
         f = frame_at(frame)
-        w, turned, out_edge, last = f.weight, f.turned, f.out_edge, f.places - 1
-        for k in range(item * f.places // f.pieces, (item + 1) * f.places // f.pieces):
-            prefetch(w + i32_at(out_edge, min(k + FAR, last)) * REAL)
-            e = i32_at(out_edge, k)
-            weight = real_at(w, max(e, 0))
-            put_real(turned, k, weight if e >= 0 else 0.0)
+        w, turned, out_edge, eights = f.weight, f.turned, f.out_edge, f.places // GATHERED
+        for k in range(item * eights // f.pieces * GATHERED, (item + 1) * eights // f.pieces * GATHERED, GATHERED):
+            store(turned + k * REAL, gather(w, out_edge + k * 4, 0.0))
 
     return phase
 
@@ -127,16 +122,18 @@ def multiply(lanes: Lanes) -> Phase:
 
 def turn_back(lanes: Lanes) -> Phase:
     """A piece of the edges: ∂L/∂w of the sparse ones in edge order."""
-    real_at, put_real, REAL = lanes.real_at, lanes.put_real, lanes.dtype.itemsize
+    REAL, real_at, put_real = lanes.dtype.itemsize, lanes.real_at, lanes.put_real
+    gather, load8 = lanes.gather, lanes.load8
 
     def phase(frame: int, item: int, _: int) -> None:
         f = frame_at(frame)
-        summed, out_place, last = f.chunk_weight, f.out_place, f.edges - 1
-        for e in range(item * f.edges // f.pieces, (item + 1) * f.edges // f.pieces):
-            prefetch(summed + i32_at(out_place, min(e + FAR, last)) * REAL)
+        summed, out_place, to, eights = f.chunk_weight, f.out_place, f.grad_weight, f.edges // GATHERED
+        for e in range(item * eights // f.pieces * GATHERED, (item + 1) * eights // f.pieces * GATHERED, GATHERED):
+            store(to + e * REAL, gather(summed, out_place + e * 4, load8(to + e * REAL)))
+        for e in range(eights * GATHERED, f.edges if item == 0 else 0):
             k = i32_at(out_place, e)
             if k >= 0:
-                put_real(f.grad_weight, e, real_at(summed, k))
+                put_real(to, e, real_at(summed, k))
 
     return phase
 

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 
-from flowgrad.executors._numba.blocks import F32, F64, I32, Site, block, splat
-from flowgrad.executors._numba.machine import can_estimate
+from flowgrad.executors._numba.blocks import F32, F64, I8, I32, Site, block, splat
+from flowgrad.executors._numba.machine import can_estimate, can_gather
 from flowgrad.executors._numba.memory import f32_at, f64_at, put_f32, put_f64, put_i32, put_i64
 
 
@@ -202,6 +202,8 @@ class Lanes:
     load: Any
     splat: Any
     load4: Any
+    load8: Any
+    gather: Any
     real_at: Any
     put_real: Any
     put_word: Any
@@ -232,6 +234,37 @@ def _loader(dtype: np.dtype[Any], kind: Any) -> Any:
     return load
 
 
+GATHERED = 8
+"""Numbers that `gather` reads at a time."""
+
+
+def _gatherer(dtype: np.dtype[Any], real: Any) -> Any:
+    size, kind, ints = dtype.itemsize, ir.VectorType(real, GATHERED), ir.VectorType(I32, GATHERED)
+    name = "llvm.x86.avx512.mask.gather" + ("3siv8.sf" if real == F32 else ".dpd.512")
+
+    def emit(s: Site) -> Any:
+        index, otherwise = s.builder.load(s.pointer(s.values[1], ints), align=4), s.as_(2, kind)
+        inside = s.builder.icmp_signed(">=", index, _constant(ints, 0))
+        if can_gather():
+            base = s.pointer(s.values[0], I8)
+            return s.call(name, kind, otherwise, base, index, inside, ir.Constant(I32, size))
+        safe, found = s.builder.select(inside, index, _constant(ints, 0)), ir.Constant(kind, ir.Undefined)
+        for lane in range(GATHERED):
+            at = s.builder.extract_element(safe, ir.Constant(I32, lane))
+            number = s.builder.load(s.element(s.values[0], at, size, real), align=size)
+            found = s.builder.insert_element(found, number, ir.Constant(I32, lane))
+        return s.builder.select(inside, found, otherwise)
+
+    @block(emit)
+    def gather(base: int, index: int, otherwise: Any) -> Any:
+        """Of the array at base the numbers at eight indices (int32); `otherwise` where an index is negative."""
+        at = memory_at(index, np.dtype(np.int32), GATHERED)
+        numbers = [memory_at(base + int(k) * size, dtype, 1)[0] if k >= 0 else 0.0 for k in at]
+        return np.where(at >= 0, np.array(numbers, dtype), otherwise)
+
+    return gather
+
+
 def _splatter(dtype: np.dtype[Any], kind: Any) -> Any:
     @block(lambda s: splat(s.builder, s.values[0], kind))
     def fill(x: float) -> Any:
@@ -254,6 +287,8 @@ def lanes(dtype: np.dtype[Any], n: int) -> Lanes:
         load=_loader(dtype, kind),
         splat=_splatter(dtype, kind),
         load4=_loader(dtype, ir.VectorType(real, 4)),
+        load8=_loader(dtype, ir.VectorType(real, GATHERED)),
+        gather=_gatherer(dtype, real),
         real_at=f32_at if single else f64_at,
         put_real=put_f32 if single else put_f64,
         put_word=put_i32 if single else put_i64,
