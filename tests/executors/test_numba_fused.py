@@ -11,8 +11,7 @@ import flowgrad as fg
 
 pytest.importorskip("numba")
 
-from flowgrad.executors._numba.exponentials import VECTOR_FORMS, recalled, vector_forms
-from flowgrad.executors._numba.vectors import lanes
+from flowgrad.executors._numba.exponentials import FORMS
 
 
 def network(activation: str, spread: float) -> fg.Network:
@@ -27,7 +26,7 @@ def network(activation: str, spread: float) -> fg.Network:
 
 
 @pytest.mark.parametrize("rows", [1, 3, 16, 21, 70])
-@pytest.mark.parametrize("activation", sorted(VECTOR_FORMS - {"exp"}))
+@pytest.mark.parametrize("activation", sorted(FORMS.keys() - {"exp"}))
 def test_gradients_where_some_lanes_saturate(activation: str, rows: int) -> None:
     """Partial tiles too, whose lanes without a sample must not decide what is taken off the stack."""
     net, rng = (
@@ -44,8 +43,3 @@ def test_gradients_where_some_lanes_saturate(activation: str, rows: int) -> None
     assert found[0] == pytest.approx(want[0], rel=1e-12)
     np.testing.assert_allclose(found[1], want[1], rtol=0, atol=1e-12 * np.abs(want[1]).max())
     np.testing.assert_allclose(numba.predict(x), python.predict(x), rtol=1e-12, atol=1e-12)
-
-
-def test_every_vector_form_is_listed_and_can_be_recalled() -> None:
-    v = lanes(np.dtype(np.float64), 16)
-    assert vector_forms(v).keys() == recalled(v).keys() == VECTOR_FORMS

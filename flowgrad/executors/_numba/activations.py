@@ -2,14 +2,14 @@
 
 A kernel is (z, a, slope, n) or (a, slope, da, n): addresses of n reals. Forward is in place where z and a are the
 same, backward writes ∂L/∂z over a. The formulas of maths/ run number by number in float64; the common ones have a
-vector form in `exponentials`, which stores σ' only where it cannot be found from a.
+vector form in `exponentials`, which keeps what σ' is found from where a does not tell it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from flowgrad.executors._numba.exponentials import VECTOR_FORMS, recalled, vector_forms
+from flowgrad.executors._numba.exponentials import FORMS, Form
 from flowgrad.executors._numba.vectors import Lanes, lanes, store
 from flowgrad.maths.activations import Activation, entries
 
@@ -22,16 +22,15 @@ REGISTERS = 128
 
 def has_vector_form(sigma: Activation) -> bool:
     """Whether this activation is one of flowgrad's own that `exponentials` knows."""
-    return sigma.name in VECTOR_FORMS and entries.get(sigma.name) == sigma
+    return sigma.name in FORMS and entries.get(sigma.name) == sigma
 
 
 def rows(row: Lanes, sigma: Activation, f: Formula, df: Formula, slope: bool) -> Rows:
     """σ alone, or σ with σ': by vectors where there is such a form of this activation, else by f and df."""
     vectors = _vectors(row)
-    vector = vector_forms(vectors)[sigma.name] if has_vector_form(sigma) else None
-    if vector is None:
-        return by_formula(row, f, df) if slope else values_by_formula(row, f)
-    return by_vectors(vectors, vector, slope)
+    if has_vector_form(sigma):
+        return by_vectors(vectors, FORMS[sigma.name](vectors), slope)
+    return by_formula(row, f, df) if slope else values_by_formula(row, f)
 
 
 def _vectors(row: Lanes) -> Lanes:
@@ -39,7 +38,7 @@ def _vectors(row: Lanes) -> Lanes:
 
 
 def slopes(row: Lanes, sigma: Activation) -> Rows:
-    """∂L/∂z over a from σ' and ∂L/∂a: σ' from a where `exponentials.recalled` has it, else as forward wrote it."""
+    """∂L/∂z over a from ∂L/∂a and σ': as forward wrote it, or found from a or what a vector form has kept."""
     vectors = _vectors(row)
     ROW, REAL, load = vectors.size, vectors.dtype.itemsize, vectors.load
     if not has_vector_form(sigma):
@@ -49,31 +48,31 @@ def slopes(row: Lanes, sigma: Activation) -> Rows:
                 store(a + j, load(slope + j) * load(da + j))
 
         return stored
-    found, was_stored = recalled(vectors)[sigma.name]
+    form = FORMS[sigma.name](vectors)
 
-    def recall(a: int, slope: int, da: int, n: int) -> None:
+    def recall(at: int, kept: int, da: int, n: int) -> None:
         for j in range(0, n * REAL, ROW):
-            s = found(load(a + j))
-            if was_stored(load(a + j)):
-                s = load(slope + j)
-            store(a + j, s * load(da + j))
+            a = load(at + j)
+            slope = form.found(a)
+            if form.untold(a):
+                slope = form.exact(load(kept + j), a)
+            store(at + j, slope * load(da + j))
 
     return recall
 
 
-def by_vectors(lanes: Lanes, form: Callable[..., int], slope: bool) -> Rows:
-    """A kernel from form(z, a, slope): one vector z, σ(z) and, where slope is not 0, σ'(z) to their addresses."""
-    ROW, REAL, load = lanes.size, lanes.dtype.itemsize, lanes.load
+def by_vectors(lanes: Lanes, form: Form, slope: bool) -> Rows:
+    """A kernel from a vector form: σ(z) and, where `slope`, what it keeps for σ'(z)."""
+    ROW, REAL, load, KEEPS = lanes.size, lanes.dtype.itemsize, lanes.load, slope and form.keeps
 
-    def both(z: int, a: int, slope: int, n: int) -> None:
+    def values(z: int, a: int, kept: int, n: int) -> None:
         for j in range(0, n * REAL, ROW):
-            form(load(z + j), a + j, slope + j)
+            row = load(z + j)
+            store(a + j, form.value(row))
+            if KEEPS:
+                store(kept + j, form.kept(row))
 
-    def value(z: int, a: int, slope: int, n: int) -> None:
-        for j in range(0, n * REAL, ROW):
-            form(load(z + j), a + j, 0)
-
-    return both if slope else value
+    return values
 
 
 def by_formula(lanes: Lanes, f: Formula, df: Formula) -> Rows:

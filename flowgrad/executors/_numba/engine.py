@@ -26,9 +26,6 @@ LEAST = 32
 """Samples that a chunk has at least, where there are so many: every further gradient goes through memory twice."""
 PIECE = 1 << 12
 """Edges that one item of a pass over the parameters takes, at least."""
-NEAR = 1 << 18
-"""Forward fetches ahead where the ends of an edge lie more bytes of rows apart: while it works on σ, the processor sees
-no other neuron's rows. Backward does from a quarter of a core's own cache on."""
 ALONE = 200_000
 """Edges · samples below which a call wakes no other thread."""
 LONG = 600_000_000
@@ -230,14 +227,14 @@ class Engine:
         return bool(w.frame[TAKEN])
 
     def _set_forward(self, c: Code, w: Workspace, kind: str) -> None:
-        """The sweep that makes a ("value"), or a and σ'(z) ("both"), of every neuron."""
+        """The sweep that makes a ("value"), or a and what σ'(z) is found from ("both"), of every neuron."""
         fused = self._sweep(c, sweeps.fused_forward, self._fused, kind == "both") if self._fused else 0
         w.set(activation=self._table(c, kind), forward=self._sweep(c, sweeps.forward), fused_forward=fused)
 
     def _sweep(self, c: Code, make: Any, *settings: Any) -> int:
-        """A sweep that fetches ahead where the rows that an edge needs are not near."""
-        near = NEAR if make in (sweeps.forward, sweeps.fused_forward) else machine.own_cache() // 4
-        return c.kernel(make, AHEAD if self._layout.reach * c.lanes.size > near else 0, *settings)
+        """A sweep, which fetches ahead where the rows that an edge needs lie a quarter of a core's own cache away."""
+        far = self._layout.reach * c.lanes.size > machine.own_cache() // 4
+        return c.kernel(make, AHEAD if far else 0, *settings)
 
     def _go(self, w: Workspace, batch: int) -> None:
         """Run the frame, on as many threads as it is worth."""

@@ -1,4 +1,4 @@
-"""Vector forms of common activations, σ and σ' at once; all but relu and its like on one exponential.
+"""Vector forms of common activations, σ and σ'; all but relu and its like on one exponential.
 
     e^x = 2^n · (1 + p),  n = round(x / ln 2),  r = x − n ln 2,  p = e^r − 1 = r + r² q(r),  |r| ≤ ½ ln 2
 
@@ -7,19 +7,21 @@ float32, and in float64 that of degree 10 by Remez' exchange, which is within 2^
 then 2^−lift, so that subnormal results are rounded once, at the end.
 
 Errors, tested over the whole range: of σ at most 2 ulp in float32 and 4 in float64 (found: 1.98 and 3.1), of σ'
-at most 5 ulp in both (found: 4.2) where it is stored. NaN stays NaN: no comparison that NaN fails replaces it.
-In float32 tanh and sigmoid take off what rounding did to their quotient: so an estimate of 1/(1 + e) is enough.
+at most 5 ulp in both (found: 4.2) where it is found from what forward has kept. NaN stays NaN: no comparison that NaN
+fails replaces it. In float32 tanh and sigmoid take off what rounding did to their quotient: so an estimate of
+1/(1 + e) is enough.
 
-Stored is σ' only where a does not tell it. Backward has a at hand, and memory is what a step waits for: so tanh,
-sigmoid and elu store a row's σ' where a lane of it is nearer to saturation than NEAR, and `recalled` knows where
-that is and finds it from a elsewhere. There an error of a grows by 1/NEAR at most: σ' is then within 32 times the
-bound of σ.
+Backward has a at hand, and memory is what a step waits for: so σ' is found from a. Where a lane of a row is nearer to
+saturation than NEAR, tanh, sigmoid and elu keep z as well, and σ' is found from that; elsewhere an error of a grows by
+1/NEAR at most: σ' is then within 32 times the bound of σ. What is kept is written for every row and stays where it is
+wanted, so that forward has nothing to guess: it would learn whether it was right only when a is there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -35,16 +37,10 @@ from flowgrad.executors._numba.vectors import (
     fma,
     near_reciprocal,
     power_of_two,
-    store,
     with_sign,
 )
 from flowgrad.maths.activations import LEAKY_SLOPE
 
-Form = Callable[[Any, int, int], int]
-Recall = tuple[Callable[[Any], Any], Callable[[Any], Any]]
-
-VECTOR_FORMS = frozenset({"tanh", "sigmoid", "exp", "gaussian", "elu", "celu", "relu", "leaky_relu", "identity"})
-"""Names of the activations that have vector forms."""
 NEAR = 0.03125
 """How near to saturation a may be, and σ' still be found from it."""
 
@@ -94,50 +90,113 @@ _CONSTANTS = {
 }
 
 
-def vector_forms(lanes: Lanes) -> dict[str, Form]:
-    """Form by name of the activation: form(z, a, slope) writes σ(z) to a and, where slope is not 0 and a would not
-    tell it, σ'(z) to slope; gives how many bytes of σ' it wrote.
+Vectors = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Form:
+    """An activation over vectors: a = value(z), and what gives σ'(z) back.
+
+    found(a) is σ' of every lane whose a tells it; untold(a) says whether any lane's does not. There exact(row, a) gives
+    σ' of all from the row that forward has kept: kept(z).
     """
-    c = _CONSTANTS[lanes.dtype]
-    ONTO, HIGH, LOW = c.round, -c.ln2_high, -c.ln2_low
-    LOWEST, HIGHEST, ROOT, LIFT, DROP = c.lowest, c.highest, c.root, c.lift, 2.0**-c.lift
-    LOG2E, SIZE = 1.4426950408889634, lanes.size
-    COMPENSATED = lanes.dtype == np.float32  # 2 ulp ask for it, 4 do not
-    ESTIMATED = can_estimate()
-    PICKED = lanes.dtype == np.float32 and can_pick()
-    magnitude = tanh_by_table() if PICKED else absolute  # which is then not asked
+
+    value: Vectors
+    found: Vectors
+    untold: Vectors
+    kept: Vectors
+    exact: Vectors
+
+    @property
+    def keeps(self) -> bool:
+        """Whether a ever leaves it untold."""
+        return self.untold is not _never
+
+
+def _never(a: Any) -> Any:
+    return False
+
+
+def _always(a: Any) -> Any:
+    return True
+
+
+def _itself(z: Any) -> Any:
+    return z
+
+
+def _as_kept(row: Any, a: Any) -> Any:
+    return row
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Of e^x over vectors: power(x), n + ROUND; remainder(x, n), p; raised(x), e^x · 2^lift; floored(x), x where e^x is
+    not 0, NaN stays.
+    """
+
+    power: Vectors
+    remainder: Vectors
+    raised: Vectors
+    floored: Vectors
+
+
+@cache
+def parts(dtype: np.dtype[Any]) -> Parts:
+    """For one dtype."""
+    c = _CONSTANTS[dtype]
+    ONTO, HIGH, LOW, LOWEST, LIFT, LOG2E = c.round, -c.ln2_high, -c.ln2_low, c.lowest, c.lift, 1.4426950408889634
     polynomial = _polynomial(c.q)
 
     def power(x: Any) -> Any:
-        """n + ROUND of e^x."""
         return fma(x, LOG2E, ONTO)
 
     def remainder(x: Any, n: Any) -> Any:
-        """p of e^x."""
         r = fma(n - ONTO, LOW, fma(n - ONTO, HIGH, x))
         return fma(r * r, polynomial(r), r)
 
+    def raised(x: Any) -> Any:
+        n = power(x)
+        lifted = power_of_two(n, LIFT)
+        return fma(lifted, remainder(x, n), lifted)
+
     def floored(x: Any) -> Any:
-        """x where e^x is not 0; NaN stays."""
         return choose(x < LOWEST, LOWEST, x)
 
+    return Parts(power, remainder, raised, floored)
+
+
+def inverter(dtype: np.dtype[Any]) -> Vectors:
+    """inverted(x): 1/x; in float32 an estimate to 14 bits, which who uses it corrects."""
+    ESTIMATE, DIVIDE = dtype == np.float32, not can_estimate()
+
     def inverted(x: Any) -> Any:
-        """1/x; in float32 an estimate to 14 bits, which who uses it corrects."""
-        if COMPENSATED:
+        if ESTIMATE:
             return near_reciprocal(x)
-        if not ESTIMATED:
+        if DIVIDE:
             return 1.0 / x
         y = near_reciprocal(x)
         y = fma(fma(x, y * -1.0, 1.0), y, y)
         return fma(fma(x, y * -1.0, 1.0), y, y)
 
-    def tanh(z: Any, a: int, slope: int) -> int:
-        """e = e^(−2|z|): |a| = (1 − e)/(1 + e), 1 − e by p; σ' = 4e/(1 + e)² = 2e/(1 + e) · (1 + |a|)"""
-        x = floored(absolute(z) * -2.0)
-        n = power(x)
-        p = remainder(x, n)
-        lifted = power_of_two(n, LIFT)
-        scale = lifted * DROP
+    return inverted
+
+
+def _tanh(lanes: Lanes) -> Form:
+    """e = e^(−2|z|): |a| = (1 − e)/(1 + e), 1 − e by p, or from a table; σ' = 4e/(1 + e)² = 2e/(1 + e) · (1 + |a|)"""
+    e, inverted = parts(lanes.dtype), inverter(lanes.dtype)
+    LIFT, DROP = _CONSTANTS[lanes.dtype].lift, 2.0 ** -_CONSTANTS[lanes.dtype].lift
+    COMPENSATED = lanes.dtype == np.float32  # 2 ulp ask for it, 4 do not
+    PICKED = lanes.dtype == np.float32 and can_pick()
+    magnitude = tanh_by_table() if PICKED else absolute  # which is then not asked
+
+    def value(z: Any) -> Any:
+        if PICKED:
+            return with_sign(magnitude(absolute(z)), z)
+        x = e.floored(absolute(z) * -2.0)
+        n = e.power(x)
+        p = e.remainder(x, n)
+        scale = power_of_two(n, LIFT) * DROP
         less = fma(scale, p, scale - 1.0)  # e − 1
         more = less + 2.0
         inverse = inverted(more)
@@ -146,167 +205,164 @@ def vector_forms(lanes: Lanes) -> dict[str, Form]:
             low = less - (more - 2.0)  # what rounding took from 1 + e
             rest = fma(low, quotient * -1.0, fma(more, quotient * -1.0, less))
             quotient = fma(rest, inverse, quotient)
-        written = 0
-        if slope != 0:  # noqa: SIM102 (the first is decided while translating)
-            if any_lane(quotient < NEAR - 1.0):
-                if COMPENSATED:
-                    inverse = fma(fma(more, inverse * -1.0, 1.0), inverse, inverse)
-                y = fma(lifted, p, lifted) * inverse
-                store(slope, fma(y, quotient * -1.0, y) * (2.0 * DROP))
-                written = SIZE
-        store(a, with_sign(quotient, z))
-        return written
+        return with_sign(quotient, z)
 
-    def tanh_picked(z: Any, a: int, slope: int) -> int:
-        """|a| from a table; σ' as above."""
-        size = magnitude(absolute(z))
-        written = 0
-        if slope != 0:  # noqa: SIM102 (as above)
-            if any_lane(size > 1.0 - NEAR):
-                x = floored(absolute(z) * -2.0)
-                n = power(x)
-                p = remainder(x, n)
-                lifted = power_of_two(n, LIFT)
-                e = fma(lifted, p, lifted)
-                y = e / fma(e, DROP, 1.0)
-                store(slope, fma(y, size, y) * (2.0 * DROP))
-                written = SIZE
-        store(a, with_sign(size, z))
-        return written
-
-    def sigmoid(z: Any, a: int, slope: int) -> int:
-        """e = e^(−|z|): a = 1/(1 + e), or e/(1 + e) below 0; σ' = e/(1 + e)²"""
-        x = floored(absolute(z) * -1.0)
-        n = power(x)
-        p = remainder(x, n)
-        lifted = power_of_two(n, LIFT)
-        e = fma(lifted, p, lifted)
-        more = fma(e, DROP, 1.0)
-        inverse = inverted(more)
-        if COMPENSATED:
-            low = fma(e, DROP, 1.0 - more)  # what rounding took from 1 + e
-            inverse = fma(fma(low, inverse * -1.0, fma(more, inverse * -1.0, 1.0)), inverse, inverse)
-        below = e * inverse
-        value = choose(z < 0.0, below * DROP, inverse)
-        written = 0
-        if slope != 0:  # noqa: SIM102 (as above)
-            if any_lane(value > 1.0 - NEAR):
-                store(slope, (below * inverse) * DROP)
-                written = SIZE
-        store(a, value)
-        return written
-
-    def exp(z: Any, a: int, slope: int) -> int:
-        """a = σ' = e^z"""
-        x = floored(choose(z > HIGHEST, HIGHEST, z))
-        n = power(x)
-        p = remainder(x, n)
-        half = fma(n - ONTO, 0.5, ONTO)
-        store(a, ((p + 1.0) * power_of_two(half, 0)) * power_of_two((n - half) + ONTO, 0))
-        return 0
-
-    def gaussian(z: Any, a: int, slope: int) -> int:
-        """a = e^(−z²), the error of z² taken into the exponent; σ' = −2z·a"""
-        x = absolute(z)
-        x = choose(x > ROOT, ROOT, x)
-        square = x * x
-        error = fma(x, x, square * -1.0)
-        n = power(square * -1.0)
-        r = fma(n - ONTO, LOW, fma(n - ONTO, HIGH, square * -1.0)) - error
-        p = fma(r * r, polynomial(r), r)
-        e = (p + 1.0) * power_of_two(n, LIFT)
-        written = 0
-        if slope != 0:
-            store(slope, (with_sign(x, z * -1.0) * e) * (2.0 * DROP))
-            written = SIZE
-        store(a, e * DROP)
-        return written
-
-    def elu(z: Any, a: int, slope: int) -> int:
-        """a = z, or e^z − 1 below 0; σ' = 1, or e^z"""
-        x = floored(choose(z > 0.0, 0.0, z))
-        n = power(x)
-        p = remainder(x, n)
-        lifted = power_of_two(n, LIFT)
-        scale = lifted * DROP
-        value = choose(z > 0.0, z, fma(scale, p, scale - 1.0))
-        written = 0
-        if slope != 0:  # noqa: SIM102 (as above)
-            if any_lane(value < NEAR - 1.0):
-                store(slope, fma(lifted, p, lifted) * DROP)
-                written = SIZE
-        store(a, value)
-        return written
-
-    def relu(z: Any, a: int, slope: int) -> int:
-        """a = max(z, 0)"""
-        store(a, choose(z <= 0.0, 0.0, z))
-        return 0
-
-    def leaky_relu(z: Any, a: int, slope: int) -> int:
-        """a = z, or 0.01·z below 0"""
-        store(a, choose(z > 0.0, z, z * LEAKY_SLOPE))
-        return 0
-
-    def identity(z: Any, a: int, slope: int) -> int:
-        """a = z"""
-        store(a, z)
-        return 0
-
-    forms = (tanh, sigmoid, exp, gaussian, elu, relu, leaky_relu, identity)
-    return {f.__name__: f for f in forms} | {"celu": elu} | ({"tanh": tanh_picked} if PICKED else {})
-
-
-def recalled(lanes: Lanes) -> dict[str, Recall]:
-    """By name of the activation: σ'(z) from a = σ(z), and whether it has been stored because a does not tell it."""
-
-    def tanh(a: Any) -> Any:
-        """σ' = (1 − |a|)(1 + |a|)"""
+    def found(a: Any) -> Any:
+        """(1 − |a|)(1 + |a|)"""
         x = absolute(a)
         return (1.0 - x) * (x + 1.0)
 
-    def tanh_stored(a: Any) -> Any:
+    def untold(a: Any) -> Any:
         return any_lane(absolute(a) > 1.0 - NEAR)
 
-    def sigmoid(a: Any) -> Any:
-        """σ' = a(1 − a)"""
+    def exact(z: Any, a: Any) -> Any:
+        lifted = e.raised(e.floored(absolute(z) * -2.0))
+        y = lifted / fma(lifted, DROP, 1.0)
+        return fma(y, absolute(a), y) * (2.0 * DROP)
+
+    return Form(value, found, untold, _itself, exact)
+
+
+def _sigmoid(lanes: Lanes) -> Form:
+    """e = e^(−|z|): a = 1/(1 + e), or y = e/(1 + e) below 0; σ' = y(1 − y)"""
+    e, inverted, DROP = parts(lanes.dtype), inverter(lanes.dtype), 2.0 ** -_CONSTANTS[lanes.dtype].lift
+    COMPENSATED = lanes.dtype == np.float32
+
+    def value(z: Any) -> Any:
+        lifted = e.raised(e.floored(absolute(z) * -1.0))
+        more = fma(lifted, DROP, 1.0)
+        inverse = inverted(more)
+        if COMPENSATED:
+            low = fma(lifted, DROP, 1.0 - more)  # what rounding took from 1 + e
+            inverse = fma(fma(low, inverse * -1.0, fma(more, inverse * -1.0, 1.0)), inverse, inverse)
+        return choose(z < 0.0, (lifted * inverse) * DROP, inverse)
+
+    def found(a: Any) -> Any:
         return a * (1.0 - a)
 
-    def sigmoid_stored(a: Any) -> Any:
+    def untold(a: Any) -> Any:
         return any_lane(a > 1.0 - NEAR)
 
-    def exp(a: Any) -> Any:
-        """σ' = a"""
-        return a
+    def exact(z: Any, a: Any) -> Any:
+        lifted = e.raised(e.floored(absolute(z) * -1.0))
+        y = lifted / fma(lifted, DROP, 1.0)
+        return fma(y * (-1.0 * DROP), y, y) * DROP
 
-    def elu(a: Any) -> Any:
-        """σ' = 1, or 1 + a below 0"""
+    return Form(value, found, untold, _itself, exact)
+
+
+def _exp(lanes: Lanes) -> Form:
+    """a = σ' = e^z"""
+    e, c = parts(lanes.dtype), _CONSTANTS[lanes.dtype]
+    ONTO, HIGHEST = c.round, c.highest
+
+    def value(z: Any) -> Any:
+        x = e.floored(choose(z > HIGHEST, HIGHEST, z))
+        n = e.power(x)
+        p = e.remainder(x, n)
+        half = fma(n - ONTO, 0.5, ONTO)
+        return ((p + 1.0) * power_of_two(half, 0)) * power_of_two((n - half) + ONTO, 0)
+
+    return Form(value, _itself, _never, _itself, _as_kept)
+
+
+def _gaussian(lanes: Lanes) -> Form:
+    """a = e^(−z²), the error of z² taken into the exponent; σ' = −2z·a, which is kept: a has lost the sign of z"""
+    e, c = parts(lanes.dtype), _CONSTANTS[lanes.dtype]
+    ONTO, HIGH, LOW, ROOT, LIFT, DROP = c.round, -c.ln2_high, -c.ln2_low, c.root, c.lift, 2.0**-c.lift
+    polynomial = _polynomial(c.q)
+
+    def short(z: Any) -> Any:
+        x = absolute(z)
+        return choose(x > ROOT, ROOT, x)
+
+    def lifted(x: Any) -> Any:
+        square = x * x
+        error = fma(x, x, square * -1.0)
+        n = e.power(square * -1.0)
+        r = fma(n - ONTO, LOW, fma(n - ONTO, HIGH, square * -1.0)) - error
+        p = fma(r * r, polynomial(r), r)
+        return (p + 1.0) * power_of_two(n, LIFT)
+
+    def value(z: Any) -> Any:
+        return lifted(short(z)) * DROP
+
+    def kept(z: Any) -> Any:
+        x = short(z)
+        return (with_sign(x, z * -1.0) * lifted(x)) * (2.0 * DROP)
+
+    return Form(value, _itself, _always, kept, _as_kept)
+
+
+def _elu(lanes: Lanes) -> Form:
+    """a = z, or e^z − 1 below 0; σ' = 1, or e^z"""
+    e, LIFT = parts(lanes.dtype), _CONSTANTS[lanes.dtype].lift
+    DROP = 2.0**-LIFT
+
+    def value(z: Any) -> Any:
+        x = e.floored(choose(z > 0.0, 0.0, z))
+        n = e.power(x)
+        scale = power_of_two(n, LIFT) * DROP
+        return choose(z > 0.0, z, fma(scale, e.remainder(x, n), scale - 1.0))
+
+    def found(a: Any) -> Any:
+        """1, or 1 + a below 0"""
         return choose(a > 0.0, 1.0, a + 1.0)
 
-    def elu_stored(a: Any) -> Any:
+    def untold(a: Any) -> Any:
         return any_lane(a < NEAR - 1.0)
 
-    def relu(a: Any) -> Any:
-        """σ' = 1, or 0 where a is"""
+    def exact(z: Any, a: Any) -> Any:
+        return e.raised(e.floored(choose(z > 0.0, 0.0, z))) * DROP
+
+    return Form(value, found, untold, _itself, exact)
+
+
+def _relu(lanes: Lanes) -> Form:
+    """a = max(z, 0); σ' = 1, or 0 where a is"""
+
+    def value(z: Any) -> Any:
+        return choose(z <= 0.0, 0.0, z)
+
+    def found(a: Any) -> Any:
         return choose(a > 0.0, 1.0, a)
 
-    def leaky_relu(a: Any) -> Any:
-        """σ' = 1, or 0.01 from 0 down"""
+    return Form(value, found, _never, _itself, _as_kept)
+
+
+def _leaky_relu(lanes: Lanes) -> Form:
+    """a = z, or 0.01·z below 0; σ' = 1, or 0.01 from 0 down"""
+
+    def value(z: Any) -> Any:
+        return choose(z > 0.0, z, z * LEAKY_SLOPE)
+
+    def found(a: Any) -> Any:
         return choose(a > 0.0, 1.0, choose(a <= 0.0, LEAKY_SLOPE, a))
 
-    def identity(a: Any) -> Any:
-        """σ' = 1"""
+    return Form(value, found, _never, _itself, _as_kept)
+
+
+def _identity(lanes: Lanes) -> Form:
+    """a = z; σ' = 1"""
+
+    def found(a: Any) -> Any:
         return choose(a == a, 1.0, a)
 
-    def always(a: Any) -> Any:
-        return True
+    return Form(_itself, found, _never, _itself, _as_kept)
 
-    def never(a: Any) -> Any:
-        return False
 
-    told = {f.__name__: (f, never) for f in (exp, relu, leaky_relu, identity)}
-    near = {"tanh": (tanh, tanh_stored), "sigmoid": (sigmoid, sigmoid_stored), "elu": (elu, elu_stored)}
-    return told | near | {"celu": (elu, elu_stored), "gaussian": (exp, always)}  # whose a has lost the sign of z
+FORMS = {
+    "tanh": _tanh,
+    "sigmoid": _sigmoid,
+    "exp": _exp,
+    "gaussian": _gaussian,
+    "elu": _elu,
+    "celu": _elu,
+    "relu": _relu,
+    "leaky_relu": _leaky_relu,
+    "identity": _identity,
+}
+"""Of each activation that has one, by name: form(lanes) for vectors of so many."""
 
 
 def _polynomial(q: tuple[float, ...]) -> Callable[[Any], Any]:

@@ -62,10 +62,10 @@ FRAME = record(
 )
 
 WORK = record(
-    # this thread's tile: rows of a and then ∂L/∂z of every node, and messages; of σ'(z) where a does not tell it, or
-    # of z; of ∂L/∂a or 0; of base cases; of ∂L/∂a of one run; the block whose sources' a are turned
+    # this thread's tile: rows of a and then ∂L/∂z of every node, and messages; of z, from which σ' is found where a
+    # does not tell it, or of σ'; of ∂L/∂a or 0; of base cases; of ∂L/∂a of one run; the block whose sources' a are turned
     "A Z D DA G S transposed",
-    # rows of σ'(z) of fused runs, one upon another; where the next goes
+    # such rows of fused runs, one upon another; where the next goes
     "stack top",
     # the mask row (all ones where a lane is a sample); float64 rows: log Σ e^y, Σ t, weight of each sample
     "mask lse mass share",

@@ -21,7 +21,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flowgrad.executors._numba.across import dots, first_of_four, lane_sums, store_turned
-from flowgrad.executors._numba.exponentials import recalled, vector_forms
+from flowgrad.executors._numba.exponentials import FORMS
 from flowgrad.executors._numba.frame import (
     AGGREGATED,
     DENSE,
@@ -41,7 +41,8 @@ RECORD = DENSE.itemsize
 NEXT = 8
 """How many neurons ahead their own rows are fetched."""
 STREAM = 128
-"""How many edges ahead backward fetches what it reads of each: beside its rows, processors do so too late."""
+"""How many edges ahead backward fetches what it reads of them, a line for each neuron, which has about as many edges as
+that: beside its rows, processors do so too late."""
 
 
 def fetcher(lanes: Lanes, ahead: int) -> Callable[[int, int, int], None]:
@@ -83,7 +84,7 @@ def adder(lanes: Lanes, ahead: int) -> Callable[..., Any]:
 
 
 def forward(lanes: Lanes, ahead: int = 0) -> Callable[[int, int, int], None]:
-    """forward(frame, work, _): z, a and, where the activations' table gives it, σ'(z) of every neuron."""
+    """forward(frame, work, _): z, a and, where the activations' table gives it, what σ'(z) is found from."""
     ROW, N = lanes.size, lanes.n
     splat, real_at = lanes.splat, lanes.real_at
     grown = adder(lanes, ahead)
@@ -124,13 +125,14 @@ def forward(lanes: Lanes, ahead: int = 0) -> Callable[[int, int, int], None]:
 
 
 def fused_forward(lanes: Lanes, ahead: int, sigma: str, slope: bool) -> Callable[[int, int, int], None]:
-    """fused_forward(frame, work, run): a of a run and, where `slope`, those rows of σ'(z) that a does not tell.
+    """fused_forward(frame, work, run): a of a run and, where `slope`, the rows kept of those whose a does not tell σ'.
 
     They stand one upon another, as backward takes them off again: a store to a row of its own for one neuron in ten
-    would wait for memory every time.
+    would wait for memory every time. A row that is not wanted is written too, and the next one over it.
     """
     ROW, splat, real_at = lanes.size, lanes.splat, lanes.real_at
-    fetch_row, grown, form = row_fetcher(lanes), adder(lanes, ahead), vector_forms(lanes)[sigma]
+    fetch_row, grown, form = row_fetcher(lanes), adder(lanes, ahead), FORMS[sigma](lanes)
+    KEEPS = slope and form.keeps
 
     def sweep(frame: int, work: int, run: int) -> None:
         f, t = frame_at(frame), work_at(work)
@@ -140,7 +142,11 @@ def fused_forward(lanes: Lanes, ahead: int, sigma: str, slope: bool) -> Callable
             fetch_row(A + (v + NEXT) * ROW)
             b = splat(real_at(bias, i32_at(position, v)))
             z = grown(b, A, source, weight, i64_at(in_begin, v), i64_at(in_end, v), edge)
-            top += form(z, A + v * ROW, top if slope else 0)
+            a = form.value(z)
+            store(A + v * ROW, a)
+            if KEEPS:
+                store(top, form.kept(z))
+                top += ROW if form.untold(a) else 0
         t.top = top
 
     return sweep
@@ -207,15 +213,15 @@ def puller(lanes: Lanes, ahead: int) -> Callable[..., Any]:
 
     def pull(f: Any, t: Any, v: int, a: Any) -> Any:
         A, dw, first, row, w = t.A, t.weight, t.first, f.out_row, f.turned
-        da = load(t.G + i32_at(f.base_row, v) * ROW)
-        for k in range(i64_at(f.out_begin, v), i64_at(f.out_end, v), GROUP):
+        da, begin = load(t.G + i32_at(f.base_row, v) * ROW), i64_at(f.out_begin, v)
+        prefetch(row + (begin + STREAM) * 4)
+        prefetch(w + (begin + STREAM) * REAL)
+        prefetch(dw + (begin + STREAM) * REAL)
+        for k in range(begin, i64_at(f.out_end, v), GROUP):
             fetch(A, row, k + ahead)
             fetch(A, row, k + ahead + 1)
             fetch(A, row, k + ahead + 2)
             fetch(A, row, k + ahead + 3)
-            prefetch(row + (k + STREAM) * 4)
-            prefetch(w + (k + STREAM) * REAL)
-            prefetch(dw + (k + STREAM) * REAL)
             d0, d1 = load(A + i32_at(row, k) * ROW), load(A + i32_at(row, k + 1) * ROW)
             d2, d3 = load(A + i32_at(row, k + 2) * ROW), load(A + i32_at(row, k + 3) * ROW)
             da = fma(splat(real_at(w, k)), d0, da)
@@ -234,10 +240,10 @@ def puller(lanes: Lanes, ahead: int) -> Callable[..., Any]:
 def fused_backward(lanes: Lanes, ahead: int, sigma: str) -> Callable[[int, int, int], None]:
     """fused_backward(frame, work, run): ∂L/∂z over a of a run whose σ' is found here; ∂L/∂w of its out-edges.
 
-    It asks of the same a whether σ' was stored: lanes that are no samples repeat one that is, and are 0 here.
+    It asks of the same a whether a row was kept: lanes that are no samples repeat one that is, and are 0 here.
     """
     ROW, load = lanes.size, lanes.load
-    pull, fetch_row, (found, was_stored) = puller(lanes, ahead), row_fetcher(lanes), recalled(lanes)[sigma]
+    pull, fetch_row, form = puller(lanes, ahead), row_fetcher(lanes), FORMS[sigma](lanes)
 
     def sweep(frame: int, work: int, run: int) -> None:
         f, t = frame_at(frame), work_at(work)
@@ -245,10 +251,10 @@ def fused_backward(lanes: Lanes, ahead: int, sigma: str) -> Callable[[int, int, 
         for v in range(i32_at(f.run_begin, run + 1) - 1, i32_at(f.run_begin, run) - 1, -1):
             fetch_row(A + (v - NEXT) * ROW)
             a = keep(load(A + v * ROW), mask)
-            slope = found(a)
-            if was_stored(a):
+            slope = form.found(a)
+            if form.untold(a):
                 top -= ROW
-                slope = load(top)
+                slope = form.exact(load(top), a)
             store(A + v * ROW, slope * pull(f, t, v, a))
         t.top = top
 
