@@ -25,7 +25,7 @@ needs_linux = pytest.mark.skipif(not cores.System().complete, reason="needs Linu
 
 
 def away(system: int, thread: int, _: int) -> None:
-    cores.send_away(system, thread)
+    cores.send_away(system, thread, cores.this_core(system))
 
 
 def here(system: int, thread: int, _: int) -> None:

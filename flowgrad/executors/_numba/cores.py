@@ -33,8 +33,8 @@ MASK = 128
 RECORD = record(
     # functions of the C library, 0 where it lacks one; the number of the call futex; whether all are there
     "sched_yield getcpu sched_getaffinity sched_setaffinity clock_gettime syscall futex complete",
-    # room for a number that getcpu gives, and for a set of cores; for every core, the set of it alone
-    "core cores single",
+    # room for a number that getcpu gives, and for two sets of cores; for every core, the set of it alone
+    "core cores own single",
 )
 FUNCTIONS = (RECORD.names or ())[:6]
 CORE = 8 * (RECORD.names or ()).index("core")
@@ -76,14 +76,27 @@ def bring_here(system: int, thread: int) -> None:
     call_address(s.sched_setaffinity, thread, MASK, s.single + this_core(system) * MASK)
 
 
-def send_away(system: int, thread: int) -> None:
-    """Let a thread run on every core that this one may, but for this one's own; without any other it stays as it is."""
-    s, core = system_at(system), this_core(system)
+def send_away(system: int, thread: int, core: int) -> None:
+    """Let a thread run on every core that this one may, but for one; without any other it stays as it is."""
+    s = system_at(system)
     call_address(s.sched_getaffinity, 0, MASK, s.cores)
     word, bit = i32_at(s.cores, core // 32), i32_at(s.single + core * MASK, core // 32)
     if unsigned(word) // unsigned(bit) % 2 == 1:
         put_i32(s.cores, core // 32, word - bit)
     call_address(s.sched_setaffinity, thread, MASK, s.cores)
+
+
+def step_aside(system: int, core: int) -> None:
+    """Let this thread run on its cores but for one, if it has any other, until `step_back`."""
+    s = system_at(system)
+    call_address(s.sched_getaffinity, 0, MASK, s.own)
+    send_away(system, 0, core)
+
+
+def step_back(system: int) -> None:
+    """Let this thread run wherever it might before `step_aside`."""
+    s = system_at(system)
+    call_address(s.sched_setaffinity, 0, MASK, s.own)
 
 
 def unsigned(word: int) -> Any:
@@ -158,12 +171,13 @@ class System:
     """What compiled code needs of the system; `complete` says whether it can put threads to sleep and move them."""
 
     def __init__(self) -> None:
-        self._cores, self._record = np.zeros(MASK, np.uint8), np.zeros(1, RECORD)
+        self._cores, self._record = np.zeros((2, MASK), np.uint8), np.zeros(1, RECORD)
         for name in FUNCTIONS:
             self._record[name] = _function(name)
         self._record["futex"] = _FUTEX.get(platform.machine(), 0) if _library() else 0
         few = bool(_library()) and os.sysconf("SC_NPROCESSORS_CONF") <= 8 * MASK
         self.complete = few and all(self._record[name][0] for name in (*FUNCTIONS, "futex"))
         self._record["complete"] = self.complete
-        self._record["cores"], self._record["single"] = self._cores.ctypes.data, _single_cores().ctypes.data
+        self._record["cores"], self._record["own"] = (room.ctypes.data for room in self._cores)
+        self._record["single"] = _single_cores().ctypes.data
         self.address = self._record.ctypes.data

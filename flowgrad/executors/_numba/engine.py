@@ -9,7 +9,7 @@ import numpy as np
 
 from flowgrad.errors import ExecutorError
 from flowgrad.executor import Adjoint, Array, Request, Saved
-from flowgrad.executors._numba import cores, machine, operands, phases, pool, running, sweeps
+from flowgrad.executors._numba import cores, machine, operands, passes, phases, pool, running, sweeps
 from flowgrad.executors._numba.code import Code, code
 from flowgrad.executors._numba.frame import AGGREGATED, AHEAD
 from flowgrad.executors._numba.layout import RUN_ROWS, WHOLE_ROWS, layout
@@ -24,8 +24,6 @@ CHUNKS = 8
 """Chunks of tiles at most: each has a gradient of its own until they are added up, in their order."""
 LEAST = 32
 """Samples that a chunk has at least, where there are so many: every further gradient goes through memory twice."""
-PIECE = 1 << 12
-"""Edges that one item of a pass over the parameters takes, at least."""
 ALONE = 200_000
 """Edges · samples below which a call wakes no other thread."""
 LONG = 600_000_000
@@ -62,7 +60,7 @@ class Engine:
         c = w.code
         if w.use != ("forward", B):
             w.set(activation=self._table(c, "value"), forward=self._sweep(c, sweeps.forward), fused_forward=0)
-            w.run(self._gather(c, w), (c.kernel(phases.trace), w.get("tiles")))
+            w.run(self._gather(c, w), Phase(c.kernel(phases.trace), w.get("tiles")))
             w.use = "forward", B
         w.set_operands(self._parameters(w, theta), samples(x))
         w.set(z=address(z), a=address(a), node_step=z.strides[0])
@@ -100,7 +98,7 @@ class Engine:
         c = w.code
         if w.use != ("predict", B):
             self._set_forward(c, w, "value")
-            w.run(self._gather(c, w), (c.kernel(phases.predict), w.get("tiles")))
+            w.run(self._gather(c, w), Phase(c.kernel(phases.predict), w.get("tiles")))
             w.use = "predict", B
         w.set_operands(self._parameters(w, theta), samples(x), y=samples(y))
         self._go(w, B)
@@ -163,27 +161,27 @@ class Engine:
         w.set(loss=c.loss(self.loss), bias_from=len(p.inputs) if p.direct else 0)
         if not p.direct:
             w.gradients = w.room("grad_weight", p.n_edges * size), w.room("grad_bias", p.n_nodes * size)
-        self._run_both_ways(c, w, phases.step, None if p.direct else (c.kernel(phases.fold), 1))
+        self._run_both_ways(c, w, phases.step, None if p.direct else Phase(c.kernel(passes.fold), 1))
 
-    def _run_both_ways(self, c: Code, w: Workspace, sweep: Any, last: Phase = None) -> None:
-        """The phases around a backward sweep: weights turned for it, gradients added up and turned back.
+    def _run_both_ways(self, c: Code, w: Workspace, sweep: Any, last: Phase | None = None) -> None:
+        """The phases of a backward sweep, and of what it leaves: gradients to be added up and turned back.
 
         With dense runs, a chunk takes one tile a round, and these are then multiplied.
         """
         l, pieces, chunks = self._layout, w.get("pieces"), self._chunks(w)
         at_once = 1 if len(l.dense) else w.get("tiles")
+        added, back = w.get("added_pieces"), w.get("back_pieces")
         w.set(at_once=at_once)
         w.run(
             self._gather(c, w),
-            (c.kernel(phases.turn), pieces) if len(l.out_edge) else None,
             again=(
-                (c.kernel(sweep), chunks),
-                (c.kernel(phases.multiply), len(l.dense)) if len(l.dense) else None,
+                Phase(c.kernel(sweep), chunks, c.kernel(passes.meanwhile) if len(l.out_edge) else 0),
+                Phase(c.kernel(passes.multiply), len(l.dense)) if len(l.dense) else None,
             ),
             rounds=-(-w.get("tiles") // (chunks * at_once)),
             then=(
-                (c.kernel(phases.add_up), pieces),
-                None if l.all_dense else (c.kernel(phases.turn_back), pieces),
+                Phase(c.kernel(passes.add_up), pieces, 0, added) if len(l.out_edge) and chunks > 1 else None,
+                Phase(c.kernel(passes.turn_back), pieces, 0, back),
                 last,
             ),
         )
@@ -281,7 +279,8 @@ class Engine:
             "places": len(l.out_edge),
             "bases": l.bases,
             "parameters": p.n_parameters,
-            "pieces": min(max(p.n_edges // PIECE, 1), 16),
+            "pieces": len(l.lowest),
+            "all_dense": l.all_dense,
             "out_begin": address(l.out_ptr) + 8,
             "array_type": id(np.ndarray),
             "dtype": id(self.dtype),
@@ -300,6 +299,7 @@ class Engine:
             "out_row": l.out_row,
             "out_edge": l.out_edge,
             "out_place": l.out_place,
+            "lowest": l.lowest,
             "run_begin": l.run_begin,
             "run_kind": l.run_kind,
             "run_activation": l.run_activation,
@@ -344,19 +344,27 @@ class Engine:
         at = address(theta)
         return (at, at, at + self._bias_offset) if self._direct else (at, *w.parameters)
 
-    def _gather(self, c: Code, w: Workspace) -> tuple[int, int] | None:
+    def _gather(self, c: Code, w: Workspace) -> Phase | None:
         """The phase that makes w and b from θ, where they do not stand in it."""
         p, size = self.plan, self.dtype.itemsize
         if p.direct:
             return None
         w.parameters = w.room("weight", p.n_edges * size), w.room("bias", p.n_nodes * size)
-        return c.kernel(phases.gather), w.get("pieces")
+        return Phase(c.kernel(passes.gather), w.get("pieces"))
 
     def _chunks(self, w: Workspace) -> int:
         """Room for every chunk's gradients, and for the weights by out-edge; gives the number of chunks."""
         l, chunks, size = self._layout, min(-(-w.get("batch") // LEAST), CHUNKS), self.dtype.itemsize
+        pieces = len(l.lowest)
         steps = [-(-n * size // 128) * 128 for n in (l.zero + 4, l.part.n_nodes + 4)]  # read in fours
+        words = 3 * pieces + chunks
+        progress = w.room("progress", 8 * words)
         w.set(
+            turned_pieces=progress,
+            added_pieces=progress + 8 * pieces,
+            back_pieces=progress + 16 * pieces,
+            passed=progress + 24 * pieces,
+            progress=words,
             chunks=chunks,
             kept=w.room("kept", chunks * l.kept * w.code.lanes.size),
             kept_step=l.kept * w.code.lanes.size,

@@ -47,6 +47,12 @@ FRAME = record(
     "grad_weight grad_bias grad_theta bias_from parameters",
     # sizes: samples, tiles of them, chunks of tiles; pieces that parallel passes over parameters are cut into
     "batch tiles chunks pieces",
+    # a word each, 0 before a call: what has become of a piece of the places, turned or added up, and of a piece of the
+    # edges, turned back, see `passes`; how many nodes a chunk's last tile has passed; and how many words these are
+    "turned_pieces added_pieces back_pieces passed progress",
+    # int32, of a piece of the edges and of the positions: its lowest node, sources among them; whether all edges are
+    # in dense runs
+    "lowest all_dense",
     # (V, B) results or, z in backward, operands, with the step in bytes from node to node; 0 where not wanted
     "z a dz da node_step",
     # one row a chunk: real ∂L/∂w by place; real ∂L/∂b by node, then 0; float64 loss; what dense runs keep of a tile;
@@ -55,15 +61,17 @@ FRAME = record(
     # what a call is compared with that compiled code looks at, and whether it was taken, see `operands`: addresses of
     # NumPy's type and the dtype; bytes of a real; whether θ is w and b as they stand, and where b and ∂L/∂b then begin
     "array_type dtype real direct bias_offset weights_size taken",
-    # the threads' records; the word that stops all; what to run: phases, each a function and how many items
-    "works stop phases phase_function phase_items",
+    # the threads' records; the word that stops all; what to run: phases, each a function, how many items, what a thread
+    # does that finds none left, or 0, and where a word for each item says whether it is done already, or 0
+    "works stop phases phase_function phase_items phase_meanwhile phase_words",
     # phases again_from … again_to−1 are run `rounds` times, this being which; tiles of a chunk in one of them
     "again_from again_to rounds round at_once",
 )
 
 WORK = record(
     # this thread's tile: rows of a and then ∂L/∂z of every node, and messages; of z, from which σ' is found where a
-    # does not tell it, or of σ'; of ∂L/∂a or 0; of base cases; of ∂L/∂a of one run; the block whose sources' a are turned
+    # does not tell it, or of σ'; of ∂L/∂a or 0; of base cases; of ∂L/∂a of one run; the block whose sources' a are
+    # turned
     "A Z D DA G S transposed",
     # such rows of fused runs, one upon another; where the next goes
     "stack top",
@@ -71,6 +79,8 @@ WORK = record(
     "mask lse mass share",
     # first sample, how many; the chunk's arrays; whether this is the chunk's first tile
     "begin count weight bias loss kept first",
+    # where it says how many nodes its backward has passed; 0 but in the chunk's last tile
+    "passed",
     # float64: terms and slopes of one aggregation
     "terms slopes",
 )

@@ -25,6 +25,8 @@ RUN_ROWS = 64
 """Rows that one call of an activation takes: few enough that z, a and σ' stay in the first cache."""
 WHOLE_ROWS = 60
 """Rows of a dense run: whole panels, see `panels.LONGEST`."""
+PIECE, PIECES = 1 << 12, 16
+"""Edges that an item of a pass over the parameters takes, at least, and how many items there are, at most."""
 WIDEST_VECTOR = 32
 """Rows that are read as vectors are so many reals long, or a multiple: whole vectors of any number of lanes."""
 
@@ -36,7 +38,7 @@ class Layout:
     `out_ptr` goes down: see `place_edges`. `zero` is a place behind all that holds 0, where edges out of the part lead;
     `all_dense` says that every edge of the plan stands in a dense run. `kept` is how many rows dense runs keep of a
     tile, `fused` the code of the activation of FUSED runs or −1, `reach` how many rows lie between the ends of a sparse
-    edge from a neuron, in the mean.
+    edge from a neuron, in the mean; `lowest` has an entry for each piece of the edges.
     """
 
     part: Part
@@ -63,6 +65,7 @@ class Layout:
     reach: float
     kept: int
     max_fan_in: int
+    lowest: Ints
 
 
 def layout(plan: Plan, part: Part) -> Layout:
@@ -107,6 +110,7 @@ def layout(plan: Plan, part: Part) -> Layout:
         reach=_reach(len(plan.inputs), part, edge, target),
         kept=int((dense["dz"] + dense["count"]).max(initial=0)),
         max_fan_in=int((part.in_end - part.in_begin).max(initial=0)),
+        lowest=_lowest(part),
     )
 
 
@@ -204,6 +208,16 @@ def _reach(inputs: int, part: Part, edge: Ints, target: Ints) -> float:
     every = slice(None, None, -(-len(edge) // 4096) or 1)
     source = part.in_source[edge[every]]
     return float((target[every] - source)[source >= inputs].sum() / max(len(source), 1))
+
+
+def _lowest(part: Part) -> Ints:
+    """Of each piece of the edges and positions the lowest node: when backward has passed that, they are turned back."""
+    pieces, eights = min(max(len(part.in_source) // PIECE, 1), PIECES), len(part.in_source) // GATHERED
+    if pieces == 1:
+        return np.zeros(1, np.int32)
+    which = np.arange(pieces)
+    sources = np.minimum.reduceat(part.in_source, which * eights // pieces * GATHERED)
+    return np.minimum(sources, np.minimum.reduceat(part.node, which * len(part.node) // pieces))
 
 
 def _padded(n: Any) -> Any:

@@ -2,7 +2,8 @@
 
 A helper lives in compiled code: it waits for a phase by looking at a word of the board for a moment, then goes to
 sleep. What it is given is an address of a function, called with (argument, item, slot); slot 0 is the caller. Whoever
-finds the pool in use by another caller works alone: nobody waits for a thread.
+finds the pool in use by another caller works alone: nobody waits for a thread. Who finds no item left, while others are
+at theirs, calls another function of the phase again and again: what may be done meanwhile.
 
 Strangers may want the helpers' cores: idle threads of BLAS and OpenMP spin. A helper that has lost its core while it
 waited does not wait for the next calls but sleeps, since who is woken is let in before those who run. And a caller that
@@ -29,7 +30,10 @@ from flowgrad.executors._numba.cores import (
     give_way,
     send_away,
     sleep_while,
+    step_aside,
+    step_back,
     system_at,
+    this_core,
     wake,
     wall_time,
 )
@@ -48,9 +52,11 @@ from flowgrad.executors._numba.memory import (
 
 WORD = LINE
 """Words of the board stand a cache line apart."""
-OPEN, FUNCTION, ARGUMENT, ITEMS, LIMIT, NEXT, QUIT, SYSTEM, ROUSE, GIFTS, TAKEN = (WORD * k for k in range(11))
-"""Whether a phase may be entered, and what it is; whether helpers are to quit; addresses; how often a caller has given
-its core; whether a caller has the board."""
+OPEN, FUNCTION, ARGUMENT, ITEMS, LIMIT, NEXT, MEANWHILE, QUIT, SYSTEM, ROUSE, GIFTS, TAKEN = (
+    WORD * k for k in range(12)
+)
+"""Whether a phase may be entered, and what it is, with what to do meanwhile as long as an item is in work; whether
+helpers are to quit; addresses; how often a caller has given its core; whether a caller has the board."""
 PATIENCE = 60_000
 """Looks at the board before a helper goes to sleep: about a fifth of a millisecond."""
 GLANCE = 4_096
@@ -63,8 +69,10 @@ waits is not."""
 HELPERS = 255
 """Helpers of a pool, at most."""
 ASLEEP, BUSY, CALLED, SHY, THREAD, CLOCK, END = (TAKEN + WORD + WORD * (HELPERS + 1) * k for k in range(7))
-"""Words of every slot: whether its helper sleeps; is at work; is called to its caller's core; after how many calls it
-does not wait for the next; its thread's number; room for what a clock says. Slot 0 is the caller's."""
+"""Words of every slot: whether its helper sleeps; what it does; whether it is called to its caller's core; after how
+many calls it does not wait for the next; its thread's number; room for what a clock says. Slot 0 is the caller's."""
+AWAY, IDLE, AT_WORK = 0, 1, 2
+"""What a helper does: nothing for the phase; what may be done meanwhile; an item."""
 
 
 # ---- compiled -----------------------------------------------------------------------------------------------
@@ -88,6 +96,15 @@ def take_items(board: int, slot: int) -> None:
         call_address(function, argument, item, slot)
 
 
+def do_meanwhile(board: int, slot: int) -> Any:
+    """Once, what may be done while other threads are at their items; whether they still are."""
+    function = atomic_get(board + MEANWHILE)
+    if function != 0:
+        call_address(function, i64_at(board + ARGUMENT, 0), 0, slot)
+        pause()
+    return function != 0
+
+
 def serve(board: int, slot: int, _: int) -> None:
     """Help with phase after phase; back to quit, or to sleep where compiled code cannot."""
     system, asleep = i64_at(board + SYSTEM, 0), board + ASLEEP + WORD * slot
@@ -105,11 +122,11 @@ def serve(board: int, slot: int, _: int) -> None:
 
 
 def is_wanted(board: int, slot: int) -> Any:
-    """Whether a phase is open that has an item for this helper."""
+    """Whether a phase is open that has work for this helper."""
     return (
         atomic_get(board + OPEN) != 0
         and slot < atomic_get(board + LIMIT)
-        and atomic_get(board + NEXT) < atomic_get(board + ITEMS)
+        and (atomic_get(board + NEXT) < atomic_get(board + ITEMS) or atomic_get(board + MEANWHILE) != 0)
     )
 
 
@@ -120,11 +137,14 @@ def look_out(board: int, slot: int) -> None:
     turns, idle, seen = 0, 0, 0
     while idle < PATIENCE and atomic_get(board + QUIT) == 0:
         if is_wanted(board, slot):
-            atomic_put(busy, 1)  # from here on the caller waits for us before it leaves
+            atomic_put(busy, AT_WORK)  # from here on the caller waits for us before it leaves
             if is_wanted(board, slot):
                 take_items(board, slot)
+                atomic_put(busy, IDLE)
+                while atomic_get(called) == 0 and do_meanwhile(board, slot):
+                    pass
                 idle, seen = 0, 0
-            atomic_put(busy, 0)
+            atomic_put(busy, AWAY)
             if atomic_get(called) != 0:
                 wake(system, busy)
                 while atomic_get(called) != 0:
@@ -148,30 +168,37 @@ def rouse(board: int, slot: int, _: int) -> None:
     """Wake a helper that sleeps in compiled code, on another core than this one."""
     system, asleep = i64_at(board + SYSTEM, 0), board + ASLEEP + WORD * slot
     atomic_put(asleep, 0)
-    send_away(system, i64_at(board + THREAD + WORD * slot, 0))
+    send_away(system, i64_at(board + THREAD + WORD * slot, 0), this_core(system))
     wake(system, asleep)
 
 
 def give_core(board: int, slot: int) -> None:
-    """Let a helper finish on this core; this thread sleeps meanwhile."""
+    """Let a helper finish on this core; this thread goes to another meanwhile, or sleeps if it has no other."""
     system, thread = i64_at(board + SYSTEM, 0), i64_at(board + THREAD + WORD * slot, 0)
+    given = this_core(system)
     busy, called = board + BUSY + WORD * slot, board + CALLED + WORD * slot
     atomic_put(called, 1)
     bring_here(system, thread)
-    while atomic_get(busy) != 0:
-        sleep_while(system, busy, 1)
-    send_away(system, thread)
+    step_aside(system, given)
+    while atomic_get(busy) != AWAY:
+        if this_core(system) == given:
+            sleep_while(system, busy, atomic_get(busy))
+        do_meanwhile(board, 0)
+    step_back(system)
+    send_away(system, thread, this_core(system))
     atomic_put(called, 0)
     wake(system, called)
     fetch_add(board + GIFTS, 1)
 
 
-def await_helper(board: int, slot: int) -> None:
-    """Until a helper is at work no more."""
+def await_helper(board: int, slot: int, state: int) -> None:
+    """Until a helper is no further than that."""
     system, had, turns = i64_at(board + SYSTEM, 0), -1, 0
-    while atomic_get(board + BUSY + WORD * slot) != 0:
+    while atomic_get(board + BUSY + WORD * slot) > state:
         wait(system, turns)
         turns += 1
+        if turns % 64 == 0:
+            do_meanwhile(board, 0)
         if turns % GLANCE == 0 and system_at(system).complete != 0:
             now = core_time(system, board + CLOCK, i64_at(board + THREAD + WORD * slot, 0))
             if now > 0 and now == had:
@@ -179,22 +206,34 @@ def await_helper(board: int, slot: int) -> None:
             had = now
 
 
-def share_out(board: int, threads: int, function: int, frame: int, items: int) -> None:
+def share_out(board: int, threads: int, function: int, frame: int, items: int, meanwhile: int) -> None:
     """One phase by the caller and its helpers."""
     atomic_put(board + FUNCTION, function)
     atomic_put(board + ARGUMENT, frame)
     atomic_put(board + ITEMS, items)
+    atomic_put(board + MEANWHILE, meanwhile)
     atomic_put(board + NEXT, 0)
     atomic_put(board + LIMIT, threads)  # the last: a helper that still thinks the board open may come in from here on
     atomic_put(board + OPEN, 1)
     if system_at(i64_at(board + SYSTEM, 0)).complete != 0:
-        for slot in range(1, min(threads, items)):
+        for slot in range(1, min(threads, max(items, 2))):
             if atomic_get(board + ASLEEP + WORD * slot) != 0:
                 call_address(i64_at(board + ROUSE, 0), board, slot, 0)
     take_items(board, 0)
     atomic_put(board + OPEN, 0)
     for slot in range(1, threads):
-        await_helper(board, slot)
+        await_helper(board, slot, IDLE)
+    atomic_put(board + MEANWHILE, 0)
+    for slot in range(1, threads):
+        await_helper(board, slot, AWAY)
+
+
+def all_done(words: int, items: int) -> Any:
+    """Whether a word for each item, if there are such, says that it is done."""
+    done = 0
+    while words != 0 and done < items and atomic_get(words + done * 8) != 0:
+        done += 1
+    return done == items
 
 
 def conduct(frame: int, board: int, threads: int) -> None:
@@ -205,15 +244,17 @@ def conduct(frame: int, board: int, threads: int) -> None:
         alone = fetch_add(board + TAKEN, 1)
         if alone != 0:
             fetch_add(board + TAKEN, -1)
-    f.round = 0
-    phase = 0
+    f.round, phase = 0, 0
+    for word in range(f.progress):
+        put_i64(f.turned_pieces, word, 0)
     while phase < f.phases:
         function, items = i64_at(f.phase_function, phase), i64_at(f.phase_items, phase)
-        if alone != 0 or items == 1:
+        meanwhile, words = i64_at(f.phase_meanwhile, phase), i64_at(f.phase_words, phase)
+        if alone != 0 or (items == 1 and meanwhile == 0):
             for item in range(items):
                 call_address(function, frame, item, 0)
-        else:
-            share_out(board, threads, function, frame, items)
+        elif not all_done(words, items):
+            share_out(board, threads, function, frame, items, meanwhile)
         phase += 1
         if phase == f.again_to and f.round + 1 < f.rounds:
             f.round = f.round + 1

@@ -33,7 +33,7 @@ from flowgrad.executors._numba.frame import (
     frame_at,
     work_at,
 )
-from flowgrad.executors._numba.memory import LINE, call_address, i32_at, i64_at, prefetch
+from flowgrad.executors._numba.memory import LINE, call_address, i32_at, i64_at, prefetch, publish
 from flowgrad.executors._numba.panels import product
 from flowgrad.executors._numba.vectors import Lanes, fma, keep, store
 
@@ -310,8 +310,12 @@ def backward(lanes: Lanes, ahead: int = 0) -> Callable[[int, int, int], None]:
                 call_address(f.whole_backward, frame, work, run)
             elif kind >= AGGREGATED:
                 call_address(i64_at(f.spread, kind - AGGREGATED), frame, work, run)
+            if t.passed != 0:
+                publish(t.passed, f.nodes - first)
         for v in range(f.inputs - 1, -1, -1):
             store(t.A + v * ROW, pull(f, t, v, keep(load(t.A + v * ROW), mask)))
         settle(t, 0, f.inputs, mask)
+        if t.passed != 0:
+            publish(t.passed, f.nodes)
 
     return sweep

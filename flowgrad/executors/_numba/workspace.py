@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -33,8 +33,19 @@ _PROBES = (np.zeros(3), np.zeros((4, 4), np.int8)[1:, 2:])
 address = _by_structure if all(_by_structure(a) == _by_interface(a) for a in _PROBES) else _by_interface
 """Where an array's data stand; ten times quicker than by its interface, where this Python's objects are as expected."""
 ABSENT = (0, 0, 0)
-Phase = tuple[int, int] | None
-"""A function and how many items it has; None for one that is not needed."""
+
+
+class Phase(NamedTuple):
+    """A function, how many items it has, what is done meanwhile, and where words say of each item that it is done."""
+
+    function: int
+    items: int
+    meanwhile: int = 0
+    words: int = 0
+
+
+Phases = tuple[Phase | None, ...]
+"""None stands for one that is not needed."""
 
 
 def samples(array: npt.NDArray[Any]) -> tuple[int, int, int]:
@@ -62,15 +73,14 @@ class Workspace:
         self.use: Any = None
         self.parameters = self.gradients = (0, 0)
         self.threads = 0
-        self._phases = np.zeros((2, 8), np.int64)
+        self._phases = np.zeros((len(Phase._fields), 8), np.int64)
         self._buffers: dict[str, npt.NDArray[np.uint8]] = {}
         self.address = address(self._memory)
         self.set(
             works=address(self.works),
             stop=address(stop),
             chunk_loss=address(loss),
-            phase_function=address(self._phases[0]),
-            phase_items=address(self._phases[1]),
+            **{f"phase_{name}": address(row) for name, row in zip(Phase._fields, self._phases, strict=True)},
         )
 
     def set(self, **values: int) -> None:
@@ -102,7 +112,7 @@ class Workspace:
             total += self.loss[chunk]
         return total
 
-    def run(self, *phases: Phase, again: tuple[Phase, ...] = (), rounds: int = 1, then: tuple[Phase, ...] = ()) -> None:
+    def run(self, *phases: Phase | None, again: Phases = (), rounds: int = 1, then: Phases = ()) -> None:
         """What to run: phases, others so many times, and others again."""
         first, middle, last = ([p for p in some if p is not None] for some in (phases, again, then))
         wanted = first + middle + last
