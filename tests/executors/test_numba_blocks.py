@@ -143,6 +143,24 @@ def test_numbers_of_a_table_by_piece_of_an_octave(n: int) -> None:
     assert compiled.tolist() == plain.tolist() == table[piece_of(x) % 32].tolist()
 
 
+@pytest.mark.skipif(not machine.can_gather(), reason="this processor gathers no faster than number by number")
+@pytest.mark.parametrize("n", [4, 8, 16])
+def test_numbers_of_a_table_by_their_last_bits(n: int) -> None:
+    v = lanes(np.dtype(np.float64), n)
+    load, store, look_up, onto = v.load, vectors.store, vectors.look_up, vectors.ROUND[np.dtype(np.float64)]
+    table = np.arange(64.0) ** 2
+
+    def kernel(x: int, out: int, _: int) -> None:
+        store(out, look_up(table, load(x) + onto))
+
+    x = np.random.default_rng(0).integers(64, size=n).astype(np.float64)
+    x[1] = np.nan  # anything, but from the table
+    compiled, plain = np.zeros(n), np.zeros(n)
+    run(kernel, x.ctypes.data, compiled.ctypes.data, 0)
+    kernel(x.ctypes.data, plain.ctypes.data, 0)
+    assert compiled.tolist() == plain.tolist() == [table[int(k)] if k == k else table[0] for k in x]
+
+
 @pytest.mark.parametrize(("dtype", "n"), WIDTHS)
 def test_a_power_of_two_is_exact(dtype: Any, n: int) -> None:
     v = lanes(np.dtype(dtype), n)

@@ -26,8 +26,8 @@ from typing import Any
 
 import numpy as np
 
-from flowgrad.executors._numba.machine import can_estimate, can_pick
-from flowgrad.executors._numba.tables import tanh_by_table
+from flowgrad.executors._numba.machine import can_estimate, can_gather, can_pick
+from flowgrad.executors._numba.tables import tanh_by_addition, tanh_by_table
 from flowgrad.executors._numba.vectors import (
     ROUND,
     Lanes,
@@ -187,11 +187,12 @@ def _tanh(lanes: Lanes) -> Form:
     e, inverted = parts(lanes.dtype), inverter(lanes.dtype)
     LIFT, DROP = _CONSTANTS[lanes.dtype].lift, 2.0 ** -_CONSTANTS[lanes.dtype].lift
     COMPENSATED = lanes.dtype == np.float32  # 2 ulp ask for it, 4 do not
-    PICKED = lanes.dtype == np.float32 and can_pick()
-    magnitude = tanh_by_table() if PICKED else absolute  # which is then not asked
+    TABLED = can_pick() if lanes.dtype == np.float32 else can_gather()
+    by_table = tanh_by_table if lanes.dtype == np.float32 else tanh_by_addition
+    magnitude = by_table() if TABLED else absolute  # which is then not asked
 
     def value(z: Any) -> Any:
-        if PICKED:
+        if TABLED:
             return with_sign(magnitude(absolute(z)), z)
         x = e.floored(absolute(z) * -2.0)
         n = e.power(x)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 
-from flowgrad.executors._numba.blocks import F32, F64, I8, I32, Site, block, splat
+from flowgrad.executors._numba.blocks import F32, F64, I1, I8, I32, I64, Site, block, splat
 from flowgrad.executors._numba.machine import can_estimate, can_gather
 from flowgrad.executors._numba.memory import f32_at, f64_at, put_f32, put_f64, put_i32, put_i64
 
@@ -149,6 +149,26 @@ def _emit_pick(s: Site) -> Any:
 def pick(table: Any, at: Any) -> Any:
     """Of a table of 32 float32, the number that the last five bits of every lane say."""
     return table[at & 31]
+
+
+def _emit_look_up(s: Site) -> Any:
+    table, x = s.values
+    kind, ints = ir.VectorType(F64, 8), ir.VectorType(I64, 8)
+    base = s.pointer(table.ctypes.data, I8)
+    every = ir.Constant(ir.VectorType(I1, 8), [1] * 8)
+    name = "llvm.x86.avx512.mask.gather.qpd.512"
+
+    def numbers(part: Any) -> Any:
+        at = s.builder.and_(s.builder.bitcast(part, ints), _constant(ints, len(table) - 1))
+        return s.call(name, kind, _constant(kind, 0.0), base, at, every, ir.Constant(I32, 8))
+
+    return _by_parts(s, x, 8, numbers)
+
+
+@block(_emit_look_up)
+def look_up(table: Any, x: Any) -> Any:
+    """Of a table of 2^k float64, which has to stay where it is, the number that the last k bits of every lane say."""
+    return table[x.view(np.int64) & (len(table) - 1)]
 
 
 def _emit_piece_of(s: Site) -> Any:
