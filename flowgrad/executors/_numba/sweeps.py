@@ -206,14 +206,16 @@ def whole_backward(lanes: Lanes) -> Callable[[int, int, int], None]:
 
 
 def puller(lanes: Lanes, ahead: int) -> Callable[..., Any]:
-    """pull(f, t, v, a): ∂L/∂a of node v, and ∂L/∂w of its out-edges; each group's last ones may be none, and are 0."""
+    """pull(f, A, G, DA, dw, first, v, a): ∂L/∂a of node v, and ∂L/∂w of its out-edges; each group's last ones may be
+    none, and are 0. A, G, DA, dw and first are what the thread's record has at A, G, DA, weight and first.
+    """
     ROW, REAL = lanes.size, lanes.dtype.itemsize
     load, load4, splat, real_at = lanes.load, lanes.load4, lanes.splat, lanes.real_at
     fetch = fetcher(lanes, ahead)
 
-    def pull(f: Any, t: Any, v: int, a: Any) -> Any:
-        A, dw, first, row, w = t.A, t.weight, t.first, f.out_row, f.turned
-        da, begin = load(t.G + i32_at(f.base_row, v) * ROW), i64_at(f.out_begin, v)
+    def pull(f: Any, A: int, G: int, DA: int, dw: int, first: int, v: int, a: Any) -> Any:
+        row, w, begin = f.out_row, f.turned, i64_at(f.out_begin, v)
+        da = load(G + i32_at(f.base_row, v) * ROW)
         prefetch(row + (begin + STREAM) * 4)
         prefetch(w + (begin + STREAM) * REAL)
         prefetch(dw + (begin + STREAM) * REAL)
@@ -230,8 +232,8 @@ def puller(lanes: Lanes, ahead: int) -> Callable[..., Any]:
             da = fma(splat(real_at(w, k + 3)), d3, da)
             sums = dots(a, d0, d1, d2, d3)
             store(dw + k * REAL, sums if first else sums + load4(dw + k * REAL))
-        if t.DA != 0:
-            store(t.DA + v * ROW, da)
+        if DA != 0:
+            store(DA + v * ROW, da)
         return da
 
     return pull
@@ -247,7 +249,7 @@ def fused_backward(lanes: Lanes, ahead: int, sigma: str) -> Callable[[int, int, 
 
     def sweep(frame: int, work: int, run: int) -> None:
         f, t = frame_at(frame), work_at(work)
-        A, top, mask = t.A, t.top, load(t.mask)
+        A, G, DA, dw, first, top, mask = t.A, t.G, t.DA, t.weight, t.first, t.top, load(t.mask)
         for v in range(i32_at(f.run_begin, run + 1) - 1, i32_at(f.run_begin, run) - 1, -1):
             fetch_row(A + (v - NEXT) * ROW)
             a = keep(load(A + v * ROW), mask)
@@ -255,7 +257,7 @@ def fused_backward(lanes: Lanes, ahead: int, sigma: str) -> Callable[[int, int, 
             if form.untold(a):
                 top -= ROW
                 slope = form.exact(load(top), a)
-            store(A + v * ROW, slope * pull(f, t, v, a))
+            store(A + v * ROW, slope * pull(f, A, G, DA, dw, first, v, a))
         t.top = top
 
     return sweep
@@ -289,7 +291,7 @@ def backward(lanes: Lanes, ahead: int = 0) -> Callable[[int, int, int], None]:
 
     def sweep(frame: int, work: int, _: int) -> None:
         f, t = frame_at(frame), work_at(work)
-        mask = load(t.mask)
+        A, G, DA, dw, mask = t.A, t.G, t.DA, t.weight, load(t.mask)
         for run in range(f.runs - 1, -1, -1):
             if i64_at(f.stop, 0) != 0:
                 return
@@ -298,7 +300,8 @@ def backward(lanes: Lanes, ahead: int = 0) -> Callable[[int, int, int], None]:
                 call_address(f.fused_backward, frame, work, run)
             else:
                 for v in range(last - 1, first - 1, -1):
-                    store(t.S + (v - first) * ROW, pull(f, t, v, keep(load(t.A + v * ROW), mask)))
+                    da = pull(f, A, G, DA, dw, t.first, v, keep(load(A + v * ROW), mask))
+                    store(t.S + (v - first) * ROW, da)
                 slope = i64_at(f.slope, i32_at(f.run_activation, run))
                 call_address(slope, t.A + first * ROW, t.D + first * ROW, t.S, (last - first) * N)
             settle(t, first, last, mask)
@@ -313,7 +316,7 @@ def backward(lanes: Lanes, ahead: int = 0) -> Callable[[int, int, int], None]:
             if t.passed != 0:
                 publish(t.passed, f.nodes - first)
         for v in range(f.inputs - 1, -1, -1):
-            store(t.A + v * ROW, pull(f, t, v, keep(load(t.A + v * ROW), mask)))
+            store(A + v * ROW, pull(f, A, G, DA, dw, t.first, v, keep(load(A + v * ROW), mask)))
         settle(t, 0, f.inputs, mask)
         if t.passed != 0:
             publish(t.passed, f.nodes)
