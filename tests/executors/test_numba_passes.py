@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import flowgrad as fg
+from flowgrad.errors import ExecutorError
 
 pytest.importorskip("numba")
 
@@ -84,3 +85,9 @@ def test_weights_are_turned_though_others_have_begun_and_never_end() -> None:
 def room(w: Any, name: str, n: int) -> Any:
     """n doubles of a workspace."""
     return np.ctypeslib.as_array((ctypes.c_double * n).from_address(w.get(name)))
+
+
+def test_more_nodes_than_edges_can_say_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layout, "MOST_ROWS", 400)
+    with pytest.raises(ExecutorError, match=r"^\d+ nodes and messages: executor 'numba' numbers 400$"):
+        fg.compile(network(False), executor="numba")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from flowgrad.executors._numba.frame import frame_at, work_at
+from flowgrad.executors._numba.frame import STRIDE, frame_at, work_at
 from flowgrad.executors._numba.memory import f64_at, i32_at, i64_at, put_f64
 from flowgrad.executors._numba.vectors import Lanes
 
@@ -16,12 +16,12 @@ Rows = Callable[[int, int, int], None]
 
 
 def _fill(lanes: Lanes) -> Callable[..., None]:
-    N, real_at = lanes.n, lanes.real_at
+    SCALE, real_at = lanes.size // STRIDE, lanes.real_at
 
     def fill(net: Any, tile: Any, first: int, fan_in: int, lane: int) -> None:
         """t_k = w_uv · a_u of every in-edge."""
         for k in range(fan_in):
-            a = float(real_at(tile.A, i32_at(net.in_source, first + k) * N + lane))
+            a = float(real_at(tile.A + i32_at(net.in_source, first + k) * SCALE, lane))
             put_f64(tile.terms, k, float(real_at(net.weight, first + k)) * a)
 
     return fill

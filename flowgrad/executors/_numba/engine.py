@@ -295,7 +295,7 @@ class Engine:
             "in_begin": part.in_begin,
             "in_end": part.in_end,
             "out_end": l.out_ptr,
-            "in_source": part.in_source,
+            "in_source": l.in_source,
             "out_row": l.out_row,
             "out_edge": l.out_edge,
             "out_place": l.out_place,

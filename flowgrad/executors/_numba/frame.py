@@ -26,8 +26,9 @@ FRAME = record(
     # int64: the in-edges of v are in_begin[v] … in_end[v]−1; its out-edges that lead into no dense run have the places
     # out_begin[v] … out_end[v]−1: the last node's come first, and each node's are filled up to whole groups
     "in_begin in_end out_begin out_end",
-    # int32, of in-edge e: its source; of place k: the row of A with ∂L/∂(w·a), a row of zeros where it is filled up,
-    # and the in-edge or −1; of in-edge e: its place, a place behind all that holds 0, or −1 in a dense run
+    # int32, of in-edge e: its source times STRIDE; of place k: the row of A with ∂L/∂(w·a), a row of zeros where it is
+    # filled up, times STRIDE, and the in-edge or −1; of in-edge e: its place, a place behind all that holds 0, or −1 in
+    # a dense run
     "in_source out_row out_edge out_place",
     # int32, of run r: its first neuron (runs+1 of them), its kind, its activation, its record if it is dense
     "run_begin run_kind run_activation run_dense",
@@ -104,6 +105,10 @@ PLAIN, FUSED, SCALED, WHOLE, AGGREGATED = 0, 1, 2, 3, 4
 """Kinds of runs: sum with r = 1; the same, of the activation that is compiled into its kernel, so that up to FUSED they
 are plain; sum with another r; part of a dense block; AGGREGATED + code: another aggregation."""
 
+STRIDE = 16
+"""What numbers of rows are multiplied by that are read for an edge: rows of 128 or 32 bytes are then found by 8 or 2
+times that, which a processor multiplies by while it reads.
+"""
 GROUP = 4
 """Out-edges that backward takes at a time."""
 AHEAD = 32

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from flowgrad.errors import ExecutorError
 from flowgrad.executors._numba.activations import has_vector_form
 from flowgrad.executors._numba.code import called
-from flowgrad.executors._numba.frame import AGGREGATED, AHEAD, DENSE, FUSED, GROUP, PLAIN, SCALED, WHOLE, record
+from flowgrad.executors._numba.frame import AGGREGATED, AHEAD, DENSE, FUSED, GROUP, PLAIN, SCALED, STRIDE, WHOLE, record
 from flowgrad.executors._numba.memory import i32_at, i64_at, put_i32, put_i64, record_type
 from flowgrad.executors._numba.part import Part
 from flowgrad.executors._numba.vectors import GATHERED
@@ -27,6 +28,8 @@ WHOLE_ROWS = 60
 """Rows of a dense run: whole panels, see `panels.LONGEST`."""
 PIECE, PIECES = 1 << 12, 16
 """Edges that an item of a pass over the parameters takes, at least, and how many items there are, at most."""
+MOST_ROWS = 2**31 // STRIDE - 1
+"""Rows that edges can say."""
 WIDEST_VECTOR = 32
 """Rows that are read as vectors are so many reals long, or a multiple: whole vectors of any number of lanes."""
 
@@ -42,6 +45,7 @@ class Layout:
     """
 
     part: Part
+    in_source: Ints
     out_ptr: Longs
     out_row: Ints
     out_edge: Ints
@@ -81,12 +85,15 @@ def layout(plan: Plan, part: Part) -> Layout:
     message, row, rows = np.zeros(1, np.int32), target, n
     if ((kind == SCALED) | (kind >= AGGREGATED)).any():
         message, row, rows = _messages(part, kind, target, edge)
+    if rows > MOST_ROWS:
+        raise ExecutorError(f"{rows:,} nodes and messages: executor 'numba' numbers {MOST_ROWS:,}")
     out_ptr, out_row, out_edge, out_place, zero = _places(plan, part, edge_ptr, row, edge, rows)
     dense = _dense_runs(part, kind, run_begin, block)
     output = part.node[plan.outputs]
     dense_base, base, bases = _bases(len(plan.inputs), output, part, dense)
     return Layout(
         part=part,
+        in_source=part.in_source * np.int32(STRIDE),
         out_ptr=out_ptr,
         out_row=out_row,
         out_edge=out_edge,
@@ -160,12 +167,12 @@ def place_edges(arguments: int, _: int, __: int) -> None:
     k = 0
     for v in range(q.nodes - 1, -1, -1):
         for j in range(i64_at(q.edge_ptr, v), i64_at(q.edge_ptr, v + 1)):
-            put_i32(q.out_row, k, i32_at(q.row, j))
+            put_i32(q.out_row, k, i32_at(q.row, j) * STRIDE)
             put_i32(q.out_edge, k, i32_at(q.edge, j))
             put_i32(q.out_place, i32_at(q.edge, j), k)
             k += 1
         while k % GROUP != 0:
-            put_i32(q.out_row, k, q.zeros)
+            put_i32(q.out_row, k, q.zeros * STRIDE)
             put_i32(q.out_edge, k, -1)
             k += 1
         put_i64(q.out_ptr, v, k)
@@ -182,7 +189,7 @@ def _places(
     count = int((-(-np.diff(edge_ptr) // GROUP)).sum()) * GROUP
     zero = _padded(count)
     out_ptr = np.zeros(part.n_nodes + 1, np.int64)
-    out_row = np.full(count + AHEAD + GROUP, zeros, np.int32)
+    out_row = np.full(count + AHEAD + GROUP, zeros * STRIDE, np.int32)
     out_edge = np.full(-(-count // GATHERED) * GATHERED, -1, np.int32)
     out_place = np.full(plan.n_edges, zero, np.int32)
     first, last = part.blocks.T

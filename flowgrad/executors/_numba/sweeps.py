@@ -28,6 +28,7 @@ from flowgrad.executors._numba.frame import (
     FUSED,
     GROUP,
     SCALED,
+    STRIDE,
     WHOLE,
     dense_at,
     frame_at,
@@ -47,12 +48,11 @@ that: beside its rows, processors do so too late."""
 
 def fetcher(lanes: Lanes, ahead: int) -> Callable[[int, int, int], None]:
     """fetch(rows, index, k): begin to fetch the row of edge k, where rows are fetched ahead at all."""
-    ROW = lanes.size
-    fetch_row = row_fetcher(lanes)
+    SCALE, fetch_row = lanes.size // STRIDE, row_fetcher(lanes)
 
     def fetch(rows: int, index: int, k: int) -> None:
         if ahead > 0:
-            fetch_row(rows + i32_at(index, k) * ROW)
+            fetch_row(rows + i32_at(index, k) * SCALE)
 
     return fetch
 
@@ -71,13 +71,13 @@ def row_fetcher(lanes: Lanes) -> Callable[[int], None]:
 
 def adder(lanes: Lanes, ahead: int) -> Callable[..., Any]:
     """grown(z, A, source, weight, begin, end, last): z and the weighted rows of in-edges begin … end−1, in order."""
-    ROW, load, splat, real_at = lanes.size, lanes.load, lanes.splat, lanes.real_at
+    SCALE, load, splat, real_at = lanes.size // STRIDE, lanes.load, lanes.splat, lanes.real_at
     fetch = fetcher(lanes, ahead)
 
     def grown(z: Any, A: int, source: int, weight: int, begin: int, end: int, last: int) -> Any:
         for e in range(begin, end):
             fetch(A, source, min(e + ahead, last))
-            z = fma(splat(real_at(weight, e)), load(A + i32_at(source, e) * ROW), z)
+            z = fma(splat(real_at(weight, e)), load(A + i32_at(source, e) * SCALE), z)
         return z
 
     return grown
@@ -165,7 +165,7 @@ def whole_forward(lanes: Lanes) -> Callable[[int, int, int], None]:
             store(t.Z + v * ROW, splat(real_at(f.bias, i32_at(f.position, v))))
         e, z = i64_at(f.in_begin, q.first), t.Z + q.first * ROW
         w, step = f.weight + e * REAL, q.sources * REAL
-        grow(z, f.iota, ROW, t.A, f.in_source + e * 4, ROW, w, step, REAL, q.sources, q.count, 0)
+        grow(z, f.iota, ROW, t.A, f.in_source + e * 4, ROW // STRIDE, w, step, REAL, q.sources, q.count, 0)
 
     return sweep
 
@@ -177,7 +177,7 @@ def whole_backward(lanes: Lanes) -> Callable[[int, int, int], None]:
 
     def a_of(f: Any, t: Any, e: int) -> Any:
         """The source's, of an edge."""
-        return keep(load(t.A + i32_at(f.in_source, e) * ROW), load(t.mask))
+        return keep(load(t.A + i32_at(f.in_source, e) * (ROW // STRIDE)), load(t.mask))
 
     def turn_block(f: Any, t: Any, q: Any, e: int) -> None:
         """The sources' a by lane, once a block and tile: lanes that are no samples are 0."""
@@ -209,7 +209,7 @@ def puller(lanes: Lanes, ahead: int) -> Callable[..., Any]:
     """pull(f, A, G, DA, dw, first, v, a): ∂L/∂a of node v, and ∂L/∂w of its out-edges; each group's last ones may be
     none, and are 0. A, G, DA, dw and first are what the thread's record has at A, G, DA, weight and first.
     """
-    ROW, REAL = lanes.size, lanes.dtype.itemsize
+    ROW, REAL, SCALE = lanes.size, lanes.dtype.itemsize, lanes.size // STRIDE
     load, load4, splat, real_at = lanes.load, lanes.load4, lanes.splat, lanes.real_at
     fetch = fetcher(lanes, ahead)
 
@@ -224,8 +224,8 @@ def puller(lanes: Lanes, ahead: int) -> Callable[..., Any]:
             fetch(A, row, k + ahead + 1)
             fetch(A, row, k + ahead + 2)
             fetch(A, row, k + ahead + 3)
-            d0, d1 = load(A + i32_at(row, k) * ROW), load(A + i32_at(row, k + 1) * ROW)
-            d2, d3 = load(A + i32_at(row, k + 2) * ROW), load(A + i32_at(row, k + 3) * ROW)
+            d0, d1 = load(A + i32_at(row, k) * SCALE), load(A + i32_at(row, k + 1) * SCALE)
+            d2, d3 = load(A + i32_at(row, k + 2) * SCALE), load(A + i32_at(row, k + 3) * SCALE)
             da = fma(splat(real_at(w, k)), d0, da)
             da = fma(splat(real_at(w, k + 1)), d1, da)
             da = fma(splat(real_at(w, k + 2)), d2, da)
