@@ -87,15 +87,10 @@ def send_away(system: int, thread: int, core: int) -> None:
 
 
 def step_aside(system: int, core: int) -> None:
-    """Let this thread run on its cores but for one, if it has any other, until `step_back`."""
+    """Move this thread from a core to another of its own, if it has any; it is free to come back."""
     s = system_at(system)
     call_address(s.sched_getaffinity, 0, MASK, s.own)
     send_away(system, 0, core)
-
-
-def step_back(system: int) -> None:
-    """Let this thread run wherever it might before `step_aside`."""
-    s = system_at(system)
     call_address(s.sched_setaffinity, 0, MASK, s.own)
 
 

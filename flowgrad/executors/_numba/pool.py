@@ -31,7 +31,6 @@ from flowgrad.executors._numba.cores import (
     send_away,
     sleep_while,
     step_aside,
-    step_back,
     system_at,
     this_core,
     wake,
@@ -184,7 +183,6 @@ def give_core(board: int, slot: int) -> None:
         if this_core(system) == given:
             sleep_while(system, busy, atomic_get(busy))
         do_meanwhile(board, 0)
-    step_back(system)
     send_away(system, thread, this_core(system))
     atomic_put(called, 0)
     wake(system, called)
