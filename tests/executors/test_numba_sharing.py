@@ -114,3 +114,17 @@ def test_beside_strangers(monkeypatch: pytest.MonkeyPatch) -> None:
         if calls() - before >= 3:
             break
     assert calls() - before >= 3
+
+
+def test_a_caller_sleeps_only_on_what_it_has_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A helper may be done between two looks: on that nobody wakes who falls asleep."""
+    words = np.zeros(pool.END // 8 + 8, np.int64)
+    board = words.ctypes.data
+    busy, states, slept = board + pool.BUSY + pool.WORD, iter([pool.AT_WORK, pool.IDLE, pool.AWAY]), []
+    monkeypatch.setattr(pool, "atomic_get", lambda word: next(states) if word == busy else pool.i64_at(word, 0))
+    monkeypatch.setattr(pool, "sleep_while", lambda system, word, value: slept.append((word, value)))
+    monkeypatch.setattr(pool, "this_core", lambda system: 0)
+    for name in ("bring_here", "step_aside", "send_away", "wake"):
+        monkeypatch.setattr(pool, name, lambda *_: None)
+    pool.give_core(board, 1)
+    assert slept == [(busy, pool.AT_WORK), (busy, pool.IDLE)]

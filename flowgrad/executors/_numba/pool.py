@@ -179,10 +179,12 @@ def give_core(board: int, slot: int) -> None:
     atomic_put(called, 1)
     bring_here(system, thread)
     step_aside(system, given)
-    while atomic_get(busy) != AWAY:
+    state = atomic_get(busy)
+    while state != AWAY:
         if this_core(system) == given:
-            sleep_while(system, busy, atomic_get(busy))
+            sleep_while(system, busy, state)  # nobody would wake it from a sleep on another
         do_meanwhile(board, 0)
+        state = atomic_get(busy)
     send_away(system, thread, this_core(system))
     atomic_put(called, 0)
     wake(system, called)
