@@ -267,7 +267,7 @@ def test_sweeps_run_uncompiled_too(fused: bool) -> None:
 
         return kind(fused_run)
 
-    runs = interpreted(sweeps.fused_forward(v, 0, "tanh", True)), interpreted(sweeps.fused_backward(v, 0, "tanh"))
+    runs = interpreted(sweeps.fused_forward(v, 0, "tanh", True)), interpreted(sweeps.fused_backward(v, 0, True, "tanh"))
     if fused:
         there, back = (ctypes.cast(run, ctypes.c_void_p).value or 0 for run in runs)
         w.set(fused_forward=there, fused_backward=back)

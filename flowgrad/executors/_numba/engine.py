@@ -156,8 +156,9 @@ class Engine:
         if self.loss is None:
             raise ExecutorError("the kernel was compiled without a loss")
         self._set_forward(c, w, "both")
-        fused = self._sweep(c, sweeps.fused_backward, self._fused) if self._fused else 0
-        w.set(slope=self._table(c, "slope"), backward=self._sweep(c, sweeps.backward), fused_backward=fused)
+        partial = w.get("batch") % c.lanes.n != 0
+        fused = self._sweep(c, sweeps.fused_backward, partial, self._fused) if self._fused else 0
+        w.set(slope=self._table(c, "slope"), backward=self._sweep(c, sweeps.backward, partial), fused_backward=fused)
         w.set(loss=c.loss(self.loss), bias_from=len(p.inputs) if p.direct else 0)
         if not p.direct:
             w.gradients = w.room("grad_weight", p.n_edges * size), w.room("grad_bias", p.n_nodes * size)

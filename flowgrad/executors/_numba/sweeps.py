@@ -205,6 +205,16 @@ def whole_backward(lanes: Lanes) -> Callable[[int, int, int], None]:
     return sweep
 
 
+def reader(lanes: Lanes, partial: bool) -> Callable[[int, Any], Any]:
+    """read(row, mask): a row, its lanes that are no samples 0 where there are `partial` tiles."""
+    load = lanes.load
+
+    def read(row: int, mask: Any) -> Any:
+        return keep(load(row), mask) if partial else load(row)
+
+    return read
+
+
 def puller(lanes: Lanes, ahead: int) -> Callable[..., Any]:
     """pull(f, A, G, DA, dw, first, v, a): ∂L/∂a of node v, and ∂L/∂w of its out-edges; each group's last ones may be
     none, and are 0. A, G, DA, dw and first are what the thread's record has at A, G, DA, weight and first.
@@ -239,12 +249,12 @@ def puller(lanes: Lanes, ahead: int) -> Callable[..., Any]:
     return pull
 
 
-def fused_backward(lanes: Lanes, ahead: int, sigma: str) -> Callable[[int, int, int], None]:
+def fused_backward(lanes: Lanes, ahead: int, partial: bool, sigma: str) -> Callable[[int, int, int], None]:
     """fused_backward(frame, work, run): ∂L/∂z over a of a run whose σ' is found here; ∂L/∂w of its out-edges.
 
     It asks of the same a whether a row was kept: lanes that are no samples repeat one that is, and are 0 here.
     """
-    ROW, load = lanes.size, lanes.load
+    ROW, load, read = lanes.size, lanes.load, reader(lanes, partial)
     pull, fetch_row, form = puller(lanes, ahead), row_fetcher(lanes), FORMS[sigma](lanes)
 
     def sweep(frame: int, work: int, run: int) -> None:
@@ -252,7 +262,7 @@ def fused_backward(lanes: Lanes, ahead: int, sigma: str) -> Callable[[int, int, 
         A, G, DA, dw, first, top, mask = t.A, t.G, t.DA, t.weight, t.first, t.top, load(t.mask)
         for v in range(i32_at(f.run_begin, run + 1) - 1, i32_at(f.run_begin, run) - 1, -1):
             fetch_row(A + (v - NEXT) * ROW)
-            a = keep(load(A + v * ROW), mask)
+            a = read(A + v * ROW, mask)
             slope = form.found(a)
             if form.untold(a):
                 top -= ROW
@@ -263,15 +273,15 @@ def fused_backward(lanes: Lanes, ahead: int, sigma: str) -> Callable[[int, int, 
     return sweep
 
 
-def backward(lanes: Lanes, ahead: int = 0) -> Callable[[int, int, int], None]:
+def backward(lanes: Lanes, ahead: int = 0, partial: bool = True) -> Callable[[int, int, int], None]:
     """backward(frame, work, _): ∂L/∂z of every node over its a; ∂L/∂w and ∂L/∂b of the tile."""
     ROW, N, REAL = lanes.size, lanes.n, lanes.dtype.itemsize
     load, load4, splat, real_at = lanes.load, lanes.load4, lanes.splat, lanes.real_at
-    pull = puller(lanes, ahead)
+    pull, read = puller(lanes, ahead), reader(lanes, partial)
 
     def settle(t: Any, begin: int, end: int, mask: Any) -> None:
         """∂L/∂b of neurons; lanes of ∂L/∂z that are no samples become 0."""
-        A, bias, first, partial = t.A, t.bias, t.first, t.count < N
+        A, bias, first, mend = t.A, t.bias, t.first, partial and t.count < N
         for v in range(begin, end, 4):
             last = end - 1
             r0, r1, r2, r3 = (
@@ -280,8 +290,8 @@ def backward(lanes: Lanes, ahead: int = 0) -> Callable[[int, int, int], None]:
                 A + min(v + 2, last) * ROW,
                 A + min(v + 3, last) * ROW,
             )
-            d0, d1, d2, d3 = keep(load(r0), mask), keep(load(r1), mask), keep(load(r2), mask), keep(load(r3), mask)
-            if partial:
+            d0, d1, d2, d3 = read(r0, mask), read(r1, mask), read(r2, mask), read(r3, mask)
+            if mend:
                 store(r0, d0)
                 store(r1, d1)
                 store(r2, d2)
@@ -300,7 +310,7 @@ def backward(lanes: Lanes, ahead: int = 0) -> Callable[[int, int, int], None]:
                 call_address(f.fused_backward, frame, work, run)
             else:
                 for v in range(last - 1, first - 1, -1):
-                    da = pull(f, A, G, DA, dw, t.first, v, keep(load(A + v * ROW), mask))
+                    da = pull(f, A, G, DA, dw, t.first, v, read(A + v * ROW, mask))
                     store(t.S + (v - first) * ROW, da)
                 slope = i64_at(f.slope, i32_at(f.run_activation, run))
                 call_address(slope, t.A + first * ROW, t.D + first * ROW, t.S, (last - first) * N)
@@ -316,7 +326,7 @@ def backward(lanes: Lanes, ahead: int = 0) -> Callable[[int, int, int], None]:
             if t.passed != 0:
                 publish(t.passed, f.nodes - first)
         for v in range(f.inputs - 1, -1, -1):
-            store(A + v * ROW, pull(f, A, G, DA, dw, t.first, v, keep(load(A + v * ROW), mask)))
+            store(A + v * ROW, pull(f, A, G, DA, dw, t.first, v, read(A + v * ROW, mask)))
         settle(t, 0, f.inputs, mask)
         if t.passed != 0:
             publish(t.passed, f.nodes)
