@@ -119,7 +119,7 @@ def back_turner(lanes: Lanes) -> Callable[[Any, int], None]:
 
 
 def meanwhile(lanes: Lanes) -> Phase:
-    """While others are at their sweeps: weights turned, and what can be added up and turned back by now."""
+    """While others are at their sweeps: a piece turned, or one that can be by now added up, and one turned back."""
     N, turn, add, back = lanes.n, turner(lanes), adder_up(lanes), back_turner(lanes)
 
     def passed(f: Any) -> Any:
@@ -138,17 +138,20 @@ def meanwhile(lanes: Lanes) -> Phase:
         for piece in range(f.pieces):
             if is_first(f.turned_pieces, piece):
                 turn(f, piece)
+                return
         for piece in range(f.pieces):
             if end_of(f, piece + 1) > passed(f):
                 break
             if is_first(f.added_pieces, piece):
                 add(f, piece)
+                break
         added = 0
         while added < f.pieces and atomic_get(f.added_pieces + added * 8) >= DONE:
             added += 1
         for piece in range(f.pieces - 1, -1, -1):
             if i64_at(f.out_end, i32_at(f.lowest, piece)) <= end_of(f, added) and is_first(f.back_pieces, piece):
                 back(f, piece)
+                return
 
     return phase
 

@@ -59,7 +59,7 @@ helpers are to quit; addresses; how often a caller has given its core; whether a
 PATIENCE = 60_000
 """Looks at the board before a helper goes to sleep: about a fifth of a millisecond."""
 GLANCE = 4_096
-"""Looks at the board before a caller that waits sees whether its helpers have a core."""
+"""Looks at the board before a caller that waits sees whether its helpers have a core, and does something meanwhile."""
 LOST = 200_000
 """Nanoseconds between a helper's two glances at the clock that tell it that a stranger has had its core."""
 CALM = 100
@@ -197,13 +197,13 @@ def await_helper(board: int, slot: int, state: int) -> None:
     while atomic_get(board + BUSY + WORD * slot) > state:
         wait(system, turns)
         turns += 1
-        if turns % 64 == 0:
+        if turns % GLANCE == 0:
+            if system_at(system).complete != 0:
+                now = core_time(system, board + CLOCK, i64_at(board + THREAD + WORD * slot, 0))
+                if now > 0 and now == had:
+                    give_core(board, slot)
+                had = now
             do_meanwhile(board, 0)
-        if turns % GLANCE == 0 and system_at(system).complete != 0:
-            now = core_time(system, board + CLOCK, i64_at(board + THREAD + WORD * slot, 0))
-            if now > 0 and now == had:
-                give_core(board, slot)
-            had = now
 
 
 def share_out(board: int, threads: int, function: int, frame: int, items: int, meanwhile: int) -> None:
