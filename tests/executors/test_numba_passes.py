@@ -82,6 +82,36 @@ def test_weights_are_turned_though_others_have_begun_and_never_end() -> None:
     assert room(w, "turned", places).tobytes() == found.tobytes()
 
 
+@pytest.mark.usefixtures("small_pieces")
+def test_nothing_is_turned_back_before_all_have_passed_it() -> None:
+    """Neurons in a dense run at the end have no place that would say so."""
+    source, target = np.divmod(np.arange(20 * 30), 30)
+    chain = np.arange(20)
+    net = fg.Network.from_arrays(
+        np.concatenate([chain, source + 20]), np.concatenate([chain + 20, target + 40]), inputs=chain, n_nodes=70
+    )
+    program: Any = fg.compile(net, executor="numba", loss="squared_error", threads=1)
+    program.value_and_grad(program.theta, np.ones((16, 20)), np.ones((16, 30)))
+    live = program.kernel._live
+    (w,) = live._idle[16]
+    pieces, nodes = w.get("pieces"), w.get("nodes")
+    words = (ctypes.c_int64 * (3 * pieces + 1)).from_address(w.get("turned_pieces"))
+    kernel = pool.native(function("meanwhile, for a test", passes.meanwhile(lanes(np.dtype(np.float64), 16))))
+    assert pieces > 4
+    taken = []
+    for passed in (0, 1, 30, 31, 50, 51, nodes):
+        words[:] = [0] * len(words)
+        words[3 * pieces] = passed
+        for _ in range(3 * pieces):
+            kernel(w.address, 0, 0)
+        back = [k for k in range(pieces) if words[2 * pieces + k]]
+        assert all(live._layout.lowest[k] >= nodes - passed for k in back)
+        taken.append(len(back))
+    assert taken[0] == 0
+    assert taken[-1] == pieces
+    assert taken == sorted(taken)
+
+
 def room(w: Any, name: str, n: int) -> Any:
     """n doubles of a workspace."""
     return np.ctypeslib.as_array((ctypes.c_double * n).from_address(w.get(name)))

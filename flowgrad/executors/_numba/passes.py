@@ -122,12 +122,12 @@ def meanwhile(lanes: Lanes) -> Phase:
     """While others are at their sweeps: a piece turned, or one that can be by now added up, and one turned back."""
     N, turn, add, back = lanes.n, turner(lanes), adder_up(lanes), back_turner(lanes)
 
-    def passed(f: Any) -> Any:
-        """Places that all chunks have passed."""
-        nodes = f.nodes
+    def reached(f: Any) -> Any:
+        """The last node that all chunks have passed."""
+        passed = f.nodes
         for c in range(f.chunks):
-            nodes = min(nodes, atomic_get(f.passed + c * 8))
-        return i64_at(f.out_end, f.nodes - nodes)
+            passed = min(passed, atomic_get(f.passed + c * 8))
+        return f.nodes - passed
 
     def end_of(f: Any, pieces: int) -> Any:
         """Where so many pieces of the places end."""
@@ -140,7 +140,7 @@ def meanwhile(lanes: Lanes) -> Phase:
                 turn(f, piece)
                 return
         for piece in range(f.pieces):
-            if end_of(f, piece + 1) > passed(f):
+            if end_of(f, piece + 1) > i64_at(f.out_end, reached(f)):
                 break
             if is_first(f.added_pieces, piece):
                 add(f, piece)
@@ -148,8 +148,10 @@ def meanwhile(lanes: Lanes) -> Phase:
         added = 0
         while added < f.pieces and atomic_get(f.added_pieces + added * 8) >= DONE:
             added += 1
+        there, last = end_of(f, added), reached(f)
         for piece in range(f.pieces - 1, -1, -1):
-            if i64_at(f.out_end, i32_at(f.lowest, piece)) <= end_of(f, added) and is_first(f.back_pieces, piece):
+            lowest = i32_at(f.lowest, piece)
+            if lowest >= last and i64_at(f.out_end, lowest) <= there and is_first(f.back_pieces, piece):
                 back(f, piece)
                 return
 
