@@ -29,7 +29,7 @@ def away(system: int, thread: int, _: int) -> None:
 
 
 def here(system: int, thread: int, _: int) -> None:
-    cores.bring_here(system, thread)
+    cores.bring_to(system, thread, cores.this_core(system))
 
 
 def times(system: int, thread: int, found: int) -> None:

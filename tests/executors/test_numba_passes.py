@@ -63,6 +63,22 @@ def test_whoever_takes_a_piece_the_bits_are_the_same(blocks: bool, rows: int, dt
 
 
 @pytest.mark.usefixtures("small_pieces")
+@pytest.mark.parametrize("rows", [5, 64, 300])
+def test_a_backward_from_kept_z_says_how_far_it_has_come(rows: int) -> None:
+    net, rng = network(False), np.random.default_rng(2)
+    x, dy = rng.standard_normal((rows, 20)), rng.standard_normal((rows, 30))
+    want = None
+    for threads in (1, 2, 3):
+        program: Any = fg.compile(net, executor="numba", threads=threads)
+        found = program.backward(program.forward(x), cotangent=dy).theta
+        want = found if want is None else want
+        assert found.tobytes() == want.tobytes()
+        (w,) = (w for idle in program.kernel._whole()._idle.values() for w in idle)
+        passed = (ctypes.c_int64 * (8 * w.get("chunks"))).from_address(w.get("passed"))
+        assert passed[::8] == [w.get("nodes")] * w.get("chunks")
+
+
+@pytest.mark.usefixtures("small_pieces")
 def test_weights_are_turned_though_others_have_begun_and_never_end() -> None:
     program: Any = fg.compile(network(False), executor="numba", loss="squared_error", threads=1)
     program.value_and_grad(program.theta, np.ones((16, 20)), np.ones((16, 30)))
@@ -91,7 +107,7 @@ def test_nothing_is_turned_back_before_all_have_passed_it() -> None:
         np.concatenate([chain, source + 20]), np.concatenate([chain + 20, target + 40]), inputs=chain, n_nodes=70
     )
     program: Any = fg.compile(net, executor="numba", loss="squared_error", threads=1)
-    program.value_and_grad(program.theta, np.ones((16, 20)), np.ones((16, 30)))
+    written = program.value_and_grad(program.theta, np.ones((16, 20)), np.ones((16, 30)))  # by the kernel below, too
     live = program.kernel._live
     (w,) = live._idle[16]
     pieces, nodes = w.get("pieces"), w.get("nodes")
@@ -110,6 +126,7 @@ def test_nothing_is_turned_back_before_all_have_passed_it() -> None:
     assert taken[0] == 0
     assert taken[-1] == pieces
     assert taken == sorted(taken)
+    assert len(written[1]) == program.plan.n_parameters
 
 
 def room(w: Any, name: str, n: int) -> Any:

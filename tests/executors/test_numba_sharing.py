@@ -124,7 +124,7 @@ def test_a_caller_sleeps_only_on_what_it_has_seen(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(pool, "atomic_get", lambda word: next(states) if word == busy else pool.i64_at(word, 0))
     monkeypatch.setattr(pool, "sleep_while", lambda system, word, value: slept.append((word, value)))
     monkeypatch.setattr(pool, "this_core", lambda system: 0)
-    for name in ("bring_here", "step_aside", "send_away", "wake"):
+    for name in ("bring_to", "step_aside", "send_away", "wake"):
         monkeypatch.setattr(pool, name, lambda *_: None)
     pool.give_core(board, 1)
     assert slept == [(busy, pool.AT_WORK), (busy, pool.IDLE)]

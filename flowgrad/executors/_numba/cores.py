@@ -2,8 +2,8 @@
 
 A thread that is woken is often put beside the one that woke it, though another core is idle; and idle threads of
 BLAS and OpenMP spin for milliseconds after their work. Either would cost a short step its second core. A helper that
-such a thread has put off its core finishes on its caller's, which has nothing left to do but wait. Elsewhere, and where
-a kernel knows nothing of it, nothing happens.
+such a thread has put off its core finishes on its caller's, which has nothing left to do that needs one of its own.
+Elsewhere, and where a kernel knows nothing of it, nothing happens.
 """
 
 from __future__ import annotations
@@ -70,10 +70,10 @@ def this_core(system: int) -> Any:
     return i32_at(system + CORE, 0)
 
 
-def bring_here(system: int, thread: int) -> None:
-    """Let a thread run on this core and no other."""
+def bring_to(system: int, thread: int, core: int) -> None:
+    """Let a thread run on a core and no other."""
     s = system_at(system)
-    call_address(s.sched_setaffinity, thread, MASK, s.single + this_core(system) * MASK)
+    call_address(s.sched_setaffinity, thread, MASK, s.single + core * MASK)
 
 
 def send_away(system: int, thread: int, core: int) -> None:

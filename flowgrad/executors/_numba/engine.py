@@ -13,6 +13,7 @@ from flowgrad.executors._numba import cores, machine, operands, passes, phases, 
 from flowgrad.executors._numba.code import Code, code
 from flowgrad.executors._numba.frame import AGGREGATED, AHEAD
 from flowgrad.executors._numba.layout import RUN_ROWS, WHOLE_ROWS, layout
+from flowgrad.executors._numba.memory import LINE
 from flowgrad.executors._numba.part import Part
 from flowgrad.executors._numba.workspace import ABSENT, PLACE, Phase, Workspace, address, samples
 from flowgrad.plan import Plan
@@ -358,7 +359,7 @@ class Engine:
         l, chunks, size = self._layout, min(-(-w.get("batch") // LEAST), CHUNKS), self.dtype.itemsize
         pieces = len(l.lowest)
         steps = [-(-n * size // 128) * 128 for n in (l.zero + 4, l.part.n_nodes + 4)]  # read in fours
-        words = 3 * pieces + chunks
+        words = 3 * pieces + chunks * LINE // 8
         progress = w.room("progress", 8 * words)
         w.set(
             turned_pieces=progress,

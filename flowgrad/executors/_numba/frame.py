@@ -49,7 +49,7 @@ FRAME = record(
     # sizes: samples, tiles of them, chunks of tiles; pieces that parallel passes over parameters are cut into
     "batch tiles chunks pieces",
     # a word each, 0 before a call: what has become of a piece of the places, turned or added up, and of a piece of the
-    # edges, turned back, see `passes`; how many nodes a chunk's last tile has passed; and how many words these are
+    # edges, turned back, see `passes`; a line each: how many nodes a chunk's last tile has passed; and all these words
     "turned_pieces added_pieces back_pieces passed progress",
     # int32, of a piece of the edges and of the positions: its lowest node, sources among them; whether all edges are
     # in dense runs

@@ -1,8 +1,8 @@
 """Passes over the parameters: weights into the order of backward, gradients added up and back into that of edges.
 
-They are cut into pieces, and a piece is whoever's takes it first. No thread waits for another here: before backward
-each turns the weights that are not turned yet, and one that has nothing else to do takes what can be taken of the
-gradients, as far as every chunk has come. What is left when all sweeps are done is a phase like any other.
+They are cut into pieces, and a piece is whoever's takes it first. No thread waits for long for another here: before
+backward each turns the weights that are not turned yet, and one that has nothing else to do takes what can be taken of
+the gradients, as far as every chunk has come. What is left when all sweeps are done is a phase like any other.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flowgrad.executors._numba.frame import DENSE, WORK, dense_at, frame_at, work_at
-from flowgrad.executors._numba.memory import atomic_get, f64_at, fetch_add, i32_at, i64_at, publish
+from flowgrad.executors._numba.memory import LINE, atomic_get, f64_at, fetch_add, i32_at, i64_at, publish
 from flowgrad.executors._numba.panels import product, rows_at_once
 from flowgrad.executors._numba.vectors import GATHERED, Lanes, store
 
@@ -126,7 +126,7 @@ def meanwhile(lanes: Lanes) -> Phase:
         """The last node that all chunks have passed."""
         passed = f.nodes
         for c in range(f.chunks):
-            passed = min(passed, atomic_get(f.passed + c * 8))
+            passed = min(passed, atomic_get(f.passed + c * LINE))
         return f.nodes - passed
 
     def end_of(f: Any, pieces: int) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 
 from flowgrad.executors._numba.floats import FLUSH, IEEE, set_float_mode
 from flowgrad.executors._numba.frame import WORK, frame_at, work_at
-from flowgrad.executors._numba.memory import call_address, i32_at, i64_at, put_f64
+from flowgrad.executors._numba.memory import LINE, call_address, i32_at, i64_at, put_f64
 from flowgrad.executors._numba.passes import Phase, weights_turned
 from flowgrad.executors._numba.vectors import Lanes, store
 
@@ -144,7 +144,7 @@ def step(lanes: Lanes) -> Phase:
             take(t, t.A, f.x, f.x_step, f.x_next, f.inputs)
             call_address(f.forward, frame, work, 0)
             call_address(f.loss, frame, work, 0)
-            go_back(f, t, frame, work, f.passed + item * 8 if tile == end - 1 else 0)
+            go_back(f, t, frame, work, f.passed + item * LINE if tile == end - 1 else 0)
             if i64_at(f.stop, 0) != 0:
                 return
             t.first = 0
@@ -170,10 +170,10 @@ def adjoint(lanes: Lanes) -> Phase:
             take(t, t.A, f.z, size, f.node_step, f.nodes)
             take(t, t.G + ROW, f.y, f.y_step, f.y_next, f.outputs)
             for run in range(f.runs):
-                v, end = i32_at(f.run_begin, run), i32_at(f.run_begin, run + 1)
+                v, last = i32_at(f.run_begin, run), i32_at(f.run_begin, run + 1)
                 sigma = i64_at(f.activation, i32_at(f.run_activation, run))
-                call_address(sigma, t.A + v * ROW, t.A + v * ROW, t.D + v * ROW, (end - v) * N)
-            go_back(f, t, frame, work, f.passed + item * 8 if tile == end - 1 else 0)
+                call_address(sigma, t.A + v * ROW, t.A + v * ROW, t.D + v * ROW, (last - v) * N)
+            go_back(f, t, frame, work, f.passed + item * LINE if tile == end - 1 else 0)
             give(t, t.A, f.dz, size, f.node_step, f.nodes)
             give(t, t.DA, f.da, size, f.node_step, f.nodes)
             if i64_at(f.stop, 0) != 0:

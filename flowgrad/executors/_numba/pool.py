@@ -8,7 +8,7 @@ at theirs, calls another function of the phase again and again: what may be done
 Strangers may want the helpers' cores: idle threads of BLAS and OpenMP spin. A helper that has lost its core while it
 waited does not wait for the next calls but sleeps, since who is woken is let in before those who run. And a caller that
 has nothing left to do looks now and then whether its helpers get on: one that has no core is brought to the caller's
-own, and the caller sleeps until it is done.
+own, and the caller goes to another or sleeps until it is done.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import numpy as np
 from flowgrad.executors._numba.cores import (
     System,
     ask_for_short_slices,
-    bring_here,
+    bring_to,
     core_time,
     give_way,
     send_away,
@@ -141,7 +141,9 @@ def look_out(board: int, slot: int) -> None:
                 take_items(board, slot)
                 atomic_put(busy, IDLE)
                 while atomic_get(called) == 0 and do_meanwhile(board, slot):
-                    pass
+                    turns += 1
+                    if turns % 256 == 0:
+                        give_way(system)
                 idle, seen = 0, 0
             atomic_put(busy, AWAY)
             if atomic_get(called) != 0:
@@ -172,18 +174,18 @@ def rouse(board: int, slot: int, _: int) -> None:
 
 
 def give_core(board: int, slot: int) -> None:
-    """Let a helper finish on this core; this thread goes to another meanwhile, or sleeps if it has no other."""
+    """Let a helper finish on this core; this thread goes to another for what may be done meanwhile, or sleeps."""
     system, thread = i64_at(board + SYSTEM, 0), i64_at(board + THREAD + WORD * slot, 0)
     given = this_core(system)
     busy, called = board + BUSY + WORD * slot, board + CALLED + WORD * slot
     atomic_put(called, 1)
-    bring_here(system, thread)
-    step_aside(system, given)
+    bring_to(system, thread, given)
+    if atomic_get(board + MEANWHILE) != 0:
+        step_aside(system, given)
     state = atomic_get(busy)
     while state != AWAY:
-        if this_core(system) == given:
-            sleep_while(system, busy, state)  # nobody would wake it from a sleep on another
-        do_meanwhile(board, 0)
+        if this_core(system) == given or not do_meanwhile(board, 0):
+            sleep_while(system, busy, state)
         state = atomic_get(busy)
     send_away(system, thread, this_core(system))
     atomic_put(called, 0)
@@ -229,7 +231,7 @@ def share_out(board: int, threads: int, function: int, frame: int, items: int, m
 
 
 def all_done(words: int, items: int) -> Any:
-    """Whether a word for each item, if there are such, says that it is done."""
+    """Whether a word for each item, if there are such, says that it was taken: by a helper that is away since."""
     done = 0
     while words != 0 and done < items and atomic_get(words + done * 8) != 0:
         done += 1

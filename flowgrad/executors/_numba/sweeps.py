@@ -12,7 +12,7 @@ neurons: while rows come from the caches, the processor has another neuron's σ 
 
 Dense runs, parts of the plan's blocks, are matrix products (`panels`): forward z, and when their ∂L/∂z is final,
 their share of their sources' ∂L/∂a, which is added to the sources' rows of base cases. Their ∂L/∂w is a product too,
-of many tiles at once: `phases.multiply`.
+of many tiles at once: `passes.multiply`.
 """
 
 from __future__ import annotations
@@ -171,7 +171,7 @@ def whole_forward(lanes: Lanes) -> Callable[[int, int, int], None]:
 
 
 def whole_backward(lanes: Lanes) -> Callable[[int, int, int], None]:
-    """whole_backward(frame, work, run): ∂L/∂a of a dense run's sources grown; what `phases.multiply` needs is kept."""
+    """whole_backward(frame, work, run): ∂L/∂a of a dense run's sources grown; what `passes.multiply` needs is kept."""
     ROW, REAL, load = lanes.size, lanes.dtype.itemsize, lanes.load
     by_source = product(lanes, REAL)
 
