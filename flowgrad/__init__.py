@@ -20,7 +20,7 @@ _HOME = {
     "Program": "flowgrad.program",
     "Activations": "flowgrad.results",
     "Gradients": "flowgrad.results",
-    "Activation": "flowgrad.maths.activations",
+    "Activation": "flowgrad.maths.activation",
     "FlowgradError": "flowgrad.errors",
     "fit": "flowgrad.training",
     "History": "flowgrad.training",
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from flowgrad.choice import executors
     from flowgrad.errors import FlowgradError
     from flowgrad.files import load, save
-    from flowgrad.maths.activations import Activation
+    from flowgrad.maths.activation import Activation
     from flowgrad.network import Network
     from flowgrad.program import Program, compile
     from flowgrad.results import Activations, Gradients

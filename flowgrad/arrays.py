@@ -14,7 +14,7 @@ from flowgrad.errors import GraphError, UnknownNameError
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from flowgrad.maths.activations import Activation
+    from flowgrad.maths.activation import Activation
 
 
 def read(

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flowgrad.errors import CycleError, GraphError, UnknownNameError, suggest
-from flowgrad.maths.activations import Activation
+from flowgrad.maths.activation import Activation
 from flowgrad.maths.aggregations import Aggregation
 from flowgrad.maths.initializers import initializer_for
 from flowgrad.order import find_cycle, grouped, id_rank, levels

@@ -24,7 +24,7 @@ from flowgrad.errors import (
     suggest,
 )
 from flowgrad.format import Format, Parts, Progress, Source, is_bare, read_bytes
-from flowgrad.maths.activations import Activation
+from flowgrad.maths.activation import Activation
 from flowgrad.maths.aggregations import Aggregation
 from flowgrad.network import Network
 from flowgrad.registry import find, names

@@ -18,7 +18,7 @@ from flowgrad.errors import FileError, UnknownNameError, show, suggest
 from flowgrad.registry import find, names, singular
 
 if TYPE_CHECKING:
-    from flowgrad.maths.activations import Activation
+    from flowgrad.maths.activation import Activation
     from flowgrad.maths.aggregations import Aggregation
     from flowgrad.network import Network
 
@@ -116,7 +116,7 @@ class Parts:
 
 
 def _record_type(kind: str) -> type:
-    from flowgrad.maths.activations import Activation
+    from flowgrad.maths.activation import Activation
     from flowgrad.maths.aggregations import Aggregation
 
     return {"activations": Activation, "aggregations": Aggregation}[kind]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import networkx as nx
     from numpy.typing import ArrayLike
 
-    from flowgrad.maths.activations import Activation
+    from flowgrad.maths.activation import Activation
     from flowgrad.maths.aggregations import Aggregation
 
 

@@ -22,7 +22,7 @@ from flowgrad.order import grouped, levels, offsets, stretches
 
 if TYPE_CHECKING:
     from flowgrad.columns import Columns
-    from flowgrad.maths.activations import Activation
+    from flowgrad.maths.activation import Activation
     from flowgrad.maths.aggregations import Aggregation
     from flowgrad.network import Network
 

@@ -15,7 +15,7 @@ from flowgrad.errors import ConfigError, GraphError
 from flowgrad.network import Network
 
 if TYPE_CHECKING:
-    from flowgrad.maths.activations import Activation
+    from flowgrad.maths.activation import Activation
 
 
 def _numbered(

@@ -19,7 +19,7 @@ from flowgrad.arguments import row
 from flowgrad.atomic import put
 from flowgrad.errors import FileError
 from flowgrad.inspection.local import base_cases
-from flowgrad.maths.activations import Activation
+from flowgrad.maths.activation import Activation
 from flowgrad.maths.aggregations import Aggregation
 from flowgrad.program import Program
 from flowgrad.registry import find

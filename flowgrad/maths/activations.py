@@ -18,48 +18,17 @@ hard_tanh: a clipped edge counts as clipped, σ' = 0, as in PyTorch.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
-from flowgrad.errors import ConfigError
+from flowgrad.maths.activation import Activation
 
 LEAKY_SLOPE = 0.01  # Maas, Hannun & Ng 2013; Keras' layer has 0.3, maths.md and PyTorch 0.01
 SELU_SCALE = 1.0507009873554804934193349852946  # λ and α of Klambauer et al. 2017, appendix A: the fixed point
 SELU_ALPHA = 1.6732632423543772848170429916717  # of mean 0 and variance 1
 SQRT_HALF = 0.70710678118654752440084436210485
+HALF_PI = 1.5707963267948966192313216916398
 INV_SQRT_2PI = 0.39894228040143267793994605993438
-
-
-@dataclass(frozen=True, repr=False)
-class Activation:
-    """A named σ with its derivative, both scalar functions of z.
-
-    Put into a graph as it is, one of your own works on every executor. For the Numba executor write `f` and
-    `df` as plain functions of one float that return a float on every path.
-
-    Raises:
-        ConfigError: the name is no text or empty, or `f` or `df` cannot be called.
-
-    >>> Activation("softsign", softsign, dsoftsign)
-    Activation('softsign', f=softsign, df=dsoftsign)
-    """
-
-    name: str
-    f: Callable[[float], float]
-    df: Callable[[float], float]
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not self.name:
-            raise ConfigError(f"an activation's name is a non-empty text, not {self.name!r}")
-        for role in ("f", "df"):
-            if not callable(g := getattr(self, role)):
-                raise ConfigError(f"{role} of activation {self.name!r} is a function of z, not {g!r}")
-
-    def __repr__(self) -> str:
-        f, df = (getattr(g, "__name__", repr(g)) for g in (self.f, self.df))
-        return f"Activation({self.name!r}, f={f}, df={df})"
 
 
 def identity(z: float) -> float:
@@ -368,26 +337,26 @@ entries: dict[str, Activation] = {
     a.name: a
     for a in (
         Activation("identity", identity, didentity),
-        Activation("sigmoid", sigmoid, dsigmoid),
-        Activation("tanh", hyperbolic_tangent, dhyperbolic_tangent),
+        Activation("sigmoid", sigmoid, dsigmoid, range=(0.0, 1.0)),
+        Activation("tanh", hyperbolic_tangent, dhyperbolic_tangent, range=(-1.0, 1.0)),
         Activation("relu", relu, step),
         Activation("leaky_relu", leaky_relu, dleaky_relu),
         Activation("elu", elu, delu),
         Activation("selu", selu, dselu),
         Activation("celu", elu, delu),
         Activation("softplus", softplus, sigmoid),
-        Activation("softsign", softsign, dsoftsign),
+        Activation("softsign", softsign, dsoftsign, range=(-1.0, 1.0)),
         Activation("gelu", gelu, dgelu),
         Activation("silu", silu, dsilu),
         Activation("mish", mish, dmish),
-        Activation("hard_sigmoid", hard_sigmoid, dhard_sigmoid),
-        Activation("hard_tanh", hard_tanh, dhard_tanh),
-        Activation("arctan", arc_tangent, darc_tangent),
-        Activation("sin", sine, cosine),
-        Activation("cos", cosine, dcosine),
-        Activation("gaussian", gaussian, dgaussian),
-        Activation("step", step, dflat),
-        Activation("sign", signum, dflat),
+        Activation("hard_sigmoid", hard_sigmoid, dhard_sigmoid, range=(0.0, 1.0)),
+        Activation("hard_tanh", hard_tanh, dhard_tanh, range=(-1.0, 1.0)),
+        Activation("arctan", arc_tangent, darc_tangent, range=(-HALF_PI, HALF_PI)),
+        Activation("sin", sine, cosine, range=(-1.0, 1.0)),
+        Activation("cos", cosine, dcosine, range=(-1.0, 1.0)),
+        Activation("gaussian", gaussian, dgaussian, range=(0.0, 1.0)),
+        Activation("step", step, dflat, range=(0.0, 1.0)),
+        Activation("sign", signum, dflat, range=(-1.0, 1.0)),
         Activation("abs", absolute, signum),
         Activation("square", square, dsquare),
         Activation("cube", cube, dcube),

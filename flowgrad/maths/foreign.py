@@ -14,7 +14,7 @@ import math
 
 import numpy as np
 
-from flowgrad.maths.activations import Activation
+from flowgrad.maths.activation import Activation
 
 
 def clamp(z: float, limit: float) -> float:
@@ -196,19 +196,19 @@ def d_wann_inverse(z: float) -> float:
 entries: dict[str, Activation] = {
     record.name: record
     for record in (
-        Activation("neat-sigmoid", neat_sigmoid, d_neat_sigmoid),
-        Activation("neat-tanh", neat_tanh, d_neat_tanh),
-        Activation("neat-sin", neat_sin, d_neat_sin),
-        Activation("neat-gauss", neat_gauss, d_neat_gauss),
+        Activation("neat-sigmoid", neat_sigmoid, d_neat_sigmoid, range=(0.0, 1.0)),
+        Activation("neat-tanh", neat_tanh, d_neat_tanh, range=(-1.0, 1.0)),
+        Activation("neat-sin", neat_sin, d_neat_sin, range=(-1.0, 1.0)),
+        Activation("neat-gauss", neat_gauss, d_neat_gauss, range=(0.0, 1.0)),
         Activation("neat-lelu", neat_lelu, d_neat_lelu),
         Activation("neat-softplus", neat_softplus, d_neat_softplus),
         Activation("neat-inv", neat_inv, d_neat_inv),
         Activation("neat-log", neat_log, d_neat_log),
         Activation("neat-exp", neat_exp, d_neat_exp),
-        Activation("neat-hat", neat_hat, d_neat_hat),
-        Activation("wann-sin", wann_sin, d_wann_sin),
-        Activation("wann-cos", wann_cos, d_wann_cos),
-        Activation("wann-gaussian", wann_gaussian, d_wann_gaussian),
+        Activation("neat-hat", neat_hat, d_neat_hat, range=(0.0, 1.0)),
+        Activation("wann-sin", wann_sin, d_wann_sin, range=(-1.0, 1.0)),
+        Activation("wann-cos", wann_cos, d_wann_cos, range=(-1.0, 1.0)),
+        Activation("wann-gaussian", wann_gaussian, d_wann_gaussian, range=(0.0, 1.0)),
         Activation("wann-inverse", wann_inverse, d_wann_inverse),
     )
 }

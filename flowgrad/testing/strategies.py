@@ -23,7 +23,7 @@ import numpy as np
 from flowgrad.errors import MissingDependencyError
 from flowgrad.maths import activations as known_activations
 from flowgrad.maths import aggregations as known_aggregations
-from flowgrad.maths.activations import Activation
+from flowgrad.maths.activation import Activation
 from flowgrad.network import Network
 
 if TYPE_CHECKING:

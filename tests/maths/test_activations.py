@@ -10,7 +10,8 @@ import pytest
 
 from flowgrad.errors import ConfigError
 from flowgrad.maths import activations
-from flowgrad.maths.activations import Activation, entries
+from flowgrad.maths.activation import Activation
+from flowgrad.maths.activations import entries
 
 NAMES = tuple(entries)
 EPS = mp.mpf(2) ** -52

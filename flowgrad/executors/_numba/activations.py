@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 from flowgrad.executors._numba.exponentials import FORMS, Form
 from flowgrad.executors._numba.vectors import Lanes, lanes, store
-from flowgrad.maths.activations import Activation, entries
+from flowgrad.maths.activation import Activation
+from flowgrad.maths.activations import entries
 
 Rows = Callable[[int, int, int, int], None]
 Formula = Callable[[float], float]

@@ -13,7 +13,7 @@ from flowgrad.executors._numba.formulas import array_function, number_function
 from flowgrad.executors._numba.pool import native
 from flowgrad.executors._numba.translate import translate
 from flowgrad.executors._numba.vectors import lanes
-from flowgrad.maths.activations import Activation
+from flowgrad.maths.activation import Activation
 from flowgrad.maths.activations import entries as known_activations
 from flowgrad.maths.aggregations import Aggregation
 from flowgrad.maths.losses import Loss

@@ -8,7 +8,7 @@ from flowgrad.executor import Adjoint, Array, Request, Saved
 from flowgrad.executors._numba.code import sigma_functions
 from flowgrad.executors._numba.engine import Engine
 from flowgrad.executors._numba.part import live, whole
-from flowgrad.maths.activations import Activation
+from flowgrad.maths.activation import Activation
 from flowgrad.plan import Plan
 
 

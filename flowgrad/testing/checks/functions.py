@@ -8,7 +8,7 @@ from typing import Any
 import networkx as nx
 import numpy as np
 
-from flowgrad.maths.activations import Activation
+from flowgrad.maths.activation import Activation
 from flowgrad.network import Network
 from flowgrad.program import compile
 from flowgrad.registry import names
