@@ -1,12 +1,14 @@
-"""Numbers given as arguments, held to their range; the error names the argument and the rule."""
+"""Numbers and arrays given as arguments, held to their rules; the error names the argument and the rule."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from flowgrad.errors import ConfigError, DataError
+from flowgrad.errors import ConfigError, DataError, ShapeError
 
 
 def real(name: str, value: object, low: float, high: float = math.inf, *, open_low: bool = False) -> float:
@@ -61,3 +63,28 @@ def row(name: str, value: object, rows: int) -> int:
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or not 0 <= value < rows:
         raise DataError(f"{name}={value!r}: must be 0 … {rows - 1}")
     return int(value)
+
+
+def plain(values: Any, what: str) -> npt.NDArray[Any]:
+    """A NumPy array of what was given, unmasked; the very same one where it is one already.
+
+    Raises:
+        DataError: a masked array, whose mask an array cannot keep; or none can be made of it.
+        ShapeError: rows of unequal length.
+    """
+    if isinstance(values, np.ma.MaskedArray):
+        raise DataError(f"{what} is a masked array, and its mask would be lost: fill it, with NaN say")
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        uneven = _uneven(values)
+        if not uneven:
+            raise DataError(f"{what} is no array: {str(error)[:200]}") from None
+        raise ShapeError(f"the rows of {what} have unequal lengths: {uneven}") from None
+
+
+def _uneven(values: Any) -> str:
+    """Which of a sequence's rows differs from the first in length, in words; empty where none does."""
+    lengths = [len(row) if hasattr(row, "__len__") else 0 for row in values] if hasattr(values, "__len__") else []
+    odd = next((k for k, n in enumerate(lengths) if n != lengths[0]), None)
+    return "" if odd is None else f"row 0 has {lengths[0]} numbers, row {odd} has {lengths[odd]}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from flowgrad.arguments import plain
 from flowgrad.columns import Columns, encode, formula, numbers, rows_of
 from flowgrad.errors import GraphError, UnknownNameError
 
@@ -61,7 +62,7 @@ def read(
 
 def _node_numbers(values: ArrayLike, what: str) -> npt.NDArray[np.int32]:
     """A column of node numbers as int32."""
-    array = np.asarray(values)
+    array = plain(values, what)
     if array.ndim != 1 or (array.dtype.kind not in "iu" and len(array)):
         raise GraphError(f"{what} must be one column of integers, not {array.dtype} of shape {array.shape}")
     if len(array) and (int(array.min()) < 0 or int(array.max()) > np.iinfo(np.int32).max - 1):
@@ -85,7 +86,7 @@ def _named_rows(names: Iterable[int] | None, V: int, what: str, default: Any) ->
     """Rows of inputs or outputs; `default` (V,) bool marks them where nobody names any."""
     if names is None:
         return np.flatnonzero(default).astype(np.int32)
-    array = np.asarray(names if isinstance(names, Sized) else list(names))
+    array = plain(names if isinstance(names, Sized) else list(names), f"{what}s")
     if array.ndim != 1 or (array.dtype.kind not in "iu" and len(array)):
         return rows_of(np.atleast_1d(array).tolist(), {row: row for row in range(V)}, what)  # raises, naming the entry
     outside = (array < 0) | (array >= V)
@@ -114,7 +115,7 @@ def _column(values: ArrayLike | None, n: int, what: str, name: Callable[[int], s
     if values is None:
         return np.full(n, absent)
     listed = isinstance(values, Iterable) and not hasattr(values, "dtype")
-    column: Any = list(values) if listed else np.asarray(values)  # type: ignore[arg-type]  # what is listed iterates
+    column: Any = list(values) if listed else plain(values, what)  # type: ignore[arg-type]  # what is listed iterates
     shape = (len(column),) if listed else column.shape
     if shape != (n,):
         raise GraphError(f"{what} has shape {shape}: must be ({n},), one a {'node' if what == 'bias' else 'edge'}")

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from flowgrad.arguments import plain
 from flowgrad.errors import DataError, ShapeError, UnknownNameError, listing, suggest
 
 if TYPE_CHECKING:
+    from flowgrad.maths.losses import Loss
     from flowgrad.plan import Plan
 
 Array = npt.NDArray[Any]
+Rows = npt.NDArray[np.intp]
 
 
 def real(values: Any, what: str, dtype: np.dtype[Any]) -> Array:
     """An array of that dtype, C-contiguous; the very same one where nothing has to change."""
-    array = np.asarray(values)
+    array = plain(values, what)
     if array.dtype == dtype and array.flags.c_contiguous:
         return array
     if array.dtype.kind not in "fiub":
@@ -65,9 +69,9 @@ def table(values: Any, names: tuple[Hashable, ...], what: str, noun: str, dtype:
 
 
 def _check_columns(given: list[Hashable], names: tuple[Hashable, ...], what: str, noun: str) -> None:
-    known = set(names)
+    known, present = set(names), set(given)
     extra = [name for name in given if name not in known]
-    missing = [name for name in names if name not in set(given)]
+    missing = [name for name in names if name not in present]
     if missing:
         near = suggest(missing[0], extra).replace("; known", f"; {what} has, unasked") if extra else ""
         raise UnknownNameError(f"{what} lacks the column of {noun} {missing[0]!r}{near}")
@@ -77,51 +81,110 @@ def _check_columns(given: list[Hashable], names: tuple[Hashable, ...], what: str
         )
 
 
-def targets(T: Any, names: tuple[Hashable, ...], rows: int, coupled: bool, dtype: np.dtype[Any]) -> Array:
-    """(B, O) targets. Class indices (B,) become one-hot rows where the loss is coupled (cross-entropy)."""
+def targets(
+    T: Any, names: tuple[Hashable, ...], rows: int, loss: Loss, dtype: np.dtype[Any], kept: Rows | None = None
+) -> Array:
+    """(B, O) targets of these outputs, within the loss's domain, for `rows` samples.
+
+    Class indices (B,) become one-hot rows where the loss is coupled (cross-entropy). Of the samples only those in
+    `kept` are looked at, and given; None: all.
+
+    Raises:
+        ShapeError, UnknownNameError: another number of rows or columns, another column.
+        DataError: no real numbers, or a finite target outside the loss's domain; the message names the sample.
+    """
     O = len(names)
-    array = T if _by_name(T) is not None else np.asarray(T)
+    array = T if _by_name(T) is not None else plain(T, "T")
     if isinstance(array, np.ndarray) and array.ndim == 1:
-        if coupled:
-            array = one_hot(array, O, dtype)
-        elif O == 1:
+        if loss.coupled:
+            _one_a_sample(array, rows)
+            return one_hot(array if kept is None else array[kept], O, dtype, kept)
+        if O == 1:
             array = array[:, None]
     array = table(array, names, "T", "output", dtype)
-    if len(array) != rows:
-        raise ShapeError(f"T has {len(array)} rows and X {rows}: one a sample")
+    _one_a_sample(array, rows)
+    array = array if kept is None else array[kept]
+    loss.check(array, names, kept)
     return array
 
 
-def one_hot(classes: Array, O: int, dtype: np.dtype[Any]) -> Array:
-    """(B, O) from class indices (B,).
+def _one_a_sample(T: Array, rows: int) -> None:
+    if len(T) != rows:
+        raise ShapeError(f"T has {len(T)} rows and X {rows}: one a sample")
+
+
+def one_hot(classes: Array, O: int, dtype: np.dtype[Any], kept: Rows | None = None) -> Array:
+    """(B, O) from class indices (B,), of the samples `kept` of a batch, None: of all.
 
     Raises:
         DataError: not integers, or out of range; the message names the sample.
     """
+    if kept is not None and classes.dtype.kind == "f" and (classes == np.floor(classes)).all():
+        classes = classes.astype(np.int64)  # floats for the sake of the NaN of a sample that is left out
     if classes.dtype.kind not in "iu":
         raise DataError(f"class indices are {classes.dtype}: must be integers 0 … {O - 1}, or give T as (B, {O})")
     outside = np.flatnonzero((classes < 0) | (classes >= O))
     if len(outside):
         k = int(outside[0])
-        raise DataError(f"class index {classes[k]} at sample {k} is out of range: there are {O} outputs, 0 … {O - 1}")
+        sample = k if kept is None else int(kept[k])
+        raise DataError(
+            f"class index {classes[k]} at sample {sample} is out of range: there are {O} outputs, 0 … {O - 1}"
+        )
     array = np.zeros((len(classes), O), dtype)
     array[np.arange(len(classes)), classes] = 1
     return array
 
 
-def weights_of_samples(sample_weight: Any, rows: int, dtype: np.dtype[Any]) -> Array | None:
-    """(B,) or None; finite, none below 0, not all 0."""
+@dataclass(frozen=True)
+class SampleWeights:
+    """Weights s_b of the samples that count, those above 0, as s_b = `s`·2^`power`.
+
+    s       (n,) float64
+    kept    (n,) int: which samples they are, or None: all
+    power   0 unless the largest weight is so large or small that a loss times it would not be finite or be 0
+    """
+
+    s: Array
+    kept: Rows | None
+    power: int
+
+    @property
+    def whole(self) -> Array:
+        """(n,) float64: the weights as they were given."""
+        return np.ldexp(self.s, self.power)
+
+    @property
+    def total(self) -> float:
+        """Σ_b s_b / 2^power."""
+        return float(self.s.sum())
+
+
+ORDINARY = 32
+"""Powers of 2 that the largest sample weight may have and be taken as it is."""
+
+
+def weights_of_samples(sample_weight: Any, rows: int) -> SampleWeights | None:
+    """The weights (B,), or None where none are given.
+
+    Raises:
+        ShapeError: not (B,).
+        DataError: a weight is below 0, infinite or NaN, or all are 0.
+    """
     if sample_weight is None:
         return None
-    array = real(sample_weight, "sample_weight", dtype)
+    array = real(sample_weight, "sample_weight", np.dtype(np.float64))
     if array.shape != (rows,):
         raise ShapeError(f"sample_weight has shape {array.shape}: must be ({rows},), one a sample")
     wrong = np.flatnonzero(~(np.isfinite(array) & (array >= 0)))
     if len(wrong):
         raise DataError(f"sample_weight is {array[wrong[0]]} at sample {wrong[0]}: must be finite and 0 or more")
-    if not array.any():
+    kept = np.flatnonzero(array)
+    if not len(kept):
         raise DataError("sample_weight is 0 for every sample")
-    return array
+    s = array if len(kept) == rows else array[kept]
+    power = int(np.frexp(s.max())[1]) - 1
+    power = 0 if abs(power) <= ORDINARY else power
+    return SampleWeights(np.ldexp(s, -power) if power else s, None if len(kept) == rows else kept, power)
 
 
 def parameters(theta: Any, plan: Plan, dtype: np.dtype[Any]) -> Array:

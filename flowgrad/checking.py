@@ -158,14 +158,16 @@ def gradcheck(
 def _loss_function(program: Program, X: Any, T: Any, sample_weight: Any) -> Callable[[Array], float]:
     """θ (P,) float64 → L, in float64 whatever the program's dtype, on the data as the program sees it."""
     x = batch.table(X, program.inputs, "X", "input", program.dtype)
-    t = batch.targets(T, program.outputs, len(x), program._need_loss().coupled, program.dtype)
-    s = batch.weights_of_samples(sample_weight, len(x), program.dtype)
+    s = batch.weights_of_samples(sample_weight, len(x))
+    kept = None if s is None else s.kept
+    t = batch.targets(T, program.outputs, len(x), program._need_loss(), program.dtype, kept)
+    x, weights = x if kept is None else x[kept], None if s is None else s.whole
     twin = program
     if program.dtype != np.float64:
         executor = program.executor if program.executor in names("executors") else "python"
         twin = compile(program.network(), executor, "float64", program.loss, program.reduction)
     out = np.empty(program.plan.n_parameters)
-    return lambda theta: twin.value_and_grad(theta, x, t, out, s)[0]
+    return lambda theta: twin.value_and_grad(theta, x, t, out, weights)[0]
 
 
 def _compare_slot(

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from flowgrad.arguments import plain
 from flowgrad.errors import CycleError, GraphError, UnknownNameError, suggest
 from flowgrad.maths.activation import Activation
 from flowgrad.maths.aggregations import Aggregation
@@ -24,11 +25,12 @@ Ints = npt.NDArray[np.int32]
 Codes = npt.NDArray[np.int16]
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, eq=False)
 class Columns:
-    """One validated network: V nodes, E edges.
+    """One validated network: V nodes, E edges. Its arrays are read-only from the moment they stand in it.
 
     ids          V node ids, a range where they are 0 … V−1
     inputs       (I,) int32 rows of the inputs, in order
@@ -66,6 +68,10 @@ class Columns:
     edge_extra: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     graph_extra: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            frozen(getattr(self, f.name))
+
     def __reduce__(self) -> tuple[type[Columns], tuple[Any, ...]]:
         return Columns, tuple(getattr(self, f.name) for f in fields(self))  # without what was cached
 
@@ -96,7 +102,7 @@ class Columns:
         """(V,) bool."""
         mask = np.zeros(self.n_nodes, np.bool_)
         mask[self.inputs] = True
-        return mask
+        return frozen(mask)
 
     @cached_property
     def level(self) -> Ints:
@@ -108,7 +114,7 @@ class Columns:
         found = levels(self.n_nodes, self.source, self.target)
         if found is None:
             raise CycleError([self.ids[k] for k in find_cycle(self.n_nodes, self.source, self.target)])
-        return found
+        return frozen(found)
 
     @cached_property
     def order(self) -> Ints:
@@ -116,23 +122,30 @@ class Columns:
         network by network."""
         neurons = np.flatnonzero(~self.is_input).astype(np.int32)
         if self.place is not None:
-            return np.concatenate([self.inputs, neurons[np.argsort(self.place[neurons])]])
+            return frozen(np.concatenate([self.inputs, neurons[np.argsort(self.place[neurons])]]))
         rank = id_rank(self.ids)
         by_level = self.level[neurons]
         if rank is None or isinstance(self.ids, range):
             place = grouped(by_level, self.n_nodes)
         else:
             place = np.lexsort((rank[neurons], by_level))
-        return np.concatenate([self.inputs, neurons[place]])
+        return frozen(np.concatenate([self.inputs, neurons[place]]))
 
     @cached_property
     def weights(self) -> Floats:
         """(E,) float64: the weights, absent ones drawn from the seed (Glorot or He) in the order of the edges."""
-        return initial_weights(self)
+        return frozen(initial_weights(self))
 
     def edge_name(self, row: int) -> str:
         """`'a' → 'b'` of an edge, for messages."""
         return f"{self.ids[self.source[row]]!r} → {self.ids[self.target[row]]!r}"
+
+
+def frozen(value: Value) -> Value:
+    """The value; an array is read-only from now on."""
+    if isinstance(value, np.ndarray):
+        value.flags.writeable = False
+    return value
 
 
 class _Absent:
@@ -195,7 +208,7 @@ def numbers(values: Any, what: str, name: Callable[[int], str], absent: float | 
         GraphError: an entry is text, complex, bool, NaN, infinite or no number at all; the message names the
             node or edge by `name(row)`.
     """
-    array = values if isinstance(values, np.ndarray) else _as_array(values)
+    array = plain(values, what) if isinstance(values, np.ndarray) else _as_array(values)
     if len(array) == len(values) and array.ndim == 1 and array.dtype.kind in "fiu":
         column = array.astype(np.float64)
         finite = np.isfinite(column)

@@ -71,6 +71,10 @@ class NonFiniteError(FlowgradError, ArithmeticError):
     """Training met inf or NaN; the message names the neuron, the step and the batch."""
 
 
+class BoundedOutputWarning(UserWarning):
+    """A loss takes logits, and an output's activation is bounded on both sides, so that it can be no certain one."""
+
+
 def show(value: object) -> str:
     """A name as a message prints it: text bare where it is one plain word, all else by repr."""
     if isinstance(value, str) and value and value.isprintable() and not any(c in value for c in " ,→'\""):

@@ -23,11 +23,12 @@ if TYPE_CHECKING:
     from flowgrad.maths.losses import Loss
     from flowgrad.network import Network
 
-PROTOCOL = 1  # raised when a package written for the version before would break
+PROTOCOL = 2  # raised when a package written for the version before would break
 
 PER_OUTPUT, INPUT = "gradients of single outputs", "gradients of inputs"
 
 Array = npt.NDArray[Any]
+Live = npt.NDArray[np.bool_] | None
 Answer = Literal[True] | str
 
 
@@ -77,7 +78,8 @@ class Kernel(Protocol):
     `predict(theta, x) -> (B, O)`: the outputs alone, without keeping z and a.
 
     `value_and_grad(theta, x, t, sample_weight, scale, out) -> float`: the summed loss Σ_b s_b·L_b times `scale`,
-    its gradient by θ times `scale` written into `out` (P,). `t` is (B, O), `sample_weight` (B,) or None.
+    its gradient by θ times `scale` written into `out` (P,). `t` is (B, O), `sample_weight` (B,), above 0, or None.
+    Every output is wanted: what `Plan.live()` says of the nodes holds here as in backward.
 
     `ready_predict(theta, x) -> (B, O) | None`, `ready_value_and_grad(theta, x, t, out, mean) -> float | None`: the
     same of whatever a user gave, which nobody has looked at: None where a kernel does not see at once that these are
@@ -88,8 +90,13 @@ class Kernel(Protocol):
         """Equations (1)–(3): θ (P,) and x (B, I) to z and a of every node."""
         ...
 
-    def backward(self, theta: Array, saved: Saved, dy: Array) -> Adjoint:
-        """Equations (5)–(10): from the base cases dy (B, O), ∂L/∂y of each sample, to every gradient."""
+    def backward(self, theta: Array, saved: Saved, dy: Array, live: Live) -> Adjoint:
+        """Equations (5)–(10): from the base cases dy (B, O), ∂L/∂y of each sample, to every gradient.
+
+        `live` (V,) bool marks the nodes from which a wanted output can be reached (`Plan.live`), None: all. Of any
+        other node ∂L/∂z and ∂L/∂a are 0, and so are the gradients of its bias and in-edges, even where a value, a
+        weight or a derivative is inf or NaN: it is multiplied nowhere.
+        """
         ...
 
 

@@ -70,7 +70,25 @@ class Labels:
         return tuple((self.nodes[u], self.nodes[v]) for u, v in pairs)
 
 
-class ByNode(Mapping[Hashable, Any]):
+class _Named(Mapping[Any, Any]):
+    """A mapping whose `[…]` raises UnknownNameError with the nearest name; `in` and `get` do not raise."""
+
+    def __contains__(self, name: object) -> bool:
+        try:
+            self[name]
+        except UnknownNameError:
+            return False
+        return True
+
+    def get(self, name: Any, default: Any = None) -> Any:
+        """The value of that name, or `default`."""
+        try:
+            return self[name]
+        except UnknownNameError:
+            return default
+
+
+class ByNode(_Named):
     """Values of nodes, by id; `array` holds them in the order of `net.nodes`, one row a node."""
 
     def __init__(self, labels: Labels, array: Array) -> None:
@@ -112,7 +130,7 @@ class ByInput(ByNode):
         return self._labels.is_node(name) and self._labels.node(name) < len(self)
 
 
-class ByOutput(Mapping[Hashable, Any]):
+class ByOutput(_Named):
     """One row an output, by id; `array` (O, …) in the order of `net.outputs`."""
 
     def __init__(self, labels: Labels, array: Array) -> None:
@@ -131,7 +149,7 @@ class ByOutput(Mapping[Hashable, Any]):
         return len(self.array)
 
 
-class ByEdge(Mapping[Edge, Any]):
+class ByEdge(_Named):
     """Values of edges, by `source, target`; `array` (E,) is grouped by target."""
 
     def __init__(self, labels: Labels, array: Array) -> None:

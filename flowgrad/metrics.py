@@ -1,9 +1,10 @@
 """Metrics: one number that says how well outputs fit targets. Larger is not always better; see each.
 
-    f(y, t, loss)   y, t (B, O) float: outputs and targets; `loss` the name of the program's loss
+    f(y, t, loss)   y (B, O) float64 as the network gives it; t (B, O) targets; `loss` the name of the program's loss,
+                    or the Loss itself where it is a user's own
 
-Where the outputs are logits, `loss` says so: a metric that wants classes takes the largest logit under
-cross_entropy, the sign of each logit under binary_cross_entropy.
+Metrics speak of what the loss predicts, its link: probabilities under cross_entropy and binary_cross_entropy, rates
+under poisson, y itself otherwise. The link is applied here. A NaN among predictions or targets makes a metric NaN.
 """
 
 from __future__ import annotations
@@ -16,41 +17,66 @@ import numpy as np
 import numpy.typing as npt
 
 from flowgrad.errors import ConfigError, UnknownNameError, suggest
+from flowgrad.maths.losses import Loss
+from flowgrad.registry import find, names
 
 Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, repr=False)
 class Metric:
-    """A named f(y, t, loss)."""
+    """A named f(y, t, loss); `loss` is the name of the program's loss, or the Loss where it is a user's own."""
 
     name: str
-    f: Callable[[Array, Array, str], float]
+    f: Callable[[Array, Array, Any], float]
 
     def __repr__(self) -> str:
         return f"Metric({self.name!r})"
 
 
-def accuracy(y: Array, t: Array, loss: str) -> float:
+def record_of(loss: str | Loss) -> Loss | None:
+    """The Loss of that name; None of a name that is not registered, whose outputs are taken as predictions."""
+    if isinstance(loss, Loss):
+        return loss
+    found: Loss | None = find("losses", loss) if loss in names("losses") else None
+    return found
+
+
+def predicted(y: Array, loss: str | Loss) -> Array:
+    """(B, O) float64: what outputs y (B, O) predict, by the loss's link.
+
+    >>> predicted(np.zeros((1, 2)), "cross_entropy").tolist()
+    [[0.5, 0.5]]
+    """
+    record, y = record_of(loss), np.asarray(y, np.float64)
+    return y if record is None else record.link(y)
+
+
+def accuracy(y: Array, t: Array, loss: str | Loss) -> float:
     """The share of right answers, 0 … 1.
 
-    binary_cross_entropy: of all outputs and samples, y > 0 where t > ½. Otherwise, of the samples: the largest
-    output at the largest target, or with a single output y > ½ where t > ½.
+    Where each output is a probability of its own (binary_cross_entropy), or there is a single output: of all outputs
+    and samples, prediction > ½ where t > ½. Otherwise, of the samples: the largest prediction at the largest target.
     """
-    if loss == "binary_cross_entropy":
-        return float(np.mean((y > 0) == (t > 0.5)))
-    if y.shape[1] == 1:
-        return float(np.mean((y > 0.5) == (t > 0.5)))
-    return float(np.mean(y.argmax(axis=1) == t.argmax(axis=1)))
+    p, record = predicted(y, loss), record_of(loss)
+    if np.isnan(p).any() or np.isnan(t).any():
+        return float("nan")
+    apart = record is not None and record.logits and not record.coupled
+    if apart or p.shape[1] == 1:
+        return float(np.mean((p > 0.5) == (t > 0.5)))
+    return float(np.mean(p.argmax(axis=1) == t.argmax(axis=1)))
 
 
-def auc(y: Array, t: Array, loss: str) -> float:
-    """Area under the ROC curve, 0 … 1: how often a sample with t > ½ has the larger y, ties half.
+def auc(y: Array, t: Array, loss: str | Loss) -> float:
+    """Area under the ROC curve, 0 … 1: how often a sample with t > ½ has the larger prediction, ties half.
 
     By the ranks (Mann & Whitney 1947); the mean over the outputs that have both kinds of samples, else NaN.
     """
+    p = predicted(y, loss)
+    if np.isnan(p).any() or np.isnan(t).any():
+        return float("nan")
     areas = []
-    for column, wanted in zip(y.T, t.T > 0.5, strict=True):
+    for column, wanted in zip(p.T, t.T > 0.5, strict=True):
         P, N = int(wanted.sum()), int((~wanted).sum())
         if P and N:
             _, place, count = np.unique(column, return_inverse=True, return_counts=True)
@@ -59,29 +85,49 @@ def auc(y: Array, t: Array, loss: str) -> float:
     return float(np.mean(areas)) if areas else float("nan")
 
 
-def pearson(y: Array, t: Array, loss: str) -> float:
-    """Pearson's r, −1 … 1; the mean over the outputs; NaN where one of the two does not vary."""
-    dy, dt = y - y.mean(axis=0), t - t.mean(axis=0)
+def pearson(y: Array, t: Array, loss: str | Loss) -> float:
+    """Pearson's r of predictions and targets, −1 … 1; the mean over the outputs; NaN where one does not vary."""
+    dp, dt = _about_the_mean(predicted(y, loss)), _about_the_mean(np.asarray(t, np.float64))
     with np.errstate(invalid="ignore", divide="ignore"):
-        r = (dy * dt).sum(axis=0) / np.sqrt((dy * dy).sum(axis=0) * (dt * dt).sum(axis=0))
-    return float(r.mean())
+        r = (dp * dt).sum(axis=0) / np.sqrt((dp * dp).sum(axis=0) * (dt * dt).sum(axis=0))
+    return float(np.clip(r, -1.0, 1.0).mean())
 
 
-def r2(y: Array, t: Array, loss: str) -> float:
-    """1 − Σ(y−t)²/Σ(t−t̄)², at most 1; the mean over the outputs; NaN or −inf where t does not vary."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        share = ((y - t) ** 2).sum(axis=0) / ((t - t.mean(axis=0)) ** 2).sum(axis=0)
+def _about_the_mean(values: Array) -> Array:
+    """Each column less its mean, its largest magnitude scaled to 1, so that no square overflows; 0 if constant."""
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        scaled = values / np.abs(values).max(axis=0)
+        apart = scaled - scaled.mean(axis=0)
+        apart = apart / np.abs(apart).max(axis=0)
+    return np.where(values.max(axis=0) == values.min(axis=0), 0.0, apart)
+
+
+def r2(y: Array, t: Array, loss: str | Loss) -> float:
+    """1 − Σ(p−t)²/Σ(t−t̄)², p predictions, at most 1; the mean over the outputs; NaN or −inf where t does not vary."""
+    t = np.asarray(t, np.float64)
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        apart = np.where(t.max(axis=0) == t.min(axis=0), 0.0, t - t.mean(axis=0))
+        scale = np.abs(apart).max(axis=0)
+        scale = np.where(scale == 0.0, 1.0, scale)
+        error = (predicted(y, loss) - t) / scale
+        share = (error * error).sum(axis=0) / ((apart / scale) ** 2).sum(axis=0)
     return float(1.0 - share.mean())
 
 
-def rmse(y: Array, t: Array, loss: str) -> float:
-    """√(mean (y−t)²), over samples and outputs."""
-    return float(np.sqrt(np.mean((y - t) ** 2)))
+def rmse(y: Array, t: Array, loss: str | Loss) -> float:
+    """√(mean (p−t)²), p predictions, over samples and outputs."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        error = np.abs(predicted(y, loss) - t)
+        largest = error.max()
+        if not 0.0 < largest < np.inf:
+            return float(largest)
+        return float(largest * np.sqrt(np.mean((error / largest) ** 2)))
 
 
-def mae(y: Array, t: Array, loss: str) -> float:
-    """mean |y−t|, over samples and outputs."""
-    return float(np.mean(np.abs(y - t)))
+def mae(y: Array, t: Array, loss: str | Loss) -> float:
+    """mean |p−t|, p predictions, over samples and outputs."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        return float(np.mean(np.abs(predicted(y, loss) - t)))
 
 
 entries: dict[str, Metric] = {f.__name__: Metric(f.__name__, f) for f in (accuracy, auc, pearson, r2, rmse, mae)}

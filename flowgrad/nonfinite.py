@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from flowgrad.errors import show
-from flowgrad.maths.losses import logsumexp
 
 if TYPE_CHECKING:
     from flowgrad.program import Program
@@ -20,14 +20,18 @@ Array = npt.NDArray[Any]
 def culprit(program: Program, theta: Array, x: Array, t: Array, s: Array | None, rows: Array) -> str:
     """What is first non-finite on a batch, in words.
 
-    Forward runs in topological order, so the first neuron whose z or a is non-finite is where it began. If all
-    are finite, then the loss of an output; then the ∂L/∂z that backward, coming from the outputs, writes first;
-    then the first slot of θ or of its gradient.
+    What came in is looked at before what was computed: inputs, then targets. Forward runs in topological order, so
+    the first neuron whose z or a is non-finite is where it began, of those that an output depends on: no other takes
+    part. If all are finite, then the loss of an output; then the ∂L/∂z that backward, coming from the outputs, writes
+    first; then the first slot of θ or of its gradient.
 
     Args:
         theta: (P,). x (B, I), t (B, O), s (B,) or None: the batch.
         rows: (B,) the rows of X that the batch was gathered from.
     """
+    found = _in_batch("input", program.inputs, x, rows) or _in_batch("the target of output", program.outputs, t, rows)
+    if found is not None:
+        return found
     acts = program.forward(x, theta)
     found = _in_forward(program, acts, rows)
     if found is None:
@@ -37,27 +41,29 @@ def culprit(program: Program, theta: Array, x: Array, t: Array, s: Array | None,
     return found or "the loss, though every neuron's z, a and ∂L/∂z is finite"
 
 
+def _in_batch(what: str, names: tuple[Hashable, ...], values: Array, rows: Array) -> str | None:
+    wrong = _first(~np.isfinite(values).T)
+    if wrong is None:
+        return None
+    n, b = wrong
+    return f"{what} {show(names[n])} is {values[b, n]} at sample {rows[b]}"
+
+
 def _in_forward(program: Program, acts: Activations, rows: Array) -> str | None:
     z, a = acts.z.array, acts.a.array
-    place = _first(~(np.isfinite(z) & np.isfinite(a)))
+    bad, live = ~(np.isfinite(z) & np.isfinite(a)), program.plan.live()
+    place = _first(bad if live is None else bad & live[:, None])
     if place is None:
         return None
     v, b = place
     name = show(program.labels.nodes[v])
-    if program.plan.activation[v] < 0:
-        return f"input {name} is {a[v, b]} at sample {rows[b]}"
     of_a = "" if not np.isfinite(z[v, b]) else f" a = {a[v, b]} at"
     return f"neuron {name} has{of_a} z = {z[v, b]:.6g}, at sample {rows[b]}"
 
 
 def _in_loss(program: Program, acts: Activations, t: Array, rows: Array) -> str | None:
-    wrong = _first(~np.isfinite(t).T)
-    if wrong is not None:
-        n, b = wrong
-        return f"the target of output {show(program.outputs[n])} is {t[b, n]} at sample {rows[b]}"
     loss, y = program._need_loss(), acts.output.astype(np.float64)
-    with np.errstate(all="ignore"):
-        l = loss.f(y, t.astype(np.float64), logsumexp(y) if loss.coupled else y)
+    l, _ = loss.evaluate(y, t.astype(np.float64))
     wrong = _first(~np.isfinite(l).T)
     if wrong is None:
         return None

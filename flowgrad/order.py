@@ -130,6 +130,28 @@ def _step_wide(frontier: Rows, ptr: Rows, targets: Rows, waiting: Rows, last: Ro
     return first
 
 
+def upstream(start: Rows, ptr: Rows, source: Rows) -> npt.NDArray[np.bool_]:
+    """(n,) bool: the nodes `start`, and every node from which a path leads to one of them.
+
+    In-edges of node v are ptr[v] … ptr[v+1]−1, `source` (E,) is where they come from. O(V + E), by whole frontiers.
+
+    >>> upstream(np.array([2]), np.array([0, 0, 1, 2, 2]), np.array([0, 1])).tolist()  # 0 → 1 → 2, and 3 alone
+    [True, True, True, False]
+    """
+    found = np.zeros(len(ptr) - 1, np.bool_)
+    found[start] = True
+    frontier: Rows = start
+    while len(frontier):
+        if len(frontier) < _NARROW:
+            before = {u for v in frontier.tolist() for u in source[ptr[v] : ptr[v + 1]].tolist() if not found[u]}
+            frontier = np.array(list(before), np.int64)
+        else:
+            reached = source[ranges(ptr[frontier], ptr[frontier + 1] - ptr[frontier])]
+            frontier = np.unique(reached[~found[reached]])
+        found[frontier] = True
+    return found
+
+
 def find_cycle(n: int, source: Rows, target: Rows) -> list[int]:
     """The rows of a directed cycle, the shortest through one of its nodes; [] where there is none."""
     waiting = np.bincount(target, minlength=n).tolist()

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flowgrad.maths.aggregations import total
-from flowgrad.order import grouped, levels, offsets, stretches
+from flowgrad.order import grouped, levels, offsets, stretches, upstream
 
 if TYPE_CHECKING:
     from flowgrad.columns import Columns
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 Ints = npt.NDArray[np.int32]
 Longs = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,6 +115,29 @@ class Plan:
         )
 
     @cached_property
+    def in_target(self) -> Ints:
+        """(E,) int32: position of each edge's target, as `in_source` has its source."""
+        return np.repeat(np.arange(self.n_nodes, dtype=np.int32), np.diff(self.in_ptr))
+
+    def live(self, wanted: Bools | None = None) -> Bools | None:
+        """(V,) bool: nodes from which a wanted output can be reached, these outputs among them; None where all are.
+
+        Structure decides what a gradient sees: of any other node ∂L/∂z and ∂L/∂a are 0, and so are the gradients of
+        its bias and in-edges, whatever their values; it is multiplied nowhere, so that 0 · inf does not arise.
+
+        Args:
+            wanted: (O,) bool, the outputs whose base cases (9) are not 0 by construction; None: all.
+        """
+        if wanted is None or wanted.all():
+            return self._live
+        return upstream(self.outputs[wanted], self.in_ptr, self.in_source)
+
+    @cached_property
+    def _live(self) -> Bools | None:
+        found = upstream(self.outputs, self.in_ptr, self.in_source)
+        return None if found.all() else found
+
+    @cached_property
     def blocks(self) -> Ints:
         """(K, 2) int32, the dense parts: neurons `first` … `last` − 1 that follow each other and have the same sources.
 
@@ -142,15 +166,25 @@ class Plan:
 
     def fold(self, weight: Any, bias: Any, out: Any) -> Any:
         """∂L/∂θ (…, P) from the gradients of edges (…, E) and biases (…, V): shared edges add up, in edge order."""
-        out[...] = 0
-        edges, neurons = self.weight_slot >= 0, self.bias_slot >= 0
-        if len(np.unique(self.weight_slot[edges])) == int(edges.sum()):
-            out[..., self.weight_slot[edges]] = weight[..., edges]
-        else:
-            place: Any = (..., self.weight_slot[edges])
-            np.add.at(out, place, weight[..., edges])
+        if self.direct:
+            out[..., : self.n_edges] = weight
+            out[..., self.n_edges :] = bias[..., len(self.inputs) :]
+            return out
+        alone, shared, neurons = self._trainable
+        out[..., self.weight_slot[alone]] = weight[..., alone]
+        if len(shared):
+            out[..., self.weight_slot[shared]] = 0
+            place: Any = (..., self.weight_slot[shared])
+            np.add.at(out, place, weight[..., shared])
         out[..., self.bias_slot[neurons]] = bias[..., neurons]
         return out
+
+    @cached_property
+    def _trainable(self) -> tuple[Longs, Longs, Longs]:
+        """Edges that have a slot of θ alone, edges that share one, and neurons whose bias has one."""
+        edges = np.flatnonzero(self.weight_slot >= 0)
+        crowded = np.bincount(self.weight_slot[edges], minlength=self.n_parameters)[self.weight_slot[edges]] > 1
+        return edges[~crowded], edges[crowded], np.flatnonzero(self.bias_slot >= 0)
 
     def slots_by_part(self, part: Ints | None) -> tuple[Longs, ...]:
         """Slots of θ that belong to each network of a union; of any other network, all of them.

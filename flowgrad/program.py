@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from functools import cached_property
+from math import ldexp
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from flowgrad import batch
+from flowgrad.batch import SampleWeights
 from flowgrad.choice import choose
 from flowgrad.columns import numbers
-from flowgrad.errors import ConfigError, DataError, ExecutorError, ShapeError, suggest
+from flowgrad.errors import BoundedOutputWarning, ConfigError, DataError, ExecutorError, ShapeError, show, suggest
 from flowgrad.executor import INPUT, PER_OUTPUT, Adjoint, Array, Executor, ExecutorInfo, Kernel, Request, Saved
 from flowgrad.labels import ByOutput, Labels, ThetaIndex
-from flowgrad.maths.losses import Loss, logsumexp
+from flowgrad.maths.losses import Loss
 from flowgrad.network import Network
 from flowgrad.plan import Plan, lower
 from flowgrad.recycling import Recycler
@@ -52,6 +55,9 @@ def compile(
         UnknownNameError: no such executor or loss.
         ExecutorError: the executor cannot run here, or cannot run this network; never a silent fallback.
 
+    Warns:
+        BoundedOutputWarning: the loss takes logits, and an output's activation is bounded on both sides.
+
     >>> net = Network.from_arrays([0, 1], [1, 2], weight=[0.5, 2.0])
     >>> program = compile(net, executor="python", loss="squared_error")
     >>> program.predict([[1.0]]).round(6).tolist()
@@ -60,6 +66,8 @@ def compile(
     if not isinstance(network, Network):
         raise ConfigError(f"compile wants a flowgrad Network, not a {type(network).__name__}")
     request = Request(_dtype(dtype), _loss(loss), _threads(threads))
+    if request.loss is not None:
+        _check_outputs(network, request.loss)
     if reduction not in ("mean", "sum"):
         raise ConfigError(f"reduction={reduction!r}: must be 'mean' or 'sum'")
     chosen, why = choose(executor, network, request)
@@ -83,6 +91,31 @@ def _loss(loss: str | Loss | None) -> Loss | None:
         raise ConfigError(f"loss={loss!r}: give a name, a Loss or None")
     found: Loss = find("losses", loss)
     return found
+
+
+def _check_outputs(network: Network, loss: Loss) -> None:
+    """Refuse fewer outputs than the loss says anything for; warn of outputs that can be no logits."""
+    names, c = network.outputs, network.columns
+    if len(names) < loss.outputs:
+        raise ConfigError(
+            f"{loss.name} compares {loss.outputs} outputs or more, and the network has one, {show(names[0])}: "
+            "for two classes on one output there is 'binary_cross_entropy'"
+        )
+    if not loss.logits:
+        return
+    bounded = [*(sigma.range is not None for sigma in c.activations), False]  # the last is an input's
+    for name, code in zip(names, c.activation[c.outputs].tolist(), strict=True):
+        if bounded[code]:
+            sigma = c.activations[code]
+            least, largest = sigma.range or (0.0, 0.0)
+            warnings.warn(
+                f"output {show(name)} ends in {sigma.name}, whose values lie between {least:.4g} and {largest:.4g}, "
+                f"and {loss.name} takes logits of any size, so that no probability comes near 0 or 1: give outputs the "
+                "activation 'identity' (output_activation='identity')",
+                BoundedOutputWarning,
+                stacklevel=3,
+            )
+            return
 
 
 def _threads(threads: int | None) -> int | None:
@@ -197,44 +230,57 @@ class Program:
         """
         if per_output and not self._declared.per_output:
             raise ExecutorError(f"executor {self.executor!r} gives no {PER_OUTPUT}")
-        y = acts.output.astype(np.float64)
+        self._need_own(acts)
         if (T is None) == (cotangent is None):
             raise DataError("backward wants targets T or cotangent=, and not both")
         if cotangent is not None:
             if sample_weight is not None or per_output:
                 raise DataError("sample_weight and per_output go with targets T, not with a cotangent")
-            dy = batch.table(cotangent, self.outputs, "cotangent", "output", self.dtype)
-            if dy.shape != y.shape:
-                raise ShapeError(f"cotangent has shape {dy.shape}: must be {y.shape}, as the output")
-            return Gradients(self, acts, self._backward(acts, dy), None, 1.0)
-        loss = self._need_loss()
-        t = batch.targets(T, self.outputs, len(y), loss.coupled, np.dtype(np.float64))
-        s = batch.weights_of_samples(sample_weight, len(y), np.dtype(np.float64))
-        value, dy = _loss_and_base(loss, y, t, s)
-        scale = self._scale(len(y), s)
-        adjoint = self._backward(acts, dy)
-        grads = Gradients(self, acts, adjoint, value * scale, scale)
+            return Gradients(self, acts, self._pulled(acts, cotangent), None, 1.0)
+        loss, B = self._need_loss(), acts.saved.a.shape[1]
+        s = batch.weights_of_samples(sample_weight, B)
+        t = batch.targets(T, self.outputs, B, loss, self.dtype, None if s is None else s.kept).astype(np.float64)
+        saved = acts.saved if s is None or s.kept is None else self._again(acts, s.kept)
+        y, scale = self._outputs_of(saved).astype(np.float64), self._scale(B, s)
+        value, dy = _loss_and_base(loss, y, t, None if s is None else s.s)
+        adjoint = self._backward(acts.theta, saved, dy)
+        rows = None
         if per_output:
-            grads.per_output = ByOutput(self.labels, self._each_output(acts, loss, y, t, s, scale))
-        return grads
+            rows = ByOutput(self.labels, self._each_output(acts.theta, saved, loss, y, t, s, scale))
+        return Gradients(self, acts, _of_all(adjoint, B, s), value * scale, scale, rows)
 
-    def _backward(self, acts: Activations, dy: Array) -> Adjoint:
+    def _pulled(self, acts: Activations, cotangent: Any) -> Adjoint:
+        """Backward from ∂L/∂y; outputs whose column is all 0 are not wanted."""
+        B = acts.saved.a.shape[1]
+        dy = batch.table(cotangent, self.outputs, "cotangent", "output", self.dtype)
+        if len(dy) != B:
+            raise ShapeError(f"cotangent has shape {dy.shape}: must be {(B, len(self.outputs))}, as the output")
+        return self._backward(acts.theta, acts.saved, dy, (dy != 0).any(axis=0))
+
+    def _again(self, acts: Activations, kept: npt.NDArray[np.intp]) -> Saved:
+        """Forward of some of the samples alone: what the others hold reaches no sum."""
+        x = acts.saved.a[self.plan.inputs].T[kept]
+        return self.kernel.forward(acts.theta, np.ascontiguousarray(x))
+
+    def _backward(self, theta: Array, saved: Saved, dy: Array, wanted: npt.NDArray[np.bool_] | None = None) -> Adjoint:
         """The kernel's, with NaN for the gradients that it declares not to give."""
-        adjoint = self.kernel.backward(acts.theta, acts.saved, dy.astype(self.dtype, copy=False))
+        adjoint = self.kernel.backward(theta, saved, dy.astype(self.dtype, copy=False), self.plan.live(wanted))
         if not self._declared.input_gradients:
             adjoint.dz[self.plan.inputs] = adjoint.da[self.plan.inputs] = np.nan
         return adjoint
 
-    def _each_output(self, acts: Activations, loss: Loss, y: Array, t: Array, s: Array | None, scale: float) -> Array:
+    def _each_output(
+        self, theta: Array, saved: Saved, loss: Loss, y: Array, t: Array, s: SampleWeights | None, scale: float
+    ) -> Array:
         """(O, P): ∂l_n/∂θ for every output n, equation (11)."""
         rows = np.empty((len(self.outputs), self.plan.n_parameters), self.dtype)
         for n in range(len(rows)):
-            alone = np.zeros_like(t)
-            alone[:, n] = 1.0
+            alone = np.zeros(len(rows), np.bool_)
+            alone[n] = True
             # l_n of a coupled loss is linear in t_n and sees the other outputs; of the others l_n sees y_n alone
-            _, dy = _loss_and_base(loss, y, np.where(alone == 1.0, t, 0.0) if loss.coupled else t, s)
-            dy = dy if loss.coupled else np.where(alone == 1.0, dy, 0.0)
-            adjoint = self._backward(acts, dy)
+            _, dy = _loss_and_base(loss, y, np.where(alone, t, 0.0) if loss.coupled else t, None if s is None else s.s)
+            dy = dy if loss.coupled else np.where(alone, dy, 0.0)
+            adjoint = self._backward(theta, saved, dy, None if loss.coupled else alone)
             self.plan.fold(adjoint.weight, adjoint.bias, rows[n])
         rows *= self.dtype.type(scale)
         return rows
@@ -258,15 +304,17 @@ class Program:
             as forward and backward; ShapeError where out does not fit, DataError where it is read-only.
         """
         spare, ready = None, getattr(self.kernel, "ready_value_and_grad", None)
-        if ready is not None and sample_weight is None:
+        if ready is not None and sample_weight is None and self._within_domain(T):
             spare = self._arrays.empty(self.plan.n_parameters, self.dtype) if out is None else out
             taken = ready(theta, X, T, spare, self.reduction == "mean")
             if taken is not None:
                 return taken, spare
         given = np.asarray(theta)
         th, x, loss = batch.parameters(given, self.plan, self.dtype), self._x(X), self._need_loss()
-        t = batch.targets(T, self.outputs, len(x), loss.coupled, self.dtype)
-        s = batch.weights_of_samples(sample_weight, len(x), self.dtype)
+        s = batch.weights_of_samples(sample_weight, len(x))
+        kept = None if s is None else s.kept
+        t = batch.targets(T, self.outputs, len(x), loss, self.dtype, kept)
+        x = x if kept is None else x[kept]
         answer = given.dtype if given.dtype.kind == "f" else self.dtype
         if out is None:
             direct = answer == self.dtype
@@ -281,11 +329,12 @@ class Program:
         scale = self._scale(len(x), s)
         fused = getattr(self.kernel, "value_and_grad", None)
         if fused is not None:
-            value = float(fused(th, x, t, s, scale, g))
+            value = float(fused(th, x, t, None if s is None else s.s.astype(self.dtype, copy=False), scale, g))
         else:
             saved = self.kernel.forward(th, x)
-            summed, dy = _loss_and_base(loss, self._outputs_of(saved).astype(np.float64), t, s)
-            adjoint = self.kernel.backward(th, saved, dy.astype(self.dtype))
+            y = self._outputs_of(saved).astype(np.float64)
+            summed, dy = _loss_and_base(loss, y, t.astype(np.float64), None if s is None else s.s)
+            adjoint = self._backward(th, saved, dy)
             self.plan.fold(adjoint.weight, adjoint.bias, g)
             g *= self.dtype.type(scale)
             value = summed * scale
@@ -310,6 +359,24 @@ class Program:
         if not self._declared.input_gradients:
             raise ExecutorError(f"executor {self.executor!r} gives no {INPUT}")
 
+    def _need_own(self, acts: Any) -> None:
+        """Raises DataError where these are not Activations that this program made."""
+        if not isinstance(acts, Activations):
+            raise DataError(f"backward wants what program.forward(X) gave, Activations, not a {type(acts).__name__}")
+        if not acts.belong_to(self):
+            raise DataError(
+                "these Activations belong to another program: backward takes what this program's own forward(X) gave"
+            )
+
+    def _within_domain(self, T: Any) -> bool:
+        """Whether T can be handed on as it is; raises DataError for a target that the loss does not take."""
+        if self.loss is None or self.loss.domain is None:
+            return True
+        if not isinstance(T, np.ndarray) or T.dtype != self.dtype or T.shape[1:] != (len(self.outputs),):
+            return False
+        self.loss.check(T, self.outputs)
+        return True
+
     def _x(self, X: Any) -> Array:
         return batch.table(X, self.inputs, "X", "input", self.dtype)
 
@@ -321,10 +388,11 @@ class Program:
             raise DataError(f"this program has no loss: compile(..., loss=...){suggest('', names('losses'))}")
         return self.loss
 
-    def _scale(self, rows: int, s: Array | None) -> float:
+    def _scale(self, rows: int, s: SampleWeights | None) -> float:
+        """What sums over the samples are multiplied by."""
         if self.reduction == "sum":
-            return 1.0
-        return 1.0 / (rows if s is None else float(s.sum(dtype=np.float64)))
+            return 1.0 if s is None else ldexp(1.0, s.power)
+        return 1.0 / (rows if s is None else s.total)
 
     def __repr__(self) -> str:
         loss = self.loss.name if self.loss else "no loss"
@@ -334,8 +402,24 @@ class Program:
 def _loss_and_base(loss: Loss, y: Array, t: Array, s: Array | None) -> tuple[float, Array]:
     """Σ_b s_b·L_b of (4), and the base cases (9), (B, O), of each sample times s_b. float64."""
     with np.errstate(all="ignore"):
-        lse, mass = (logsumexp(y), t.sum(axis=1, keepdims=True)) if loss.coupled else (y, t)
-        value, dy = loss.f(y, t, lse), loss.df(y, t, lse, mass)
+        value, dy = loss.evaluate(y, t)
         if s is not None:
             value, dy = value * s[:, None], dy * s[:, None]
-        return float(value.sum()), np.asarray(dy)
+        return float(value.sum()), dy
+
+
+def _of_all(adjoint: Adjoint, B: int, s: SampleWeights | None) -> Adjoint:
+    """∂L/∂z and ∂L/∂a of all B samples, times their whole weights; 0 for those that were left out."""
+    if s is None or (s.kept is None and not s.power):
+        return adjoint
+
+    def spread(values: Array) -> Array:
+        with np.errstate(over="ignore", under="ignore"):
+            whole = np.ldexp(values, s.power).astype(values.dtype)
+        if s.kept is None:
+            return whole
+        every = np.zeros((len(values), B), values.dtype)
+        every[:, s.kept] = whole
+        return every
+
+    return replace(adjoint, dz=spread(adjoint.dz), da=spread(adjoint.da))

@@ -3,40 +3,65 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from flowgrad.columns import frozen
 from flowgrad.executor import Adjoint, Array, Saved
 from flowgrad.frames import frame
-from flowgrad.labels import ByEdge, ByInput, ByNode
+from flowgrad.labels import ByEdge, ByInput, ByNode, ByOutput
 from flowgrad.registry import find
 
 if TYPE_CHECKING:
     from flowgrad.program import Program
 
 
+@dataclass(frozen=True, eq=False, repr=False)
 class Activations:
-    """What forward found, of every neuron and sample. Valid after later calls; carries the θ it was made with."""
+    """What forward found, of every neuron and sample. Valid after later calls; carries the θ it was made with.
 
-    def __init__(self, program: Program, saved: Saved, theta: Array) -> None:
-        self._program, self.saved, self.theta = program, saved, theta
-        self.z = ByNode(program.labels, saved.z)
-        self.a = ByNode(program.labels, saved.a)
+    saved   z and a as arrays (V, B), read-only
+    theta   (P,) the θ it was made with, read-only
+    """
+
+    _program: Program
+    saved: Saved
+    theta: Array
+
+    def __post_init__(self) -> None:
+        for array in (self.saved.z, self.saved.a, self.theta):
+            array.flags.writeable = False
+
+    @cached_property
+    def z(self) -> ByNode:
+        """z by node, (B,) each; `.array` (V, B)."""
+        return ByNode(self._program.labels, self.saved.z)
+
+    @cached_property
+    def a(self) -> ByNode:
+        """a by node, (B,) each; `.array` (V, B)."""
+        return ByNode(self._program.labels, self.saved.a)
 
     @cached_property
     def output(self) -> Array:
         """(B, O): a of the outputs."""
-        return self._program._outputs_of(self.saved)
+        return frozen(self._program._outputs_of(self.saved))
+
+    def belong_to(self, program: Program) -> bool:
+        """Whether this program made them."""
+        return self._program is program
 
     def __repr__(self) -> str:
         V, B = self.saved.a.shape
         return f"Activations({V:,} nodes, {B:,} samples, {self.saved.a.dtype})"
 
 
+@dataclass(frozen=True, eq=False, repr=False)
 class Gradients:
-    """What backward found: ∂L/∂ everything.
+    """What backward found: ∂L/∂ everything; every array is read-only.
 
     loss        the reduced loss; None under a cotangent
     theta       (P,) reduced
@@ -48,31 +73,65 @@ class Gradients:
     counts      cache writes, edge visits and cache reuses, where the executor counts them
     """
 
-    per_output: Mapping[Any, Array]
+    _program: Program
+    _acts: Activations
+    _adjoint: Adjoint
+    loss: float | None
+    _scale: float
+    _rows: ByOutput | None = None
 
-    def __init__(self, program: Program, acts: Activations, adjoint: Adjoint, loss: float | None, scale: float) -> None:
-        self._program, self._adjoint, self._acts = program, adjoint, acts
-        self._scale = program.dtype.type(scale)
-        self.loss, self.counts = loss, adjoint.counts
-        self.dz, self.da = ByNode(program.labels, adjoint.dz), ByNode(program.labels, adjoint.da)
+    def __post_init__(self) -> None:
+        for array in (self._adjoint.dz, self._adjoint.da, self._adjoint.weight, self._adjoint.bias):
+            array.flags.writeable = False
+
+    @property
+    def counts(self) -> dict[str, int] | None:
+        """Cache writes, edge visits and cache reuses, where the executor counts them."""
+        return self._adjoint.counts
+
+    @property
+    def per_output(self) -> Mapping[Any, Array]:
+        """∂l_n/∂θ (P,) by output, equation (11).
+
+        Raises:
+            AttributeError: backward was not asked for it, with per_output=True.
+        """
+        if self._rows is None:
+            raise AttributeError("these Gradients have no per_output: backward(..., per_output=True)")
+        return self._rows
+
+    @cached_property
+    def dz(self) -> ByNode:
+        """∂L/∂z by node, (B,) each; `.array` (V, B)."""
+        return ByNode(self._program.labels, self._adjoint.dz)
+
+    @cached_property
+    def da(self) -> ByNode:
+        """∂L/∂a by node, (B,) each; `.array` (V, B)."""
+        return ByNode(self._program.labels, self._adjoint.da)
 
     @cached_property
     def theta(self) -> Array:
         """(P,): ∂L/∂θ, reduced."""
         plan = self._program.plan
-        g: Array = plan.fold(self._adjoint.weight, self._adjoint.bias, np.empty(plan.n_parameters, self._scale.dtype))
-        g *= self._scale
-        return g
+        g: Array = plan.fold(self._adjoint.weight, self._adjoint.bias, np.empty(plan.n_parameters, self._factor.dtype))
+        g *= self._factor
+        return frozen(g)
+
+    @property
+    def _factor(self) -> Any:
+        """What sums over the samples are multiplied by, in the program's dtype."""
+        return self._program.dtype.type(self._scale)
 
     @cached_property
     def weight(self) -> ByEdge:
         """∂L/∂w of each edge on its own, reduced."""
-        return ByEdge(self._program.labels, self._adjoint.weight * self._scale)
+        return ByEdge(self._program.labels, frozen(self._adjoint.weight * self._factor))
 
     @cached_property
     def bias(self) -> ByNode:
         """∂L/∂b of each neuron, reduced; 0 at inputs."""
-        return ByNode(self._program.labels, self._adjoint.bias * self._scale)
+        return ByNode(self._program.labels, frozen(self._adjoint.bias * self._factor))
 
     @cached_property
     def input(self) -> ByInput:
@@ -82,7 +141,7 @@ class Gradients:
             ExecutorError: the executor declares that it does not give them.
         """
         self._program._need_input_gradients()
-        return ByInput(self._program.labels, self._adjoint.da[self._program.plan.inputs].T)
+        return ByInput(self._program.labels, frozen(self._adjoint.da[self._program.plan.inputs].T))
 
     def to_frame(self) -> Any:
         """A table of every edge and bias (kind, source, target, value, gradient, slot in θ), in pandas or polars.

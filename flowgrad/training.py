@@ -16,12 +16,11 @@ from flowgrad.arguments import real, whole
 from flowgrad.callback import Callback, callbacks_for, hearing
 from flowgrad.errors import ConfigError, MissingDependencyError, NonFiniteError
 from flowgrad.history import History, Row
-from flowgrad.maths.losses import logsumexp
 from flowgrad.metrics import Metric, metrics_for
 from flowgrad.nonfinite import culprit
 from flowgrad.optimizer import Optimizer, Step
 from flowgrad.program import Program
-from flowgrad.registry import find
+from flowgrad.registry import find, names
 from flowgrad.schedule import Schedule, schedule_for
 
 Array = npt.NDArray[Any]
@@ -183,7 +182,7 @@ def _train(
 
 @dataclass(frozen=True)
 class _Data:
-    """N samples: x (N, I), t (N, O), s (N,) or None, in the program's dtype; `rows` (N,) where they came from."""
+    """N samples: x (N, I), t (N, O) in the program's dtype; s (N,) float64 or None; `rows` (N,) their numbers."""
 
     x: Array
     t: Array
@@ -201,10 +200,12 @@ def _data(program: Program, X: Any, T: Any, sample_weight: Any = None) -> _Data:
     """Checked as `value_and_grad` checks; samples of weight 0 are left out."""
     loss, dtype = program._need_loss(), program.dtype
     x = batch.table(X, program.inputs, "X", "input", dtype)
-    t = batch.targets(T, program.outputs, len(x), loss.coupled, dtype)
-    s = batch.weights_of_samples(sample_weight, len(x), dtype)
-    data = _Data(x, t, s, np.arange(len(x)))
-    return data if s is None or s.all() else data.take(np.flatnonzero(s))
+    s = batch.weights_of_samples(sample_weight, len(x))
+    kept = None if s is None else s.kept
+    t = batch.targets(T, program.outputs, len(x), loss, dtype, kept)
+    rows = np.arange(len(x)) if kept is None else kept
+    weights = None if s is None else s.s if program.reduction == "mean" else s.whole  # of a mean ratios are enough
+    return _Data(x if kept is None else x[kept], t, weights, rows)
 
 
 def _validation(program: Program, validation: Any) -> float | _Data | None:
@@ -341,7 +342,8 @@ class _Descent:
 def _measured(program: Program, descent: _Descent, measures: tuple[Metric, ...], held: _Data | None, epoch: int) -> Row:
     """Metrics over the training data, loss and metrics over the validation data, with the θ of now."""
     row: Row = {}
-    name = program._need_loss().name
+    loss = program._need_loss()
+    name = loss.name if loss.name in names("losses") and find("losses", loss.name) == loss else loss
     if measures:
         y = program.predict(descent.data.x).astype(np.float64)
         with np.errstate(all="ignore"):  # what overflows here shows in the loss of the next step
@@ -358,8 +360,7 @@ def _measured(program: Program, descent: _Descent, measures: tuple[Metric, ...],
 def _loss_of(program: Program, y: Array, data: _Data) -> float:
     """The reduced loss (4) of outputs y (B, O) float64."""
     loss, t = program._need_loss(), data.t.astype(np.float64)
-    with np.errstate(all="ignore"):
-        of_samples = loss.f(y, t, logsumexp(y) if loss.coupled else y).sum(axis=1)
+    of_samples = loss.evaluate(y, t)[0].sum(axis=1)
     if program.reduction == "sum":
         return float(of_samples.sum() if data.s is None else of_samples @ data.s)
     return float(np.average(of_samples, weights=data.s))

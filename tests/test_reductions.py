@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 
 import flowgrad as fg
 from flowgrad.testing import oracle
-from flowgrad.testing.strategies import Case, cases
+from flowgrad.testing.strategies import Case, cases, suited
 
 LOSSES = (*oracle.LOSS, "cross_entropy")
+# random networks end in any activation, and their gradients are as exact
+pytestmark = pytest.mark.filterwarnings("ignore::flowgrad.errors.BoundedOutputWarning")
 seeds = st.integers(0, 2**32 - 1)
 
 
@@ -34,6 +36,7 @@ def close(one: np.ndarray, other: np.ndarray, tolerance: float = 1e-12, floor: f
 def test_mean_sum_and_cotangent_differ_only_in_the_gradients_of_parameters(
     executor: str, case: Case, loss: str, seed: int
 ) -> None:
+    loss = suited(loss, len(case.outputs))
     net, X, T = setting(case, loss, seed)
     rows = len(X)
     mean, total = (fg.compile(net, executor=executor, loss=loss, reduction=r) for r in ("mean", "sum"))
@@ -57,6 +60,7 @@ def test_mean_sum_and_cotangent_differ_only_in_the_gradients_of_parameters(
 
 @given(case=cases(), loss=st.sampled_from(LOSSES), seed=seeds)
 def test_a_sample_is_what_it_is_alone(executor: str, case: Case, loss: str, seed: int) -> None:
+    loss = suited(loss, len(case.outputs))
     net, X, T = setting(case, loss, seed)
     program = fg.compile(net, executor=executor, loss=loss)
     together = program.backward(program.forward(X), T)
@@ -77,6 +81,7 @@ def test_a_sample_is_what_it_is_alone(executor: str, case: Case, loss: str, seed
 def test_whole_sample_weights_are_rows_given_again(
     executor: str, case: Case, loss: str, seed: int, reduction: str
 ) -> None:
+    loss = suited(loss, len(case.outputs))
     net, X, T = setting(case, loss, seed)
     times = np.random.default_rng(seed).integers(0, 4, len(X))
     times[-1] = 2
@@ -98,6 +103,7 @@ def test_whole_sample_weights_are_rows_given_again(
 def test_value_and_grad_is_forward_and_backward(
     executor: str, case: Case, loss: str, seed: int, reduction: str
 ) -> None:
+    loss = suited(loss, len(case.outputs))
     net, X, T = setting(case, loss, seed)
     program = fg.compile(net, executor=executor, loss=loss, reduction=reduction)
     theta = program.theta * 1.0625

@@ -15,7 +15,7 @@ from flowgrad.cli import _data, _job, _options, _tables
 from flowgrad.cli._console import console, say, table
 from flowgrad.cli._model import Model, column_names, open_network
 from flowgrad.cli._tables import Table
-from flowgrad.maths.losses import logsumexp
+from flowgrad.registry import find
 
 SHOWN = 20  # rows on a terminal
 
@@ -59,10 +59,9 @@ def answers_of(model: Model, y: Any, raw: bool = False) -> dict[str, Any]:
 def probabilities(y: Any) -> Any:
     """(B, classes): softmax of the logits, or of one logit σ(y) and its complement."""
     if y.shape[1] > 1:
-        return np.exp(y - logsumexp(y))
-    e = np.exp(-np.abs(y))
-    small, large = e / (1 + e), 1 / (1 + e)
-    return np.where(y > 0, np.concatenate([small, large], axis=1), np.concatenate([large, small], axis=1))
+        return find("losses", "cross_entropy").link(y)
+    of_one = find("losses", "binary_cross_entropy").link
+    return np.concatenate([of_one(-y), of_one(y)], axis=1)
 
 
 def show(columns: Mapping[str, Any], out: Path | None) -> None:

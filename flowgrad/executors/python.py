@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import networkx as nx
 import numpy as np
 
-from flowgrad.executor import Adjoint, Answer, Array, ExecutorInfo, Request, Saved
+from flowgrad.executor import Adjoint, Answer, Array, ExecutorInfo, Live, Request, Saved
 from flowgrad.plan import Plan, lower
 
 if TYPE_CHECKING:
@@ -76,10 +76,11 @@ class PythonKernel:
                 a[v] = each(self.sigma[v].f, z[v])  # (3)
         return Saved(self._rounded(z, self.nodes), self._rounded(a, self.nodes), extra=(theta, z, a))
 
-    def backward(self, theta: Array, saved: Saved, dy: Array) -> Adjoint:
+    def backward(self, theta: Array, saved: Saved, dy: Array, live: Live) -> Adjoint:
         """Equations (5)–(10), in topological order of the reversed graph.
 
-        Each ∂L/∂z_s is written once and read by every predecessor of s; each edge is visited once.
+        Each ∂L/∂z_s is written once and read by every predecessor of s; each edge is visited once. Structure decides
+        what takes part: a neuron from which no wanted output can be reached has ∂L/∂z = 0 and is multiplied nowhere.
         """
         _, z, a = saved.extra
         w, _ = self.parameters(theta)
@@ -90,13 +91,19 @@ class PythonKernel:
         dz: Values = {}
         dw: dict[tuple[Hashable, Hashable], Any] = {}
         dterm: dict[Hashable, dict[Hashable, Array]] = {}  # dterm[s][v] = ∂L/∂(w_vs a_v)
+        none, takes_part = np.zeros(B), self._names_of(live)
         with np.errstate(all="ignore"):
             for v in self.backward_order:
-                da[v] = base.get(v, np.zeros(B))
+                da[v] = base.get(v, none) if v in takes_part else none
                 for s in S[v]:
+                    if s not in takes_part:
+                        dw[v, s] = 0.0
+                        continue
                     da[v] = da[v] + w[v, s] * dterm[s][v]  # (10)
                     dw[v, s] = a[v] @ dterm[s][v]  # (5), summed over the samples
-                if v in self.sigma:
+                if v not in takes_part:
+                    dz[v] = none
+                elif v in self.sigma:
                     dz[v] = each(self.sigma[v].df, z[v]) * da[v]  # (8), the one write of this ∂L/∂z
                     dterm[v] = self._terms(v, w, a, dz[v])
                 else:
@@ -110,6 +117,10 @@ class PythonKernel:
         db = {v: dz[v].sum() if v in self.sigma else 0.0 for v in self.nodes}
         weight, bias = self._rounded(dw, self.edges), self._rounded(db, self.nodes)
         return Adjoint(self._rounded(dz, self.nodes), self._rounded(da, self.nodes), weight, bias, counts)
+
+    def _names_of(self, live: Live) -> set[Hashable]:
+        """The nodes that take part, by id."""
+        return set(self.nodes if live is None else (self.nodes[k] for k in np.flatnonzero(live).tolist()))
 
     def _terms(self, v: Hashable, w: Any, a: Values, dz: Array) -> dict[Hashable, Array]:
         """r_v · ∂m_v/∂t_uv · ∂L/∂z_v for every in-edge, t_uv = w_uv · a_u: once a neuron, so O(fan-in)."""

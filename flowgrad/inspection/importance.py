@@ -188,7 +188,7 @@ def node_importance(
             if kept is not None:
                 kept[n, :, rows] = da
             found["gradient"].add(n, codes[rows], da)
-            flow = np.multiply(da, a, out=da)  # the passes' own array, which nobody needs any more
+            flow = da * a
             found["activation"].add(n, codes[rows], flow)
             found["strength"].add(n, codes[rows], np.abs(flow, out=flow))
     if start is not None and gap is not None:
@@ -240,7 +240,7 @@ class _Passes:
             self.places = [program.outputs.index(name) for name in names]
         else:
             loss = program._need_loss()
-            self.t = batch.targets(T, program.outputs, len(x), loss.coupled, np.dtype(np.float64))
+            self.t = batch.targets(T, program.outputs, len(x), loss, np.dtype(np.float64))
 
     def run(self, rows: slice) -> Iterator[tuple[int, Array, Array]]:
         """Of each output's number n: a (V, b) and ∂y_n/∂a (V, b), float64, over these b rows."""
@@ -260,9 +260,17 @@ class _Passes:
         if t is not None:
             return self.program.backward(acts, t).da.array
         rows = acts.a.array.shape[1]
-        cotangent = np.zeros((rows, len(self.program.outputs)))
-        cotangent[np.arange(rows), np.repeat([self.places[n] for n in group], rows // len(group))] = 1.0
-        return self.program.backward(acts, cotangent=cotangent).da.array
+        of_row = np.repeat([self.places[n] for n in group], rows // len(group))
+        cotangent = (of_row[:, None] == np.arange(len(self.program.outputs))).astype(np.float64)
+        da = self.program.backward(acts, cotangent=cotangent).da.array
+        if len(group) == 1 or np.isfinite(da).all():
+            return da
+        alone = np.empty_like(da)  # one output at a time: what leads to another of them only takes no part in it
+        for place in {self.places[n] for n in group}:
+            mine = of_row == place
+            only = np.where(mine[:, None], cotangent, 0.0)
+            alone[:, mine] = self.program.backward(acts, cotangent=only).da.array[:, mine]
+        return alone
 
     def value(self, acts: Any, n: int, t: Array | None) -> Array:
         """(rows,) float64: y_n, or under targets each sample's loss."""

@@ -9,7 +9,6 @@ import numpy as np
 
 from flowgrad import batch
 from flowgrad.executor import Array
-from flowgrad.maths.losses import logsumexp
 from flowgrad.network import Network
 from flowgrad.plan import Plan
 from flowgrad.program import Program, compile
@@ -38,10 +37,8 @@ def local_derivatives(plan: Plan, weight: Array, z: Array, a: Array) -> Array:
 def base_cases(program: Program, y: Array, T: Any) -> tuple[Array, Array, Array]:
     """(B, O) float64 each: targets t, the losses l_n of (4) and the base cases ∂(Σ_k l_k)/∂y_n of (9), by sample."""
     loss, y = program._need_loss(), y.astype(np.float64)
-    t = batch.targets(T, program.outputs, len(y), loss.coupled, np.dtype(np.float64))
-    with np.errstate(all="ignore"):
-        lse, mass = (logsumexp(y), t.sum(axis=1, keepdims=True)) if loss.coupled else (y, t)
-        return t, np.asarray(loss.f(y, t, lse)), np.asarray(loss.df(y, t, lse, mass))
+    t = batch.targets(T, program.outputs, len(y), loss, program.dtype).astype(np.float64)
+    return t, *loss.evaluate(y, t)
 
 
 def slopes(program: Program, acts: Activations) -> Array:
@@ -71,13 +68,5 @@ def slopes(program: Program, acts: Activations) -> Array:
 
 def reached(plan: Plan) -> Array:
     """(V,) bool: nodes that some output depends on, outputs included."""
-    found = np.zeros(plan.n_nodes, np.bool_)
-    todo = plan.outputs.tolist()
-    found[todo] = True
-    while todo:
-        v = todo.pop()
-        for u in plan.in_source[plan.in_ptr[v] : plan.in_ptr[v + 1]].tolist():
-            if not found[u]:
-                found[u] = True
-                todo.append(u)
-    return found
+    live = plan.live()
+    return np.ones(plan.n_nodes, np.bool_) if live is None else live

@@ -197,7 +197,7 @@ def _study(network: Any, X: Any, T: Any, loss: str, fit: Any, executor: str, dty
     x = program._x(X)
     named = isinstance(T, Mapping) or hasattr(T, "columns")
     t = batch.table(T, network.outputs, "T", "output", np.dtype(np.float64)) if named else np.asarray(T)
-    batch.targets(t, network.outputs, len(x), program._need_loss().coupled, program.dtype)
+    batch.targets(t, network.outputs, len(x), program._need_loss(), program.dtype)
     return Study(network, x, t, compiled | {"executor": program.executor}, options)
 
 

@@ -1,118 +1,216 @@
 """Losses l_n of equation (4), each with the base case of (9), ∂(Σ_k l_k)/∂y_n, directly under it.
 
-    f(y, t, lse)         l_n
-    df(y, t, lse, mass)  ∂(Σ_k l_k)/∂y_n
+    f(y, t)              l_n, and of a coupled loss f(y, t, lse)
+    df(y, t)             ∂(Σ_k l_k)/∂y_n, and of a coupled loss df(y, t, lse, mass)
 
-y, t are (B, O) float arrays, outputs and targets; lse (B, 1) is log Σ_n e^{y_n} and mass (B, 1) is Σ_n t_n of
-each sample, and only a coupled loss reads them: one whose l_n depends on the sample's other outputs. Plain
-elementwise expressions, run on whole arrays by NumPy (under `np.errstate(all="ignore")`) and compiled as they
+y, t are (B, O) float arrays, outputs and targets. A loss is coupled where l_n depends on the sample's other outputs,
+and then on their differences alone: its functions read y less the sample's largest, lse (B, 1) = log Σ_n e^{y_n} of
+what is left, and mass (B, 1) = Σ_n t_n. So the largest logit is taken out and not put back, and no digit of a
+difference is lost, however large the logits are. `Loss.evaluate` does that; kernels do it for themselves.
+
+Plain elementwise expressions, run on whole arrays by NumPy (under `np.errstate(all="ignore")`) and compiled as they
 are for single float64 numbers by Numba. Nothing is clipped: a certain outcome that was given probability 0
 costs inf. A coefficient that is exactly 0 takes its term out, also where the other factor is infinite.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 from numpy import where  # by this name, so that a compiler can put a plain choice between two numbers here
 
+from flowgrad.errors import ConfigError, DataError, show
+
 Array = npt.NDArray[np.float64]
+
+LOG_2 = 0.69314718055994530941723212145818
+
+
+def identity(y: Array) -> Array:
+    """y: the link of a loss whose outputs are predictions as they stand."""
+    return y
 
 
 @dataclass(frozen=True, repr=False)
 class Loss:
-    """A named l_n with its derivative; `coupled` where l_n depends on the sample's other outputs.
+    """A named l_n with its derivative, and what else is known of it; one of your own works on every executor.
+
+    name     what the user types
+    f, df    f(y, t) and df(y, t), elementwise; of a coupled loss f(y, t, lse) and df(y, t, lse, mass), see the module
+    coupled  whether l_n depends on the differences between the sample's outputs
+    link     (B, O) → (B, O): what outputs predict, such as probabilities of logits
+    domain   (least, largest) target, or None for any; NaN and infinite targets pass
+    advice   what targets should be, to end a message with
+    outputs  the fewest outputs for which the loss says anything
+    logits   whether outputs are logits, which have to take values on the whole real line
+
+    Raises:
+        ConfigError: the name is no text or empty, or `f`, `df` or `link` cannot be called.
 
     >>> entries["cross_entropy"]
     Loss('cross_entropy', f=cross_entropy, df=dcross_entropy, coupled=True)
     """
 
     name: str
-    f: Callable[[Array, Array, Array], Array]
-    df: Callable[[Array, Array, Array, Array], Array]
+    f: Callable[..., Array]
+    df: Callable[..., Array]
     coupled: bool = False
+    link: Callable[[Array], Array] = field(default=identity, compare=False)
+    domain: tuple[float, float] | None = field(default=None, compare=False)
+    advice: str = field(default="", compare=False)
+    outputs: int = field(default=1, compare=False)
+    logits: bool = field(default=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name:
+            raise ConfigError(f"a loss's name is a non-empty text, not {self.name!r}")
+        for role in ("f", "df", "link"):
+            if not callable(g := getattr(self, role)):
+                raise ConfigError(f"{role} of loss {self.name!r} is a function of arrays, not {g!r}")
+
+    def evaluate(self, y: Array, t: Array) -> tuple[Array, Array]:
+        """l_n of (4) and the base cases ∂(Σ_k l_k)/∂y_n of (9), (B, O) each, from outputs and targets (B, O).
+
+        >>> l, dy = entries["cross_entropy"].evaluate(np.array([[1e17, 1e17]]), np.array([[1.0, 0.0]]))
+        >>> l.round(6).tolist(), dy.round(6).tolist()
+        ([[0.693147, 0.0]], [[-0.5, 0.5]])
+        """
+        with np.errstate(all="ignore"):
+            if not self.coupled:
+                return np.asarray(self.f(y, t)), np.asarray(self.df(y, t))
+            below, lse = log_partition(y)
+            mass = t.sum(axis=1, keepdims=True)
+            return np.asarray(self.f(below, t, lse)), np.asarray(self.df(below, t, lse, mass))
+
+    def check(self, t: Array, outputs: Sequence[Hashable] = (), rows: npt.NDArray[np.intp] | None = None) -> None:
+        """Raise DataError where a finite target of t (B, O) is outside the domain; the message names the first.
+
+        `outputs` are their names, `rows` (B,) the samples' numbers, where those are not 0 … B−1.
+        """
+        if self.domain is None or not t.size:
+            return
+        least, largest = self.domain
+        if np.fmin.reduce(t, axis=None) >= least and np.fmax.reduce(t, axis=None) <= largest:
+            return
+        wrong = np.argwhere(np.isfinite(t) & ((t < least) | (t > largest)))
+        if len(wrong):
+            b, n = wrong[0].tolist()
+            of = f" of output {show(outputs[n])}" if outputs else f" of output number {n}"
+            at = b if rows is None else int(rows[b])
+            raise DataError(f"target {t[b, n]:g}{of} at sample {at}: {self.name} takes {self.advice}")
 
     def __repr__(self) -> str:
         f, df = (getattr(g, "__name__", repr(g)) for g in (self.f, self.df))
         return f"Loss({self.name!r}, f={f}, df={df}, coupled={self.coupled})"
 
 
-def logsumexp(y: Array) -> Array:
-    """log Σ_n e^{y_n} of each sample: (B, O) → (B, 1), the largest y_n taken out first.
+def log_partition(y: Array) -> tuple[Array, Array]:
+    """y (B, O) less the sample's largest y_n, and log Σ_n e^{y_n} (B, 1) of what is left, as log(1 + the others).
 
-    inf in a row gives inf, a row of −inf gives −inf, NaN gives NaN.
+    A largest one that is infinite or NaN is left in: the logarithm is then inf, −inf or NaN.
 
-    >>> logsumexp(np.array([[1e4, 0.0, -1e4], [0.0, 0.0, -np.inf]]))
-    array([[1.00000000e+04], [6.93147181e-01]])
+    >>> log_partition(np.array([[1e17, 1e17]]))
+    (array([[0., 0.]]), array([[0.69314718]]))
     """
-    top = np.max(y, axis=1, keepdims=True)
-    shift = where(np.isfinite(top), top, 0.0)
-    return np.asarray(np.log(np.sum(np.exp(y - shift), axis=1, keepdims=True)) + shift)
+    first = np.argmax(y, axis=1)[:, None]  # NaN, where there is one
+    top = np.take_along_axis(y, first, axis=1)
+    finite = np.isfinite(top)
+    below = y - where(finite, top, 0.0)
+    e = np.exp(below)
+    largest = np.take_along_axis(e, first, axis=1)
+    np.put_along_axis(e, first, 0.0, axis=1)
+    others = e.sum(axis=1, keepdims=True)
+    return below, np.asarray(where(finite, np.log1p(others), np.log(others + largest)))
 
 
-def squared_error(y: Array, t: Array, lse: Array) -> Array:
+def softmax(y: Array) -> Array:
+    """e^{y_n} / Σ_k e^{y_k} of each sample: the probabilities of classes whose logits are y (B, O)."""
+    with np.errstate(all="ignore"):
+        below, lse = log_partition(y)
+        return np.asarray(np.exp(below - lse))
+
+
+def logistic(y: Array) -> Array:
+    """1/(1 + e^{−y}), elementwise, by the exponential that cannot overflow: the probability whose logit is y."""
+    with np.errstate(all="ignore"):
+        e = np.exp(-np.abs(y))
+        return np.asarray(where(y >= 0.0, 1.0, e) / (1.0 + e))
+
+
+def rate(y: Array) -> Array:
+    """e^y, elementwise: the rate whose logarithm is y."""
+    with np.errstate(over="ignore"):
+        return np.asarray(np.exp(y))
+
+
+def squared_error(y: Array, t: Array) -> Array:
     """l_n = ½ (y_n − t_n)²; with the ½ the derivative is the error itself."""
     return 0.5 * (y - t) * (y - t)
 
 
-def dsquared_error(y: Array, t: Array, lse: Array, mass: Array) -> Array:
+def dsquared_error(y: Array, t: Array) -> Array:
     """y_n − t_n"""
     return y - t
 
 
 def cross_entropy(y: Array, t: Array, lse: Array) -> Array:
-    """l_n = −t_n · log softmax(y)_n = t_n (lse − y_n), y logits; t is one-hot or probabilities."""
+    """l_n = −t_n · log softmax(y)_n = t_n (lse − y_n), y logits below their largest; t is one-hot or probabilities."""
     return t * where(t == 0.0, 0.0, lse - y)
 
 
 def dcross_entropy(y: Array, t: Array, lse: Array, mass: Array) -> Array:
-    """mass · softmax(y)_n − t_n: Σ_k t_k (softmax(y)_n − [n = k]), whatever the t_k add up to."""
-    return mass * np.exp(y - lse) - t
+    """mass · p_n − t_n, p = softmax(y): Σ_k t_k (p_n − [n = k]), whatever the t_k add up to.
+
+    For p_n > ½ as mass (p_n − 1) + (mass − t_n), which cancels nothing where all mass is on n.
+    """
+    log_p = y - lse
+    likely = log_p > -LOG_2
+    return mass * where(likely, np.expm1(log_p), np.exp(log_p)) + where(likely, mass - t, -t)
 
 
-def binary_cross_entropy(y: Array, t: Array, lse: Array) -> Array:
+def binary_cross_entropy(y: Array, t: Array) -> Array:
     """l_n = log(1 + e^{y_n}) − t_n · y_n, y logits, by log(1 + e^y) = max(y, 0) + log1p(e^{−|y|})."""
     q = (y > 0.0) - t
     return q * where(q == 0.0, 0.0, y) + np.log1p(np.exp(-np.abs(y)))
 
 
-def dbinary_cross_entropy(y: Array, t: Array, lse: Array, mass: Array) -> Array:
+def dbinary_cross_entropy(y: Array, t: Array) -> Array:
     """σ(y_n) − t_n; for y > 0 as (1 − t_n) − σ(−y_n), which cancels nothing where t_n = 1."""
     e = np.exp(-np.abs(y))
     s = e / (1.0 + e)
     return (y > 0.0) - t + (s - 2.0 * ((y > 0.0) * s))
 
 
-def absolute_error(y: Array, t: Array, lse: Array) -> Array:
+def absolute_error(y: Array, t: Array) -> Array:
     """l_n = |y_n − t_n|"""
     return np.abs(y - t)
 
 
-def dabsolute_error(y: Array, t: Array, lse: Array, mass: Array) -> Array:
+def dabsolute_error(y: Array, t: Array) -> Array:
     """sign(y_n − t_n), 0 at 0"""
     return np.sign(y - t)
 
 
-def huber(y: Array, t: Array, lse: Array) -> Array:
+def huber(y: Array, t: Array) -> Array:
     """l_n = ½ d² where |d| ≤ 1, else |d| − ½, d = y_n − t_n: both are c (|d| − ½ c) with c = min(|d|, 1)."""
     c = np.minimum(np.abs(y - t), 1.0)
     return c * (np.abs(y - t) - 0.5 * c)
 
 
-def dhuber(y: Array, t: Array, lse: Array, mass: Array) -> Array:
+def dhuber(y: Array, t: Array) -> Array:
     """y_n − t_n, clipped to [−1, 1]"""
     return np.maximum(np.minimum(y - t, 1.0), -1.0)
 
 
-def poisson(y: Array, t: Array, lse: Array) -> Array:
+def poisson(y: Array, t: Array) -> Array:
     """l_n = e^{y_n} − t_n · y_n, y log rates; the term log t_n! that does not depend on θ is left out."""
     return np.exp(y) - t * where(t == 0.0, 0.0, y)
 
 
-def dpoisson(y: Array, t: Array, lse: Array, mass: Array) -> Array:
+def dpoisson(y: Array, t: Array) -> Array:
     """e^{y_n} − t_n"""
     return np.exp(y) - t
 
@@ -121,10 +219,28 @@ entries: dict[str, Loss] = {
     loss.name: loss
     for loss in (
         Loss("squared_error", squared_error, dsquared_error),
-        Loss("cross_entropy", cross_entropy, dcross_entropy, coupled=True),
-        Loss("binary_cross_entropy", binary_cross_entropy, dbinary_cross_entropy),
+        Loss(
+            "cross_entropy",
+            cross_entropy,
+            dcross_entropy,
+            coupled=True,
+            link=softmax,
+            domain=(0.0, np.inf),
+            advice="class indices 0 … O−1, or shares of the classes, 0 or more",
+            outputs=2,
+            logits=True,
+        ),
+        Loss(
+            "binary_cross_entropy",
+            binary_cross_entropy,
+            dbinary_cross_entropy,
+            link=logistic,
+            domain=(0.0, 1.0),
+            advice="targets from 0 to 1, two classes as 0 and 1",
+            logits=True,
+        ),
         Loss("absolute_error", absolute_error, dabsolute_error),
         Loss("huber", huber, dhuber),
-        Loss("poisson", poisson, dpoisson),
+        Loss("poisson", poisson, dpoisson, link=rate, domain=(0.0, np.inf), advice="counts or rates, 0 or more"),
     )
 }

@@ -6,13 +6,14 @@ that compared less than its `least` fails, so that an emptied loop cannot stay g
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from flowgrad.errors import ConfigError
+from flowgrad.errors import BoundedOutputWarning, ConfigError
 from flowgrad.executor import Executor, Request
 from flowgrad.network import Network
 from flowgrad.program import Program, compile
@@ -27,6 +28,13 @@ Body = Callable[..., None]
 
 class Skip(Exception):
     """The executor declares that it does not do this; the reason is the message."""
+
+
+def quietly(network: Network, **options: Any) -> Program:
+    """`compile` without a warning of bounded outputs, which random networks have: their gradients are as exact."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", BoundedOutputWarning)
+        return compile(network, **options)
 
 
 class Subject:
@@ -48,7 +56,7 @@ class Subject:
         for answer in (self.info.supports(network, request), self.executor.can_run(network, request)):
             if answer is not True:
                 raise Skip(answer)
-        return compile(network, executor=self.executor, dtype=dtype, loss=loss, **options)
+        return quietly(network, executor=self.executor, dtype=dtype, loss=loss, **options)
 
     def functions(self, kind: str, among: Sequence[str]) -> tuple[str, ...]:
         """Those names of a kind that this executor declares."""

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 Result = Literal["pass", "fail", "skip", "xfail", "xpass"]
 
-MODULES = ("protocol", "gradients", "functions", "losses", "graphs", "calls", "refusals")  # of `checks`, in order
+# of `checks`, in order
+MODULES = ("protocol", "gradients", "functions", "losses", "graphs", "structure", "calls", "refusals")
 
 # What the battery holds at the least, by feature, so that a shrunken one cannot stay green; raise it with the battery.
 LEAST: dict[str, int] = {
@@ -38,6 +39,7 @@ LEAST: dict[str, int] = {
     "losses": 8,
     "graphs": 12,
     "parameters": 7,
+    "structure": 8,
     "reuse": 3,
     "order": 2,
     "depth": 1,

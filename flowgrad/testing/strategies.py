@@ -23,6 +23,7 @@ import numpy as np
 from flowgrad.errors import MissingDependencyError
 from flowgrad.maths import activations as known_activations
 from flowgrad.maths import aggregations as known_aggregations
+from flowgrad.maths import losses as known_losses
 from flowgrad.maths.activation import Activation
 from flowgrad.network import Network
 
@@ -217,6 +218,11 @@ class _Assembly:
         if self.chance(6):
             given["trainable"] = False
         return given
+
+
+def suited(loss: str, outputs: int) -> str:
+    """The loss, or squared_error where it says nothing of so few outputs."""
+    return loss if outputs >= known_losses.entries[loss].outputs else "squared_error"
 
 
 def _ids(kind: str, n: int) -> list[Hashable]:

@@ -148,7 +148,7 @@ def _targets(program: Program, T: Any, rows: int) -> Any:
     from flowgrad import batch
 
     loss = program._need_loss()
-    return batch.targets(T, program.outputs, rows, loss.coupled, np.dtype(np.float64))
+    return batch.targets(T, program.outputs, rows, loss, np.dtype(np.float64))
 
 
 def _importance(program: Program, x: Any) -> Any:

@@ -12,8 +12,8 @@ import flowgrad as fg
 
 pytest.importorskip("numba")
 
-from flowgrad.executors._numba.part import live, whole
-from flowgrad.inspection.local import reached
+from flowgrad.executors._numba.part import live as live_part
+from flowgrad.executors._numba.part import whole
 from flowgrad.plan import lower
 
 
@@ -59,8 +59,9 @@ NETS = [random_net(0), random_net(1), random_net(2, dense=True), random_net(3, o
 @pytest.mark.parametrize("net", NETS)
 def test_the_part_is_what_outputs_depend_on(net: fg.Network) -> None:
     plan = lower(net)
-    part, wanted = live(plan), reached(plan)
-    assert part is not None
+    wanted = plan.live()
+    assert wanted is not None
+    part, wanted = live_part(plan, wanted), wanted.copy()
     kept = np.zeros(plan.n_nodes, bool)
     kept[part.position] = True
     wanted[plan.inputs] = True
@@ -89,8 +90,7 @@ def test_a_block_is_cut_where_a_neuron_is_dead() -> None:
     source = [u for _ in layer for u in range(9)] + goes_on
     target = [v for v in layer for _ in range(9)] + [21] * len(goes_on)
     net = fg.Network.from_arrays(source, target, inputs=range(9), outputs=[21], n_nodes=22)
-    part = live(lower(net))
-    assert part is not None
+    part = live_part(lower(net), lower(net).live())
     assert part.position.tolist() == [*range(13), *range(14, 22)]
     assert part.blocks.tolist() == [[9, 13], [13, 20]]
     assert whole(lower(net)).blocks.tolist() == [[9, 21]]
@@ -98,7 +98,7 @@ def test_a_block_is_cut_where_a_neuron_is_dead() -> None:
 
 def test_a_network_without_dead_neurons_has_no_part() -> None:
     plan = lower(fg.topologies.layered([3, 4, 2]))
-    assert live(plan) is None
+    assert plan.live() is None
     assert whole(plan).n_nodes == plan.n_nodes
 
 
@@ -116,7 +116,9 @@ def test_results_and_gradients_are_those_of_the_whole(net: fg.Network, batch: in
         found, gradient = p.value_and_grad(p.theta, x, t)
         assert abs(found - loss) <= bar * abs(loss)
         assert abs(gradient - g).max() <= bar * abs(g).max()
-        dead = ~reached(lower(net))
+        live = lower(net).live()
+        assert live is not None
+        dead = ~live
         slots = lower(net).bias_slot[dead]
         of_bias = slots[slots >= 0]
         assert len(of_bias) > 10

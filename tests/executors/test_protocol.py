@@ -14,6 +14,7 @@ import flowgrad as fg
 from flowgrad import registry
 from flowgrad.choice import executor_info
 from flowgrad.errors import ExecutorError, FlowgradError
+from flowgrad.executor import PROTOCOL
 
 LIGHT = """
 from flowgrad.executor import ExecutorInfo
@@ -102,7 +103,7 @@ def test_it_runs_by_its_name_and_only_by_its_name(install: Install, net: fg.Netw
 
 def test_another_protocol_is_refused(install: Install, net: fg.Network) -> None:
     install("fake_old", "old", "protocol=0, auto=99")
-    assert fg.executors()["old"] == "it speaks protocol 0, this flowgrad 1: update one of them"
+    assert fg.executors()["old"] == f"it speaks protocol 0, this flowgrad {PROTOCOL}: update one of them"
     with pytest.raises(ExecutorError, match="executor 'old' cannot run this: it speaks protocol 0"):
         fg.compile(net, executor="old")
     assert "not old: it speaks protocol 0" in fg.compile(net).why

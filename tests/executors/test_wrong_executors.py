@@ -31,8 +31,8 @@ class Reference:
     def forward(self, theta: Any, x: Any) -> Saved:
         return self.inner.forward(theta, x)
 
-    def backward(self, theta: Any, saved: Saved, dy: Any) -> Adjoint:
-        return replace(self.inner.backward(theta, saved, dy), counts=None)
+    def backward(self, theta: Any, saved: Saved, dy: Any, live: Any) -> Adjoint:
+        return replace(self.inner.backward(theta, saved, dy, live), counts=None)
 
 
 class Wrong:
@@ -53,7 +53,7 @@ class Wrong:
 class WalksEveryPath(Reference):
     """Plain recursion: no ∂L/∂z is kept, so that every path is walked."""
 
-    def backward(self, theta: Any, saved: Saved, dy: Any) -> Adjoint:
+    def backward(self, theta: Any, saved: Saved, dy: Any, live: Any) -> Adjoint:
         plan, calls = self.plan, [0]
 
         def walk(v: int) -> None:
@@ -65,14 +65,14 @@ class WalksEveryPath(Reference):
             walk(0)
         else:
             raise AssertionError("a ladder that it would never climb")
-        return super().backward(theta, saved, dy)
+        return super().backward(theta, saved, dy, live)
 
 
 class MissesAReuse(Reference):
     """A neuron read by two successors gathers from the first alone."""
 
-    def backward(self, theta: Any, saved: Saved, dy: Any) -> Adjoint:
-        right = super().backward(theta, saved, dy)
+    def backward(self, theta: Any, saved: Saved, dy: Any, live: Any) -> Adjoint:
+        right = super().backward(theta, saved, dy, live)
         twice = np.diff(self.plan.out_ptr) > 1
         factor = np.where(twice, 0.5, 1.0)[:, None]
         return replace(right, da=(right.da * factor).astype(self.dtype), dz=(right.dz * factor).astype(self.dtype))
@@ -130,8 +130,8 @@ class KeepsOneBuffer(Reference):
 class SumsAGradientTwice(Reference):
     """∂L/∂w of a shared weight's edges is added once too often."""
 
-    def backward(self, theta: Any, saved: Saved, dy: Any) -> Adjoint:
-        right = super().backward(theta, saved, dy)
+    def backward(self, theta: Any, saved: Saved, dy: Any, live: Any) -> Adjoint:
+        right = super().backward(theta, saved, dy, live)
         slots = self.plan.weight_slot
         count = np.bincount(slots[slots >= 0], minlength=len(theta) + 1)
         shared = (slots >= 0) & (count[slots] > 1)
@@ -141,8 +141,8 @@ class SumsAGradientTwice(Reference):
 class DividesByTheBatch(Reference):
     """What belongs to one sample is divided by the number of samples."""
 
-    def backward(self, theta: Any, saved: Saved, dy: Any) -> Adjoint:
-        right = super().backward(theta, saved, dy)
+    def backward(self, theta: Any, saved: Saved, dy: Any, live: Any) -> Adjoint:
+        right = super().backward(theta, saved, dy, live)
         return replace(right, dz=right.dz / self.dtype.type(len(dy)))
 
 
@@ -151,8 +151,8 @@ class DrawsByLot(Reference):
 
     rng = np.random.default_rng(0)
 
-    def backward(self, theta: Any, saved: Saved, dy: Any) -> Adjoint:
-        right = super().backward(theta, saved, dy)
+    def backward(self, theta: Any, saved: Saved, dy: Any, live: Any) -> Adjoint:
+        right = super().backward(theta, saved, dy, live)
         noise = 1 + 4 * np.finfo(self.dtype).eps * self.rng.integers(-1, 2, right.weight.shape)
         return replace(right, weight=(right.weight * noise).astype(self.dtype))
 
@@ -184,9 +184,9 @@ class SharesScratchBetweenThreads(Reference):
         self.last = super().forward(theta, x)
         return self.last
 
-    def backward(self, theta: Any, saved: Saved, dy: Any) -> Adjoint:
+    def backward(self, theta: Any, saved: Saved, dy: Any, live: Any) -> Adjoint:
         mine = self.last if self.last.a.shape == saved.a.shape else saved
-        return super().backward(theta, mine, dy)
+        return super().backward(theta, mine, dy, live)
 
 
 class IsNotAlone(Reference):
@@ -205,16 +205,16 @@ class SplitsByThreads(Reference):
         super().__init__(network, request)
         self.factor = request.dtype.type(1 + np.finfo(request.dtype).eps * (request.threads or 1))
 
-    def backward(self, theta: Any, saved: Saved, dy: Any) -> Adjoint:
-        right = super().backward(theta, saved, dy)
+    def backward(self, theta: Any, saved: Saved, dy: Any, live: Any) -> Adjoint:
+        right = super().backward(theta, saved, dy, live)
         return replace(right, weight=right.weight * self.factor)
 
 
 class AnswersInFloat64(Reference):
     """Whatever the dtype that was asked for."""
 
-    def backward(self, theta: Any, saved: Saved, dy: Any) -> Adjoint:
-        right = super().backward(theta, saved, dy)
+    def backward(self, theta: Any, saved: Saved, dy: Any, live: Any) -> Adjoint:
+        right = super().backward(theta, saved, dy, live)
         return replace(right, weight=right.weight.astype(np.float64))
 
 
@@ -246,8 +246,8 @@ class RoundsToFloat32(Reference):
 class GivesTiesToTheLast(Reference):
     """Of equal terms the last gets the gradient of max."""
 
-    def backward(self, theta: Any, saved: Saved, dy: Any) -> Adjoint:
-        right = super().backward(theta, saved, dy)
+    def backward(self, theta: Any, saved: Saved, dy: Any, live: Any) -> Adjoint:
+        right = super().backward(theta, saved, dy, live)
         da, plan = right.da.copy(), self.plan
         for v in range(plan.n_nodes):
             if plan.aggregation[v] >= 0 and plan.aggregations[plan.aggregation[v]].name == "max":
@@ -255,6 +255,20 @@ class GivesTiesToTheLast(Reference):
                 before = plan.in_source[edges]
                 da[before] = da[before][::-1]
         return replace(right, da=da)
+
+
+class MultipliesDeadBranchesIn(Reference):
+    """Neurons that no wanted output depends on are multiplied by their ∂L/∂z of 0, which takes no infinity away."""
+
+    def backward(self, theta: Any, saved: Saved, dy: Any, live: Any) -> Adjoint:
+        return super().backward(theta, saved, dy, None)
+
+
+class LooksAtAllOutputsAlways(Reference):
+    """Which outputs are wanted is not asked."""
+
+    def backward(self, theta: Any, saved: Saved, dy: Any, live: Any) -> Adjoint:
+        return super().backward(theta, saved, dy, self.plan.live())
 
 
 class SaysValueErrors(Reference):
@@ -286,6 +300,8 @@ CATCH: list[tuple[type[Reference], str]] = [
     (ClipsInfinity, "what_is_not_finite_flows"),
     (RoundsToFloat32, "equals_python[float64]"),
     (GivesTiesToTheLast, "aggregations[max]"),
+    (MultipliesDeadBranchesIn, "a_branch_without_a_wanted_output[infinite_derivative]"),
+    (LooksAtAllOutputsAlways, "one_output_beside_one_that_is_not_finite"),
     (SaysValueErrors, "errors_are_the_references"),
 ]
 
@@ -304,8 +320,8 @@ def test_the_right_one_that_they_are_made_from_passes_those_checks() -> None:
 class GivesNoInputGradients(Reference):
     """Right, but for the gradients of inputs, which it declares not to give."""
 
-    def backward(self, theta: Any, saved: Saved, dy: Any) -> Adjoint:
-        found = super().backward(theta, saved, dy)
+    def backward(self, theta: Any, saved: Saved, dy: Any, live: Any) -> Adjoint:
+        found = super().backward(theta, saved, dy, live)
         found.dz[self.plan.inputs] = found.da[self.plan.inputs] = -1.0
         return found
 

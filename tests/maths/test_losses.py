@@ -6,7 +6,8 @@ import mpmath as mp
 import numpy as np
 import pytest
 
-from flowgrad.maths.losses import entries, logsumexp
+from flowgrad.errors import ConfigError, DataError
+from flowgrad.maths.losses import Loss, entries, log_partition
 
 NAMES = tuple(entries)
 inf, nan = float("inf"), float("nan")
@@ -55,16 +56,18 @@ REFERENCE = {
 
 def evaluate(name, y, t, run):
     """l (B, O) and ∂L/∂y (B, O): whole arrays under NumPy, number by number under Numba."""
-    y, t = np.array(y, np.float64), np.array(t, np.float64)
-    mass = t.sum(axis=1, keepdims=True)
-    with np.errstate(all="ignore"):
-        lse = logsumexp(y)
-    f, df = run(entries[name].f), run(entries[name].df)
+    y, t, loss = np.array(y, np.float64), np.array(t, np.float64), entries[name]
+    f, df = run(loss.f), run(loss.df)
     if not hasattr(f, "py_func"):
-        return f(y, t, lse), df(y, t, lse, mass)
+        return loss.evaluate(y, t)
+    mass, lse = t.sum(axis=1), np.zeros((len(y), 1))
+    if loss.coupled:
+        with np.errstate(all="ignore"):
+            y, lse = log_partition(y)
     l, dy = np.empty_like(y), np.empty_like(y)
     for b, n in np.ndindex(y.shape):
-        value, slope = f(y[b, n], t[b, n], lse[b, 0]), df(y[b, n], t[b, n], lse[b, 0], mass[b, 0])
+        read = (lse[b, 0],) if loss.coupled else ()
+        value, slope = f(y[b, n], t[b, n], *read), df(y[b, n], t[b, n], *read, *([mass[b]] if loss.coupled else []))
         assert isinstance(value, float)
         assert isinstance(slope, float)
         l[b, n], dy[b, n] = value, slope
@@ -91,7 +94,7 @@ def test_values_and_derivatives(name, run):
     for b in range(len(y)):
         with mp.workdps(60):
             value, slope = REFERENCE[name](list(map(mp.mpf, y[b])), list(map(mp.mpf, t[b])))
-        scale = 1e-15 * np.abs(y[b]).max()  # lse has the rounding of the largest logit
+        scale = 1e-15 * np.abs(y[b] - y[b].max()).max() if entries[name].coupled else 1e-15 * np.abs(y[b]).max()
         np.testing.assert_allclose(l[b], np.array(value, float), rtol=2e-15, atol=scale)
         np.testing.assert_allclose(dy[b], np.array(slope, float), rtol=2e-15, atol=scale)
 
@@ -159,35 +162,86 @@ def test_binary_cross_entropy_keeps_the_tail(run):
 
 
 @pytest.mark.parametrize(
-    ("y", "value"),
+    ("y", "left", "value"),
     [
-        ([1e4, 0, -1e4], 1e4),
-        ([-1e4, -1e4], -1e4 + np.log(2)),
-        ([1e308, 1e308], 1e308),
-        ([inf, 0], inf),
-        ([inf, -inf], inf),
-        ([inf, inf], inf),
-        ([-inf, -inf], -inf),
-        ([-inf, 3], 3.0),
-        ([nan, 0], nan),
-        ([nan, inf], nan),
-        ([5], 5.0),
+        ([1e4, 0, -1e4], [0, -1e4, -2e4], 0.0),
+        ([-1e4, -1e4], [0, 0], np.log(2)),
+        ([1e308, 1e308], [0, 0], np.log(2)),
+        ([1e17, 1e17 - 16], [0, -16], np.log1p(np.exp(-16.0))),
+        ([0, -40], [0, -40], np.exp(-40.0)),
+        ([inf, 0], [inf, 0], inf),
+        ([inf, -inf], [inf, -inf], inf),
+        ([inf, inf], [inf, inf], inf),
+        ([-inf, -inf], [-inf, -inf], -inf),
+        ([-inf, 3], [-inf, 0], 0.0),
+        ([nan, 0], [nan, 0], nan),
+        ([nan, inf], [nan, inf], nan),
+        ([5], [0], 0.0),
     ],
 )
-def test_logsumexp(y, value):
+def test_the_largest_logit_is_taken_out(y, left, value):
     with np.errstate(all="ignore"):
-        got = logsumexp(np.array([y, y], np.float64))
+        below, got = log_partition(np.array([y, y], np.float64))
     assert got.shape == (2, 1)
-    np.testing.assert_array_equal(got, [[value]] * 2)
+    np.testing.assert_array_equal(below, [left] * 2)
+    np.testing.assert_allclose(got, [[value]] * 2, rtol=1e-15)
+
+
+@pytest.mark.parametrize("shift", [0.0, 1e4, 1e8, 1e12, -1e12, 2.0**52])
+@pytest.mark.parametrize("gap", [0.0, 1.0, 5.0, 40.0, 700.0])
+def test_cross_entropy_depends_on_differences_alone(shift, gap, run):
+    """Every digit, of the loss and of both base cases, whatever is added to both logits."""
+    for t in ([1.0, 0.0], [0.0, 1.0], [0.25, 0.75], [2.0, 1.0]):
+        l, dy = evaluate("cross_entropy", [[shift, shift - gap]], [t], run)
+        with mp.workdps(400):
+            value, slope = REFERENCE["cross_entropy"]([mp.mpf(shift), mp.mpf(shift - gap)], list(map(mp.mpf, t)))
+        np.testing.assert_allclose(l[0], np.array(value, float), rtol=4e-16, atol=0)
+        np.testing.assert_allclose(dy[0], np.array(slope, float), rtol=1e-15, atol=1e-16 if 0 < t[0] < 1 else 0)
+
+
+def test_links_are_what_outputs_predict():
+    y = np.array([[1e17, 1e17], [0.0, -40.0], [-800.0, 3.0], [nan, 0.0]])
+    p = entries["cross_entropy"].link(y)
+    np.testing.assert_allclose(p[:3], [[0.5, 0.5], [1.0, np.exp(-40.0)], [0.0, 1.0]], rtol=1e-15)
+    assert np.isnan(p[3]).all()
+    q = entries["binary_cross_entropy"].link(y)
+    np.testing.assert_allclose(q[1:3], [[0.5, np.exp(-40.0)], [0.0, 1 / (1 + np.exp(-3.0))]], rtol=1e-15)
+    np.testing.assert_array_equal(entries["poisson"].link(y[1:]), np.exp(y[1:]))
+    assert entries["poisson"].link(y)[0, 0] == inf
+    for name in ("squared_error", "absolute_error", "huber"):
+        assert entries[name].link(y) is y
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        ("binary_cross_entropy", [0.0, 1.0, 0.3, nan, inf, -inf], [-1.0, 2.0, -9.0, 1.0000001]),
+        ("poisson", [0.0, 3.0, 0.5, nan, inf, -inf], [-1.0, -1e-9]),
+        ("cross_entropy", [0.0, 0.5, 2.0, nan, inf], [-1.0, -0.5]),
+        ("squared_error", [-1e300, 0.0, nan, inf], []),
+    ],
+)
+def test_targets_have_a_domain(name, good, bad):
+    for value in good:
+        entries[name].check(np.array([[0.0, value]]))
+    for value in bad:
+        with pytest.raises(DataError, match=rf"target {value:g} of output y at sample 8: {name} takes"):
+            entries[name].check(np.array([[0.0, nan], [nan, value]]), ("x", "y"), np.array([3, 8]))
+
+
+def test_what_a_loss_is_made_of():
+    with pytest.raises(ConfigError, match="name"):
+        Loss("", abs, abs)
+    with pytest.raises(ConfigError, match="df of loss 'mine'"):
+        Loss("mine", abs, None)
+    same = Loss("huber", entries["huber"].f, entries["huber"].df, link=np.exp)
+    assert same == entries["huber"]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_arrays_keep_their_shape_and_dtype(name):
     y, t = (a.astype(np.float32) for a in samples(name))
-    with np.errstate(all="ignore"):
-        lse = logsumexp(y)
-        results = entries[name].f(y, t, lse), entries[name].df(y, t, lse, t.sum(axis=1, keepdims=True))
-    assert lse.dtype == np.float32
+    results = entries[name].evaluate(y, t)
     for r in results:
         assert (r.shape, r.dtype) == (y.shape, np.float32)
 

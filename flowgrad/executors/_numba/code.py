@@ -72,8 +72,8 @@ class Code:
         f: Any = loss.f
         df: Any = loss.df
         if known_losses.get(loss.name) != loss:
-            f = number_function(f, 3, f"loss {loss.name!r}: f")
-            df = number_function(df, 4, f"loss {loss.name!r}: df")
+            f = number_function(f, 3 if loss.coupled else 2, f"loss {loss.name!r}: f")
+            df = number_function(df, 4 if loss.coupled else 2, f"loss {loss.name!r}: df")
         key = (loss.f, loss.df, loss.coupled, self.key)
         return _address(key, 3, lambda: losses.loss(self.lanes, f, df, loss.coupled))
 

@@ -39,7 +39,7 @@ class Engine:
     def __init__(self, plan: Plan, request: Request, part: Part) -> None:
         self.plan, self.dtype, self.loss = plan, request.dtype, request.loss
         self.threads = request.threads or cores.available()
-        self._layout = layout(plan, part)
+        self.part, self._layout = part, layout(plan, part)
         self._fused = plan.activations[self._layout.fused].name if self._layout.fused >= 0 else ""
         self._response = self._layout.response.astype(self.dtype)
         self._direct, self._weights_size = plan.direct, plan.n_edges * self.dtype.itemsize
@@ -51,7 +51,7 @@ class Engine:
         self._tables: dict[Any, Array] = {}
         self._arrays = Recycler()
 
-    # ---- what is asked of it, as in the protocol; `forward` and `backward` are for a part that is whole --------
+    # ---- what is asked of it, as in the protocol; `forward` is for a part that is whole -------------------------
 
     def forward(self, theta: Array, x: Array) -> Saved:
         """Equations (1)–(3)."""
@@ -70,10 +70,11 @@ class Engine:
         return Saved(z, a)
 
     def backward(self, theta: Array, saved: Saved, dy: Array) -> Adjoint:
-        """Equations (5)–(10)."""
+        """Equations (5)–(10): `saved`, dy and what it gives by node have a row or column each of the part's alone."""
         V, E, B = self.plan.n_nodes, self.plan.n_edges, len(dy)
+        n = self._layout.part.n_nodes
         z, dy = np.ascontiguousarray(saved.z), np.ascontiguousarray(dy)
-        dz, da = self._arrays.empty((V, B), self.dtype), self._arrays.empty((V, B), self.dtype)
+        dz, da = self._arrays.empty((n, B), self.dtype), self._arrays.empty((n, B), self.dtype)
         weight, bias = self._arrays.empty(E, self.dtype), self._arrays.empty(V, self.dtype)
         w = self._borrow(B)
         c = w.code
@@ -81,7 +82,7 @@ class Engine:
             w.set(activation=self._table(c, "both"), slope=self._table(c, "slope"), bias_from=0)
             w.set(backward=self._sweep(c, sweeps.backward), fused_backward=0)
             for k, work in enumerate(w.works):
-                work["DA"] = w.room(f"DA{k}", V * c.lanes.size)
+                work["DA"] = w.room(f"DA{k}", n * c.lanes.size)
             self._run_both_ways(c, w, phases.adjoint)
             w.use = "backward", B
         gradients = address(weight), address(bias), 0
@@ -256,7 +257,7 @@ class Engine:
             work["G"] = w.room(f"G{k}", l.bases * row)
             work["S"] = w.room(f"S{k}", max(RUN_ROWS, WHOLE_ROWS) * row)
             work["mask"] = w.room(f"mask{k}", row)
-            for name in ("lse", "mass", "share"):
+            for name in ("shift", "lse", "mass", "share"):
                 work[name] = w.room(f"{name}{k}", 8 * c.lanes.n)
             for name in ("terms", "slopes"):
                 work[name] = w.room(f"{name}{k}", 8 * l.max_fan_in)
@@ -275,7 +276,7 @@ class Engine:
             "nodes": part.n_nodes,
             "positions": p.n_nodes,
             "inputs": len(p.inputs),
-            "outputs": len(p.outputs),
+            "outputs": len(part.outputs),
             "edges": p.n_edges,
             "runs": len(l.run_kind),
             "places": len(l.out_edge),

@@ -61,6 +61,8 @@ def _of_numbers(f: Any, arguments: int) -> Function:
     match arguments:
         case 1:
             return lambda x: float(f(x))
+        case 2:
+            return lambda x, y: float(f(x, y))
         case 3:
             return lambda x, y, z: float(f(x, y, z))
     return lambda x, y, z, u: float(f(x, y, z, u))

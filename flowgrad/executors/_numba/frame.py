@@ -76,8 +76,9 @@ WORK = record(
     "A Z D DA G S transposed",
     # such rows of fused runs, one upon another; where the next goes
     "stack top",
-    # the mask row (all ones where a lane is a sample); float64 rows: log Σ e^y, Σ t, weight of each sample
-    "mask lse mass share",
+    # the mask row (all ones where a lane is a sample); float64 rows of each sample: what is taken out of y, log Σ e^y
+    # of what is left, Σ t, weight
+    "mask shift lse mass share",
     # first sample, how many; the chunk's arrays; whether this is the chunk's first tile
     "begin count weight bias loss kept first",
     # where it says how many nodes its backward has passed; 0 but in the chunk's last tile

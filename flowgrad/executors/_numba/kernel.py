@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from flowgrad.executor import Adjoint, Array, Request, Saved
+import numpy as np
+import numpy.typing as npt
+
+from flowgrad.executor import Adjoint, Array, Live, Request, Saved
 from flowgrad.executors._numba.code import sigma_functions
 from flowgrad.executors._numba.engine import Engine
-from flowgrad.executors._numba.part import live, whole
+from flowgrad.executors._numba.part import live as live_part
+from flowgrad.executors._numba.part import whole
 from flowgrad.maths.activation import Activation
 from flowgrad.plan import Plan
 
@@ -24,9 +28,9 @@ class NumbaKernel:
     def __init__(self, plan: Plan, request: Request) -> None:
         check_activations(plan.activations)
         self._plan, self._request = plan, request
-        part = live(plan)
+        leading = plan.live()
         self._all: Engine | None = None
-        self._live = self._whole() if part is None else Engine(plan, request, part)
+        self._live = self._whole() if leading is None else Engine(plan, request, live_part(plan, leading))
 
     def _whole(self) -> Engine:
         """Made when it is first needed; two threads that need it at once may make two, and either serves."""
@@ -38,9 +42,29 @@ class NumbaKernel:
         """Equations (1)–(3), of every neuron."""
         return self._whole().forward(theta, x)
 
-    def backward(self, theta: Array, saved: Saved, dy: Array) -> Adjoint:
-        """Equations (5)–(10), of every neuron."""
-        return self._whole().backward(theta, saved, dy)
+    def backward(self, theta: Array, saved: Saved, dy: Array, live: Live) -> Adjoint:
+        """Equations (5)–(10), of every neuron.
+
+        Where all is finite, what leads to no wanted output is multiplied by 0 and changes nothing; only else the part
+        that leads to one is swept alone.
+        """
+        adjoint = self._whole().backward(theta, saved, dy)
+        if live is None or _finite(adjoint):
+            return adjoint
+        if live is self._plan.live():
+            return self._backward_of_part(self._live, theta, saved, dy, live)
+        part = Engine(self._plan, self._request, live_part(self._plan, live))
+        return self._backward_of_part(part, theta, saved, dy, live)
+
+    def _backward_of_part(
+        self, engine: Engine, theta: Array, saved: Saved, dy: Array, live: npt.NDArray[np.bool_]
+    ) -> Adjoint:
+        """The same of an engine's nodes; the others' ∂L/∂z and ∂L/∂a are 0."""
+        at = engine.part.position
+        found = engine.backward(theta, Saved(saved.z[at], saved.a[at]), dy[:, live[self._plan.outputs]])
+        dz, da = np.zeros_like(saved.z), np.zeros_like(saved.z)
+        dz[at], da[at] = found.dz, found.da
+        return Adjoint(dz, da, found.weight, found.bias)
 
     def predict(self, theta: Array, x: Array) -> Array:
         """The outputs alone; memory for a tile a thread."""
@@ -59,3 +83,9 @@ class NumbaKernel:
     def ready_value_and_grad(self, theta: Any, x: Any, t: Any, out: Any, mean: bool) -> float | None:
         """`value_and_grad` of operands that nobody has looked at; None as above."""
         return self._live.ready_value_and_grad(theta, x, t, out, mean)
+
+
+def _finite(adjoint: Adjoint) -> bool:
+    """Whether no number of it is inf or NaN."""
+    arrays = (adjoint.dz, adjoint.da, adjoint.weight, adjoint.bias)
+    return all(np.isfinite(array.max()) and np.isfinite(array.min()) for array in arrays if array.size)

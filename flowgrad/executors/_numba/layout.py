@@ -89,7 +89,7 @@ def layout(plan: Plan, part: Part) -> Layout:
         raise ExecutorError(f"{rows:,} nodes and messages: executor 'numba' numbers {MOST_ROWS:,}")
     out_ptr, out_row, out_edge, out_place, zero = _places(plan, part, edge_ptr, row, edge, rows)
     dense = _dense_runs(part, kind, run_begin, block)
-    output = part.node[plan.outputs]
+    output = part.outputs
     dense_base, base, bases = _bases(len(plan.inputs), output, part, dense)
     return Layout(
         part=part,

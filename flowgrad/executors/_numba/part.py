@@ -11,9 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from flowgrad.executors._numba.code import called
-from flowgrad.executors._numba.frame import record
-from flowgrad.executors._numba.memory import i32_at, i64_at, put_i32, record_type
 from flowgrad.order import ranges, stretches
 from flowgrad.plan import Plan
 
@@ -39,6 +36,7 @@ class Part:
     out_target (…,) int32    node of the edge's target
     out_edge   (…,) int32    the edge's number
     blocks     (K, 2) int32  what of the plan's blocks is in the part and worth it, as nodes
+    outputs    (…,) int32    nodes of the outputs in it
     """
 
     position: Ints
@@ -50,6 +48,7 @@ class Part:
     out_target: Ints
     out_edge: Ints
     blocks: Ints
+    outputs: Ints
 
     @property
     def n_nodes(self) -> int:
@@ -70,14 +69,14 @@ def whole(plan: Plan) -> Part:
         out_target=plan.out_target,
         out_edge=plan.out_edge,
         blocks=_worthy(plan, plan.blocks, every),
+        outputs=plan.outputs,
     )
 
 
-def live(plan: Plan) -> Part | None:
-    """The inputs, and the neurons that an output depends on; None where that is every node."""
-    kept = _marked(plan)
-    if kept.all():
-        return None
+def live(plan: Plan, leading: npt.NDArray[np.bool_]) -> Part:
+    """The inputs, and the neurons that `leading` (V,) marks as `Plan.live` does: a wanted output can be reached."""
+    kept = leading.copy()
+    kept[plan.inputs] = True
     position = np.flatnonzero(kept).astype(np.int32)
     n = len(position)
     node = np.full(plan.n_nodes, n, np.int32)
@@ -96,6 +95,7 @@ def live(plan: Plan) -> Part | None:
         out_target=out_target[within],
         out_edge=plan.out_edge[within],
         blocks=_worthy(plan, node[_pieces(plan, kept) - [0, 1]] + [0, 1], position),
+        outputs=node[plan.outputs[leading[plan.outputs]]],
     )
 
 
@@ -117,25 +117,3 @@ def _worthy(plan: Plan, blocks: Ints | Longs, position: Ints) -> Ints:
     sources = plan.in_ptr[v + 1] - plan.in_ptr[v]
     worthy: Ints = blocks[(sources >= LEAST_SOURCES) & (last - first >= LEAST_ROWS)].astype(np.int32)
     return worthy
-
-
-def mark_live(arguments: int, _: int, __: int) -> None:
-    """From the last neuron to the first: the sources of what is live are."""
-    q = _arguments_at(arguments)
-    for v in range(q.nodes - 1, q.first - 1, -1):
-        if i32_at(q.live, v) != 0:
-            for e in range(i64_at(q.in_ptr, v), i64_at(q.in_ptr, v + 1)):
-                put_i32(q.live, i32_at(q.source, e), 1)
-
-
-_ARGUMENTS = record("live nodes first in_ptr source")
-_arguments_at = record_type(_ARGUMENTS)
-
-
-def _marked(plan: Plan) -> npt.NDArray[np.bool_]:
-    """(V,): inputs, and what `inspection.local.reached` gives, as quickly as a new topology wants it."""
-    live = np.zeros(plan.n_nodes, np.int32)
-    live[plan.inputs] = live[plan.outputs] = 1
-    at = {"in_ptr": plan.in_ptr, "source": plan.in_source}
-    called(mark_live, _ARGUMENTS, live=live, nodes=plan.n_nodes, first=len(plan.inputs), **at)
-    return live.astype(np.bool_)

@@ -12,7 +12,8 @@ from flowgrad import topologies
 from flowgrad.network import Network
 from flowgrad.program import Program
 from flowgrad.testing import oracle
-from flowgrad.testing.battery import NEAR, SMOOTH, Subject, check
+from flowgrad.testing.battery import NEAR, SMOOTH, Subject, check, quietly
+from flowgrad.testing.strategies import suited
 
 LOSSES = (*oracle.LOSS, "cross_entropy")
 
@@ -22,7 +23,7 @@ def values_equal_the_oracle(subject: Subject) -> None:
     """z and a of every neuron, and the loss, are those of a naive program over networkx, equations (1) to (4)."""
     rng = np.random.default_rng(11)
     for k, (net, network, X) in enumerate(subject.random(24, 2, seed=10)):
-        loss = LOSSES[k % len(LOSSES)]
+        loss = suited(LOSSES[k % len(LOSSES)], len(net.outputs))
         T = oracle.targets(loss, rng, (len(X), len(net.outputs)))
         program = subject.compile(network, loss=loss, reduction="sum")
         acts = program.forward(X)
@@ -43,7 +44,7 @@ def gradients_equal_the_complex_step(subject: Subject) -> None:
     """Every gradient of every sample equals Im f(x + ih) / h of the oracle, which knows no derivative."""
     rng = np.random.default_rng(21)
     for k, (net, network, X) in enumerate(subject.random(30, 2, seed=20)):
-        loss = LOSSES[k % len(LOSSES)]
+        loss = suited(LOSSES[k % len(LOSSES)], len(net.outputs))
         T = oracle.targets(loss, rng, (len(X), len(net.outputs)))
         held_to_the_oracle(subject, net, network, X, T, loss)
 
@@ -93,7 +94,7 @@ def equals_python(subject: Subject, dtype: str) -> None:
     smooth = dtype == "float32"  # where rounding would break a tie, there is nothing to agree on
     for k, rows in enumerate((1, 2, 3, 7, 8, 9, 33, 64, 1, 5, 2, 16)):
         for net, network, X in subject.random(1, rows, seed=50 + k, smooth=smooth):
-            loss = LOSSES[k % len(LOSSES)]
+            loss = suited(LOSSES[k % len(LOSSES)], len(net.outputs))
             T = oracle.targets(loss, rng, (rows, len(net.outputs)))
             weights = rng.random(rows) + 0.5 if k % 2 else None
             same_as_python(subject, network, X, T, loss, dtype, weights)
@@ -162,12 +163,11 @@ def same_as_python(
     per_output: bool = True,
 ) -> None:
     """Every public number of one network and batch, on the subject and on the Python executor."""
-    from flowgrad.program import compile
 
     near = NEAR[dtype]
     per_output = per_output and subject.info.per_output
     one = subject.compile(network, dtype, loss)
-    ref = compile(network, executor="python", dtype=dtype, loss=loss)
+    ref = quietly(network, executor="python", dtype=dtype, loss=loss)
     subject.bits("θ", one.theta, ref.theta)
     acts, acts_ref = one.forward(X), ref.forward(X)
     found = one.backward(acts, T, sample_weight=weights, per_output=per_output)

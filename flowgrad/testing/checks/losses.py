@@ -28,6 +28,9 @@ BY_HAND: dict[str, list[tuple[list[float], list[float], float, list[float]]]] = 
         ([1e4, 0, -1e4], [0, 1, 0], 1e4, [1, -1, 0]),
         ([0, 0, 0], [1, 0, 0], math.log(3), [-2 / 3, 1 / 3, 1 / 3]),
         ([-INF, 0, 0], [1, 0, 0], INF, [-1, 0.5, 0.5]),
+        ([1e17, 1e17, 0], [1, 0, 0], math.log(2), [-0.5, 0.5, 0]),
+        ([2.0**23 + 1, 2.0**23, 0], [0, 1, 0], math.log1p(math.e), [1 / (1 + 1 / math.e), -1 / (1 + 1 / math.e), 0]),
+        ([0, -40, -INF], [1, 0, 0], math.log1p(math.exp(-40)), [-math.exp(-40), math.exp(-40), 0]),
     ],
     "binary_cross_entropy": [
         ([1000, -1000, 0], [0, 1, 1], 2000 + math.log(2), [1, -1, -0.5]),
@@ -98,12 +101,12 @@ def class_indices(subject: Subject) -> None:
         subject.bits("base cases", dy, dy_of_rows)
 
 
-def quartic(y: Any, t: Any, lse: Any) -> Any:
+def quartic(y: Any, t: Any) -> Any:
     """(y − t)⁴, a loss that flowgrad does not have."""
     return (y - t) * (y - t) * (y - t) * (y - t)
 
 
-def dquartic(y: Any, t: Any, lse: Any, mass: Any) -> Any:
+def dquartic(y: Any, t: Any) -> Any:
     """4 (y − t)³"""
     return 4.0 * (y - t) * (y - t) * (y - t)
 

@@ -41,7 +41,7 @@ def shapes_and_dtypes(subject: Subject, dtype: str) -> None:
         rng, theta = np.random.default_rng(rows), plan.theta.astype(dtype)
         x, dy = rng.standard_normal((rows, 3)).astype(dtype), rng.standard_normal((rows, 2)).astype(dtype)
         saved = kernel.forward(theta, x)
-        adjoint = kernel.backward(theta, saved, dy)
+        adjoint = kernel.backward(theta, saved, dy, None)
         nodes, V, E = (plan.n_nodes, rows), (plan.n_nodes,), (plan.n_edges,)
         for what, found, shape in (
             ("Saved.z", saved.z, nodes),

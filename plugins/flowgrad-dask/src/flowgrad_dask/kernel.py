@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from flowgrad.executor import Adjoint, Array, Request, Saved
+from flowgrad.executor import Adjoint, Array, Live, Request, Saved
 from flowgrad.program import compile
 from flowgrad_dask.crew import Crew
 from flowgrad_dask.engine import Rows
@@ -38,9 +38,9 @@ class DaskKernel:
         """By the inner executor, here."""
         return self.here.kernel.forward(theta, x)
 
-    def backward(self, theta: Array, saved: Saved, dy: Array) -> Adjoint:
+    def backward(self, theta: Array, saved: Saved, dy: Array, live: Live) -> Adjoint:
         """By the inner executor, here."""
-        return self.here.kernel.backward(theta, saved, dy)
+        return self.here.kernel.backward(theta, saved, dy, live)
 
     def predict(self, theta: Array, x: Array) -> Array:
         """(B, O), each shard by a worker.

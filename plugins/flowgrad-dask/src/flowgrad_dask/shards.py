@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 
 from flowgrad.executor import Array, Executor
-from flowgrad.maths.losses import Loss, logsumexp
+from flowgrad.maths.losses import Loss
 from flowgrad.network import Network
 from flowgrad.program import Program, compile
 
@@ -89,12 +89,12 @@ def gradient(
         return float(fused(theta, x, t, s, scale, g)), g
     saved = kernel.forward(theta, x)
     y = np.ascontiguousarray(saved.a[plan.outputs].T).astype(np.float64)
+    value, dy = loss.evaluate(y, t.astype(np.float64))
     with np.errstate(all="ignore"):
-        lse, mass = (logsumexp(y), t.sum(axis=1, keepdims=True)) if loss.coupled else (y, t)
-        value, dy = loss.f(y, t, lse), loss.df(y, t, lse, mass)
         if s is not None:
             value, dy = value * s[:, None], dy * s[:, None]
-    adjoint = kernel.backward(theta, saved, np.asarray(dy, program.dtype))
+        base = dy.astype(program.dtype)
+    adjoint = kernel.backward(theta, saved, base, plan.live())
     plan.fold(adjoint.weight, adjoint.bias, g)
     g *= program.dtype.type(scale)
     return float(value.sum()) * scale, g

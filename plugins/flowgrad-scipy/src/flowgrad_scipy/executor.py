@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
-from flowgrad.executor import Adjoint, Answer, Array, Request, Saved
+from flowgrad.executor import Adjoint, Answer, Array, Live, Request, Saved
 from flowgrad.plan import Plan, lower
 from flowgrad_scipy import info
 
@@ -88,11 +88,18 @@ class ScipyKernel:
                 z[level.neurons] = matrix @ a[level.sources] + bias[level.neurons, None]
                 for sigma, rows in level.functions:
                     a[level.neurons[rows]] = _each(sigma.f, z[level.neurons[rows]])
-            return Saved(z.astype(self.dtype), a.astype(self.dtype), extra=(z, a, matrices))
+            return Saved(z.astype(self.dtype), a.astype(self.dtype), extra=(z, a, coefficient, matrices))
 
-    def backward(self, theta: Array, saved: Saved, dy: Array) -> Adjoint:
-        """Equations (5)–(10): the same matrices transposed, levels in the other order."""
-        z, a, matrices = saved.extra
+    def backward(self, theta: Array, saved: Saved, dy: Array, live: Live) -> Adjoint:
+        """Equations (5)–(10): the same matrices transposed, levels in the other order.
+
+        What leads to no wanted output takes no part: the matrices have 0 in its rows, and its ∂L/∂z is 0.
+        """
+        z, a, coefficient, matrices = saved.extra
+        takes_part = np.ones(len(z), np.bool_) if live is None else live
+        if live is not None:
+            coefficient = np.where(live[self.target], coefficient, 0.0)
+            matrices = [self._matrix(level, coefficient) for level in self.levels]
         da = np.zeros_like(z)
         da[self.plan.outputs] = dy.T  # (9)
         dz = np.zeros_like(z)
@@ -100,11 +107,11 @@ class ScipyKernel:
             for level, matrix in zip(self.levels[::-1], matrices[::-1], strict=True):
                 for sigma, rows in level.functions:  # (8)
                     at = level.neurons[rows]
-                    dz[at] = _each(sigma.df, z[at]) * da[at]
+                    dz[at] = np.where(takes_part[at, None], _each(sigma.df, z[at]) * da[at], 0.0)
                 da[level.sources] += matrix.T @ dz[level.neurons]  # (10)
             dz[self.plan.inputs] = da[self.plan.inputs]
             terms = np.einsum("eb,eb->e", dz[self.target], a[self.plan.in_source])  # (5), summed over the samples
-            weight, bias = self.factor[self.target] * terms, dz.sum(axis=1)
+            weight, bias = self.factor[self.target] * np.where(takes_part[self.target], terms, 0.0), dz.sum(axis=1)
             bias[self.plan.inputs] = 0.0
             return Adjoint(*(array.astype(self.dtype) for array in (dz, da, weight, bias)))
 

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from copy import copy
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from flowgrad.executor import Adjoint, Array, Request, Saved
-from flowgrad.maths.losses import logsumexp
+from flowgrad.executor import Adjoint, Array, Live, Request, Saved
 from flowgrad.plan import Plan
 from flowgrad_torch.lowering import Block, Level, Lowered
 
@@ -39,8 +39,18 @@ class Weights:
             weight, bias = weight[low.edges], bias[low.order]
         self.weight = torch.tensor(weight, dtype=low.dtype, device=low.device)
         self.bias = torch.tensor(bias, dtype=low.dtype, device=low.device)[:, None]
+        self._spread(low)
+
+    def _spread(self, low: Lowered) -> None:
         self.linear = self.weight if low.linear is None else self.weight[low.linear]
         self.transposed = self.linear[low.transposed]
+
+    def leading(self, low: Lowered, live: Tensor) -> Weights:
+        """The same, 0 at edges into nodes that `live` (V,) does not mark."""
+        found = copy(self)
+        found.weight = torch.where(live[low.into], self.weight, 0.0)
+        found._spread(low)
+        return found
 
 
 def sparse(rows: Tensor, columns: Tensor, values: Tensor, shape: tuple[int, int]) -> Tensor:
@@ -64,10 +74,10 @@ class TorchKernel:
         return Saved(self._nodes(z), self._nodes(a), extra=(z, a))
 
     @torch.no_grad()
-    def backward(self, theta: Array, saved: Saved, dy: Array) -> Adjoint:
-        """dy (B, O) → dz, da (V, B), the gradient of every edge (E,) and bias (V,)."""
+    def backward(self, theta: Array, saved: Saved, dy: Array, live: Live) -> Adjoint:
+        """dy (B, O), live (V,) or None → dz, da (V, B), the gradient of every edge (E,) and bias (V,)."""
         z, a = saved.extra
-        dz, da, weight, bias = self._backward(Weights(self.low, theta), z, a, dy)
+        dz, da, weight, bias = self._backward(Weights(self.low, theta), z, a, dy, live)
         return Adjoint(self._nodes(dz), self._nodes(da), self._edges(weight), self._nodes(bias))
 
     @torch.no_grad()
@@ -91,7 +101,7 @@ class TorchKernel:
             z, a = self._forward(w, x[rows])
             y = self._outputs(a).astype(np.float64)
             loss, dy = self._loss(y, t[rows], None if sample_weight is None else sample_weight[rows])
-            _, _, of_edges, of_nodes = self._backward(w, z, a, dy.astype(self.dtype))
+            _, _, of_edges, of_nodes = self._backward(w, z, a, dy.astype(self.dtype), self.plan.live())
             value, weight, bias = value + loss, weight + of_edges, bias + of_nodes
         edges, nodes = self._edges(weight), self._nodes(bias)
         if self.plan.direct:
@@ -105,12 +115,11 @@ class TorchKernel:
         """Σ_b s_b·L_b of (4), and the base cases (9), (B, O)."""
         loss = self.loss
         assert loss is not None  # the program asks for a gradient only where it has a loss
+        value, dy = loss.evaluate(y, t.astype(np.float64))
         with np.errstate(all="ignore"):
-            lse, mass = (logsumexp(y), t.sum(axis=1, keepdims=True)) if loss.coupled else (y, t)
-            value, dy = loss.f(y, t, lse), loss.df(y, t, lse, mass)
             if s is not None:
                 value, dy = value * s[:, None], dy * s[:, None]
-            return float(value.sum()), np.asarray(dy)
+            return float(value.sum()), dy
 
     def _tiles(self, rows: int) -> Iterator[slice]:
         size = max(8, TILE_BYTES // (max(1, self.plan.n_nodes) * self.dtype.itemsize))
@@ -180,9 +189,16 @@ class TorchKernel:
 
     # ---- backward -------------------------------------------------------------------------------------------
 
-    def _backward(self, w: Weights, z: Tensor, a: Tensor, dy: Array) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """dz, da (V, B), ∂L/∂w (E,), ∂L/∂b (V,); dterm (V, B) holds ∂L/∂t of sum and mean neurons, r·dz/K."""
+    def _backward(
+        self, w: Weights, z: Tensor, a: Tensor, dy: Array, live: Live
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """dz, da (V, B), ∂L/∂w (E,), ∂L/∂b (V,); dterm (V, B) holds ∂L/∂t of sum and mean neurons, r·dz/K.
+
+        Nodes that `live` (V,) does not mark take no part: 0 stands for their ∂L/∂z and for the weights into them.
+        """
         low = self.low
+        marked = None if live is None else self._marks(live)
+        w = w if marked is None else w.leading(low, marked)
         da, dz = torch.zeros_like(a), torch.empty_like(z)
         plain = low.response is None and low.count is None
         dterm = dz if plain else torch.empty_like(z)
@@ -205,23 +221,35 @@ class TorchKernel:
                     torch.mul(df(z[rows]), da[rows], out=dz[rows])
                 else:
                     dz[rows][some] = df(z[rows][some]) * da[rows][some]
+            if marked is not None:
+                dz[rows].masked_fill_(~marked[rows, None], 0.0)
             d = dz[rows]
             if not plain:
                 d = dterm[rows] = d if low.response is None else d * low.response[rows]
             for block in level.blocks:
-                self._messages(block, w, a, da, d, of_edges)
+                self._messages(block, w, a, da, d, of_edges, None if marked is None else marked[rows])
             if low.count is not None:
                 dterm[rows] /= low.count[rows]
         self._edge_gradients(dterm, a, of_edges)  # (5)
+        if marked is not None:
+            of_edges.masked_fill_(~marked[low.into], 0.0)
         bias = dz.sum(1)
         bias[low.inputs] = 0.0
         return dz, da, of_edges, bias
 
-    def _messages(self, block: Block, w: Weights, a: Tensor, da: Tensor, d: Tensor, of_edges: Tensor) -> None:
+    def _marks(self, live: Array) -> Tensor:
+        """(V,) bool in the order of `low`."""
+        return torch.tensor(live if self.low.order is None else live[self.low.order], device=self.low.device)
+
+    def _messages(
+        self, block: Block, w: Weights, a: Tensor, da: Tensor, d: Tensor, of_edges: Tensor, marked: Tensor | None
+    ) -> None:
         """One message an in-edge: slope · r·dz, to the source's ∂L/∂a (10) and to the edge's gradient (5)."""
         for rows, source, edge in _parts(block, a.shape[1]):
             before, weight = a[source], w.weight[edge][:, :, None]
             message = block.df(weight * before) * d[rows][:, None]
+            if marked is not None:
+                message.masked_fill_(~marked[rows][:, None, None], 0.0)
             of_edges[edge] = (before * message).sum(2)
             da.index_add_(0, source.reshape(-1), (weight * message).reshape(-1, a.shape[1]))
 

@@ -51,6 +51,7 @@ class Lowered:
 
     order (V,) int64: position here → position in the plan, None where they are the same; edges (E,) likewise.
     levels: the inputs first, then the neurons, level by level.
+    into (E,) int64: where each edge leads.
     source, target (L,) int32: ends of the linear edges; transposed (L,) int64: their order by source;
     origin, successor (L,) int32: their ends in that order.
     response, count (V, 1) float, or None where all are 1: r of (2), K of mean.
@@ -70,6 +71,7 @@ class Lowered:
         self.order: Any = None if same else order
         self.edges: Any = None if same else edges
         self.inputs, self.outputs = self._index(position[plan.inputs]), self._index(position[plan.outputs])
+        self.into = self._index(target[edges])
         self._edges_of(plan, position[plan.in_source][edges], target[edges], fan_in[order], order)
         self.levels = self._levels(rank[order], plan, order)
 
