@@ -1,28 +1,35 @@
-"""Where neurons stand: topological levels as columns, crossings reduced by barycentre sweeps. No randomness.
+"""Where neurons stand: topological levels as columns, in an order that few edges cross (`crossings`).
 
-Sugiyama, Tagawa & Toda (1981): an edge over several levels is cut into pieces by dummy nodes, then each level is
-sorted by the mean place of its neighbours, forwards and backwards in turn; the best order that was met is kept.
+An edge over several levels is cut into pieces by bends, which take part in the order and have places of their own.
 """
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from flowgrad.plan import Plan
+from flowgrad.plan import Plan, lower
+from flowgrad.viewer.crossings import Levels, arranged, crossings
 
-SWEEPS = 24
+if TYPE_CHECKING:
+    from flowgrad.network import Network
+
+BENDS = 50_000  # in all: the shortest of the long edges get theirs; the others are straight lines and are not counted
 ROWS = 12  # members from which a group of a broken column has rows of its own
-RELAX = 12  # rounds in which heights are drawn to their neighbours'
-DUMMIES = 1500  # with more of them long edges are drawn straight
-EXACT = 1200  # pieces of edges up to which crossings are counted, pair by pair; beyond, lengths are compared
+RELAX = 12  # rounds in which heights are drawn to their neighbours' …
+PULLS = 500_000  # … and how many nodes they may visit
+THIN = 0.4  # height of a bend, in that of a neuron …
+THINNEST = 0.1  # … and in a column that has many
+TILT = 0.1  # of a broken column's row, so that height alone tells the order
 
 Floats = npt.NDArray[np.float64]
 Longs = npt.NDArray[np.int64]
 Groups = list[tuple[int, int]]
+Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -34,81 +41,49 @@ class Layout:
 
     x: Floats
     y: Floats
-    bends: dict[int, list[tuple[float, float]]]
+    bends: dict[int, list[Point]]
 
 
 def layout(plan: Plan) -> Layout:
     """Places of all V nodes and the bends of long edges; the same for the same plan, to the bit."""
     V = plan.n_nodes
-    level, source, target, of_edge = _pieces(plan)
-    together = groups(plan)
-    order = _together(level, _sweep(level, source, target), together)
-    x, y = _places(level, order, source, target, together)
-    bends: dict[int, list[tuple[float, float]]] = {}
-    for k, e in enumerate(of_edge):
-        bends.setdefault(e, []).append((float(x[V + k]), float(y[V + k])))
+    _, of_edge, x, y = _placed(plan)
+    bends: dict[int, list[Point]] = {}
+    points = zip(x[V:].tolist(), y[V:].tolist(), strict=True)
+    for e, point in zip(of_edge.tolist(), points, strict=True):
+        bends.setdefault(e, []).append(point)
     return Layout(x[:V], y[:V], bends)
 
 
-def crossings(level: Any, source: Any, target: Any, rank: Any) -> int:
-    """How many pairs of edges between the same two levels cross, counted pair by pair.
+def crossings_of(network: Network) -> int:
+    """Count the pairs of edges that cross in the network's picture, between one level and the next.
 
-    Args:
-        level, rank: (N,) column of each node and its place in it.
-        source, target: (M,) nodes at the ends of each edge.
+    An edge over several levels crosses others in each gap between levels. Beyond `BENDS` bends in all, the longest
+    edges are drawn straight and are not counted.
     """
-    found = 0
-    for column in np.unique(level[source]).tolist():
-        here = level[source] == column
-        s, t = rank[source[here]], rank[target[here]]
-        found += int(((s[:, None] < s[None, :]) & (t[:, None] > t[None, :])).sum())
-    return found
+    graph, _, _, y = _placed(lower(network))
+    return crossings(graph, graph.places(np.argsort(y, kind="stable")))
 
 
-def _pieces(plan: Plan) -> tuple[Longs, Longs, Longs, list[int]]:
-    """Levels of nodes and dummies, the pieces of edges between them, and the edge of each dummy."""
-    level = plan.level.astype(np.int64)
-    source = plan.in_source.astype(np.int64)
-    target = np.repeat(np.arange(plan.n_nodes), np.diff(plan.in_ptr))
-    span = level[target] - level[source]
-    if not 0 < int(np.maximum(span - 1, 0).sum()) <= DUMMIES:
-        return level, source, target, []
-    levels, s, t, of_edge = level.tolist(), list[int](), list[int](), list[int]()
-    for e, (u, v) in enumerate(zip(source.tolist(), target.tolist(), strict=True)):
-        for between in range(levels[u] + 1, levels[v]):
-            s.append(u)
-            t.append(len(levels))
-            u = len(levels)
-            levels.append(between)
-            of_edge.append(e)
-        s.append(u)
-        t.append(v)
-    return np.array(levels), np.array(s), np.array(t), of_edge
+def place(network: Network) -> tuple[dict[Hashable, Point], dict[tuple[Hashable, Hashable], list[Point]]]:
+    """Place a network's nodes and edges as the page and `Network.plot` do.
+
+    Returns:
+        (x, y) by node id, in units of the distance between two neurons of a column, y growing downwards; and the
+        points of its line by edge (source, target): the source's, one at each level between, the target's.
+    """
+    plan = lower(network)
+    found = layout(plan)
+    ids = [network.columns.ids[k] for k in plan.nodes.tolist()]
+    at = list(zip(found.x.tolist(), found.y.tolist(), strict=True))
+    ends = zip(plan.in_source.tolist(), plan_targets(plan).tolist(), strict=True)
+    lines = {(ids[u], ids[v]): [at[u], *found.bends.get(e, ()), at[v]] for e, (u, v) in enumerate(ends)}
+    return dict(zip(ids, at, strict=True)), lines
 
 
-def _sweep(level: Longs, source: Longs, target: Longs) -> Longs:
-    """(N,) the rank of every node in its column."""
-    rank = _ranks(level, np.arange(len(level)))
-    best, least = rank, _cost(level, source, target, rank)
-    for k in range(SWEEPS):
-        a, b = (source, target) if k % 2 == 0 else (target, source)
-        middle = _centred(level, rank)
-        near = np.bincount(b, minlength=len(level))
-        mean = np.bincount(b, middle[a], minlength=len(level)) / np.maximum(near, 1)
-        key = np.where(near > 0, mean, middle)
-        rank = _ranks(level, np.lexsort((rank, key)))
-        cost = _cost(level, source, target, rank)
-        if cost < least:
-            best, least = rank, cost
-    return best
-
-
-def _together(level: Longs, rank: Longs, together: Groups) -> Longs:
-    """The ranks with each group's members side by side, at their mean place."""
-    key = rank.astype(float)
-    for first, end in together:
-        key[first:end] = key[first:end].mean()
-    return _ranks(level, np.lexsort((rank, key)))
+def plan_targets(plan: Plan) -> Longs:
+    """(E,) the position of each edge's target."""
+    return np.repeat(np.arange(plan.n_nodes), np.diff(plan.in_ptr))
 
 
 def groups(plan: Plan) -> Groups:
@@ -119,6 +94,90 @@ def groups(plan: Plan) -> Groups:
     return [(int(a), int(b)) for a, b in [*alike, *plan.blocks.tolist()] if b - a > 1]
 
 
+def _placed(plan: Plan) -> tuple[Levels, Longs, Floats, Floats]:
+    """The graph in levels, the edge of each bend, and x and y of nodes and bends."""
+    together = groups(plan)
+    graph, of_edge = _levels(plan, together)
+    return graph, of_edge, *_places(graph, plan.n_nodes, arranged(graph), together)
+
+
+def _levels(plan: Plan, together: Groups) -> tuple[Levels, Longs]:
+    """The graph with its long edges cut by bends, which are nodes V, V + 1 …, and the edge of each bend."""
+    V, level = plan.n_nodes, plan.level.astype(np.int64)
+    source, target = plan.in_source.astype(np.int64), plan_targets(plan)
+    span = level[target] - level[source]
+    order = np.argsort(span, kind="stable")
+    cut = order[np.cumsum(np.maximum(span[order] - 1, 0)) <= BENDS]  # the shortest first
+    cut = np.sort(cut[span[cut] > 0])
+    n = span[cut] - 1
+    of_edge = np.repeat(cut, n)
+    step = np.arange(len(of_edge)) - np.repeat(np.cumsum(n) - n, n)
+    bend = V + np.arange(len(of_edge))
+    first, last = step == 0, step == np.repeat(n, n) - 1
+    short = cut[n == 0]
+    group = np.full(V + len(bend), -1)
+    for k, (a, b) in enumerate(together):
+        group[a:b] = k
+    return Levels(
+        level=np.concatenate([level, level[source[of_edge]] + 1 + step]),
+        source=np.concatenate([source[short], np.where(first, source[of_edge], bend - 1), bend[last]]),
+        target=np.concatenate([target[short], bend, target[of_edge[last]]]),
+        group=group,
+    ), of_edge
+
+
+def _places(graph: Levels, V: int, place: Longs, together: Groups) -> tuple[Floats, Floats]:
+    """Columns side by side; one that is much higher than the graph is wide is broken into several.
+
+    A broken column is filled row by row, so that neighbours in rank are neighbours in height; a large group has rows
+    of its own, and bends pass between the rows.
+    """
+    level, levels = graph.level, len(graph.first) - 1
+    size = np.bincount(level[:V], minlength=levels)
+    thin = np.bincount(level[V:], minlength=levels)
+    height = max(40, int(np.ceil(1.2 * np.sqrt(V))))
+    parts = np.maximum(1, -(-size // height))
+    room = np.ones(len(level))
+    room[V:] = np.clip((height - size) / np.maximum(1, thin), THINNEST, THIN)[level[V:]]
+    order = np.argsort(place)
+    rank = _ranks(level[:V], order[order < V])
+    slot = _slots(level[:V], rank, parts, together)
+    y = _stacked(level, order, room)
+    broken = np.flatnonzero(parts > 1)
+    for k in broken.tolist():
+        nodes = order[graph.first[k] : graph.first[k + 1]]
+        y[nodes] = _rows(nodes < V, slot[np.minimum(nodes, V - 1)], int(parts[k]))
+    columns = [c for c in np.split(order, graph.first[1:-1]) if len(c) > 1]
+    tallest = max((float(np.ptp(y[c])) for c in columns), default=0.0) + 1
+    gap = max(2.6, (1.9 * tallest - float((parts - 1).sum())) / max(1, levels - 1))
+    start = np.concatenate([[0.0], np.cumsum(parts[:-1] - 1 + gap)])
+    x = start[level] + (parts[level] - 1) / 2
+    x[:V] = start[level[:V]] + slot % parts[level[:V]]
+    for c in columns:  # spread out: a short column is as high as two thirds of the tallest
+        y[c] *= max(1.0, 0.67 * (tallest - 1) / max(1.0, float(np.ptp(y[c]))))
+    return x, _relaxed(graph, V, [c for c in columns if parts[level[c[0]]] == 1], parts[level] == 1, room, y)
+
+
+def _stacked(level: Longs, order: Longs, room: Floats) -> Floats:
+    """(N,) heights in each column, one node upon the other, about 0."""
+    end = np.cumsum(room[order])
+    column = level[order]
+    high = np.bincount(column, room[order])
+    y = np.empty(len(level))
+    y[order] = end - room[order] / 2 - (np.cumsum(high) - high / 2)[column]
+    return y
+
+
+def _rows(real: npt.NDArray[np.bool_], slot: Longs, width: int) -> Floats:
+    """Heights in a broken column, in its order: neurons by the rows of their slots, bends between them."""
+    own = slot[real]
+    rows = own // width + TILT * (own % width) / width
+    at = np.flatnonzero(real)
+    y = np.concatenate([rows[:1] - 0.5, rows, rows[-1:] + 0.5])
+    found: Floats = np.interp(np.arange(len(real)), np.concatenate([[-1], at, [len(real)]]), y)
+    return found - int(own[-1]) // width / 2
+
+
 def _ranks(level: Longs, order: Longs) -> Longs:
     """Ranks within levels of nodes that stand in this order."""
     stable = order[np.argsort(level[order], kind="stable")]
@@ -127,40 +186,6 @@ def _ranks(level: Longs, order: Longs) -> Longs:
     rank = np.empty(len(level), np.int64)
     rank[stable] = np.arange(len(level)) - first[level[stable]]
     return rank
-
-
-def _centred(level: Longs, rank: Longs) -> Floats:
-    size = np.bincount(level)[level]
-    middle: Floats = rank - (size - 1) / 2
-    return middle
-
-
-def _cost(level: Longs, source: Longs, target: Longs, rank: Longs) -> float:
-    if len(source) <= EXACT:
-        return crossings(level, source, target, rank)
-    share = (rank + 0.5) / np.bincount(level)[level]
-    return float(((share[source] - share[target]) ** 2).sum())
-
-
-def _places(level: Longs, rank: Longs, source: Longs, target: Longs, together: Groups) -> tuple[Floats, Floats]:
-    """Columns side by side; one that is much higher than the graph is wide is broken into several.
-
-    A broken column is filled row by row, so that neighbours in rank are neighbours in height; a large group has rows
-    of its own.
-    """
-    size = np.bincount(level)
-    height = max(40, int(np.ceil(1.2 * np.sqrt(len(level)))))
-    parts = np.maximum(1, -(-size // height))
-    slot = _slots(level, rank, parts, together)
-    last = np.zeros(len(size), np.int64)
-    np.maximum.at(last, level, slot)
-    rows = last // parts + 1
-    tallest, n = int(rows.max()), len(size)
-    gap = max(2.6, (1.9 * tallest - int(parts.sum() - n)) / max(1, n - 1))
-    start = np.concatenate([[0.0], np.cumsum(parts[:-1] - 1 + gap)])
-    part, row = slot % parts[level], slot // parts[level]
-    x, y = (start[level] + part).astype(float), row - (rows[level] - 1) / 2
-    return (x, _relaxed(level, rank, source, target, y)) if (parts == 1).all() else (x, y)
 
 
 def _slots(level: Longs, rank: Longs, parts: Longs, together: Groups) -> Longs:
@@ -177,26 +202,33 @@ def _slots(level: Longs, rank: Longs, parts: Longs, together: Groups) -> Longs:
     return slot
 
 
-def _relaxed(level: Longs, rank: Longs, source: Longs, target: Longs, y: Floats) -> Floats:
-    """Heights drawn to the mean of the neighbours', at least 1 apart in a column, their order kept."""
-    columns = [np.flatnonzero(level == k) for k in range(int(level.max()) + 1)]
-    columns = [c[np.argsort(rank[c])] for c in columns]
-    near = np.maximum(1, np.bincount(np.concatenate([source, target]), minlength=len(level)))
-    tallest = max(map(len, columns))
-    for c in columns:  # begin spread out: a short column is as high as two thirds of the tallest
-        y[c] *= max(1.0, 0.67 * (tallest - 1) / max(1, len(c) - 1))
-    for _ in range(RELAX):
-        pull = np.bincount(target, y[source], len(level)) + np.bincount(source, y[target], len(level))
+def _relaxed(graph: Levels, V: int, columns: list[Longs], free: Any, room: Floats, y: Floats) -> Floats:
+    """Heights drawn to the mean of the neighbours', their order and their room kept; long edges become straight.
+
+    Args:
+        columns: of those with more than one node, the nodes from top to bottom.
+        free: (N,) bool, nodes whose column is not broken; the others stay.
+    """
+    bend = np.arange(len(y)) >= V
+    strength = 3.0 ** (bend[graph.source].astype(float) + bend[graph.target])
+    both = np.concatenate([graph.source, graph.target]), np.concatenate([graph.target, graph.source])
+    strength = np.concatenate([strength, strength])
+    near = np.maximum(1, np.bincount(both[0], strength, len(y)))
+    shift = [np.cumsum(room[c]) - room[c] / 2 for c in columns]
+    for _ in range(min(RELAX, max(1, PULLS // len(y)))):
+        pull = np.bincount(both[0], strength * y[both[1]], len(y))
         wish = 0.5 * y + 0.5 * pull / near
-        for c in columns:
-            place = np.arange(len(c), dtype=float)
-            y[c] = _rising(wish[c] - place) + place
+        y = np.where(free, wish, y)
+        for c, own in zip(columns, shift, strict=True):
+            y[c] = _rising(wish[c] - own) + own
     centred: Floats = y - 0.5 * (y.min() + y.max())
     return centred
 
 
 def _rising(wish: Floats) -> Floats:
     """The closest sequence that never falls, in the sum of squares: neighbours that would fall are pooled."""
+    if len(wish) < 2 or bool((wish[1:] >= wish[:-1]).all()):
+        return wish
     means, sizes = list[float](), list[int]()
     for value in wish.tolist():
         mean, size = value, 1
