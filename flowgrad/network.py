@@ -249,20 +249,23 @@ class Network:
         edge_values: Any = None,
         labels: bool | None = None,
         label: str = "",
+        edge_label: str = "",
         title: str = "",
         ax: Any = None,
     ) -> Any:
         """A picture for papers: levels from left to right; `net.plot().savefig("net.pdf")` writes it.
 
-        Inputs are squares, outputs have a heavy rim. Edges are blue where their value is above 0 and orange where it
-        is below, the wider the larger; colours stay apart for the colour-blind. Nothing is random.
+        Inputs are squares, outputs have a heavy rim. Blue is above 0 and orange below, of edges and of neurons, as on
+        the page and in notebooks; edges are the wider the larger, and a legend says what they show. Colours stay
+        apart for the colour-blind. Nothing is random.
 
         Args:
             values: of neurons, as colours: a mapping by id (importance, one sample's activations) or (V,) in the
                 order of `nodes`; None colours nothing.
             edge_values: a mapping by (source, target) or (E,) as `grads.weight.array`; None takes the weights.
-            labels: write the ids; None does so up to 80 nodes.
-            label: of the colour bar. title: above the picture.
+            labels: write the ids where there is room for them; None does so up to 80 nodes.
+            label: of the colour bar. edge_label: what edges show, for the legend; left out: weight, or edge value.
+            title: above the picture.
             ax: axes of matplotlib to draw on; None makes a figure.
 
         Returns:
@@ -270,10 +273,11 @@ class Network:
 
         Raises:
             UnknownNameError, ShapeError: values that are of no node or edge, or of another shape.
-            ConfigError: labels or ax is of the wrong type. MissingDependencyError: matplotlib is not installed.
+            ConfigError: labels or ax is of the wrong type, or a value is no number.
+            MissingDependencyError: matplotlib is not installed.
         """
-        look = {"edge_values": edge_values, "labels": labels, "label": label, "title": title, "ax": ax}
-        return find("displays", "plot")(self, values, **look)
+        words = {"label": label, "edge_label": edge_label, "title": title}
+        return find("displays", "plot")(self, values, edge_values=edge_values, labels=labels, ax=ax, **words)
 
     def _repr_html_(self) -> str:
         return str(find("displays", "network")(self))

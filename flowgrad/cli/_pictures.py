@@ -9,8 +9,9 @@ from typing import Any
 
 from flowgrad.errors import MissingDependencyError
 from flowgrad.network import Network
+from flowgrad.viewer.palette import INK, SERIES
 
-INK, BLUE, ORANGE = "#22303c", "#2f6db3", "#d9822b"
+TRAINING, VALIDATION = SERIES
 
 
 def available() -> bool:
@@ -35,12 +36,12 @@ def loss_curve(path: Path, rows: Sequence[Mapping[str, float]], title: str, best
     drawn = figure(7, 4)
     axes = drawn.add_subplot()
     epochs = [row["epoch"] for row in rows]
-    for name, label, colour in (("loss", "training", BLUE), ("val_loss", "validation", ORANGE)):
+    for name, label, colour in (("loss", "training", TRAINING), ("val_loss", "validation", VALIDATION)):
         if rows and name in rows[0]:
             axes.plot(epochs, [row[name] for row in rows], color=colour, label=label, linewidth=1.8)
     if rows and best is not None and "val_loss" in rows[0]:
         least = next(row["val_loss"] for row in rows if row["epoch"] == best)
-        axes.plot([best], [least], "o", color=ORANGE, markersize=6, label=f"best epoch: {best}")
+        axes.plot([best], [least], "o", color=VALIDATION, markersize=6, label=f"best epoch: {best}")
     values = [row[name] for row in rows for name in ("loss", "val_loss") if name in row]
     if values and min(values) > 0 and max(values) > 20 * min(values):
         axes.set_yscale("log")

@@ -15,6 +15,7 @@ from flowgrad.benchmarks.rivals import cores
 from flowgrad.benchmarks.workloads import WORKLOADS, scaling
 from flowgrad.cli._console import say, table
 from flowgrad.errors import ConfigError, MissingDependencyError, UnknownNameError, suggest
+from flowgrad.viewer.palette import ABOVE, BELOW, INK
 
 
 def entry(
@@ -90,9 +91,9 @@ def _draw(results: list[Result], path: Path) -> None:
     figure: Any = Figure(figsize=(8, 1 + 0.4 * len(bars)), layout="constrained")
     axes = figure.subplots()
     names, values = zip(*bars[::-1], strict=True)
-    colours = ["#2a6fb0" if v >= 1 else "#d9822b" for v in values]
+    colours = [ABOVE if v >= 1 else BELOW for v in values]
     axes.barh(names, [v - 1 for v in values], left=1, color=colours)
-    axes.axvline(1.0, color="#1f2d3d", linewidth=1)
+    axes.axvline(1.0, color=INK, linewidth=1)
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:g}×")
     axes.xaxis.set_minor_formatter("")

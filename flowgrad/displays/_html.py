@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
-BLUE, ORANGE = "#4a90d9", "#e08a3c"  # in the middle between black and white, and apart for the colour-blind
+from flowgrad.viewer.palette import EITHER_ABOVE, EITHER_BELOW
+
 NAME = 40  # characters of an id
 
 
@@ -34,6 +35,16 @@ def count(n: int, noun: str) -> str:
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
+def signs(what: str) -> str:
+    """A line that says what the colours mean."""
+    look = "display:inline-block;width:18px;height:4px;margin:0 6px 2px 0"
+    parts = [
+        f'<span style="{look};background:{colour}"></span>{side}'
+        for colour, side in ((EITHER_ABOVE, "above"), (EITHER_BELOW, "below"))
+    ]
+    return f"<div>{what}: {parts[0]} 0, {parts[1]} 0</div>"
+
+
 def bars(rows: Iterable[tuple[str, float, str]]) -> str:
     """Rows of a name, a bar and what is said of it; orange where the value is below 0.
 
@@ -47,7 +58,7 @@ def bars(rows: Iterable[tuple[str, float, str]]) -> str:
     )
     found = []
     for name, value, said in listed:
-        look = f"width:{120 * abs(value) / most:.0f}px;background:{BLUE if value >= 0 else ORANGE}"
+        look = f"width:{120 * abs(value) / most:.0f}px;background:{EITHER_ABOVE if value >= 0 else EITHER_BELOW}"
         bar = f'<div style="{look};height:9px;border-radius:2px"></div>'
         found.append(f"<tr><td {cell}>{name}</td><td {cell}>{bar}</td><td {cell}>{said}</td></tr>")
     look = "border:none;border-collapse:collapse;margin:4px 0;font-size:90%;color:inherit"

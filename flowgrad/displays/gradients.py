@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from flowgrad.displays._html import bars, card, count, short
+from flowgrad.displays._html import bars, card, count, short, signs
 
 if TYPE_CHECKING:
     from flowgrad.results import Gradients
@@ -40,7 +40,7 @@ def gradients_html(grads: Gradients) -> str:
     warning = f"<div>{unknown:,} edges have a gradient that is not finite</div>" if unknown else ""
     return card(
         "Gradients",
-        f"<div>{facts}</div>{warning}<div>largest ∂L/∂w</div>{edges}"
+        f"<div>{facts}</div>{warning}{signs('largest ∂L/∂w')}{edges}"
         f"<div>∂L/∂a by level, root mean square over nodes and samples</div>{levels}",
     )
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from html import escape
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from flowgrad.displays._html import BLUE, ORANGE, bars, card, count, named
+from flowgrad.displays._html import bars, card, count, named, signs
 from flowgrad.errors import FlowgradError
 from flowgrad.plan import Plan, lower
-from flowgrad.viewer.layout import layout
+from flowgrad.viewer.layout import Layout, layout, targets_of
+from flowgrad.viewer.palette import EITHER_ABOVE, EITHER_BELOW, GREY
 
 if TYPE_CHECKING:
     from flowgrad.network import Network
@@ -52,30 +54,44 @@ def _functions(plan: Plan) -> str:
 
 
 def _graph(plan: Plan, ids: list[object]) -> str:
-    """Edges as curves, blue above 0 and orange below; nodes with their ids as tooltips."""
+    """Edges as curves coloured by sign, with a legend; nodes with their ids as tooltips."""
     place = layout(plan)
-    x = 14 + (place.x - place.x.min()) / (np.ptp(place.x) or 1.0) * (WIDTH - 28)
-    row = min(ROW, 300 / (np.ptp(place.y) or 1.0))
-    y = 14 + (place.y - place.y.min()) * row
+    low, high = _range(place)
+    step, row = (WIDTH - 28) / (np.ptp(place.x) or 1.0), min(ROW, 300 / (high - low or 1.0))
+    x, y = 14 + (place.x - place.x.min()) * step, 14 + (place.y - low) * row
     most = float(np.abs(plan.weight).max(initial=0.0)) or 1.0
-    target = np.repeat(np.arange(plan.n_nodes), np.diff(plan.in_ptr))
-    parts = []
-    for u, v, w in zip(plan.in_source.tolist(), target.tolist(), plan.weight.tolist(), strict=True):
-        share, middle = abs(w) / most, (x[u] + x[v]) / 2
-        curve = f"M{x[u]:.1f} {y[u]:.1f}C{middle:.1f} {y[u]:.1f} {middle:.1f} {y[v]:.1f} {x[v]:.1f} {y[v]:.1f}"
-        look = f'stroke="{BLUE if w >= 0 else ORANGE}" stroke-width="{0.5 + 2 * share:.1f}"'
+    edges, nodes = [], []
+    for e, (u, v) in enumerate(zip(plan.in_source.tolist(), targets_of(plan).tolist(), strict=True)):
+        bends = [(14 + (bx - place.x.min()) * step, 14 + (by - low) * row) for bx, by in place.bends.get(e, ())]
+        weight = float(plan.weight[e])
+        share = abs(weight) / most
+        look = f'stroke="{EITHER_ABOVE if weight >= 0 else EITHER_BELOW}" stroke-width="{0.5 + 2 * share:.1f}"'
         look += f' opacity="{0.25 + 0.7 * share:.2f}"'
-        parts.append(f'<path d="{curve}" {look}/>')
+        edges.append(f'<path d="{_curve([(x[u], y[u]), *bends, (x[v], y[v])])}" {look}/>')
     outputs = set(plan.outputs.tolist())
     for v, name in enumerate(ids):
         at = f'cx="{x[v]:.1f}" cy="{y[v]:.1f}" r="{4.5 if v >= len(plan.inputs) else 3}"'
-        rim = f'stroke="currentColor" stroke-width="{2.5 if v in outputs else 1}" fill="#8a97a3"'
-        parts.append(f"<circle {at} {rim}><title>{escape(str(name))}</title></circle>")
-    height = float(y.max()) + 14
-    return (
-        f'<svg viewBox="0 0 {WIDTH} {height:.0f}" style="width:100%;max-width:{WIDTH}px;display:block" fill="none" '
-        f'role="img" aria-label="the network, inputs left, outputs right">{"".join(parts)}</svg>'
-    )
+        rim = f'stroke="currentColor" stroke-width="{2.5 if v in outputs else 1}" fill="{GREY}"'
+        nodes.append(f"<circle {at} {rim}><title>{escape(str(name))}</title></circle>")
+    size = f'viewBox="0 0 {WIDTH} {28 + (high - low) * row:.0f}" style="width:100%;max-width:{WIDTH}px;display:block"'
+    said = 'role="img" aria-label="the network, inputs left, outputs right"'
+    picture = f'<svg {size} fill="none" {said}>{"".join(edges + nodes)}</svg>'
+    return picture + (signs("weights of edges") if edges else "")
+
+
+def _range(place: Layout) -> tuple[float, float]:
+    """The least and the largest height of nodes and bends."""
+    heights = [*place.y.tolist(), *(y for points in place.bends.values() for _, y in points)]
+    return min(heights), max(heights)
+
+
+def _curve(points: list[tuple[float, float]]) -> str:
+    """An SVG path from point to point that leaves and arrives flat."""
+    found = f"M{points[0][0]:.1f} {points[0][1]:.1f}"
+    for (x0, y0), (x1, y1) in pairwise(points):
+        middle = (x0 + x1) / 2
+        found += f"C{middle:.1f} {y0:.1f} {middle:.1f} {y1:.1f} {x1:.1f} {y1:.1f}"
+    return found
 
 
 def _levels(plan: Plan) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import reprlib
 from collections.abc import Hashable, Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -12,12 +13,12 @@ import numpy.typing as npt
 
 from flowgrad.errors import ConfigError, MissingDependencyError, ShapeError, UnknownNameError, suggest
 from flowgrad.plan import Plan, lower
-from flowgrad.viewer.layout import Layout, layout
+from flowgrad.viewer.layout import Layout, layout, targets_of
+from flowgrad.viewer.palette import ABOVE, BELOW, GREY, INK, PAPER
 
 if TYPE_CHECKING:
     from flowgrad.network import Network
 
-INK, GREY, BLUE, ORANGE, WHITE = "#22303c", "#8a97a3", "#2166ac", "#d9731a", "#f7f5f2"
 NAMED = 80  # nodes up to which all have their names
 CURVED = 4000  # edges up to which they are curves; beyond, straight lines, as pixels in a PDF
 INCH = 2.2  # levels an inch … and
@@ -33,6 +34,7 @@ def plot(
     edge_values: Any = None,
     labels: bool | None = None,
     label: str = "",
+    edge_label: str = "",
     title: str = "",
     ax: Any = None,
 ) -> Any:
@@ -44,14 +46,13 @@ def plot(
     if labels is None:
         labels = len(ids) <= NAMED
     elif not isinstance(labels, (bool, np.bool_)):
-        raise ConfigError(f"labels={labels!r}: must be True, False or None")
+        raise ConfigError(f"labels={reprlib.repr(labels)}: must be True, False or None")
     place = layout(plan)
     figure, axes = _canvas(place, plan, ids if labels else None, ax)
     picture = _Picture(axes, plan, place, ids)
     picture.edges(strength)
     dots = picture.nodes(shade)
-    if labels:
-        picture.names()
+    picture.legend(strength, edge_label or ("weight" if edge_values is None else "edge value"))
     if dots is not None:
         bar = figure.colorbar(dots, ax=axes, shrink=0.6, pad=0.02, aspect=28, extend=_beyond(shade))
         bar.outline.set_visible(False)
@@ -59,6 +60,8 @@ def plot(
         bar.set_label(label, color=INK, fontsize=8)
     if title:
         axes.set_title(title, loc="left", color=INK, fontsize=10)
+    if labels:
+        picture.names(shade)
     return figure
 
 
@@ -71,15 +74,15 @@ entry = plot
 def _of_nodes(values: Any, ids: list[Hashable]) -> Floats:
     """(V,) a number a node, NaN where a mapping has none."""
     if not isinstance(values, Mapping):
-        array = np.asarray(values, np.float64)
+        array = _numbers(values, "values")
         if array.shape != (len(ids),):
             raise ShapeError(f"values has shape {array.shape}: must be ({len(ids)},), in the order of net.nodes")
         return array
     known = set(ids)
     for name in values:
         if name not in known:
-            raise UnknownNameError(f"values: {name!r} is no node of the network{suggest(name, ids)}")
-    found = np.array([_number(values[v], f"values[{v!r}]") if v in values else np.nan for v in ids])
+            raise UnknownNameError(f"values: {reprlib.repr(name)} is no node of the network{suggest(name, ids)}")
+    found = np.array([_number(values[v], f"values[{reprlib.repr(v)}]") if v in values else np.nan for v in ids])
     if np.isnan(found).all():
         raise ConfigError("values holds no number for any node")
     return found
@@ -87,24 +90,33 @@ def _of_nodes(values: Any, ids: list[Hashable]) -> Floats:
 
 def _of_edges(values: Any, ids: list[Hashable], plan: Plan) -> Floats:
     """(E,) a number an edge, 0 where a mapping has none."""
-    target = np.repeat(np.arange(plan.n_nodes), np.diff(plan.in_ptr))
-    pairs = [(ids[u], ids[v]) for u, v in zip(plan.in_source.tolist(), target.tolist(), strict=True)]
+    pairs = [(ids[u], ids[v]) for u, v in zip(plan.in_source.tolist(), targets_of(plan).tolist(), strict=True)]
     if not isinstance(values, Mapping):
-        array = np.asarray(values, np.float64)
+        array = _numbers(values, "edge_values")
         if array.shape != (len(pairs),):
             raise ShapeError(f"edge_values has shape {array.shape}: must be ({len(pairs)},), as grads.weight.array")
         return array
     known = set(pairs)
     for pair in values:
         if pair not in known:
-            raise UnknownNameError(f"edge_values: there is no edge {pair!r}: give (source, target)")
-    return np.array([_number(values[pair], f"edge_values[{pair!r}]") if pair in values else 0.0 for pair in pairs])
+            raise UnknownNameError(f"edge_values: there is no edge {reprlib.repr(pair)}: give (source, target)")
+    return np.array(
+        [_number(values[pair], f"edge_values[{reprlib.repr(pair)}]") if pair in values else 0.0 for pair in pairs]
+    )
 
 
 def _number(value: Any, what: str) -> float:
     if np.ndim(value) != 0:
         raise ShapeError(f"{what} has shape {np.shape(value)}: give one number, such as that of one sample, or a mean")
-    return float(value)
+    return float(_numbers(value, what))
+
+
+def _numbers(values: Any, what: str) -> Floats:
+    """Values as float64; what is no number is refused."""
+    try:
+        return np.asarray(values, np.float64)
+    except (TypeError, ValueError):
+        raise ConfigError(f"{what}={reprlib.repr(values)}: must be numbers, or a mapping to numbers") from None
 
 
 # ---- drawing ----------------------------------------------------------------------------------------------------
@@ -137,7 +149,7 @@ def _canvas(place: Layout, plan: Plan, names: list[Hashable] | None, ax: Any) ->
         FigureCanvasAgg(figure)
         ax = figure.add_subplot()
     elif not hasattr(ax, "scatter"):
-        raise ConfigError(f"ax={ax!r}: must be axes of matplotlib")
+        raise ConfigError(f"ax={reprlib.repr(ax)}: must be axes of matplotlib")
     ax.set_axis_off()
     ys = [*place.y.tolist(), *(y for points in place.bends.values() for _, y in points)]
     room = 0.9 + 0.02 * (max(ys) - min(ys))
@@ -167,7 +179,7 @@ class _Picture:
         self.kind[plan.outputs] = 2
 
     def edges(self, value: Floats) -> None:
-        """Blue where the value is above 0, orange where it is below; wide and opaque where it is large."""
+        """Coloured by the value's sign; wide and opaque where the value is large."""
         from matplotlib.collections import LineCollection, PathCollection
         from matplotlib.colors import to_rgb
 
@@ -176,25 +188,27 @@ class _Picture:
         share = np.abs(finite) / (np.abs(finite).max(initial=0.0) or 1.0)
         order = np.argsort(share, kind="stable")  # the strongest on top
         colour = np.empty((E, 4))
-        colour[:, :3] = np.where(finite[:, None] >= 0, to_rgb(BLUE), to_rgb(ORANGE))
+        colour[:, :3] = np.where(finite[:, None] >= 0, to_rgb(ABOVE), to_rgb(BELOW))
         faint = float(np.clip(500.0 / (E + 1), 0.006, 0.2))
         colour[:, 3] = faint + (0.9 - faint) * share ** (0.8 if E < 400 else 1.2)
         width = (0.35 + 2.0 * share) * float(np.clip(6.0 / np.sqrt(E + 1) + 0.3, 0.3, 1.0))
-        target = np.repeat(np.arange(self.plan.n_nodes), np.diff(self.plan.in_ptr))
-        ends = np.stack([np.stack([p.x[v], p.y[v]], axis=1) for v in (self.plan.in_source, target)], axis=1)
+        ends = [
+            list(zip(p.x[v].tolist(), p.y[v].tolist(), strict=True))
+            for v in (self.plan.in_source, targets_of(self.plan))
+        ]
+        lines = [[ends[0][e], *p.bends.get(e, ()), ends[1][e]] for e in order.tolist()]
         style: dict[str, Any] = {"colors": colour[order], "linewidths": width[order], "zorder": 1}
         if E > CURVED:
-            self.axes.add_collection(LineCollection(list(ends[order]), rasterized=True, **style))
+            self.axes.add_collection(LineCollection(lines, rasterized=True, **style))
             return
         style["edgecolors"] = style.pop("colors")
-        paths = [self._curve(ends[e], p.bends.get(e, [])) for e in order.tolist()]
+        paths = [self._curve(points) for points in lines]
         self.axes.add_collection(PathCollection(paths, facecolors="none", **style))
 
-    def _curve(self, ends: Floats, bends: list[tuple[float, float]]) -> Any:
+    def _curve(self, points: list[tuple[float, float]]) -> Any:
         """From level to level, leaving and arriving flat."""
         from matplotlib.path import Path
 
-        points = [tuple(ends[0]), *bends, tuple(ends[1])]
         vertices, codes = [points[0]], [Path.MOVETO]
         for (x0, y0), (x1, y1) in pairwise(points):
             middle = (x0 + x1) / 2
@@ -208,7 +222,7 @@ class _Picture:
         colours = _colours(value) if value is not None else None
         for kind, marker, rim in ((1, "s", 0.6), (0, "o", 0.6), (2, "o", 1.8)):
             mask = self.kind == kind
-            look: dict[str, Any] = {"facecolor": GREY if kind == 1 else WHITE}
+            look: dict[str, Any] = {"facecolor": GREY if kind == 1 else PAPER[2]}
             if value is not None and colours is not None:
                 known = mask & np.isfinite(value)
                 self._dots(mask & ~known, marker, rim, look)
@@ -226,28 +240,73 @@ class _Picture:
             p.x[mask], p.y[mask], s=area, marker=marker, edgecolor=INK, linewidth=rim * scale, zorder=3, **look
         )
 
-    def names(self) -> None:
-        """Inputs to the left of themselves, outputs to the right, the others above, or to the right where a column is
-        dense; on a ground of paper."""
-        p, points = self.place, float(np.clip(self.size * 0.75, 5.0, 8.0))
-        ground = {"boxstyle": "round,pad=0.1", "fc": "white", "ec": "none", "alpha": 0.75}
+    def legend(self, value: Floats, what: str) -> None:
+        """Says below the picture which colour of an edge is which sign, and how large the values are."""
+        from matplotlib.lines import Line2D
+
+        known = value[np.isfinite(value)]
+        handles = []
+        for colour, side, some in ((ABOVE, "above", known[known > 0]), (BELOW, "below", known[known < 0])):
+            if len(some):
+                said = f"{what} {side} 0, to {float(some[np.argmax(np.abs(some))]):.3g}"
+                handles.append(Line2D([], [], color=colour, linewidth=1.6, label=said.replace("-", "−")))
+        if handles:
+            look: dict[str, Any] = {"frameon": False, "fontsize": 6, "labelcolor": INK, "handlelength": 1.6}
+            self.axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(0, 0), ncols=2, borderaxespad=0, **look)
+
+    def names(self, value: Floats | None) -> None:
+        """Write names where they have room, on a ground of paper: outputs' first, then the largest values', in order.
+
+        Inputs have theirs to the left, outputs to the right, the others above, or to the right where a column is
+        dense; where that covers a neuron or another name, on another side; where there is no room, none.
+        """
+        points = float(np.clip(self.size * 0.75, 5.0, 8.0))
         away, dense = self.size / 2 + 3, self._dense(points)
         left, right, above = (-away, 0, "right", "center"), (away, 0, "left", "center"), (0, away, "center", "bottom")
-        for v, name in enumerate(self.ids):
-            dx, dy, ha, va = (right if dense[v] else above, left, right)[int(self.kind[v])]
-            self.axes.annotate(
-                _short(name),
-                (p.x[v], p.y[v]),
-                (dx, dy),
-                textcoords="offset points",
-                ha=ha,
-                va=va,
-                fontsize=points,
-                color=INK,
-                zorder=4,
-                bbox=ground if self.kind[v] == 0 else None,
-                weight="bold" if self.kind[v] == 2 else "normal",
-            )
+        sides = {1: (left, right), 2: (right, above)}
+        beside = [
+            sides.get(int(k), (right, above) if d else (above, right)) for k, d in zip(self.kind, dense, strict=True)
+        ]
+        texts = [self._name(v, beside[v][0], points) for v in range(len(self.ids))]
+        self.axes.figure.draw_without_rendering()  # so that it is known where everything stands
+        size = np.zeros(len(texts)) if value is None else np.abs(np.nan_to_num(value))
+        room = self._taken()
+        for v in np.lexsort((np.arange(len(texts)), -size, self.kind != 2)).tolist():
+            for side in beside[v]:
+                self._put(texts[v], side)
+                box = texts[v].get_window_extent().extents
+                if not _covers(box, np.delete(room[: len(texts)], v, axis=0)) and not _covers(box, room[len(texts) :]):
+                    room = np.vstack([room, box])
+                    break
+            else:
+                texts[v].remove()
+
+    def _name(self, v: int, side: tuple[float, float, str, str], points: float) -> Any:
+        ground = {"boxstyle": "round,pad=0.1", "fc": "white", "ec": "none", "alpha": 0.75}
+        kind = int(self.kind[v])
+        text = self.axes.annotate(
+            _short(self.ids[v]),
+            (self.place.x[v], self.place.y[v]),
+            (0, 0),
+            textcoords="offset points",
+            fontsize=points,
+            color=INK,
+            zorder=4,
+            bbox=ground if kind != 2 else None,
+            weight="bold" if kind == 2 else "normal",
+        )
+        self._put(text, side)
+        return text
+
+    def _put(self, text: Any, side: tuple[float, float, str, str]) -> None:
+        dx, dy, ha, va = side
+        text.set(position=(dx, dy), horizontalalignment=ha, verticalalignment=va)
+
+    def _taken(self) -> Floats:
+        """(V, 4) left, bottom, right, top of every neuron, in pixels."""
+        centre = self.axes.transData.transform(np.stack([self.place.x, self.place.y], axis=1))
+        half = np.where(self.kind == 1, 0.34, 0.5) * self.size * self.axes.figure.dpi / 72
+        return np.hstack([centre - half[:, None], centre + half[:, None]])
 
     def _dense(self, points: float) -> Any:
         """(V,) bool: nodes of columns that have no room for a name between two nodes."""
@@ -257,6 +316,12 @@ class _Picture:
             gaps = np.diff(np.sort(p.y[here]))
             found[here] = bool((gaps * self.unit < 1.5 * points + self.size).any())
         return found
+
+
+def _covers(box: Floats, others: Floats) -> bool:
+    """Whether a box, as left, bottom, right, top, covers a part of any other."""
+    low, high = np.maximum(box[:2], others[:, :2]), np.minimum(box[2:], others[:, 2:])
+    return bool((low < high).all(axis=1).any())
 
 
 def _short(name: Hashable) -> str:
@@ -281,12 +346,9 @@ def _beyond(value: Floats | None) -> str:
 
 
 def _colours(value: Floats) -> dict[str, Any]:
-    """Orange, white, blue about 0 where signs differ; else white to dark violet. Lightness alone tells them apart."""
+    """The palette's ramp about 0 where some are below it; else its half above 0, as the page has it."""
     from matplotlib.colors import LinearSegmentedColormap
 
-    limit = _limit(value)
-    if (value < 0).any():
-        ramp, low = ["#8a3d00", ORANGE, WHITE, "#5a9bd4", "#0b3c73"], -limit
-    else:
-        ramp, low = [WHITE, "#c8a9dc", "#7b3fa0", "#2b0a45"], 0.0
-    return {"cmap": LinearSegmentedColormap.from_list("flowgrad", ramp), "vmin": low, "vmax": limit}
+    limit, signed = _limit(value), bool((value < 0).any())
+    ramp = LinearSegmentedColormap.from_list("flowgrad", PAPER if signed else PAPER[2:])
+    return {"cmap": ramp, "vmin": -limit if signed else 0.0, "vmax": limit}

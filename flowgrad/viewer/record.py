@@ -19,6 +19,7 @@ from flowgrad.inspection import node_importance
 from flowgrad.network import Network
 from flowgrad.program import Program, compile
 from flowgrad.viewer.layout import groups, layout
+from flowgrad.viewer.palette import RAMPS
 
 BUDGET = 1_800_000  # bytes for all samples together
 OUTPUTS = 16  # up to so many, importance is found output by output
@@ -49,7 +50,7 @@ def record(network: Network, *, history: Any = None, title: str | None = None, *
         "outputs": plan.outputs.tolist(),
         "x": _floats(place.x),
         "y": _floats(place.y),
-        "bends": {str(e): [c for point in points for c in point] for e, points in place.bends.items()},
+        "bends": {str(e): [round(c, 3) for point in points for c in point] for e, points in place.bends.items()},
         "groups": groups(plan),
         "in_ptr": _ints(plan.in_ptr),
         "source": _ints(plan.in_source),
@@ -59,6 +60,7 @@ def record(network: Network, *, history: Any = None, title: str | None = None, *
         "aggregation": _ints(plan.aggregation),
         "aggregations": [f.name for f in plan.aggregations],
         "drawn": case.drawn,
+        "ramps": RAMPS,
         "history": columns_of(history),
         **case.values(),
     }

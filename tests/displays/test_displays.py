@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import flowgrad as fg
-from flowgrad.errors import ConfigError, ShapeError, UnknownNameError
+from flowgrad.errors import ConfigError, FlowgradError, ShapeError, UnknownNameError
+from flowgrad.viewer.palette import ABOVE, BELOW, EITHER_ABOVE, EITHER_BELOW
 
 EVIL = "</script><img src=x onerror=alert(1)>"
 
@@ -57,7 +58,7 @@ def gradients(net: fg.Network, X: Any = None) -> fg.Gradients:
 
 def test_a_network_shows_its_figures_and_its_graph() -> None:
     found = Tags(network()._repr_html_())
-    assert found.tags <= {"div", "strong", "svg", "path", "circle", "title", "table", "tr", "td"}
+    assert found.tags <= {"div", "span", "strong", "svg", "path", "circle", "title", "table", "tr", "td"}
     assert "9 nodes, 20 edges, depth 2, 26 parameters" in found.text
     assert "4 tanh, 2 identity; 6 sum" in found.text
     assert network()._repr_html_().count("<path") == 20
@@ -87,7 +88,9 @@ def test_names_are_text() -> None:
 
 def test_colours_are_the_pages_own() -> None:
     for html in (network()._repr_html_(), gradients(network())._repr_html_()):
-        assert set(re.findall(r"background:([^;\"]+)", html)) <= {"transparent", "#4a90d9", "#e08a3c"}
+        assert set(re.findall(r"background:([^;\"]+)", html)) <= {"transparent", EITHER_ABOVE, EITHER_BELOW}
+        assert re.search(f"{EITHER_ABOVE}[^<]*></span>above 0", html)
+        assert re.search(f"{EITHER_BELOW}[^<]*></span>below 0", html)
         assert set(re.findall(r"[;\"]color:([^;\"]+)", html)) == {"inherit"}
         assert not re.search(r"https?:|<script|<style|url\(", html)
 
@@ -130,20 +133,88 @@ def test_a_picture_has_every_node_edge_and_name(tmp_path: Path) -> None:
 
 
 def test_values_colour_the_neurons_and_signs_the_edges() -> None:
-    pytest.importorskip("matplotlib")
+    to_hex = pytest.importorskip("matplotlib.colors").to_hex
     net = fg.topologies.from_edge_list([("x", "h", 2.0), ("h", "y", -1.0)])
     figure = net.plot({"h": 3.0}, label="importance")
     assert len(figure.axes) == 2  # and the colour bar
     assert figure.axes[1].get_ylabel() == "importance"
     edges = collections(figure, "PathCollection")[0]
     colour = dict(zip(("weak", "strong"), edges.get_edgecolors(), strict=True))
-    assert colour["weak"][0] > colour["weak"][2]  # −1: orange
-    assert colour["strong"][2] > colour["strong"][0]  # +2: blue
+    assert to_hex(colour["weak"]) == BELOW  # −1
+    assert to_hex(colour["strong"]) == ABOVE  # +2
     assert edges.get_linewidths()[1] > edges.get_linewidths()[0]
     signed = net.plot([1.0, -4.0, 0.5])
     assert {dots.get_clim() for dots in collections(signed, "PathCollection")[1:]} == {(-4.0, 4.0)}
     acts = fg.compile(net, executor="python").forward([[1.0]])
     net.plot({v: a[0] for v, a in acts.a.items()}, edge_values=gradients(net).weight)
+
+
+def test_neurons_have_the_colours_of_edges() -> None:
+    to_hex = pytest.importorskip("matplotlib.colors").to_hex
+    net = fg.topologies.from_edge_list([("x", "h", 2.0), ("h", "y", -1.0)])
+    for values in ([-3.0, 1.0, 3.0], [0.0, 1.0, 3.0]):
+        dots = collections(net.plot(values), "PathCollection")[1:]
+        found = {v: to_hex(d.cmap(d.norm(v))) for d in dots for v in d.get_array().tolist()}
+        assert found[3.0] == ABOVE
+        assert found.get(-3.0, BELOW) == BELOW
+
+
+def test_a_picture_says_what_the_colour_of_an_edge_means() -> None:
+    to_hex = pytest.importorskip("matplotlib.colors").to_hex
+    net = fg.topologies.from_edge_list([("x", "h", 2.0), ("h", "y", -1.5)])
+
+    def said(**more: Any) -> dict[str, str]:
+        legend = net.plot(**more).axes[0].get_legend()
+        words = [text.get_text() for text in legend.get_texts()]
+        return dict(zip([to_hex(line.get_color()) for line in legend.get_lines()], words, strict=True))
+
+    assert said() == {ABOVE: "weight above 0, to 2", BELOW: "weight below 0, to −1.5"}
+    assert said(edge_values=[1.0, 3.0], edge_label="∂L/∂w") == {ABOVE: "∂L/∂w above 0, to 3"}
+    assert net.plot(edge_values=[0.0, np.nan]).axes[0].get_legend() is None
+
+
+def boxes(figure: Any) -> tuple[list[Any], list[Any]]:
+    """What names and neurons cover, in pixels, as left, bottom, right, top."""
+    figure.draw_without_rendering()
+    axes, dots = figure.axes[0], []
+    for drawn in collections(figure, "PathCollection")[1:]:
+        half = np.sqrt(drawn.get_sizes()[0]) / 2 * figure.dpi / 72
+        dots += [(*(at - half), *(at + half)) for at in axes.transData.transform(drawn.get_offsets())]
+    return [text.get_window_extent().extents for text in axes.texts], dots
+
+
+def over(p: Any, q: Any) -> bool:
+    return bool(p[0] < q[2] and q[0] < p[2] and p[1] < q[3] and q[1] < p[3])
+
+
+def broken() -> fg.Network:
+    """An input column that is broken into four, with names as long as genes'."""
+    return fg.topologies.from_edge_list([(f"g:YAL{k:03}W", f"GO:{k % 7:07}") for k in range(150)])
+
+
+def test_a_name_without_room_is_not_drawn_and_nothing_else_is_lost() -> None:
+    pytest.importorskip("matplotlib")
+    for net in (broken(), network(300), fg.topologies.layered([40, 40, 3], seed=2)):
+        figure = net.plot(labels=True)
+        names, dots = boxes(figure)
+        assert not any(over(p, q) for k, p in enumerate(names) for q in names[:k])
+        assert sum(over(p, q) for p in names for q in dots) == 0
+        written = {text.get_text() for text in figure.axes[0].texts}
+        assert written >= {str(v) for v in net.outputs}
+        assert len(dots) == len(net.nodes)
+        assert len(collections(figure, "PathCollection")[0].get_paths()) == net.columns.n_edges
+    assert 60 < len(broken().plot(labels=True).axes[0].texts) < 157
+
+
+@pytest.mark.parametrize("where", ["labels", "ax", "values", "edge_values"])
+@pytest.mark.parametrize(
+    "given", [dict.fromkeys(range(5000), "a name"), ["a name"] * 5000, "x" * 5000, {"x" * 5000: 1.0}, object()]
+)
+def test_what_is_given_is_not_echoed_whole(where: str, given: Any) -> None:
+    pytest.importorskip("matplotlib")
+    with pytest.raises(FlowgradError) as caught:
+        network().plot(**{where: given})
+    assert len(str(caught.value)) < 500
 
 
 def test_a_few_towering_values_leave_the_rest_their_colours() -> None:

@@ -17,7 +17,9 @@ function diagram(pen, width, height) {
     pen.box(x + S.dx - w / 2, y + S.dy - h / 2, w, h, 5, on ? tint.panel : tint.bg, on ? tint.accent : null, 1, on ? 1 : 0.88);
     pen.text(x + S.dx, y + S.dy, text, { size, bold: on, fill: on ? tint.accent : tint.ink, alpha: on || isLitEdge(e) ? 1 : 0.35 });
   });
-  for (let v = 0; v < V; v++) if (shown(v) && !isFolded(v) && inView(v, 80)) drawNeuron(pen, v);
+  const drawn = [...Array(V).keys()].filter((v) => shown(v) && !isFolded(v) && inView(v, 80));
+  drawn.forEach((v) => drawNeuron(pen, v));
+  drawNames(pen, drawn);
   blocks.forEach((b, k) => drawBlock(pen, b, k));
 }
 function edgeLook(e) { // colour, width, opacity
@@ -54,24 +56,39 @@ function obstacles() { // boxes that labels should not cover: neurons, their nam
   return found;
 }
 const named = (v) => (names[v].length > 26 ? `${names[v].slice(0, 25)}…` : names[v]);
+const isRinged = (v) => activeNodes().has(v) || v === S.chosen || v === S.hover;
+const isRoomy = () => S.k >= 45;
 function drawNeuron(pen, v) {
   const x = px(X[v]), y = py(Y[v]), r = radius(), s = sampleAt(S.sample), has = known(v);
-  const active = activeNodes().has(v), ring = active || v === S.chosen || v === S.hover, alpha = isLit(v) ? 1 : 0.22;
+  const active = activeNodes().has(v), ring = isRinged(v), alpha = isLit(v) ? 1 : 0.22;
   const said = saidOf(v), c = isColoured(v) ? rgb(values(said)[v] / extent(said)) : hex(tint.blank);
   const cached = now() && !active && activeReads(v);
   if (cached) pen.circle(x, y, r + 6, null, tint.accent, 2, 1, [4, 3]);
   pen.circle(x, y, r, `rgb(${c.join(",")})`, ring ? tint.accent : tint.soft, ring ? 3.5 : has ? 1.2 : 1, alpha, has ? null : [3, 3]);
-  const roomy = S.k >= 45;
-  const look = { alpha, halo: tint.bg };
-  if (roomy) pen.text(x, y - r - (ring ? 12 : 10) - (cached ? 5 : 0), named(v), { ...look, size: teaching ? 14 : 12, bold: true });
-  else if (S.k > 7.5 || ring) {
-    const before = level[v] === 0, side = before ? -1 : 1; // inputs on their left, where no edges are
-    const size = Math.min(11, Math.max(8, S.k)), align = before ? "right" : "left";
-    pen.text(x + side * (r + 6 + (cached ? 6 : 0)), y, named(v), { ...look, size, bold: ring, align });
-  }
   if (r > 14 && said) pen.text(x, y, fmt(values(said)[v], 3), { size: r > 24 ? 13 : 11, bold: true, fill: onColour(c), alpha });
   const below = cached ? cached : belowOf(v, has, s);
-  if (roomy && r > 20) pen.text(x, y + r + (cached ? 16 : 11), below, { ...look, size: 11, fill: cached ? tint.accent : tint.soft });
+  if (isRoomy() && r > 20) pen.text(x, y + r + (cached ? 16 : 11), below, { alpha, halo: tint.bg, size: 11, fill: cached ? tint.accent : tint.soft });
+}
+function drawNames(pen, drawn) { // those that are picked, then the more important first, each where it has room
+  if (!(S.k > 7.5)) drawn = drawn.filter(isRinged);
+  const room = new Room(), r = radius(), first = (v) => (isRinged(v) ? 2 : isOutput[v]);
+  for (const v of drawn) room.take([px(X[v]) - r, py(Y[v]) - r, px(X[v]) + r, py(Y[v]) + r, v]);
+  const order = [...drawn].sort((p, q) => first(q) - first(p) || importance[q] - importance[p]);
+  for (const v of order) {
+    const ring = isRinged(v), alpha = isLit(v) ? 1 : 0.22, size = isRoomy() ? (teaching ? 14 : 12) : Math.min(11, Math.max(8, S.k));
+    const style = { alpha, halo: tint.bg, size, bold: ring || isRoomy() }, wide = pen.width(named(v), style);
+    const spots = namePlaces(v).map(([x, y, align]) => ({ x, y, align, box: textBox(x, y, wide, size, align, v) }));
+    const spot = spots.find((one) => room.free(one.box)) || (ring && spots[0]);
+    if (!spot) continue;
+    room.take(spot.box);
+    pen.text(spot.x, spot.y, named(v), { ...style, align: spot.align });
+  }
+}
+function namePlaces(v) { // above; or to the right, of inputs to the left, where no edges are; or else on the other side
+  const x = px(X[v]), y = py(Y[v]), r = radius(), ring = isRinged(v), cached = now() && !activeNodes().has(v) && activeReads(v);
+  if (isRoomy()) return [[x, y - r - (ring ? 12 : 10) - (cached ? 5 : 0), "center"]];
+  const away = r + 6 + (cached ? 6 : 0), right = [x + away, y, "left"], left = [x - away, y, "right"];
+  return level[v] === 0 ? [left, right] : [right, left];
 }
 function saidOf(v) { // which of its numbers a neuron shows
   const has = known(v), mode = modeNow();

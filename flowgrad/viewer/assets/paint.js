@@ -25,10 +25,12 @@ function svgPicture() {
     if (far) headers(pen);
     near(pen, seen, seen.reduce((n, x) => n + x, 0), dotSize(far));
   }
+  drawLegend(pen, height);
   return `${out.join("\n")}</svg>`;
 }
 function pngPicture(done) {
   paint();
+  drawLegend(canvasPen, stage.clientHeight);
   const c = document.createElement("canvas"), p = c.getContext("2d");
   c.width = ink.width; c.height = ink.height;
   p.fillStyle = tint.bg;
@@ -36,4 +38,5 @@ function pngPicture(done) {
   if (gl) p.drawImage(gl.canvas, 0, 0);
   p.drawImage(ink, 0, 0);
   c.toBlob(done);
+  paint();
 }

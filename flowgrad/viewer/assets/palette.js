@@ -1,15 +1,5 @@
-// Colours. Both palettes are told apart with every common kind of colour blindness; sign is also in the numbers.
-// What is far from 0 is far from the background: dark on light, bright on dark.
-const RAMPS = {
-  "blue–orange": {
-    light: [[20, 84, 164], [124, 176, 222], [240, 238, 233], [242, 160, 92], [176, 66, 4]],
-    dark: [[112, 186, 255], [58, 104, 158], [58, 64, 75], [168, 104, 56], [255, 172, 92]],
-  },
-  "purple–green": {
-    light: [[106, 38, 122], [186, 154, 202], [240, 238, 233], [132, 200, 132], [22, 112, 52]],
-    dark: [[222, 160, 240], [124, 88, 142], [58, 64, 75], [70, 130, 80], [128, 226, 136]],
-  },
-};
+// Colours: below 0, at 0, above 0, on light and on dark ground; they stand in palette.py, with what they must satisfy.
+const RAMPS = D.ramps;
 const MODES = { a: "activation a", z: "z", dz: "∂L/∂z", weight: "weight", dw: "∂L/∂w", importance: "importance" };
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const tint = {}; // the theme's colours by name, read once a theme
@@ -42,11 +32,28 @@ function extent(mode) { // what counts as full colour: the largest, of large gra
   }
   return extents.get(key);
 }
-function showLegend() {
+function legend() { // what the colours mean now: the quantity, the ramp's ends in words, and its colours
   const mode = modeNow(), most = extent(mode), low = isPositive(mode) ? 0 : -1;
-  $("quantity").textContent = MODES[mode];
-  $("low").textContent = low ? `−${fmt(most, 3)}` : "0";
-  $("high").textContent = fmt(most, 3);
-  const stops = [0, 0.25, 0.5, 0.75, 1].map((t) => colour(low + t * (1 - low)));
-  $("ramp").style.background = `linear-gradient(90deg, ${stops.join(",")})`;
+  const of = byEdge(mode) ? "edges" : "neurons";
+  const stops = (n) => Array.from({ length: n }, (_, k) => colour(low + (k / (n - 1)) * (1 - low)));
+  return { of, said: MODES[mode], low: low ? `−${fmt(most, 3)}` : "0", high: fmt(most, 3), stops };
+}
+function showLegend() {
+  const { of, said, low, high, stops } = legend();
+  $("of").textContent = of;
+  $("quantity").textContent = said;
+  $("low").textContent = low;
+  $("high").textContent = high;
+  $("ramp").style.background = `linear-gradient(90deg, ${stops(5).join(",")})`;
+}
+function drawLegend(pen, height) { // into a picture that leaves the page
+  const { of, said, low, high, stops } = legend(), y = height - 18, look = { size: 12, align: "left", halo: tint.bg };
+  let x = 16;
+  const write = (text, style) => { pen.text(x, y, text, { ...look, ...style }); x += pen.width(text, { ...look, ...style }) + 8; };
+  write(of, { fill: tint.soft });
+  write(said, { bold: true });
+  write(low, { fill: tint.soft });
+  stops(30).forEach((c, k) => pen.box(x + 5 * k, y - 5, 5.5, 10, 0, c, null, 0, 1));
+  x += 158;
+  write(high, { fill: tint.soft });
 }

@@ -36,6 +36,18 @@ const canvasPen = {
     pen2d.globalAlpha = 1;
   },
 };
+function textBox(x, y, wide, size, align, owner) { // left, top, right, bottom, and the neuron it belongs to
+  const left = x - wide * { left: 0, center: 0.5, right: 1 }[align];
+  return [left, y - size / 2, left + wide, y + size / 2, owner];
+}
+class Room { // boxes that are taken; what would cover another's has no room
+  constructor() { this.taken = []; }
+  take(box) { this.taken.push(box); }
+  free(box) {
+    const covers = (b) => b[0] < box[2] && box[0] < b[2] && b[1] < box[3] && box[1] < b[3];
+    return !this.taken.some((b) => b[4] !== box[4] && covers(b));
+  }
+}
 const ESCAPED = /[&<>"]/g, UNFIT = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/g;
 const escaped = (t) => t.replace(ESCAPED, (c) => `&#${c.charCodeAt(0)};`).replace(UNFIT, "\ufffd");
 function svgPen(out) { // writes elements into `out`

@@ -48,12 +48,13 @@ function edgeCurves(seen, far) { // the strongest edges that may be seen; of a c
     found.push(e);
   }
   const thin = Math.max(0.28, Math.min(1, Math.sqrt(600 / found.length)));
-  return found.reverse().map((e) => {
+  return found.reverse().flatMap((e) => {
     const u = source[e], v = target[e], t = Math.min(1, Math.abs(given[e]) / top);
     const own = u === S.chosen || v === S.chosen, on = isActive(e);
     const c = on ? accent : coloured ? rgb(given[e] / top) : S.up && !now() ? (S.up[v] ? up : down) : plain;
     const alpha = own || on ? 0.9 : now() ? 0.1 : thin * (0.25 + 0.6 * t);
-    return [X[u], Y[u], X[v], Y[v], own ? 2 : far ? 0.9 : S.k < 16 ? 0.6 + 0.6 * t : 0.7 + 1.3 * t, c, alpha];
+    const wide = own ? 2 : far ? 0.9 : S.k < 16 ? 0.6 + 0.6 * t : 0.7 + 1.3 * t, way = [X[u], Y[u], ...(D.bends[e] || []), X[v], Y[v]];
+    return Array.from({ length: way.length / 2 - 1 }, (_, k) => [...way.slice(2 * k, 2 * k + 4), wide, c, alpha]);
   });
 }
 function toneDots() {
@@ -107,19 +108,26 @@ function near(pen, seen, count, wide) { // names and numbers where there is room
   const ring = (v, width) => pen.circle(px(X[v]), py(Y[v]), Math.max(4, r + 2), null, tint.accent, width, 1);
   if (S.hover >= 0) ring(S.hover, 1.5);
   if (S.chosen >= 0) ring(S.chosen, 3);
-  const label = (v) => {
+  const room = new Room();
+  const label = (v, forced) => {
     const roomy = r > 24, fill = onColour(tones.subarray(4 * v, 4 * v + 3));
     if (r > 13 && known(v)) pen.text(px(X[v]), py(Y[v]), fmt(s[v], roomy ? 3 : 2), { size: roomy ? 12 : 10, bold: true, fill });
     if (r < 5 && v !== S.chosen) pen.circle(px(X[v]), py(Y[v]), Math.max(3, r + 1.5), null, tint.ink, 1.2, 1);
     const style = { size: 11, halo: tint.bg, bold: v === S.chosen }, side = level[v] === 0 ? -1 : 1;
-    if (S.k > 34) pen.text(px(X[v]), py(Y[v]) - r - 8, named(v), style);
-    else pen.text(px(X[v]) + side * (Math.max(4, r) + 4), py(Y[v]), named(v), { ...style, align: side < 0 ? "right" : "left" });
+    const align = S.k > 34 ? "center" : side < 0 ? "right" : "left";
+    const x = S.k > 34 ? px(X[v]) : px(X[v]) + side * (Math.max(4, r) + 4), y = S.k > 34 ? py(Y[v]) - r - 8 : py(Y[v]);
+    const box = textBox(x, y, pen.width(named(v), style), 11, align, v);
+    if (!forced && !room.free(box)) return;
+    room.take(box);
+    pen.text(x, y, named(v), { ...style, align });
   };
   const some = [];
   if (S.k > 34 && count < 900) { for (let v = 0; v < V; v++) if (seen[v] && isLit(v) && !isFolded(v)) some.push(v); }
   else if (count) some.push(...important(seen));
-  some.forEach(label);
-  for (const v of [S.hover, S.chosen]) if (v >= 0 && !some.includes(v)) label(v);
+  const picked = [...new Set([S.chosen, S.hover])].filter((v) => v >= 0);
+  some.sort((p, q) => importance[q] - importance[p]);
+  picked.forEach((v) => label(v, true));
+  some.filter((v) => !picked.includes(v)).forEach((v) => label(v, false));
 }
 let byImportance = null;
 function important(seen) { // the most important neurons in view, few enough and far enough apart for their names

@@ -1,6 +1,6 @@
 // What is shown, and where it stands on the screen.
 const S = {
-  mode: "a", palette: "blue–orange", dark: false, sample: 0, step: -1,
+  mode: "a", palette: Object.keys(D.ramps)[0], dark: false, sample: 0, step: -1,
   chosen: -1, group: -1, hover: -1, up: null, down: null, // cones of the chosen neuron
   k: 40, sx: 1, dx: 0, dy: 0, moving: false, // pixels a unit, stretch of x, offset
   wmin: 0, imin: 0, lmin: 0, lmax: deepest,
