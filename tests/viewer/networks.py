@@ -43,6 +43,11 @@ def dense() -> fg.Network:
     return fg.topologies.layered([24, 16, 16, 3], activation="tanh", seed=1)
 
 
+def genes() -> fg.Network:
+    """An input column that is broken into four, its names as long as those of genes."""
+    return fg.topologies.from_edge_list([(f"g:YAL{k:03}W", f"GO:{k % 7:07}") for k in range(150)])
+
+
 def broken() -> fg.Network:
     """Its values are infinite and NaN."""
     net = fg.Network()
@@ -65,7 +70,7 @@ def options(name: str) -> dict[str, Any]:
     return {"program": program, "X": X, "T": T, "history": rows, "title": "teaching"}
 
 
-NETWORKS = {"small": teaching, "large": large, "dense": dense, "broken": broken}
+NETWORKS = {"small": teaching, "large": large, "dense": dense, "genes": genes, "broken": broken}
 
 if __name__ == "__main__":
     fg.save(NETWORKS[sys.argv[1]](), sys.argv[2], **options(sys.argv[1]))

@@ -132,6 +132,29 @@ def test_infinite_numbers_are_shown_as_they_are(browser: Any, make: Make) -> Non
     browser.nothing_wrong()
 
 
+COVERED = """const boxes = [...document.querySelectorAll('text')].map((t) => [t.textContent, t.getBBox()]);
+const over = ([, p], [, q]) => p.x < q.x + q.width && q.x < p.x + p.width
+  && Math.abs(p.y + p.height / 2 - q.y - q.height / 2) < 7;
+return [boxes.map(([t]) => t), boxes.filter((p, k) => boxes.some((q, j) => j < k && over(p, q))).map(([t]) => t)];"""
+
+
+def test_names_have_room_and_a_picture_says_what_its_colours_mean(browser: Any, make: Make) -> None:
+    browser.open(make("genes").as_uri())
+    browser.set("mode", "weight")
+    browser.shoot("genes")
+    assert (browser.text("#of"), browser.text("#quantity")) == ("edges", "weight")
+    browser["svg"].click()
+    picture = browser.downloads / "genes.svg"
+    browser.until(picture.exists)
+    svg = picture.read_text(encoding="utf-8")
+    assert svg.count("<circle") == 157
+    browser.driver.get(picture.as_uri())
+    words, covered = browser.run(COVERED)
+    assert covered == []
+    assert words[-4:-2] == ["edges", "weight"]
+    assert 60 < sum(word.startswith(("g:", "GO:")) for word in words) < 157
+
+
 ZOOM = """const done = arguments[0], s = document.getElementById('stage'), times = []; let n = 0, t = performance.now();
 const step = () => {
   s.dispatchEvent(new WheelEvent('wheel', {deltaY: n < 20 ? -60 : 60, clientX: 400, clientY: 300}));

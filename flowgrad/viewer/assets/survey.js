@@ -108,18 +108,18 @@ function near(pen, seen, count, wide) { // names and numbers where there is room
   const ring = (v, width) => pen.circle(px(X[v]), py(Y[v]), Math.max(4, r + 2), null, tint.accent, width, 1);
   if (S.hover >= 0) ring(S.hover, 1.5);
   if (S.chosen >= 0) ring(S.chosen, 3);
-  const room = new Room();
+  const room = new Room(), free = (box) => box[0] >= 0 && box[2] <= stage.clientWidth && room.free(box);
   const label = (v, forced) => {
     const roomy = r > 24, fill = onColour(tones.subarray(4 * v, 4 * v + 3));
     if (r > 13 && known(v)) pen.text(px(X[v]), py(Y[v]), fmt(s[v], roomy ? 3 : 2), { size: roomy ? 12 : 10, bold: true, fill });
     if (r < 5 && v !== S.chosen) pen.circle(px(X[v]), py(Y[v]), Math.max(3, r + 1.5), null, tint.ink, 1.2, 1);
-    const style = { size: 11, halo: tint.bg, bold: v === S.chosen }, side = level[v] === 0 ? -1 : 1;
-    const align = S.k > 34 ? "center" : side < 0 ? "right" : "left";
-    const x = S.k > 34 ? px(X[v]) : px(X[v]) + side * (Math.max(4, r) + 4), y = S.k > 34 ? py(Y[v]) - r - 8 : py(Y[v]);
-    const box = textBox(x, y, pen.width(named(v), style), 11, align, v);
-    if (!forced && !room.free(box)) return;
-    room.take(box);
-    pen.text(x, y, named(v), { ...style, align });
+    const style = { size: 11, halo: tint.bg, bold: v === S.chosen }, wide = pen.width(named(v), style);
+    const x = px(X[v]), y = py(Y[v]), away = Math.max(4, r) + 4, beside = [[x + away, y, "left"], [x - away, y, "right"]];
+    const spots = S.k > 34 ? [[x, y - r - 8, "center"]] : level[v] === 0 ? beside.reverse() : beside;
+    const spot = spots.find((one) => free(textBox(one[0], one[1], wide, 11, one[2], v))) || (forced && spots[0]);
+    if (!spot) return;
+    room.take(textBox(spot[0], spot[1], wide, 11, spot[2], v));
+    pen.text(spot[0], spot[1], named(v), { ...style, align: spot[2] });
   };
   const some = [];
   if (S.k > 34 && count < 900) { for (let v = 0; v < V; v++) if (seen[v] && isLit(v) && !isFolded(v)) some.push(v); }
