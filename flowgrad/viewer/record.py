@@ -7,6 +7,7 @@ is σ'(z)·∂L/∂a (8), ∂L/∂w is r·∂m/∂t·a·∂L/∂z (5, 6), the ta
 from __future__ import annotations
 
 import base64
+import reprlib
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -132,7 +133,7 @@ def _program(network: Network, program: Program | None, T: Any) -> Program:
     if program is None:
         return compile(network, loss=None if T is None else "squared_error")
     if not isinstance(program, Program):
-        raise ConfigError(f"program={program!r}: give a Program, or None")
+        raise ConfigError(f"program={reprlib.repr(program)}: give a Program, or None")
     if program.labels.nodes != network.nodes or program.plan.n_edges != network.columns.n_edges:
         raise ConfigError(f"program is of another network: {program!r}")
     return program

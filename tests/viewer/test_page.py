@@ -86,6 +86,8 @@ def test_twenty_thousand_neurons_fit_into_four_megabytes(tmp_path: Path) -> None
 def test_bad_options_are_named(tmp_path: Path) -> None:
     with pytest.raises(fg.FlowgradError, match="another network"):
         save(teaching(), tmp_path / "a.html", program=fg.compile(large(200, 300), executor="python"))
+    with pytest.raises(fg.FlowgradError, match=r"^program=.{1,200}: give a Program"):
+        save(teaching(), tmp_path / "a.html", program=["x" * 1000] * 1000)
     with pytest.raises(fg.FlowgradError, match="give X too"):
         save(teaching(), tmp_path / "a.html", T=[[1.0, 2.0]])
     with pytest.raises(fg.FlowgradError, match="0 … 0"):
