@@ -18,7 +18,8 @@ import numpy.typing as npt
 SWEEPS = 40  # at most, of one start; rounds of exchanges
 PATIENCE = 3  # sweeps without a gain after which a start is given up
 WORK = 2_000_000  # edges that the sweeps of one start may visit: a large graph gets fewer of them, and at least two
-CAREFUL = 50_000  # edges up to which a second start is tried and neighbours are exchanged
+CAREFUL = 50_000  # edges up to which a second start is tried and neighbours are exchanged …
+SMALL = 2000  # … and a third, and the first sweep either way
 
 Longs = npt.NDArray[np.int64]
 
@@ -80,8 +81,12 @@ class Levels:
             found.append(None if group.max(initial=-1) < 0 else np.unique(own, return_inverse=True)[1])
         return found
 
-    def sides(self, forward: bool) -> list[Side]:
-        """Of each level, the edges that come in (forward) or go out."""
+    @cached_property
+    def sides(self) -> tuple[list[Side], list[Side]]:
+        """Of each level, the edges that go out, to sort it backwards; and those that come in, to sort it forwards."""
+        return self._sides(False), self._sides(True)
+
+    def _sides(self, forward: bool) -> list[Side]:
         own, other = (self.target, self.source) if forward else (self.source, self.target)
         index = self.places(np.arange(len(self.level))) - self.first[self.level]
         order = np.argsort(self.level[own], kind="stable")
@@ -132,20 +137,27 @@ def inversions(group: Longs, value: Longs) -> int:
 
 def arranged(graph: Levels) -> Longs:
     """(N,) places with few crossings, the same for the same graph."""
-    given = graph.places(np.arange(len(graph.level)))
+    M, given = len(graph.source), graph.places(np.arange(len(graph.level)))
     starts = [given]
-    if len(graph.source) <= CAREFUL:
-        starts.append(_together(graph, graph.places(walk(graph))))
-    best = min((_swept(graph, start) for start in starts), key=lambda one: one[0])[1]
-    return _exchanged(graph, best) if len(graph.source) <= CAREFUL else best
+    if M <= CAREFUL:
+        starts.append(_together(graph, graph.places(walk(graph, deepest=True))))
+    if M <= SMALL:
+        starts.append(_together(graph, graph.places(walk(graph, deepest=False))))
+    ways = (False, True) if M <= SMALL else (False,)
+    found = [_swept(graph, start, forward) for start in starts for forward in ways]
+    best = min(found, key=lambda one: one[0])[1]
+    return _exchanged(graph, best) if M <= CAREFUL else best
 
 
-def walk(graph: Levels) -> list[int]:
-    """All nodes, depth first from the deepest, so that each connected part and each branch of it stands together."""
+def walk(graph: Levels, deepest: bool) -> list[int]:
+    """All nodes, depth first, so that each connected part and each branch of it stands together.
+
+    Parts begin at a node of their last level (deepest) or of their first.
+    """
     ends, others = np.concatenate([graph.target, graph.source]), np.concatenate([graph.source, graph.target])
     near = np.split(others[np.argsort(ends, kind="stable")], np.cumsum(np.bincount(ends, minlength=len(graph.level))))
     near_to, seen, found = [some[::-1].tolist() for some in near], bytearray(len(graph.level)), list[int]()
-    for root in np.argsort(-graph.level, kind="stable").tolist():
+    for root in np.argsort(-graph.level if deepest else graph.level, kind="stable").tolist():
         todo = [root]
         while todo:
             v = todo.pop()
@@ -156,14 +168,14 @@ def walk(graph: Levels) -> list[int]:
     return found
 
 
-def _swept(graph: Levels, place: Longs) -> tuple[int, Longs]:
-    """The fewest crossings that sweeps find from these places, and the places."""
+def _swept(graph: Levels, place: Longs, forward: bool) -> tuple[int, Longs]:
+    """The fewest crossings that sweeps find from these places, the first one forward or not, and the places."""
     least, best, idle = crossings(graph, place), place, 0
     if not least:
         return least, best
-    sides = [graph.sides(forward=False), graph.sides(forward=True)]
-    for k in range(_rounds(graph)):
-        place = _sweep(graph, sides[k % 2], place, forward=k % 2 == 1)
+    for _ in range(_rounds(graph)):
+        place = _sweep(graph, place, forward)
+        forward = not forward
         found = crossings(graph, place)
         idle = 0 if found < least else idle + 1
         if found < least:
@@ -177,9 +189,9 @@ def _rounds(graph: Levels) -> int:
     return min(SWEEPS, max(2, WORK // (len(graph.source) + 100 * len(graph.first))))
 
 
-def _sweep(graph: Levels, sides: list[Side], place: Longs, forward: bool) -> Longs:
+def _sweep(graph: Levels, place: Longs, forward: bool) -> Longs:
     """Places after each level was sorted by its neighbours' in the level sorted just before."""
-    place = place.copy()
+    place, sides = place.copy(), graph.sides[forward]
     levels = range(len(sides)) if forward else reversed(range(len(sides)))
     for k in levels:
         nodes, side = graph.members[k], sides[k]
