@@ -13,6 +13,7 @@ from flowgrad.cli._model import column_name
 from flowgrad.cli._tables import write
 from flowgrad.errors import ConfigError, UnknownNameError, suggest
 from flowgrad.inspection import Stability, importance_stability
+from flowgrad.inspection.intervals import FEWEST
 from flowgrad.inspection.study import CONTROLS, Run
 
 SHORT = dict(zip(("graph", "labels", "inputs"), CONTROLS, strict=True))
@@ -22,7 +23,7 @@ def entry(
     config: Annotated[
         Path, typer.Argument(help="A TOML file as flowgrad train takes it, or a run folder.", show_default=False)
     ],
-    seeds: Annotated[int, typer.Option(metavar="N", help="How many runs of each kind.")] = 10,
+    seeds: Annotated[int, typer.Option(metavar="N", help=f"How many runs of each kind, {FEWEST} or more.")] = 10,
     control: Annotated[
         list[str] | None,
         typer.Option(
@@ -47,10 +48,11 @@ def entry(
     """Say how far importance can be trusted: train again and again, and beside controls.
 
     Each run trains from new weights; the controls lead the edges elsewhere (degrees kept), deal the labels anew, or
-    let every input say the answer. Runs are kept as they are done: after Ctrl-C the same command goes on, and more
-    seeds or controls are added to what is there. neurons.csv and conditions.csv beside them hold every figure.
+    let every input say the answer. Neurons are sorted by how much their share exceeds that under the controls. Runs
+    are kept as they are done: after Ctrl-C the same command goes on, and more seeds or controls are added to what is
+    there. neurons.csv and conditions.csv beside them hold every figure.
     """
-    for option, value, least in (("--top", top, 1), ("--seeds", seeds, 2), ("--workers", workers, 1)):
+    for option, value, least in (("--top", top, 1), ("--seeds", seeds, FEWEST), ("--workers", workers, 1)):
         if value is not None and value < least:
             raise ConfigError(f"{option} {value}: must be a whole number, {least} or more")
     file = config / "config.toml" if config.is_dir() else config
@@ -130,15 +132,18 @@ def _print(found: Stability, top: int) -> None:
         (
             column_name(r["node"]),
             f"{100 * r['share']:.1f} ± {100 * r['share_sd']:.1f}",
+            *(f"{100 * r['excess']:+.1f}" for _ in chances[:1]),
             f"{r['rank']:.1f}",
-            f"{r['rank_low']:.0f} to {r['rank_high']:.0f}",
+            f"{r['rank_low']:g}–{r['rank_high']:g}",
             *(f"{r[key]:.2f}" for key, _ in chances),
         )
         for r in found.records()[:top]
     ]
-    table(("neuron", "share, %", "rank", "5–95 %", *(short for _, short in chances)), strongest)
+    excess = ["excess"] if chances else []
+    table(("neuron", "share ± sd", *excess, "rank", "range", *(short for _, short in chances)), strongest)
     if chances:
-        say("> CONTROL: the chance that a run's share is above that of a run of the control")
+        say("excess: share (%) less the largest under a control; rows are sorted by it")
+        say("> CONTROL: the probability that a run's share is above one of the control")
     for part in found.sentence.split("; "):
         say(part)
 

@@ -10,6 +10,7 @@ import numpy as np
 from flowgrad import batch
 from flowgrad.arguments import row, whole
 from flowgrad.errors import show
+from flowgrad.inspection.given import a_program, samples
 from flowgrad.inspection.local import base_cases
 from flowgrad.program import Program
 
@@ -36,8 +37,11 @@ def explain(
         most: terms that a sum lists; the others are added up in one.
 
     Raises:
+        ConfigError: program is no Program, or X is a Network or Activations.
         UnknownNameError: no such node. DataError: no such sample.
     """
+    a_program(program, "explain")
+    samples("explain", X=X, T=T, cotangent=cotangent)
     v = program.labels.node(node)
     acts = program.forward(X)
     chosen = row("sample", sample, acts.a.array.shape[1])

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from flowgrad.executor import Array
+from flowgrad.inspection.given import a_network
 from flowgrad.inspection.local import reached
 from flowgrad.network import Network
 from flowgrad.plan import Plan, lower
@@ -28,11 +29,15 @@ def network_facts(network: Network) -> dict[str, Any]:
     constant           ids of neurons that depend on no input
     blocks             the dense parts, [{"neurons", "fan_in"}], the largest first; block_edges: edges within them
 
+    Raises:
+        ConfigError: network is no Network.
+
     >>> import flowgrad as fg
     >>> facts = network_facts(fg.topologies.layered([3, 4, 2]))
     >>> facts["edges"], facts["depth"], facts["nodes_per_level"], facts["blocks"][0]
     (20, 2, [3, 4, 2], {'neurons': 4, 'fan_in': 3})
     """
+    a_network(network, "network_facts")
     c, plan = network.columns, lower(network)
     fan_in, fan_out = np.diff(plan.in_ptr), np.diff(plan.out_ptr)
     target = np.repeat(np.arange(plan.n_nodes), fan_in)

@@ -10,24 +10,33 @@ import numpy as np
 
 from flowgrad.errors import listing, show
 from flowgrad.executor import Array
+from flowgrad.inspection.given import a_program, samples
 from flowgrad.inspection.local import reached, slopes
+from flowgrad.inspection.saturation import saturated
+from flowgrad.plan import Plan
 from flowgrad.program import Program
 
-SATURATED = 1e-3  # σ' below this share of the largest σ' that the activation has on the data
 FADED = 1e-6  # a gradient below this share of the largest level's
+EVEN = ("sum", "mean")  # aggregations whose ∂m/∂(w·a) is never 0
 
 
 @dataclass(frozen=True, repr=False)
 class Health:
     """What `health` found over B samples.
 
+    Each finding is about the neuron and its function, and holds at each sample: neither other samples nor other
+    neurons decide it, and nothing cancels over samples, outputs or paths.
+
     unreached    neurons that no output depends on
     dead         neurons whose σ' is 0 at every sample: nothing is learned through them
-    saturated    neurons whose σ' is below a thousandth of the largest of their activation, at every sample
-    constant     neurons whose a is the same at every sample
-    silent       (source, target) of edges whose weight has no effect on the loss at any sample
+    saturated    neurons on a flat end of their function at every sample: of a bounded one, σ' is below a thousandth of
+                 its largest (0 counts); of an unbounded one, σ' is not 0 but small, and σ has arrived at a limit
+    constant     neurons whose a is the same at every sample although an input that leads to them varies
+    silent       (source, target) of edges whose weight moves no output at any sample
+    nonfinite    nodes whose z or a is NaN or inf at some sample
     gradient     (L,) by level, root mean square of ∂L/∂a over the samples and the level's nodes that reach an output
     nodes        (L,) int how many nodes each level has
+    reached      (L,) int how many of them reach an output
     """
 
     unreached: tuple[Hashable, ...]
@@ -35,24 +44,28 @@ class Health:
     saturated: tuple[Hashable, ...]
     constant: tuple[Hashable, ...]
     silent: tuple[tuple[Hashable, Hashable], ...]
+    nonfinite: tuple[Hashable, ...]
     gradient: Array
     nodes: Array
+    reached: Array
 
     @property
     def vanishing(self) -> bool:
-        """Whether some level's gradient is below a millionth of the largest."""
-        return bool((self.gradient < FADED * self.gradient.max()).any())
+        """Whether the gradient of a level that reaches an output is below a millionth of the largest."""
+        known = self.gradient[self.reached > 0]
+        return bool((known < FADED * known.max(initial=0.0)).any())
 
     @property
     def exploding(self) -> bool:
-        """Whether the first level's gradient is a million times the last one's, or not finite."""
-        first, last = self.gradient[0], self.gradient[self.gradient > 0][-1:] if len(self.gradient) else self.gradient
-        return bool(not np.isfinite(self.gradient).all() or (last.size and first > last[0] / FADED))
+        """Whether the first level's gradient is a million times the last one's, or one is not finite."""
+        known = self.gradient[self.reached > 0]
+        some = known[known > 0]
+        return bool(not np.isfinite(known).all() or (some.size and known[0] > some[-1] / FADED))
 
     @property
     def well(self) -> bool:
         """Nothing to say."""
-        found = (self.unreached, self.dead, self.saturated, self.constant, self.silent)
+        found = (self.unreached, self.dead, self.saturated, self.constant, self.silent, self.nonfinite)
         return not any(found) and not self.vanishing and not self.exploding
 
     def lines(self) -> list[str]:
@@ -63,6 +76,7 @@ class Health:
             ("dead, σ'(z) = 0 at every sample", self.dead),
             ("saturated at every sample", self.saturated),
             ("the same at every sample", self.constant),
+            ("not finite at some sample", self.nonfinite),
         ):
             if found:
                 said.append(f"{what} ({len(found)}): {listing(found)}")
@@ -74,7 +88,7 @@ class Health:
             said.append(f"gradients vanish: by level {self._by_level()}")
         if self.exploding:
             said.append(f"gradients explode: by level {self._by_level()}")
-        return said or ["well: no dead, saturated or unreached neurons, no weights without effect"]
+        return said or ["well: no dead, saturated or unreached neurons, and every weight has an effect"]
 
     def _by_level(self) -> str:
         return ", ".join(f"{g:.1e}" for g in self.gradient[:12]) + (" …" if len(self.gradient) > 12 else "")
@@ -87,6 +101,7 @@ def health(program: Program, X: Any, T: Any) -> Health:
     """Look through forward and backward of these samples for what does not work.
 
     Raises:
+        ConfigError: program is no Program, or X is a Network or Activations.
         ShapeError, DataError, UnknownNameError: as forward and backward.
 
     >>> import flowgrad as fg
@@ -97,37 +112,76 @@ def health(program: Program, X: Any, T: Any) -> Health:
     weights without effect (2): 0 → 1, 1 → 2
     gradients vanish: by level 0.0e+00, 1.0e+00, 1.0e+00
     """
+    a_program(program, "health")
+    samples("health", X=X, T=T)
     plan, names = program.plan, program.labels.nodes
     acts = program.forward(X)
     grads = program.backward(acts, T)
-    a, da = (values.array.astype(np.float64) for values in (acts.a, grads.da))
+    z, a = (values.array.astype(np.float64) for values in (acts.z, acts.a))
+    weight, _ = plan.parameters(acts.theta.astype(np.float64))
     slope = slopes(program, acts)
-    neurons = plan.activation >= 0
-    largest = np.zeros(len(names))
-    for code in range(len(plan.activations)):
-        mine = plan.activation == code
-        largest[mine] = np.abs(slope[mine]).max(initial=0.0)
-    strongest = np.abs(slope).max(axis=1)
-    fed = reached(plan)
-    dead = neurons & (strongest == 0)
-    saturated = neurons & ~dead & (strongest < SATURATED * largest)
-    constant = neurons & (np.ptp(a, axis=1) == 0) & (np.diff(plan.in_ptr) > 0)
+    neurons, fed = plan.activation >= 0, reached(plan)
     target = np.repeat(np.arange(plan.n_nodes), np.diff(plan.in_ptr))
-    idle = (a[plan.in_source] == 0).all(axis=1) | (grads.dz.array == 0).all(axis=1)[target]
-    chosen = [k for k, agg in enumerate(plan.aggregations) if agg.name not in ("sum", "mean")]
-    idle |= np.isin(plan.aggregation[target], chosen) & (grads.weight.array == 0)  # such as never the largest
-    counted = np.maximum(1, np.bincount(plan.level[fed], minlength=int(plan.level.max()) + 1))
-    squares = np.bincount(plan.level[fed], (da * da).mean(axis=1)[fed], minlength=len(counted)) / counted
+    idle = ~_effective(plan, weight, a, slope)
+    levels = len(np.bincount(plan.level))
 
     def of(mask: Array) -> tuple[Hashable, ...]:
         return tuple(names[k] for k in np.flatnonzero(mask).tolist())
 
     return Health(
         unreached=of(neurons & ~fed),
-        dead=of(dead & fed),
-        saturated=of(saturated & fed),
-        constant=of(constant & fed),
+        dead=of(neurons & fed & (slope == 0).all(axis=1)),
+        saturated=of(fed & saturated(plan, z, slope)),
+        constant=of(neurons & fed & (a == a[:, :1]).all(axis=1) & _varying(plan, a)),
         silent=tuple((names[plan.in_source[e]], names[target[e]]) for e in np.flatnonzero(idle).tolist()),
-        gradient=np.sqrt(squares),
+        nonfinite=of(fed & ~(np.isfinite(z) & np.isfinite(a)).all(axis=1)),
+        gradient=_by_level(plan, grads.da.array.astype(np.float64), fed),
         nodes=np.bincount(plan.level),
+        reached=np.bincount(plan.level[fed], minlength=levels),
     )
+
+
+def _by_level(plan: Plan, da: Array, fed: Array) -> Array:
+    """(L,) root mean square of ∂L/∂a over the samples and the nodes of each level that reach an output, else 0."""
+    largest = float(np.abs(da[fed]).max(initial=0.0))
+    unit = largest if 0 < largest < np.inf else 1.0  # squares of what is far from 1 over- or underflow
+    squares = ((da[fed] / unit) ** 2).mean(axis=1)
+    levels = len(np.bincount(plan.level))
+    total, count = (np.bincount(plan.level[fed], w, minlength=levels) for w in (squares, None))
+    return np.asarray(unit * np.sqrt(total / np.maximum(1, count)))
+
+
+def _varying(plan: Plan, a: Array) -> Array:
+    """(V,) bool: nodes that an input leads to which is not the same at every sample."""
+    varies = (plan.activation < 0) & (a != a[:, :1]).any(axis=1)
+    for v in np.flatnonzero(plan.activation >= 0).tolist():
+        varies[v] = varies[plan.in_source[plan.in_ptr[v] : plan.in_ptr[v + 1]]].any()
+    return np.asarray(varies)
+
+
+def _effective(plan: Plan, weight: Array, a: Array, slope: Array) -> Array:
+    """(E,) bool: edges whose weight moves an output at some sample: no factor of (5), (6), (8), (10) on a path is 0.
+
+    By whether factors are 0 and not by their sums or products, which cancel and underflow.
+
+    Args:
+        weight: (E,) of every edge; a, slope: (V, B) of every node.
+    """
+    found, live = np.zeros(plan.n_edges, np.bool_), np.zeros(a.shape, np.bool_)
+    live[plan.outputs] = True
+    for v in reversed(np.flatnonzero(plan.activation >= 0).tolist()):
+        edges = slice(plan.in_ptr[v], plan.in_ptr[v + 1])
+        moves = live[v] & (slope[v] != 0) & (plan.response[v] != 0)
+        if edges.start == edges.stop or not moves.any():
+            continue
+        sources, w = plan.in_source[edges], weight[edges, None]
+        reads = np.broadcast_to(moves, (len(sources), len(moves))).copy()
+        aggregation = plan.aggregations[plan.aggregation[v]]
+        if aggregation.name not in EVEN:
+            share = np.empty(len(sources))
+            for b in np.flatnonzero(moves).tolist():
+                aggregation.df(w[:, 0] * a[sources, b], share)
+                reads[:, b] = share != 0
+        found[edges] = (reads & (a[sources] != 0)).any(axis=1)
+        live[sources] |= reads & (w != 0)
+    return found

@@ -13,6 +13,7 @@ from flowgrad.arguments import whole
 from flowgrad.errors import ConfigError, ShapeError, UnknownNameError, show, suggest
 from flowgrad.executor import Array
 from flowgrad.frames import frame
+from flowgrad.inspection.given import a_program, samples
 from flowgrad.inspection.integrated import along, baseline_of
 from flowgrad.inspection.local import base_cases
 from flowgrad.inspection.moments import Moments
@@ -91,10 +92,10 @@ class Importance:
         """
         wanted = self.outputs[0] if output is None else output
         if wanted not in self.outputs:
-            raise UnknownNameError(f"{wanted!r} is no output asked for{suggest(wanted, self.outputs)}")
+            raise UnknownNameError(f"{wanted!r:.80} is no output asked for{suggest(wanted, self.outputs)}")
         kinds = ("input", "hidden", "output")
         if kind is not None and kind not in kinds:
-            raise UnknownNameError(f"unknown kind of node {kind!r}{suggest(kind, kinds)}")
+            raise UnknownNameError(f"unknown kind of node {kind!r:.80}{suggest(kind, kinds)}")
         found = [r for r in self._records({}, self.outputs.index(wanted)) if kind in (None, r["kind"])]
         return found[:k]
 
@@ -164,7 +165,8 @@ def node_importance(
 
     Raises:
         UnknownNameError: no such output.
-        ConfigError: outputs is a single text, or empty, or stands beside T; steps.
+        ConfigError: program is no Program, or X is a Network or Activations; outputs is a single text, or empty, or
+            stands beside T; steps.
         ShapeError, DataError: as `program.forward` and `backward`; classes or baseline does not fit.
 
     >>> import flowgrad as fg
@@ -172,6 +174,8 @@ def node_importance(
     >>> node_importance(fg.compile(net, executor="python"), [[3.0]]).gradient.tolist()
     [[1.0, 2.0, 1.0]]
     """
+    a_program(program, "node_importance")
+    samples("node_importance", X=X, T=T)
     passes = _Passes(program, program._x(X), _wanted(program, outputs, T), T, theta)
     labels, codes = _classes(classes, len(passes.x))
     if integrated and (whole("steps", steps, 8) % 8):
@@ -205,13 +209,13 @@ def _wanted(program: Program, outputs: Any, T: Any) -> tuple[Hashable, ...]:
             raise ConfigError("outputs and T exclude each other: importance is for outputs, or for the loss")
         return (LOSS,)
     if isinstance(outputs, (str, bytes)):
-        raise ConfigError(f"outputs={outputs!r}: give a list of ids")
+        raise ConfigError(f"outputs={outputs!r:.80}: give a list of ids")
     wanted = program.outputs if outputs is None else tuple(outputs)
     if not wanted:
         raise ConfigError("outputs=[]: give the id of one output at least")
     for name in wanted:
         if name not in program.outputs:
-            raise UnknownNameError(f"{name!r} is no output{suggest(name, program.outputs)}")
+            raise UnknownNameError(f"{name!r:.80} is no output{suggest(name, program.outputs)}")
     return wanted
 
 

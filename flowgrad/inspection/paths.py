@@ -13,6 +13,7 @@ import numpy as np
 from flowgrad.arguments import row, whole
 from flowgrad.errors import DataError, show
 from flowgrad.executor import Array
+from flowgrad.inspection.given import a_program, samples
 from flowgrad.inspection.local import local_derivatives
 from flowgrad.plan import Plan
 from flowgrad.program import Program
@@ -79,7 +80,8 @@ def path_attribution(
 
     Raises:
         UnknownNameError: source or target is no node.
-        ConfigError, DataError: k or sample out of range.
+        ConfigError: program is no Program, X is a Network or Activations, or k is out of range.
+        DataError: sample is out of range.
 
     >>> import flowgrad as fg
     >>> net = fg.Network.from_arrays([0, 0, 1], [1, 2, 2], weight=[0.5, 3.0, -2.0], activation="identity")
@@ -88,6 +90,8 @@ def path_attribution(
       +3  0 → 2
       -1  0 → 1 → 2
     """
+    a_program(program, "path_attribution")
+    samples("path_attribution", X=X)
     k = whole("k", k, 1)
     u, v = program.labels.node(source), program.labels.node(target)
     acts = program.forward(X, theta)
@@ -98,7 +102,9 @@ def path_attribution(
     slope = local_derivatives(plan, weight, z, a)
     totals, counts, best = _forward(plan, slope, u, v, k)
     if not np.isfinite(totals[v]):
-        raise DataError(f"∂a/∂a from {source!r} to {target!r} is {totals[v]} at sample {sample}: no paths to order")
+        raise DataError(
+            f"∂a/∂a from {source!r:.80} to {target!r:.80} is {totals[v]} at sample {sample}: no paths to order"
+        )
     paths = tuple(_walk(program, best, v, way) for way in best.get(v, []))
     return PathAttribution(source, target, float(totals[v]), counts[v], paths)
 

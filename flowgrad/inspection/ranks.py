@@ -1,8 +1,6 @@
-"""Ranks: how far two orders agree, and how often one sample exceeds another."""
+"""Ranks: how far two orders agree, how often one sample exceeds another, and whether by more than chance."""
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 
@@ -42,21 +40,54 @@ def _unit(rows: Array) -> Array:
     return np.asarray(np.divide(centred, length, out=np.zeros_like(centred), where=length > 0))
 
 
-def above(a: Array, b: Array) -> tuple[Array, Array]:
-    """(V,) the chance that a draw of a exceeds one of b, ties half, and its two-sided p, for each column.
+def above(a: Array, b: Array) -> Array:
+    """(V,) for each column, the probability that a draw of a exceeds one of b of another row, ties half.
 
-    Mann & Whitney (1947), by the normal approximation with the correction for ties and for continuity.
+    A row of a and the same row of b share their seed and may depend on each other, so that they are not compared.
 
     Args:
-        a, b: (M, V), (N, V) draws.
+        a, b: (R, V) draws, two rows at least.
+
+    >>> above(np.array([[1.0], [2.0]]), np.array([[0.0], [3.0]])).tolist()
+    [0.5]
     """
-    m, n = len(a), len(b)
-    together = ranks(np.concatenate([a, b]).T)  # (V, M + N)
-    u = together[:, :m].sum(axis=1) - m * (m + 1) / 2
-    spread = np.empty(len(u))
-    for k, row in enumerate(together):
-        _, count = np.unique(row, return_counts=True)
-        ties = float((count**3 - count).sum())
-        spread[k] = math.sqrt(max(0.0, m * n / 12 * ((m + n + 1) - ties / ((m + n) * max(1, m + n - 1)))))
-    z = np.maximum(np.abs(u - m * n / 2) - 0.5, 0.0) / np.where(spread > 0, spread, np.inf)
-    return u / (m * n), np.array([math.erfc(value / math.sqrt(2)) for value in z.tolist()])
+    R = len(a)
+    together = ranks(np.concatenate([a, b]).T)  # (V, 2 R)
+    wins = together[:, :R].sum(axis=1) - R * (R + 1) / 2
+    return np.asarray((wins - (np.sign(a - b) + 1).sum(axis=0) / 2) / (R * (R - 1)))
+
+
+def signed_rank(a: Array, b: Array) -> Array:
+    """(V,) for each column, the two-sided p of Wilcoxon's signed-rank test (1945) of the differences a − b.
+
+    Exact, by the distribution of the sum of ranks over all signs of the differences; ties share their mean rank and
+    differences of 0 are left out. It is 1 where all are 0, and never below 2^(1 − R).
+
+    Args:
+        a, b: (R, V) draws, row by row of one seed.
+
+    >>> signed_rank(np.array([[5.0], [6.0], [7.0]]), np.array([[4.0], [3.0], [2.0]])).tolist()
+    [0.25]
+    """
+    found, spread = np.ones(a.shape[1]), dict[tuple[int, ...], Array]()
+    for v, given in enumerate((a - b).T):
+        d = given[given != 0]
+        if d.size:
+            twice = (2 * ranks(np.abs(d))).astype(np.int64)  # whole numbers
+            key = tuple(sorted(twice.tolist()))
+            if key not in spread:
+                spread[key] = _sums(key)
+            off = abs(2 * int(twice[d > 0].sum()) - sum(key))
+            sums = np.arange(len(spread[key]))
+            found[v] = min(1.0, float(spread[key][np.abs(2 * sums - sum(key)) >= off].sum()))
+    return found
+
+
+def _sums(numbers: tuple[int, ...]) -> Array:
+    """The probability of each sum 0 … Σ numbers, where each number is added with probability ½."""
+    chance = np.zeros(sum(numbers) + 1)
+    chance[0] = 1.0
+    for n in numbers:
+        chance[n:] = 0.5 * (chance[n:] + chance[: len(chance) - n])
+        chance[:n] *= 0.5
+    return chance

@@ -14,6 +14,7 @@ from flowgrad.arguments import whole
 from flowgrad.errors import UnknownNameError, suggest
 from flowgrad.executor import Array
 from flowgrad.frames import frame
+from flowgrad.inspection.given import a_network
 from flowgrad.inspection.local import local_derivatives
 from flowgrad.network import Network
 from flowgrad.plan import Plan, lower
@@ -97,7 +98,7 @@ class ReuseReport:
             UnknownNameError: no such node.
         """
         if node not in self._through:
-            raise UnknownNameError(f"{node!r} is no node of the network{suggest(node, self._through)}")
+            raise UnknownNameError(f"{node!r:.80} is no node of the network{suggest(node, self._through)}")
         return self._through[node]
 
     @property
@@ -150,7 +151,7 @@ def reuse_report(network: Network, *, limit: int = 200_000, seed: int = 0) -> Re
         seed: of the sample it runs at.
 
     Raises:
-        ConfigError: limit or seed is no whole number.
+        ConfigError: network is no Network; limit or seed is no whole number.
 
     >>> net = Network()
     >>> net.add_input("x")
@@ -163,6 +164,7 @@ def reuse_report(network: Network, *, limit: int = 200_000, seed: int = 0) -> Re
     >>> report.paths == 2**60, report.edge_visits
     (True, 240)
     """
+    a_network(network, "reuse_report")
     limit, seed = whole("limit", limit, 0), whole("seed", seed, 0)
     plan = lower(network)
     outs = np.split(plan.out_target, plan.out_ptr[1:-1])

@@ -5,29 +5,17 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from flowgrad.errors import UnknownNameError, show, suggest
 from flowgrad.executor import Array
 from flowgrad.frames import frame
-from flowgrad.inspection.ranks import above, correlations, ranks
+from flowgrad.inspection.intervals import Interval, mean_of_pairs, mean_of_shares
+from flowgrad.inspection.ranks import above, correlations, ranks, signed_rank
 
 TRAINED = "trained"
-RESAMPLES = 1000  # of the bootstrap
-FEWER = 200  # where each sorts all nodes
-
-
-class Interval(NamedTuple):
-    """A value with its 95 % confidence interval: percentiles of a bootstrap over the runs (Efron 1979)."""
-
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
 
 
 @dataclass(frozen=True, repr=False)
@@ -54,69 +42,81 @@ class Stability:
     def agreement(self, condition: str = TRAINED) -> Interval:
         """Mean rank correlation (Spearman) of two runs of one condition, over all pairs of runs.
 
+        It estimates what two further runs would have in the mean, ρ(X, X′) of independent runs X and X′; the interval
+        is for that number (`flowgrad.inspection.intervals.mean_of_pairs`).
+
         Raises:
             UnknownNameError: no such condition.
+            ConfigError: fewer than 7 runs, for which no interval holds.
         """
-        self._known(condition)
-        matrix = correlations(self.shares[condition], self.shares[condition])
-        R, rng = len(matrix), np.random.default_rng(0)
-        drawn = []
-        for _ in range(RESAMPLES):
-            rows = rng.integers(R, size=R)
-            pairs = rows[:, None] != rows
-            if pairs.any():  # a run drawn twice says nothing about two runs
-                drawn.append(matrix[np.ix_(rows, rows)][pairs].mean())
-        return _interval(float(matrix[~np.eye(R, dtype=bool)].mean()), drawn)
+        return self._pairs(condition, condition)
 
     def likeness(self, control: str) -> Interval:
-        """Rank correlation of the mean importance with that under a control: what of it the control explains.
+        """Mean rank correlation of a trained run with a run of a control from another seed, over all pairs.
+
+        It estimates the mean of ρ(X, Y) of independent runs X, trained, and Y, of the control: as large as the
+        agreement where the control alone brings the order about. Two runs of one seed begin with the same weights,
+        so that they are not compared.
 
         Raises:
-            UnknownNameError: no such condition.
+            UnknownNameError, ConfigError: as `agreement`.
         """
-        self._known(control)
-        ours, other = self.shares[TRAINED], self.shares[control]
-        rng = np.random.default_rng(0)
-        drawn = [float(correlations(a, b)[0, 0]) for a, b in zip(_means(ours, rng), _means(other, rng), strict=True)]
-        return _interval(float(correlations(ours.mean(axis=0), other.mean(axis=0))[0, 0]), drawn)
+        return self._pairs(TRAINED, control)
+
+    def _pairs(self, one: str, other: str) -> Interval:
+        self._known(one)
+        self._known(other)
+        matrix = correlations(self.shares[one], self.shares[other])
+        return mean_of_pairs((matrix + matrix.T) / 2, len(self.nodes))
 
     def _known(self, condition: str) -> None:
         if condition not in self.shares:
-            raise UnknownNameError(f"{condition!r} is no condition of this study{suggest(condition, self.shares)}")
+            raise UnknownNameError(f"{condition!r:.80} is no condition of this study{suggest(condition, self.shares)}")
 
     @cached_property
     def _rows(self) -> list[dict[str, Any]]:
-        ours, rng = self.shares[TRAINED], np.random.default_rng(0)
-        R = len(ours)
-        low, high = np.percentile(_means(ours, rng, RESAMPLES), (2.5, 97.5), axis=0)
+        ours = self.shares[TRAINED]
+        low, high = mean_of_shares(ours)
+        share = ours.mean(axis=0)
         place = len(self.nodes) + 1 - ranks(ours)  # 1 is the strongest
-        first, last = np.percentile(place, (5, 95), axis=0)
+        explained = [self.shares[name].mean(axis=0) for name in self.controls]
         columns = {
-            "share": ours.mean(axis=0),
-            "share_sd": ours.std(axis=0, ddof=1) if R > 1 else np.zeros(len(self.nodes)),
+            "share": share,
+            "share_sd": ours.std(axis=0, ddof=1),
             "share_low": low,
             "share_high": high,
+            "excess": share - np.max(explained, axis=0) if explained else share,
             "rank": place.mean(axis=0),
-            "rank_low": first,
-            "rank_high": last,
+            "rank_low": place.min(axis=0),
+            "rank_high": place.max(axis=0),
         }
         for name in self.controls:
-            columns[f"above {name}"], columns[f"p {name}"] = above(ours, self.shares[name])
-        order = np.argsort(-columns["share"], kind="stable").tolist()
+            columns[f"above {name}"] = above(ours, self.shares[name])
+            columns[f"p {name}"] = signed_rank(ours, self.shares[name])
+        order = np.lexsort((-share, -columns["excess"])).tolist()
         return [{"node": self.nodes[v]} | {name: float(c[v]) for name, c in columns.items()} for v in order]
 
     def records(self) -> list[dict[str, Any]]:
-        """A dict a node, the strongest first.
+        """A dict a node, the one first whose share exceeds its share under the controls most.
 
         share, share_sd, share_low, share_high: mean over the runs, standard deviation, 95 % interval of the mean
-        rank, rank_low, rank_high: mean rank over the runs, 1 the strongest, and the 5th and 95th percentile
-        above CONTROL, p CONTROL: the chance that a run's share exceeds that of a run of the control, and the
-        two-sided p of Mann and Whitney, one node on its own: with V nodes, mind that V are tested
+        excess: the share less the largest that any control gives this node in the mean; without controls the share
+        rank, rank_low, rank_high: mean rank over the runs, 1 the strongest, and the best and the worst of any run
+        above CONTROL: the probability that a run's share exceeds that of a run of the control from another seed
+        p CONTROL: the two-sided p of Wilcoxon's signed-rank test, exact, of the differences seed by seed; of one
+        node on its own: with V nodes, mind that V are tested
+
+        Raises:
+            ConfigError: fewer than 7 runs, for which no interval holds.
         """
         return [dict(row) for row in self._rows]
 
     def conditions(self) -> list[dict[str, Any]]:
-        """A dict a condition: runs, mean loss, agreement of its runs, likeness to the trained ones."""
+        """A dict a condition: runs, mean loss, agreement and likeness of its runs, each with its interval.
+
+        Raises:
+            ConfigError: fewer than 7 runs, for which no interval holds.
+        """
         found = []
         for name, values in self.shares.items():
             agree, like = self.agreement(name), self.likeness(name)
@@ -139,30 +139,16 @@ class Stability:
         """The answer in words."""
         said = f"Two runs agree on the order of the {len(self.nodes):,} nodes with ρ = {self.agreement()}"
         for name in self.controls:
-            said += f"; under {name} the mean order is alike with ρ = {self.likeness(name)}"
+            said += f"; a trained run and one under {name} with ρ = {self.likeness(name)}"
         return f"{said}."
 
     def __repr__(self) -> str:
         rows = self._rows[:10]
         width = max(4, *(len(show(row["node"])) for row in rows))
-        lines = [f"{'node':<{width}}   share            rank"]
+        lines = [f"{'node':<{width}}   share ± sd       rank (best–worst)"]
         lines += [
             f"{show(r['node']):<{width}}  {r['share']:6.2%} ± {r['share_sd']:6.2%}  "
             f"{r['rank']:.1f} ({r['rank_low']:.0f}–{r['rank_high']:.0f})"
             for r in rows
         ]
         return "\n".join([*lines, self.sentence])
-
-
-def _means(values: Array, rng: np.random.Generator, resamples: int = FEWER) -> Array:
-    """(resamples, V) means of runs drawn with replacement."""
-    R = len(values)
-    counts = rng.multinomial(R, np.full(R, 1.0 / R), size=resamples)
-    return np.asarray(counts @ values / R)
-
-
-def _interval(value: float, drawn: list[float]) -> Interval:
-    if len(drawn) < 2:
-        return Interval(value, float("nan"), float("nan"))
-    low, high = np.percentile(drawn, (2.5, 97.5)).tolist()
-    return Interval(value, low, high)

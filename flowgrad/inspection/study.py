@@ -22,7 +22,9 @@ from flowgrad.atomic import flush_folder, put
 from flowgrad.errors import ConfigError, FileError, MissingDependencyError, UnknownNameError, listing, suggest
 from flowgrad.executor import Array
 from flowgrad.inspection.controls import deterministic_inputs, fresh, shuffled_graph, shuffled_labels
+from flowgrad.inspection.given import a_network, samples
 from flowgrad.inspection.importance import node_importance
+from flowgrad.inspection.intervals import enough
 from flowgrad.inspection.stability import TRAINED, Stability
 from flowgrad.inspection.workers import in_processes
 from flowgrad.network import Network
@@ -141,7 +143,7 @@ def importance_stability(
     Args:
         network: its trainable weights and biases are drawn anew for each run; frozen ones stay.
         X, T: as for `fit`; all of them are trained on.
-        seeds: how many, from 0, or which; two at least.
+        seeds: how many, from 0, or which; 7 at least, since no 95 % interval holds for fewer runs.
         controls: some of the three, or none: ().
         kind: the nodes to compare, "hidden" or "input".
         fit: keyword arguments for `fit`, such as epochs and learning_rate; not the seed.
@@ -162,14 +164,14 @@ def importance_stability(
 
     >>> net = Network.from_arrays([0, 1, 0, 1, 2, 3], [2, 2, 3, 3, 4, 4], activation="tanh")
     >>> x = np.random.default_rng(0).normal(size=(32, 2))
-    >>> found = importance_stability(net, x, x[:, :1], seeds=2, controls=["shuffled labels"], workers=1)
+    >>> found = importance_stability(net, x, x[:, :1], seeds=7, controls=["shuffled labels"], workers=1)
     >>> found.nodes, sorted(found.shares), found.shares["trained"].shape
-    ((2, 3), ['shuffled labels', 'trained'], (2, 2))
+    ((2, 3), ['shuffled labels', 'trained'], (7, 2))
     """
     study = _study(network, X, T, loss, fit, executor, dtype)
     chosen, wanted = _seeds(seeds), _controls(controls)
     if kind not in KINDS:
-        raise UnknownNameError(f"unknown kind of node {kind!r}{suggest(kind, KINDS)}")
+        raise UnknownNameError(f"unknown kind of node {kind!r:.80}{suggest(kind, KINDS)}")
     nodes = _nodes(network, kind)
     jobs = [(condition, seed) for seed in chosen for condition in (TRAINED, *wanted)]
     kept = None if folder is None else _Folder(Path(folder), study)
@@ -187,8 +189,8 @@ def importance_stability(
 
 
 def _study(network: Any, X: Any, T: Any, loss: str, fit: Any, executor: str, dtype: str) -> Study:
-    if not isinstance(network, Network):
-        raise ConfigError(f"importance_stability wants a flowgrad Network, not a {type(network).__name__}")
+    a_network(network, "importance_stability")
+    samples("importance_stability", X=X, T=T)
     options = dict(fit or {})
     if "seed" in options:
         raise ConfigError("fit holds a seed: each run has its own, give seeds=")
@@ -202,20 +204,21 @@ def _study(network: Any, X: Any, T: Any, loss: str, fit: Any, executor: str, dty
 
 
 def _seeds(given: int | Iterable[int]) -> tuple[int, ...]:
-    numbers = range(whole("seeds", given, 2)) if not isinstance(given, Iterable) else list(given)
+    numbers = range(whole("seeds", given, 0)) if not isinstance(given, Iterable) else list(given)
     found = tuple(whole("seeds", seed, 0) for seed in numbers)
-    if len(set(found)) < max(2, len(found)):
-        raise ConfigError(f"seeds={list(found)}: give two at least, each once")
+    if len(set(found)) < len(found):
+        raise ConfigError(f"seeds={list(found)!r:.80}: give each once")
+    enough(len(found))
     return found
 
 
 def _controls(given: Iterable[str]) -> tuple[str, ...]:
     if isinstance(given, str):
-        raise ConfigError(f"controls={given!r}: give a list of names")
+        raise ConfigError(f"controls={given!r:.80}: give a list of names")
     found = tuple(dict.fromkeys(given))
     for name in found:
         if name not in CONTROLS:
-            raise UnknownNameError(f"unknown control {name!r}{suggest(name, CONTROLS)}")
+            raise UnknownNameError(f"unknown control {name!r:.80}{suggest(name, CONTROLS)}")
     return found
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from flowgrad.arguments import row
 from flowgrad.atomic import put
 from flowgrad.errors import FileError
+from flowgrad.inspection.given import a_program, samples
 from flowgrad.inspection.local import base_cases
 from flowgrad.maths.activation import Activation
 from flowgrad.maths.aggregations import Aggregation
@@ -38,8 +39,11 @@ def trace(program: Program, X: Any, T: Any, *, sample: int = 0) -> Iterator[Step
         T: targets; the loss is the program's.
 
     Raises:
+        ConfigError: program is no Program, or X is a Network or Activations.
         DataError: no such sample; the program has no loss.
     """
+    a_program(program, "trace")
+    samples("trace", X=X, T=T)
     acts = program.forward(X)
     chosen = row("sample", sample, acts.a.array.shape[1])
     _, _, dy = base_cases(program, acts.output, T)
@@ -154,7 +158,7 @@ def replay(
         except FileError as error:
             raise FileError(f"{path}, line {number}: {error}") from None
         except (LookupError, TypeError, ValueError) as error:
-            raise FileError(f"{path}, line {number}: no step of a trace ({error!r})") from None
+            raise FileError(f"{path}, line {number}: no step of a trace ({error!r:.200})") from None
     return len(steps) - 1
 
 
@@ -188,7 +192,7 @@ class _Replay:
         v = step["forward"]
         if not step.get("input"):
             for u, _, a in step["reads"]:
-                self.same(self.a[u], a, f"a of {self.nodes[u]!r}")
+                self.same(self.a[u], a, f"a of {self.nodes[u]!r:.80}")
             names = step["aggregation"], step["activation"]
             kinds = "aggregations", "activations"
             aggregation, sigma = (self.own.get(n) or find(k, n) for k, n in zip(kinds, names, strict=True))
@@ -202,7 +206,7 @@ class _Replay:
         v = step["backward"]
         da = step["base"]
         for s, w, share, dz, gradient in step["reads"]:
-            self.same(self.dz[s], dz, f"cached ∂L/∂z of {self.nodes[s]!r}")
+            self.same(self.dz[s], dz, f"cached ∂L/∂z of {self.nodes[s]!r:.80}")
             self.same(share * self.a[v] * dz, gradient, "∂L/∂w")
             da += w * share * dz
         self.same(da, step["da"], "∂L/∂a")

@@ -13,6 +13,8 @@ import pytest
 import flowgrad as fg
 from flowgrad.inspection import health, replay, trace, write_trace
 from flowgrad.inspection.local import slopes
+from flowgrad.registry import find
+from flowgrad.registry import names as find_names
 
 
 @pytest.fixture
@@ -158,3 +160,118 @@ def test_an_edge_that_never_wins_has_no_effect(executor: str) -> None:
     found = health(fg.compile(net, executor=executor, loss="squared_error"), [[1.0, 2.0], [2.0, 1.0]], [[0.0], [0.0]])
     assert found.silent == (("b", "m"),)
     assert found.nodes.tolist() == [2, 1, 1]
+
+
+def _chain(*activations: str | fg.Activation, weight: float = 1.0, executor: str = "auto") -> fg.Program:
+    """x → 1 → 2 …, each of weight `weight`."""
+    n = len(activations)
+    net = fg.Network.from_arrays(range(n), range(1, n + 1), weight=[weight] * n, activation=["", *activations])
+    return fg.compile(net, executor=executor, loss="squared_error")
+
+
+BOUNDED = [f for f in find_names("activations") if find("activations", f).range is not None]
+FLAT = ("step", "sign")  # everywhere
+PERIODIC = ("sin", "cos", "neat-sin", "wann-sin", "wann-cos")  # which have no end that z could move towards
+
+
+@pytest.mark.parametrize("name", [f for f in BOUNDED if f not in (*FLAT, *PERIODIC)])
+@pytest.mark.parametrize("z", [(-4e4, -2e6), (3e3, 5e5)])
+def test_every_bounded_activation_saturates_by_itself(name: str, z: tuple[float, float]) -> None:
+    """Anywhere in the net, alone or not, whatever other samples there are, also where σ' underflows to 0."""
+    alone = health(_chain(name, "identity"), np.reshape(z, (2, 1)), [[0.0], [0.5]])
+    assert alone.saturated == (1,)
+    as_output = health(_chain("identity", name), np.reshape(z, (2, 1)), [[0.0], [0.5]])
+    assert as_output.saturated == (2,)
+    with_an_open_one = health(_chain(name, "identity"), np.reshape([*z, 0.4], (3, 1)), [[0.0], [0.5], [0.1]])
+    assert with_an_open_one.saturated == ()
+
+
+@pytest.mark.parametrize("name", [*FLAT, "identity", "log", "sqrt", "square", "cube", "leaky_relu", "abs"])
+def test_functions_without_a_flat_end_never_saturate(name: str) -> None:
+    for z in ([[1e4], [2e4]], [[1e-5], [1e-6]]):
+        assert health(_chain(name, "identity"), z, [[0.0], [0.5]]).saturated == ()
+
+
+@pytest.mark.parametrize("name", ["elu", "softplus", "gelu", "silu", "mish", "selu", "exp"])
+def test_unbounded_functions_saturate_where_they_have_arrived_at_a_limit(name: str) -> None:
+    found = health(_chain(name, "identity"), [[-14.0], [-20.0]], [[0.0], [0.5]])
+    assert found.saturated == (1,)
+    assert health(_chain(name, "identity"), [[-14.0], [-0.4]], [[0.0], [0.5]]).saturated == ()
+
+
+def test_a_dead_relu_is_dead_and_not_saturated(executor: str) -> None:
+    found = health(_chain("relu", "identity", executor=executor), [[-1.0], [-2.0]], [[0.0], [0.5]])
+    assert (found.dead, found.saturated) == ((1,), ())
+
+
+def test_an_activation_of_your_own_is_judged_by_its_own_range() -> None:
+    wide = fg.Activation(
+        "wide", lambda z: np.tanh(z / 1000), lambda z: (1 - np.tanh(z / 1000) ** 2) / 1000, range=(-1.0, 1.0)
+    )
+    assert health(_chain(wide, "identity"), [[50.0], [40.0]], [[0.0], [0.5]]).saturated == ()
+    assert health(_chain(wide, "identity"), [[9000.0], [8000.0]], [[0.0], [0.5]]).saturated == (1,)
+
+
+@pytest.mark.parametrize("aggregation", ["max", "min", "median", "max_abs", "product", "sum", "mean"])
+def test_what_cancels_over_samples_outputs_or_paths_is_no_weight_without_effect(
+    aggregation: str, executor: str
+) -> None:
+    net = fg.Network()
+    net.add_input("x")
+    net.add_neuron("m", {"x": 1.0}, activation="identity", aggregation=aggregation)
+    net.add_neuron("p", {"m": 1.0}, activation="identity")
+    net.add_neuron("q", {"m": -1.0}, activation="identity")
+    net.add_neuron("y", {"p": 1.0, "q": 1.0}, activation="identity")  # p and q cancel
+    net.set_outputs(["y", "m"])
+    program = fg.compile(net, executor=executor, loss="squared_error")
+    over_samples = health(program, [[1.0], [-1.0]], [[0.0, 0.0], [0.0, -2.0]])
+    assert over_samples.silent == ()
+    met = program.predict([[1.0], [-1.0]])
+    assert health(program, [[1.0], [-1.0]], met).silent == ()  # ∂L/∂y is 0: the targets are met, and that is no illness
+
+
+def test_an_edge_whose_factors_are_0_in_turns_has_no_effect(executor: str) -> None:
+    """At one sample its source is 0, at the other its target's slope: never both not."""
+    net = fg.Network()
+    net.add_input("x")
+    net.add_input("switch")
+    net.add_neuron("h", {"x": 1.0, "switch": 1.0}, activation="relu")
+    net.set_outputs(["h"])
+    program = fg.compile(net, executor=executor, loss="squared_error")
+    found = health(program, [[0.0, 1.0], [1.0, -5.0]], [[9.0], [9.0]])
+    assert found.silent == (("x", "h"),)
+
+
+def test_one_sample_or_inputs_that_never_vary_make_no_neuron_constant(executor: str) -> None:
+    program = _chain("tanh", "identity", executor=executor)
+    assert health(program, [[0.3]], [[1.0]]).constant == ()
+    assert health(program, [[0.3], [0.3]], [[1.0], [2.0]]).constant == ()
+    assert health(program, [[0.3], [0.3]], [[1.0], [2.0]]).well
+    assert health(_chain("relu", "identity", executor=executor), [[-1.0], [-2.0]], [[1.0], [2.0]]).constant == (1, 2)
+
+
+def test_levels_that_reach_no_output_do_not_make_gradients_vanish(executor: str) -> None:
+    G = nx.DiGraph([("x", "y"), ("x", "a"), ("a", "b"), ("b", "c")])
+    net = fg.Network.from_networkx(G, inputs=["x"], outputs=["y"], activation="tanh")
+    found = health(fg.compile(net, executor=executor, loss="squared_error"), [[1.0], [2.0]], [[0.0], [0.5]])
+    assert found.reached.tolist() == [1, 1, 0, 0]
+    assert set(found.unreached) == {"a", "b", "c"}
+    assert not found.vanishing
+    assert not found.exploding
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+def test_gradients_of_any_size_are_compared(scale: float, executor: str) -> None:
+    found = health(_chain("identity", "identity", executor=executor), [[0.0], [0.0]], [[scale], [2 * scale]])
+    assert not found.vanishing
+    assert not found.exploding
+    np.testing.assert_allclose(found.gradient, np.sqrt(2.5) * scale)
+
+
+def test_nodes_that_are_not_finite_are_named(executor: str) -> None:
+    program = _chain("exp", "identity", executor=executor)
+    found = health(program, [[1.0], [1000.0], [np.nan]], [[0.0]] * 3)
+    assert found.nonfinite == (0, 1, 2)
+    assert "not finite at some sample (3): 0, 1, 2" in repr(found)
+    assert (found.dead, found.saturated, found.constant, found.silent) == ((), (), (), ())
+    assert not found.well
