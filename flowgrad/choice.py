@@ -1,13 +1,88 @@
-"""Which executor runs a network: what there is, what each declares, and what "auto" takes, with its reasons."""
+"""Which executor runs a network: what is asked, what there is, what each declares, what "auto" takes, and why."""
 
 from __future__ import annotations
 
-from typing import Literal
+import warnings
+from typing import TYPE_CHECKING, Any, Literal
 
-from flowgrad.errors import ExecutorError
+import numpy as np
+
+from flowgrad.errors import BoundedOutputWarning, ConfigError, ExecutorError, show
 from flowgrad.executor import Answer, Executor, ExecutorInfo, Request
+from flowgrad.maths.losses import Loss
 from flowgrad.network import Network
 from flowgrad.registry import find, names
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
+
+
+def requested(network: Network, dtype: DTypeLike, loss: str | Loss | None, threads: int | None) -> Request:
+    """What `compile` was asked for, as executors read it.
+
+    Raises:
+        ConfigError: a dtype, loss or number of threads that is none; fewer outputs than the loss says anything for.
+        UnknownNameError: no such loss.
+
+    Warns:
+        BoundedOutputWarning: the loss takes logits, and an output's activation is bounded on both sides.
+    """
+    request = Request(_dtype(dtype), _loss(loss), _threads(threads))
+    if request.loss is not None:
+        _check_outputs(network, request.loss)
+    return request
+
+
+def _dtype(dtype: DTypeLike) -> np.dtype[Any]:
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        raise ConfigError(f"dtype={dtype!r}: must be 'float32' or 'float64'") from None
+    if found not in (np.dtype(np.float32), np.dtype(np.float64)):
+        raise ConfigError(f"dtype={found.name!r}: must be 'float32' or 'float64'")
+    return found
+
+
+def _loss(loss: str | Loss | None) -> Loss | None:
+    if loss is None or isinstance(loss, Loss):
+        return loss
+    if not isinstance(loss, str):
+        raise ConfigError(f"loss={loss!r}: give a name, a Loss or None")
+    found: Loss = find("losses", loss)
+    return found
+
+
+def _check_outputs(network: Network, loss: Loss) -> None:
+    """Refuse fewer outputs than the loss says anything for; warn of outputs that can be no logits."""
+    names, c = network.outputs, network.columns
+    if len(names) < loss.outputs:
+        raise ConfigError(
+            f"{loss.name} compares {loss.outputs} outputs or more, and the network has one, {show(names[0])}: "
+            "for two classes on one output there is 'binary_cross_entropy'"
+        )
+    if not loss.logits:
+        return
+    bounded = [*(sigma.range is not None for sigma in c.activations), False]  # the last is an input's
+    for name, code in zip(names, c.activation[c.outputs].tolist(), strict=True):
+        if bounded[code]:
+            sigma = c.activations[code]
+            least, largest = sigma.range or (0.0, 0.0)
+            warnings.warn(
+                f"output {show(name)} ends in {sigma.name}, whose values lie between {least:.4g} and {largest:.4g}, "
+                f"and {loss.name} takes logits of any size, so that no probability comes near 0 or 1: give outputs the "
+                "activation 'identity' (output_activation='identity')",
+                BoundedOutputWarning,
+                stacklevel=4,
+            )
+            return
+
+
+def _threads(threads: int | None) -> int | None:
+    if threads is None:
+        return None
+    if isinstance(threads, bool) or not isinstance(threads, (int, np.integer)) or threads < 1:
+        raise ConfigError(f"threads={threads!r}: must be a whole number, 1 or more, or None")
+    return int(threads)
 
 
 def executors() -> dict[str, Literal[True] | str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
 from functools import cached_property
 from math import ldexp
@@ -13,16 +12,16 @@ import numpy.typing as npt
 
 from flowgrad import batch
 from flowgrad.batch import SampleWeights
-from flowgrad.choice import choose
+from flowgrad.choice import choose, requested
 from flowgrad.columns import numbers
-from flowgrad.errors import BoundedOutputWarning, ConfigError, DataError, ExecutorError, ShapeError, show, suggest
+from flowgrad.errors import ConfigError, DataError, ExecutorError, ShapeError, suggest
 from flowgrad.executor import INPUT, PER_OUTPUT, Adjoint, Array, Executor, ExecutorInfo, Kernel, Request, Saved
 from flowgrad.labels import ByOutput, Labels, ThetaIndex
 from flowgrad.maths.losses import Loss
 from flowgrad.network import Network
 from flowgrad.plan import Plan, lower
 from flowgrad.recycling import Recycler
-from flowgrad.registry import find, names
+from flowgrad.registry import names
 from flowgrad.results import Activations, Gradients
 
 if TYPE_CHECKING:
@@ -65,65 +64,11 @@ def compile(
     """
     if not isinstance(network, Network):
         raise ConfigError(f"compile wants a flowgrad Network, not a {type(network).__name__}")
-    request = Request(_dtype(dtype), _loss(loss), _threads(threads))
-    if request.loss is not None:
-        _check_outputs(network, request.loss)
+    request = requested(network, dtype, loss, threads)
     if reduction not in ("mean", "sum"):
         raise ConfigError(f"reduction={reduction!r}: must be 'mean' or 'sum'")
     chosen, why = choose(executor, network, request)
     return Program(network, chosen.compile(network, request), request, reduction, chosen.info, why)
-
-
-def _dtype(dtype: DTypeLike) -> np.dtype[Any]:
-    try:
-        found = np.dtype(dtype)
-    except TypeError:
-        raise ConfigError(f"dtype={dtype!r}: must be 'float32' or 'float64'") from None
-    if found not in (np.dtype(np.float32), np.dtype(np.float64)):
-        raise ConfigError(f"dtype={found.name!r}: must be 'float32' or 'float64'")
-    return found
-
-
-def _loss(loss: str | Loss | None) -> Loss | None:
-    if loss is None or isinstance(loss, Loss):
-        return loss
-    if not isinstance(loss, str):
-        raise ConfigError(f"loss={loss!r}: give a name, a Loss or None")
-    found: Loss = find("losses", loss)
-    return found
-
-
-def _check_outputs(network: Network, loss: Loss) -> None:
-    """Refuse fewer outputs than the loss says anything for; warn of outputs that can be no logits."""
-    names, c = network.outputs, network.columns
-    if len(names) < loss.outputs:
-        raise ConfigError(
-            f"{loss.name} compares {loss.outputs} outputs or more, and the network has one, {show(names[0])}: "
-            "for two classes on one output there is 'binary_cross_entropy'"
-        )
-    if not loss.logits:
-        return
-    bounded = [*(sigma.range is not None for sigma in c.activations), False]  # the last is an input's
-    for name, code in zip(names, c.activation[c.outputs].tolist(), strict=True):
-        if bounded[code]:
-            sigma = c.activations[code]
-            least, largest = sigma.range or (0.0, 0.0)
-            warnings.warn(
-                f"output {show(name)} ends in {sigma.name}, whose values lie between {least:.4g} and {largest:.4g}, "
-                f"and {loss.name} takes logits of any size, so that no probability comes near 0 or 1: give outputs the "
-                "activation 'identity' (output_activation='identity')",
-                BoundedOutputWarning,
-                stacklevel=3,
-            )
-            return
-
-
-def _threads(threads: int | None) -> int | None:
-    if threads is None:
-        return None
-    if isinstance(threads, bool) or not isinstance(threads, (int, np.integer)) or threads < 1:
-        raise ConfigError(f"threads={threads!r}: must be a whole number, 1 or more, or None")
-    return int(threads)
 
 
 class Program:
