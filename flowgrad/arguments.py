@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from flowgrad.errors import ConfigError, DataError, ShapeError
+
+Value = TypeVar("Value")
 
 
 def real(name: str, value: object, low: float, high: float = math.inf, *, open_low: bool = False) -> float:
@@ -88,3 +90,10 @@ def _uneven(values: Any) -> str:
     lengths = [len(row) if hasattr(row, "__len__") else 0 for row in values] if hasattr(values, "__len__") else []
     odd = next((k for k, n in enumerate(lengths) if n != lengths[0]), None)
     return "" if odd is None else f"row 0 has {lengths[0]} numbers, row {odd} has {lengths[odd]}"
+
+
+def frozen(value: Value) -> Value:
+    """The value; an array is read-only from now on."""
+    if isinstance(value, np.ndarray):
+        value.flags.writeable = False
+    return value

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property, partial
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from flowgrad.arguments import plain
+from flowgrad.arguments import frozen, plain
 from flowgrad.errors import CycleError, GraphError, UnknownNameError, suggest
 from flowgrad.maths.activation import Activation
 from flowgrad.maths.aggregations import Aggregation
@@ -25,7 +25,6 @@ Ints = npt.NDArray[np.int32]
 Codes = npt.NDArray[np.int16]
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
-Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,13 +138,6 @@ class Columns:
     def edge_name(self, row: int) -> str:
         """`'a' → 'b'` of an edge, for messages."""
         return f"{self.ids[self.source[row]]!r} → {self.ids[self.target[row]]!r}"
-
-
-def frozen(value: Value) -> Value:
-    """The value; an array is read-only from now on."""
-    if isinstance(value, np.ndarray):
-        value.flags.writeable = False
-    return value
 
 
 class _Absent:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from flowgrad.arguments import frozen
 from flowgrad.maths.aggregations import total
 from flowgrad.order import grouped, levels, offsets, stretches, upstream
 
@@ -82,9 +83,7 @@ class Plan:
 
     def __post_init__(self) -> None:
         for f in fields(self):
-            value = getattr(self, f.name)
-            if isinstance(value, np.ndarray):
-                value.flags.writeable = False
+            frozen(getattr(self, f.name))
 
     def __reduce__(self) -> tuple[type[Plan], tuple[Any, ...]]:
         return Plan, tuple(getattr(self, f.name) for f in fields(self))  # without what was cached
@@ -117,7 +116,7 @@ class Plan:
     @cached_property
     def in_target(self) -> Ints:
         """(E,) int32: position of each edge's target, as `in_source` has its source."""
-        return np.repeat(np.arange(self.n_nodes, dtype=np.int32), np.diff(self.in_ptr))
+        return frozen(np.repeat(np.arange(self.n_nodes, dtype=np.int32), np.diff(self.in_ptr)))
 
     def live(self, wanted: Bools | None = None) -> Bools | None:
         """(V,) bool: nodes from which a wanted output can be reached, these outputs among them; None where all are.
@@ -130,12 +129,12 @@ class Plan:
         """
         if wanted is None or wanted.all():
             return self._live
-        return upstream(self.outputs[wanted], self.in_ptr, self.in_source)
+        return frozen(upstream(self.outputs[wanted], self.in_ptr, self.in_source))
 
     @cached_property
     def _live(self) -> Bools | None:
         found = upstream(self.outputs, self.in_ptr, self.in_source)
-        return None if found.all() else found
+        return None if found.all() else frozen(found)
 
     @cached_property
     def blocks(self) -> Ints:
@@ -156,7 +155,7 @@ class Plan:
         differs = self.in_source[k] != self.in_source[k - np.repeat(fan_in[v], fan_in[v])]
         follows = np.zeros(self.n_nodes + 1, np.bool_)
         follows[v] = np.diff(np.concatenate([[0], np.cumsum(differs)])[np.concatenate([[0], ends])]) == 0
-        return stretches(follows).astype(np.int32)
+        return frozen(stretches(follows).astype(np.int32))
 
     def parameters(self, theta: Any) -> tuple[Any, Any]:
         """Weights (E,) and biases (V,) under θ, in θ's dtype; frozen ones from the plan."""

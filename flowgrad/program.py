@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flowgrad import batch
+from flowgrad.arguments import frozen
 from flowgrad.batch import SampleWeights
 from flowgrad.choice import choose, requested
 from flowgrad.columns import numbers
@@ -191,7 +192,7 @@ class Program:
         adjoint = self._backward(acts.theta, saved, dy)
         rows = None
         if per_output:
-            rows = ByOutput(self.labels, self._each_output(acts.theta, saved, loss, y, t, s, scale))
+            rows = ByOutput(self.labels, frozen(self._each_output(acts.theta, saved, loss, y, t, s, scale)))
         return Gradients(self, acts, _of_all(adjoint, B, s), value * scale, scale, rows)
 
     def _pulled(self, acts: Activations, cotangent: Any) -> Adjoint:

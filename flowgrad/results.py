@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flowgrad.columns import frozen
+from flowgrad.arguments import frozen
 from flowgrad.executor import Adjoint, Array, Saved
 from flowgrad.frames import frame
 from flowgrad.labels import ByEdge, ByInput, ByNode, ByOutput
