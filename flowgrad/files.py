@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
-import stat
 from collections.abc import Iterable, Iterator, Mapping
 from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any
 
-from flowgrad.atomic import flush_folder, put
+from flowgrad.atomic import flush_folder, occupant, put, resolved
 from flowgrad.errors import (
     ConfigError,
     CycleError,
@@ -67,9 +65,11 @@ def save(
         raise FileError(f"{target} is a folder: give the name of a file")
     assert chosen.write is not None
     check_options(chosen, "write", options)
+    with _refused(target):
+        before = occupant(target)
     files = chosen.write(network, target, **options)
     obsolete = _companions(chosen, target) - set(files)
-    _put_all(target, files, progress)
+    _put_all(target, before, files, progress)
     for name in obsolete:  # nothing refers to them any more
         with contextlib.suppress(OSError):
             (target.parent / name).unlink()
@@ -138,7 +138,7 @@ def _path(path: object) -> Path:
         raise DataError(f"path {path!r} is a {type(path).__name__}: give text or a Path")
     text = os.fsdecode(path)
     try:
-        return Path(os.path.realpath(text)) if text else Path(text)
+        return resolved(Path(text)) if text else Path(text)
     except (OSError, ValueError) as error:
         raise FileError(f"{text!r} is no path: {error}") from None
 
@@ -207,27 +207,37 @@ def _companions(chosen: Format, target: Path) -> set[str]:
     return {name for name in named if is_bare(name) and name.startswith(f"{stem}.") and name != target.name}
 
 
-def _put_all(target: Path, files: Mapping[str, bytes | Parts], progress: Progress | None) -> None:
-    """Every file into the target's folder, the target last; where one fails, the new ones are removed again."""
+def _put_all(
+    target: Path, before: os.stat_result | None, files: Mapping[str, bytes | Parts], progress: Progress | None
+) -> None:
+    """Every file into the target's folder, the target last; where one fails, the new ones are removed again.
+
+    All have the owner, group and permissions that the target had `before`.
+    """
     folder, new = target.parent, [target.parent / name for name in files]
     new = [path for path in new if not os.path.exists(path)]
-    before = _identity(target)
+    old = None if before is None else (before.st_dev, before.st_ino)
+    with _refused(target):
+        try:
+            for name, data in files.items():
+                put(folder / name, _told(data, progress), before)
+                flush_folder(folder)
+        except BaseException:
+            if _identity(target) == old:  # else the target is the new one, and refers to the others
+                for path in new:
+                    with contextlib.suppress(OSError):
+                        path.unlink()
+            raise
+
+
+@contextlib.contextmanager
+def _refused(target: Path) -> Iterator[None]:
+    """What the system does not allow, as a FileError that names the file."""
     try:
-        if before is not None and not os.access(target, os.W_OK):
-            raise PermissionError(errno.EACCES, "it is read-only")
-        mode = None if before is None else stat.S_IMODE(target.stat().st_mode)
-        for name, data in files.items():
-            put(folder / name, _told(data, progress), mode)
-            flush_folder(folder)
-    except BaseException as error:
-        if _identity(target) == before:  # else the target is the new one, and refers to the others
-            for path in new:
-                with contextlib.suppress(OSError):
-                    path.unlink()
-        if isinstance(error, (OSError, ValueError, MemoryError)):
-            reason = getattr(error, "strerror", None) or error or "out of memory"
-            raise FileError(f"{target} cannot be written: {reason}") from None
-        raise
+        yield
+    except (OSError, ValueError, MemoryError) as error:
+        reason = getattr(error, "strerror", None) or error or "out of memory"
+        raise FileError(f"{target} cannot be written: {reason}") from None
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
