@@ -173,7 +173,7 @@ def format_of(path: Path, name: str | None, act: str) -> Format:
             raise ConfigError(f"format={brief(name)}: give the name of a format, or None to go by the suffix")
         chosen: Format = find("formats", name)
         if getattr(chosen, act) is None:
-            raise ConfigError(f"format {name!r} cannot {act}: {chosen.summary}")
+            raise ConfigError(f"format {brief(name)} cannot {act}: {chosen.summary}")
         return chosen
     if not path.name:
         raise FileError(f"{brief(str(path))} is no name of a file")

@@ -80,7 +80,7 @@ def names(kind: str) -> tuple[str, ...]:
     clash = sorted(set(own) & set(_others(kind)))
     if clash:
         point = _others(kind)[clash[0]]
-        raise FlowgradError(f"{point.value} claims the {singular(kind)} {clash[0]!r}, which is flowgrad's own")
+        raise FlowgradError(f"{point.value} claims the {singular(kind)} {brief(clash[0])}, which is flowgrad's own")
     return own + tuple(sorted(_others(kind)))
 
 

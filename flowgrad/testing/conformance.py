@@ -212,7 +212,7 @@ def _known(expected: Mapping[str, str]) -> None:
         if name not in checks:
             raise ConfigError(f"expected failure of an unknown check {brief(name)}{suggest(name, checks)}")
         if not isinstance(reason, str) or not reason:
-            raise ConfigError(f"the expected failure of {name!r} wants a reason, not {brief(reason)}")
+            raise ConfigError(f"the expected failure of {brief(name)} wants a reason, not {brief(reason)}")
 
 
 def _outcome(one: Check, executor: Executor, expected: str | None) -> Outcome:
