@@ -1,4 +1,4 @@
-"""Numbers and arrays given as arguments, held to their rules; the error names the argument and the rule."""
+"""Arguments held to their type, range and shape; the error names the argument, what it is, and the rule."""
 
 from __future__ import annotations
 
@@ -8,7 +8,62 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from flowgrad.errors import ConfigError, DataError, ShapeError
+from flowgrad.errors import ConfigError, DataError, FlowgradError, ShapeError, brief
+
+T = TypeVar("T")
+
+INSTEAD = {
+    ("Network", "Program"): "give program.network()",
+    ("Network", "DiGraph"): "give Network.from_networkx(graph)",
+    ("Network", "str"): "give fg.load(path)",
+    ("Network", "PosixPath"): "give fg.load(path)",
+    ("Network", "WindowsPath"): "give fg.load(path)",
+    ("Network", "list"): "give one, or fg.union(networks)",
+    ("Network", "tuple"): "give one, or fg.union(networks)",
+    ("Network", "Columns"): "give Network.from_columns(columns)",
+    ("Columns", "Network"): "give network.columns",
+    ("Columns", "Program"): "give program.network().columns",
+    ("Program", "Network"): "give fg.compile(network)",
+    ("Program", "DiGraph"): "give fg.compile(fg.Network.from_networkx(graph))",
+    ("Program", "Activations"): "give the program that made them",
+    ("Activations", "Network"): "give fg.compile(network).forward(X)",
+    ("Activations", "Program"): "give program.forward(X)",
+    ("Activations", "Gradients"): "give program.forward(X)",
+    ("Activations", "ndarray"): "give program.forward(X)",
+    ("Activations", "list"): "give program.forward(X)",
+    ("Activations", "DataFrame"): "give program.forward(X)",
+}
+"""Type that is wanted, and type that was given → how the one becomes the other."""
+
+
+def instance(who: str, value: object, kind: type[T], error: type[FlowgradError] = DataError) -> T:
+    """Return the value where it is of that type.
+
+    Raises:
+        error: it is of another type; the message names both, and says how the one becomes the other.
+
+    >>> instance("union", "net.json", dict)
+    Traceback (most recent call last):
+    flowgrad.errors.DataError: union wants a dict, not a str
+    """
+    if isinstance(value, kind):
+        return value
+    wanted, given = kind.__name__, type(value).__name__
+    hint = INSTEAD.get((wanted, given))
+    raise error(f"{who} wants {_one(wanted)}, not {_one(given)}{f': {hint}' if hint else ''}")
+
+
+def _one(noun: str) -> str:
+    return f"{'an' if noun[0] in 'AEIOUaeiou' else 'a'} {noun}"
+
+
+def hashable(value: Any) -> bool:
+    """Whether a value may be an id: a tuple that holds a list has a hash method, and no hash."""
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
 
 Value = TypeVar("Value")
 
@@ -25,10 +80,14 @@ def real(name: str, value: object, low: float, high: float = math.inf, *, open_l
     below = "(" if open_low else "["
     rule = f"must be a finite number in {below}{low:g}, {high:g})"
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise ConfigError(f"{name}={value!r}: {rule}")
-    if not math.isfinite(value) or not low <= value < high or (open_low and value == low):
-        raise ConfigError(f"{name}={value}: {rule}")
-    return float(value)
+        raise ConfigError(f"{name}={brief(value)}: {rule}")
+    try:
+        number = float(value)
+    except OverflowError:  # of an integer
+        number = math.inf
+    if not math.isfinite(number) or not low <= number < high or (open_low and number == low):
+        raise ConfigError(f"{name}={brief(value)}: {rule}")
+    return number
 
 
 def whole(name: str, value: object, low: int) -> int:
@@ -41,7 +100,7 @@ def whole(name: str, value: object, low: int) -> int:
     3
     """
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < low:
-        raise ConfigError(f"{name}={value!r}: must be a whole number, {low} or more")
+        raise ConfigError(f"{name}={brief(value)}: must be a whole number, {low} or more")
     return int(value)
 
 
@@ -52,7 +111,7 @@ def chance(name: str, value: object) -> float:
         ConfigError: as `real`.
     """
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.floating)) or not 0 <= value <= 1:
-        raise ConfigError(f"{name}={value!r}: must be a probability, 0 to 1")
+        raise ConfigError(f"{name}={brief(value)}: must be a probability, 0 to 1")
     return float(value)
 
 
@@ -63,7 +122,7 @@ def row(name: str, value: object, rows: int) -> int:
         DataError: it is none; the message names the argument.
     """
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or not 0 <= value < rows:
-        raise DataError(f"{name}={value!r}: must be 0 … {rows - 1}")
+        raise DataError(f"{name}={brief(value)}: must be 0 … {rows - 1}")
     return int(value)
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from flowgrad.arguments import plain
 from flowgrad.columns import Columns, encode, formula, numbers, rows_of
-from flowgrad.errors import GraphError, UnknownNameError
+from flowgrad.errors import GraphError, UnknownNameError, brief
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -76,7 +76,7 @@ def _count_nodes(source: npt.NDArray[np.int32], target: npt.NDArray[np.int32], n
     if n_nodes is None:
         return largest + 1
     if isinstance(n_nodes, bool) or not isinstance(n_nodes, (int, np.integer)) or n_nodes < 0:
-        raise GraphError(f"n_nodes={n_nodes!r}: must be a whole number, 0 or more")
+        raise GraphError(f"n_nodes={brief(n_nodes)}: must be a whole number, 0 or more")
     if largest >= n_nodes:
         raise GraphError(f"an edge names neuron {largest}, and n_nodes={n_nodes} numbers them 0 … {n_nodes - 1}")
     return int(n_nodes)

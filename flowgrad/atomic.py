@@ -1,4 +1,4 @@
-"""A file is put in its place whole, or not at all."""
+"""A file is put in its place whole, or not at all; only regular files give way to it."""
 
 from __future__ import annotations
 
@@ -6,29 +6,45 @@ import contextlib
 import errno
 import os
 import secrets
+import stat
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
+KINDS = {
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFCHR: "a character device",
+    stat.S_IFBLK: "a block device",
+    stat.S_IFSOCK: "a socket",
+}
 
-def put(path: Path, parts: Iterable[bytes], mode: int | None = None) -> None:
-    """One file, atomically and durably: written beside its place, flushed to disk, renamed.
 
-    `mode` are the permissions of the file that is overwritten; a new file has those that the umask leaves.
+def put(path: Path, parts: Iterable[bytes], like: os.stat_result | None = None) -> None:
+    """Write one file atomically and durably: beside its place, flushed to disk, renamed. A link is followed.
+
+    The file has the owner, group and permissions of the one that it replaces, where the system allows, and else
+    the permissions that the umask leaves.
+
+    Args:
+        parts: its bytes, a piece at a time.
+        like: whose owner, group and permissions it is given; None takes what stands at `path`.
 
     Raises:
-        OSError: the system refuses; nothing is left behind then.
+        OSError: as `occupant`, or the system refuses; nothing is left behind then, nor after an interrupt.
     """
+    path = resolved(path)
+    standing = occupant(path)
+    like = standing if like is None else like
     temporary = path.with_name(f".flowgrad-{secrets.token_hex(8)}.tmp")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-    descriptor = os.open(temporary, flags, 0o666 if mode is None else 0o600)
+    opener = partial(os.open, mode=0o666 if like is None else 0o600)
     try:
-        with open(descriptor, "wb") as file:
+        with open(temporary, "xb", opener=opener) as file:  # no bytecode, and so no interrupt, before it has an owner
             for part in parts:
                 file.write(part)
             file.flush()
+            if like is not None:
+                _dress(temporary, like)
             os.fsync(file.fileno())
-        if mode is not None:
-            temporary.chmod(mode)
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -36,15 +52,52 @@ def put(path: Path, parts: Iterable[bytes], mode: int | None = None) -> None:
         raise
 
 
+def resolved(path: Path) -> Path:
+    """The path, symbolic links followed; as it is where they lead to no path, as that of /dev/stdout may."""
+    real = Path(os.path.realpath(path))
+    return path if os.path.exists(path) and not os.path.exists(real) else real
+
+
+def occupant(path: Path) -> os.stat_result | None:
+    """The status of the file that is about to be replaced; None where there is none.
+
+    Raises:
+        OSError: it is no regular file, or read-only; `strerror` says so in words.
+    """
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(errno.EISDIR, "it is a folder: give the name of a file", str(path))
+    if not stat.S_ISREG(found.st_mode):
+        kind = KINDS.get(stat.S_IFMT(found.st_mode), "something else")
+        raise OSError(errno.EINVAL, f"it is {kind}, and only a regular file is replaced", str(path))
+    if not os.access(path, os.W_OK):
+        raise PermissionError(errno.EACCES, "it is read-only", str(path))
+    return found
+
+
+def _dress(path: Path, like: os.stat_result) -> None:
+    """Give a file the owner, the group and the permissions of another one, as far as the system allows."""
+    for owner in (like.st_uid, -1):  # who may not give a file away may still choose among groups
+        with contextlib.suppress(OSError, AttributeError):  # Windows has no chown
+            os.chown(path, owner, like.st_gid)
+            break
+    path.chmod(stat.S_IMODE(like.st_mode))
+
+
 def flush_folder(folder: Path) -> None:
     """The folder's entries to disk, where the system can: Windows cannot, some network disks cannot."""
     if os.name == "nt":
         return
-    descriptor = os.open(folder, os.O_RDONLY)
+    descriptors: list[int] = []
     try:
-        os.fsync(descriptor)
+        descriptors += map(os.open, (folder,), (os.O_RDONLY,))  # by one call, which no interrupt divides
+        os.fsync(descriptors[0])
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EROFS):
+        if not descriptors or error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EROFS):
             raise
     finally:
-        os.close(descriptor)
+        for descriptor in descriptors:
+            os.close(descriptor)

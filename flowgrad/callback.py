@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol, runtime_checkable
 
-from flowgrad.errors import ConfigError
+from flowgrad.errors import ConfigError, brief
 from flowgrad.history import History, Row
 from flowgrad.registry import find
 
@@ -41,11 +41,11 @@ def callbacks_for(given: Iterable[str | Callback]) -> tuple[Callback, ...]:
         MissingDependencyError: its library is not installed.
     """
     if isinstance(given, (str, Callback)) or not isinstance(given, Iterable):
-        raise ConfigError(f"callbacks={given!r}: give a list of names or of Callbacks")
+        raise ConfigError(f"callbacks={brief(given)}: give a list of names or of Callbacks")
     found = tuple(find("callbacks", each)() if isinstance(each, str) else each for each in given)
     for each in found:
         if not isinstance(each, Callback) or isinstance(each, type):
-            raise ConfigError(f"callbacks holds {each!r}: give a name, or an object with begin, epoch and end")
+            raise ConfigError(f"callbacks holds {brief(each)}: give a name, or an object with begin, epoch and end")
     return found
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flowgrad import batch
-from flowgrad.arguments import real, whole
+from flowgrad.arguments import instance, real, whole
 from flowgrad.errors import ConfigError, show
 from flowgrad.executor import Array
 from flowgrad.program import Program, compile
@@ -134,8 +134,7 @@ def gradcheck(
     >>> gradcheck(program, [[1.0], [2.0]], [[0.5], [0.1]], rows=0).passed
     True
     """
-    if not isinstance(program, Program):
-        raise ConfigError(f"gradcheck wants a flowgrad Program, not a {type(program).__name__}")
+    instance("gradcheck", program, Program, ConfigError)
     limit, rows = whole("slots", slots, 1), whole("rows", rows, 0)
     allowed = TOLERANCE[program.dtype.name] if tolerance is None else real("tolerance", tolerance, 0, open_low=True)
     rng = np.random.default_rng(whole("seed", seed, 0))

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from flowgrad.arguments import hashable
 from flowgrad.columns import ABSENT, Columns, encode
-from flowgrad.errors import GraphError, UnknownNameError, suggest
+from flowgrad.errors import GraphError, UnknownNameError, brief, suggest
 
 
 class Draft:
@@ -45,18 +46,18 @@ class Draft:
 
     def row(self, name: Hashable) -> int:
         """The row of a node, or the error that names the nearest."""
-        row = self.index.get(name) if isinstance(name, Hashable) else None
+        row = self.index.get(name) if hashable(name) else None
         if row is None:
-            raise UnknownNameError(f"{name!r} is no node of the network{suggest(name, self.index)}")
+            raise UnknownNameError(f"{brief(name)} is no node of the network{suggest(name, self.index)}")
         return row
 
     def add_node(self, name: Hashable, sigma: Any, agg: Any, bias: float, response: float, trainable: bool) -> None:
-        if not isinstance(name, Hashable):
-            raise GraphError(f"node {name!r} is a {type(name).__name__}: ids must be hashable")
+        if not hashable(name):
+            raise GraphError(f"node {brief(name)} is a {type(name).__name__}: ids must be hashable")
         if name in self.index:
             taken = self.ids[self.index[name]]
-            same = "" if repr(taken) == repr(name) else f" (as {taken!r}, which Python holds equal)"
-            raise GraphError(f"node {name!r} exists already{same}")
+            same = "" if repr(taken) == repr(name) else f" (as {brief(taken)}, which Python holds equal)"
+            raise GraphError(f"node {brief(name)} exists already{same}")
         if sigma is None:
             self.inputs.append(len(self.ids))
         self.index[name] = len(self.ids)
@@ -65,9 +66,9 @@ class Draft:
         self.values.append((bias, response, trainable))
 
     def add_edge(self, u: int, v: int, weight: float, trainable: bool, param: Hashable) -> None:
-        name = f"{self.ids[u]!r} → {self.ids[v]!r}"
+        name = f"{brief(self.ids[u])} → {brief(self.ids[v])}"
         if u == v:
-            raise GraphError(f"self-loop at node {self.ids[u]!r}: a feed-forward neuron never feeds itself")
+            raise GraphError(f"self-loop at node {brief(self.ids[u])}: a feed-forward neuron never feeds itself")
         if (u, v) in self.edges:
             raise GraphError(f"edge {name} exists already")
         if self.functions[v][0] is None:

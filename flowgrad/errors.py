@@ -1,12 +1,15 @@
 """Everything flowgrad raises on purpose: one family, each error also the builtin that fits it.
 
-A message names the value, the node, edge, file or line, the rule, and the nearest valid name.
+A message names the value, the node, edge, file or line, the rule, and the nearest valid name. It stays under 500
+characters: values and names stand in it as `brief` and `show` write them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from itertools import accumulate
+from reprlib import Repr
 
 
 class FlowgradError(Exception):
@@ -75,35 +78,100 @@ class BoundedOutputWarning(UserWarning):
     """A loss takes logits, and an output's activation is bounded on both sides, so that it can be no certain one."""
 
 
+WIDTH = 80
+"""Characters that a value, or a name, takes in a message, at most."""
+LISTED = 240
+"""Characters that a list of names takes in a message, about; a longer name is compared with no other."""
+MANY = 50_000
+"""Names among which the nearest is looked for, at most."""
+
+
+class _Brief(Repr):
+    """`reprlib`'s representation: it looks at no more of a container than it shows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fillvalue = "…"
+        self.maxlevel, self.maxdict, self.maxstring, self.maxother = 2, 3, WIDTH - 20, WIDTH
+        self.maxlist = self.maxtuple = self.maxset = self.maxfrozenset = self.maxdeque = self.maxarray = 4
+
+    def repr_int(self, x: int, level: int) -> str:
+        """An integer; of a very long one, which Python refuses to write, the number of digits."""
+        digits = int(x.bit_length() * 0.30103) + 1
+        return f"an integer of about {digits:,} digits" if digits > WIDTH // 2 else repr(x)
+
+    def repr_instance(self, x: object, level: int) -> str:
+        """Whatever else there is, on one line."""
+        return " ".join(line.strip() for line in super().repr_instance(x, level).splitlines())
+
+
+_brief = _Brief()
+
+
+def brief(value: object) -> str:
+    """Write a value for a message: its repr, cut in the middle to at most `WIDTH` characters.
+
+    >>> brief("tanh"), brief(range(3)), len(brief(["a name"] * 100_000)) <= WIDTH
+    ("'tanh'", 'range(0, 3)', True)
+    """
+    said = _brief.repr(value)
+    return said if len(said) <= WIDTH else f"{said[: WIDTH // 2]}…{said[1 - WIDTH // 2 :]}"
+
+
 def show(value: object) -> str:
-    """A name as a message prints it: text bare where it is one plain word, all else by repr."""
-    if isinstance(value, str) and value and value.isprintable() and not any(c in value for c in " ,→'\""):
-        return value
-    return repr(value)
+    """Write a name for a message: text bare where it is one plain, short word, all else as `brief` does."""
+    plain = isinstance(value, str) and value and len(value) < WIDTH and value.isprintable()
+    if plain and not any(c in str(value) for c in " ,→'\""):
+        return str(value)
+    return brief(value)
 
 
 def listing(values: Iterable[object], limit: int = 10) -> str:
-    """`a, b, c … (12 more)`: at most `limit` of the values.
+    """Write `a, b, c … (12 more)`: at most `limit` of the values, fewer where they are long.
 
     >>> listing("abc"), listing(range(12), limit=3)
     ('a, b, c', '0, 1, 2 … (9 more)')
     """
     items = list(values)
-    more = f" … ({len(items) - limit} more)" if len(items) > limit else ""
-    return ", ".join(map(show, items[:limit])) + more
+    shown = [show(item) for item in items[:limit]]
+    ends = accumulate(len(each) + 2 for each in shown)
+    shown = [each for k, (each, end) in enumerate(zip(shown, ends, strict=True)) if k == 0 or end <= LISTED]
+    more = f" … ({len(items) - len(shown)} more)" if len(items) > len(shown) else ""
+    return ", ".join(shown) + more
 
 
-def suggest(name: object, valid: Iterable[object]) -> str:
-    """`: did you mean 'sigmoid'?`, or the valid names where none is near; to end a message with.
+def suggest(name: object, valid: Iterable[object], aliases: Mapping[str, Sequence[str]] | None = None) -> str:
+    """Write `: did you mean 'sigmoid'?`, or the valid names where none is near; to end a message with.
 
-    >>> suggest("sigmiod", ["tanh", "sigmoid"])
-    ": did you mean 'sigmoid'?"
-    >>> suggest("x", ["tanh", "sigmoid"])
-    '; known: tanh, sigmoid'
+    A name that differs in case, or in `_`, `-` and spaces, comes first; then what others call it; then the nearest.
+
+    Args:
+        aliases: other names, folded → the names that they stand for, of which those that are valid count.
+
+    >>> suggest("sigmiod", ["tanh", "sigmoid"]), suggest("TanH", ["tanh", "sigmoid"])
+    (": did you mean 'sigmoid'?", ": did you mean 'tanh'?")
+    >>> suggest("x", ["tanh", "sigmoid"]), suggest("logistic", ["tanh", "sigmoid"], {"logistic": ["sigmoid"]})
+    ('; known: tanh, sigmoid', ": did you mean 'sigmoid'?")
     """
-    candidates = list(valid)
-    named = {str(c): c for c in candidates}
-    near = get_close_matches(str(name), named, n=1) if len(named) <= 50_000 else []
+    candidates, typed = list(valid), folded(name)
+    few = len(candidates) <= MANY
+    near = [each for each in candidates if (few or isinstance(each, str)) and folded(each) == typed]
+    meant = {folded(other) for other in (aliases or {}).get(typed, ())}
+    if not near and meant:
+        near = [each for each in candidates if folded(each) in meant]
+    if not near and few and len(typed) <= LISTED:
+        named = {folded(each): each for each in candidates}
+        near = [named[key] for key in get_close_matches(typed, named, n=1)]
     if near:
-        return f": did you mean {named[near[0]]!r}?"
+        return f": did you mean {' or '.join(map(brief, near[:3]))}?"
     return f"; known: {listing(candidates)}" if candidates else ""
+
+
+def folded(name: object) -> str:
+    """Strip a name of what two spellings of it differ in: case, and separators.
+
+    >>> folded("Leaky-ReLU"), folded("leaky_relu")
+    ('leakyrelu', 'leakyrelu')
+    """
+    said = name if isinstance(name, str) else brief(name)
+    return said.casefold().replace("_", "").replace("-", "").replace(" ", "") or said

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from flowgrad.errors import brief, listing
 from flowgrad.registry import find, names, singular
 
 if TYPE_CHECKING:
@@ -166,9 +167,9 @@ class ExecutorInfo:
             for record in used:
                 own = record.name in names(kind) and find(kind, record.name) == record
                 if not own and not self.custom_functions:
-                    return f"it runs no function of a user's own, as {record.name!r} is"
+                    return f"it runs no function of a user's own, as {brief(record.name)} is"
                 if own and known is not None and record.name not in known:
-                    return f"{singular(kind)} {record.name!r} is not among its {', '.join(sorted(known))}"
+                    return f"{singular(kind)} {brief(record.name)} is not among its {listing(sorted(known))}"
         return True
 
 

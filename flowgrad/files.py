@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
-import stat
 from collections.abc import Iterable, Iterator, Mapping
 from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any
 
-from flowgrad.atomic import flush_folder, put
+from flowgrad.arguments import instance
+from flowgrad.atomic import flush_folder, occupant, put, resolved
 from flowgrad.errors import (
     ConfigError,
     CycleError,
@@ -20,6 +19,7 @@ from flowgrad.errors import (
     FlowgradError,
     GraphError,
     UnknownNameError,
+    brief,
     listing,
     suggest,
 )
@@ -29,7 +29,8 @@ from flowgrad.maths.aggregations import Aggregation
 from flowgrad.network import Network
 from flowgrad.registry import find, names
 
-SAID = 60_000  # characters of a message: names of 4 KB are whole in it
+SAID = 480  # characters of a message, about
+RUN_NETWORK = "network.json"  # of a run folder
 PLAIN = {"int", "bool", "str", "float", "None"}  # types of options that are checked before they are passed on
 
 
@@ -58,18 +59,18 @@ def save(
             attribute of some other type, a function whose name stands for another one.
         MissingDependencyError: the format needs a library that is not installed.
     """
-    if not isinstance(network, Network):
-        hint = ": give program.network()" if hasattr(network, "network") else ""
-        raise DataError(f"save wants a Network, not a {type(network).__name__}{hint}")
+    network = instance("save", network, Network)
     target = _path(path)
-    chosen = format_of(target, format, "write")
     if os.path.isdir(target):
         raise FileError(f"{target} is a folder: give the name of a file")
+    chosen = format_of(target, format, "write")
     assert chosen.write is not None
     check_options(chosen, "write", options)
+    with _refused(target):
+        before = occupant(target)
     files = chosen.write(network, target, **options)
     obsolete = _companions(chosen, target) - set(files)
-    _put_all(target, files, progress)
+    _put_all(target, before, files, progress)
     for name in obsolete:  # nothing refers to them any more
         with contextlib.suppress(OSError):
             (target.parent / name).unlink()
@@ -93,12 +94,15 @@ def load(
 
     Raises:
         ConfigError: an option that this format's reader does not take.
-        FileError: the file is missing, unreadable, truncated, altered or not of the format.
+        FileError: the file is missing, a folder, unreadable, truncated, altered or not of the format.
         UnknownNameError: no format has this name or suffix; the file names a function that is unknown here.
         GraphError: what the file describes is no network.
         MissingDependencyError: the format needs a library that is not installed.
     """
     target = _path(path)
+    if os.path.isdir(target):
+        run = target / RUN_NETWORK
+        raise FileError(f"{target} is a folder: give {run if run.is_file() else 'the name of a file in it'}")
     chosen = format_of(target, format, "read")
     assert chosen.read is not None
     check_options(chosen, "read", options)
@@ -113,8 +117,8 @@ def load(
         said = str(error)
         if isinstance(error, GraphError) and str(target) not in said:
             said = f"{target}: {said}"
-        if len(said) > SAID:  # a name in the file is as long as the file
-            said = f"{said[: SAID // 2]} … {said[-SAID // 4 :]}"
+        if len(said) > SAID:  # a name in the file may be as long as the file
+            said = f"{said[: SAID // 2]} … {said[-SAID // 3 :]}"
         if said == str(error):
             raise
         raise type(error)(said) from None
@@ -126,35 +130,35 @@ def check_options(chosen: Format, act: str, given: Mapping[str, object]) -> None
     known = {p.name: str(p.annotation) for p in parameters if p.kind is Parameter.KEYWORD_ONLY}
     for name, value in given.items():
         if name not in known:
-            raise ConfigError(f"format {chosen.name!r} has no option {name!r} to {act} with{suggest(name, known)}")
+            raise ConfigError(f"format {chosen.name!r} has no option {brief(name)} to {act} with{suggest(name, known)}")
         kinds, kind = known[name].split(" | "), type(value).__name__.removesuffix("Type")
         if set(kinds) <= PLAIN and kind not in kinds and type(value).__module__ != "numpy":
-            raise ConfigError(f"option {name}={value!r} of format {chosen.name!r}: must be {' or '.join(kinds)}")
+            raise ConfigError(f"option {name}={brief(value)} of format {chosen.name!r}: must be {' or '.join(kinds)}")
 
 
 def _path(path: object) -> Path:
     """The path, symbolic links followed: a link that is written to stays a link."""
     if not isinstance(path, (str, os.PathLike)):
-        raise DataError(f"path {path!r} is a {type(path).__name__}: give text or a Path")
+        raise DataError(f"path {brief(path)} is a {type(path).__name__}: give text or a Path")
     text = os.fsdecode(path)
     try:
-        return Path(os.path.realpath(text)) if text else Path(text)
+        return resolved(Path(text)) if text else Path(text)
     except (OSError, ValueError) as error:
-        raise FileError(f"{text!r} is no path: {error}") from None
+        raise FileError(f"{brief(text)} is no path: {getattr(error, 'strerror', None) or error}") from None
 
 
 def _own(given: Iterable[Activation | Aggregation]) -> dict[str, Activation | Aggregation]:
     """The user's records by name; two of one name, or one with a built-in's name, would be a riddle."""
     if isinstance(given, (str, Activation, Aggregation)) or not isinstance(given, Iterable):
-        raise DataError(f"activations={given!r}: give a list of Activation records")
+        raise DataError(f"activations={brief(given)}: give a list of Activation records")
     own: dict[str, Activation | Aggregation] = {}
     for record in given:
         if not isinstance(record, (Activation, Aggregation)):
-            raise DataError(f"activations holds {record!r}, a {type(record).__name__}: give Activation records")
+            raise DataError(f"activations holds {brief(record)}, a {type(record).__name__}: give Activation records")
         kind = "activations" if isinstance(record, Activation) else "aggregations"
         taken = find(kind, record.name) if record.name in names(kind) else own.get(record.name, record)
         if taken != record:
-            raise DataError(f"activations holds {record!r}, and that name already stands for {taken!r}")
+            raise DataError(f"activations holds {brief(record)}, and that name already stands for {brief(taken)}")
         own[record.name] = record
     return own
 
@@ -166,29 +170,29 @@ def format_of(path: Path, name: str | None, act: str) -> Format:
     """The format of that name, else of that suffix, that can `act`: "read" or "write"."""
     if name is not None:
         if not isinstance(name, str):
-            raise ConfigError(f"format={name!r}: give the name of a format, or None to go by the suffix")
+            raise ConfigError(f"format={brief(name)}: give the name of a format, or None to go by the suffix")
         chosen: Format = find("formats", name)
         if getattr(chosen, act) is None:
-            raise ConfigError(f"format {name!r} cannot {act}: {chosen.summary}")
+            raise ConfigError(f"format {brief(name)} cannot {act}: {chosen.summary}")
         return chosen
     if not path.name:
-        raise FileError(f"{str(path)!r} is no name of a file")
+        raise FileError(f"{brief(str(path))} is no name of a file")
     if path.suffixes in ([".json"], [".safetensors"]):
         native: Format = find("formats", path.suffix[1:])
         return native  # no other format need be imported
     known = [f for f in (find("formats", n) for n in names("formats")) if getattr(f, act) is not None]
     fitting = [(len(s), f.name, f) for f in known for s in f.suffixes if path.name.lower().endswith(s)]
     if not fitting:
-        said = f"{path.suffix!r}" if path.suffix else "no suffix"
+        said = brief(path.suffix) if path.suffix else "no suffix"
         suffixes = sorted({s for f in known for s in f.suffixes})
-        raise UnknownNameError(f"no format to {act} for {said} of {path.name!r}{suggest(path.suffix, suffixes)}")
+        raise UnknownNameError(f"no format to {act} for {said} of {brief(path.name)}{suggest(path.suffix, suffixes)}")
     longest = max(fitting)[0]
     best: dict[str, Format] = {n: f for length, n, f in fitting if length == longest}
     own = best.get(path.suffix.lower()[1:])
     if own is not None:
         return own  # a suffix that is the name of a format means that one: .json is json
     if len(best) > 1:
-        raise ConfigError(f"{path.name!r} may be {listing(sorted(best))}: say which by format=")
+        raise ConfigError(f"{brief(path.name)} may be {listing(sorted(best))}: say which by format=")
     return next(iter(best.values()))
 
 
@@ -207,27 +211,37 @@ def _companions(chosen: Format, target: Path) -> set[str]:
     return {name for name in named if is_bare(name) and name.startswith(f"{stem}.") and name != target.name}
 
 
-def _put_all(target: Path, files: Mapping[str, bytes | Parts], progress: Progress | None) -> None:
-    """Every file into the target's folder, the target last; where one fails, the new ones are removed again."""
+def _put_all(
+    target: Path, before: os.stat_result | None, files: Mapping[str, bytes | Parts], progress: Progress | None
+) -> None:
+    """Every file into the target's folder, the target last; where one fails, the new ones are removed again.
+
+    All have the owner, group and permissions that the target had `before`.
+    """
     folder, new = target.parent, [target.parent / name for name in files]
     new = [path for path in new if not os.path.exists(path)]
-    before = _identity(target)
+    old = None if before is None else (before.st_dev, before.st_ino)
+    with _refused(target):
+        try:
+            for name, data in files.items():
+                put(folder / name, _told(data, progress), before)
+                flush_folder(folder)
+        except BaseException:
+            if _identity(target) == old:  # else the target is the new one, and refers to the others
+                for path in new:
+                    with contextlib.suppress(OSError):
+                        path.unlink()
+            raise
+
+
+@contextlib.contextmanager
+def _refused(target: Path) -> Iterator[None]:
+    """What the system does not allow, as a FileError that names the file."""
     try:
-        if before is not None and not os.access(target, os.W_OK):
-            raise PermissionError(errno.EACCES, "it is read-only")
-        mode = None if before is None else stat.S_IMODE(target.stat().st_mode)
-        for name, data in files.items():
-            put(folder / name, _told(data, progress), mode)
-            flush_folder(folder)
-    except BaseException as error:
-        if _identity(target) == before:  # else the target is the new one, and refers to the others
-            for path in new:
-                with contextlib.suppress(OSError):
-                    path.unlink()
-        if isinstance(error, (OSError, ValueError, MemoryError)):
-            reason = getattr(error, "strerror", None) or error or "out of memory"
-            raise FileError(f"{target} cannot be written: {reason}") from None
-        raise
+        yield
+    except (OSError, ValueError, MemoryError) as error:
+        reason = getattr(error, "strerror", None) or error or "out of memory"
+        raise FileError(f"{target} cannot be written: {reason}") from None
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flowgrad.errors import FileError, UnknownNameError, show, suggest
-from flowgrad.registry import find, names, singular
+from flowgrad.errors import FileError, UnknownNameError, brief, show
+from flowgrad.registry import find, names, nearest, singular
 
 if TYPE_CHECKING:
     from flowgrad.maths.activation import Activation
@@ -83,7 +83,7 @@ class Source:
             FileError: as `read`; or the name is a path, which is never followed.
         """
         if not is_bare(name):
-            raise FileError(f"{self.path} names the file {name!r}: only a bare name, in the same folder, is read")
+            raise FileError(f"{self.path} names the file {brief(name)}: only a bare name, in the same folder, is read")
         return read_bytes(self.path.parent / name)
 
     def function(self, kind: str, name: str) -> Any:
@@ -100,7 +100,7 @@ class Source:
             return find(kind, name)
         raise UnknownNameError(
             f"{self.path} names the {singular(kind)} {show(name)}, which is unknown here"
-            f"{suggest(name, (*mine, *names(kind)))} (your own ones go into load(..., activations=[...]))"
+            f"{nearest(kind, name, mine)} (your own ones go into load(..., activations=[...]))"
         )
 
 
@@ -191,7 +191,7 @@ def _size(path: Path) -> int:
     except OSError as error:
         raise FileError(f"{path} cannot be read: {error.strerror or error}") from None
     except ValueError as error:  # a NUL in the path
-        raise FileError(f"{str(path)!r} cannot be read: {error}") from None
+        raise FileError(f"{brief(str(path))} cannot be read: {error}") from None
     if stat.S_ISDIR(status.st_mode):
         raise FileError(f"{path} is a folder: give a file")
     if not stat.S_ISREG(status.st_mode):

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from flowgrad.errors import UnknownNameError, suggest
+from flowgrad.errors import UnknownNameError, brief, suggest
 from flowgrad.frames import frame
 
 Row = dict[str, float]
@@ -51,7 +51,7 @@ class History:
             UnknownNameError: no such column.
         """
         if name not in self.names:
-            raise UnknownNameError(f"history has no column {name!r}{suggest(name, self.names)}")
+            raise UnknownNameError(f"history has no column {brief(name)}{suggest(name, self.names)}")
         return np.array([row[name] for row in self.rows])
 
     def __len__(self) -> int:

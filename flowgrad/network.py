@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flowgrad import arrays
+from flowgrad.arguments import hashable, instance
 from flowgrad.columns import Columns, check, formula, number, rows_of
 from flowgrad.draft import Draft
-from flowgrad.errors import GraphError, UnknownNameError, listing
+from flowgrad.errors import GraphError, UnknownNameError, brief, listing
 from flowgrad.registry import find
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class Network:
     @classmethod
     def from_columns(cls, columns: Columns) -> Network:
         """A network of these columns, checked: what readers of formats call."""
-        net = cls(seed=columns.seed)
+        net = cls(seed=instance("from_columns", columns, Columns).seed)
         net._draft, net._columns = None, check(columns)
         return net
 
@@ -151,18 +152,18 @@ class Network:
             GraphError: the name is taken, or a value is no finite number.
         """
         draft = self._edit()
-        place = f" at neuron {name!r}"
+        place = f" at neuron {brief(name)}"
         sigma = formula("activations", activation, lambda: place)
         agg = formula("aggregations", aggregation, lambda: place)
-        b = number(bias, "bias", lambda _: f"neuron {name!r}")
-        r = number(response, "response", lambda _: f"neuron {name!r}")
-        if isinstance(predecessors, str):
-            raise GraphError(f"predecessors={predecessors!r} of neuron {name!r}: give a list or {{node: weight}}")
+        b = number(bias, "bias", lambda _: f"neuron {brief(name)}")
+        r = number(response, "response", lambda _: f"neuron {brief(name)}")
+        if isinstance(predecessors, (str, bytes)) or not isinstance(predecessors, Iterable):
+            raise GraphError(f"predecessors={brief(predecessors)}{place}: give a list or {{node: weight}}")
         pairs = predecessors.items() if isinstance(predecessors, Mapping) else ((u, None) for u in predecessors)
         given = list(pairs)
         edges = {draft.row(u): _weight(w, u, name) for u, w in given}
         if len(edges) < len(given):
-            raise GraphError(f"neuron {name!r} names a predecessor twice: {listing(u for u, _ in given)}")
+            raise GraphError(f"neuron {brief(name)} names a predecessor twice: {listing(u for u, _ in given)}")
         draft.add_node(name, sigma, agg, b, r, trainable)
         for u, w in edges.items():
             draft.add_edge(u, draft.index[name], w, True, None)
@@ -180,10 +181,13 @@ class Network:
 
         Raises:
             UnknownNameError: an end is no node.
-            GraphError: a self-loop, an edge that exists, an edge into an input, a weight that is no finite number.
+            GraphError: a self-loop, an edge that exists, an edge into an input, a weight that is no finite number,
+                a param that is not hashable.
         """
         draft = self._edit()
         u, v = draft.row(source), draft.row(target)
+        if not hashable(param):
+            raise GraphError(f"param={brief(param)} at edge {brief(source)} → {brief(target)}: must be hashable")
         draft.add_edge(u, v, _weight(weight, source, target), trainable, param)
 
     def set_outputs(self, names: Iterable[Hashable]) -> None:
@@ -305,4 +309,4 @@ def _few(c: Columns, rows: Any) -> str:
 
 
 def _weight(value: float | None, source: Hashable, target: Hashable) -> float:
-    return np.nan if value is None else number(value, "weight", lambda _: f"edge {source!r} → {target!r}")
+    return np.nan if value is None else number(value, "weight", lambda _: f"edge {brief(source)} → {brief(target)}")

@@ -10,8 +10,9 @@ from typing import Any, NoReturn
 import networkx as nx
 import numpy as np
 
+from flowgrad.arguments import hashable
 from flowgrad.columns import ABSENT, Columns, encode, flags, numbers, rows_of
-from flowgrad.errors import GraphError
+from flowgrad.errors import GraphError, brief
 
 NODE_KEYS = ("activation", "aggregation", "bias", "response", "trainable")
 EDGE_KEYS = ("weight", "trainable", "param")
@@ -35,10 +36,10 @@ def read(
     E = int(fan_in.sum())
     source = np.fromiter(map(index.__getitem__, chain.from_iterable(pred.values())), np.int32, E)
     target = np.repeat(np.arange(len(ids), dtype=np.int32), fan_in)
-    node = _Attributes([G.nodes[v] for v in ids], lambda row: f"node {ids[row]!r}")
+    node = _Attributes([G.nodes[v] for v in ids], lambda row: f"node {brief(ids[row])}")
     edge = _Attributes(
         list(chain.from_iterable(p.values() for p in pred.values())),
-        lambda row: f"edge {ids[source[row]]!r} → {ids[target[row]]!r}",
+        lambda row: f"edge {brief(ids[source[row]])} → {brief(ids[target[row]])}",
     )
     input_rows, output_rows = _roles(node, index, source, fan_in, inputs, outputs)
     is_input = np.zeros(len(ids), bool)
@@ -75,7 +76,9 @@ def read(
 
 def _refuse_other_graphs(G: object) -> None:
     if not isinstance(G, nx.Graph):
-        raise GraphError(f"from_networkx wants an nx.DiGraph, not a {type(G).__name__}")
+        instead = {"Network": ": its graph is network.graph", "Program": ": its graph is program.network().graph"}
+        hint = instead.get(type(G).__name__, "")
+        raise GraphError(f"from_networkx wants an nx.DiGraph, not a {type(G).__name__}{hint}")
     if G.is_multigraph() or not G.is_directed():
         kind = "a multigraph" if G.is_multigraph() else "undirected"
         raise GraphError(f"the graph is {kind} ({type(G).__name__}): a network wants an nx.DiGraph")
@@ -141,8 +144,8 @@ def _params(edge: _Attributes) -> tuple[Any, tuple[Hashable, ...]]:
     if "param" in edge.keys:
         for row, name in enumerate(edge.column("param")):
             if name is not ABSENT and name is not None:
-                if not isinstance(name, Hashable):
-                    raise GraphError(f"param {name!r} at {edge.name(row)}: must be hashable")
+                if not hashable(name):
+                    raise GraphError(f"param {brief(name)} at {edge.name(row)}: must be hashable")
                 code[row] = names.setdefault(name, len(names))
     return code, tuple(names)
 

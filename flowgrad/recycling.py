@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-import threading
 import weakref
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from flowgrad.locks import reentrant_lock
 
 SMALLEST = 1 << 16
 """Bytes below which the allocator keeps memory at hand by itself."""
@@ -34,7 +35,7 @@ class Recycler:
     def __init__(self) -> None:
         self._waiting: list[memoryview] = []
         self._lent: dict[int, tuple[weakref.ref[npt.NDArray[Any]], memoryview]] = {}
-        self._lock = threading.RLock()  # an array may die, and come back, while its thread holds the lock
+        self._lock = reentrant_lock()  # an array may die, and come back, while its thread holds the lock
 
     def empty(self, shape: int | tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
         """An array of that shape and dtype, C-contiguous, its contents arbitrary."""

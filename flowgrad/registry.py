@@ -9,6 +9,7 @@ time, and listing names imports nothing of theirs.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -16,7 +17,8 @@ from importlib.util import find_spec
 from pkgutil import iter_modules
 from typing import Any
 
-from flowgrad.errors import FlowgradError, UnknownNameError, suggest
+from flowgrad.aliases import BY_KIND, PACKAGES
+from flowgrad.errors import FlowgradError, UnknownNameError, brief, folded, suggest
 
 FOLDERS = ("executors", "optimizers", "formats", "callbacks", "displays", "cli")
 ELSEWHERE = ("executor_info",)  # light declarations, found among entry points only
@@ -37,7 +39,7 @@ def _own(kind: str) -> tuple[str, ...]:
         return ()
     spec = find_spec(f"flowgrad.{kind}")
     if kind not in FOLDERS or spec is None or spec.submodule_search_locations is None:
-        raise UnknownNameError(f"unknown kind {kind!r}{suggest(kind, (*FOLDERS, *TABLES))}")
+        raise UnknownNameError(f"unknown kind {brief(kind)}{suggest(kind, (*FOLDERS, *TABLES))}")
     modules = (m.name for m in iter_modules(spec.submodule_search_locations))
     return tuple(sorted(m.replace("_", "-") for m in modules if not m.startswith("_")))
 
@@ -78,8 +80,36 @@ def names(kind: str) -> tuple[str, ...]:
     clash = sorted(set(own) & set(_others(kind)))
     if clash:
         point = _others(kind)[clash[0]]
-        raise FlowgradError(f"{point.value} claims the {singular(kind)} {clash[0]!r}, which is flowgrad's own")
+        raise FlowgradError(f"{point.value} claims the {singular(kind)} {brief(clash[0])}, which is flowgrad's own")
     return own + tuple(sorted(_others(kind)))
+
+
+def nearest(kind: str, name: object, own: Iterable[str] = ()) -> str:
+    """Write the end of a message about an unknown name: what comes near it, or which package brings it.
+
+    Args:
+        own: further names that are valid here.
+
+    >>> nearest("losses", "mse"), nearest("activations", "ReLU")
+    (": did you mean 'squared_error'?", ": did you mean 'relu'?")
+    """
+    aliases = _aliases(kind)
+    absent = {n: package for n, package in PACKAGES.get(kind, {}).items() if n not in names(kind)}
+    for meant in (folded(name), *aliases.get(folded(name), ())):
+        if meant in absent:
+            return f": it comes with {absent[meant]}, which is not installed (pip install {absent[meant]})"
+    return suggest(name, (*own, *names(kind)), aliases)
+
+
+def _aliases(kind: str) -> dict[str, list[str]]:
+    """What others call the names of a kind, folded → the names; of formats their suffixes too."""
+    pairs = [(other, ours) for ours, others in BY_KIND.get(kind, {}).items() for other in others]
+    if kind == "formats":
+        pairs += [(suffix[1:], ours) for ours in names(kind) for suffix in find(kind, ours).suffixes]
+    found: dict[str, list[str]] = {}
+    for other, ours in pairs:
+        found.setdefault(folded(other), []).append(ours)
+    return found
 
 
 def find(kind: str, name: str) -> Any:
@@ -93,7 +123,7 @@ def find(kind: str, name: str) -> Any:
     'tanh'
     """
     if name not in names(kind):
-        raise UnknownNameError(f"unknown {singular(kind)} {name!r}{suggest(name, names(kind))}")
+        raise UnknownNameError(f"unknown {singular(kind)} {brief(name)}{nearest(kind, name)}")
     if name in _others(kind):
         return _others(kind)[name].load()
     if kind in TABLES:

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 
 from flowgrad.arguments import real, whole
-from flowgrad.errors import ConfigError, UnknownNameError, suggest
+from flowgrad.errors import ConfigError, UnknownNameError, brief, suggest
 
 Schedule = Callable[[int], float]
 
@@ -75,11 +75,11 @@ def schedule_for(schedule: str | Schedule | None, epochs: int) -> Schedule:
     """
     if isinstance(schedule, str):
         if schedule not in entries:
-            raise UnknownNameError(f"unknown schedule {schedule!r}{suggest(schedule, entries)}")
+            raise UnknownNameError(f"unknown schedule {brief(schedule)}{suggest(schedule, entries)}")
         return entries[schedule](epochs)
     if schedule is None:
         return constant()
     if not callable(schedule):
-        raise ConfigError(f"schedule={schedule!r}: give a name, a function epoch → factor, or None")
+        raise ConfigError(f"schedule={brief(schedule)}: give a name, a function epoch → factor, or None")
     given = schedule
     return lambda epoch: real(f"schedule({epoch})", given(epoch), 0)

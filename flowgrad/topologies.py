@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence, Set
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from flowgrad.arguments import chance, whole
+from flowgrad.arguments import chance, hashable, instance, whole
 from flowgrad.columns import ABSENT, Columns
-from flowgrad.errors import ConfigError, GraphError
+from flowgrad.errors import ConfigError, DataError, GraphError, brief
 from flowgrad.network import Network
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def layered(
     """
     widths = [whole(f"sizes[{k}]", size, 1) for k, size in enumerate(sizes)]
     if len(widths) < 2:
-        raise ConfigError(f"sizes={list(sizes)!r}: a layered network has two layers or more")
+        raise ConfigError(f"sizes={brief(list(sizes))}: a layered network has two layers or more")
     skips = whole("skips", skips, 0)
     layers = [np.arange(a, b) for a, b in pairwise(np.cumsum([0, *widths]).tolist())]
     source, target = [], []
@@ -204,7 +204,8 @@ def from_edge_list(
     """A network from (source, target) or (source, target, weight) rows, ids of any hashable kind.
 
     Raises:
-        GraphError: a row of another length, an edge given twice; and as `Network.from_networkx`.
+        GraphError: a row of another length, an id that is None or not hashable, an edge given twice; and as
+            `Network.from_networkx`.
 
     >>> from_edge_list([("gene", "term"), ("term", "root", 2.0)])
     Network(3 nodes, 2 edges, depth 2, 1 input: gene, 1 output: root)
@@ -212,12 +213,19 @@ def from_edge_list(
     import networkx as nx
 
     graph: nx.DiGraph[Any] = nx.DiGraph()
+    if not isinstance(edges, Iterable):
+        raise GraphError(f"edges={brief(edges)}: give a list of (source, target) or (source, target, weight)")
     for row, edge in enumerate(edges, start=1):
-        if isinstance(edge, str) or len(edge) not in (2, 3):
-            raise GraphError(f"edge {row} is {edge!r}: must be (source, target) or (source, target, weight)")
+        ordered = isinstance(edge, Collection) and not isinstance(edge, (str, bytes, Set, Mapping))
+        if not ordered or len(edge) not in (2, 3):
+            raise GraphError(f"edge {row} is {brief(edge)}: must be (source, target) or (source, target, weight)")
         source, target = edge[0], edge[1]
+        for end in (source, target):
+            if end is None or not hashable(end):
+                raise GraphError(f"edge {row} names the node {brief(end)}: ids must be hashable, and not None")
         if graph.has_edge(source, target):
-            raise GraphError(f"edge {source!r} → {target!r} is given twice, the second time as edge {row}")
+            twice = f"edge {brief(source)} → {brief(target)} is given twice"
+            raise GraphError(f"{twice}, the second time as edge {row}")
         graph.add_edge(source, target, **({"weight": edge[2]} if len(edge) == 3 else {}))
     return Network.from_networkx(graph, inputs, outputs, activation, output_activation, seed)
 
@@ -234,12 +242,15 @@ def union(networks: Iterable[Network], share_inputs: bool = True) -> Network:
 
     Raises:
         GraphError: no networks; a shared input that is an output of two of them.
+        DataError: something that is no Network.
 
     >>> a, b = layered([2, 1]), layered([2, 3, 1])
     >>> union([a, b])
     Network(7 nodes, 11 edges, depth 2, 2 inputs: 0, 1, 2 outputs: (0, 2), (1, 5))
     """
-    parts = [net.columns for net in networks]
+    if isinstance(networks, Network) or not isinstance(networks, Iterable):
+        raise DataError(f"union wants a list of Networks, not a {type(networks).__name__}")
+    parts = [instance("union", net, Network).columns for net in networks]
     if not parts:
         raise GraphError("a union needs one network or more")
     shared: dict[Hashable, int] = {}
@@ -255,7 +266,7 @@ def union(networks: Iterable[Network], share_inputs: bool = True) -> Network:
     if len(np.unique(columns.outputs)) < len(columns.outputs):
         twice = np.flatnonzero(np.bincount(columns.outputs) > 1)[0]
         raise GraphError(
-            f"shared input {columns.ids[twice]!r} is an output of two networks: share_inputs=False keeps both"
+            f"shared input {brief(columns.ids[twice])} is an output of two networks: share_inputs=False keeps both"
         )
     return Network.from_columns(columns)
 

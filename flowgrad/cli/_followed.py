@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ from flowgrad.cli import _config, _data, train
 from flowgrad.cli._model import RUN_NETWORK, Model
 from flowgrad.cli._tables import Table
 from flowgrad.errors import FlowgradError
+from flowgrad.locks import lock
 from flowgrad.viewer.record import Record, columns_of
 from flowgrad.viewer.record import record as recorded
 from flowgrad.viewer.record import values as moved
@@ -37,7 +37,7 @@ class Followed:
         self, model: Callable[[], Model], path: Path, data: Path | None, sample: int, executor: str = "auto"
     ) -> None:
         self._model, self.path, self._data, self._sample, self._executor = model, path, data, sample, executor
-        self._lock, self._metrics = threading.Lock(), Metrics(path)
+        self._lock, self._metrics = lock(), Metrics(path)
         self._shape: Any = None
         self._found: tuple[str, Any] | None = None
 
@@ -132,7 +132,7 @@ class Metrics:
     """A run's metrics.csv, read on each time from where it was read last: an epoch more costs a line more."""
 
     def __init__(self, run: Path) -> None:
-        self._path, self._lock = run / "metrics.csv", threading.Lock()
+        self._path, self._lock = run / "metrics.csv", lock()
         self._file: tuple[int, int] | None = None  # which file has been read so far, …
         self._offset = 0  # … and how many bytes of it
         self._columns: dict[str, list[str]] = {}

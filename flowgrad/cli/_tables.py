@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from flowgrad.atomic import put
 from flowgrad.errors import DataError, FileError, UnknownNameError, suggest
 
 Floats = npt.NDArray[np.float64]
@@ -162,26 +163,26 @@ def _real(path: Path, name: str, array: npt.NDArray[Any]) -> Floats:
 
 
 def write(path: Path, columns: Mapping[str, Iterable[Any]]) -> None:
-    """A CSV with a header, whole or not at all: written beside `path`, then renamed over it.
+    """Write a CSV with a header, whole or not at all.
 
     Raises:
-        FileError: the folder is missing or cannot be written to.
+        FileError: the folder is missing or cannot be written to; something that is no regular file stands there.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with part.open("w", newline="", encoding="utf-8") as file:
-            write_rows(file, columns)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
+        put(path, map(str.encode, _lines(columns)))
     except OSError as error:
         raise FileError(f"cannot write {path}: {(error.strerror or str(error)).lower()}") from None
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def write_rows(file: IO[str], columns: Mapping[str, Iterable[Any]]) -> None:
-    """Header and rows; floats by repr, so that they come back bit for bit."""
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(zip(*(c.tolist() if isinstance(c, np.ndarray) else c for c in columns.values()), strict=True))
+    """Write header and rows to an open file."""
+    file.writelines(_lines(columns))
+
+
+def _lines(columns: Mapping[str, Iterable[Any]]) -> Iterator[str]:
+    """The lines of a CSV: header and rows; floats by repr, so that they come back bit for bit."""
+    line: Any = csv.writer(SimpleNamespace(write=str), lineterminator="\n")  # writerow gives what write gives
+    yield line.writerow(columns)
+    yield from map(
+        line.writerow, zip(*(c.tolist() if isinstance(c, np.ndarray) else c for c in columns.values()), strict=True)
+    )

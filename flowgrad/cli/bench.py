@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from flowgrad.atomic import put
 from flowgrad.benchmarks.measure import OURS, Result
 from flowgrad.benchmarks.rivals import cores
 from flowgrad.benchmarks.workloads import WORKLOADS, scaling
@@ -46,7 +47,7 @@ def entry(
         results += scaling(used, rounds, **more) if name == "w5" else WORKLOADS[name](used, rounds)
     _show(results, used)
     if csv_file is not None:
-        csv_file.write_text(_csv(results), encoding="utf-8")
+        put(csv_file, [_csv(results).encode()])
         say(f"medians: {csv_file}")
     if png is not None:
         _draw(results, png)
@@ -105,4 +106,6 @@ def _draw(results: list[Result], path: Path) -> None:
         place = {"xytext": (4 * sign, 0), "textcoords": "offset points", "ha": "left" if v >= 1 else "right"}
         axes.annotate(f"{v:.2f}×", (v, k), va="center", **place)
     axes.margins(x=0.15)
-    figure.savefig(path, dpi=150)
+    picture = io.BytesIO()
+    figure.savefig(picture, dpi=150, format=path.suffix[1:] or "png")
+    put(path, [picture.getvalue()])

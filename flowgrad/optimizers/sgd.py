@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from flowgrad.arguments import real
-from flowgrad.errors import ConfigError
+from flowgrad.errors import ConfigError, brief
 from flowgrad.optimizer import Array, Step
 
 
@@ -33,7 +33,7 @@ class SGD:
         real("learning_rate", self.learning_rate, 0, open_low=True)
         real("momentum", self.momentum, 0, 1)
         if not isinstance(self.nesterov, bool):
-            raise ConfigError(f"nesterov={self.nesterov!r}: must be True or False")
+            raise ConfigError(f"nesterov={brief(self.nesterov)}: must be True or False")
         if self.nesterov and not self.momentum:
             raise ConfigError("nesterov=True: needs momentum above 0")
 

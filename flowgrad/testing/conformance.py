@@ -17,7 +17,7 @@ from importlib import import_module
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
 
-from flowgrad.errors import ConfigError, DataError, ExecutorError, suggest
+from flowgrad.errors import ConfigError, DataError, ExecutorError, brief, suggest
 from flowgrad.executor import PROTOCOL, Executor
 from flowgrad.testing.battery import _CHECKS, Check, Skip, Subject
 
@@ -200,7 +200,9 @@ def _chosen(only: Iterable[str] | None) -> dict[str, Check]:
     unknown = wanted - set(checks) - {c.feature for c in checks.values()}
     if unknown:
         name = sorted(unknown)[0]
-        raise ConfigError(f"unknown check {name!r}{suggest(name, [*checks, *{c.feature for c in checks.values()}])}")
+        raise ConfigError(
+            f"unknown check {brief(name)}{suggest(name, [*checks, *{c.feature for c in checks.values()}])}"
+        )
     return {name: c for name, c in checks.items() if name in wanted or c.feature in wanted}
 
 
@@ -208,9 +210,9 @@ def _known(expected: Mapping[str, str]) -> None:
     checks = battery()
     for name, reason in expected.items():
         if name not in checks:
-            raise ConfigError(f"expected failure of an unknown check {name!r}{suggest(name, checks)}")
+            raise ConfigError(f"expected failure of an unknown check {brief(name)}{suggest(name, checks)}")
         if not isinstance(reason, str) or not reason:
-            raise ConfigError(f"the expected failure of {name!r} wants a reason, not {reason!r}")
+            raise ConfigError(f"the expected failure of {brief(name)} wants a reason, not {brief(reason)}")
 
 
 def _outcome(one: Check, executor: Executor, expected: str | None) -> Outcome:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -13,17 +11,10 @@ import numpy as np
 from llvmlite import binding as llvm
 from llvmlite import ir
 
-lock = threading.RLock()
+from flowgrad.locks import reentrant_lock
 
-
-def _renew_lock() -> None:
-    """In a forked child: a thread of the parent may have held it."""
-    global lock
-    lock = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_lock)
+lock = reentrant_lock(awaited=True)
+"""Whoever compiles holds it."""
 
 
 class _Machine:

@@ -48,6 +48,7 @@ from flowgrad.executors._numba.memory import (
     pause,
     put_i64,
 )
+from flowgrad.locks import lock
 
 WORD = LINE
 """Words of the board stand a cache line apart."""
@@ -281,7 +282,7 @@ class Pool:
 
     def __init__(self, serve: int, rouse: int) -> None:
         self._serve, self._rouse = native(serve), native(rouse)
-        self._hiring, self._most = threading.Lock(), HELPERS
+        self._hiring, self._most = lock(), HELPERS
         self._helpers: list[tuple[threading.Thread, threading.Lock]] = []  # and where it sleeps if compiled code cannot
         self._system = System()
         self._memory = np.zeros(END // 8 + WORD // 8, np.int64)
@@ -300,7 +301,7 @@ class Pool:
     def _hire(self, helpers: int) -> None:
         with self._hiring:
             while len(self._helpers) < min(helpers, self._most):
-                k, bed = len(self._helpers), threading.Lock()
+                k, bed = len(self._helpers), lock()
                 bed.acquire()
                 thread = threading.Thread(target=self._live, args=(k, bed), name=f"flowgrad-{k + 1}", daemon=True)
                 self._helpers.append((thread, bed))  # before it starts: two of one number would share a slot
@@ -338,7 +339,7 @@ class Pool:
 
 
 _made: Pool | None = None
-_making = threading.Lock()
+_making = lock()
 
 
 def pool(addresses: Callable[[], tuple[int, int]]) -> Pool:
@@ -354,10 +355,10 @@ def pool(addresses: Callable[[], tuple[int, int]]) -> Pool:
 
 def _forget_parent() -> None:
     """In a forked child, where no thread came along."""
-    global _made, _making
+    global _made
     if _made is not None:
         atexit.unregister(_made.close)
-    _made, _making = None, threading.Lock()
+    _made = None
 
 
 if hasattr(os, "register_at_fork"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from _thread import start_new_thread
 from contextlib import suppress
 from functools import cache
@@ -10,6 +9,7 @@ from functools import cache
 from flowgrad.executors._numba import pool
 from flowgrad.executors._numba.code import function
 from flowgrad.executors._numba.workspace import Workspace
+from flowgrad.locks import lock
 
 
 def addresses() -> tuple[int, int]:
@@ -40,7 +40,7 @@ def run_aside(w: Workspace, threads: int) -> None:
     """
     entered = given_up = ended = False
     wrong: list[BaseException] = []
-    bell = threading.Lock()
+    bell = lock()
     bell.acquire()
 
     def work() -> None:

@@ -1,0 +1,76 @@
+"""What other programs call the things of a registry: names that a message suggests ours for, and never accepts.
+
+Case and separators need no line here: `ReLU`, `leakyrelu` and `HardTanh` are near without one.
+"""
+
+from __future__ import annotations
+
+BY_KIND: dict[str, dict[str, tuple[str, ...]]] = {
+    "activations": {
+        "identity": ("linear", "none", "id", "pass_through", "purelin"),
+        "sigmoid": ("logistic", "sigm", "expit", "logsig"),
+        "tanh": ("tansig", "hyperbolic_tangent"),
+        "relu": ("rectifier", "rect", "rectified_linear", "ramp"),
+        "leaky_relu": ("lrelu", "leaky", "leaky_rectify"),
+        "silu": ("swish",),
+        "gelu": ("gaussian_error_linear_unit",),
+        "hard_sigmoid": ("hsigmoid",),
+        "hard_tanh": ("htanh", "clip", "clamp", "satlins"),
+        "arctan": ("atan", "inverse_tangent"),
+        "sin": ("sine", "sinus"),
+        "cos": ("cosine", "cosinus"),
+        "gaussian": ("gauss", "rbf", "radbas"),
+        "step": ("heaviside", "threshold", "binary_step", "hardlim"),
+        "sign": ("signum", "hardlims"),
+        "abs": ("absolute", "absolute_value", "modulus"),
+        "square": ("squared", "quadratic", "pow2"),
+        "exp": ("exponential",),
+        "log": ("ln", "logarithm"),
+        "sqrt": ("square_root",),
+        "reciprocal": ("inverse", "inv"),
+    },
+    "aggregations": {
+        "sum": ("add", "plus", "linear", "weighted_sum", "sum_pool"),
+        "mean": ("avg", "average", "mean_pool", "avg_pool", "average_pool"),
+        "product": ("prod", "mul", "multiply", "times"),
+        "max": ("maximum", "max_pool", "or"),
+        "min": ("minimum", "min_pool", "and"),
+        "max_abs": ("abs_max", "maximum_absolute"),
+    },
+    "losses": {
+        "squared_error": ("mse", "mse_loss", "mean_squared_error", "l2", "l2_loss", "quadratic", "least_squares"),
+        "absolute_error": ("mae", "mae_loss", "mean_absolute_error", "l1", "l1_loss", "least_absolute_deviations"),
+        "cross_entropy": (
+            *("ce", "ce_loss", "cross_entropy_loss", "softmax", "softmax_cross_entropy", "nll", "nll_loss"),
+            *("negative_log_likelihood", "categorical_crossentropy", "sparse_categorical_crossentropy"),
+        ),
+        "binary_cross_entropy": (
+            *("bce", "bce_loss", "bce_with_logits", "bce_with_logits_loss", "log_loss"),
+            *("logistic", "sigmoid", "sigmoid_cross_entropy"),
+        ),
+        "huber": ("smooth_l1", "smooth_l1_loss", "huber_loss"),
+        "poisson": ("poisson_nll", "poisson_nll_loss", "poisson_loss"),
+    },
+    "initializers": {
+        "glorot": ("xavier", "xavier_uniform", "xavier_normal", "glorot_uniform", "glorot_normal"),
+        "he": ("kaiming", "kaiming_uniform", "kaiming_normal", "he_uniform", "he_normal"),
+    },
+    "optimizers": {
+        "sgd": ("gd", "gradient_descent", "momentum", "nesterov", "stochastic_gradient_descent"),
+    },
+    "executors": {
+        "python": ("networkx", "reference", "cpython"),
+        "numba": ("jit", "llvm", "cpu"),
+        "torch": ("pytorch", "cuda", "gpu"),
+    },
+    "formats": {
+        "dot": ("graphviz",),
+        "gexf": ("gephi",),
+        "node-link": ("networkx", "nx", "d3", "node_link_data"),
+        "edgelist": ("edges", "sif", "table"),
+    },
+}
+"""Kind → our name → what else it is called."""
+
+PACKAGES = {"executors": {"torch": "flowgrad-torch", "dask": "flowgrad-dask", "scipy": "flowgrad-scipy"}}
+"""Kind → names that other packages bring → the package to install."""
