@@ -32,6 +32,9 @@ INSTEAD = {
     ("Activations", "ndarray"): "give program.forward(X)",
     ("Activations", "list"): "give program.forward(X)",
     ("Activations", "DataFrame"): "give program.forward(X)",
+    ("Activations", "NoneType"): "give program.forward(X)",
+    ("Activations", "dict"): "give program.forward(X)",
+    ("Activations", "str"): "give program.forward(X)",
 }
 """Type that is wanted, and type that was given → how the one becomes the other."""
 
@@ -50,10 +53,11 @@ def instance(who: str, value: object, kind: type[T], error: type[FlowgradError] 
         return value
     wanted, given = kind.__name__, type(value).__name__
     hint = INSTEAD.get((wanted, given))
-    raise error(f"{who} wants {_one(wanted)}, not {_one(given)}{f': {hint}' if hint else ''}")
+    raise error(f"{who} wants {one(wanted)}, not {one(given)}{f': {hint}' if hint else ''}")
 
 
-def _one(noun: str) -> str:
+def one(noun: str) -> str:
+    """The noun with its article, in a message."""
     return f"{'an' if noun[0] in 'AEIOUaeiou' else 'a'} {noun}"
 
 
@@ -64,8 +68,6 @@ def hashable(value: Any) -> bool:
     except TypeError:
         return False
     return True
-
-Value = TypeVar("Value")
 
 
 def real(name: str, value: object, low: float, high: float = math.inf, *, open_low: bool = False) -> float:
@@ -151,7 +153,7 @@ def _uneven(values: Any) -> str:
     return "" if odd is None else f"row 0 has {lengths[0]} numbers, row {odd} has {lengths[odd]}"
 
 
-def frozen(value: Value) -> Value:
+def frozen(value: T) -> T:
     """The value; an array is read-only from now on."""
     if isinstance(value, np.ndarray):
         value.flags.writeable = False

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from flowgrad.errors import BoundedOutputWarning, ConfigError, ExecutorError, show
+from flowgrad.errors import BoundedOutputWarning, ConfigError, ExecutorError, brief, show
 from flowgrad.executor import Answer, Executor, ExecutorInfo, Request
 from flowgrad.maths.losses import Loss
 from flowgrad.network import Network
@@ -37,7 +37,7 @@ def _dtype(dtype: DTypeLike) -> np.dtype[Any]:
     try:
         found = np.dtype(dtype)
     except TypeError:
-        raise ConfigError(f"dtype={dtype!r}: must be 'float32' or 'float64'") from None
+        raise ConfigError(f"dtype={brief(dtype)}: must be 'float32' or 'float64'") from None
     if found not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise ConfigError(f"dtype={found.name!r}: must be 'float32' or 'float64'")
     return found
@@ -47,7 +47,7 @@ def _loss(loss: str | Loss | None) -> Loss | None:
     if loss is None or isinstance(loss, Loss):
         return loss
     if not isinstance(loss, str):
-        raise ConfigError(f"loss={loss!r}: give a name, a Loss or None")
+        raise ConfigError(f"loss={brief(loss)}: give a name, a Loss or None")
     found: Loss = find("losses", loss)
     return found
 
@@ -81,7 +81,7 @@ def _threads(threads: int | None) -> int | None:
     if threads is None:
         return None
     if isinstance(threads, bool) or not isinstance(threads, (int, np.integer)) or threads < 1:
-        raise ConfigError(f"threads={threads!r}: must be a whole number, 1 or more, or None")
+        raise ConfigError(f"threads={brief(threads)}: must be a whole number, 1 or more, or None")
     return int(threads)
 
 

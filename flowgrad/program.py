@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from flowgrad import batch
-from flowgrad.arguments import frozen
+from flowgrad.arguments import frozen, instance
 from flowgrad.batch import SampleWeights
 from flowgrad.choice import choose, requested
 from flowgrad.columns import numbers
-from flowgrad.errors import ConfigError, DataError, ExecutorError, ShapeError, suggest
+from flowgrad.errors import ConfigError, DataError, ExecutorError, ShapeError, brief, suggest
 from flowgrad.executor import INPUT, PER_OUTPUT, Adjoint, Array, Executor, ExecutorInfo, Kernel, Request, Saved
 from flowgrad.labels import ByOutput, Labels, ThetaIndex
 from flowgrad.maths.losses import Loss
@@ -63,11 +63,10 @@ def compile(
     >>> program.predict([[1.0]]).round(6).tolist()
     [[0.727894]]
     """
-    if not isinstance(network, Network):
-        raise ConfigError(f"compile wants a flowgrad Network, not a {type(network).__name__}")
+    instance("compile", network, Network, ConfigError)
     request = requested(network, dtype, loss, threads)
     if reduction not in ("mean", "sum"):
-        raise ConfigError(f"reduction={reduction!r}: must be 'mean' or 'sum'")
+        raise ConfigError(f"reduction={brief(reduction)}: must be 'mean' or 'sum'")
     chosen, why = choose(executor, network, request)
     return Program(network, chosen.compile(network, request), request, reduction, chosen.info, why)
 
@@ -307,9 +306,7 @@ class Program:
 
     def _need_own(self, acts: Any) -> None:
         """Raises DataError where these are not Activations that this program made."""
-        if not isinstance(acts, Activations):
-            raise DataError(f"backward wants what program.forward(X) gave, Activations, not a {type(acts).__name__}")
-        if not acts.belong_to(self):
+        if not instance("backward", acts, Activations).belong_to(self):
             raise DataError(
                 "these Activations belong to another program: backward takes what this program's own forward(X) gave"
             )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from flowgrad.arguments import chance, hashable, instance, whole
+from flowgrad.arguments import chance, frozen, hashable, instance, whole
 from flowgrad.columns import ABSENT, Columns
 from flowgrad.errors import ConfigError, DataError, GraphError, brief
 from flowgrad.network import Network
@@ -338,7 +338,7 @@ def _concatenate(
         part=part,
         place=place,
     )
-    union.__dict__["level"] = level  # what the parts found already; a cached_property lives there
+    union.__dict__["level"] = frozen(level)  # what the parts found already; a cached_property lives there
     return union
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flowgrad import batch
-from flowgrad.arguments import real, whole
+from flowgrad.arguments import instance, real, whole
 from flowgrad.callback import Callback, callbacks_for, hearing
 from flowgrad.errors import ConfigError, MissingDependencyError, NonFiniteError
 from flowgrad.history import History, Row
@@ -388,10 +388,7 @@ def _bar(wanted: bool, epochs: int) -> Iterator[Callable[[Row], None]]:
 
 
 def _check(program: object, shuffle: object, progress: object, on_epoch: object) -> None:
-    if not isinstance(program, Program):
-        raise ConfigError(
-            f"fit wants a flowgrad Program, not a {type(program).__name__}: fg.compile(network, loss=...)"
-        )
+    instance("fit", program, Program, ConfigError)
     for name, value in (("shuffle", shuffle), ("progress", progress)):
         if not isinstance(value, (bool, np.bool_)):
             raise ConfigError(f"{name}={value!r}: must be True or False")

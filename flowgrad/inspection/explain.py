@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from flowgrad import batch
-from flowgrad.arguments import row, whole
-from flowgrad.errors import show
-from flowgrad.inspection.given import a_program, samples
+from flowgrad.arguments import instance, row, whole
+from flowgrad.errors import ConfigError, show
+from flowgrad.inspection.given import samples
 from flowgrad.inspection.local import base_cases
 from flowgrad.program import Program
 
@@ -40,7 +40,7 @@ def explain(
         ConfigError: program is no Program, or X is a Network or Activations.
         UnknownNameError: no such node. DataError: no such sample.
     """
-    a_program(program, "explain")
+    instance("explain", program, Program, ConfigError)
     samples("explain", X=X, T=T, cotangent=cotangent)
     v = program.labels.node(node)
     acts = program.forward(X)

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from flowgrad.arguments import instance
+from flowgrad.errors import ConfigError
 from flowgrad.executor import Array
-from flowgrad.inspection.given import a_network
 from flowgrad.inspection.local import reached
 from flowgrad.network import Network
 from flowgrad.plan import Plan, lower
@@ -37,7 +38,7 @@ def network_facts(network: Network) -> dict[str, Any]:
     >>> facts["edges"], facts["depth"], facts["nodes_per_level"], facts["blocks"][0]
     (20, 2, [3, 4, 2], {'neurons': 4, 'fan_in': 3})
     """
-    a_network(network, "network_facts")
+    instance("network_facts", network, Network, ConfigError)
     c, plan = network.columns, lower(network)
     fan_in, fan_out = np.diff(plan.in_ptr), np.diff(plan.out_ptr)
     target = np.repeat(np.arange(plan.n_nodes), fan_in)

@@ -1,32 +1,12 @@
-"""What a function is given: a Network or a Program, said so where it is the other one."""
+"""What a function is given for samples: said so where it is an object of flowgrad's own."""
 
 from __future__ import annotations
 
+from flowgrad.arguments import one
 from flowgrad.errors import ConfigError
 from flowgrad.network import Network
 from flowgrad.program import Program
 from flowgrad.results import Activations, Gradients
-
-
-def a_network(given: object, function: str) -> None:
-    """Check that a function was given a Network.
-
-    Raises:
-        ConfigError: it is something else; the message names what would be right.
-    """
-    if not isinstance(given, Network):
-        raise ConfigError(f"{function} wants a flowgrad Network, not {_what(given)}{_remedy(given)}")
-
-
-def a_program(given: object, function: str) -> None:
-    """Check that a function was given a Program.
-
-    Raises:
-        ConfigError: it is something else; the message names what would be right.
-    """
-    if not isinstance(given, Program):
-        remedy = ": compile it first, flowgrad.compile(network)" if isinstance(given, Network) else _remedy(given)
-        raise ConfigError(f"{function} wants a flowgrad Program, not {_what(given)}{remedy}")
 
 
 def samples(function: str, **given: object) -> None:
@@ -37,18 +17,4 @@ def samples(function: str, **given: object) -> None:
     """
     for name, value in given.items():
         if isinstance(value, (Network, Program, Activations, Gradients)):
-            raise ConfigError(f"{function} wants an array or a data frame for {name}, not {_what(value)}")
-
-
-def _what(given: object) -> str:
-    kind = type(given).__name__[:60]
-    return f"an {kind}" if kind[:1] in "AEIOUaeiou" else f"a {kind}"
-
-
-def _remedy(given: object) -> str:
-    match given:
-        case Program():
-            return ": give the network that was compiled, or program.network()"
-        case Activations() | Gradients():
-            return ": give what made it"
-    return ""
+            raise ConfigError(f"{function} wants an array or a data frame for {name}, not {one(type(value).__name__)}")

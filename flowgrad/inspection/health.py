@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from flowgrad.errors import listing, show
+from flowgrad.arguments import instance
+from flowgrad.errors import ConfigError, listing, show
 from flowgrad.executor import Array
-from flowgrad.inspection.given import a_program, samples
+from flowgrad.inspection.given import samples
 from flowgrad.inspection.local import reached, slopes
 from flowgrad.inspection.saturation import saturated
 from flowgrad.plan import Plan
@@ -112,7 +113,7 @@ def health(program: Program, X: Any, T: Any) -> Health:
     weights without effect (2): 0 → 1, 1 → 2
     gradients vanish: by level 0.0e+00, 1.0e+00, 1.0e+00
     """
-    a_program(program, "health")
+    instance("health", program, Program, ConfigError)
     samples("health", X=X, T=T)
     plan, names = program.plan, program.labels.nodes
     acts = program.forward(X)

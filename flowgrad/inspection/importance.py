@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from flowgrad import batch
-from flowgrad.arguments import whole
+from flowgrad.arguments import instance, whole
 from flowgrad.errors import ConfigError, ShapeError, UnknownNameError, show, suggest
 from flowgrad.executor import Array
 from flowgrad.frames import frame
-from flowgrad.inspection.given import a_program, samples
+from flowgrad.inspection.given import samples
 from flowgrad.inspection.integrated import along, baseline_of
 from flowgrad.inspection.local import base_cases
 from flowgrad.inspection.moments import Moments
@@ -174,7 +174,7 @@ def node_importance(
     >>> node_importance(fg.compile(net, executor="python"), [[3.0]]).gradient.tolist()
     [[1.0, 2.0, 1.0]]
     """
-    a_program(program, "node_importance")
+    instance("node_importance", program, Program, ConfigError)
     samples("node_importance", X=X, T=T)
     passes = _Passes(program, program._x(X), _wanted(program, outputs, T), T, theta)
     labels, codes = _classes(classes, len(passes.x))

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from flowgrad.arguments import row, whole
-from flowgrad.errors import DataError, show
+from flowgrad.arguments import instance, row, whole
+from flowgrad.errors import ConfigError, DataError, show
 from flowgrad.executor import Array
-from flowgrad.inspection.given import a_program, samples
+from flowgrad.inspection.given import samples
 from flowgrad.inspection.local import local_derivatives
 from flowgrad.plan import Plan
 from flowgrad.program import Program
@@ -90,7 +90,7 @@ def path_attribution(
       +3  0 → 2
       -1  0 → 1 → 2
     """
-    a_program(program, "path_attribution")
+    instance("path_attribution", program, Program, ConfigError)
     samples("path_attribution", X=X)
     k = whole("k", k, 1)
     u, v = program.labels.node(source), program.labels.node(target)

@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from flowgrad.arguments import whole
-from flowgrad.errors import UnknownNameError, suggest
+from flowgrad.arguments import instance, whole
+from flowgrad.errors import ConfigError, UnknownNameError, suggest
 from flowgrad.executor import Array
 from flowgrad.frames import frame
-from flowgrad.inspection.given import a_network
 from flowgrad.inspection.local import local_derivatives
 from flowgrad.network import Network
 from flowgrad.plan import Plan, lower
@@ -164,7 +163,7 @@ def reuse_report(network: Network, *, limit: int = 200_000, seed: int = 0) -> Re
     >>> report.paths == 2**60, report.edge_visits
     (True, 240)
     """
-    a_network(network, "reuse_report")
+    instance("reuse_report", network, Network, ConfigError)
     limit, seed = whole("limit", limit, 0), whole("seed", seed, 0)
     plan = lower(network)
     outs = np.split(plan.out_target, plan.out_ptr[1:-1])

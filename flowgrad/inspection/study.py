@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 
 from flowgrad import batch
-from flowgrad.arguments import whole
+from flowgrad.arguments import instance, whole
 from flowgrad.atomic import flush_folder, put
 from flowgrad.errors import ConfigError, FileError, MissingDependencyError, UnknownNameError, listing, suggest
 from flowgrad.executor import Array
 from flowgrad.inspection.controls import deterministic_inputs, fresh, shuffled_graph, shuffled_labels
-from flowgrad.inspection.given import a_network, samples
+from flowgrad.inspection.given import samples
 from flowgrad.inspection.importance import node_importance
 from flowgrad.inspection.intervals import enough
 from flowgrad.inspection.stability import TRAINED, Stability
@@ -189,7 +189,7 @@ def importance_stability(
 
 
 def _study(network: Any, X: Any, T: Any, loss: str, fit: Any, executor: str, dtype: str) -> Study:
-    a_network(network, "importance_stability")
+    instance("importance_stability", network, Network, ConfigError)
     samples("importance_stability", X=X, T=T)
     options = dict(fit or {})
     if "seed" in options:

@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from flowgrad.arguments import row
+from flowgrad.arguments import instance, row
 from flowgrad.atomic import put
-from flowgrad.errors import FileError
-from flowgrad.inspection.given import a_program, samples
+from flowgrad.errors import ConfigError, FileError
+from flowgrad.inspection.given import samples
 from flowgrad.inspection.local import base_cases
 from flowgrad.maths.activation import Activation
 from flowgrad.maths.aggregations import Aggregation
@@ -42,7 +42,7 @@ def trace(program: Program, X: Any, T: Any, *, sample: int = 0) -> Iterator[Step
         ConfigError: program is no Program, or X is a Network or Activations.
         DataError: no such sample; the program has no loss.
     """
-    a_program(program, "trace")
+    instance("trace", program, Program, ConfigError)
     samples("trace", X=X, T=T)
     acts = program.forward(X)
     chosen = row("sample", sample, acts.a.array.shape[1])

@@ -45,11 +45,11 @@ def test_there_are_functions_of_both_kinds() -> None:
 def test_what_stands_in_the_place_of_another_is_named(name: str) -> None:
     function = FUNCTIONS[name]
     if "program" in inspect.signature(function).parameters:
-        assert "not a Network: compile it first" in call(function, program=NET)
+        assert "not a Network: give fg.compile" in call(function, program=NET)
         assert "not an Activations" in call(function, program=PROGRAM.forward(X))
         assert "not a ndarray" in call(function, program=np.zeros((1000, 1000)))
     else:
-        assert "not a Program: give the network that was compiled" in call(function, network=PROGRAM)
+        assert "not a Program: give program.network" in call(function, network=PROGRAM)
         assert "not a str" in call(function, network="x" * 688_000)
     for argument in {"X", "T"} & set(inspect.signature(function).parameters):
         assert f"for {argument}, not a Network" in call(function, **{argument: NET})

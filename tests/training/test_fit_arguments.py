@@ -73,5 +73,5 @@ def test_bad_data(executor: str, program_of: Any, data_of: Any) -> None:
         fg.fit(program_of(executor, loss="cross_entropy"), X, np.full(20, 2))
     with pytest.raises(DataError, match="no loss"):
         fg.fit(fg.compile(fg.topologies.layered([3, 2], seed=0), executor=executor), X, T)
-    with pytest.raises(ConfigError, match="wants a flowgrad Program, not a Network"):
+    with pytest.raises(ConfigError, match="fit wants a Program, not a Network"):
         fg.fit(fg.topologies.layered([3, 2], seed=0), X, T)  # type: ignore[arg-type]  # wrong on purpose
