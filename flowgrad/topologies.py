@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
-from itertools import pairwise
+import math
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from flowgrad.arguments import chance, whole
+from flowgrad.arguments import NUMBERED, chance, fits, whole
 from flowgrad.columns import ABSENT, Columns
-from flowgrad.errors import ConfigError, GraphError
+from flowgrad.errors import ConfigError, GraphError, listing
 from flowgrad.network import Network
 
 if TYPE_CHECKING:
@@ -55,6 +56,9 @@ def layered(
     Args:
         sizes: neurons a layer, inputs first; at least two layers. Ids are 0 … Σ sizes − 1, layer by layer.
 
+    Raises:
+        ConfigError: sizes that are none, or a network that does not fit into memory.
+
     >>> layered([3, 4, 2])
     Network(9 nodes, 20 edges, depth 2, 3 inputs: 0, 1, 2, 2 outputs: 7, 8)
     >>> layered([3, 4, 2], skips=1).columns.n_edges
@@ -64,7 +68,10 @@ def layered(
     if len(widths) < 2:
         raise ConfigError(f"sizes={list(sizes)!r}: a layered network has two layers or more")
     skips = whole("skips", skips, 0)
-    layers = [np.arange(a, b) for a, b in pairwise(np.cumsum([0, *widths]).tolist())]
+    starts = list(accumulate(widths, initial=0))
+    edges = sum((starts[to] - starts[max(0, to - 1 - skips)]) * n for to, n in enumerate(widths) if to)
+    fits(f"sizes=[{listing(widths, limit=5)}]", starts[-1], edges)
+    layers = [np.arange(a, b) for a, b in pairwise(starts)]
     source, target = [], []
     for to, layer in enumerate(layers[1:], start=1):
         before = np.concatenate(layers[max(0, to - 1 - skips) : to])
@@ -87,12 +94,17 @@ def random_dag(
 
     Nodes are 0 … n_inputs + n_neurons − 1; the neurons that nobody reads are the outputs.
 
+    Raises:
+        ConfigError: a number out of range, or a network that does not fit into memory.
+
     >>> random_dag(5, 20, fan_in=3, window=8)
     Network(25 nodes, 60 edges, depth 13, 5 inputs: 0, 1, 2 … (2 more), 4 outputs: 17, 20, 23 … (1 more))
     """
     n_inputs, n_neurons = whole("n_inputs", n_inputs, 1), whole("n_neurons", n_neurons, 1)
     fan_in = whole("fan_in", fan_in, 1)
     window = n_inputs + n_neurons if window is None else whole("window", window, 1)
+    fits(f"n_inputs={n_inputs}, n_neurons={n_neurons}, fan_in={fan_in}", n_inputs + n_neurons, n_neurons * fan_in)
+    window = min(window, n_inputs + n_neurons)
     rng = np.random.default_rng(seed)
     neuron = np.arange(n_inputs, n_inputs + n_neurons)
     span = np.minimum(neuron, window)
@@ -120,18 +132,25 @@ def _oriented(
     """A randomly wired network: each edge points from the lower to the higher number, as in Xie et al. 2019
     (Exploring Randomly Wired Neural Networks); inputs feed the nodes without predecessors, and the nodes without
     successors feed the outputs."""
-    n_inputs, n_outputs = whole("n_inputs", n_inputs, 1), whole("n_outputs", n_outputs, 1)
     n = undirected.number_of_nodes()
     edges = np.sort(np.array(undirected.edges, np.int64).reshape(-1, 2), axis=1)
     edges = edges[np.lexsort((edges[:, 0], edges[:, 1]))]
     first = np.flatnonzero(np.bincount(edges[:, 1], minlength=n) == 0) + n_inputs
     last = np.flatnonzero(np.bincount(edges[:, 0], minlength=n) == 0) + n_inputs
+    tied = n_inputs * len(first) + n_outputs * len(last)
+    fits(f"n_inputs={n_inputs}, n_outputs={n_outputs}", n_inputs + n + n_outputs, len(edges) + tied)
     inputs, outputs = np.arange(n_inputs), n_inputs + n + np.arange(n_outputs)
     source = [np.tile(inputs, len(first)), edges[:, 0] + n_inputs, np.tile(last, n_outputs)]
     target = [np.repeat(first, n_inputs), edges[:, 1] + n_inputs, np.repeat(outputs, len(last))]
     total = n_inputs + n + n_outputs
     ends = np.concatenate(source), np.concatenate(target)
     return _numbered(*ends, n_inputs, outputs, total, activation, output_activation, seed)
+
+
+def _fits(argument: str, n: int, edges: int, n_inputs: int, n_outputs: int) -> None:
+    """As `fits`, of a graph that NetworkX draws, edge by edge, and the inputs and outputs about it."""
+    ends = whole("n_inputs", n_inputs, 1) + whole("n_outputs", n_outputs, 1)
+    fits(f"{argument}, n_inputs={n_inputs}, n_outputs={n_outputs}", n + ends, edges, each=500)
 
 
 def watts_strogatz(
@@ -146,6 +165,9 @@ def watts_strogatz(
 ) -> Network:
     """A randomly wired network on a small-world graph: n neurons in a ring, k neighbours each, rewired with chance p.
 
+    Raises:
+        ConfigError: a number out of range, or a network that does not fit into memory.
+
     >>> watts_strogatz(32, 4, 0.75, n_inputs=3).inputs
     (0, 1, 2)
     """
@@ -154,6 +176,7 @@ def watts_strogatz(
     n, k = whole("n", n, 3), whole("k", k, 2)
     if k >= n:
         raise ConfigError(f"k={k}: must be below n={n}")
+    _fits(f"n={n}, k={k}", n, n * (k // 2), n_inputs, n_outputs)
     graph = nx.watts_strogatz_graph(n, k, chance("p", p), seed=seed)
     return _oriented(graph, n_inputs, n_outputs, activation, output_activation, seed)
 
@@ -167,10 +190,20 @@ def erdos_renyi(
     output_activation: str | Activation = "identity",
     seed: int = 0,
 ) -> Network:
-    """A randomly wired network on G(n, p): each of the n(n−1)/2 edges with chance p."""
+    """A randomly wired network on G(n, p): each of the n(n−1)/2 edges with chance p.
+
+    Raises:
+        ConfigError: a number out of range, a network that does not fit into memory, or more than 2³¹ − 1 pairs of
+            neurons, n > 65,536: they are looked at one by one.
+    """
     import networkx as nx
 
-    graph = nx.gnp_random_graph(whole("n", n, 1), chance("p", p), seed=seed)
+    n, p = whole("n", n, 1), chance("p", p)
+    pairs = n * (n - 1) // 2
+    _fits(f"n={n}, p={p}", n, math.ceil(p * min(pairs, 10**18)), n_inputs, n_outputs)
+    if pairs > NUMBERED:
+        raise ConfigError(f"n={n}: {pairs:,} pairs of neurons are looked at one by one: at most {NUMBERED:,}")
+    graph = nx.gnp_random_graph(n, p, seed=seed)
     return _oriented(graph, n_inputs, n_outputs, activation, output_activation, seed)
 
 
@@ -183,12 +216,17 @@ def barabasi_albert(
     output_activation: str | Activation = "identity",
     seed: int = 0,
 ) -> Network:
-    """A randomly wired network on a preferential-attachment graph: each new neuron meets m earlier ones."""
+    """A randomly wired network on a preferential-attachment graph: each new neuron meets m earlier ones.
+
+    Raises:
+        ConfigError: a number out of range, or a network that does not fit into memory.
+    """
     import networkx as nx
 
     n, m = whole("n", n, 2), whole("m", m, 1)
     if m >= n:
         raise ConfigError(f"m={m}: must be below n={n}")
+    _fits(f"n={n}, m={m}", n, m * (n - m), n_inputs, n_outputs)
     graph = nx.barabasi_albert_graph(n, m, seed=seed)
     return _oriented(graph, n_inputs, n_outputs, activation, output_activation, seed)
 
@@ -204,7 +242,8 @@ def from_edge_list(
     """A network from (source, target) or (source, target, weight) rows, ids of any hashable kind.
 
     Raises:
-        GraphError: a row of another length, an edge given twice; and as `Network.from_networkx`.
+        GraphError: a row of another length, an id that is None or not hashable, an edge given twice; and as
+            `Network.from_networkx`.
 
     >>> from_edge_list([("gene", "term"), ("term", "root", 2.0)])
     Network(3 nodes, 2 edges, depth 2, 1 input: gene, 1 output: root)
@@ -212,14 +251,27 @@ def from_edge_list(
     import networkx as nx
 
     graph: nx.DiGraph[Any] = nx.DiGraph()
+    if isinstance(edges, (str, Mapping)) or not isinstance(edges, Iterable):
+        raise GraphError(f"edges={edges!r:.200}: must be rows (source, target) or (source, target, weight)")
     for row, edge in enumerate(edges, start=1):
-        if isinstance(edge, str) or len(edge) not in (2, 3):
-            raise GraphError(f"edge {row} is {edge!r}: must be (source, target) or (source, target, weight)")
+        if isinstance(edge, (str, Mapping)) or not hasattr(edge, "__getitem__") or len(edge) not in (2, 3):
+            raise GraphError(f"edge {row} is {edge!r:.200}: must be (source, target) or (source, target, weight)")
         source, target = edge[0], edge[1]
+        for name in (source, target):
+            if name is None or not _is_hashable(name):
+                raise GraphError(f"edge {row} is {edge!r:.200}: an id must be hashable, as text or a number, not None")
         if graph.has_edge(source, target):
-            raise GraphError(f"edge {source!r} → {target!r} is given twice, the second time as edge {row}")
+            raise GraphError(f"edge {source!r} → {target!r} is given twice, the second time as edge {row}"[:480])
         graph.add_edge(source, target, **({"weight": edge[2]} if len(edge) == 3 else {}))
     return Network.from_networkx(graph, inputs, outputs, activation, output_activation, seed)
+
+
+def _is_hashable(value: object) -> bool:
+    try:
+        hash(value)
+    except TypeError:  # also of a tuple that holds a list
+        return False
+    return True
 
 
 # ---- many networks are one ----------------------------------------------------------------------------------
