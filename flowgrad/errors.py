@@ -75,6 +75,13 @@ class BoundedOutputWarning(UserWarning):
     """A loss takes logits, and an output's activation is bounded on both sides, so that it can be no certain one."""
 
 
+class FileWarning(FlowgradError, UserWarning):
+    """A reader has left out what says nothing, as a gene that its set names twice; the message says what and where.
+
+    Also a `FlowgradError`: where warnings are errors, it is one of the family.
+    """
+
+
 def show(value: object) -> str:
     """A name as a message prints it: text bare where it is one plain word, all else by repr."""
     if isinstance(value, str) and value and value.isprintable() and not any(c in value for c in " ,→'\""):

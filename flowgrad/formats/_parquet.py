@@ -32,16 +32,20 @@ class Table:
         """Where a row stands, for a message."""
         return f"{self.what}, row {row + 1}"
 
-    def batches(self, wanted: Collection[int]) -> Iterator[dict[int, Any]]:
+    def batches(self, wanted: Collection[int], loose: Collection[int] = ()) -> Iterator[dict[int, Any]]:
         """Those columns, by place, batch by batch: pyarrow arrays of text, arrays of int64 or float64.
+
+        Args:
+            loose: columns that may also hold truth values, and nothing; as lists, None where nothing stands.
 
         Raises:
             FileError: damaged; an entry that is missing, with its row; a column of another type.
         """
         read, total = 0, self.file.metadata.num_rows
-        batches = self._batches([self.first[k] for k in wanted])
+        batches = self._batches([self.first[k] for k in {*wanted, *loose}])
         for batch in batches:
-            yield {k: self._column(batch.column(self.first[k]), self.first[k], read) for k in wanted}
+            columns = {k: self._column(batch.column(self.first[k]), self.first[k], read) for k in wanted}
+            yield columns | {k: self._values(batch.column(self.first[k]), self.first[k]) for k in {*loose} - {*wanted}}
             read += batch.num_rows
             if self.progress is not None:
                 self.progress(min(read / max(total, 1), 1.0))
@@ -70,6 +74,22 @@ class Table:
         except (arrow.ArrowInvalid, arrow.ArrowNotImplementedError) as error:
             raise FileError(f"{self.what}: column {name!r}: {str(error).splitlines()[0][:200]}") from None
         raise FileError(f"{self.what}: column {name!r} is {values.type}: must be text, int64 or double")
+
+    def _values(self, values: Any, name: str) -> list[Any]:
+        types, kind = self.arrow.types, values.type
+        kind = kind.value_type if types.is_dictionary(kind) else kind
+        plain = (types.is_string, types.is_large_string, types.is_integer, types.is_floating, types.is_boolean)
+        if not any(of(kind) for of in (*plain, types.is_null)):
+            raise FileError(
+                f"{self.what}: column {name!r:.100} is {values.type!s:.100}: an attribute must be text, a number or a "
+                "truth value. attributes=[…] says which columns to keep"
+            )
+        try:
+            values.validate(full=True)
+            found: list[Any] = values.to_pylist()
+        except (self.arrow.ArrowInvalid, UnicodeDecodeError) as error:
+            raise FileError(f"{self.what}: column {name!r:.100}: {str(error).splitlines()[0][:200]}") from None
+        return found
 
     def broken(self, error: Exception) -> FileError:
         said = (str(error) or type(error).__name__).splitlines()[0][:200]
