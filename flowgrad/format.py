@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
 import numpy as np
 
+from flowgrad.arguments import digits, whole
 from flowgrad.errors import FileError, UnknownNameError, show, suggest
 from flowgrad.registry import find, names, singular
 
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 LIMIT = 1 << 36  # bytes that one file may have: 64 GiB
 BLOCK = 1 << 25  # bytes that a reader of large files takes at a time
+
+CLAIM = 1 << 30  # bytes of memory that a file may ask for, whatever its size: 1 GiB
+EXPANSION = 64  # and for each of its own bytes
 
 Progress = Callable[[float], None]
 """Told the share that is done, from 0 to 1, as often as there is something to tell."""
@@ -106,6 +110,44 @@ class Source:
             f"{self.path} names the {singular(kind)} {show(name)}, which is unknown here"
             f"{suggest(name, (*mine, *names(kind)))} (your own ones go into load(..., activations=[...]))"
         )
+
+
+@dataclass
+class Claim:
+    """The memory that a file asks for by its own words, as by a shape or a count of rows; counted before it is taken.
+
+    path       the file
+    max_bytes  what it may have, an option of its reader; None is `CLAIM` and `EXPANSION` times its size
+    remedy     how to read such a file all the same, the end of the message; {} is a number of bytes
+    """
+
+    path: Path
+    max_bytes: int | None = None
+    remedy: str = "max_bytes={} allows more"
+    asked: int = 0
+
+    def __post_init__(self) -> None:
+        if self.max_bytes is not None:
+            whole("max_bytes", self.max_bytes, 1)
+
+    def add(self, amount: int, place: str, said: str) -> None:
+        """Count bytes; `place` begins the message, `said` is what asks for them.
+
+        Raises:
+            FileError: the file asks for more than it may have.
+        """
+        self.asked += amount
+        size = _size(self.path)
+        limit = CLAIM + EXPANSION * size if self.max_bytes is None else self.max_bytes
+        if self.asked > limit:
+            raise FileError(
+                f"{place}: {said} take about {_gigabytes(self.asked)} of memory, and a file of {size:,} bytes may ask "
+                f"for {_gigabytes(limit)}: {self.remedy.format(digits(2 * self.asked))}"
+            )
+
+
+def _gigabytes(n: int) -> str:
+    return f"{n / 1e9:,.1f} GB" if n < 10**15 else f"{digits(n // 10**9)} GB"
 
 
 @dataclass(frozen=True)

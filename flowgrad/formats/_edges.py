@@ -105,7 +105,7 @@ class Names:
         """The numbers of two columns of as many ids (n each), row by row the source first.
 
         Args:
-            source, target: lists of any ids, arrays of integers, or pyarrow arrays of text.
+            source, target: lists of any ids, arrays of integers, or pyarrow arrays of text, dictionary arrays or not.
         """
         if isinstance(source, (list, tuple)):
             both: list[Hashable] = [None] * (2 * len(source))
@@ -130,9 +130,14 @@ class Names:
 
 def _distinct(source: Any, target: Any) -> tuple[list[str], Codes]:
     """Distinct texts of two arrays of pyarrow in the order of first appearance, and (2n,) which one of them it is."""
-    n = len(source)
-    found = needed("numbering names").concat_arrays([source, target]).dictionary_encode()
-    code = found.indices.to_numpy()
+    n, concatenated = len(source), needed("numbering names").concat_arrays
+    if hasattr(source, "dictionary"):
+        found, k = concatenated([source.dictionary, target.dictionary]).dictionary_encode(), len(source.dictionary)
+        place = found.indices.to_numpy()
+        code = np.concatenate([place[:k][source.indices.to_numpy()], place[k:][target.indices.to_numpy()]])
+    else:
+        found = concatenated([source, target]).dictionary_encode()
+        code = found.indices.to_numpy()
     place = np.concatenate([np.arange(0, 2 * n, 2), np.arange(1, 2 * n, 2)])  # row by row, the source first
     first = np.full(len(found.dictionary), 2 * n)
     for half in (slice(2 * n - 1, n - 1, -1), slice(n - 1, None, -1) if n else slice(0)):
@@ -140,7 +145,8 @@ def _distinct(source: Any, target: Any) -> tuple[list[str], Codes]:
         seen[code[half]] = place[half]  # backwards: the first mention stays
         first = np.minimum(first, seen)
     order = np.argsort(first)
-    return found.dictionary.take(order).to_pylist(), _inverse(order)[code]
+    used = int((first < 2 * n).sum())  # a dictionary may hold what no row names
+    return found.dictionary.take(order[:used]).to_pylist(), _inverse(order)[code]
 
 
 def _distinct_integers(source: Any, target: Any) -> tuple[list[int], Codes]:

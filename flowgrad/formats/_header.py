@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from flowgrad.errors import ConfigError, FileError, UnknownNameError, listing, suggest
-from flowgrad.formats._parquet import Table
+from flowgrad.formats._parquet import Table, entries
 from flowgrad.formats._rows import Delimited
 
 Column = str | int
@@ -253,5 +253,4 @@ def texts(values: Any) -> list[Any]:
     """Entries of a column as Python's own objects."""
     if isinstance(values, list):
         return values
-    found: list[Any] = values.tolist() if isinstance(values, np.ndarray) else values.to_pylist()
-    return found
+    return values.tolist() if isinstance(values, np.ndarray) else entries(values)

@@ -41,6 +41,7 @@ def read(
     integer_ids: bool = False,
     duplicates: Duplicates = "error",
     drop_self_loops: bool = False,
+    max_bytes: int | None = None,
     inputs: Iterable[Hashable] | None = None,
     outputs: Iterable[Hashable] | Mapping[Hashable, str] | None = None,
     activation: Function = "sigmoid",
@@ -64,6 +65,8 @@ def read(
         duplicates: of rows between the same two nodes, "first" takes the first, "sum" does too and adds up the
             weights, "error" takes none.
         drop_self_loops: leaves out rows from a node to itself; the node stays.
+        max_bytes: memory that the network of a Parquet file may take while it is read; None is 1 GiB, and 64 bytes for
+            each byte of the file.
         outputs: ids, or {id: label}, the label becoming the attribute `label`; None takes the neurons without
             out-edges.
 
@@ -74,7 +77,10 @@ def read(
         GraphError, CycleError: the edges are no network.
     """
     suffix = source.path.suffix.lower()
-    table = _parquet.Table(source) if suffix == ".parquet" else Delimited(source, delimiter or _delimiter(suffix))
+    if suffix == ".parquet":
+        table: _parquet.Table | Delimited = _parquet.Table(source, max_bytes)
+    else:
+        table = Delimited(source, delimiter or _delimiter(suffix))
     if delimiter is None and suffix == ".csv":
         _refuse_decimal_commas(source)
     ends = source_column, target_column
@@ -224,7 +230,7 @@ def _integers(values: Any, place: Place) -> Any:
     if isinstance(values, np.ndarray):
         return values
     found = []
-    for row, value in enumerate(values if isinstance(values, list) else values.to_pylist()):
+    for row, value in enumerate(texts(values)):
         try:
             found.append(int(value))
         except ValueError:
@@ -234,6 +240,8 @@ def _integers(values: Any, place: Place) -> Any:
 
 def _finite(values: Any, place: Place) -> Any:
     """(n,) float64 of finite numbers; FileError names the row of one that is not."""
+    if hasattr(values, "dictionary"):
+        values = texts(values)
     found = values if isinstance(values, np.ndarray) else floats(values)
     if np.isfinite(found).all():
         return found.astype(np.float64)
