@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from flowgrad.arguments import digits, fits, plain
+from flowgrad.arguments import digits, plain
 from flowgrad.columns import Columns, encode, formula, numbers, rows_of
 from flowgrad.errors import GraphError, UnknownNameError
+from flowgrad.sizes import fits
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike

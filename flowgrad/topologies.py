@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from flowgrad import unions
-from flowgrad.arguments import NUMBERED, chance, fits, whole
+from flowgrad.arguments import chance, whole
 from flowgrad.errors import ConfigError, GraphError, listing
 from flowgrad.network import Network
+from flowgrad.sizes import NUMBERED, fits
 
 if TYPE_CHECKING:
     from flowgrad.maths.activation import Activation

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import flowgrad as fg
-from flowgrad import arguments, topologies
+from flowgrad import sizes, topologies
 from flowgrad.columns import ABSENT
 from flowgrad.errors import ConfigError, GraphError
 
@@ -147,7 +147,7 @@ def test_shapes_that_cannot_be_are_refused(call, words: str) -> None:
     ],
 )
 def test_what_is_too_large_is_refused_before_it_is_made(call, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arguments, "memory", lambda: 100 * 10**9)
+    monkeypatch.setattr(sizes, "memory", lambda: 100 * 10**9)
     tracemalloc.start()
     try:
         with pytest.raises(fg.FlowgradError, match=words) as caught:
@@ -161,14 +161,14 @@ def test_what_is_too_large_is_refused_before_it_is_made(call, words: str, monkey
 def test_memory_is_the_smallest_of_what_machine_container_and_ulimit_give(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = arguments.memory()
+    whole = sizes.memory()
     assert 1 << 24 < whole < 1 << 50
     (tmp_path / "memory.max").write_text("123456789\n")
     (tmp_path / "none").write_text("max\n")
-    monkeypatch.setattr(arguments, "CGROUPS", tuple(map(str, (tmp_path / "no such", tmp_path / "none"))))
-    assert arguments.memory() >= whole
-    monkeypatch.setattr(arguments, "CGROUPS", (str(tmp_path / "memory.max"),))
-    assert arguments.memory() == 123456789
+    monkeypatch.setattr(sizes, "CGROUPS", tuple(map(str, (tmp_path / "no such", tmp_path / "none"))))
+    assert sizes.memory() >= whole
+    monkeypatch.setattr(sizes, "CGROUPS", (str(tmp_path / "memory.max"),))
+    assert sizes.memory() == 123456789
     with pytest.raises(ConfigError, match=r"^sizes=.* 10,000,000 edges take about 1\.0 GB .* may have 0\.1 GB$"):
         topologies.layered([10_000, 1_000])
 
@@ -177,7 +177,7 @@ def test_memory_is_the_smallest_of_what_machine_container_and_ulimit_give(
 def test_a_network_takes_no_more_than_is_said(net: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a check allows, the making keeps to: bytes are measured while the network is made."""
     said: list[int] = []
-    monkeypatch.setattr(arguments, "memory", lambda: said.append(0) or 1 << 62)
+    monkeypatch.setattr(sizes, "memory", lambda: said.append(0) or 1 << 62)
     tracemalloc.start()
     try:
         made = eval(f"topologies.{net}", {"topologies": topologies})

@@ -221,6 +221,7 @@ def build(
     rows, weight = _merged(src, dst, V, weight, duplicates, drop_self_loops)
     edge_extra = {name: [column[k] for k in rows.tolist()] for name, column in (edge_extra or {}).items()}
     src, dst, place, E = src[rows], dst[rows], _at(rows, place), len(rows)
+    _refuse_infinite(weight, src, dst, ids, place)
     input_rows, output_rows = _ends(index, src, dst, inputs, outputs)
     is_input = np.zeros(V, np.bool_)
     is_input[input_rows] = True
@@ -275,6 +276,14 @@ def _merged(
         weight[rows[first]] = np.bincount(group, weight[rows], minlength=len(first))
     rows = np.sort(rows[first])
     return rows, None if weight is None else weight[rows]
+
+
+def _refuse_infinite(weight: Any, src: Codes, dst: Codes, ids: Sequence[Hashable], place: Place) -> None:
+    """Refuse weights, finite each by itself, whose sum is not."""
+    if weight is not None and not np.isfinite(weight).all():
+        row = int(np.flatnonzero(~np.isfinite(weight))[0])
+        said = f"edge {ids[src[row]]!r:.150} → {ids[dst[row]]!r:.150}"
+        raise FileError(f"{place(row)}: the weights of {said} add up to {weight[row]}")
 
 
 def _at(rows: npt.NDArray[np.int64], place: Place) -> Place:

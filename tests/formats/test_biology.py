@@ -273,6 +273,11 @@ def test_other_columns_are_attributes_of_their_edges(tmp_path: Path) -> None:
         ("a,b\na,b\n", {}, r"line 2: edge 'a' → 'b' is given twice \(duplicates='first' keeps the first\)"),
         ("a,b,1\na,b,2\n", {}, r"is given twice \(duplicates='first' keeps the first, 'sum' adds up the weights\)"),
         ("a,b\na,b\n", {"duplicates": "sum"}, r"^duplicates='sum' adds up weights, and there are none here"),
+        (
+            "b,c,1\na,b,1e308\na,b,1e308\n",
+            {"duplicates": "sum"},
+            r"line 2: the weights of edge 'a' → 'b' add up to inf",
+        ),
         ("a,b\n", {"seed": -1}, r"^seed=-1: must be"),
     ],
 )
