@@ -70,6 +70,9 @@ def hashable(value: Any) -> bool:
     return True
 
 
+LARGEST = 2**63  # which no integer argument reaches
+
+
 def real(name: str, value: object, low: float, high: float = math.inf, *, open_low: bool = False) -> float:
     """A finite number between `low` and `high`, the upper bound excluded, the lower one where `open_low`.
 
@@ -93,7 +96,7 @@ def real(name: str, value: object, low: float, high: float = math.inf, *, open_l
 
 
 def whole(name: str, value: object, low: int) -> int:
-    """A whole number, `low` or more.
+    """A whole number, `low` or more, that int64 holds.
 
     Raises:
         ConfigError: as `real`.
@@ -101,8 +104,11 @@ def whole(name: str, value: object, low: int) -> int:
     >>> whole("epochs", 3, 1)
     3
     """
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < low:
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
         raise ConfigError(f"{name}={brief(value)}: must be a whole number, {low} or more")
+    if not low <= value < LARGEST:
+        rule = f"{low} or more" if value < low else "below 2^63"
+        raise ConfigError(f"{name}={digits(int(value))}: must be a whole number, {rule}")
     return int(value)
 
 
@@ -158,3 +164,14 @@ def frozen(value: T) -> T:
     if isinstance(value, np.ndarray):
         value.flags.writeable = False
     return value
+
+
+def digits(n: int) -> str:
+    """An integer for a message: its digits, or its magnitude where they are many.
+
+    >>> digits(-1234), digits(10**5000)
+    ('-1234', 'about 10^5000')
+    """
+    if abs(n) < 10**18:
+        return str(n)
+    return f"about {'-' * (n < 0)}10^{math.floor(math.log10(abs(n)))}"

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence, Sized
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from flowgrad.arguments import plain
+from flowgrad.arguments import digits, plain
 from flowgrad.columns import Columns, encode, formula, numbers, rows_of
 from flowgrad.errors import GraphError, UnknownNameError, brief
+from flowgrad.sizes import fits
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -62,6 +64,8 @@ def read(
 
 def _node_numbers(values: ArrayLike, what: str) -> npt.NDArray[np.int32]:
     """A column of node numbers as int32."""
+    if isinstance(values, Sized) and not hasattr(values, "dtype"):
+        fits(f"{what} of {len(values):,} entries", 0, len(values))
     array = plain(values, what)
     if array.ndim != 1 or (array.dtype.kind not in "iu" and len(array)):
         raise GraphError(f"{what} must be one column of integers, not {array.dtype} of shape {array.shape}")
@@ -74,11 +78,13 @@ def _node_numbers(values: ArrayLike, what: str) -> npt.NDArray[np.int32]:
 def _count_nodes(source: npt.NDArray[np.int32], target: npt.NDArray[np.int32], n_nodes: int | None) -> int:
     largest = max((int(c.max()) for c in (source, target) if len(c)), default=-1)
     if n_nodes is None:
+        fits(f"source and target name neuron {largest}", largest + 1, 0)
         return largest + 1
     if isinstance(n_nodes, bool) or not isinstance(n_nodes, (int, np.integer)) or n_nodes < 0:
         raise GraphError(f"n_nodes={brief(n_nodes)}: must be a whole number, 0 or more")
     if largest >= n_nodes:
         raise GraphError(f"an edge names neuron {largest}, and n_nodes={n_nodes} numbers them 0 … {n_nodes - 1}")
+    fits(f"n_nodes={digits(int(n_nodes))}", int(n_nodes), 0)
     return int(n_nodes)
 
 
@@ -86,7 +92,9 @@ def _named_rows(names: Iterable[int] | None, V: int, what: str, default: Any) ->
     """Rows of inputs or outputs; `default` (V,) bool marks them where nobody names any."""
     if names is None:
         return np.flatnonzero(default).astype(np.int32)
-    array = plain(names if isinstance(names, Sized) else list(names), f"{what}s")
+    if isinstance(names, Sized) and not hasattr(names, "dtype") and len(names) > V:
+        raise GraphError(f"{len(names):,} {what}s are named, and the graph has {V:,} nodes")
+    array = plain(names if isinstance(names, Sized) else list(islice(names, V + 1)), f"{what}s")
     if array.ndim != 1 or (array.dtype.kind not in "iu" and len(array)):
         return rows_of(np.atleast_1d(array).tolist(), {row: row for row in range(V)}, what)  # raises, naming the entry
     outside = (array < 0) | (array >= V)
@@ -104,9 +112,10 @@ def _activation_codes(activation: Any, is_input: npt.NDArray[np.bool_]) -> tuple
     if isinstance(activation, str) or not isinstance(activation, Iterable):
         record = formula("activations", activation, lambda: "")
         return np.where(is_input, -1, 0).astype(np.int16), (record,)
-    named = list(activation)
+    named = list(islice(activation, V + 1))
     if len(named) != V:
-        raise GraphError(f"activation has {len(named)} entries for {V} nodes: give one for all, or one a node")
+        many = len(activation) if isinstance(activation, Sized) else f"{len(named)}{' or more' * (len(named) > V)}"
+        raise GraphError(f"activation has {many} entries for {V} nodes: give one for all, or one a node")
     return encode("activations", [None if i else a for a, i in zip(named, is_input.tolist(), strict=True)], range(V))
 
 
@@ -115,8 +124,8 @@ def _column(values: ArrayLike | None, n: int, what: str, name: Callable[[int], s
     if values is None:
         return np.full(n, absent)
     listed = isinstance(values, Iterable) and not hasattr(values, "dtype")
-    column: Any = list(values) if listed else plain(values, what)  # type: ignore[arg-type]  # what is listed iterates
-    shape = (len(column),) if listed else column.shape
+    column: Any = list(islice(values, n + 1)) if listed else plain(values, what)  # type: ignore[arg-type]  # it iterates
+    shape = (len(values if isinstance(values, Sized) else column),) if listed else column.shape
     if shape != (n,):
-        raise GraphError(f"{what} has shape {shape}: must be ({n},), one a {'node' if what == 'bias' else 'edge'}")
+        raise GraphError(f"{what} has shape {shape}: must be ({n},), one {'a node' if what == 'bias' else 'an edge'}")
     return numbers(column, what, name)

@@ -41,6 +41,7 @@ class Columns:
     param        (E,) int32 index into `params` of the shared weight's name, −1 for none
     part         of a union, (V,) int32: the number of the node's network, −1 for shared inputs
     place        of a union, (V,) int64: network by network, each node's place in its own canonical order
+    levels       of a union, (V,) int32: `level`, as its parts have found it already
     node_extra, edge_extra, graph_extra: the user's other attributes; a column's missing entries are `ABSENT`
     """
 
@@ -63,6 +64,7 @@ class Columns:
     seed: int = 0
     part: Ints | None = None
     place: npt.NDArray[np.int64] | None = None
+    levels: Ints | None = None
     node_extra: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     edge_extra: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     graph_extra: Mapping[str, Any] = field(default_factory=dict)
@@ -110,6 +112,8 @@ class Columns:
         Raises:
             CycleError: the graph has a cycle, which is named node by node.
         """
+        if self.levels is not None:
+            return self.levels
         found = levels(self.n_nodes, self.source, self.target)
         if found is None:
             raise CycleError([self.ids[k] for k in find_cycle(self.n_nodes, self.source, self.target)])

@@ -74,7 +74,14 @@ class NonFiniteError(FlowgradError, ArithmeticError):
     """Training met inf or NaN; the message names the neuron, the step and the batch."""
 
 
-class BoundedOutputWarning(UserWarning):
+class FileWarning(FlowgradError, UserWarning):
+    """A reader has left out what says nothing, as a gene that its set names twice; the message says what and where.
+
+    Also a `FlowgradError`: where warnings are errors, it is one of the family.
+    """
+
+
+class BoundedOutputWarning(FlowgradError, UserWarning):
     """A loss takes logits, and an output's activation is bounded on both sides, so that it can be no certain one."""
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from flowgrad.errors import (
     listing,
     suggest,
 )
-from flowgrad.format import Format, Parts, Progress, Source, is_bare, read_bytes
+from flowgrad.format import Format, Parts, Progress, Source, described, is_bare, is_of, options_of, read_bytes
 from flowgrad.maths.activation import Activation
 from flowgrad.maths.aggregations import Aggregation
 from flowgrad.network import Network
@@ -31,7 +30,6 @@ from flowgrad.registry import find, names
 
 SAID = 480  # characters of a message, about
 RUN_NETWORK = "network.json"  # of a run folder
-PLAIN = {"int", "bool", "str", "float", "None"}  # types of options that are checked before they are passed on
 
 
 def save(
@@ -126,14 +124,13 @@ def load(
 
 def check_options(chosen: Format, act: str, given: Mapping[str, object]) -> None:
     """Refuse a name that the format's `read` or `write` has no keyword argument for, or a value of another type."""
-    parameters = signature(getattr(chosen, act)).parameters.values()
-    known = {p.name: str(p.annotation) for p in parameters if p.kind is Parameter.KEYWORD_ONLY}
+    hints = options_of(getattr(chosen, act))
     for name, value in given.items():
-        if name not in known:
-            raise ConfigError(f"format {chosen.name!r} has no option {brief(name)} to {act} with{suggest(name, known)}")
-        kinds, kind = known[name].split(" | "), type(value).__name__.removesuffix("Type")
-        if set(kinds) <= PLAIN and kind not in kinds and type(value).__module__ != "numpy":
-            raise ConfigError(f"option {name}={brief(value)} of format {chosen.name!r}: must be {' or '.join(kinds)}")
+        if name not in hints:
+            raise ConfigError(f"format {chosen.name!r} has no option {brief(name)} to {act} with{suggest(name, hints)}")
+        if not is_of(value, hints[name]):
+            said = f"option {name}={brief(value)} of format {chosen.name!r}"
+            raise ConfigError(f"{said}: must be {' or '.join(described(hints[name]))}")
 
 
 def _path(path: object) -> Path:

@@ -9,11 +9,16 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from inspect import Parameter, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
+import numpy as np
+
+from flowgrad.arguments import digits, whole
 from flowgrad.errors import FileError, UnknownNameError, brief, show
 from flowgrad.registry import find, names, nearest, singular
 
@@ -24,6 +29,9 @@ if TYPE_CHECKING:
 
 LIMIT = 1 << 36  # bytes that one file may have: 64 GiB
 BLOCK = 1 << 25  # bytes that a reader of large files takes at a time
+
+CLAIM = 1 << 30  # bytes of memory that a file may ask for, whatever its size: 1 GiB
+EXPANSION = 64  # and for each of its own bytes
 
 Progress = Callable[[float], None]
 """Told the share that is done, from 0 to 1, as often as there is something to tell."""
@@ -102,6 +110,44 @@ class Source:
             f"{self.path} names the {singular(kind)} {show(name)}, which is unknown here"
             f"{nearest(kind, name, mine)} (your own ones go into load(..., activations=[...]))"
         )
+
+
+@dataclass
+class Claim:
+    """The memory that a file asks for by its own words, as by a shape or a count of rows; counted before it is taken.
+
+    path       the file
+    max_bytes  what it may have, an option of its reader; None is `CLAIM` and `EXPANSION` times its size
+    remedy     how to read such a file all the same, the end of the message; {} is a number of bytes
+    """
+
+    path: Path
+    max_bytes: int | None = None
+    remedy: str = "max_bytes={} allows more"
+    asked: int = 0
+
+    def __post_init__(self) -> None:
+        if self.max_bytes is not None:
+            whole("max_bytes", self.max_bytes, 1)
+
+    def add(self, amount: int, place: str, said: str) -> None:
+        """Count bytes; `place` begins the message, `said` is what asks for them.
+
+        Raises:
+            FileError: the file asks for more than it may have.
+        """
+        self.asked += amount
+        size = _size(self.path)
+        limit = CLAIM + EXPANSION * size if self.max_bytes is None else self.max_bytes
+        if self.asked > limit:
+            raise FileError(
+                f"{place}: {said} take about {_gigabytes(self.asked)} of memory, and a file of {size:,} bytes may ask "
+                f"for {_gigabytes(limit)}: {self.remedy.format(digits(2 * self.asked))}"
+            )
+
+
+def _gigabytes(n: int) -> str:
+    return f"{n / 1e9:,.1f} GB" if n < 10**15 else f"{digits(n // 10**9)} GB"
 
 
 @dataclass(frozen=True)
@@ -199,3 +245,65 @@ def _size(path: Path) -> int:
     if status.st_size > LIMIT:
         raise FileError(f"{path} has {status.st_size:,} bytes: at most {LIMIT:,} are read")
     return status.st_size
+
+
+# ---- options ------------------------------------------------------------------------------------------------
+
+NUMBERS: Mapping[Any, tuple[type, ...]] = {
+    bool: (bool, np.bool_),
+    int: (int, np.integer),
+    float: (float, int, np.floating, np.integer),
+}
+
+
+def options_of(function: Callable[..., Any]) -> dict[str, Any]:
+    """The keyword-only arguments of a format's `read` or `write`: name → type hint, Any where none can be told."""
+    try:
+        parameters = signature(function, eval_str=True).parameters
+    except NameError:  # a hint of names that are imported for type checkers alone
+        parameters = signature(function).parameters
+    hints = {p.name: p.annotation for p in parameters.values() if p.kind is Parameter.KEYWORD_ONLY}
+    return {name: Any if hint is Parameter.empty or isinstance(hint, str) else hint for name, hint in hints.items()}
+
+
+def is_of(value: object, hint: Any) -> bool:
+    """Whether a value is of a type, down to the items of a mapping or collection; text is no collection of text.
+
+    >>> is_of({"type": "chemical"}, Mapping[str, str]), is_of("ab", Iterable[str]), is_of(True, int | None)
+    (True, False, False)
+    """
+    origin, inner = get_origin(hint), get_args(hint)
+    if hint is Any:
+        return True
+    if origin in (Union, UnionType):
+        return any(is_of(value, one) for one in inner)
+    if origin is Literal:
+        return any(type(value) is type(one) and value == one for one in inner)
+    if hint in NUMBERS:
+        return isinstance(value, NUMBERS[hint]) and (hint is bool or not isinstance(value, (bool, np.bool_)))
+    if not isinstance(value, NoneType if hint is None else origin or hint):
+        return False
+    if isinstance(value, Mapping) and issubclass(origin or object, Mapping):
+        return all(is_of(k, inner[0]) and is_of(v, inner[1]) for k, v in value.items())
+    if origin is None or not issubclass(origin, Iterable):
+        return True
+    return not isinstance(value, (str, bytes)) and (
+        not isinstance(value, Collection) or all(is_of(one, inner[0]) for one in value)
+    )
+
+
+def described(hint: Any) -> list[str]:
+    """The types that a hint allows, in words.
+
+    >>> described(Mapping[str, int] | Iterable[str] | Literal[False] | float | None)
+    ['a dict of str to int', 'a list of str', 'False', 'float', 'None']
+    """
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return [word for one in inner for word in described(one)]
+    if origin is Literal:
+        return list(map(repr, inner))
+    if origin is not None and issubclass(origin, Iterable):
+        words = [" or ".join(described(one)) for one in inner]
+        return [f"a dict of {words[0]} to {words[1]}" if issubclass(origin, Mapping) else f"a list of {words[0]}"]
+    return [getattr(origin or hint, "__name__", str(hint)).removesuffix("Type")]

@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -257,14 +258,16 @@ class Plan:
         )
 
 
+_plans: WeakKeyDictionary[Columns, Plan] = WeakKeyDictionary()
+"""Plans of networks that are alive."""
+
+
 def lower(network: Network) -> Plan:
     """The plan of a network, made once: executors and programs ask for the same one."""
-    c = network.columns
-    plan = c.__dict__.get("plan")
+    plan = _plans.get(network.columns)
     if plan is None:
-        plan = c.__dict__["plan"] = _lower(c)
-    found: Plan = plan
-    return found
+        plan = _plans[network.columns] = _lower(network.columns)
+    return plan
 
 
 def _lower(c: Columns) -> Plan:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence, Set
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from flowgrad.arguments import chance, frozen, hashable, instance, whole
-from flowgrad.columns import ABSENT, Columns
-from flowgrad.errors import ConfigError, DataError, GraphError, brief
+from flowgrad import unions
+from flowgrad.arguments import chance, hashable, instance, whole
+from flowgrad.errors import ConfigError, DataError, GraphError, brief, listing
 from flowgrad.network import Network
+from flowgrad.sizes import NUMBERED, fits
 
 if TYPE_CHECKING:
     from flowgrad.maths.activation import Activation
@@ -55,6 +57,9 @@ def layered(
     Args:
         sizes: neurons a layer, inputs first; at least two layers. Ids are 0 … Σ sizes − 1, layer by layer.
 
+    Raises:
+        ConfigError: sizes that are none, or a network that does not fit into memory.
+
     >>> layered([3, 4, 2])
     Network(9 nodes, 20 edges, depth 2, 3 inputs: 0, 1, 2, 2 outputs: 7, 8)
     >>> layered([3, 4, 2], skips=1).columns.n_edges
@@ -64,7 +69,10 @@ def layered(
     if len(widths) < 2:
         raise ConfigError(f"sizes={brief(list(sizes))}: a layered network has two layers or more")
     skips = whole("skips", skips, 0)
-    layers = [np.arange(a, b) for a, b in pairwise(np.cumsum([0, *widths]).tolist())]
+    starts = list(accumulate(widths, initial=0))
+    edges = sum((starts[to] - starts[max(0, to - 1 - skips)]) * n for to, n in enumerate(widths) if to)
+    fits(f"sizes=[{listing(widths, limit=5)}]", starts[-1], edges)
+    layers = [np.arange(a, b) for a, b in pairwise(starts)]
     source, target = [], []
     for to, layer in enumerate(layers[1:], start=1):
         before = np.concatenate(layers[max(0, to - 1 - skips) : to])
@@ -87,12 +95,17 @@ def random_dag(
 
     Nodes are 0 … n_inputs + n_neurons − 1; the neurons that nobody reads are the outputs.
 
+    Raises:
+        ConfigError: a number out of range, or a network that does not fit into memory.
+
     >>> random_dag(5, 20, fan_in=3, window=8)
     Network(25 nodes, 60 edges, depth 13, 5 inputs: 0, 1, 2 … (2 more), 4 outputs: 17, 20, 23 … (1 more))
     """
     n_inputs, n_neurons = whole("n_inputs", n_inputs, 1), whole("n_neurons", n_neurons, 1)
     fan_in = whole("fan_in", fan_in, 1)
     window = n_inputs + n_neurons if window is None else whole("window", window, 1)
+    fits(f"n_inputs={n_inputs}, n_neurons={n_neurons}, fan_in={fan_in}", n_inputs + n_neurons, n_neurons * fan_in)
+    window = min(window, n_inputs + n_neurons)
     rng = np.random.default_rng(seed)
     neuron = np.arange(n_inputs, n_inputs + n_neurons)
     span = np.minimum(neuron, window)
@@ -120,18 +133,25 @@ def _oriented(
     """A randomly wired network: each edge points from the lower to the higher number, as in Xie et al. 2019
     (Exploring Randomly Wired Neural Networks); inputs feed the nodes without predecessors, and the nodes without
     successors feed the outputs."""
-    n_inputs, n_outputs = whole("n_inputs", n_inputs, 1), whole("n_outputs", n_outputs, 1)
     n = undirected.number_of_nodes()
     edges = np.sort(np.array(undirected.edges, np.int64).reshape(-1, 2), axis=1)
     edges = edges[np.lexsort((edges[:, 0], edges[:, 1]))]
     first = np.flatnonzero(np.bincount(edges[:, 1], minlength=n) == 0) + n_inputs
     last = np.flatnonzero(np.bincount(edges[:, 0], minlength=n) == 0) + n_inputs
+    tied = n_inputs * len(first) + n_outputs * len(last)
+    fits(f"n_inputs={n_inputs}, n_outputs={n_outputs}", n_inputs + n + n_outputs, len(edges) + tied)
     inputs, outputs = np.arange(n_inputs), n_inputs + n + np.arange(n_outputs)
     source = [np.tile(inputs, len(first)), edges[:, 0] + n_inputs, np.tile(last, n_outputs)]
     target = [np.repeat(first, n_inputs), edges[:, 1] + n_inputs, np.repeat(outputs, len(last))]
     total = n_inputs + n + n_outputs
     ends = np.concatenate(source), np.concatenate(target)
     return _numbered(*ends, n_inputs, outputs, total, activation, output_activation, seed)
+
+
+def _fits(argument: str, n: int, edges: int, n_inputs: int, n_outputs: int) -> None:
+    """As `fits`, of a graph that NetworkX draws, edge by edge, and the inputs and outputs about it."""
+    ends = whole("n_inputs", n_inputs, 1) + whole("n_outputs", n_outputs, 1)
+    fits(f"{argument}, n_inputs={n_inputs}, n_outputs={n_outputs}", n + ends, edges, each=500)
 
 
 def watts_strogatz(
@@ -146,6 +166,9 @@ def watts_strogatz(
 ) -> Network:
     """A randomly wired network on a small-world graph: n neurons in a ring, k neighbours each, rewired with chance p.
 
+    Raises:
+        ConfigError: a number out of range, or a network that does not fit into memory.
+
     >>> watts_strogatz(32, 4, 0.75, n_inputs=3).inputs
     (0, 1, 2)
     """
@@ -154,6 +177,7 @@ def watts_strogatz(
     n, k = whole("n", n, 3), whole("k", k, 2)
     if k >= n:
         raise ConfigError(f"k={k}: must be below n={n}")
+    _fits(f"n={n}, k={k}", n, n * (k // 2), n_inputs, n_outputs)
     graph = nx.watts_strogatz_graph(n, k, chance("p", p), seed=seed)
     return _oriented(graph, n_inputs, n_outputs, activation, output_activation, seed)
 
@@ -167,10 +191,20 @@ def erdos_renyi(
     output_activation: str | Activation = "identity",
     seed: int = 0,
 ) -> Network:
-    """A randomly wired network on G(n, p): each of the n(n−1)/2 edges with chance p."""
+    """A randomly wired network on G(n, p): each of the n(n−1)/2 edges with chance p.
+
+    Raises:
+        ConfigError: a number out of range, a network that does not fit into memory, or more than 2³¹ − 1 pairs of
+            neurons, n > 65,536: they are looked at one by one.
+    """
     import networkx as nx
 
-    graph = nx.gnp_random_graph(whole("n", n, 1), chance("p", p), seed=seed)
+    n, p = whole("n", n, 1), chance("p", p)
+    pairs = n * (n - 1) // 2
+    _fits(f"n={n}, p={p}", n, math.ceil(p * min(pairs, 10**18)), n_inputs, n_outputs)
+    if pairs > NUMBERED:
+        raise ConfigError(f"n={n}: {pairs:,} pairs of neurons are looked at one by one: at most {NUMBERED:,}")
+    graph = nx.gnp_random_graph(n, p, seed=seed)
     return _oriented(graph, n_inputs, n_outputs, activation, output_activation, seed)
 
 
@@ -183,12 +217,17 @@ def barabasi_albert(
     output_activation: str | Activation = "identity",
     seed: int = 0,
 ) -> Network:
-    """A randomly wired network on a preferential-attachment graph: each new neuron meets m earlier ones."""
+    """A randomly wired network on a preferential-attachment graph: each new neuron meets m earlier ones.
+
+    Raises:
+        ConfigError: a number out of range, or a network that does not fit into memory.
+    """
     import networkx as nx
 
     n, m = whole("n", n, 2), whole("m", m, 1)
     if m >= n:
         raise ConfigError(f"m={m}: must be below n={n}")
+    _fits(f"n={n}, m={m}", n, m * (n - m), n_inputs, n_outputs)
     graph = nx.barabasi_albert_graph(n, m, seed=seed)
     return _oriented(graph, n_inputs, n_outputs, activation, output_activation, seed)
 
@@ -230,6 +269,14 @@ def from_edge_list(
     return Network.from_networkx(graph, inputs, outputs, activation, output_activation, seed)
 
 
+def _is_hashable(value: object) -> bool:
+    try:
+        hash(value)
+    except TypeError:  # also of a tuple that holds a list
+        return False
+    return True
+
+
 # ---- many networks are one ----------------------------------------------------------------------------------
 
 
@@ -253,138 +300,10 @@ def union(networks: Iterable[Network], share_inputs: bool = True) -> Network:
     parts = [instance("union", net, Network).columns for net in networks]
     if not parts:
         raise GraphError("a union needs one network or more")
-    shared: dict[Hashable, int] = {}
-    if share_inputs:
-        for c in parts:
-            for row in c.inputs.tolist():
-                shared.setdefault(c.ids[row], len(shared))
-    rows, first = [], len(shared)
-    for c in parts:
-        rows.append(_rows_in_union(c, shared, first))
-        first += c.n_nodes - (len(c.inputs) if share_inputs else 0)
-    columns = _concatenate(parts, rows, shared, first)
+    columns = unions.columns(parts, share_inputs)
     if len(np.unique(columns.outputs)) < len(columns.outputs):
         twice = np.flatnonzero(np.bincount(columns.outputs) > 1)[0]
         raise GraphError(
             f"shared input {brief(columns.ids[twice])} is an output of two networks: share_inputs=False keeps both"
         )
     return Network.from_columns(columns)
-
-
-def _rows_in_union(c: Columns, shared: dict[Hashable, int], first: int) -> npt.NDArray[np.int32]:
-    """(V,) int32: where each node of one network goes; shared inputs first, its own nodes from `first` on."""
-    if not shared:
-        return np.arange(first, first + c.n_nodes, dtype=np.int32)
-    rows = np.empty(c.n_nodes, np.int32)
-    rows[~c.is_input] = np.arange(first, first + c.n_nodes - len(c.inputs), dtype=np.int32)
-    rows[c.inputs] = [shared[c.ids[k]] for k in c.inputs.tolist()]
-    return rows
-
-
-def _concatenate(
-    parts: list[Columns], rows: list[npt.NDArray[np.int32]], shared: dict[Hashable, int], V: int
-) -> Columns:
-    """The columns of all parts, nodes moved to `rows`."""
-    to = np.concatenate(rows)
-
-    def nodes(name: str, fill: Any) -> Any:
-        values = [getattr(c, name) for c in parts]
-        column = np.full(V, fill, values[0].dtype)
-        column[to] = np.concatenate(values)
-        return column
-
-    def edges(name: str) -> Any:
-        return np.concatenate([getattr(c, name) for c in parts])
-
-    def moved(name: str) -> Any:
-        return np.concatenate([row[getattr(c, name)] for c, row in zip(parts, rows, strict=True)])
-
-    part, place = _places(parts, rows, len(shared), V)
-    level = np.zeros(V, np.int32)
-    level[to] = np.concatenate([c.level for c in parts])
-    inputs = np.arange(len(shared), dtype=np.int32) if shared else moved("inputs")
-    activation, activations = _recode(parts, "activation", "activations", to, V)
-    aggregation, aggregations = _recode(parts, "aggregation", "aggregations", to, V)
-    offset = np.cumsum([0, *(len(c.params) for c in parts)]).tolist()
-    union = Columns(
-        ids=_ids(parts, rows, shared, V),
-        inputs=inputs,
-        outputs=moved("outputs"),
-        activation=activation,
-        activations=activations,
-        aggregation=aggregation,
-        aggregations=aggregations,
-        bias=nodes("bias", 0.0),
-        response=nodes("response", 1.0),
-        trainable=nodes("trainable", False),
-        source=moved("source"),
-        target=moved("target"),
-        weight=edges("weights"),
-        edge_trainable=edges("edge_trainable"),
-        param=np.concatenate(
-            [np.where(c.param >= 0, c.param + o, -1) for c, o in zip(parts, offset, strict=False)]
-        ).astype(np.int32),
-        params=tuple((k, name) for k, c in enumerate(parts) for name in c.params),
-        seed=parts[0].seed,
-        node_extra=_extra([c.node_extra for c in parts], rows, V),
-        edge_extra=_extra(
-            [c.edge_extra for c in parts],
-            [
-                np.arange(c.n_edges) + e
-                for c, e in zip(parts, np.cumsum([0, *(c.n_edges for c in parts)]), strict=False)
-            ],
-            sum(c.n_edges for c in parts),
-        ),
-        part=part,
-        place=place,
-    )
-    union.__dict__["level"] = frozen(level)  # what the parts found already; a cached_property lives there
-    return union
-
-
-def _ids(
-    parts: list[Columns], rows: list[npt.NDArray[np.int32]], shared: dict[Hashable, int], V: int
-) -> list[Hashable]:
-    """(V,) ids: shared inputs keep theirs, node `id` of network k becomes (k, id)."""
-    ids: list[Hashable] = [*shared, *[None] * (V - len(shared))]
-    for k, (c, row) in enumerate(zip(parts, rows, strict=True)):
-        for place, name in zip(row.tolist(), c.ids, strict=True):
-            if place >= len(shared):
-                ids[place] = (k, name)
-    return ids
-
-
-def _places(
-    parts: list[Columns], rows: list[npt.NDArray[np.int32]], n_shared: int, V: int
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
-    """(V,) each: the number of a node's network, −1 for shared inputs; its place in the order network by network."""
-    part, place = np.full(V, -1, np.int32), np.zeros(V, np.int64)
-    part[np.concatenate(rows)] = np.repeat(np.arange(len(parts), dtype=np.int32), [c.n_nodes for c in parts])
-    part[:n_shared] = -1
-    starts = np.cumsum([0, *(c.n_nodes for c in parts)])
-    for c, row, start in zip(parts, rows, starts.tolist(), strict=False):
-        place[row[c.order]] = start + np.arange(c.n_nodes)
-    return part, place
-
-
-def _recode(parts: list[Columns], name: str, table: str, to: npt.NDArray[np.int32], V: int) -> tuple[Any, Any]:
-    """One table of functions for all parts, and the codes (V,) into it."""
-    known: dict[Any, int] = {}
-    codes = np.full(V, -1, np.int16)
-    moved = []
-    for c in parts:
-        map_ = np.array([*(known.setdefault(f, len(known)) for f in getattr(c, table)), -1], np.int16)
-        moved.append(map_[getattr(c, name)])
-    codes[to] = np.concatenate(moved)
-    return codes, tuple(known)
-
-
-def _extra(columns: list[Any], rows: Iterable[Any], n: int) -> dict[str, list[Any]]:
-    """The user's attributes, by union row."""
-    merged: dict[str, list[Any]] = {}
-    for extra, row in zip(columns, rows, strict=True):
-        for key, values in extra.items():
-            column = merged.setdefault(key, [ABSENT] * n)
-            for place, value in zip(row.tolist(), values, strict=True):
-                column[place] = value
-    return merged

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from itertools import count, repeat
+from pathlib import Path
+
 import networkx as nx
 import numpy as np
 import pytest
 
 import flowgrad as fg
-from flowgrad import topologies
+from flowgrad import sizes, topologies
 from flowgrad.columns import ABSENT
+from flowgrad.errors import ConfigError, GraphError
 
 
 def test_layered_is_a_multi_layer_perceptron(executor: str) -> None:
@@ -98,11 +103,107 @@ def test_shapes_that_cannot_be_are_refused(call, words: str) -> None:
     assert isinstance(caught.value, fg.FlowgradError)
 
 
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (
+            lambda: topologies.layered([10**9, 10**9]),
+            r"^sizes=\[1000000000, 1000000000\]: .* 10\^18 edges: at most",
+        ),
+        (
+            lambda: topologies.layered([40_000] * 2),
+            r"^sizes=\[40000, 40000\]: .* edges take about 160\.0 GB",
+        ),
+        (lambda: topologies.layered([10**5000, 1]), r"^sizes\[0\]=about 10\^5000: .* below 2\^63$"),
+        (lambda: topologies.layered([1] * 300_000, skips=10**6), r"^sizes=.* edges: at most"),
+        (lambda: topologies.random_dag(10**15, 1), r"^n_inputs=1000000000000000, .*: at most"),
+        (lambda: topologies.random_dag(1, 10**15), r"n_neurons=1000000000000000, .*: at most"),
+        (
+            lambda: topologies.random_dag(1, 5, fan_in=10**12),
+            r"fan_in=1000000000000: .* 5,000,000,000,000 edges",
+        ),
+        (lambda: topologies.watts_strogatz(10**12, 4, 0.5), r"^n=1000000000000, k=4, .*: at most"),
+        (lambda: topologies.watts_strogatz(9, 4, 0.5, n_inputs=10**10), r"n_inputs=10000000000, .*: at most"),
+        (lambda: topologies.erdos_renyi(10**6, 0.9), r"^n=1000000, p=0\.9, .*: at most"),
+        (
+            lambda: topologies.erdos_renyi(10**5, 0.0),
+            r"^n=100000: 4,999,950,000 pairs of neurons",
+        ),
+        (lambda: topologies.erdos_renyi(9, 0.5, n_outputs=10**10), r"n_outputs=10000000000: .*: at most"),
+        (lambda: topologies.barabasi_albert(10**9, 7), r"^n=1000000000, m=7, .*: at most"),
+        (lambda: fg.Network.from_arrays([0], [1], n_nodes=10**12), r"^n_nodes=1000000000000: .*: at most"),
+        (lambda: fg.Network.from_arrays([0], [1], n_nodes=2 * 10**9), r"^n_nodes=2000000000: .* about 200\.0 GB"),
+        (lambda: fg.Network.from_arrays([0], [1], n_nodes=10**5000), r"^n_nodes=about 10\^5000: "),
+        (lambda: fg.Network.from_arrays([0], [2 * 10**9]), r"^source and target name neuron 2000000000: .* GB"),
+        (lambda: fg.Network.from_arrays(range(10**12), range(10**12)), r"^source of 1,000,000,000,000 entries"),
+        (lambda: fg.Network.from_arrays([0], [1], inputs=range(10**12)), r"1,000,000,000,000 inputs are named"),
+        (lambda: fg.Network.from_arrays([0], [1], outputs=count()), r"^output 2 is no node"),
+        (lambda: fg.Network.from_arrays([0], [1], weight=range(10**12)), r"^weight has shape \(1000000000000,\)"),
+        (lambda: fg.Network.from_arrays([0], [1], bias=repeat(0.0)), r"^bias has shape \(3,\)"),
+        (
+            lambda: fg.Network.from_arrays([0], [1], activation=repeat("tanh")),
+            r"^activation has 3 or more entries",
+        ),
+    ],
+)
+def test_what_is_too_large_is_refused_before_it_is_made(call, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sizes, "memory", lambda: 100 * 10**9)
+    tracemalloc.start()
+    try:
+        with pytest.raises(fg.FlowgradError, match=words) as caught:
+            call()
+        assert tracemalloc.get_traced_memory()[1] < 50_000_000
+    finally:
+        tracemalloc.stop()
+    assert len(str(caught.value)) < 500
+
+
+def test_memory_is_the_smallest_of_what_machine_container_and_ulimit_give(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = sizes.memory()
+    assert 1 << 24 < whole < 1 << 50
+    (tmp_path / "memory.max").write_text("123456789\n")
+    (tmp_path / "none").write_text("max\n")
+    monkeypatch.setattr(sizes, "CGROUPS", tuple(map(str, (tmp_path / "no such", tmp_path / "none"))))
+    assert sizes.memory() >= whole
+    monkeypatch.setattr(sizes, "CGROUPS", (str(tmp_path / "memory.max"),))
+    assert sizes.memory() == 123456789
+    with pytest.raises(ConfigError, match=r"^sizes=.* 10,000,000 edges take about 1\.0 GB .* may have 0\.1 GB$"):
+        topologies.layered([10_000, 1_000])
+
+
+@pytest.mark.parametrize("net", ["layered([300, 300, 300])", "random_dag(10, 30_000, fan_in=3)"])
+def test_a_network_takes_no_more_than_is_said(net: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a check allows, the making keeps to: bytes are measured while the network is made."""
+    said: list[int] = []
+    monkeypatch.setattr(sizes, "memory", lambda: said.append(0) or 1 << 62)
+    tracemalloc.start()
+    try:
+        made = eval(f"topologies.{net}", {"topologies": topologies})
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert said
+    assert peak < 160 * (made.columns.n_nodes + made.columns.n_edges) + 2_000_000
+
+
 def test_an_edge_list_names_the_row_that_repeats_an_edge() -> None:
     with pytest.raises(ValueError, match=r"'a' → 'b' is given twice, the second time as edge 3"):
         topologies.from_edge_list([("a", "b"), ("b", "c"), ("a", "b", 2.0)])
     with pytest.raises(ValueError, match=r"edge 1 is \('a',\)"):
         topologies.from_edge_list([("a",)])
+
+
+@pytest.mark.parametrize("edge", [("a", None), ([1], "a"), ("a", ([1],)), 7, {"a", "b"}, {"a": 1, "b": 2}, "ab"])
+def test_an_edge_list_names_the_row_that_is_no_edge(edge: object) -> None:
+    for rest in ([], [("x" * 10_000, "y", 1.0, 2.0)]):
+        with pytest.raises(GraphError, match=r"^edge 2 is ") as caught:
+            topologies.from_edge_list([("x", "y"), *(rest or [edge])])
+        assert len(str(caught.value)) < 500
+    for edges in (7, "abc", {"a": "b"}):
+        with pytest.raises(GraphError, match=r"must be rows \(source, target\)"):
+            topologies.from_edge_list(edges)
 
 
 # ---- union --------------------------------------------------------------------------------------------------

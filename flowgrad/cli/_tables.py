@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from flowgrad.atomic import put
 from flowgrad.errors import DataError, FileError, UnknownNameError, suggest
+from flowgrad.format import Claim
 
 Floats = npt.NDArray[np.float64]
 BLOCK = 8192  # rows turned into numbers at a time
@@ -134,7 +135,12 @@ def _arrays(path: Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, tuple[st
     wide: dict[str, tuple[str, ...]] = {}
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            held = sum(member.file_size for member in archive.zip.infolist())
+            claim = Claim(path, remedy="write it by np.savez, which does not compress")
+            claim.add(2 * held, str(path), f"{held:,} bytes of arrays, decompressed,")
             given = {name: archive[name] for name in archive.files}
+    except FileError:
+        raise
     except OSError as error:
         raise FileError(f"cannot read {path}: {(error.strerror or 'it is no .npz archive').lower()}") from None
     except Exception as error:  # zipfile and NumPy raise many kinds for a damaged archive

@@ -6,19 +6,23 @@ import csv
 import io
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
+from flowgrad.arguments import whole
 from flowgrad.columns import ABSENT, Columns, formula, rows_of
-from flowgrad.errors import FileError, GraphError
+from flowgrad.errors import ConfigError, FileError, GraphError, listing
 from flowgrad.formats._arrow import needed
+from flowgrad.maths.activation import Activation
 from flowgrad.network import Network
 from flowgrad.registry import find
 
 UNQUOTED = "\t "  # between such delimiters a quotation mark is a character as any other
 Codes = npt.NDArray[np.int32]
+Duplicates = Literal["error", "first", "sum"]
+Function = str | Activation
 Place = Callable[[int], str]
 """Where in the file an edge stands, for messages: "net.csv, line 7"."""
 
@@ -101,7 +105,7 @@ class Names:
         """The numbers of two columns of as many ids (n each), row by row the source first.
 
         Args:
-            source, target: lists of any ids, arrays of integers, or pyarrow arrays of text.
+            source, target: lists of any ids, arrays of integers, or pyarrow arrays of text, dictionary arrays or not.
         """
         if isinstance(source, (list, tuple)):
             both: list[Hashable] = [None] * (2 * len(source))
@@ -126,9 +130,14 @@ class Names:
 
 def _distinct(source: Any, target: Any) -> tuple[list[str], Codes]:
     """Distinct texts of two arrays of pyarrow in the order of first appearance, and (2n,) which one of them it is."""
-    n = len(source)
-    found = needed("numbering names").concat_arrays([source, target]).dictionary_encode()
-    code = found.indices.to_numpy()
+    n, concatenated = len(source), needed("numbering names").concat_arrays
+    if hasattr(source, "dictionary"):
+        found, k = concatenated([source.dictionary, target.dictionary]).dictionary_encode(), len(source.dictionary)
+        place = found.indices.to_numpy()
+        code = np.concatenate([place[:k][source.indices.to_numpy()], place[k:][target.indices.to_numpy()]])
+    else:
+        found = concatenated([source, target]).dictionary_encode()
+        code = found.indices.to_numpy()
     place = np.concatenate([np.arange(0, 2 * n, 2), np.arange(1, 2 * n, 2)])  # row by row, the source first
     first = np.full(len(found.dictionary), 2 * n)
     for half in (slice(2 * n - 1, n - 1, -1), slice(n - 1, None, -1) if n else slice(0)):
@@ -136,7 +145,8 @@ def _distinct(source: Any, target: Any) -> tuple[list[str], Codes]:
         seen[code[half]] = place[half]  # backwards: the first mention stays
         first = np.minimum(first, seen)
     order = np.argsort(first)
-    return found.dictionary.take(order).to_pylist(), _inverse(order)[code]
+    used = int((first < 2 * n).sum())  # a dictionary may hold what no row names
+    return found.dictionary.take(order[:used]).to_pylist(), _inverse(order)[code]
 
 
 def _distinct_integers(source: Any, target: Any) -> tuple[list[int], Codes]:
@@ -175,6 +185,9 @@ def build(
     place: Place,
     *,
     weight: Any = None,
+    edge_extra: Mapping[str, list[Any]] | None = None,
+    duplicates: Duplicates = "error",
+    drop_self_loops: bool = False,
     inputs: Iterable[Hashable] | None = None,
     outputs: Iterable[Hashable] | Mapping[Hashable, str] | None = None,
     activation: Any = "sigmoid",
@@ -187,6 +200,10 @@ def build(
     Args:
         src, dst: (E,) int32 numbers of `names`.
         weight: (E,) float64, or None where the seed draws them.
+        edge_extra: attributes of the edges, E entries each.
+        duplicates: of edges between the same two nodes, "first" keeps the first, "sum" too and adds up the
+            weights, "error" none.
+        drop_self_loops: leaves out the edges from a node to itself.
         inputs: ids; None takes the nodes without in-edges.
         outputs: ids; None takes the neurons without out-edges. A mapping says the label of each as well, which
             becomes its attribute `label`.
@@ -194,12 +211,17 @@ def build(
 
     Raises:
         FileError: an empty name, a self-loop or an edge given twice, with the line.
+        ConfigError: `duplicates` that are none of these, or "sum" without weights; a seed below 0.
         GraphError, CycleError, UnknownNameError: as `Network.from_networkx`.
     """
-    index = names.index
-    ids, V, E = list(index), len(index), len(src)
+    index, seed = names.index, whole("seed", seed, 0)
+    ids, V = list(index), len(index)
     if "" in index:
         raise FileError(f"{place(int(np.flatnonzero((src == index['']) | (dst == index['']))[0]))}: an empty name")
+    rows, weight = _merged(src, dst, V, weight, duplicates, drop_self_loops)
+    edge_extra = {name: [column[k] for k in rows.tolist()] for name, column in (edge_extra or {}).items()}
+    src, dst, place, E = src[rows], dst[rows], _at(rows, place), len(rows)
+    _refuse_infinite(weight, src, dst, ids, place)
     input_rows, output_rows = _ends(index, src, dst, inputs, outputs)
     is_input = np.zeros(V, np.bool_)
     is_input[input_rows] = True
@@ -227,12 +249,45 @@ def build(
         param=np.full(E, -1, np.int32),
         seed=seed,
         node_extra=extra,
+        edge_extra=edge_extra,
     )
     try:
         return Network.from_columns(columns)
     except GraphError:
-        _refuse_repeats(src, dst, ids, place)  # which knows the line
+        _refuse_repeats(src, dst, ids, place, weight is not None)  # which knows the line
         raise
+
+
+def _merged(
+    src: Codes, dst: Codes, V: int, weight: Any, duplicates: Duplicates, drop_self_loops: bool
+) -> tuple[npt.NDArray[np.int64], Any]:
+    """The rows that stay of the edges, ascending, and their weights."""
+    if duplicates not in get_args(Duplicates):
+        raise ConfigError(f"duplicates={duplicates!r:.100}: must be one of {listing(get_args(Duplicates))}")
+    if duplicates == "sum" and weight is None:
+        raise ConfigError("duplicates='sum' adds up weights, and there are none here: 'first' keeps the first edge")
+    rows = np.flatnonzero(src != dst) if drop_self_loops else np.arange(len(src))
+    if duplicates == "error":
+        return rows, None if weight is None else weight[rows]
+    key = dst[rows].astype(np.int64) * V + src[rows]
+    _, first, group = np.unique(key, return_index=True, return_inverse=True)
+    if duplicates == "sum":
+        weight = weight.copy()
+        weight[rows[first]] = np.bincount(group, weight[rows], minlength=len(first))
+    rows = np.sort(rows[first])
+    return rows, None if weight is None else weight[rows]
+
+
+def _refuse_infinite(weight: Any, src: Codes, dst: Codes, ids: Sequence[Hashable], place: Place) -> None:
+    """Refuse weights, finite each by itself, whose sum is not."""
+    if weight is not None and not np.isfinite(weight).all():
+        row = int(np.flatnonzero(~np.isfinite(weight))[0])
+        said = f"edge {ids[src[row]]!r:.150} → {ids[dst[row]]!r:.150}"
+        raise FileError(f"{place(row)}: the weights of {said} add up to {weight[row]}")
+
+
+def _at(rows: npt.NDArray[np.int64], place: Place) -> Place:
+    return lambda row: place(int(rows[row]))
 
 
 def _ends(
@@ -266,17 +321,22 @@ def _functions(
     return code, tuple(records)
 
 
-def _refuse_repeats(src: Codes, dst: Codes, ids: Sequence[Hashable], place: Place) -> None:
+def _refuse_repeats(src: Codes, dst: Codes, ids: Sequence[Hashable], place: Place, weighted: bool) -> None:
     loops = np.flatnonzero(src == dst)
     if len(loops):
         row = int(loops[0])
-        raise FileError(f"{place(row)}: self-loop at {ids[src[row]]!r}: a feed-forward neuron never feeds itself")
+        raise FileError(
+            f"{place(row)}: self-loop at {ids[src[row]]!r:.150}: a feed-forward neuron never feeds itself "
+            "(drop_self_loops=True leaves such edges out)"
+        )
     key = dst.astype(np.int64) * len(ids) + src
     order = np.argsort(key, kind="stable")
     again = np.flatnonzero(key[order[1:]] == key[order[:-1]])
     if len(again):
         row = int(order[1:][again].min())
-        raise FileError(f"{place(row)}: edge {ids[src[row]]!r} → {ids[dst[row]]!r} is given twice")
+        ways = "'first' keeps the first, 'sum' adds up the weights" if weighted else "'first' keeps the first"
+        said = f"edge {ids[src[row]]!r:.150} → {ids[dst[row]]!r:.150} is given twice"
+        raise FileError(f"{place(row)}: {said} (duplicates={ways})")
 
 
 def quoted(field: Hashable) -> str:

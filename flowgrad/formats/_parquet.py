@@ -10,20 +10,26 @@ import numpy as np
 import numpy.typing as npt
 
 from flowgrad.errors import FileError
-from flowgrad.format import Source
+from flowgrad.format import Claim, Source
 from flowgrad.formats._arrow import needed
 
 ROWS = 4_000_000  # that are read at a time
+EDGE, ENTRY = 120, 40  # bytes that an edge, and an attribute of one, takes at the peak; measured, rounded up
+TEXT = 5  # and each byte of a column, uncompressed, while its text is made
 
 
 class Table:
     """A Parquet file of columns of text, whole numbers and floats; `first` are their names."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, max_bytes: int | None = None) -> None:
         self.arrow, self.what, self.progress = needed("reading Parquet"), str(source.path), source.progress
-        data = source.read()
+        self.claim = Claim(source.path, max_bytes)
+        data = self.arrow.BufferReader(source.read())
+        types = self.arrow.types
         try:
-            self.file = self.arrow.parquet.ParquetFile(self.arrow.BufferReader(data))
+            schema = self.arrow.parquet.read_schema(data)
+            texts = [f.name for f in schema if types.is_string(f.type) or types.is_large_string(f.type)]
+            self.file = self.arrow.parquet.ParquetFile(data, read_dictionary=texts)  # each text once, as in the file
             self.first: list[str] = list(self.file.schema_arrow.names)
         except Exception as error:  # whatever the library finds wrong with the bytes
             raise self.broken(error) from None
@@ -32,19 +38,35 @@ class Table:
         """Where a row stands, for a message."""
         return f"{self.what}, row {row + 1}"
 
-    def batches(self, wanted: Collection[int]) -> Iterator[dict[int, Any]]:
-        """Those columns, by place, batch by batch: pyarrow arrays of text, arrays of int64 or float64.
+    def batches(self, wanted: Collection[int], loose: Collection[int] = ()) -> Iterator[dict[int, Any]]:
+        """Those columns, by place, batch by batch: pyarrow's dictionary arrays of text, arrays of int64 or float64.
+
+        Args:
+            loose: columns that may also hold truth values, and nothing; as lists, None where nothing stands.
 
         Raises:
-            FileError: damaged; an entry that is missing, with its row; a column of another type.
+            FileError: damaged; an entry that is missing, with its row; a column of another type; more rows than the
+                file may ask for.
         """
         read, total = 0, self.file.metadata.num_rows
-        batches = self._batches([self.first[k] for k in wanted])
+        self._claim({self.first[k] for k in {*wanted, *loose}}, len(loose))
+        batches = self._batches([self.first[k] for k in {*wanted, *loose}])
         for batch in batches:
-            yield {k: self._column(batch.column(self.first[k]), self.first[k], read) for k in wanted}
+            columns = {k: self._column(batch.column(self.first[k]), self.first[k], read) for k in wanted}
+            yield columns | {k: self._values(batch.column(self.first[k]), self.first[k]) for k in {*loose} - {*wanted}}
             read += batch.num_rows
             if self.progress is not None:
                 self.progress(min(read / max(total, 1), 1.0))
+
+    def _claim(self, columns: Collection[str], attributes: int) -> None:
+        """Count what those columns take, by the word of the file's metadata, before a page of them is read."""
+        metadata = self.file.metadata
+        groups = [metadata.row_group(k) for k in range(metadata.num_row_groups)]
+        rows = max(metadata.num_rows, sum(group.num_rows for group in groups))
+        chunks = [group.column(k) for group in groups for k in range(group.num_columns)]
+        held = sum(chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema in columns)
+        said = f"{rows:,} rows and {held:,} bytes of columns"
+        self.claim.add(rows * (EDGE + ENTRY * attributes) + TEXT * max(held, 0), self.what, said)
 
     def _batches(self, columns: list[str]) -> Iterator[Any]:
         try:
@@ -60,9 +82,9 @@ class Table:
         kind = values.type.value_type if arrow.types.is_dictionary(values.type) else values.type
         try:
             if arrow.types.is_string(kind) or arrow.types.is_large_string(kind):
-                text = values.cast(arrow.string())
-                text.validate(full=True)  # text of a damaged file may be no UTF-8
-                return text
+                texts = values.dictionary.cast(arrow.string())
+                texts.validate(full=True)  # text of a damaged file may be no UTF-8
+                return arrow.DictionaryArray.from_arrays(values.indices.cast(arrow.int32()), texts)
             if arrow.types.is_floating(kind):
                 return values.cast(arrow.float64()).to_numpy(zero_copy_only=False)
             if arrow.types.is_integer(kind):
@@ -71,9 +93,33 @@ class Table:
             raise FileError(f"{self.what}: column {name!r}: {str(error).splitlines()[0][:200]}") from None
         raise FileError(f"{self.what}: column {name!r} is {values.type}: must be text, int64 or double")
 
+    def _values(self, values: Any, name: str) -> list[Any]:
+        types, kind = self.arrow.types, values.type
+        kind = kind.value_type if types.is_dictionary(kind) else kind
+        plain = (types.is_string, types.is_large_string, types.is_integer, types.is_floating, types.is_boolean)
+        if not any(of(kind) for of in (*plain, types.is_null)):
+            raise FileError(
+                f"{self.what}: column {name!r:.100} is {values.type!s:.100}: an attribute must be text, a number or a "
+                "truth value. attributes=[…] says which columns to keep"
+            )
+        try:
+            values.validate(full=True)
+            found = entries(values)
+        except (self.arrow.ArrowInvalid, UnicodeDecodeError) as error:
+            raise FileError(f"{self.what}: column {name!r:.100}: {str(error).splitlines()[0][:200]}") from None
+        return found
+
     def broken(self, error: Exception) -> FileError:
         said = (str(error) or type(error).__name__).splitlines()[0][:200]
         return FileError(f"{self.what} is no Parquet file, or a damaged one: {said}")
+
+
+def entries(values: Any) -> list[Any]:
+    """The entries of an array of pyarrow as Python's own objects; of a dictionary array each object once."""
+    if not hasattr(values, "dictionary"):
+        return list(values.to_pylist())
+    objects = [*values.dictionary.to_pylist(), None]
+    return [objects[k] for k in values.indices.fill_null(len(objects) - 1).to_pylist()]
 
 
 def dump(

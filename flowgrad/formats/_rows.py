@@ -52,13 +52,13 @@ class Delimited:
         full = (reader.line_num for fields in reader if fields)
         return f"{self.what}, line {next(islice(full, row + self.data, None))}"
 
-    def batches(self, wanted: Collection[int]) -> Iterator[dict[int, Column]]:
-        """Those columns of the rows, by place, batch by batch.
+    def batches(self, wanted: Collection[int], loose: Collection[int] = ()) -> Iterator[dict[int, Column]]:
+        """Those columns of the rows, by place, batch by batch; `loose` ones are no other in text.
 
         Raises:
             FileError: not UTF-8, a NUL, a broken quotation, a row of another length; the message names the line.
         """
-        blocks, read = self.source.blocks(), 0
+        blocks, read, wanted = self.source.blocks(), 0, {*wanted, *loose}
         for k, block in enumerate(blocks):
             fields = self._split(block, k)
             if fields is None:

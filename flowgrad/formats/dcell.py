@@ -8,21 +8,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from flowgrad.errors import FileError, UnknownNameError, suggest
 from flowgrad.format import Format, Source, read_bytes
-from flowgrad.formats._edges import network, text
+from flowgrad.formats._edges import Function, network, text
 from flowgrad.network import Network
 
 KEYS = ("ROOT:", "GENES:", "TERMS:")
 
 
-def read(source: Source, *, activation: Any = "tanh", output_activation: Any = "tanh", seed: int = 0) -> Network:
+def read(
+    source: Source,
+    *,
+    duplicates: Literal["error", "first"] = "error",
+    drop_self_loops: bool = False,
+    activation: Function = "tanh",
+    output_activation: Function = "tanh",
+    seed: int = 0,
+) -> Network:
     """Genes are the inputs, sorted, under `g:<name>`; every term is one neuron.
+
+    Args:
+        duplicates: of lines between the same two nodes, "first" takes the first, "error" none.
+        drop_self_loops: leaves out lines from a node to itself.
 
     Raises:
         FileError: a line that is not as it should be, a term with two blocks or none, a count of genes that is
@@ -51,6 +63,8 @@ def read(source: Source, *, activation: Any = "tanh", output_activation: Any = "
         targets,
         lambda row: f"{what}, block at line {lines[row]}",
         nodes=sorted({name for name in sources if name.startswith("g:")}),
+        duplicates=duplicates,
+        drop_self_loops=drop_self_loops,
         activation=activation,
         output_activation=output_activation,
         seed=seed,
@@ -110,6 +124,8 @@ def read_pairs(path: Path | str, inputs: tuple[str, ...]) -> tuple[npt.NDArray[n
                 raise UnknownNameError(
                     f"{path}, line {number}: gene {gene!r} is no input{suggest(f'g:{gene}', inputs)}"
                 )
+            if X[row, column[f"g:{gene}"]]:
+                raise FileError(f"{path}, line {number}: gene {gene!r:.150} is given twice, and can be deleted once")
             X[row, column[f"g:{gene}"]] = 1.0
     return X, T
 

@@ -6,11 +6,11 @@ Three fields a line, separated by tabs (or blanks where there are none). The sig
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
-from typing import Any
+from typing import Literal
 
 from flowgrad.errors import FileError
 from flowgrad.format import Format, Source
-from flowgrad.formats._edges import network, table
+from flowgrad.formats._edges import Function, network, table
 from flowgrad.network import Network
 
 KINDS = ("default", "gene")
@@ -19,12 +19,18 @@ KINDS = ("default", "gene")
 def read(
     source: Source,
     *,
+    duplicates: Literal["error", "first"] = "error",
+    drop_self_loops: bool = False,
     outputs: Iterable[Hashable] | None = None,
-    activation: Any = "tanh",
-    output_activation: Any = "tanh",
+    activation: Function = "tanh",
+    output_activation: Function = "tanh",
     seed: int = 0,
 ) -> Network:
     """Genes are the inputs, in the order of first mention, under their names as `gene:<name>`; terms keep theirs.
+
+    Args:
+        duplicates: of lines between the same two nodes, "first" takes the first, "error" none.
+        drop_self_loops: leaves out lines from a node to itself.
 
     Raises:
         FileError: a line that is not `parent child default|gene`, with its number.
@@ -51,6 +57,8 @@ def read(
         place,
         nodes=genes,
         inputs=genes,
+        duplicates=duplicates,
+        drop_self_loops=drop_self_loops,
         outputs=outputs,
         activation=activation,
         output_activation=output_activation,

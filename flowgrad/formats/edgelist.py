@@ -1,31 +1,30 @@
-"""Edge lists: one edge a row, source and target and perhaps a weight, as CSV, TSV or Parquet.
+"""Edge lists: one edge a row, source and target, perhaps a weight and attributes, as CSV, TSV or Parquet.
 
-A first row that is `source,target`, `parent,child` or `from,to` is a header; any other header is named by the
-columns that are asked for. Between `parent` and `child` the signal runs from child to parent, as in ontologies.
-Large files are read and written a piece at a time, in columns.
+A first row with the words that tools use for the ends of edges (`source,target`, `from,to`, `TF,target` …) is a
+header; any other header is named by the columns that are asked for. Between `parent` and `child` the signal runs
+from child to parent, as in ontologies. Large files are read and written a piece at a time, in columns.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from flowgrad.errors import ConfigError, FileError, GraphError, UnknownNameError, suggest
+from flowgrad.columns import ABSENT
+from flowgrad.errors import ConfigError, FileError, GraphError
 from flowgrad.format import Format, Parts, Source
-from flowgrad.formats import _parquet
-from flowgrad.formats._edges import Names, Place, build, names_only, quoted
+from flowgrad.formats import _header, _parquet
+from flowgrad.formats._edges import Duplicates, Function, Names, Place, build, names_only, quoted
+from flowgrad.formats._header import Column, Layout, texts
 from flowgrad.formats._rows import Delimited, floats
 from flowgrad.network import Network
 
-Column = str | int
-PAIRS = {"source": "target", "child": "parent", "from": "to"}  # the signal runs from key to value
-BETWEEN = {"\t": "tabs", ",": "commas", ";": "semicolons", " ": "spaces"}
 EDGES = 100_000  # that a piece of text holds
 
 
@@ -34,54 +33,71 @@ def read(
     *,
     source_column: Column | None = None,
     target_column: Column | None = None,
-    weight_column: Column | None = None,
-    where: Mapping[Column, str] | None = None,
+    weight_column: Column | Literal[False] | None = None,
+    attributes: Iterable[Column] | None = None,
+    where: Mapping[Column, str | int] | None = None,
     header: bool | None = None,
     delimiter: str | None = None,
     integer_ids: bool = False,
+    duplicates: Duplicates = "error",
+    drop_self_loops: bool = False,
+    max_bytes: int | None = None,
     inputs: Iterable[Hashable] | None = None,
     outputs: Iterable[Hashable] | Mapping[Hashable, str] | None = None,
-    activation: Any = "sigmoid",
-    output_activation: Any = "identity",
+    activation: Function = "sigmoid",
+    output_activation: Function = "identity",
     seed: int = 0,
 ) -> Network:
     """A network from an edge list.
 
     Args:
         source_column, target_column: where the signal comes from and goes to, by name or by position from 0;
-            None takes a known pair of names, else positions 0 and 1.
-        weight_column: None takes the column `weight`, without a header the third of three, else the seed draws.
+            None takes a known pair of names, in any case, else positions 0 and 1.
+        weight_column: False is none, and the seed draws the weights. None takes the column `weight` or `mor`, in
+            any case; without a header the third of three where the first two are the ends; else none.
+        attributes: the columns that edges keep as attributes, text of CSV and TSV as text, what is empty left out;
+            None is all others, [] none.
         where: takes the rows only that have these texts in these columns, as {"type": "chemical"}.
         header: whether the first row names the columns; None says yes where it holds a known pair of names, or
             a name asked for.
         delimiter: None is a comma in `.csv`, a tab elsewhere; a `.csv` with decimal commas is refused.
         integer_ids: node ids are whole numbers and not text.
+        duplicates: of rows between the same two nodes, "first" takes the first, "sum" does too and adds up the
+            weights, "error" takes none.
+        drop_self_loops: leaves out rows from a node to itself; the node stays.
+        max_bytes: memory that the network of a Parquet file may take while it is read; None is 1 GiB, and 64 bytes for
+            each byte of the file.
         outputs: ids, or {id: label}, the label becoming the attribute `label`; None takes the neurons without
             out-edges.
 
     Raises:
         FileError: a row, field, name or number that is not as it should be, with its line.
         UnknownNameError: a column that is not there, with the nearest name.
+        ConfigError: options that do not go together.
         GraphError, CycleError: the edges are no network.
     """
     suffix = source.path.suffix.lower()
-    table = _parquet.Table(source) if suffix == ".parquet" else Delimited(source, delimiter or _delimiter(suffix))
+    if suffix == ".parquet":
+        table: _parquet.Table | Delimited = _parquet.Table(source, max_bytes)
+    else:
+        table = Delimited(source, delimiter or _delimiter(suffix))
     if delimiter is None and suffix == ".csv":
         _refuse_decimal_commas(source)
-    asked = {c for c in (source_column, target_column, weight_column, *(where or ())) if isinstance(c, str)}
-    heads = _header(table, asked, header)
-    pair = _pair(heads, source_column, target_column, table.what)
-    u, v = (_column(heads, table, c) for c in pair)
-    w = _weights(heads, table, weight_column)
-    kept = {_column(heads, table, c): text for c, text in (where or {}).items()}
-    rows = _Rows(table, {u, v, *([] if w is None else [w])}, kept)
-    names, src, dst, weight = _edges(rows, u, v, w, integer_ids)
+    ends = source_column, target_column
+    layout = _header.layout(table, *ends, weight_column, attributes, where or (), header)
+    names = table.first if isinstance(table, _parquet.Table) or table.data else None
+    kept = {_header.position(names, table, c): str(text) for c, text in (where or {}).items()}
+    rows = _Rows(table, layout, kept)
+    edges = _edges(rows, layout, integer_ids)
     return build(
-        names,
-        src,
-        dst,
+        edges.names,
+        edges.source,
+        edges.target,
         rows.place,
-        weight=weight,
+        weight=edges.weight,
+        edge_extra=edges.attributes,
+        duplicates=duplicates,
+        drop_self_loops=drop_self_loops,
         inputs=inputs,
         outputs=outputs,
         activation=activation,
@@ -109,24 +125,59 @@ def _refuse_decimal_commas(source: Source) -> None:
         )
 
 
-def _edges(rows: _Rows, u: int, v: int, w: int | None, integer_ids: bool) -> tuple[Names, Any, Any, Any]:
-    """The names in columns `u` and `v`; (E,) int32 numbers of sources and targets; (E,) float64 weights, or None."""
+@dataclass
+class _Edges:
+    """What the rows say: numbers of `names` (E,) int32 each, weights (E,) float64 or None, attributes by name."""
+
+    names: Names
+    source: Any
+    target: Any
+    weight: Any
+    attributes: dict[str, list[Any]]
+
+
+def _edges(rows: _Rows, layout: Layout, integer_ids: bool) -> _Edges:
+    """The edges of all rows that are wanted."""
     names, codes, weights = Names(), [], []
+    attributes: dict[str, list[Any]] = {name: [] for name in layout.attributes}
     for columns, place in rows:
-        ends = columns[u], columns[v]
-        _check_ids(rows.table, u, v, ends)
+        ends = columns[layout.source], columns[layout.target]
+        _check_ids(rows.table, layout.source, layout.target, ends)
+        _check_directions(rows.table, layout, columns, place)
         codes.append(names.codes(*(_integers(c, place) for c in ends) if integer_ids else ends))
-        if w is not None:
-            weights.append(_finite(columns[w], place))
+        if layout.weight is not None:
+            weights.append(_finite(columns[layout.weight], place))
+        for name, k in layout.attributes.items():
+            attributes[name] += [ABSENT if value is None or value == "" else value for value in texts(columns[k])]
     src, dst = (np.concatenate([c[k] for c in codes]) if codes else np.empty(0, np.int32) for k in (0, 1))
-    return names, src, dst, np.concatenate(weights) if weights else None
+    attributes = {name: column for name, column in attributes.items() if any(value is not ABSENT for value in column)}
+    return _Edges(names, src, dst, np.concatenate(weights) if weights else None, attributes)
+
+
+def _check_directions(table: Any, layout: Layout, columns: Mapping[int, Any], place: Place) -> None:
+    """Refuse edges without a direction, and a relation that would be taken for a node."""
+    if layout.directed is not None:
+        name = table.first[layout.directed].strip()
+        for row, value in enumerate(texts(columns[layout.directed])):
+            if _header.undirected(name, value):
+                said = f"{place(row)}: {name} is {value!r}, and a feed-forward network has directions"
+                raise FileError(f"{said}: where={{{name!r}: …}} takes some rows, source_column and target_column all")
+    if layout.guessed and layout.weight is not None and not isinstance(table, _parquet.Table):
+        three = [texts(columns[k]) for k in (layout.source, layout.target, layout.weight)]
+        if _header.looks_like_relations(*three):
+            raise FileError(
+                f"{place(0)}: {three[1][0]!r:.80} stands between the numbers {three[0][0]} and {three[2][0]}, as a "
+                "relation does: source_column=0, target_column=2 reads node, relation, node"
+            )
 
 
 class _Rows:
     """Columns of a table, batch by batch, of the rows that are wanted; `place` says where one of them stands."""
 
-    def __init__(self, table: Any, columns: set[int], where: Mapping[int, str]) -> None:
-        self.table, self.columns, self.where = table, columns, where
+    def __init__(self, table: Any, layout: Layout, where: Mapping[int, str]) -> None:
+        self.table, self.where = table, where
+        self.columns = {k for k in (layout.source, layout.target, layout.weight) if k is not None}
+        self.loose = {k for k in (*layout.attributes.values(), layout.directed) if k is not None}
         self.kept: list[Any] = []  # of each batch, the numbers in the file of the rows that stay
 
     def place(self, row: int) -> str:
@@ -135,7 +186,7 @@ class _Rows:
 
     def __iter__(self) -> Iterator[tuple[dict[int, Any], Place]]:
         read = stay = 0
-        for columns in self.table.batches(self.columns | set(self.where)):
+        for columns in self.table.batches(self.columns, self.loose | set(self.where)):
             rows = np.arange(read, read + len(next(iter(columns.values()))))
             read += len(rows)
             for k, text in self.where.items():
@@ -156,9 +207,7 @@ class _Rows:
 
 def _equal(column: Any, text: str) -> Any:
     """(n,) bool."""
-    values = column.astype(str).tolist() if isinstance(column, np.ndarray) else column
-    values = values if isinstance(values, list) else values.to_pylist()
-    return np.fromiter((value == text for value in values), np.bool_, len(values))
+    return np.fromiter((str(value) == text for value in texts(column)), np.bool_, len(column))
 
 
 def _taken(column: Any, rows: Any) -> Any:
@@ -166,79 +215,6 @@ def _taken(column: Any, rows: Any) -> Any:
     if isinstance(column, list):
         return [value for value, good in zip(column, rows.tolist(), strict=True) if good]
     return column[rows] if isinstance(column, np.ndarray) else column.filter(rows)
-
-
-def _header(table: Any, asked: set[str], header: bool | None) -> list[str] | None:
-    """The names of the columns; None where the first row is an edge."""
-    if isinstance(table, _parquet.Table):
-        return table.first
-    names = [name.strip() for name in table.first]
-    known = any({a, b} <= set(names) for a, b in PAIRS.items()) or bool(asked & set(names))
-    if header is False or not (known or header):
-        return None
-    table.data = 1
-    return names
-
-
-def _pair(names: list[str] | None, source: Column | None, target: Column | None, what: str) -> tuple[Column, Column]:
-    """The two columns, as asked for or as a known pair of names."""
-    if (source is None) != (target is None):
-        raise ConfigError("source_column and target_column go together")
-    if source is not None and target is not None:
-        return source, target
-    if names is None:
-        return 0, 1
-    for a, b in PAIRS.items():
-        if a in names and b in names:
-            return a, b
-    raise FileError(f"{what} has columns {', '.join(names)}: say which by source_column and target_column")
-
-
-def _column(names: list[str] | None, table: Any, column: Column) -> int:
-    """The place of a column; without a header, digits are a position."""
-    if names is None and isinstance(column, str) and column.isdecimal() and len(column) < 10:
-        column = int(column)
-    if isinstance(column, str):
-        if names is None:
-            raise UnknownNameError(
-                f"{table.what} has no header, so no column {column!r}: give a position{_other(table)}"
-            )
-        if names.count(column) != 1:
-            twice = "twice" if column in names else "not"
-            raise UnknownNameError(f"{table.what} has {twice} a column {column!r}{suggest(column, names)}")
-        return names.index(column)
-    if isinstance(column, bool) or not isinstance(column, int) or not 0 <= column < len(table.first):
-        raise UnknownNameError(f"{table.what} has no column {column!r}: {_fields(table)}")
-    return column
-
-
-def _fields(table: Any) -> str:
-    """How many fields rows have, and between what."""
-    n = len(table.first)
-    said = f"its rows have {n} field{'' if n == 1 else 's'}, from 0"
-    if isinstance(table, _parquet.Table):
-        return said
-    return f"between {BETWEEN.get(table.delimiter, repr(table.delimiter))} {said}{_other(table)}"
-
-
-def _other(table: Delimited) -> str:
-    """What to say of another common delimiter that finds more fields in the first row, where there is one."""
-    for other in BETWEEN:
-        with suppress(FileError):  # between commas, say, a quotation may be broken
-            found = len(Delimited(table.source, other).first)
-            if found > len(table.first):
-                return f"; delimiter={other!r} finds {found} fields in the first row"
-    return ""
-
-
-def _weights(names: list[str] | None, table: Any, column: Column | None) -> int | None:
-    if column is not None:
-        return _column(names, table, column)
-    if names is not None:
-        return _column(names, table, "weight") if "weight" in names else None
-    if len(table.first) > 3:
-        raise FileError(f"{table.what} has {len(table.first)} columns and no header: name what they are by …_column=")
-    return 2 if len(table.first) == 3 else None
 
 
 def _check_ids(table: Any, u: int, v: int, ends: tuple[Any, Any]) -> None:
@@ -254,7 +230,7 @@ def _integers(values: Any, place: Place) -> Any:
     if isinstance(values, np.ndarray):
         return values
     found = []
-    for row, value in enumerate(values if isinstance(values, list) else values.to_pylist()):
+    for row, value in enumerate(texts(values)):
         try:
             found.append(int(value))
         except ValueError:
@@ -264,11 +240,15 @@ def _integers(values: Any, place: Place) -> Any:
 
 def _finite(values: Any, place: Place) -> Any:
     """(n,) float64 of finite numbers; FileError names the row of one that is not."""
+    if hasattr(values, "dictionary"):
+        values = texts(values)
     found = values if isinstance(values, np.ndarray) else floats(values)
     if np.isfinite(found).all():
         return found.astype(np.float64)
     wrong = int(np.flatnonzero(~np.isfinite(found))[0])
-    raise FileError(f"{place(wrong)}: weight {_shown(values[wrong])} is no finite number")
+    raise FileError(
+        f"{place(wrong)}: weight {_shown(values[wrong])} is no finite number (weight_column=False reads no weights)"
+    )
 
 
 def _shown(value: Any) -> str:
@@ -320,7 +300,8 @@ def write(
 def _of_edges(name: str, values: Any, net: Network) -> Any:
     """(E,) float64 in the order of the rows."""
     c = net.columns
-    if name in ("source", "target", "weight"):
+    heads = ["source", "target", name]
+    if name in _header.RESERVED or _header.pairs(heads) != [(0, 1)] or _header.weights(heads):
         raise ConfigError(f"values {name!r}: an edge list has a column of that name")
     if isinstance(values, Mapping):
         values = [np.mean(values[ends]) for ends in c.ends]

@@ -13,13 +13,15 @@ from typing import Any
 from flowgrad.columns import ABSENT
 from flowgrad.errors import FileError
 from flowgrad.format import Format, Source
-from flowgrad.formats._edges import network, table
+from flowgrad.formats._edges import Function, network, table
 from flowgrad.network import Network
 
 OUTPUT = "output"
 
 
-def read(source: Source, *, activation: Any = "tanh", output_activation: Any = "sigmoid", seed: int = 0) -> Network:
+def read(
+    source: Source, *, activation: Function = "tanh", output_activation: Function = "sigmoid", seed: int = 0
+) -> Network:
     """Inputs are the nodes of layer 0, by number; the output is `"output"`.
 
     Raises:

@@ -1,50 +1,142 @@
 """Gene sets as MSigDB and Enrichr give them: a set a line, `name<TAB>description<TAB>gene<TAB>gene …`.
 
-Genes are inputs, sets the neurons that they feed and the outputs. A gene in several sets is one input.
+Genes are inputs, sets the neurons that they feed and the outputs. A gene in several sets is one input. Where every
+gene of the file is `gene,number`, as in older libraries of Enrichr, the number is the edge's attribute `membership`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from typing import Any
+import re
+import warnings
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from flowgrad.columns import ABSENT
-from flowgrad.errors import FileError
+from flowgrad.errors import FileError, FileWarning
 from flowgrad.format import Format, Source
-from flowgrad.formats._edges import network, text
+from flowgrad.formats._edges import Function, network, text
 from flowgrad.network import Network
 
+MEMBER = re.compile(r"(.+),([+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)")
+Notes = dict[str, list[str]]
+"""What was let be, by kind: where it stands, for a warning."""
 
-def read(source: Source, *, activation: Any = "tanh", seed: int = 0) -> Network:
+
+def read(
+    source: Source,
+    *,
+    duplicates: Literal["error", "first", "union"] = "error",
+    set_prefix: str = "",
+    activation: Function = "tanh",
+    seed: int = 0,
+) -> Network:
     """Genes in the order of first mention, then sets in the order of lines, the description as an attribute.
 
+    What says nothing is let be, and one warning names it: a gene that comes again in its set, a set that comes again
+    with the same genes, a field without a gene, a set without genes. Blanks around names and tabs at the end of a
+    line are no part of them.
+
+    Args:
+        duplicates: of two lines of one set with other genes, "first" takes the first, "union" the genes of both,
+            "error" neither.
+        set_prefix: stands before the name of every set; "set:", say, where a set is called as a gene is.
+
     Raises:
-        FileError: a line without genes, an empty name, a set given twice or named as a gene is, a gene twice in one
-            set; with its line.
+        FileError: a line that is no set, a set given twice or named as a gene is; with its line.
+
+    Warns:
+        FileWarning: what was let be.
     """
-    what = str(source.path)
-    sets: dict[Hashable, tuple[int, str]] = {}
-    genes: dict[Hashable, int] = {}
-    sources, targets, lines = [], [], []
-    for number, line in enumerate(text(source.read(), what).split("\n"), 1):
-        if not line.strip():
-            continue
-        name, *rest = line.removesuffix("\r").rstrip("\t").split("\t")
-        if len(rest) < 2 or not name:
-            raise FileError(f"{what}, line {number}: must be a name, a description and genes, with tabs between")
+    what, notes = str(source.path), Notes()
+    sets: dict[Hashable, _Set] = {}
+    for one in _sets(text(source.read(), what), what, notes):
+        name = set_prefix + one.name
         if name in sets:
-            raise FileError(f"{what}, line {number}: set {name!r} was given in line {sets[name][0]}")
-        sets[name] = number, rest[0]
-        for gene in rest[1:]:
-            genes.setdefault(gene, number)
-            sources.append(gene)
-            targets.append(name)
-            lines.append(number)
+            _fold(sets[name], one, duplicates, what, notes)
+        else:
+            sets[name] = one
+    genes: dict[Hashable, int] = {}
+    for one in sets.values():
+        for gene in one.genes:
+            genes.setdefault(gene, one.line)
     for clash in [name for name in sets if name in genes]:
-        raise FileError(f"{what}, line {sets[clash][0]}: set {clash!r} is also a gene, in line {genes[clash]}")
+        said = f"set {clash!r:.150} is also a gene, in line {genes[clash]}"
+        raise FileError(f"{what}, line {sets[clash].line}: {said} (set_prefix='set:' tells them apart)")
+    if notes:
+        said = "; ".join(f"{kind}: {len(places):,}, first in {places[0]}" for kind, places in notes.items())
+        warnings.warn(f"{what}: {said}", FileWarning, stacklevel=3)
+    return _network(sets, genes, what, activation, seed)
+
+
+@dataclass
+class _Set:
+    """A line: its number, name and description, and gene → membership, None where the file gives none."""
+
+    line: int
+    name: str
+    description: str
+    genes: dict[str, float | None] = field(default_factory=dict)
+
+
+def _sets(content: str, what: str, notes: Notes) -> Iterator[_Set]:
+    """Sets that have genes, each gene of a set once."""
+    lines = [(k, line) for k, line in enumerate(re.split(r"\r\n|\r|\n", content), 1) if line.strip()]
+    rows = [[part.strip() for part in line.rstrip("\t").split("\t")] for _, line in lines]
+    named = [part for row in rows for part in row[2:] if part]
+    weighted = bool(named) and all(map(MEMBER.fullmatch, named))
+    for (number, line), row in zip(lines, rows, strict=True):
+        place = f"line {number}"
+        if not row[0] or "\t" not in line or not named:
+            raise FileError(f"{what}, {place}: must be a name, a description and genes, with tabs between")
+        one = _Set(number, row[0], row[1] if len(row) > 1 else "")
+        for part in row[2:]:
+            gene, membership = _member(part) if weighted and part else (part, None)
+            if not gene:
+                notes.setdefault("empty fields are skipped", []).append(place)
+            elif gene not in one.genes:
+                one.genes[gene] = membership
+            elif one.genes[gene] == membership:
+                notes.setdefault("repeated genes count once", []).append(f"{place}: {gene!r:.80}")
+            else:
+                raise FileError(f"{what}, {place}: gene {gene!r:.150} has two memberships in one set")
+        if one.genes:
+            yield one
+        else:
+            notes.setdefault("sets without genes are left out", []).append(f"{place}: {one.name!r:.80}")
+
+
+def _member(part: str) -> tuple[str, float]:
+    """`gene,number`, taken apart."""
+    gene, _, number = part.rpartition(",")
+    return gene.strip(), float(number)
+
+
+def _fold(old: _Set, new: _Set, duplicates: str, what: str, notes: Notes) -> None:
+    """Put a set that comes again to its first line, as `duplicates` says.
+
+    Raises:
+        FileError: it has other genes, and nobody says what to do.
+    """
+    place = f"line {new.line}"
+    if old.genes == new.genes:
+        notes.setdefault("repeated sets of the same genes count once", []).append(f"{place}: {new.name!r:.80}")
+    elif duplicates == "union":
+        old.genes = old.genes | {gene: m for gene, m in new.genes.items() if gene not in old.genes}
+    elif duplicates != "first":
+        said = f"set {new.name!r:.150} was given in line {old.line}, with other genes"
+        raise FileError(f"{what}, {place}: {said} (duplicates='first' takes the first, 'union' the genes of both)")
+
+
+def _network(
+    sets: Mapping[Hashable, _Set], genes: Mapping[Hashable, int], what: str, activation: Any, seed: int
+) -> Network:
+    """Genes, then sets."""
+    edges = [(gene, name, one.line, m) for name, one in sets.items() for gene, m in one.genes.items()]
+    sources, targets, lines, memberships = ([edge[k] for edge in edges] for k in range(4))
 
     def descriptions(ids: Sequence[Hashable]) -> dict[str, list[Any]]:
-        return {"description": [sets[name][1] if name in sets else ABSENT for name in ids]}
+        return {"description": [sets[name].description if name in sets else ABSENT for name in ids]}
 
     return network(
         sources,
@@ -56,6 +148,7 @@ def read(source: Source, *, activation: Any = "tanh", seed: int = 0) -> Network:
         output_activation=activation,
         seed=seed,
         node_extra=descriptions,
+        edge_extra={"membership": memberships} if None not in memberships and memberships else None,
     )
 
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from flowgrad.errors import FileError, GraphError, UnknownNameError, suggest
+from flowgrad.errors import ConfigError, FileError, GraphError, UnknownNameError, listing, suggest
 from flowgrad.format import Format, Source, read_bytes
-from flowgrad.formats._edges import Place, names_only, network, numbers, quoted, table
+from flowgrad.formats._edges import Duplicates, Function, Place, names_only, network, numbers, quoted, table
 from flowgrad.network import Network
 
 SUFFIX = "_gene"
@@ -24,12 +24,18 @@ SUFFIX = "_gene"
 def read(
     source: Source,
     *,
+    duplicates: Literal["error", "first"] = "error",
+    drop_self_loops: bool = False,
     outputs: Iterable[Hashable] | None = None,
-    activation: Any = "sigmoid",
-    output_activation: Any = "identity",
+    activation: Function = "sigmoid",
+    output_activation: Function = "identity",
     seed: int = 0,
 ) -> Network:
     """Nodes without children are the inputs, and must be genes; roots are the outputs.
+
+    Args:
+        duplicates: of rows between the same two nodes, "first" takes the first, "error" none.
+        drop_self_loops: leaves out rows from a node to itself.
 
     Raises:
         FileError: another header, or a node without children that is no `<gene>_gene`, with its line.
@@ -37,8 +43,8 @@ def read(
     what = str(source.path)
     rows, place = table(source.read(), what, ",")
     header = [name.strip() for name in rows.pop(0)]
-    if header != ["parent", "child"]:
-        raise FileError(f"{what}, line 1: the header is {','.join(header)!r}: must be 'parent,child'")
+    if [name.casefold() for name in header] != ["parent", "child"]:
+        raise FileError(f"{what}, line 1: the header is {','.join(header)!r:.150}: must be 'parent,child'")
     if not rows:
         raise FileError(f"{what} has a header and no edges")
     parent, child = zip(*rows, strict=True)
@@ -50,6 +56,8 @@ def read(
         child,
         parent,
         lambda row: place(row + 1),
+        duplicates=duplicates,
+        drop_self_loops=drop_self_loops,
         outputs=outputs,
         activation=activation,
         output_activation=output_activation,
@@ -57,24 +65,45 @@ def read(
     )
 
 
-def read_data(path: Path | str, inputs: Iterable[Hashable]) -> tuple[npt.NDArray[np.float64], tuple[str, ...]]:
+def read_data(
+    path: Path | str, inputs: Iterable[Hashable], *, duplicates: Duplicates = "error"
+) -> tuple[npt.NDArray[np.float64], tuple[str, ...]]:
     """A table of genes × cells as CSV, the first row the cells' names, the first column the genes': X and the cells.
 
-    X is (cells, I), the columns in the order of `inputs`; a gene `G` belongs to input `G_gene`.
+    X is (cells, I), the columns in the order of `inputs`; a gene `G` belongs to input `G_gene`. Rows of genes that
+    are no inputs are let be.
+
+    Args:
+        duplicates: of several rows of one gene, "first" takes the first, "sum" adds them up cell by cell, "error"
+            takes none.
 
     Raises:
-        UnknownNameError: an input whose gene has no row. FileError: a field that is no number, with its line.
+        UnknownNameError: an input whose gene has no row. FileError: a gene given twice, a field that is no number;
+            with its line. ConfigError: `duplicates` is none of these.
     """
+    if duplicates not in get_args(Duplicates):
+        raise ConfigError(f"duplicates={duplicates!r:.100}: must be one of {listing(get_args(Duplicates))}")
     rows, place = table(read_bytes(Path(path)), str(path), ",")
     cells = tuple(rows[0][1:])
-    row_of = {fields[0]: k for k, fields in enumerate(rows) if k}
+    rows_of: dict[str, list[int]] = {}
+    for k, fields in enumerate(rows[1:], 1):
+        rows_of.setdefault(fields[0], []).append(k)
     columns = []
     for name in inputs:
         gene = str(name).removesuffix(SUFFIX)
-        if gene not in row_of:
-            raise UnknownNameError(f"{path} has no row of gene {gene!r}{suggest(gene, row_of)}")
-        k = row_of[gene]
-        columns.append(numbers(rows[k][1:], f"{gene} of a cell", partial(_at, place, k)))
+        if gene not in rows_of:
+            raise UnknownNameError(f"{path} has no row of gene {gene!r:.150}{suggest(gene, rows_of)}")
+        mine = rows_of[gene]
+        if len(mine) > 1 and duplicates == "error":
+            raise FileError(
+                f"{place(mine[1])}: gene {gene!r:.150} is given twice (duplicates='first' takes the first, 'sum' adds "
+                "up its rows)"
+            )
+        values = [
+            numbers(rows[k][1:], f"{gene} of a cell", partial(_at, place, k))
+            for k in (mine if duplicates == "sum" else mine[:1])
+        ]
+        columns.append(np.sum(values, axis=0))
     return np.stack(columns, axis=1), cells
 
 

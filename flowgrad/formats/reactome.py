@@ -7,11 +7,11 @@ stable identifier is `R-<species>-<number>`.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
-from typing import Any
+from typing import Literal
 
 from flowgrad.errors import FileError, UnknownNameError, suggest
 from flowgrad.format import Format, Source
-from flowgrad.formats._edges import network, table
+from flowgrad.formats._edges import Function, network, table
 from flowgrad.network import Network
 
 
@@ -19,13 +19,19 @@ def read(
     source: Source,
     *,
     species: str | None = "HSA",
+    duplicates: Literal["error", "first"] = "error",
+    drop_self_loops: bool = False,
     inputs: Iterable[Hashable] | None = None,
     outputs: Iterable[Hashable] | None = None,
-    activation: Any = "tanh",
-    output_activation: Any = "tanh",
+    activation: Function = "tanh",
+    output_activation: Function = "tanh",
     seed: int = 0,
 ) -> Network:
     """The pathways of one species (three letters, as in `R-HSA-109581`), or with None of all.
+
+    Args:
+        duplicates: of lines between the same two nodes, "first" takes the first, "error" none.
+        drop_self_loops: leaves out lines from a node to itself.
 
     Raises:
         FileError: a line that is not two stable identifiers of one species.
@@ -50,6 +56,8 @@ def read(
         child,
         parent,
         lambda row: place(kept[row]),
+        duplicates=duplicates,
+        drop_self_loops=drop_self_loops,
         inputs=inputs,
         outputs=outputs,
         activation=activation,

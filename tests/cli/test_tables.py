@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,20 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
     with pytest.raises(FileError, match="cannot write"):
         _tables.write(tmp_path / "no" / "t.csv", {"a": [1.0]})
+
+
+def test_an_npz_that_claims_gigabytes_is_refused_before_they_are_taken(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "t.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        header = {"descr": "<f8", "fortran_order": False, "shape": (80_000_000,)}
+        with archive.open("x.npy", "w", force_zip64=True) as file:
+            np.lib.format.write_array_header_2_0(file, header)
+            for _ in range(64):
+                file.write(bytes(10_000_000))
+    assert (tmp_path / "t.npz").stat().st_size < 1_000_000
+    with pytest.raises(FileError, match=r"640,000,\d+ bytes of arrays, decompressed, take about 1\.3 GB .* np\.savez"):
+        Table(tmp_path / "t.npz")
+    np.savez_compressed(tmp_path / "t.npz", x=np.zeros(1_000_000))
+    assert len(Table(tmp_path / "t.npz").numbers(["x"])) == 1_000_000
 
 
 def test_an_npz_holds_columns_and_tables_of_columns(tmp_path: Path) -> None:

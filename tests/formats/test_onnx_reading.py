@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import tracemalloc
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 import flowgrad as fg
+from flowgrad.errors import FileError
 
 onnx = pytest.importorskip("onnx", reason="ONNX models are read by the library onnx")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402 (after importorskip)
@@ -321,6 +323,48 @@ def test_a_doubling_that_never_ends_is_stopped(tmp_path: Path) -> None:
     nodes = [("Concat", f"{a} {a}", b, {"axis": 1}) for a, b in pairwise(names)]
     with pytest.raises(fg.FlowgradError, match="more than 50,000,000 neurons, edges and numbers: too large to unroll"):
         fg.load(saved(tmp_path / "net.onnx", model(nodes, ROW)))
+
+
+CLAIMS: dict[str, tuple[Case, str]] = {
+    "input": (one("Relu", inputs={"x": (N, 20_000_000)}), r"input x: 20,000,000 .* take about 6\.4 GB of memory"),
+    "vast input": (one("Relu", inputs={"x": (N, 2**40, 2**40)}), "input x: more than 50,000,000 neurons"),
+    "copies": (one("Relu", inputs={"x": (N, 2_000_000)}), r"operator Relu: 4,000,000 neurons, .* max_bytes=\d+ allows"),
+    "products": (
+        ([("MatMul", "x t", "y", {})], {"x": (N, 3000, 1), "t": (N, 1, 3000)}, {}),
+        r"operator MatMul: .* neurons, edges and numbers take about",
+    ),
+    "softmax": (one("Softmax", inputs={"x": (N, 1_500_000)}), r"operator Softmax: .* take about"),
+    "windows": (
+        one("AveragePool", inputs={"x": (N, 1, 1000, 1000)}, kernel_shape=[5, 5]),
+        r"operator AveragePool: .*(take about|more than)",
+    ),
+}
+
+
+@pytest.mark.parametrize("why", CLAIMS)
+def test_a_few_bytes_claim_no_gigabytes(tmp_path: Path, why: str) -> None:
+    """What shapes ask for is counted before it is taken, and the message says how to allow it."""
+    ((nodes, inputs, constants), words) = CLAIMS[why]
+    path = saved(tmp_path / "net.onnx", model(nodes, inputs, constants))
+    assert path.stat().st_size < 200
+    tracemalloc.start()
+    try:
+        with pytest.raises(FileError, match=words) as caught:
+            fg.load(path)
+        assert tracemalloc.get_traced_memory()[1] < 1_200_000_000
+    finally:
+        tracemalloc.stop()
+    assert "max_bytes=" in str(caught.value)
+    assert len(str(caught.value)) < 500
+
+
+def test_what_a_model_may_ask_for_is_said_by_its_reader(tmp_path: Path) -> None:
+    path = saved(tmp_path / "net.onnx", model(*one("Relu", inputs={"x": (N, 1000)})))
+    with pytest.raises(FileError, match=r"take about 0\.0 GB .* may ask for 0\.0 GB: max_bytes=\d+ allows more"):
+        fg.load(path, max_bytes=100_000)
+    assert fg.load(path, max_bytes=1_000_000).columns.n_edges == 1000
+    with pytest.raises(fg.FlowgradError, match=r"^max_bytes=0: must be"):
+        fg.load(path, max_bytes=0)
 
 
 def test_no_other_file_is_opened(tmp_path: Path) -> None:

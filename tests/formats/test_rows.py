@@ -157,6 +157,83 @@ def test_parquet_says_what_it_does_not_take(tmp_path: Path) -> None:
     assert fg.load(path).inputs == (7,)
 
 
+def _repeated(text: str, n: int) -> object:
+    """A column of one text, n times, which a file keeps once."""
+    return pyarrow.DictionaryArray.from_arrays(pyarrow.array(np.zeros(n, np.int32)), pyarrow.array([text]))
+
+
+def test_parquet_that_claims_gigabytes_is_refused_before_they_are_taken(tmp_path: Path) -> None:
+    path = tmp_path / "net.parquet"
+    text = "x" * 150_000_000
+    for columns, options, words in [
+        (
+            {"source": np.zeros(20_000_000, np.int8), "target": np.ones(20_000_000, np.int8)},
+            {"compression": "zstd"},
+            r"20,000,000 rows and .* bytes of columns take about 2\.4 GB of memory, .* may ask for 1\.1 GB: max_bytes=",
+        ),
+        (
+            {"source": [text, "y"], "target": ["z", text + "t"]},
+            {"use_dictionary": False, "compression": "zstd"},
+            r": 2 rows and \d+,\d+,\d+ bytes of columns take about",
+        ),
+    ]:
+        parquet.write_table(pyarrow.table(columns), path, **options)
+        assert path.stat().st_size < 300_000
+        before = pyarrow.total_allocated_bytes()
+        with pytest.raises(fg.FlowgradError, match=words) as caught:
+            fg.load(path)
+        assert pyarrow.total_allocated_bytes() - before < 100_000_000
+        assert len(str(caught.value)) < 500
+
+
+def test_parquet_keeps_a_text_once_however_often_it_is_named(tmp_path: Path) -> None:
+    """20 GB of names in a file of a few megabytes: an edge costs no more than its number."""
+    path, n = tmp_path / "net.parquet", 200_000
+    long = _repeated("x" * 100_000, n)
+    parquet.write_table(pyarrow.table({"source": long, "target": [f"t{k}" for k in range(n)], "note": long}), path)
+    net = fg.load(path)
+    assert net.columns.n_edges == n
+    assert len(net.inputs) == 1
+    assert len({id(note) for note in net.columns.edge_extra["note"]}) == 1
+    where = {"note": "x" * 100_000}
+    assert fg.load(path, where=where, attributes=[]).columns.n_edges == n
+    with pytest.raises(fg.FlowgradError, match="is no whole number"):
+        fg.load(path, integer_ids=True)
+    assert fg.load(path, max_bytes=100_000_000).columns.n_edges == n
+    with pytest.raises(fg.FlowgradError, match=r"200,000 rows and .* may ask for 0\.0 GB: max_bytes="):
+        fg.load(path, max_bytes=10_000_000)
+
+
+def test_a_dictionary_of_parquet_may_hold_what_no_row_names() -> None:
+    names = pyarrow.array(["unused", "b", "a", "also unused"])
+    ends = [pyarrow.DictionaryArray.from_arrays(pyarrow.array(k, pyarrow.int8()), names) for k in ([2, 2], [1, 2])]
+    found = Names()
+    assert [code.tolist() for code in found.codes(*ends)] == [[0, 0], [1, 0]]
+    assert list(found.index) == ["a", "b"]
+
+
+def test_attributes_of_parquet_keep_their_types(tmp_path: Path) -> None:
+    columns = {
+        "source": ["a", "b"],
+        "target": ["b", "c"],
+        "text": ["x", None],
+        "int": pyarrow.array([None, 2**53 + 1]),
+        "float": [0.1, float("nan")],
+        "flag": [True, None],
+        "nothing": [None, None],
+    }
+    parquet.write_table(pyarrow.table(columns), tmp_path / "net.parquet")
+    edges = fg.load(tmp_path / "net.parquet").graph.edges
+    first, second = ({k: v for k, v in edges[e].items() if k != "weight"} for e in [("a", "b"), ("b", "c")])
+    assert first == {"text": "x", "float": 0.1, "flag": True}
+    assert second.keys() == {"int", "float"}
+    assert second["int"] == 2**53 + 1
+    parquet.write_table(pyarrow.table(columns | {"list": [[1], [2]]}), tmp_path / "net.parquet")
+    with pytest.raises(fg.FlowgradError, match=r"column 'list' is list.* attributes=\[…\] says which"):
+        fg.load(tmp_path / "net.parquet")
+    assert fg.load(tmp_path / "net.parquet", attributes=["flag"]).graph.edges["a", "b"]["flag"] is True
+
+
 def test_outputs_may_have_labels(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("a,y\nb,z\n")
     net = fg.load(tmp_path / "a.csv", outputs={"z": "sick", "y": "well"})

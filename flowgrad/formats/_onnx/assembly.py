@@ -15,11 +15,13 @@ import numpy.typing as npt
 
 from flowgrad.columns import Columns, encode
 from flowgrad.errors import FileError
+from flowgrad.format import Claim
 from flowgrad.formats._groups import Names
 from flowgrad.network import Network
 
 Array = npt.NDArray[Any]
-MOST = 50_000_000  # neurons, edges and numbers that one file may ask for, altogether
+MOST = 50_000_000  # neurons, edges and numbers that one file may ask for, altogether, where nobody says how many bytes
+NEURON, EDGE, NUMBER = 320, 120, 20  # bytes that each takes at the peak, while a network is made; measured, rounded up
 NODE = np.dtype(
     [
         ("activation", np.int16),
@@ -34,10 +36,11 @@ NODE = np.dtype(
 
 
 class Assembly:
-    """Neurons, edges and parameters so far; `what` is the file, for messages."""
+    """Neurons, edges and parameters so far; `claim` counts the memory that the file asks for."""
 
-    def __init__(self, what: str) -> None:
-        self.what, self.spent, self.n = what, 0, 0
+    def __init__(self, claim: Claim) -> None:
+        what = str(claim.path)
+        self.claim, self.what, self.spent, self.n = claim, what, 0, 0
         self.place = what  # where the reader stands, for messages
         self.batch = False  # whether the first axis of arrays of rows is the batch, of one sample
         self.nodes = np.zeros(1024, NODE)
@@ -48,15 +51,18 @@ class Assembly:
         self.n_parameters = 0
         self.ids: dict[int, Hashable] = {}
 
-    def spend(self, amount: int) -> None:
-        """Count neurons, edges or numbers before they are made.
+    def spend(self, neurons: int = 0, edges: int = 0, numbers: int = 0) -> None:
+        """Count neurons, edges and numbers before they are made.
 
         Raises:
-            FileError: the file asks for more than `MOST` of them.
+            FileError: the file asks for more than `MOST` of them, or for more memory than it may have.
         """
-        self.spent += amount
-        if self.spent > MOST:
-            raise FileError(f"{self.place}: more than {MOST:,} neurons, edges and numbers: too large to unroll")
+        self.spent += neurons + edges + numbers
+        if self.spent > MOST and self.claim.max_bytes is None:
+            many = f"more than {MOST:,} neurons, edges and numbers"
+            raise FileError(f"{self.place}: {many}: too large to unroll (max_bytes= allows more)")
+        amount = NEURON * neurons + EDGE * edges + NUMBER * numbers
+        self.claim.add(amount, self.place, f"{self.spent:,} neurons, edges and numbers")
 
     # ---- neurons --------------------------------------------------------------------------------------------
 
@@ -65,7 +71,7 @@ class Assembly:
     ) -> Array:
         """Rows of that shape, int64, of new neurons without edges."""
         size = int(np.prod(shape, dtype=object))
-        self.spend(size)
+        self.spend(neurons=size)
         first, self.n = self.n, self.n + size
         if self.n > len(self.nodes):
             more = np.zeros(max(self.n, 2 * len(self.nodes)) - len(self.nodes), NODE)
@@ -117,7 +123,7 @@ class Assembly:
     def connect(self, source: Array, target: Array, weight: Any = 1.0, keys: Array | None = None) -> None:
         """Edges between rows, arrays broadcast against each other; a source of −1 is none. Without keys, frozen."""
         shape = np.broadcast_shapes(source.shape, target.shape, np.shape(weight))
-        self.spend(int(np.prod(shape, dtype=object)))
+        self.spend(edges=int(np.prod(shape, dtype=object)))
         parts = [np.broadcast_to(v, shape).ravel() for v in (source, target, weight, -1 if keys is None else keys)]
         if parts[0].size and parts[0].min() < 0:
             there = parts[0] >= 0

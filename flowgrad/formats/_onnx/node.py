@@ -134,7 +134,7 @@ class Node:
         amount = 1
         for size in sizes:
             amount *= int(size)
-        self.net.spend(amount)
+        self.net.spend(numbers=amount)
 
     def fold(self, values: Array, *of: Constant) -> Constant:
         """A constant worked out of others: parameters of its own where some of them were parameters."""

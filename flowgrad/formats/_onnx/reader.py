@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from flowgrad.errors import FileError, MissingDependencyError, listing, show, suggest
-from flowgrad.format import Source
+from flowgrad.format import Claim, Source
 from flowgrad.formats._onnx import elementwise, linear, metadata, patterns, shapes, windows
 from flowgrad.formats._onnx.assembly import Array, Assembly
 from flowgrad.formats._onnx.node import Node
@@ -23,7 +23,7 @@ OPSETS = range(6, 29)  # what the operators above were read against
 FLOATS = {1: "float", 10: "float16", 11: "double", 16: "bfloat16"}  # TensorProto's numbers
 
 
-def read(source: Source, *, batch: bool | None = None) -> Network:
+def read(source: Source, *, batch: bool | None = None, max_bytes: int | None = None) -> Network:
     """The network of one sample: a neuron for each number that a tensor holds of it.
 
     Inputs and outputs are called as they were when flowgrad wrote the file, else `tensor[i,j]`. What stands in the
@@ -34,15 +34,17 @@ def read(source: Source, *, batch: bool | None = None) -> Network:
     Args:
         batch: whether the first axis of every input is the batch. None: it is where a file leaves its length open;
             where all lengths are given, it is if every input has two axes or more and the same first length.
+        max_bytes: memory that the network may take while it is read; None is 1 GiB, and 64 bytes for each byte of the
+            file, and at most 50,000,000 neurons, edges and numbers.
 
     Raises:
         FileError: no ONNX model, an operator, attribute, type, shape or opset that is not read, data in other files,
-            samples that an operator mixes; the message names node and operator.
+            samples that an operator mixes, a network that is too large; the message names node and operator.
         GraphError: what the model describes is no network.
         MissingDependencyError: the library onnx is not installed.
     """
     what = str(source.path)
-    return _Reader(what, parsed(source.read(), what), batch).network()
+    return _Reader(Claim(source.path, max_bytes), parsed(source.read(), what), batch).network()
 
 
 def parsed(data: bytes, what: str) -> Any:
@@ -87,9 +89,10 @@ def _texts(model: Any) -> Iterator[Any]:
 class _Reader:
     """One model; `values` leads from names of tensors to what they hold."""
 
-    def __init__(self, what: str, model: Any, batch: bool | None) -> None:
+    def __init__(self, claim: Claim, model: Any, batch: bool | None) -> None:
+        what = str(claim.path)
         self.what, self.model, self.graph = what, model, model.graph
-        self.net, self.opset = Assembly(what), self.default_opset()
+        self.net, self.opset = Assembly(claim), self.default_opset()
         self.values: dict[str, Value] = {}
         self.given = metadata.ids(model, what)
         names = [name for node in self.graph.node for name in node.input]
@@ -129,7 +132,8 @@ class _Reader:
     # ---- what comes in --------------------------------------------------------------------------------------
 
     def initializer(self, tensor: Any) -> None:
-        self.net.spend(math.prod(tensor.dims) if all(n > 0 for n in tensor.dims) else 0)
+        self.net.place = f"{self.what}: initializer {show(tensor.name)}"
+        self.net.spend(numbers=math.prod(tensor.dims) if all(n > 0 for n in tensor.dims) else 0)
         values = shapes.tensor(f"{self.what}: initializer {show(tensor.name)}", tensor)
         trains = values.dtype.kind == "f"
         keys = self.net.fresh(values.shape, tensor.name) if trains else None
@@ -172,6 +176,7 @@ class _Reader:
         """Rows of the inputs that a tensor holds of one sample."""
         shape = self.shapes[name]
         whole = tuple(shape) if self.batch is None else (1, *shape[1:])
+        self.net.place = f"{self.what}: input {show(name)}"
         rows = self.net.neurons(whole, name, "input")
         self.put(name, Signals(rows), f"input {show(name)}")
         return rows.ravel()

@@ -1,0 +1,143 @@
+"""The columns of many networks as those of one."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from flowgrad.columns import ABSENT, Columns
+
+
+def columns(parts: list[Columns], share_inputs: bool) -> Columns:
+    """Columns of the networks side by side; ids and inputs are those of `topologies.union`."""
+    shared: dict[Hashable, int] = {}
+    if share_inputs:
+        for c in parts:
+            for row in c.inputs.tolist():
+                shared.setdefault(c.ids[row], len(shared))
+    rows, first = [], len(shared)
+    for c in parts:
+        rows.append(_rows_in_union(c, shared, first))
+        first += c.n_nodes - (len(c.inputs) if share_inputs else 0)
+    return _concatenate(parts, rows, shared, first)
+
+
+def _rows_in_union(c: Columns, shared: dict[Hashable, int], first: int) -> npt.NDArray[np.int32]:
+    """(V,) int32: where each node of one network goes; shared inputs first, its own nodes from `first` on."""
+    if not shared:
+        return np.arange(first, first + c.n_nodes, dtype=np.int32)
+    rows = np.empty(c.n_nodes, np.int32)
+    rows[~c.is_input] = np.arange(first, first + c.n_nodes - len(c.inputs), dtype=np.int32)
+    rows[c.inputs] = [shared[c.ids[k]] for k in c.inputs.tolist()]
+    return rows
+
+
+def _concatenate(
+    parts: list[Columns], rows: list[npt.NDArray[np.int32]], shared: dict[Hashable, int], V: int
+) -> Columns:
+    """The columns of all parts, nodes moved to `rows`."""
+    to = np.concatenate(rows)
+
+    def nodes(name: str, fill: Any) -> Any:
+        values = [getattr(c, name) for c in parts]
+        column = np.full(V, fill, values[0].dtype)
+        column[to] = np.concatenate(values)
+        return column
+
+    def edges(name: str) -> Any:
+        return np.concatenate([getattr(c, name) for c in parts])
+
+    def moved(name: str) -> Any:
+        return np.concatenate([row[getattr(c, name)] for c, row in zip(parts, rows, strict=True)])
+
+    part, place = _places(parts, rows, len(shared), V)
+    level = np.zeros(V, np.int32)
+    level[to] = np.concatenate([c.level for c in parts])
+    inputs = np.arange(len(shared), dtype=np.int32) if shared else moved("inputs")
+    activation, activations = _recode(parts, "activation", "activations", to, V)
+    aggregation, aggregations = _recode(parts, "aggregation", "aggregations", to, V)
+    offset = np.cumsum([0, *(len(c.params) for c in parts)]).tolist()
+    return Columns(
+        ids=_ids(parts, rows, shared, V),
+        inputs=inputs,
+        outputs=moved("outputs"),
+        activation=activation,
+        activations=activations,
+        aggregation=aggregation,
+        aggregations=aggregations,
+        bias=nodes("bias", 0.0),
+        response=nodes("response", 1.0),
+        trainable=nodes("trainable", False),
+        source=moved("source"),
+        target=moved("target"),
+        weight=edges("weights"),
+        edge_trainable=edges("edge_trainable"),
+        param=np.concatenate(
+            [np.where(c.param >= 0, c.param + o, -1) for c, o in zip(parts, offset, strict=False)]
+        ).astype(np.int32),
+        params=tuple((k, name) for k, c in enumerate(parts) for name in c.params),
+        seed=parts[0].seed,
+        node_extra=_extra([c.node_extra for c in parts], rows, V),
+        edge_extra=_extra(
+            [c.edge_extra for c in parts],
+            [
+                np.arange(c.n_edges) + e
+                for c, e in zip(parts, np.cumsum([0, *(c.n_edges for c in parts)]), strict=False)
+            ],
+            sum(c.n_edges for c in parts),
+        ),
+        part=part,
+        place=place,
+        levels=level,
+    )
+
+
+def _ids(
+    parts: list[Columns], rows: list[npt.NDArray[np.int32]], shared: dict[Hashable, int], V: int
+) -> list[Hashable]:
+    """(V,) ids: shared inputs keep theirs, node `id` of network k becomes (k, id)."""
+    ids: list[Hashable] = [*shared, *[None] * (V - len(shared))]
+    for k, (c, row) in enumerate(zip(parts, rows, strict=True)):
+        for place, name in zip(row.tolist(), c.ids, strict=True):
+            if place >= len(shared):
+                ids[place] = (k, name)
+    return ids
+
+
+def _places(
+    parts: list[Columns], rows: list[npt.NDArray[np.int32]], n_shared: int, V: int
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+    """(V,) each: the number of a node's network, −1 for shared inputs; its place in the order network by network."""
+    part, place = np.full(V, -1, np.int32), np.zeros(V, np.int64)
+    part[np.concatenate(rows)] = np.repeat(np.arange(len(parts), dtype=np.int32), [c.n_nodes for c in parts])
+    part[:n_shared] = -1
+    starts = np.cumsum([0, *(c.n_nodes for c in parts)])
+    for c, row, start in zip(parts, rows, starts.tolist(), strict=False):
+        place[row[c.order]] = start + np.arange(c.n_nodes)
+    return part, place
+
+
+def _recode(parts: list[Columns], name: str, table: str, to: npt.NDArray[np.int32], V: int) -> tuple[Any, Any]:
+    """One table of functions for all parts, and the codes (V,) into it."""
+    known: dict[Any, int] = {}
+    codes = np.full(V, -1, np.int16)
+    moved = []
+    for c in parts:
+        map_ = np.array([*(known.setdefault(f, len(known)) for f in getattr(c, table)), -1], np.int16)
+        moved.append(map_[getattr(c, name)])
+    codes[to] = np.concatenate(moved)
+    return codes, tuple(known)
+
+
+def _extra(columns: list[Any], rows: Iterable[Any], n: int) -> dict[str, list[Any]]:
+    """The user's attributes, by union row."""
+    merged: dict[str, list[Any]] = {}
+    for extra, row in zip(columns, rows, strict=True):
+        for key, values in extra.items():
+            column = merged.setdefault(key, [ABSENT] * n)
+            for place, value in zip(row.tolist(), values, strict=True):
+                column[place] = value
+    return merged
