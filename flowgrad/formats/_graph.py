@@ -89,9 +89,10 @@ class Dialect:
         Raises:
             FileError: another attribute has it.
         """
-        for name in [name for name in attributes if name.startswith(OWN)]:
-            if _base(name) in self.taken(scope):
-                put(attributes, name.removeprefix(OWN), attributes.pop(name), place)
+        taken = self.taken(scope)
+        ours = [name for name in attributes if name.startswith(OWN) and _base(name) in taken]
+        for name, value in [(name, attributes.pop(name)) for name in ours]:
+            put(attributes, name.removeprefix(OWN), value, place)
 
 
 def _base(name: str) -> str:
