@@ -34,7 +34,6 @@ PLACE = "place"
 IDS = "ids"
 OWN = "flowgrad:"  # begins the name of a user's attribute whose own name is taken
 _OWN = re.compile(f"(?:{OWN})*")
-Values = Mapping[Hashable, Any]
 
 
 @dataclass(frozen=True)
@@ -123,18 +122,18 @@ def plain(
     for v, attributes in view.nodes(data=True):
         if type(v) is not str and not numbered:
             raise GraphError(
-                f"node {v!r} is a {type(v).__name__}: {dialect.what} keeps ids of text, or of int throughout"
+                f"node {v!r:.80} is a {type(v).__name__}: {dialect.what} keeps ids of text, or of int throughout"
             )
         if not numbered and not dialect.holds(v):
-            raise GraphError(f"node {v!r} has a character that {dialect.what} cannot hold")
+            raise GraphError(f"node {v!r:.80} has a character that {dialect.what} cannot hold")
         graph.add_node(v)
-        graph.nodes[v].update(dialect.named("node", attributes, f"node {v!r}"))
+        graph.nodes[v].update(dialect.named("node", attributes, f"node {v!r:.80}"))
     for place, names in zip(PLACES, (net.inputs, net.outputs), strict=True):
         for k, v in enumerate(names):
             graph.nodes[v][place] = k
     for u, v, attributes in view.edges(data=True):
         graph.add_edge(u, v)
-        graph.edges[u, v].update(dialect.named("edge", attributes, f"edge {u!r} → {v!r}"))
+        graph.edges[u, v].update(dialect.named("edge", attributes, f"edge {u!r:.80} → {v!r:.80}"))
     for v in graph:
         if list(graph.pred[v]) != list(view.pred[v]):
             for k, u in enumerate(view.pred[v]):
@@ -160,6 +159,8 @@ def _add_values(
 
 
 def _free(name: str, scope: str, dialect: Dialect) -> str:
+    if not isinstance(name, str) or not dialect.holds(name):
+        raise ConfigError(f"values {shown(name)}: must have a name of text that {dialect.what} can hold")
     if _base(name) in dialect.taken(scope):
         raise ConfigError(f"values {name!r}: {dialect.what} takes this name for itself")
     return name
