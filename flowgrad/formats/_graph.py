@@ -1,15 +1,21 @@
-"""A network as a NetworkX graph of plain attributes, and back: what the formats of graph tools share.
+"""A network as a NetworkX graph of attributes, and back: what the formats of graph tools share.
 
 Nodes carry `activation`, `aggregation`, `bias`, `response`, `trainable`, and `input` or `output` with their place
 in the order; edges `weight`, `trainable`, `param`, and `place` among the in-edges of their neuron where the file's
-own order is another one: sums are added, and ties decided, in that order. Values of the user's own that are text,
-numbers or truth values go along. Ids are text, or whole numbers throughout.
+own order is another one: sums are added, and ties decided, in that order. The graph carries `ids`, "int" or "text":
+ids are text, or whole numbers throughout.
+
+Attributes of the user's own, of nodes, edges and the graph, go along under their names. One whose name is taken, by
+those above or by the format, has `flowgrad:` before it in the file (`flowgrad:id`), which the reader takes off.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
+import re
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,24 +24,96 @@ import numpy as np
 
 from flowgrad.errors import ConfigError, FileError, FlowgradError, GraphError
 from flowgrad.format import Source
+from flowgrad.formats._assembly import put
+from flowgrad.formats._values import as_json, json_holds, shown
 from flowgrad.network import Network
+from flowgrad.nxgraph import EDGE_KEYS, NODE_KEYS
 
 PLACES = ("input", "output")
 PLACE = "place"
-Values = Mapping[Hashable, Any]
+IDS = "ids"
+OWN = "flowgrad:"  # begins the name of a user's attribute whose own name is taken
+_OWN = re.compile(f"(?:{OWN})*")
 
 
-def plain(net: Network, what: str, node_values: Mapping[str, Any], edge_values: Mapping[str, Any]) -> nx.DiGraph[Any]:
-    """The network as a graph that any tool can hold.
+@dataclass(frozen=True)
+class Dialect:
+    """What one format of graph tools keeps, and which names it takes for itself.
+
+    what   the format, for messages
+    keep   an attribute's value as the format has it; TypeError with the reason where it would not come back
+    holds  whether an id or a name of this text comes back
+    node, edge, graph   names that no attribute can have; those that flowgrad takes in every format are added
+    own    whether the user's own attributes go along
+    """
+
+    what: str
+    keep: Callable[[Any], Any] = as_json
+    holds: Callable[[str], bool] = json_holds
+    node: tuple[str, ...] = ()
+    edge: tuple[str, ...] = ()
+    graph: tuple[str, ...] = ()
+    own: bool = True
+
+    def taken(self, scope: str) -> set[str]:
+        """The taken names of a scope: "node", "edge" or "graph"."""
+        ours = {"node": PLACES, "edge": (PLACE,), "graph": (IDS,)}[scope]
+        return {*ours, *getattr(self, scope)}
+
+    def named(self, scope: str, attributes: Mapping[Any, Any], place: str) -> dict[str, Any]:
+        """Attributes under the names, and with the values, that they have in a file.
+
+        Raises:
+            GraphError: a name or a value that the format cannot keep.
+        """
+        taken, found = self.taken(scope), {}
+        known = {"node": NODE_KEYS, "edge": EDGE_KEYS, "graph": ()}[scope]
+        for name, value in attributes.items():
+            if not self.own and name not in known:
+                continue
+            if type(name) is not str or not self.holds(name):
+                raise GraphError(f"{place}: attribute {shown(name)} has a name that {self.what} cannot hold")
+            plain = value.item() if isinstance(value, np.generic) else value
+            try:
+                found[OWN + name if _base(name) in taken else name] = self.keep(plain)
+            except TypeError as error:
+                raise GraphError(
+                    f"{place}: attribute {name!r:.80} is {shown(value)}, which {self.what} cannot keep: it is {error}"
+                ) from None
+        return found
+
+    def restore(self, scope: str, attributes: dict[str, Any], place: str) -> None:
+        """Gives attributes whose name was taken their own name back.
+
+        Raises:
+            FileError: another attribute has it.
+        """
+        taken = self.taken(scope)
+        ours = [name for name in attributes if name.startswith(OWN) and _base(name) in taken]
+        for name, value in [(name, attributes.pop(name)) for name in ours]:
+            put(attributes, name.removeprefix(OWN), value, place)
+
+
+def _base(name: str) -> str:
+    """The name without what `named` puts before it, however often."""
+    return name[_OWN.match(name).end() :]  # type: ignore[union-attr]  # it matches everything
+
+
+# ---- out ----------------------------------------------------------------------------------------------------
+
+
+def plain(
+    net: Network, dialect: Dialect, node_values: Mapping[str, Any], edge_values: Mapping[str, Any]
+) -> nx.DiGraph[Any]:
+    """The network as a graph that the format can hold.
 
     Args:
-        what: the format, for messages.
         node_values, edge_values: further attributes, by name: mappings from node, or from (source, target), to a
             number; a vector becomes its mean (values of a batch), nodes may be left out. Or arrays, (V,) or (E,),
             in the order of the network's columns.
 
     Raises:
-        GraphError: an id, a name of a param, an attribute or a function that is no plain value.
+        GraphError: an id, a name of a param, an attribute or a function that the format cannot keep.
         ConfigError: values under a name that is taken.
     """
     graph: nx.DiGraph[Any] = nx.DiGraph()
@@ -43,37 +121,58 @@ def plain(net: Network, what: str, node_values: Mapping[str, Any], edge_values: 
     numbered = all(type(v) is int for v in view)
     for v, attributes in view.nodes(data=True):
         if type(v) is not str and not numbered:
-            raise GraphError(f"node {v!r} is a {type(v).__name__}: {what} keeps ids of text, or of int throughout")
-        graph.add_node(v, **_plain(attributes, f"node {v!r}", what))
+            raise GraphError(
+                f"node {v!r:.80} is a {type(v).__name__}: {dialect.what} keeps ids of text, or of int throughout"
+            )
+        if not numbered and not dialect.holds(v):
+            raise GraphError(f"node {v!r:.80} has a character that {dialect.what} cannot hold")
+        graph.add_node(v)
+        graph.nodes[v].update(dialect.named("node", attributes, f"node {v!r:.80}"))
     for place, names in zip(PLACES, (net.inputs, net.outputs), strict=True):
         for k, v in enumerate(names):
             graph.nodes[v][place] = k
     for u, v, attributes in view.edges(data=True):
-        graph.add_edge(u, v, **_plain(attributes, f"edge {u!r} → {v!r}", what))
+        graph.add_edge(u, v)
+        graph.edges[u, v].update(dialect.named("edge", attributes, f"edge {u!r:.80} → {v!r:.80}"))
     for v in graph:
         if list(graph.pred[v]) != list(view.pred[v]):
             for k, u in enumerate(view.pred[v]):
                 graph.edges[u, v][PLACE] = k
-    for name, values in node_values.items():
-        of_node = _named(name, values, list(net.columns.ids))
-        for v, attributes in graph.nodes(data=True):
-            if v in of_node:
-                attributes[_free(name, attributes)] = _mean(of_node[v], name, v)
-    for name, values in edge_values.items():
-        of_edge = _named(name, values, net.columns.ends)
-        for u, v, attributes in graph.edges(data=True):
-            attributes[_free(name, attributes)] = _mean(of_edge[u, v], name, (u, v))
-    graph.graph["ids"] = "int" if numbered else "text"
+    _add_values(graph, net, dialect, node_values, edge_values)
+    graph.graph.update(dialect.named("graph", view.graph, "the graph"))
+    graph.graph[IDS] = "int" if numbered else "text"
     return graph
 
 
-def _free(name: str, attributes: Mapping[str, Any]) -> str:
+def _add_values(
+    graph: Any, net: Network, dialect: Dialect, node_values: Mapping[str, Any], edge_values: Mapping[str, Any]
+) -> None:
+    for name, values in node_values.items():
+        of_node = _by_id(_free(name, "node", dialect), values, list(net.columns.ids))
+        for v, attributes in graph.nodes(data=True):
+            if v in of_node:
+                attributes[_unused(name, attributes)] = _mean(of_node[v], name, v)
+    for name, values in edge_values.items():
+        of_edge = _by_id(_free(name, "edge", dialect), values, net.columns.ends)
+        for u, v, attributes in graph.edges(data=True):
+            attributes[_unused(name, attributes)] = _mean(of_edge[u, v], name, (u, v))
+
+
+def _free(name: str, scope: str, dialect: Dialect) -> str:
+    if not isinstance(name, str) or not dialect.holds(name):
+        raise ConfigError(f"values {shown(name)}: must have a name of text that {dialect.what} can hold")
+    if _base(name) in dialect.taken(scope):
+        raise ConfigError(f"values {name!r}: {dialect.what} takes this name for itself")
+    return name
+
+
+def _unused(name: str, attributes: Mapping[str, Any]) -> str:
     if name in attributes:
         raise ConfigError(f"values {name!r}: the network has an attribute of that name")
     return name
 
 
-def _named(name: str, values: Any, ids: Sequence[Any]) -> Mapping[Any, Any]:
+def _by_id(name: str, values: Any, ids: Sequence[Any]) -> Mapping[Any, Any]:
     """Values by id: as they are, or an array in the order of `ids`."""
     if isinstance(values, Mapping):
         return values
@@ -95,20 +194,27 @@ def lines(attributes: Mapping[str, Any], values: Iterable[str]) -> list[str]:
     return [f"{name} = {attributes[name]:.3g}" for name in values if name in attributes]
 
 
-def _plain(attributes: Mapping[str, Any], place: str, what: str) -> dict[str, Any]:
-    found = {}
-    for key, value in attributes.items():
-        if isinstance(value, np.generic):
-            value = value.item()
-        own = type(value) not in (str, int, float, bool) or type(key) is not str or key in (*PLACES, PLACE)
-        if own or (isinstance(value, float) and not math.isfinite(value)):
-            raise GraphError(f"{place}: attribute {key!r} is {value!r:.200}, which {what} cannot keep")
-        found[key] = value
-    return found
+def writer(dialect: Dialect, dump: Callable[[Any, Path], bytes]) -> Callable[..., Mapping[str, bytes]]:
+    """The `write` of a format, from what makes bytes of a graph."""
+
+    def write(
+        net: Network,
+        path: Path,
+        *,
+        node_values: Mapping[str, Any] | None = None,
+        edge_values: Mapping[str, Any] | None = None,
+    ) -> Mapping[str, bytes]:
+        """Everything but functions of the user's own; `node_values`, `edge_values` and errors: see `plain`."""
+        return {path.name: dump(plain(net, dialect, node_values or {}, edge_values or {}), path)}
+
+    return write
 
 
-def reader(parse: Callable[[bytes, str], Any]) -> Callable[..., Network]:
-    """The `read` of a format, from what makes a graph of the bytes of a file (and of its name, for messages)."""
+# ---- in -----------------------------------------------------------------------------------------------------
+
+
+def reader(parse: Callable[[bytes, str], Any], dialect: Dialect) -> Callable[..., Network]:
+    """The `read` of a format, from what makes a DiGraph of the bytes of a file (and of its name, for messages)."""
 
     def read(
         source: Source,
@@ -127,63 +233,40 @@ def reader(parse: Callable[[bytes, str], Any]) -> Callable[..., Network]:
             inputs, outputs: ids; None goes by the attributes `input` and `output`, else as from_networkx.
 
         Raises:
-            FileError: not of the format; undirected, or parallel edges; ids that are no whole numbers, places
-                that are not 0, 1, 2, …
+            FileError: not of the format; undirected or parallel edges, a node twice, an edge of a node that is not
+                listed; ids that are no whole numbers, places that are not 0, 1, 2, …
             GraphError, CycleError, UnknownNameError: as `Network.from_networkx`.
         """
-        graph, first, last = _settled(_parsed(source, parse), source, integer_ids)
-        first, last = first if inputs is None else inputs, last if outputs is None else outputs
+        graph, what = _parsed(source, parse), str(source.path)
+        if integer_ids or (graph.graph.get(IDS) == "int" and integer_ids is None):
+            graph = _numbered(graph, what)
+        first, last = (
+            _in_order(graph, place, what) if given is None else _given(graph, place, given)
+            for place, given in zip(PLACES, (inputs, outputs), strict=True)
+        )
+        graph = _settled(graph, source, dialect)
         return Network.from_networkx(graph, first, last, activation, output_activation, seed)
 
     return read
 
 
-def writer(what: str, dump: Callable[[Any, Path], bytes]) -> Callable[..., Mapping[str, bytes]]:
-    """The `write` of a format, from what makes bytes of a graph; `what` names the format in messages."""
-
-    def write(
-        net: Network,
-        path: Path,
-        *,
-        node_values: Mapping[str, Any] | None = None,
-        edge_values: Mapping[str, Any] | None = None,
-    ) -> Mapping[str, bytes]:
-        """Everything but functions of the user's own; `node_values`, `edge_values` and errors: see `plain`."""
-        return {path.name: dump(plain(net, what, node_values or {}, edge_values or {}), path)}
-
-    return write
-
-
-def _settled(graph: Any, source: Source, integer_ids: bool | None) -> tuple[Any, Any, Any]:
-    """The graph as a DiGraph with ids of their type and functions for names; inputs and outputs where it says."""
+def _settled(graph: Any, source: Source, dialect: Dialect) -> Any:
+    """The graph with functions for names, in-edges in their order, and attributes under their own names."""
     what = str(source.path)
-    if not graph.is_directed():
-        raise FileError(f"{what}: the graph is undirected: a network's edges have a direction")
-    if graph.is_multigraph():
-        graph = _single(graph, what)
-    if integer_ids or (integer_ids is None and graph.graph.get("ids") == "int"):
-        graph = _numbered(graph, what)
     for _, attributes in graph.nodes(data=True):
         for kind in ("activation", "aggregation"):
             if isinstance(attributes.get(kind), str):
                 attributes[kind] = source.function(f"{kind}s", attributes[kind])
-    first, last = (_in_order(graph, place, what) for place in PLACES)
-    if any(PLACE in attributes for _, _, attributes in graph.edges(data=True)):
+    if any(type(attributes.get(PLACE)) is int for _, _, attributes in graph.edges(data=True)):
         graph = _by_place(graph, what)
-    graph.graph.pop("ids", None)
-    return graph, first, last
-
-
-def _single(graph: Any, what: str) -> Any:
-    """The DiGraph of a multigraph that has no parallel edges: some readers give nothing else."""
-    single: nx.DiGraph[Any] = nx.DiGraph()
-    single.graph.update(graph.graph)
-    single.add_nodes_from(graph.nodes(data=True))
+    if graph.graph.get(IDS) in ("int", "text"):
+        del graph.graph[IDS]
+    for v, attributes in graph.nodes(data=True):
+        dialect.restore("node", attributes, f"{what}: node {v!r:.80}")
     for u, v, attributes in graph.edges(data=True):
-        if single.has_edge(u, v):
-            raise FileError(f"{what}: edge {u!r} → {v!r} is given twice")
-        single.add_edge(u, v, **attributes)
-    return single
+        dialect.restore("edge", attributes, f"{what}: edge {u!r:.80} → {v!r:.80}")
+    dialect.restore("graph", graph.graph, f"{what}: the graph")
+    return graph
 
 
 def _numbered(graph: Any, what: str) -> Any:
@@ -192,24 +275,42 @@ def _numbered(graph: Any, what: str) -> Any:
         try:
             names[v] = int(v)
         except (TypeError, ValueError):
-            raise FileError(f"{what}: node {v!r} is no whole number") from None
+            raise FileError(f"{what}: node {v!r:.80} is no whole number") from None
     if len(set(names.values())) < len(names):
         raise FileError(f"{what}: two nodes have one number")
     return nx.relabel_nodes(graph, names)
 
 
 def _in_order(graph: Any, place: str, what: str) -> list[Hashable] | None:
-    """Nodes by their attribute `input` or `output`, which is taken off; None where no node has it."""
-    found: dict[int, Hashable] = {}
-    for v, attributes in graph.nodes(data=True):
-        if place in attributes:
-            k = attributes.pop(place)
-            if isinstance(k, bool) or not isinstance(k, int) or k in found:
-                raise FileError(f"{what}: node {v!r}: {place} {k!r:.80} must be a whole number of its own, 0, 1, 2, …")
-            found[k] = v
-    if sorted(found) != list(range(len(found))):
-        raise FileError(f"{what}: the places {place} of nodes have a gap")
-    return [found[k] for k in sorted(found)] or None
+    """Nodes by their attribute `input` or `output`, which is taken off; None where no node has one that is a number:
+    an attribute of that name with other values is the user's own.
+
+    Raises:
+        FileError: the numbers are not 0, 1, 2, …
+    """
+    found = {v: attributes[place] for v, attributes in graph.nodes(data=True) if place in attributes}
+    if not any(type(k) is int for k in found.values()):
+        return None
+    by_place: dict[int, Hashable] = {}
+    for v, k in found.items():
+        if type(k) is not int or k in by_place:
+            raise FileError(
+                f"{what}: node {v!r:.80}: {place} {shown(k)} must be a whole number of its own, 0, 1, 2, …; "
+                f"with {place}s= it may be anything"
+            )
+        by_place[k] = v
+    if sorted(by_place) != list(range(len(by_place))):
+        raise FileError(f"{what}: the places {place} of nodes have a gap; with {place}s= they may be anything")
+    for v in found:
+        del graph.nodes[v][place]
+    return [by_place[k] for k in sorted(by_place)]
+
+
+def _given(graph: Any, place: str, given: Iterable[Hashable]) -> Iterable[Hashable]:
+    """The ids that the caller gave; the attribute `input` or `output` is taken off where it is flowgrad's."""
+    with contextlib.suppress(FileError):
+        _in_order(graph, place, "")
+    return given
 
 
 def _by_place(graph: Any, what: str) -> Any:
@@ -222,7 +323,9 @@ def _by_place(graph: Any, what: str) -> Any:
         places = [graph.edges[u, v].pop(PLACE, None) for u in sources]
         if any(place is not None for place in places):
             if not all(type(place) is int for place in places) or sorted(places) != list(range(len(places))):
-                raise FileError(f"{what}: node {v!r}: the places of its in-edges are not 0, 1, 2, …: {places!r:.80}")
+                raise FileError(
+                    f"{what}: node {v!r:.80}: the places of its in-edges are not 0, 1, 2, …: {shown(places)}"
+                )
             sources = [u for _, u in sorted(zip(places, sources, strict=True), key=lambda pair: pair[0])]
         ordered.add_edges_from((u, v, graph.edges[u, v]) for u in sources)
     return ordered

@@ -1,8 +1,9 @@
-"""JSON read strictly: no NaN, no key twice, no depth that ends the interpreter."""
+"""JSON read strictly: no NaN, no number beyond float64, no key twice, no depth that ends the interpreter."""
 
 from __future__ import annotations
 
 import json
+import math
 from typing import Any, NoReturn
 
 from flowgrad.errors import FileError
@@ -12,11 +13,11 @@ def parse(text: str | bytes, what: str) -> Any:
     """The value of a JSON text; `what` names it in messages.
 
     Raises:
-        FileError: no JSON in UTF-8, a key twice in one object, NaN or Infinity, nested too deep, too large.
+        FileError: no JSON in UTF-8, a key twice in one object, NaN, Infinity or 1e999, nested too deep, too large.
     """
     try:
         decoded = text if isinstance(text, str) else text.decode("utf-8")
-        return json.loads(decoded, parse_constant=_no_constant, object_pairs_hook=_once)
+        return json.loads(decoded, parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_once)
     except RecursionError:
         raise FileError(f"{what} is nested too deep") from None
     except MemoryError:
@@ -32,6 +33,13 @@ def dump(value: Any) -> str:
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON number")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f"{text:.80} is beyond the range of float64")
+    return value
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

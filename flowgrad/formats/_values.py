@@ -8,6 +8,7 @@ surrogates), {"dict": [[key, value], …]}, {"np.int64": 3} and its like.
 
 from __future__ import annotations
 
+import json
 import math
 import reprlib
 from collections.abc import Callable, Sequence
@@ -131,6 +132,63 @@ def _encodable(text: str) -> bool:
     return True
 
 
+# ---- as it is -----------------------------------------------------------------------------------------------
+
+
+def as_json(value: Any, depth: int = 0) -> Any:
+    """A value as plain JSON data that other programs read too, NumPy's numbers as Python's.
+
+    Raises:
+        TypeError: plain JSON would not give it back as it is; the message is why.
+    """
+    if depth > DEPTH:
+        raise TypeError(f"nested more than {DEPTH} deep")
+    if isinstance(value, np.generic):
+        value = value.item()
+    kind = type(value)
+    if value is None or kind is bool:
+        return value
+    if kind is str:
+        if not json_holds(value):
+            raise TypeError("of lone surrogates that JSON joins")
+        return value
+    if kind is int:
+        return _short(value)
+    if kind is float:
+        if not math.isfinite(value):
+            raise TypeError("no number of JSON")
+        return value
+    if kind is list:
+        return [as_json(v, depth + 1) for v in value]
+    if kind is dict:
+        if not all(type(key) is str and json_holds(key) for key in value):
+            raise TypeError("a dict whose keys are not all text")
+        return {key: as_json(v, depth + 1) for key, v in value.items()}
+    raise TypeError(f"of type {kind.__name__}")
+
+
+def json_holds(text: str) -> bool:
+    """Whether JSON gives a text back: two lone surrogates side by side come back as one character."""
+    return _encodable(text) or json.loads(json.dumps(text)) == text
+
+
+def _short(value: int) -> int:
+    """The integer, where Python writes its digits."""
+    try:
+        str(value)
+    except ValueError:
+        raise TypeError("of too many digits") from None
+    return value
+
+
+def shown(value: object) -> str:
+    """A value cut short for a message, whatever it is."""
+    try:
+        return reprlib.repr(value)
+    except ValueError:  # an integer of thousands of digits
+        return f"a value of type {type(value).__name__}"
+
+
 # ---- many at once -------------------------------------------------------------------------------------------
 
 
@@ -154,7 +212,7 @@ def encode_all(values: Sequence[Any], name: Callable[[int], str]) -> list[Any]:
         try:
             encoded.append(encode(value))
         except TypeError as error:
-            raise TypeError(f"{name(k)} is {reprlib.repr(value)}, {error}") from None
+            raise TypeError(f"{name(k)} is {shown(value)}, {error}") from None
     return encoded
 
 

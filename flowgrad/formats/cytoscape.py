@@ -1,4 +1,9 @@
-"""Cytoscape's JSON (`.cyjs`): elements of nodes and edges, each with its `data`."""
+"""Cytoscape's JSON (`.cyjs`): elements of nodes and edges, each with its `data`.
+
+Three kinds of it are read. In flowgrad's own and in NetworkX's a node's `value` is its id. Cytoscape's desktop program
+gives every node a serial number, `SUID`, for an id, and keeps what it was called as `name`: names are ids there, where
+all have one of their own, else labels. In any other file `id` is the id.
+"""
 
 from __future__ import annotations
 
@@ -8,40 +13,103 @@ from typing import Any
 
 import networkx as nx
 
-from flowgrad.errors import FileError, GraphError
+from flowgrad.errors import FileError
 from flowgrad.format import Format
 from flowgrad.formats import _graph
+from flowgrad.formats._assembly import add_edge, add_node, is_serial, put, undirected
 from flowgrad.formats._strict import parse
 
-TAKEN = ("id", "value", "name", "source", "target")
+ID, VALUE, NAME, SERIAL, KEY, POSITION = "id", "value", "name", "SUID", "key", "position"
+ENDS = ("source", "target")
+DIALECT = _graph.Dialect("Cytoscape JSON", node=(ID, VALUE), edge=(ID, *ENDS))
+KNOWN = ("data", "elements", "directed", "multigraph")
 
 
 def parse_graph(data: bytes, what: str) -> Any:
-    """The graph of Cytoscape's JSON."""
+    """The graph of Cytoscape's JSON; what stands beside `data` becomes attributes too."""
     document = _object(parse(data, what), what)
     elements = _object(document.get("elements"), f"{what}: elements")
-    found: nx.DiGraph[Any] = nx.DiGraph(ids=_object(document.get("data", {}), f"{what}: data").get("ids"))
-    for k, entry in enumerate(_list(elements.get("nodes"), f"{what}: elements.nodes")):
-        place = f"{what}: elements.nodes[{k}]"
-        values = dict(_object(_object(entry, place).get("data"), f"{place}.data"))
-        name = _text(values.pop("id", None), f"{place}.data.id")
-        if name in found:
-            raise FileError(f"{place}: node {name!r} is listed twice")
-        found.add_node(name, **{key: v for key, v in values.items() if key not in TAKEN})
-    for k, entry in enumerate(_list(elements.get("edges"), f"{what}: elements.edges")):
-        place = f"{what}: elements.edges[{k}]"
-        values = dict(_object(_object(entry, place).get("data"), f"{place}.data"))
-        u, v = (_text(values.pop(end, None), f"{place}.data.{end}") for end in ("source", "target"))
-        for end in (u, v):
-            if end not in found:
-                raise FileError(f"{place}: {end!r} is no listed node")
-        if found.has_edge(u, v):
-            raise FileError(f"{place}: edge {u!r} → {v!r} is given twice")
-        found.add_edge(u, v, **{key: x for key, x in values.items() if key not in TAKEN})
+    if document.get("directed") is False:
+        raise undirected(what)
+    found: nx.DiGraph[Any] = nx.DiGraph()
+    found.graph.update(_about(document, what))
+    of_networkx = isinstance(document.get("data"), list)
+    ids = _add_nodes(found, _entries(elements, "nodes", what), of_networkx)
+    edges = _entries(elements, "edges", what)
+    numbered = _are_numbers([values for values, _ in edges])
+    for values, place in edges:
+        u, v = (_id(values.pop(end, None), f"{place}.data.{end}", of_networkx) for end in ENDS)
+        if numbered:
+            values.pop(ID, None)
+        if document.get("multigraph") and values.get(KEY) == 0:  # NetworkX numbers parallel edges
+            del values[KEY]
+        add_edge(found, ids.get(u, u), ids.get(v, v), values, place)
     return found
 
 
-read = _graph.reader(parse_graph)
+def _about(document: dict[str, Any], what: str) -> dict[str, Any]:
+    """The attributes of the graph: its data, an object or NetworkX's list of pairs, and what stands beside."""
+    given = document.get("data", {})
+    if isinstance(given, list) and all(isinstance(p, list) and len(p) == 2 and isinstance(p[0], str) for p in given):
+        given = dict(given)
+    found = dict(_object(given, f"{what}: data"))
+    for name, value in document.items():
+        if name not in KNOWN:
+            put(found, name, value, f"{what}: data")
+    return found
+
+
+def _entries(elements: dict[str, Any], name: str, what: str) -> list[tuple[dict[str, Any], str]]:
+    """Of every node or edge what its data, and what stands beside it (position, selected, …), say; and its place."""
+    entries = elements.get(name)
+    if not isinstance(entries, list):
+        raise FileError(f"{what}: elements.{name} is {entries!r:.80}: must be a list")
+    found = []
+    for k, entry in enumerate(entries):
+        place = f"{what}: elements.{name}[{k}]"
+        values = dict(_object(_object(entry, place).get("data"), f"{place}.data"))
+        for beside, value in entry.items():
+            if beside != "data":
+                put(values, beside, value, place)
+        found.append((values, place))
+    return found
+
+
+def _add_nodes(found: Any, entries: list[tuple[dict[str, Any], str]], of_networkx: bool) -> dict[Any, Any]:
+    """Adds the nodes; their ids by what edges call them: their value in NetworkX's files, else their id."""
+    nodes = [values for values, _ in entries]
+    desktop = bool(nodes) and all(SERIAL in values and values.get(ID) == str(values[SERIAL]) for values in nodes)
+    source = ID
+    if (of_networkx or _graph.IDS in found.graph) and _tell_apart(nodes, VALUE, (str, int)):
+        source = VALUE
+    elif desktop and all(node.get(NAME) for node in nodes) and _tell_apart(nodes, NAME, (str,)):
+        source = NAME
+    ids: dict[Any, Any] = {}
+    for values, place in entries:
+        name = _id(values[VALUE] if of_networkx else values.get(ID), f"{place}.data.id", of_networkx)
+        if name in ids:
+            raise FileError(f"{place}: node {name!r:.80} is listed twice")
+        ids[name] = values[source] if source != ID else name
+        if source == VALUE:
+            del values[VALUE]
+        if desktop and source == ID and isinstance(values.get(NAME), str):
+            values.setdefault("label", values[NAME])
+        if not of_networkx or values.get(ID) == str(name):
+            values.pop(ID, None)
+        add_node(found, ids[name], values, place)
+    return ids
+
+
+def _tell_apart(nodes: list[dict[str, Any]], key: str, types: tuple[type, ...]) -> bool:
+    """Whether every node has a value of its own, of one of the types, under the key."""
+    values = [node.get(key) for node in nodes]
+    return all(type(value) in types for value in values) and len(set(values)) == len(values)
+
+
+def _are_numbers(edges: list[dict[str, Any]]) -> bool:
+    """Whether the ids of edges are serial numbers: of the file, or those that the desktop program keeps as `SUID`."""
+    serial = [SERIAL in values and values.get(ID) == str(values[SERIAL]) for values in edges]
+    return all(serial) or is_serial([values.get(ID) for values in edges])
 
 
 def _object(value: Any, place: str) -> Any:
@@ -50,35 +118,26 @@ def _object(value: Any, place: str) -> Any:
     return value
 
 
-def _list(value: Any, place: str) -> Any:
-    if not isinstance(value, list):
-        raise FileError(f"{place} is {value!r:.80}: must be a list")
-    return value
-
-
-def _text(value: Any, place: str) -> str:
-    if type(value) is int:
-        return str(value)
-    if not isinstance(value, str):
-        raise FileError(f"{place} is {value!r:.80}: must be text")
-    return value
+def _id(value: Any, place: str, as_it_is: bool) -> Any:
+    """An id as text; as it is where it may be a whole number, as in NetworkX's files."""
+    if type(value) not in (str, int):
+        raise FileError(f"{place} is {value!r:.80}: must be text or a whole number")
+    return value if as_it_is else str(value)
 
 
 def dump(graph: Any, path: Path) -> bytes:
-    """Cytoscape's JSON of a graph; GraphError where an attribute has a name that Cytoscape takes for itself."""
+    """Cytoscape's JSON of a graph: what is drawn where stands in its own place, all else in `data`."""
+    nodes = []
     for v, attributes in graph.nodes(data=True):
-        if set(attributes) & set(TAKEN):
-            raise GraphError(f"node {v!r}: Cytoscape has attributes {', '.join(TAKEN)} of its own")
-    for u, v, attributes in graph.edges(data=True):
-        if set(attributes) & set(TAKEN):
-            raise GraphError(f"edge {u!r} → {v!r}: Cytoscape has attributes {', '.join(TAKEN)} of its own")
-    nodes = [{"data": {"id": str(v), "value": v, "name": str(v), **a}} for v, a in graph.nodes(data=True)]
+        data = {ID: str(v), VALUE: v, **attributes}
+        beside = {POSITION: data.pop(POSITION)} if _is_position(attributes.get(POSITION)) else {}
+        nodes.append({"data": data, **beside})
     edges = [
-        {"data": {"id": f"e{k}", "source": str(u), "target": str(v), **a}}
-        for k, (u, v, a) in enumerate(graph.edges(data=True))
+        {"data": {ID: f"e{k}", "source": str(u), "target": str(v), **attributes}}
+        for k, (u, v, attributes) in enumerate(graph.edges(data=True))
     ]
     document = {
-        "data": {"name": path.stem, "ids": graph.graph["ids"]},
+        "data": graph.graph,
         "directed": True,
         "multigraph": False,
         "elements": {"nodes": nodes, "edges": edges},
@@ -86,7 +145,14 @@ def dump(graph: Any, path: Path) -> bytes:
     return (json.dumps(document, indent=1, allow_nan=False) + "\n").encode()
 
 
-write = _graph.writer("Cytoscape JSON", dump)
+def _is_position(value: Any) -> bool:
+    return (
+        isinstance(value, dict) and value.keys() == {"x", "y"} and all(type(c) in (int, float) for c in value.values())
+    )
+
+
+read = _graph.reader(parse_graph, DIALECT)
+write = _graph.writer(DIALECT, dump)
 
 entry = Format(
     name="cytoscape",

@@ -5,6 +5,7 @@ A path that ends in `.svg` or `.png` gets the picture itself, where Graphviz's p
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -14,11 +15,26 @@ from typing import Any
 from flowgrad.errors import FileError
 from flowgrad.format import Format
 from flowgrad.formats import _graph, _xml
+from flowgrad.formats._values import encode
 from flowgrad.network import Network
 
 PICTURES = (".svg", ".png")
 SECONDS = 300  # that Graphviz gets for one picture
 SHAPES = {"input": "box", "output": "doublecircle"}
+
+
+def keep(value: Any) -> Any:
+    """Text, numbers and truth values as they are, all else as JSON.
+
+    Raises:
+        TypeError: text that a picture cannot show; a type that JSON does not keep.
+    """
+    if type(value) is str and not _xml.holds_content(value):
+        raise TypeError("text with a control character")
+    return value if type(value) in (str, float, bool) else json.dumps(encode(value))
+
+
+DIALECT = _graph.Dialect("DOT", keep=keep, holds=_xml.holds_content)
 
 
 def write(
@@ -28,17 +44,17 @@ def write(
     node_values: Mapping[str, Any] | None = None,
     edge_values: Mapping[str, Any] | None = None,
 ) -> Mapping[str, bytes]:
-    """Nodes and edges with all that they carry as attributes. `node_values`, `edge_values`: see `_graph.plain`; they
-    stand in the labels as well.
+    """Nodes, edges and the graph with all that they carry as attributes. `node_values`, `edge_values`: see
+    `_graph.plain`; they stand in the labels as well.
 
     Raises:
         GraphError: an id or a value that DOT cannot hold.
         FileError: a picture is asked for, and Graphviz is not installed, refuses, or does not end.
     """
     of_nodes, of_edges = node_values or {}, edge_values or {}
-    graph = _graph.plain(net, "DOT", of_nodes, of_edges)
-    _xml.refuse_characters(graph, "DOT")
-    lines = ["digraph {", '  rankdir="LR";']
+    graph = _graph.plain(net, DIALECT, of_nodes, of_edges)
+    del graph.graph[_graph.IDS]
+    lines = ["digraph {", '  rankdir="LR";', *(f"  {name}={value};" for name, value in _carried(graph.graph).items())]
     for v, attributes in graph.nodes(data=True):
         place = next((p for p in _graph.PLACES if p in attributes), "hidden")
         label = [str(v), *([attributes["activation"]] if "activation" in attributes else [])]
@@ -55,9 +71,13 @@ def write(
 
 
 def _list(attributes: Mapping[str, Any], shown: Mapping[str, str]) -> str:
-    """An attribute list. What a network carries is called `flowgrad_<name>`, so that none of it means a style."""
-    carried = {quoted(f"flowgrad_{name}"): quoted(value) for name, value in attributes.items()}
-    return "[" + ", ".join(f"{name}={value}" for name, value in {**shown, **carried}.items()) + "]"
+    """An attribute list: what is shown, and what the network carries."""
+    return "[" + ", ".join(f"{name}={value}" for name, value in {**shown, **_carried(attributes)}.items()) + "]"
+
+
+def _carried(attributes: Mapping[str, Any]) -> dict[str, str]:
+    """What a network carries, called `flowgrad_<name>`, so that none of it means a style."""
+    return {quoted(f"flowgrad_{name}"): quoted(value) for name, value in attributes.items()}
 
 
 def quoted(value: object) -> str:

@@ -14,6 +14,7 @@ from flowgrad.network import Network
 MOST = 200  # edges; Mermaid itself stops at 500, and nobody reads so many
 SHAPES = {"input": ("[", "]"), "hidden": ("(", ")"), "output": ("([", "])")}
 PLAIN = frozenset(" .,:-_+=→")  # stand as they are in a label, beside letters and digits
+DIALECT = _graph.Dialect("Mermaid", keep=lambda value: value, holds=_xml.holds_content, own=False)
 
 
 def write(
@@ -32,13 +33,13 @@ def write(
     if net.columns.n_edges > MOST:
         raise GraphError(f"{net.columns.n_edges:,} edges: Mermaid is for at most {MOST}; DOT takes any number")
     of_nodes, of_edges = node_values or {}, edge_values or {}
-    graph = _graph.plain(net, "Mermaid", of_nodes, of_edges)
-    _xml.refuse_characters(graph, "Mermaid")
+    graph = _graph.plain(net, DIALECT, of_nodes, of_edges)
     number = {v: f"n{k}" for k, v in enumerate(graph)}
     lines = ["flowchart LR"]
     for v, attributes in graph.nodes(data=True):
         place = next((p for p in reversed(_graph.PLACES) if p in attributes), "hidden")
-        said = [str(v), *([attributes["activation"]] if "activation" in attributes else [])]
+        function = attributes.get("activation", "")  # a user's own stands there itself
+        said = [str(v), *filter(None, [getattr(function, "name", function)])]
         left, right = SHAPES[place]
         lines.append(f"  {number[v]}{left}{_label([*said, *_graph.lines(attributes, of_nodes)])}{right}")
     for u, v, attributes in graph.edges(data=True):

@@ -11,36 +11,48 @@ import networkx as nx
 from flowgrad.errors import FileError
 from flowgrad.format import Format
 from flowgrad.formats import _graph
+from flowgrad.formats._assembly import add_edge, add_node, put, undirected
 from flowgrad.formats._strict import parse
+
+ID, ENDS, KEY = "id", ("source", "target"), "key"
+DIALECT = _graph.Dialect("node-link JSON", node=(ID,), edge=ENDS)
+KNOWN = ("directed", "multigraph", "graph", "nodes", "edges", "links")
 
 
 def parse_graph(data: bytes, what: str) -> Any:
-    """The graph of NetworkX's JSON."""
+    """The graph of NetworkX's JSON; what else stands beside its nodes and edges becomes attributes of the graph."""
     document = parse(data, what)
     if not isinstance(document, dict) or not isinstance(document.get("nodes"), list):
         raise FileError(f"{what}: an object with a list `nodes` must stand there")
-    if not isinstance(document.get("graph", {}), dict):
-        raise FileError(f"{what}: graph is {document['graph']!r:.80}: must be an object")
+    about = document.get("graph", {})
+    if not isinstance(about, dict):
+        raise FileError(f"{what}: graph is {about!r:.80}: must be an object")
     keys = [key for key in ("edges", "links") if key in document]
     if len(keys) != 1 or not isinstance(document[keys[0]], list):
         raise FileError(f"{what}: one list of `edges` or `links` must stand there")
-    listed = {_id(entry, f"{what}: nodes[{k}]", "id") for k, entry in enumerate(document["nodes"])}
-    if len(listed) < len(document["nodes"]):
-        raise FileError(f"{what}: a node is listed twice")
-    for k, entry in enumerate(document[keys[0]]):
-        for end in ("source", "target"):
-            if _id(entry, f"{what}: {keys[0]}[{k}]", end) not in listed:
-                raise FileError(f"{what}: {keys[0]}[{k}]: {end} {entry[end]!r} is no listed node")
     if not document.get("directed", False):
-        raise FileError(f"{what}: the graph is undirected: a network's edges have a direction")
-    return nx.node_link_graph(document | {"multigraph": True}, edges=keys[0])  # which shows parallel edges
+        raise undirected(what)
+    found: nx.DiGraph[Any] = nx.DiGraph()
+    found.graph.update(about)
+    for name in (name for name in document if name not in KNOWN):
+        put(found.graph, name, document[name], f"{what}: the graph")
+    for k, entry in enumerate(document["nodes"]):
+        place = f"{what}: nodes[{k}]"
+        add_node(found, _id(entry, place, ID), _without(entry, (ID,)), place)
+    for k, entry in enumerate(document[keys[0]]):
+        place = f"{what}: {keys[0]}[{k}]"
+        u, v = (_id(entry, place, end) for end in ENDS)
+        numbered = document.get("multigraph") and entry.get(KEY) == 0  # NetworkX numbers parallel edges
+        add_edge(found, u, v, _without(entry, (*ENDS, KEY) if numbered else ENDS), place)
+    return found
 
 
-read = _graph.reader(parse_graph)
+def _without(entry: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: value for name, value in entry.items() if name not in names}
 
 
 def _id(entry: Any, place: str, key: str) -> Any:
-    """A hashable id: lists become tuples, as they were before they were JSON."""
+    """The id of a node under that key: text or a whole number."""
     if not isinstance(entry, dict) or key not in entry:
         raise FileError(f"{place} is {entry!r:.80}: must be an object with {key!r}")
     value = entry[key]
@@ -54,7 +66,8 @@ def dump(graph: Any, path: Path) -> bytes:
     return (json.dumps(nx.node_link_data(graph, edges="edges"), indent=1, allow_nan=False) + "\n").encode()
 
 
-write = _graph.writer("node-link JSON", dump)
+read = _graph.reader(parse_graph, DIALECT)
+write = _graph.writer(DIALECT, dump)
 
 entry = Format(
     name="node-link",

@@ -175,8 +175,9 @@ def _view(network: Network, keeps: str) -> dict[str, Any]:
     if keeps != "functions":
         seen["attributes of edges"] = {e: {k: _exact(x) for k, x in a.items()} for e, a in graph.edges.items()}
         seen["order of nodes"] = network.nodes
+        seen["attributes of the graph"] = {key: _exact(x) for key, x in c.graph_extra.items()}
     if keeps == "everything":
-        seen |= {"rows": (list(c.ids), edges), "seed": c.seed, "graph": dict(c.graph_extra)}
+        seen |= {"rows": (list(c.ids), edges), "seed": c.seed}
     return seen
 
 

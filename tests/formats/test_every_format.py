@@ -147,6 +147,7 @@ def test_attributes_come_back_or_are_refused_by_name(trial: Trial) -> None:
         middle = next(v for v in graph if v not in net.inputs)
         graph.nodes[middle]["note"] = text
         graph.nodes[middle]["more"] = 3
+        graph.graph["about"] = "the graph"
         net = fg.Network.from_networkx(graph)
         try:
             again = trial.there_and_back(net)

@@ -178,7 +178,7 @@ def test_what_cannot_be_kept_is_refused_by_name(tmp_path: Path, suffix: str) -> 
         with pytest.raises(ValueError, match=words):
             fg.save(net, tmp_path / f"net{suffix}")
     G = nx.DiGraph([("a", "b")])
-    G.nodes["a"]["things"] = [1, 2]
+    G.nodes["a"]["things"] = {1, 2}
     with pytest.raises(ValueError, match="node 'a': attribute 'things'"):
         fg.save(fg.Network.from_networkx(G), tmp_path / f"net{suffix}")
     assert list(tmp_path.iterdir()) == []
