@@ -13,6 +13,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
+from flowgrad.cli import _claims
 from flowgrad.errors import DataError, FileError, UnknownNameError, suggest
 
 Floats = npt.NDArray[np.float64]
@@ -167,8 +168,10 @@ def write(path: Path, columns: Mapping[str, Iterable[Any]]) -> None:
     Raises:
         FileError: the folder is missing or cannot be written to.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    _claims.clear_parts(path)
+    part, lock = None, None
     try:
+        part, lock = _claims.claim(path, Path.touch)
         with part.open("w", newline="", encoding="utf-8") as file:
             write_rows(file, columns)
             file.flush()
@@ -177,7 +180,9 @@ def write(path: Path, columns: Mapping[str, Iterable[Any]]) -> None:
     except OSError as error:
         raise FileError(f"cannot write {path}: {(error.strerror or str(error)).lower()}") from None
     finally:
-        part.unlink(missing_ok=True)
+        if part is not None:
+            part.unlink(missing_ok=True)
+        _claims.release(lock)
 
 
 def write_rows(file: IO[str], columns: Mapping[str, Iterable[Any]]) -> None:
