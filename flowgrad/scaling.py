@@ -165,7 +165,7 @@ def _plain_edges(c: Columns) -> npt.NDArray[np.bool_]:
 
 
 def _behind(c: Columns, edges: npt.NDArray[np.int64], moved: Any, weight: Floats, bias: Floats) -> Columns:
-    """The columns with a frozen identity neuron, bias + weight·a, behind nodes: in front of these edges, and of outputs.
+    """The columns with frozen identity neurons, bias + weight·a, behind nodes: before these edges, and at outputs.
 
     Args:
         edges: rows of the edges that read the neuron from now on; their place among a target's in-edges stays.
@@ -248,7 +248,7 @@ def _placed(c: Columns, part: Ints) -> Columns:
 
 
 def _ids_exchanged(c: Columns, before: int) -> Columns:
-    """The columns with the ids and attributes of old outputs on the new neurons, from row `before` on, that replace them.
+    """The columns with ids and attributes of old outputs on the new neurons that replace them, from row `before` on.
 
     An input keeps what is its own.
     """

@@ -1,6 +1,7 @@
 """The run folder while its training runs: nothing that was trained is lost, and `flowgrad view` can follow.
 
-    network.json, its weights     θ at the start, then again as often as writing stays cheap
+    network.json, its weights     θ at the start, then again as often as writing stays cheap; so
+    trained.safetensors           where inputs are standardised: the network that is trained
     model.json, config.toml       from the start on
     metrics.csv                   a line an epoch, when it ends
     summary.json                  only in the end: a folder without one is of a training that runs, or was cut off
@@ -16,13 +17,13 @@ import csv
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
 from flowgrad.cli import _run, _tables
-from flowgrad.cli._model import RUN_NETWORK, Model
+from flowgrad.cli._model import Model
 from flowgrad.errors import FileError, FlowgradError
-from flowgrad.files import save
 from flowgrad.history import Row
 from flowgrad.program import Program
 
@@ -99,7 +100,7 @@ class Training:
         assert self._program is not None
         assert self._place is not None
         start = self._clock()
-        save(self._program.network(), self.folder / RUN_NETWORK)
+        _run.save_networks(self.folder, replace(self._model, network=self._program.network()))
         if self._metrics is not None:
             os.fsync(self._metrics.fileno())
         self._place.drop_old()

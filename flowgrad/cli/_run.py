@@ -1,6 +1,7 @@
 """The run folder: network and weights, what the data needs, metrics, loss curve, resolved configuration.
 
-    network.json, and its weights beside it     the trained network, for `fg.load`
+    network.json, and its weights beside it     the trained network for `fg.load`: it takes the raw columns
+    trained.safetensors     where inputs were standardised, the network as it was trained, to inspect and to go on with
     model.json      columns, classes, scaling and loss: what `flowgrad predict RUN` needs besides the network
     metrics.csv     one row an epoch
     summary.json    the figures on the test samples, why training ended, versions
@@ -22,20 +23,20 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from flowgrad.cli import _claims, _tables
-from flowgrad.cli._data import Roles, Scaling
+from flowgrad.cli._data import Roles
 from flowgrad.cli._model import RUN_NETWORK, Model, bare
 from flowgrad.errors import FileError
 from flowgrad.files import load, save
+from flowgrad.scaling import Scaling
 
-NAMES = (RUN_NETWORK, "model.json", "metrics.csv", "summary.json", "loss.png", "config.toml")
+TRAINED = "trained.safetensors"
+NAMES = (RUN_NETWORK, TRAINED, "model.json", "metrics.csv", "summary.json", "loss.png", "config.toml")
 
 
 @dataclass
 class Place:
-    """A run folder in its place, the older run that it took the place of, and the locks on both while they are worked on."""
+    """A run folder in its place; the older run that stood there; the locks on both, while they are worked on."""
 
     folder: Path
     old: Path | None = None
@@ -223,15 +224,23 @@ def _sync_folder(folder: Path) -> None:
 
 
 def save_model(folder: Path, model: Model) -> None:
-    """network.json with its weights, and model.json."""
-    save(model.network, folder / RUN_NETWORK)
+    """The networks, and model.json."""
+    save_networks(folder, model)
     scaling = model.scaling
     about = {
         "loss": model.loss,
         "roles": asdict(model.roles),
-        "scaling": scaling and {"mean": scaling.mean.tolist(), "scale": scaling.scale.tolist()},
+        "standardised": scaling
+        and {"network": TRAINED, "mean": scaling.mean.tolist(), "scale": scaling.scale.tolist()},
     }
     write_json(folder / "model.json", about)
+
+
+def save_networks(folder: Path, model: Model) -> None:
+    """The network as it was trained, where that takes scaled columns; then network.json, which takes the raw ones."""
+    if model.scaling is not None:
+        save(model.network, folder / TRAINED)
+    save(model.folded().network, folder / RUN_NETWORK)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -248,26 +257,29 @@ def save_metrics(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
 
 
 def read(folder: Path, ignore: Sequence[str] = ()) -> Model:
-    """The model of a run folder.
+    """The model of a run folder: the network as it was trained, and its scaling.
+
+    A folder of version 0.1 holds that network as network.json, and its scaling under another key.
 
     Raises:
         FileError: no run folder, or a file of it is damaged.
     """
     if not (folder / RUN_NETWORK).is_file():
         raise FileError(f"{folder} is no run folder: it has no {RUN_NETWORK}")
-    network = load(folder / RUN_NETWORK)
     path = folder / "model.json"
     if not path.exists():
-        return bare(network, ignore)
+        return bare(load(folder / RUN_NETWORK), ignore)
     try:
         about = json.loads(path.read_text(encoding="utf-8"))
         named = about["roles"]
         inputs, targets, classes, ignored = (tuple(named[k]) for k in ("inputs", "targets", "classes", "ignore"))
         roles = Roles(inputs, targets, named["label"], classes, ignored)
-        given, loss = about["scaling"], about["loss"]
-        scaling = given and Scaling(np.array(given["mean"], float), np.array(given["scale"], float))
+        given, loss = about["scaling" if "scaling" in about else "standardised"], about["loss"]
+        scaling = given and Scaling(given["mean"], given["scale"])
+        name = TRAINED if given and given.get("network") == TRAINED else RUN_NETWORK
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise FileError(f"{path} is damaged: {type(error).__name__}: {error}") from None
+    network = load(folder / name)
     _check_fit(path, network, roles, scaling)
     return Model(network, replace(roles, ignore=(*roles.ignore, *ignore)), scaling, loss)
 
@@ -276,6 +288,6 @@ def _check_fit(path: Path, network: Any, roles: Roles, scaling: Scaling | None) 
     """model.json must speak of this network."""
     n, outputs = len(network.inputs), len(network.outputs)
     answers = len(roles.classes) - (outputs == 1) if roles.label else len(roles.targets)
-    shapes = {n} if scaling is None else {n, *scaling.mean.shape, *scaling.scale.shape}
+    shapes = {n} if scaling is None else {n, len(scaling)}
     if len(roles.inputs) != n or answers != outputs or shapes != {n}:
         raise FileError(f"{path} is damaged: it does not fit the network beside it")
