@@ -199,7 +199,7 @@ def _from_file(section: Mapping[str, Any]) -> Model:
         said = f"network.activation = {_config.written(section['activation'])}"
         if run is not None:
             raise ConfigError(f"{said}: a run says itself what its neurons are")
-        chosen = format_of(section["file"], section["format"], "read")
+        chosen = format_of(Path(section["file"]), section["format"], "read")
         if chosen.read is None or "activation" not in signature(chosen.read).parameters:
             raise ConfigError(f"{said}: a file of format {chosen.name!r} says itself what its neurons are")
         options.append(f'activation="{section["activation"]}"')

@@ -22,7 +22,9 @@ KEYS = ("ROOT:", "GENES:", "TERMS:")
 
 
 def read(source: Source, *, activation: Any = "tanh", output_activation: Any = "tanh", seed: int = 0) -> Network:
-    """Genes are the inputs, sorted, under `g:<name>`; every term is one neuron.
+    """Genes are the inputs, sorted, under `g:<name>`; every term is one neuron, the root a tanh as DCell's.
+
+    `output_activation="identity"` gives the plain output, which cross_entropy, binary_cross_entropy and poisson want.
 
     Raises:
         FileError: a line that is not as it should be, a term with two blocks or none, a count of genes that is

@@ -26,6 +26,9 @@ def read(
 ) -> Network:
     """Genes are the inputs, in the order of first mention, under their names as `gene:<name>`; terms keep theirs.
 
+    Outputs are tanh as DrugCell's; `output_activation="identity"` gives the plain output, which
+    cross_entropy, binary_cross_entropy and poisson want.
+
     Raises:
         FileError: a line that is not `parent child default|gene`, with its number.
     """

@@ -15,8 +15,10 @@ from flowgrad.formats._edges import network, text
 from flowgrad.network import Network
 
 
-def read(source: Source, *, activation: Any = "tanh", seed: int = 0) -> Network:
+def read(source: Source, *, activation: Any = "tanh", output_activation: Any = None, seed: int = 0) -> Network:
     """Genes in the order of first mention, then sets in the order of lines, the description as an attribute.
+
+    Sets are the outputs: `output_activation` says what they apply, and without it `activation`.
 
     Raises:
         FileError: a line without genes, an empty name, a set given twice or named as a gene is, a gene twice in one
@@ -53,7 +55,7 @@ def read(source: Source, *, activation: Any = "tanh", seed: int = 0) -> Network:
         nodes=[*genes, *sets],
         inputs=genes,
         outputs=list(sets),
-        output_activation=activation,
+        output_activation=activation if output_activation is None else output_activation,
         seed=seed,
         node_extra=descriptions,
     )

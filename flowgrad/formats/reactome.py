@@ -27,6 +27,9 @@ def read(
 ) -> Network:
     """The pathways of one species (three letters, as in `R-HSA-109581`), or with None of all.
 
+    Outputs are tanh as the pathways below; `output_activation="identity"` gives the plain output, which
+    cross_entropy, binary_cross_entropy and poisson want.
+
     Raises:
         FileError: a line that is not two stable identifiers of one species.
         UnknownNameError: no pathway is of this species; the message names the nearest.
