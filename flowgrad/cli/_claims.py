@@ -1,4 +1,4 @@
-"""Hidden files and folders that a process works in until they take their place, and those that killed processes left.
+"""Hidden folders that a process works in until they take their place, and those that killed processes left.
 
 Such a name is `.NAME.8 hexadecimal digits.KIND` beside NAME. Its process holds a lock on it (flock), which the system
 gives back when the process ends, however it ends: one that can be locked belongs to nobody any more. Where the system
@@ -31,14 +31,14 @@ def hidden(target: Path, kind: Kind) -> Path:
 
 
 def lock(path: Path) -> int:
-    """Lock a file or folder for this process; the descriptor keeps the lock until it is closed.
+    """Lock a folder for this process; the descriptor keeps the lock until it is closed.
 
     Raises:
         BlockingIOError: another descriptor has it. OSError: it is not there, or the system cannot lock it.
     """
     if fcntl is None:
         raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_DIRECTORY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         there, mine = path.stat(), os.fstat(descriptor)
@@ -50,8 +50,8 @@ def lock(path: Path) -> int:
     return descriptor
 
 
-def claim(target: Path, make: Callable[[Path], None]) -> tuple[Path, int | None]:
-    """Make something under a hidden name beside the target, and lock it; None for a lock that the system cannot give.
+def claim(target: Path, make: Callable[[Path], None] = Path.mkdir) -> tuple[Path, int | None]:
+    """Make a folder under a hidden name beside the target, and lock it; None for a lock that the system cannot give.
 
     Another process may see it before it is locked, and clear it away; it is then made under another name.
 
@@ -96,7 +96,4 @@ def clear_parts(target: Path) -> None:
     """Remove what killed processes were writing to put in a target's place."""
     with left_behind(target, "part") as paths:
         for path in paths:
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
+            shutil.rmtree(path, ignore_errors=True)

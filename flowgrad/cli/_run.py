@@ -128,7 +128,7 @@ def _part(target: Path) -> Iterator[tuple[Path, int | None]]:
     part, lock = None, None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        part, lock = _claims.claim(target, Path.mkdir)
+        part, lock = _claims.claim(target)
         yield part, lock
     except FileError:
         raise

@@ -13,7 +13,6 @@ from typing import IO, Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from flowgrad.cli import _claims
 from flowgrad.errors import DataError, FileError, UnknownNameError, suggest
 
 Floats = npt.NDArray[np.float64]
@@ -180,10 +179,8 @@ def write(path: Path, columns: Mapping[str, Iterable[Any]]) -> None:
     Raises:
         FileError: the folder is missing or cannot be written to.
     """
-    _claims.clear_parts(path)
-    part, lock = None, None
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        part, lock = _claims.claim(path, Path.touch)
         with part.open("w", newline="", encoding="utf-8") as file:
             write_rows(file, columns)
             file.flush()
@@ -192,9 +189,7 @@ def write(path: Path, columns: Mapping[str, Iterable[Any]]) -> None:
     except OSError as error:
         raise FileError(f"cannot write {path}: {(error.strerror or str(error)).lower()}") from None
     finally:
-        if part is not None:
-            part.unlink(missing_ok=True)
-        _claims.release(lock)
+        part.unlink(missing_ok=True)
 
 
 def write_rows(file: IO[str], columns: Mapping[str, Iterable[Any]]) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import flowgrad as fg
-from flowgrad.cli import _claims, _live, _run, _tables
+from flowgrad.cli import _claims, _live, _run
 from flowgrad.cli._model import bare
 
 pytest.importorskip("fcntl", reason="this system has no locks that end with their process")
@@ -171,19 +171,6 @@ def test_locks_end_with_their_run() -> None:
         with pytest.raises(BlockingIOError):
             _claims.lock(Path("a"))
     _claims.release(_claims.lock(Path("a")))
-
-
-def test_a_table_that_was_never_finished_goes_with_the_next_of_that_name() -> None:
-    path = Path("t.csv")
-    left, other = _claims.hidden(path, "part"), _claims.hidden(Path("u.csv"), "part")
-    for each in (left, other):
-        each.write_text("a\n1")
-    mine, lock = _claims.claim(path, Path.touch)
-    _tables.write(path, {"a": [1.0]})
-    assert names() == {"t.csv", other.name, mine.name}
-    _claims.release(lock)
-    _tables.write(path, {"a": [1.0]})
-    assert names() == {"t.csv", other.name}
 
 
 def test_what_cannot_be_locked_is_left(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,27 @@ def test_output_activation_beside_a_file_is_that_of_the_outputs(run: Any, genes:
     configured(genes, "", 'file = "net.json"\noutput_activation = "identity"')
     assert run("train", "config.toml", "--out", "again").code == 0
     assert activations(genes / "again")["output"] == "identity"
+
+
+GENNET = Path(__file__).parents[3] / "shared" / "data" / "gennet_classification"
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.skipif(not GENNET.is_dir(), reason="GenNet's example is not here")
+def test_gennets_example_learns_with_the_plain_output_only(run: Any, tmp_path: Path) -> None:
+    genotype = np.loadtxt(GENNET / "genotype.csv.gz", delimiter=",")
+    labels = np.loadtxt(GENNET / "subjects.csv", delimiter=",", skiprows=1, usecols=2).astype(int)
+    np.savez(tmp_path / "samples.npz", X=genotype, labels=labels)
+    reached = []
+    for more in ("", 'output_activation = "identity"'):
+        (tmp_path / "config.toml").write_text(
+            f'[network]\nfile = "{GENNET}/topology.csv"\nformat = "gennet"\n{more}\n[data]\nfile = "samples.npz"\n'
+            'inputs = "X"\nlabel = "labels"\n[train]\nepochs = 10\nlearning_rate = 0.01\n'
+        )
+        assert run("train", "config.toml", "--out", f"run{len(reached)}").code == 0
+        summary = json.loads((tmp_path / f"run{len(reached)}/summary.json").read_text())
+        reached.append(summary["test"]["accuracy"])
+    assert reached[0] < 0.5 < 0.85 < reached[1]
 
 
 @pytest.mark.filterwarnings("ignore")

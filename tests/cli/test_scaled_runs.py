@@ -12,6 +12,7 @@ import pytest
 
 import flowgrad as fg
 from flowgrad.cli import _run
+from flowgrad.cli._followed import Followed
 from flowgrad.cli._model import open_network
 from flowgrad.registry import find, names
 
@@ -139,6 +140,11 @@ def test_a_run_goes_on_where_it_ended(run: Any, model: Path, job: Path, rows: An
     assert run("train", "more.toml", "--out", "again", "--epochs", 1).code == 0
     assert (job / "again" / _run.TRAINED).exists()
     np.testing.assert_allclose(predicted(run, "again"), predicted(run, "raw"), rtol=1e-4)
+
+
+def test_the_page_says_that_its_inputs_are_standardised(model: Path) -> None:
+    followed = Followed(lambda: open_network(model), model, None, 0, "python")
+    assert followed.record()["title"] == "model, inputs standardised"
 
 
 def test_weights_of_another_file_are_said_to_meet_standardised_inputs(run: Any, model: Path, job: Path) -> None:
