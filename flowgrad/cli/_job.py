@@ -121,7 +121,10 @@ def run(
 
 
 def figures(program: Program, samples: Samples) -> dict[str, float]:
-    """Accuracy and area under the ROC curve for classes; else root mean square error and Pearson's r."""
+    """Accuracy and area under the ROC curve for classes; else root mean square error and Pearson's r.
+
+    All speak of what the loss predicts: probabilities, rates, or the outputs themselves.
+    """
     assert program.loss is not None
     y = program.predict(samples.X).astype(np.float64)
     t, classes = samples.T, samples.T.ndim == 1

@@ -20,6 +20,7 @@ from flowgrad.cli._options import reading
 from flowgrad.cli._tables import repeated
 from flowgrad.errors import ConfigError, FileError, GraphError
 from flowgrad.files import load
+from flowgrad.maths.losses import Loss
 from flowgrad.network import Network
 from flowgrad.registry import find
 from flowgrad.scaling import Scaling, folded
@@ -42,6 +43,12 @@ class Model:
     def scaled(self, X: Any) -> Any:
         """X as `network` wants it."""
         return X if self.scaling is None else self.scaling(X)
+
+    @property
+    def record(self) -> Loss:
+        """The loss it was trained with; squared error where nobody trained it."""
+        found: Loss = find("losses", self.loss or "squared_error")
+        return found
 
     def folded(self) -> Model:
         """The model whose network takes the raw columns: what is written for others."""
