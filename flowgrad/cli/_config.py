@@ -76,6 +76,7 @@ PART = either(FRACTION, Rule("a file's name", TEXT.holds))
 KEYS: dict[str, dict[str, Key]] = {
     "network": {
         "file": Key(TEXT, None, "a network in any format that flowgrad reads, or a run folder"),
+        "format": Key(TEXT, None, "of the file; left out: by its suffix, see flowgrad list formats"),
         "edges": Key(TEXT, None, "a CSV, TSV or Parquet of edges: source,target[,weight]"),
         "topology": Key(
             choice("layered", "watts_strogatz", "erdos_renyi", "barabasi_albert"), None, "a shape; sizes from the data"
@@ -88,8 +89,12 @@ KEYS: dict[str, dict[str, Key]] = {
         "p": Key(PROBABILITY, None, "watts_strogatz, erdos_renyi: chance of an edge"),
         "inputs": Key(TEXTS, None, "edges: the inputs; left out: nodes without in-edges"),
         "outputs": Key(TEXTS, None, "edges: the outputs; left out: nodes without out-edges"),
-        "activation": Key(TEXT, "sigmoid", "of hidden neurons (edges, topology)"),
-        "output_activation": Key(TEXT, "identity", "of outputs (edges, topology)"),
+        "activation": Key(
+            TEXT, None, "of hidden neurons; left out: sigmoid (edges, topology), or what the file's reader takes"
+        ),
+        "output_activation": Key(
+            TEXT, None, "of outputs, in the place of the file's own; left out: identity (edges, topology)"
+        ),
         "seed": Key(whole(0), 0, "draws the weights that nobody gave"),
     },
     "data": {
@@ -168,6 +173,9 @@ def check(given: Mapping[str, Any]) -> Config:
         for section, keys in KEYS.items()
     }
     _check_together(config)
+    if config["network"]["file"] is None:
+        for name, default in (("activation", "sigmoid"), ("output_activation", "identity")):
+            config["network"][name] = config["network"][name] or default
     return config
 
 
@@ -203,12 +211,12 @@ def _check_together(config: Config) -> None:
     if len(ways) != 1:
         found = " and ".join(f"network.{way}" for way in ways) or "none of them"
         raise ConfigError(f"[network] must have one of file, edges and topology, and has {found}")
-    takes = {"file": (), "edges": ("inputs", "outputs")}.get(ways[0]) or TOPOLOGY_KEYS.get(network["topology"], ())
-    for name in ("inputs", "outputs", "hidden", "skips", "n", "k", "m", "p"):
+    takes = {"file": ("format",), "edges": ("inputs", "outputs")}.get(ways[0]) or TOPOLOGY_KEYS[network["topology"]]
+    for name in ("format", "inputs", "outputs", "hidden", "skips", "n", "k", "m", "p"):
         if network[name] is not None and name not in takes:
             what = f"topology {network['topology']!r}" if ways == ["topology"] else f"a network by {ways[0]}"
-            known = f"it takes {', '.join(takes)}" if takes else "it takes no such key"
-            raise ConfigError(f"network.{name} = {written(network[name])}: {what} has no {name}; {known}")
+            known = ", ".join(takes)
+            raise ConfigError(f"network.{name} = {written(network[name])}: {what} has no {name}; it takes {known}")
     if data["file"] is None:
         raise ConfigError("data.file is missing: name the file of samples")
     if data["label"] is not None and data["targets"] is not None:
@@ -222,6 +230,7 @@ def _check_together(config: Config) -> None:
 
 
 REGISTERED = {
+    "network.format": "formats",
     "network.activation": "activations",
     "network.output_activation": "activations",
     "train.loss": "losses",

@@ -1,4 +1,4 @@
-"""From a table to samples: which column is what, what is held out, how inputs are scaled and classes coded."""
+"""From a table to samples: which column is what, what is held out, how classes are coded."""
 
 from __future__ import annotations
 
@@ -45,27 +45,6 @@ class Roles:
     label: str | None = None
     classes: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Scaling:
-    """x → (x − mean)/scale, (I,) each."""
-
-    mean: Floats
-    scale: Floats
-
-    @classmethod
-    def of(cls, X: Floats, wanted: bool = True) -> Scaling:
-        """Mean and standard deviation; a constant column keeps scale 1. Without `wanted` nothing is scaled."""
-        if not wanted:
-            return cls(np.zeros(X.shape[1]), np.ones(X.shape[1]))
-        std = X.std(axis=0)
-        constant = std <= 1e-12 * np.maximum(np.abs(X).max(axis=0), np.finfo(float).tiny)
-        return cls(X.mean(axis=0), np.where(constant, 1.0, std))
-
-    def __call__(self, X: Floats) -> Floats:
-        scaled: Floats = (X - self.mean) / self.scale
-        return scaled
 
 
 def columns_of(table: Table, given: Sequence[str] | str | None, default: Sequence[str]) -> tuple[str, ...]:

@@ -39,6 +39,7 @@ class Followed:
         self._model, self.path, self._data, self._sample, self._executor = model, path, data, sample, executor
         self._lock, self._metrics = lock(), Metrics(path)
         self._shape: Any = None
+        self._title = ""
         self._found: tuple[str, Any] | None = None
 
     def record(self) -> Record:
@@ -49,7 +50,7 @@ class Followed:
         """
         with self._lock:
             version, given = self._version(), self._read()
-            found = recorded(**given, history=self._metrics.columns(), title=self.path.resolve().stem)
+            found = recorded(**given, history=self._metrics.columns(), title=self._title)
             self._shape = _shape(given["network"])
             return found | {"version": version, "state": self._state()}
 
@@ -102,6 +103,7 @@ class Followed:
     def _read(self) -> dict[str, Any]:
         """Arguments of `record`: with targets where the samples hold them."""
         model = self._model()
+        self._title = self.path.resolve().stem + (", inputs standardised" if model.scaling is not None else "")
         chosen = self._data if self._data is not None else own_samples(self.path)
         program = fg.compile(model.network, executor=self._executor, loss=model.loss or "squared_error")
         given: dict[str, Any] = {"network": model.network, "program": program, "sample": self._sample}

@@ -10,43 +10,33 @@ import numpy as np
 
 import flowgrad as fg
 from flowgrad.callback import Callback
-from flowgrad.cli._data import Samples, Scaling, hold_out
+from flowgrad.cli._data import Samples
 from flowgrad.errors import NonFiniteError
 from flowgrad.metrics import metrics_for
 from flowgrad.network import Network
 from flowgrad.program import Program
+from flowgrad.scaling import Scaling
 
 Row = dict[str, float]
 
 
 @dataclass(frozen=True)
 class Parts:
-    """Samples by what they are for, scaled by what the training samples say."""
+    """Samples by what they are for, their inputs scaled by `scaling`; None where they are as they were measured."""
 
     train: Samples
     validation: Samples | None
     test: Samples
-    scaling: Scaling
+    scaling: Scaling | None
 
     @classmethod
-    def of(cls, train: Samples, validation: Samples | None, test: Samples, standardize: bool) -> Parts:
-        """Scale all parts by the mean and deviation of the first."""
-        scaling = Scaling.of(train.X, standardize)
+    def of(cls, train: Samples, validation: Samples | None, test: Samples, scaling: Scaling | None) -> Parts:
+        """Scale the inputs of all parts."""
 
         def scaled(part: Samples) -> Samples:
-            return Samples(scaling(part.X), part.T)
+            return part if scaling is None else Samples(scaling(part.X), part.T)
 
         return cls(scaled(train), scaled(validation) if validation else None, scaled(test), scaling)
-
-
-def split(
-    samples: Samples, test: float, validation: float | None, seed: int, classes: int, standardize: bool = True
-) -> Parts:
-    """Test samples first, by the seed, then validation samples out of the rest."""
-    rest, held = hold_out(samples, test, seed, classes)
-    if validation is None:
-        return Parts.of(rest, None, held, standardize)
-    return Parts.of(*hold_out(rest, validation, seed + 1, classes), held, standardize)
 
 
 @dataclass(frozen=True)
@@ -131,7 +121,10 @@ def run(
 
 
 def figures(program: Program, samples: Samples) -> dict[str, float]:
-    """Accuracy and area under the ROC curve for classes; else root mean square error and Pearson's r."""
+    """Accuracy and area under the ROC curve for classes; else root mean square error and Pearson's r.
+
+    All speak of what the loss predicts: probabilities, rates, or the outputs themselves.
+    """
     assert program.loss is not None
     y = program.predict(samples.X).astype(np.float64)
     t, classes = samples.T, samples.T.ndim == 1

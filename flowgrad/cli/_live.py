@@ -1,6 +1,7 @@
 """The run folder while its training runs: nothing that was trained is lost, and `flowgrad view` can follow.
 
-    network.json, its weights     θ at the start, then again as often as writing stays cheap
+    network.json, its weights     θ at the start, then again as often as writing stays cheap; so
+    trained.safetensors           where inputs are standardised: the network that is trained
     model.json, config.toml       from the start on
     metrics.csv                   a line an epoch, when it ends
     summary.json                  only in the end: a folder without one is of a training that runs, or was cut off
@@ -14,16 +15,15 @@ from __future__ import annotations
 import contextlib
 import csv
 import os
-import shutil
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
 from flowgrad.cli import _run, _tables
-from flowgrad.cli._model import RUN_NETWORK, Model
+from flowgrad.cli._model import Model
 from flowgrad.errors import FileError, FlowgradError
-from flowgrad.files import save
 from flowgrad.history import Row
 from flowgrad.program import Program
 
@@ -57,7 +57,7 @@ class Training:
         self._model, self._config, self._clock = model, config, clock
         self._program: Program | None = None
         self._metrics: TextIO | None = None
-        self._old: Path | None = None
+        self._place: _run.Place | None = None
         self._identity: tuple[int, int] | None = None
         self._epochs, self._next, self._done = 0, 0.0, False
         self.folder = folder if folder is not None else Path("runs", name)
@@ -78,7 +78,8 @@ class Training:
             (part / "config.toml").write_text(self._config(self.folder), encoding="utf-8")
 
         self._program = program
-        self.folder, self._old = _run.place(self._given, self._name, fill, self._overwrite)
+        self._place = _run.place(self._given, self._name, fill, self._overwrite)
+        self.folder = self._place.folder
         self._identity = _identity(self.folder)
         self._next = self._clock() + LEAST
 
@@ -97,11 +98,12 @@ class Training:
     def checkpoint(self) -> None:
         """The weights of now, on disk; from the first on an older run is not needed any more."""
         assert self._program is not None
+        assert self._place is not None
         start = self._clock()
-        save(self._program.network(), self.folder / RUN_NETWORK)
+        _run.save_networks(self.folder, replace(self._model, network=self._program.network()))
         if self._metrics is not None:
             os.fsync(self._metrics.fileno())
-        self._drop_old()
+        self._place.drop_old()
         now = self._clock()
         self._next = now + max(LEAST, SHARE * (now - start))
 
@@ -116,21 +118,25 @@ class Training:
             _run.refill(self.folder, fill)
         else:
             self.folder = _run.write(None if self._given is None else _run.free(*_split(self.folder)), self._name, fill)
-        self._drop_old()
+        if self._place is not None:
+            self._place.drop_old()
         self._done = True
         return self.folder
 
     def __exit__(self, *error: object) -> None:
         self._close()
-        if self._done or self._identity is None or _identity(self.folder) != self._identity:
+        if self._place is None:
             return
-        if self._epochs:
-            with contextlib.suppress(FlowgradError, OSError):
-                self.checkpoint()
-            return
-        shutil.rmtree(self.folder, ignore_errors=True)
-        if self._old is not None:
-            self._old.rename(self.folder)
+        try:
+            if self._done or _identity(self.folder) != self._identity:
+                return
+            if self._epochs:
+                with contextlib.suppress(FlowgradError, OSError):
+                    self.checkpoint()
+            else:
+                self._place.put_back()
+        finally:
+            self._place.release()
 
     def _line(self, row: Row) -> None:
         """One line more of metrics.csv, floats by repr; the first epoch says the columns."""
@@ -146,11 +152,6 @@ class Training:
             with contextlib.suppress(OSError):
                 self._metrics.close()
             self._metrics = None
-
-    def _drop_old(self) -> None:
-        if self._old is not None:
-            shutil.rmtree(self._old, ignore_errors=True)
-            self._old = None
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import wraps
 from inspect import cleandoc
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
-from flowgrad.errors import FlowgradError, MissingDependencyError, UnknownNameError, suggest
+from flowgrad.errors import BoundedOutputWarning, FlowgradError, MissingDependencyError, UnknownNameError, suggest
 from flowgrad.registry import find, names
 
 if TYPE_CHECKING:
@@ -31,7 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     try:
-        code = _obey(words)
+        with _warnings_shown():
+            code = _obey(words)
         sys.stdout.flush()
     except FlowgradError as error:
         return _fail(str(error))
@@ -41,6 +44,33 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return code
+
+
+@contextmanager
+def _warnings_shown() -> Iterator[None]:
+    """Show each of the library's own warnings once, in one line, whatever filters are set; others as Python does."""
+    said: set[str] = set()
+
+    with warnings.catch_warnings():
+        before = warnings.showwarning
+
+        def show(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
+            if not issubclass(category, BoundedOutputWarning):
+                before(message, category, filename, lineno, file, line)
+            elif str(message) not in said:
+                said.add(str(message))
+                _say("warning", "33", str(message))
+
+        warnings.simplefilter("always", BoundedOutputWarning)
+        warnings.showwarning = show
+        yield
 
 
 def _obey(words: list[str]) -> int:
@@ -121,8 +151,15 @@ def _of_the_system(error: OSError) -> str:
 
 def _fail(message: str, code: int = 2) -> int:
     """One line on stderr; gives the exit code back."""
-    line = " ".join(message.splitlines())
-    colour = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
-    start = "\x1b[1;31merror:\x1b[0m" if colour else "error:"
-    print(line if code == 130 else f"{start} {line}", file=sys.stderr)
+    if code == 130:
+        print(" ".join(message.splitlines()), file=sys.stderr)
+    else:
+        _say("error", "31", message)
     return code
+
+
+def _say(what: str, colour: str, message: str) -> None:
+    """One line on stderr, which begins with a word in a colour where there is one."""
+    pretty = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+    start = f"\x1b[1;{colour}m{what}:\x1b[0m" if pretty else f"{what}:"
+    print(start, " ".join(message.splitlines()), file=sys.stderr)

@@ -1,4 +1,8 @@
-"""A network with what its data needs: which columns feed it, how they are scaled, which classes it tells apart."""
+"""A network with what its data needs: which columns feed it, how they are scaled, which classes it tells apart.
+
+Inspection works on the network as it was trained, and on scaled samples; what is written for others is the folded
+network, which takes the raw columns.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +15,25 @@ import numpy as np
 
 from flowgrad import topologies
 from flowgrad.cli._console import share_shown
-from flowgrad.cli._data import Roles, Scaling
+from flowgrad.cli._data import Roles
 from flowgrad.cli._options import reading
+from flowgrad.cli._tables import repeated
 from flowgrad.errors import ConfigError, FileError, GraphError
 from flowgrad.files import load
+from flowgrad.maths.losses import Loss
 from flowgrad.network import Network
+from flowgrad.registry import find
+from flowgrad.scaling import Scaling, folded
 
 RUN_NETWORK = "network.json"
 
 
 @dataclass(frozen=True)
 class Model:
-    """What `predict`, `grad` and `check` work on; `loss` is a name, or None where nobody trained it."""
+    """What commands work on: `network` takes the columns of `roles` as `scaling` scales them.
+
+    `scaling` is None where the network takes them as they are; `loss` is a name, or None where nobody trained it.
+    """
 
     network: Network
     roles: Roles
@@ -30,8 +41,18 @@ class Model:
     loss: str | None = None
 
     def scaled(self, X: Any) -> Any:
-        """X as the network wants it."""
+        """X as `network` wants it."""
         return X if self.scaling is None else self.scaling(X)
+
+    @property
+    def record(self) -> Loss:
+        """The loss it was trained with; squared error where nobody trained it."""
+        found: Loss = find("losses", self.loss or "squared_error")
+        return found
+
+    def folded(self) -> Model:
+        """The model whose network takes the raw columns: what is written for others."""
+        return replace(self, network=folded(self.network, self.scaling), scaling=None)
 
 
 def column_name(node: Hashable) -> str:
@@ -46,9 +67,9 @@ def column_names(nodes: Sequence[Hashable]) -> tuple[str, ...]:
         GraphError: two of them would have one name, such as 1 and '1'.
     """
     names = tuple(map(column_name, nodes))
-    twice = [name for k, name in enumerate(names) if name in names[:k]] if len(set(names)) < len(names) else []
-    if twice:
-        raise GraphError(f"two nodes are called {twice[0]} in a table: relabel one of them")
+    twice = repeated(names)
+    if twice is not None:
+        raise GraphError(f"two nodes are called {twice} in a table: relabel one of them")
     return names
 
 
@@ -105,6 +126,15 @@ def shaped(settings: dict[str, Any], inputs: Sequence[str], outputs: Sequence[st
     return renamed(network, inputs, outputs)
 
 
+def with_outputs(network: Network, activation: str) -> Network:
+    """The network with this activation at its outputs, in the place of their own."""
+    c, record = network.columns, find("activations", activation)
+    known = c.activations if record in c.activations else (*c.activations, record)
+    codes = c.activation.copy()
+    codes[c.outputs[~c.is_input[c.outputs]]] = known.index(record)
+    return Network.from_columns(replace(c, activation=codes, activations=known))
+
+
 def renamed(network: Network, inputs: Sequence[str], outputs: Sequence[str]) -> Network:
     """The network with these names for its inputs and outputs; hidden neurons become h1, h2, … in their order.
 
@@ -116,8 +146,8 @@ def renamed(network: Network, inputs: Sequence[str], outputs: Sequence[str]) -> 
     hidden = [row for row in c.order.tolist() if row not in ends]
     names = ends | {row: f"h{k}" for k, row in enumerate(hidden, start=1)}
     ids = [names[row] for row in range(c.n_nodes)]
-    if len(set(ids)) < len(ids):
-        twice = next(name for k, name in enumerate(ids) if name in ids[:k])
+    twice = repeated(ids)
+    if twice is not None:
         raise GraphError(f"two nodes would be called {twice!r}: rename the column")
     weights = np.array(c.weights)  # drawn before the ids change, so that a name never moves a weight
     return Network.from_columns(replace(c, ids=ids, weight=weights))

@@ -1,6 +1,7 @@
 """The run folder: network and weights, what the data needs, metrics, loss curve, resolved configuration.
 
-    network.json, and its weights beside it     the trained network, for `fg.load`
+    network.json, and its weights beside it     the trained network for `fg.load`: it takes the raw columns
+    trained.safetensors     where inputs were standardised, the network as it was trained, to inspect and to go on with
     model.json      columns, classes, scaling and loss: what `flowgrad predict RUN` needs besides the network
     metrics.csv     one row an epoch
     summary.json    the figures on the test samples, why training ended, versions
@@ -14,23 +15,50 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from flowgrad.cli import _tables
-from flowgrad.cli._data import Roles, Scaling
+from flowgrad.cli import _claims, _tables
+from flowgrad.cli._data import Roles
 from flowgrad.cli._model import RUN_NETWORK, Model, bare
 from flowgrad.errors import FileError
 from flowgrad.files import load, save
+from flowgrad.scaling import Scaling
 
-NAMES = (RUN_NETWORK, "model.json", "metrics.csv", "summary.json", "loss.png", "config.toml")
+TRAINED = "trained.safetensors"
+NAMES = (RUN_NETWORK, TRAINED, "model.json", "metrics.csv", "summary.json", "loss.png", "config.toml")
+
+
+@dataclass
+class Place:
+    """A run folder in its place; the older run that stood there; the locks on both, while they are worked on."""
+
+    folder: Path
+    old: Path | None = None
+    locks: list[int | None] = field(default_factory=list)
+
+    def drop_old(self) -> None:
+        """Remove the older run: the new one has something to show."""
+        if self.old is not None:
+            shutil.rmtree(self.old, ignore_errors=True)
+            self.old = None
+
+    def put_back(self) -> None:
+        """Remove the folder, and put the older run where it stood."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        if self.old is not None:
+            self.old.rename(self.folder)
+            self.old = None
+
+    def release(self) -> None:
+        """Give the locks back: this process is done with the folder."""
+        while self.locks:
+            _claims.release(self.locks.pop())
 
 
 def write(folder: Path | None, name: str, fill: Callable[[Path], None], overwrite: bool = False) -> Path:
@@ -38,16 +66,16 @@ def write(folder: Path | None, name: str, fill: Callable[[Path], None], overwrit
 
     Args, raises: as `place`.
     """
-    target, old = place(folder, name, fill, overwrite)
-    if old is not None:
-        shutil.rmtree(old, ignore_errors=True)
-    return target
+    placed = place(folder, name, fill, overwrite)
+    placed.drop_old()
+    placed.release()
+    return placed.folder
 
 
-def place(
-    folder: Path | None, name: str, fill: Callable[[Path], None], overwrite: bool = False
-) -> tuple[Path, Path | None]:
-    """Make a run folder by `fill`, and give its path, and where an older run of that name has been put aside.
+def place(folder: Path | None, name: str, fill: Callable[[Path], None], overwrite: bool = False) -> Place:
+    """Make a run folder by `fill` and put it in its place; an older run of that name is put aside, under a hidden name.
+
+    What killed runs of the same name left behind is cleared first.
 
     Args:
         folder: where; None takes runs/NAME, or runs/NAME-2, … where that exists.
@@ -59,14 +87,19 @@ def place(
     """
     target = folder if folder is not None else free(Path("runs"), name)
     check_target(target, overwrite)
-    with _part(target) as part:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part.mkdir()
+    with _part(target) as (part, lock):
         fill(part)
         _sync(part)
         while folder is None and target.exists():  # somebody was faster
             target = free(Path("runs"), name)
-        return target, _put(part, target)
+        placed = Place(target)
+        try:
+            _put(part, placed)
+            placed.locks.append(None if lock is None else os.dup(lock))
+        except BaseException:
+            placed.release()
+            raise
+        return placed
 
 
 def refill(folder: Path, fill: Callable[[Path], None]) -> None:
@@ -75,8 +108,7 @@ def refill(folder: Path, fill: Callable[[Path], None]) -> None:
     Raises:
         FileError: it cannot be written.
     """
-    with _part(folder) as part:
-        part.mkdir()
+    with _part(folder) as (part, _):
         fill(part)
         _sync(part)
         last = {RUN_NETWORK: 1, "summary.json": 2}  # weights before the network that names them
@@ -91,29 +123,67 @@ def refill(folder: Path, fill: Callable[[Path], None]) -> None:
 
 
 @contextmanager
-def _part(target: Path) -> Iterator[Path]:
-    """The name of a hidden folder beside the target, which is gone afterwards; OSError becomes FileError."""
-    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+def _part(target: Path) -> Iterator[tuple[Path, int | None]]:
+    """A hidden folder beside the target, and its lock; it is gone afterwards. OSError becomes FileError."""
+    part, lock = None, None
     try:
-        yield part
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part, lock = _claims.claim(target)
+        yield part, lock
     except FileError:
         raise
     except OSError as error:
         raise FileError(f"cannot write {target}: {(error.strerror or str(error)).lower()}") from None
     finally:
-        shutil.rmtree(part, ignore_errors=True)
+        if part is not None:
+            shutil.rmtree(part, ignore_errors=True)
+        _claims.release(lock)
 
 
 def free(parent: Path, name: str) -> Path:
     """parent/name, or the first of parent/name-2, … that does not exist."""
     path, k = parent / name, 2
+    clear(path)
     while path.exists():
         path, k = parent / f"{name}-{k}", k + 1
+        clear(path)
     return path
 
 
+def clear(folder: Path) -> None:
+    """Finish what killed runs of this folder's name began: half-written folders go, and of two runs one stays.
+
+    Where a killed run had put an older one aside, and has no epoch to show, the older one is put back; else that goes.
+    What belongs to a living process is not touched.
+    """
+    _claims.clear_parts(folder)
+    with _claims.left_behind(folder, "old") as older:
+        for old in older:
+            with suppress(OSError):
+                if not folder.exists():
+                    old.rename(folder)
+                elif _has_epochs(folder):
+                    shutil.rmtree(old)
+                elif (folder / RUN_NETWORK).exists():
+                    lock = _claims.lock(folder)  # of a living run: BlockingIOError, and both stay
+                    try:
+                        Place(folder, old).put_back()
+                    finally:
+                        _claims.release(lock)
+
+
+def _has_epochs(folder: Path) -> bool:
+    """Whether a run has something to show: its end, or the line of an epoch."""
+    if (folder / "summary.json").exists():
+        return True
+    with suppress(OSError), (folder / "metrics.csv").open("rb") as file:
+        return len(list(islice(file, 2))) > 1
+    return False
+
+
 def check_target(folder: Path, overwrite: bool) -> None:
-    """Raises FileError where something is in the way; asked for before training, not after."""
+    """Raises FileError where something is in the way; asked for before training, not after. Clears, as `clear` does."""
+    clear(folder)
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
     if not folder.is_dir():
@@ -124,14 +194,16 @@ def check_target(folder: Path, overwrite: bool) -> None:
         raise FileError(f"{folder} is no run folder: it will not be overwritten")
 
 
-def _put(part: Path, target: Path) -> Path | None:
-    """Rename the finished folder to its name, and an older one out of its way; gives where that is now."""
-    old = target.with_name(f".{target.name}.{secrets.token_hex(4)}.old") if target.exists() else None
-    if old is not None:
-        target.rename(old)
+def _put(part: Path, placed: Place) -> None:
+    """Rename the finished folder to its name, and an older one out of its way."""
+    target = placed.folder
+    if target.exists():
+        with suppress(OSError):  # a run that trains there still has it
+            placed.locks.append(_claims.lock(target))
+        placed.old = _claims.hidden(target, "old")
+        target.rename(placed.old)
     part.rename(target)
     _sync_folder(target.parent)
-    return old
 
 
 def _sync(folder: Path) -> None:
@@ -152,15 +224,23 @@ def _sync_folder(folder: Path) -> None:
 
 
 def save_model(folder: Path, model: Model) -> None:
-    """network.json with its weights, and model.json."""
-    save(model.network, folder / RUN_NETWORK)
+    """The networks, and model.json."""
+    save_networks(folder, model)
     scaling = model.scaling
     about = {
         "loss": model.loss,
         "roles": asdict(model.roles),
-        "scaling": scaling and {"mean": scaling.mean.tolist(), "scale": scaling.scale.tolist()},
+        "standardised": scaling
+        and {"network": TRAINED, "mean": scaling.mean.tolist(), "scale": scaling.scale.tolist()},
     }
     write_json(folder / "model.json", about)
+
+
+def save_networks(folder: Path, model: Model) -> None:
+    """The network as it was trained, where that takes scaled columns; then network.json, which takes the raw ones."""
+    if model.scaling is not None:
+        save(model.network, folder / TRAINED)
+    save(model.folded().network, folder / RUN_NETWORK)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -177,26 +257,29 @@ def save_metrics(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
 
 
 def read(folder: Path, ignore: Sequence[str] = ()) -> Model:
-    """The model of a run folder.
+    """The model of a run folder: the network as it was trained, and its scaling.
+
+    A folder of version 0.1 holds that network as network.json, and its scaling under another key.
 
     Raises:
         FileError: no run folder, or a file of it is damaged.
     """
     if not (folder / RUN_NETWORK).is_file():
         raise FileError(f"{folder} is no run folder: it has no {RUN_NETWORK}")
-    network = load(folder / RUN_NETWORK)
     path = folder / "model.json"
     if not path.exists():
-        return bare(network, ignore)
+        return bare(load(folder / RUN_NETWORK), ignore)
     try:
         about = json.loads(path.read_text(encoding="utf-8"))
         named = about["roles"]
         inputs, targets, classes, ignored = (tuple(named[k]) for k in ("inputs", "targets", "classes", "ignore"))
         roles = Roles(inputs, targets, named["label"], classes, ignored)
-        given, loss = about["scaling"], about["loss"]
-        scaling = given and Scaling(np.array(given["mean"], float), np.array(given["scale"], float))
+        given, loss = about["scaling" if "scaling" in about else "standardised"], about["loss"]
+        scaling = given and Scaling(given["mean"], given["scale"])
+        name = TRAINED if given and given.get("network") == TRAINED else RUN_NETWORK
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise FileError(f"{path} is damaged: {type(error).__name__}: {error}") from None
+    network = load(folder / name)
     _check_fit(path, network, roles, scaling)
     return Model(network, replace(roles, ignore=(*roles.ignore, *ignore)), scaling, loss)
 
@@ -205,6 +288,6 @@ def _check_fit(path: Path, network: Any, roles: Roles, scaling: Scaling | None) 
     """model.json must speak of this network."""
     n, outputs = len(network.inputs), len(network.outputs)
     answers = len(roles.classes) - (outputs == 1) if roles.label else len(roles.targets)
-    shapes = {n} if scaling is None else {n, *scaling.mean.shape, *scaling.scale.shape}
+    shapes = {n} if scaling is None else {n, len(scaling)}
     if len(roles.inputs) != n or answers != outputs or shapes != {n}:
         raise FileError(f"{path} is damaged: it does not fit the network beside it")

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from flowgrad.errors import DataError, FileError, UnknownNameError, suggest
 from flowgrad.format import Claim
 
 Floats = npt.NDArray[np.float64]
+T = TypeVar("T")
 BLOCK = 8192  # rows turned into numbers at a time
 
 
@@ -41,10 +42,11 @@ class Table:
         else:
             with _rows(path) as rows:
                 self.names = _header(path, rows)
+        self._place = {name: k for k, name in enumerate(self.names)}
 
     def need(self, name: str, what: str) -> None:
         """Raises UnknownNameError, with the nearest name, where there is no such column."""
-        if name not in self.names:
+        if name not in self._place:
             raise UnknownNameError(f"{self.path} lacks the column of {what} {name!r}{suggest(name, self.names)}")
 
     def numbers(self, names: Sequence[str]) -> Floats:
@@ -58,7 +60,7 @@ class Table:
             self.need(name, "numbers")
         if self._arrays is not None:
             return np.stack([_real(self.path, name, self._arrays[name]) for name in names], axis=1)
-        places = [self.names.index(name) for name in names]
+        places = [self._place[name] for name in names]
         blocks = [_floats(self.path, names, places, block, lines) for lines, block in self._blocks()]
         return np.concatenate(blocks)
 
@@ -67,7 +69,7 @@ class Table:
         self.need(name, "classes")
         if self._arrays is not None:
             return [str(value) for value in self._arrays[name].tolist()]
-        place = self.names.index(name)
+        place = self._place[name]
         return [row[place].strip() for _, block in self._blocks() for row in block]
 
     def _blocks(self) -> Iterator[tuple[list[int], list[list[str]]]]:
@@ -108,10 +110,20 @@ def _header(path: Path, rows: Iterator[list[str]]) -> tuple[str, ...]:
     names = tuple(name.strip() for name in next(rows, []))
     if not names:
         raise DataError(f"{path} is empty: it has no header")
-    twice = [name for k, name in enumerate(names) if name in names[:k]]
-    if twice:
-        raise DataError(f"{path} names the column {twice[0]!r} twice")
+    twice = repeated(names)
+    if twice is not None:
+        raise DataError(f"{path} names the column {twice!r} twice")
     return names
+
+
+def repeated(names: Iterable[T]) -> T | None:
+    """The first of these hashable names that has come before; None where each comes once."""
+    seen: set[T] = set()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    return None
 
 
 def _floats(path: Path, names: Sequence[str], places: list[int], block: list[list[str]], lines: list[int]) -> Floats:

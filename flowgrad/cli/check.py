@@ -12,6 +12,8 @@ from flowgrad.cli import _data, _options
 from flowgrad.cli._console import say, table
 from flowgrad.cli._model import Model, open_network
 from flowgrad.cli._tables import Table
+from flowgrad.maths.losses import Loss
+from flowgrad.registry import find
 
 AGREE = {"float64": 1e-9, "float32": 1e-4}  # of the largest component, between executors
 
@@ -58,14 +60,14 @@ def _samples(model: Model, data: Any, n: int, loss: str, seed: int) -> tuple[Any
         return model.scaled(given.X[:n]), given.T[:n]
     rng = np.random.default_rng(seed)
     X, O = rng.standard_normal((n, len(model.network.inputs))), len(model.network.outputs)
-    match loss:
-        case "cross_entropy":
-            return X, rng.integers(0, O, n)
-        case "binary_cross_entropy":
-            return X, rng.integers(0, 2, (n, O)).astype(float)
-        case "poisson":
-            return X, rng.poisson(2.0, (n, O)).astype(float)
-    return X, rng.standard_normal((n, O))
+    record: Loss = find("losses", loss)
+    if record.coupled:
+        return X, rng.integers(0, O, n)
+    if record.domain is None:
+        return X, rng.standard_normal((n, O))
+    least, largest = record.domain
+    drawn = rng.poisson(2.0, (n, O)) if np.isinf(largest) else (largest - least) * rng.integers(0, 2, (n, O))
+    return X, least + drawn.astype(float)
 
 
 def executors_agree(programs: dict[str, fg.Program], X: Any, T: Any) -> bool:

@@ -17,6 +17,7 @@ from flowgrad.cli._data import Roles, Samples
 from flowgrad.cli._model import Model
 from flowgrad.errors import MissingDependencyError
 from flowgrad.files import load
+from flowgrad.scaling import Scaling
 
 EDGES = Path(__file__).with_name("_demo_edges.csv")
 LABEL, CLASSES = "diagnosis", ("benign", "malignant")
@@ -123,7 +124,7 @@ class Job:
         everything = samples(network.inputs)
         rest, test = _data.hold_out(everything, 0.2, data["seed"], len(CLASSES))
         kept, validation = _data.hold_out(rest, data["validation"], data["seed"] + 1, len(CLASSES))
-        parts = _job.Parts.of(kept, validation, test, data["standardize"])
+        parts = _job.Parts.of(kept, validation, test, Scaling.of(kept.X))
         roles = Roles(tuple(map(str, network.inputs)), (), LABEL, CLASSES)
         return cls(Model(network, roles, parts.scaling, settings["train"]["loss"]), parts, rest, test)
 

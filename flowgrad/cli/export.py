@@ -48,12 +48,14 @@ def entry(
 
     With --data every node gets z and a; where the samples hold the targets also dz and da (∂L/∂z, ∂L/∂a) and the
     gradient of its bias, and every edge the gradient of its weight. --to net.html is the page to walk through; of a
-    run it shows the run's own samples and its training.
+    run it shows the run's own samples and its training. The network of a run is written as one that takes the raw
+    columns: the scaling of its inputs is in its weights.
 
     flowgrad list formats says which formats there are.
     """
     chosen = format_of(to, format, "write")
-    model = open_network(network, ignore or (), read_as, option)
+    opened = open_network(network, ignore or (), read_as, option)
+    model = opened.folded()
     told: dict[str, Any] = {}
     if "history" in takes(chosen):  # the page of a run shows the run's own samples, and its training
         data, told = data or own_samples(network), {"history": losses(network)}
@@ -62,6 +64,8 @@ def entry(
         fg.save(model.network, to, chosen.name, progress=progress, **options)
     said = ", ".join(name for key in ("node_values", "edge_values") for name in options.get(key, ()))
     say(f"{model.network!r}: {to}" + (f", with {said}" if said else ""))
+    if opened.scaling is not None:
+        say("it takes the columns as they were measured: the scaling of the run is in its weights")
 
 
 def _values(
@@ -79,7 +83,7 @@ def _values(
     samples, roles = Table(data), model.roles
     answers = roles.label in samples.names if roles.label else set(roles.targets) <= set(samples.names)
     known = _data.read(samples, roles, answers=answers)
-    X, T = model.scaled(known.X), known.T if answers else None
+    X, T = known.X, known.T if answers else None
     first = None if sample is None else row("sample", sample, len(X))
     reduction: Literal["mean", "sum"] = "mean" if "X" in places else "sum"
     loss = loss or model.loss or "squared_error"

@@ -15,7 +15,7 @@ from flowgrad.cli import _data, _job, _options, _tables
 from flowgrad.cli._console import console, say, table
 from flowgrad.cli._model import Model, column_names, open_network
 from flowgrad.cli._tables import Table
-from flowgrad.registry import find
+from flowgrad.maths.losses import Loss, identity
 
 SHOWN = 20  # rows on a terminal
 
@@ -24,14 +24,16 @@ def entry(
     network: _options.Model,
     data: _options.Data,
     out: _options.Out = None,
-    raw: Annotated[bool, typer.Option("--raw", help="The outputs as they are, also of a classifier.")] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="The outputs as they are: logits, log rates.")] = False,
     ignore: _options.Ignore = None,
     executor: _options.Executor = "auto",
 ) -> None:
     """Predict: one row of answers for each sample.
 
-    Of a run with classes the answers are the class and the probability of each class. Samples are scaled as
-    they were in training. Columns of targets or labels may be there; with --out the figures on them are printed.
+    Of a run with classes the answers are the class and the probability p(CLASS) of each. Else they are what the run's
+    loss predicts: a probability p(NAME) under binary_cross_entropy and cross_entropy, a rate rate(NAME) under poisson,
+    the output itself under other losses. Samples are scaled as they were in training. Columns of targets or labels may
+    be there; with --out the figures on them are printed.
     """
     model, samples = open_network(network, ignore or ()), Table(data)
     roles = model.roles
@@ -46,22 +48,31 @@ def entry(
 
 
 def answers_of(model: Model, y: Any, raw: bool = False) -> dict[str, Any]:
-    """Columns of answers: outputs, or class and probabilities."""
-    roles = model.roles
-    if raw or roles.label is None:
-        names = column_names(model.network.outputs) if roles.label or not roles.targets else roles.targets
+    """Columns of answers: outputs; what the loss's link makes of them; or class and probabilities."""
+    roles, y = model.roles, np.asarray(y, np.float64)
+    if roles.label is not None and not raw:
+        p = probabilities(model.record, y)
+        chosen = [roles.classes[k] for k in p.argmax(axis=1).tolist()]
+        return {roles.label: chosen} | {f"p({name})": p[:, k] for k, name in enumerate(roles.classes)}
+    names = column_names(model.network.outputs) if roles.label or not roles.targets else roles.targets
+    if raw or model.loss is None:
         return dict(zip(names, y.T, strict=True))
-    p = probabilities(y.astype(np.float64))
-    chosen = [roles.classes[k] for k in p.argmax(axis=1).tolist()]
-    return {roles.label: chosen} | {f"p({name})": p[:, k] for k, name in enumerate(roles.classes)}
+    predicted = model.record.link(y)
+    return {called(model.record, name): column for name, column in zip(names, predicted.T, strict=True)}
 
 
-def probabilities(y: Any) -> Any:
-    """(B, classes): softmax of the logits, or of one logit σ(y) and its complement."""
+def called(loss: Loss, name: str) -> str:
+    """The column of what an output predicts: `p(y)`, a probability; `rate(y)`; `y` where it is the output itself."""
+    if loss.logits:
+        return f"p({name})"
+    return name if loss.link is identity else f"{loss.link.__name__}({name})"
+
+
+def probabilities(loss: Loss, y: Any) -> Any:
+    """(B, classes): of each class one output's, or of two the complement and the one output's."""
     if y.shape[1] > 1:
-        return find("losses", "cross_entropy").link(y)
-    of_one = find("losses", "binary_cross_entropy").link
-    return np.concatenate([of_one(-y), of_one(y)], axis=1)
+        return loss.link(y)
+    return np.concatenate([loss.link(-y), loss.link(y)], axis=1)  # 1 − p would cancel the digits of a small one
 
 
 def show(columns: Mapping[str, Any], out: Path | None) -> None:

@@ -6,6 +6,8 @@ import os
 import platform
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
+from inspect import signature
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,13 +18,14 @@ from flowgrad.callback import Callback
 from flowgrad.cli import _config, _data, _job, _live, _pictures, _run
 from flowgrad.cli._console import epochs_shown, say, table
 from flowgrad.cli._data import Roles, Samples
-from flowgrad.cli._model import Model, bare, open_network, shaped
-from flowgrad.cli._tables import Table
+from flowgrad.cli._model import RUN_NETWORK, Model, bare, open_network, shaped, with_outputs
+from flowgrad.cli._tables import Table, repeated
 from flowgrad.errors import ConfigError, NonFiniteError
-from flowgrad.files import load
+from flowgrad.files import format_of, load
 from flowgrad.network import Network
 from flowgrad.program import Program
 from flowgrad.registry import find
+from flowgrad.scaling import Scaling, folded
 
 
 def entry(
@@ -55,7 +58,7 @@ def entry(
         _run.check_target(folder, overwrite)
     model, parts = prepare(settings)
     settings["train"]["loss"] = model.loss
-    _announce(model, parts)
+    _announce(model, parts, settings["network"])
     name = config.stem if config.stem != "config" else config.resolve().parent.name
 
     def text(place: Path) -> str:
@@ -115,29 +118,48 @@ def resolve(settings: _config.Config, base: Path) -> None:
 
 
 def prepare(settings: _config.Config) -> tuple[Model, _job.Parts]:
-    """The network, untrained, with what its data needs; and the samples in their parts."""
-    data = settings["data"]
+    """The network, as it begins, with what its data needs; and the samples in their parts."""
+    section, data = settings["network"], settings["data"]
     samples = Table(Path(data["file"]))
-    network, roles, loss = _network_and_roles(settings, samples)
-    parts = _parts(data, samples, roles)
-    return Model(network, roles, parts.scaling, settings["train"]["loss"] or loss), parts
+    given = None if section["topology"] is not None else _given(section)
+    network, roles, loss = _network_and_roles(settings, samples, given)
+    train, validation, test = _parts(data, samples, roles)
+    run = given if _run_of(section) is not None else None
+    network, scaling = _standardised(network, run, train.X, data["standardize"])
+    parts = _job.Parts.of(train, validation, test, scaling)
+    return Model(network, roles, scaling, settings["train"]["loss"] or loss), parts
 
 
-def _network_and_roles(settings: _config.Config, samples: Table) -> tuple[Network, Roles, str]:
+def _standardised(network: Network, run: Model | None, X: Any, standardize: bool) -> tuple[Network, Scaling | None]:
+    """The network that is trained, and the scaling of its inputs; X are the training samples.
+
+    A run goes on with the scaling that its weights were trained under; where it is to scale otherwise, its weights are
+    folded, so that it begins as the same function of the columns.
+    """
+    if run is None or (run.scaling is None and not standardize):
+        return network, Scaling.of(X) if standardize else None
+    if run.scaling is not None:
+        return (network, run.scaling) if standardize else (folded(network, run.scaling), None)
+    scaling = Scaling.of(X)
+    return folded(network, scaling.inverse()), scaling
+
+
+def _network_and_roles(settings: _config.Config, samples: Table, given: Model | None) -> tuple[Network, Roles, str]:
     """The network, what each column is to it, and the loss that goes with that."""
     data, section = settings["data"], settings["network"]
     label, ignore = data["label"], tuple(data["ignore"] or ())
     if label is not None:
         samples.need(label, "label")
-    if section["topology"] is None:
-        network = _given_network(section)
+    if given is not None:
+        network = given.network
         own = bare(network).roles
         inputs = _data.columns_of(samples, data["inputs"], own.inputs)
         targets = () if label else _data.columns_of(samples, data["targets"], own.targets)
         outputs = own.targets
     else:
         targets = () if label else _data.columns_of(samples, _needed(data["targets"]), ())
-        rest = [name for name in samples.names if name not in {*targets, label, *ignore}]
+        taken = {*targets, label, *ignore}
+        rest = [name for name in samples.names if name not in taken]
         inputs = _data.columns_of(samples, data["inputs"], rest)
         outputs = targets or _class_outputs(samples, label)
         network = shaped(section, inputs, outputs)
@@ -148,8 +170,8 @@ def _network_and_roles(settings: _config.Config, samples: Table) -> tuple[Networ
     classes = _data.classes_of(samples, label, outputs, data["positive"])
     loss = "cross_entropy" if len(outputs) > 1 else "binary_cross_entropy"
     if settings["train"]["loss"] not in (None, loss):
-        given = _config.written(settings["train"]["loss"])
-        raise ConfigError(f"train.loss = {given}: classes with {_outputs(len(outputs))} are trained with {loss}")
+        said = _config.written(settings["train"]["loss"])
+        raise ConfigError(f"train.loss = {said}: classes with {_outputs(len(outputs))} are trained with {loss}")
     return network, Roles(inputs, (), label, classes, ignore), loss
 
 
@@ -157,11 +179,41 @@ def _outputs(n: int) -> str:
     return f"{n} outputs" if n > 1 else "one output"
 
 
-def _given_network(section: Mapping[str, Any]) -> Network:
-    if section["file"] is not None:
-        return open_network(Path(section["file"])).network
-    keys = ("inputs", "outputs", "activation", "output_activation", "seed")
-    return load(section["edges"], "edgelist", **{key: section[key] for key in keys})
+def _given(section: Mapping[str, Any]) -> Model:
+    """The network of a run, a file or a list of edges."""
+    if section["file"] is None:
+        keys = ("inputs", "outputs", "activation", "output_activation", "seed")
+        return bare(load(section["edges"], "edgelist", **{key: section[key] for key in keys}))
+    model = _from_file(section)
+    network = Network.from_columns(replace(model.network.columns, seed=section["seed"]))
+    if section["output_activation"] is not None:
+        network = with_outputs(network, section["output_activation"])
+    return replace(model, network=network)
+
+
+def _from_file(section: Mapping[str, Any]) -> Model:
+    """The model of a run or a file; ConfigError where a key beside it says what neither takes."""
+    run = _run_of(section)
+    options = []
+    if section["activation"] is not None:
+        said = f"network.activation = {_config.written(section['activation'])}"
+        if run is not None:
+            raise ConfigError(f"{said}: a run says itself what its neurons are")
+        chosen = format_of(Path(section["file"]), section["format"], "read")
+        if chosen.read is None or "activation" not in signature(chosen.read).parameters:
+            raise ConfigError(f"{said}: a file of format {chosen.name!r} says itself what its neurons are")
+        options.append(f'activation="{section["activation"]}"')
+    if run is not None and section["format"] is not None:
+        raise ConfigError(f"network.format = {_config.written(section['format'])}: {section['file']} is of a run")
+    return open_network(run or Path(section["file"]), (), section["format"], options)
+
+
+def _run_of(section: Mapping[str, Any]) -> Path | None:
+    """The run folder that network.file names, by its network too; None where it names none."""
+    path = Path(section["file"] or "")
+    if section["file"] is not None and path.name == RUN_NETWORK and (path.parent / "model.json").exists():
+        return path.parent
+    return path if section["file"] is not None and path.is_dir() else None
 
 
 def _needed(targets: Any) -> Any:
@@ -181,12 +233,12 @@ def _check_count(what: str, names: tuple[str, ...], n: int) -> None:
         raise ConfigError(
             f"data.{what} names {len(names)} columns: the network has {n} {what.replace('targets', 'outputs')}"
         )
-    twice = [name for k, name in enumerate(names) if name in names[:k]]
-    if twice:
-        raise ConfigError(f"data.{what} names the column {twice[0]!r} twice")
+    twice = repeated(names)
+    if twice is not None:
+        raise ConfigError(f"data.{what} names the column {twice!r} twice")
 
 
-def _parts(data: Mapping[str, Any], samples: Table, roles: Roles) -> _job.Parts:
+def _parts(data: Mapping[str, Any], samples: Table, roles: Roles) -> tuple[Samples, Samples | None, Samples]:
     """Training, validation and test samples: files of their own, or fractions of the one file."""
 
     def from_file(path: str) -> Samples:
@@ -202,11 +254,13 @@ def _parts(data: Mapping[str, Any], samples: Table, roles: Roles) -> _job.Parts:
         validation = from_file(data["validation"])
     elif data["validation"] is not None:
         rest, validation = _data.hold_out(rest, data["validation"], data["seed"] + 1, classes)
-    return _job.Parts.of(rest, validation, test, data["standardize"])
+    return rest, validation, test
 
 
-def _announce(model: Model, parts: _job.Parts) -> None:
+def _announce(model: Model, parts: _job.Parts, section: Mapping[str, Any]) -> None:
     say(repr(model.network))
+    if section["file"] is not None and _run_of(section) is None and model.scaling is not None:
+        say("inputs are standardised before these weights read them; data.standardize = false leaves them as they are")
     held = f", {len(parts.validation):,} to validate" if parts.validation else ""
     say(f"{len(parts.train):,} samples to train on{held}, {len(parts.test):,} to test; loss {model.loss}")
     if model.roles.label and len(model.network.outputs) == 1:

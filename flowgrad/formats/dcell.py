@@ -30,7 +30,9 @@ def read(
     output_activation: Function = "tanh",
     seed: int = 0,
 ) -> Network:
-    """Genes are the inputs, sorted, under `g:<name>`; every term is one neuron.
+    """Genes are the inputs, sorted, under `g:<name>`; every term is one neuron, the root a tanh as DCell's.
+
+    `output_activation="identity"` gives the plain output, which cross_entropy, binary_cross_entropy and poisson want.
 
     Args:
         duplicates: of lines between the same two nodes, "first" takes the first, "error" none.

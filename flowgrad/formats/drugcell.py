@@ -28,6 +28,9 @@ def read(
 ) -> Network:
     """Genes are the inputs, in the order of first mention, under their names as `gene:<name>`; terms keep theirs.
 
+    Outputs are tanh as DrugCell's; `output_activation="identity"` gives the plain output, which
+    cross_entropy, binary_cross_entropy and poisson want.
+
     Args:
         duplicates: of lines between the same two nodes, "first" takes the first, "error" none.
         drop_self_loops: leaves out lines from a node to itself.

@@ -22,7 +22,9 @@ OUTPUT = "output"
 def read(
     source: Source, *, activation: Function = "tanh", output_activation: Function = "sigmoid", seed: int = 0
 ) -> Network:
-    """Inputs are the nodes of layer 0, by number; the output is `"output"`.
+    """Inputs are the nodes of layer 0, by number; the output is `"output"`, a sigmoid as GenNet's.
+
+    `output_activation="identity"` gives the plain output, which cross_entropy, binary_cross_entropy and poisson want.
 
     Raises:
         FileError: columns other than those, a number or a name that is not as it should be, with its line.

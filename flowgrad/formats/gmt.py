@@ -29,6 +29,7 @@ def read(
     duplicates: Literal["error", "first", "union"] = "error",
     set_prefix: str = "",
     activation: Function = "tanh",
+    output_activation: Function | None = None,
     seed: int = 0,
 ) -> Network:
     """Genes in the order of first mention, then sets in the order of lines, the description as an attribute.
@@ -41,6 +42,7 @@ def read(
         duplicates: of two lines of one set with other genes, "first" takes the first, "union" the genes of both,
             "error" neither.
         set_prefix: stands before the name of every set; "set:", say, where a set is called as a gene is.
+        output_activation: what sets apply, which are the outputs; None: `activation`.
 
     Raises:
         FileError: a line that is no set, a set given twice or named as a gene is; with its line.
@@ -66,7 +68,7 @@ def read(
     if notes:
         said = "; ".join(f"{kind}: {len(places):,}, first in {places[0]}" for kind, places in notes.items())
         warnings.warn(f"{what}: {said}", FileWarning, stacklevel=3)
-    return _network(sets, genes, what, activation, seed)
+    return _network(sets, genes, what, (activation, output_activation or activation), seed)
 
 
 @dataclass
@@ -129,7 +131,7 @@ def _fold(old: _Set, new: _Set, duplicates: str, what: str, notes: Notes) -> Non
 
 
 def _network(
-    sets: Mapping[Hashable, _Set], genes: Mapping[Hashable, int], what: str, activation: Any, seed: int
+    sets: Mapping[Hashable, _Set], genes: Mapping[Hashable, int], what: str, functions: tuple[Any, Any], seed: int
 ) -> Network:
     """Genes, then sets."""
     edges = [(gene, name, one.line, m) for name, one in sets.items() for gene, m in one.genes.items()]
@@ -145,7 +147,7 @@ def _network(
         nodes=[*genes, *sets],
         inputs=genes,
         outputs=list(sets),
-        output_activation=activation,
+        output_activation=functions[1],
         seed=seed,
         node_extra=descriptions,
         edge_extra={"membership": memberships} if None not in memberships and memberships else None,

@@ -53,10 +53,11 @@ AGGREGATIONS = {
 }
 
 
-def read(source: Source) -> Network:
+def read(source: Source, *, output_activation: Any = None) -> Network:
     """The network with every node of the file, those without connections too.
 
     The product of nothing is 1 there and 0 here: a product without connections gets that 1 in its bias.
+    `output_activation` takes the place of the file's own at the outputs.
 
     Raises:
         FileError: no such JSON, another version, a recurrent network, a value of the wrong kind; with its place.
@@ -66,7 +67,7 @@ def read(source: Source) -> Network:
     data = source.read()
     text(data, what)
     reader = _Reader(what, parse(data, what), source)
-    return reader.network()
+    return reader.network(output_activation)
 
 
 class _Reader:
@@ -81,7 +82,7 @@ class _Reader:
         if kind != "feedforward":
             raise FileError(f"{what}: network_type is {kind!r}: only 'feedforward' is one without cycles")
 
-    def network(self) -> Network:
+    def network(self, of_outputs: Any) -> Network:
         topology = self.mapping(self.document.get("topology"), "topology")
         inputs = [self.integer(k, "topology.input_keys") for k in self.rows(topology, "input_keys")]
         outputs = [self.integer(k, "topology.output_keys") for k in self.rows(topology, "output_keys")]
@@ -95,6 +96,8 @@ class _Reader:
                 raise UnknownNameError(f"{self.what}: output {key} is no node{suggest(key, index)}")
         edges = self.connections(index)
         fed = {v for _, v in edges}
+        if of_outputs is not None:
+            nodes |= {k: (of_outputs, *nodes[k][1:]) for k in outputs if k in nodes}
         bias = {k: b + r * (agg == "product" and index[k] not in fed) for k, (_, agg, b, r) in nodes.items()}
         none = [None] * len(inputs)
         activation, activations = encode("activations", [*none, *(n[0] for n in nodes.values())], ids)

@@ -29,6 +29,9 @@ def read(
 ) -> Network:
     """The pathways of one species (three letters, as in `R-HSA-109581`), or with None of all.
 
+    Outputs are tanh as the pathways below; `output_activation="identity"` gives the plain output, which
+    cross_entropy, binary_cross_entropy and poisson want.
+
     Args:
         duplicates: of lines between the same two nodes, "first" takes the first, "error" none.
         drop_self_loops: leaves out lines from a node to itself.

@@ -36,13 +36,16 @@ ACTIVATIONS = (
 """Numbered from 1. Their sigmoid is written by tanh, which is the same function."""
 
 
-def read(source: Source, *, n_inputs: int | None = None, n_outputs: int | None = None) -> Network:
+def read(
+    source: Source, *, n_inputs: int | None = None, n_outputs: int | None = None, output_activation: Any = None
+) -> Network:
     """Nodes are numbered as in the file; the bias is neuron 0, without in-edges, its bias 1 and not trainable.
 
     Args:
         n_inputs: the bias not counted; None takes the nodes behind it that nothing feeds, up to the first that
             something feeds.
         n_outputs: None takes the last nodes, back to the last that feeds something.
+        output_activation: of the outputs, in the place of the file's own; None keeps those.
 
     Raises:
         FileError: no such matrix, a connection against the order, an unknown activation; with its line.
@@ -65,7 +68,7 @@ def read(source: Source, *, n_inputs: int | None = None, n_outputs: int | None =
     fed, feeds = (W != 0).any(axis=0), (W != 0).any(axis=1)
     n_in = _count(n_inputs, int(np.argmax(fed)) - 1 if fed.any() else N - 1, "n_inputs", N - 1)
     n_out = _count(n_outputs, int(np.argmax(feeds[::-1])) if feeds.any() else N, "n_outputs", N - 1 - n_in)
-    return _network(W, sigma, n_in, n_out, what)
+    return _network(W, sigma, n_in, n_out, what, output_activation)
 
 
 def _matrix(rows: list[list[str]], place: Place) -> npt.NDArray[np.float64]:
@@ -94,7 +97,7 @@ def _count(given: Any, found: int, name: str, most: int) -> int:
     return given
 
 
-def _network(W: npt.NDArray[np.float64], sigma: Any, n_in: int, n_out: int, what: str) -> Network:
+def _network(W: npt.NDArray[np.float64], sigma: Any, n_in: int, n_out: int, what: str, of_outputs: Any) -> Network:
     N = len(W)
     fed_input = np.flatnonzero((W[:, 1 : n_in + 1] != 0).any(axis=0))
     if len(fed_input) or (W[:, 0] != 0).any():
@@ -102,8 +105,10 @@ def _network(W: npt.NDArray[np.float64], sigma: Any, n_in: int, n_out: int, what
             f"{what}: node {int(fed_input[0]) + 1 if len(fed_input) else 0} is an input, and something feeds it"
         )
     is_input = (np.arange(N) >= 1) & (np.arange(N) <= n_in)
-    names = [None if i else ACTIVATIONS[int(s) - 1] for i, s in zip(is_input, sigma, strict=True)]
+    names: list[Any] = [None if i else ACTIVATIONS[int(s) - 1] for i, s in zip(is_input, sigma, strict=True)]
     names[0] = "identity"
+    if of_outputs is not None:
+        names[N - n_out :] = [of_outputs] * n_out
     activation, activations = encode("activations", names, range(N))
     target, source = np.nonzero(W.T)
     return Network.from_columns(

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 import flowgrad as fg
-from flowgrad.cli import _job, demo
+from flowgrad.cli import _job, _run, demo
+from flowgrad.scaling import folded
 
 pytest.importorskip("sklearn")
 
@@ -58,7 +59,8 @@ def test_test_accuracy_over_five_seeds() -> None:
         settings = demo.configuration(seed)
         job = demo.Job.of(settings)
         outcome = _job.run(job.model.network, job.parts, _job.Settings(settings["train"]))
-        y = outcome.program.predict(job.parts.scaling(job.test.X))[:, 0]  # counted here, not by the command
+        raw = folded(outcome.program.network(), job.parts.scaling)  # counted here, not by the command
+        y = fg.compile(raw).predict(job.test.X)[:, 0]
         found.append(float(np.mean((y > 0) == (job.test.T == 1))))
         assert found[-1] == outcome.figures["accuracy"]
     assert np.mean(found) >= 0.95, found
@@ -69,7 +71,8 @@ def test_no_sample_serves_two_purposes_and_none_is_lost() -> None:
         job = demo.Job.of(demo.configuration(seed))
         assert job.parts.validation is not None
         parts = [job.parts.train, job.parts.validation, job.parts.test]
-        raw = [part.X * job.parts.scaling.scale + job.parts.scaling.mean for part in parts]
+        assert job.parts.scaling is not None
+        raw = [job.parts.scaling.back(part.X) for part in parts]
         rows = {tuple(row) for part in raw for row in part.round(9).tolist()}
         assert sum(map(len, parts)) == 569
         assert len(rows) == 569
@@ -98,7 +101,7 @@ def test_importance_is_the_mean_of_gradient_times_activation(run: Any, tmp_path:
     run("demo", "--executor", "python", "--out", "d")
     with (tmp_path / "d/importance.csv").open(encoding="utf-8") as file:
         found = {row["concept"]: float(row["importance"]) for row in csv.DictReader(file)}
-    net = fg.load(tmp_path / "d/network.json")
+    net = fg.load(tmp_path / "d" / _run.TRAINED)  # which takes the samples as they are scaled
     assert set(found) == set(net.nodes) - set(net.inputs) - set(net.outputs)
     job = demo.Job.of(demo.configuration(0))
     program = fg.compile(net, executor="python")

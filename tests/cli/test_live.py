@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from flowgrad.cli import _followed, _live, _run
 from flowgrad.cli._followed import Followed
 from flowgrad.cli._model import bare, open_network
 from flowgrad.errors import FileError
+from flowgrad.scaling import Scaling
 from flowgrad.viewer.record import columns_of
 
 
@@ -134,7 +136,7 @@ def test_a_full_disk_does_not_end_training(monkeypatch: pytest.MonkeyPatch) -> N
     with training(Path("a")) as run:
         run.start(program)
         with monkeypatch.context() as patch:
-            patch.setattr(_live, "save", full)
+            patch.setattr(_run, "save", full)
             run.epoch(row(1))
             run.epoch(row(2))
         program.theta = program.theta + 1.0
@@ -176,13 +178,13 @@ def test_the_values_of_a_run_are_read_again_when_they_change(run: Any, job: Path
     assert first["state"]["reason"] in ("finished", "early stopping")
     assert followed.state()["version"] == first["version"]
     assert followed.values()["values"] == {name: first[name] for name in followed.values()["values"]}
-    net = fg.load("model/network.json")
-    program = fg.compile(net)
+    model = open_network(Path("model"))
+    program = fg.compile(model.network)
     program.theta = program.theta * 2
-    fg.save(program.network(), "model/network.json")
+    _run.save_networks(Path("model"), replace(model, network=program.network()))
     assert followed.state()["version"] != first["version"]
     assert followed.values()["values"]["weight"] != first["weight"]
-    fg.save(network(), "model/network.json")
+    _run.save_networks(Path("model"), replace(model, network=network(), scaling=Scaling.of(np.eye(2))))
     assert followed.values()["values"] is None, "it does not fit the model beside it"
     shutil.rmtree("model")
     assert followed.values() == {"version": "", "other": False, "values": None}

@@ -18,12 +18,14 @@ from flowgrad.executors.numba import NumbaExecutor
 def test_predict_is_the_program_on_scaled_inputs(run: Any, job: Path, executor: str, rows: Any) -> None:
     run("train", "config.toml", "--out", "model")
     out = run("predict", "model", "--data", "samples.csv", "--executor", executor).out
-    given = json.loads((job / "model/model.json").read_text())["scaling"]
+    given = json.loads((job / "model/model.json").read_text())["standardised"]
     X = np.array([[float(v) for v in row.values()] for row in rows(job / "samples.csv")])[:, :3]
-    program = fg.compile(fg.load(job / "model/network.json"), executor=executor)
+    program = fg.compile(fg.load(job / "model" / given["network"]), executor=executor)
     wanted = program.predict((X - given["mean"]) / given["scale"])[:, 0]
     assert out.splitlines()[0] == "y"
     assert np.array(out.splitlines()[1:], float).tolist() == wanted.tolist()
+    raw = fg.compile(fg.load(job / "model/network.json"), executor=executor).predict(X)[:, 0]
+    np.testing.assert_allclose(raw, wanted, rtol=1e-12, atol=1e-13)
 
 
 def test_grad_names_every_parameter_once_and_is_the_gradient(run: Any, job: Path, executor: str, rows: Any) -> None:

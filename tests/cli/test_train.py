@@ -51,13 +51,12 @@ def test_the_figures_are_those_of_the_network_in_the_folder(run: Any, job: Path,
     summary = json.loads((job / "model/summary.json").read_text())
     table = np.array([[float(v) for v in row.values()] for row in rows(job / "samples.csv")])
     held = np.sort(np.random.default_rng(0).permutation(40)[:8])
-    X = (table[held, :3] - given["scaling"]["mean"]) / given["scaling"]["scale"]
-    y = fg.compile(fg.load(job / "model/network.json"), executor="python").predict(X)[:, 0]
+    y = fg.compile(fg.load(job / "model/network.json"), executor="python").predict(table[held, :3])[:, 0]
     assert np.sqrt(np.mean((y - table[held, 3]) ** 2)) == pytest.approx(summary["test"]["rmse"], rel=1e-12)
     rest = np.setdiff1d(np.arange(40), held)
     drawn = np.random.default_rng(1).permutation(32)[8:]
     kept = rest[np.sort(drawn)]  # scaled by what is trained on: neither test nor validation samples
-    assert table[kept, :3].mean(axis=0) == pytest.approx(given["scaling"]["mean"], rel=1e-12)
+    assert table[kept, :3].mean(axis=0) == pytest.approx(given["standardised"]["mean"], rel=1e-12)
 
 
 def test_a_run_repeats_from_its_own_configuration_bit_for_bit(run: Any, job: Path, rows: Any) -> None:
@@ -247,7 +246,7 @@ def test_a_penalty_on_input_weights_spares_the_others(run: Any, job: Path) -> No
     )
     (job / "config.toml").write_text(config.replace("patience = 6", "").replace("validation = 0.25", ""))
     assert run("train", "config.toml", "--out", "model").code == 0
-    net = fg.load(job / "model/network.json")
+    net = fg.load(job / "model" / _run.TRAINED)
     weight = {(u, v): abs(d["weight"]) for u, v, d in net.graph.edges(data=True)}
     assert max(w for (u, _), w in weight.items() if u in net.inputs) < 0.15
     assert max(w for (u, _), w in weight.items() if u not in net.inputs) > 0.3

@@ -1,0 +1,299 @@
+"""Scaling: the mean and scale of each column, and `folded`, which writes them into a network's own weights.
+
+A network is often trained on standardised columns, (x − mean)/scale. Folded, it is the same function of the raw ones:
+
+    z_v = b_v + r_v Σ w_uv (x_u − m_u)/s_u  =  (b_v − r_v Σ w'_uv m_u) + r_v Σ w'_uv x_u      with w'_uv = w_uv/s_u
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from flowgrad.columns import ABSENT, Columns
+from flowgrad.errors import DataError, GraphError, ShapeError
+from flowgrad.maths.activations import identity
+from flowgrad.maths.aggregations import total
+from flowgrad.network import Network
+from flowgrad.registry import find
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int32]
+
+LEAST = 1e-290  # a standard deviation below it counts as none: weights over it would overflow
+CONSTANT = 1e-12  # and so does one that is this small a part of the column's largest value: it is rounding
+
+
+@dataclass(frozen=True, eq=False)
+class Scaling:
+    """Turns raw columns into scaled ones, (x − mean)/scale; `mean` and `scale` are (K,) float64.
+
+    Raises:
+        ShapeError: mean and scale are not two vectors of one length.
+        DataError: a mean that is not finite; a scale that is not finite or not above 0.
+
+    >>> Scaling([1.0, 0.0], [2.0, 1.0])([[5.0, 3.0]])
+    array([[2., 3.]])
+    """
+
+    mean: Floats
+    scale: Floats
+
+    def __post_init__(self) -> None:
+        for name in ("mean", "scale"):
+            values = np.array(getattr(self, name), np.float64)
+            values.flags.writeable = False
+            object.__setattr__(self, name, values)
+        if self.mean.ndim != 1 or self.mean.shape != self.scale.shape:
+            raise ShapeError(f"mean {self.mean.shape} and scale {self.scale.shape}: must be two vectors of one length")
+        wrong = np.flatnonzero(~(np.isfinite(self.mean) & np.isfinite(self.scale) & (self.scale > 0)))
+        if len(wrong):
+            k = int(wrong[0])
+            raise DataError(
+                f"column {k} has mean {self.mean[k]} and scale {self.scale[k]}: must be finite, the scale above 0"
+            )
+
+    @classmethod
+    def of(cls, values: Any) -> Scaling:
+        """Find the mean and the standard deviation of each column of finite values (N, K); a constant keeps scale 1."""
+        X = np.asarray(values, np.float64)
+        _, exponent = np.frexp(np.abs(X).max(axis=0))
+        near_one = np.ldexp(X, -exponent)  # exact, and no square of it overflows or vanishes
+        mean, std = np.ldexp(near_one.mean(axis=0), exponent), near_one.std(axis=0)
+        constant = (std <= CONSTANT * np.abs(near_one).max(axis=0)) | (np.ldexp(std, exponent) < LEAST)
+        return cls(mean, np.where(constant, 1.0, np.ldexp(std, exponent)))
+
+    def __call__(self, values: Any) -> Floats:
+        """Scale raw columns (…, K)."""
+        scaled: Floats = (np.asarray(values, np.float64) - self.mean) / self.scale
+        return scaled
+
+    def back(self, scaled: Any) -> Floats:
+        """Give the raw columns of scaled ones (…, K)."""
+        raw: Floats = np.asarray(scaled, np.float64) * self.scale + self.mean
+        return raw
+
+    def inverse(self) -> Scaling:
+        """Give the scaling that leads back: `s.inverse()(s(x))` is x."""
+        return Scaling(-self.mean / self.scale, 1.0 / self.scale)
+
+    def __len__(self) -> int:
+        return len(self.mean)
+
+    def __repr__(self) -> str:
+        return f"Scaling({len(self)} columns)"
+
+
+def folded(network: Network, inputs: Scaling | None = None, targets: Scaling | None = None) -> Network:
+    """Make the network that takes raw columns out of one that takes scaled ones: the same function, up to rounding.
+
+    Where an aggregation is the sum, with trainable and unshared weights and a trainable bias, the scaling goes into
+    these. What else reads an input reads an identity neuron behind it, frozen, (x − mean)/scale; so does an output
+    that is an input. Frozen parameters and shared ones keep their values, trainable ones stay trainable, and no
+    parameter is added. Ids and labels of inputs and outputs stay; an input that is an output as well keeps its id as
+    an input, and the output gets another id and keeps its label. A new neuron is called `x standardised` after node x,
+    or, where every id is an integer, by the next one.
+
+    Args:
+        network: takes (x − mean)/scale, and answers (y − mean)/scale where there are `targets`.
+        inputs: of the columns of X, in the order of the network's inputs.
+        targets: of the outputs, in their order, of a network that was trained on scaled targets.
+
+    Raises:
+        ShapeError: another number of columns than of inputs or outputs.
+        GraphError: a weight or bias overflows.
+
+    >>> net = Network.from_arrays([0, 0], [1, 2], weight=[3.0, 4.0], activation="identity")
+    >>> folded(net, Scaling([10.0], [2.0])).columns.weights, folded(net, Scaling([10.0], [2.0])).columns.bias
+    (array([1.5, 2. ]), array([  0., -15., -20.]))
+    """
+    c = network.columns
+    for what, given, ends in (("inputs", inputs, c.inputs), ("targets", targets, c.outputs)):
+        if given is not None and len(given) != len(ends):
+            raise ShapeError(f"a scaling of {len(given)} {what}: the network has {len(ends)}")
+    with np.errstate(all="ignore"):  # an overflow is refused by name
+        if inputs is not None:
+            c = _with_raw_inputs(c, inputs)
+        if targets is not None:
+            c = _with_raw_targets(c, targets)
+    return network if c is network.columns else Network.from_columns(_finite(c))
+
+
+def _with_raw_inputs(c: Columns, scaling: Scaling) -> Columns:
+    """The columns of the network that takes raw inputs."""
+    mean, scale = np.zeros(c.n_nodes), np.ones(c.n_nodes)
+    mean[c.inputs], scale[c.inputs] = scaling.mean, scaling.scale
+    moved = (mean != 0.0) | (scale != 1.0)
+    if not moved.any():
+        return c
+    u, v = c.source, c.target
+    direct = moved[u] & _plain_edges(c) & (c.trainable[v] | (mean[u] == 0.0))
+    weight = np.where(direct, c.weights / scale[u], c.weights)
+    shift = np.bincount(v, np.where(direct, weight * mean[u], 0.0), c.n_nodes)
+    c = replace(c, weight=weight, bias=np.where(c.is_input, c.bias, c.bias - c.response * shift))
+    return _behind(c, np.flatnonzero(moved[u] & ~direct), moved, 1.0 / scale, -mean / scale)
+
+
+def _with_raw_targets(c: Columns, scaling: Scaling) -> Columns:
+    """The columns of the network that answers on the scale of the raw targets."""
+    factor, shift = np.ones(c.n_nodes), np.zeros(c.n_nodes)
+    factor[c.outputs], shift[c.outputs] = scaling.scale, scaling.mean
+    moved = (factor != 1.0) | (shift != 0.0)
+    if not moved.any():
+        return c
+    linear = np.array([*(f.f is identity for f in c.activations), False])  # −1 is an input
+    kept = np.bincount(c.target, ~_plain_edges(c), c.n_nodes) > 0  # by a frozen weight, a shared one, or no sum
+    feeds = np.bincount(c.source, minlength=c.n_nodes) > 0
+    direct = moved & linear[c.activation] & c.trainable & ~kept & ~feeds
+    into = np.where(direct, factor, 1.0)
+    weight = c.weights * into[c.target]
+    c = replace(c, weight=weight, bias=np.where(direct, factor * c.bias + shift, c.bias))
+    before = c.n_nodes
+    c = _behind(c, np.empty(0, np.int64), moved & ~direct, factor, shift)
+    return _ids_exchanged(c, before)
+
+
+def _plain_edges(c: Columns) -> npt.NDArray[np.bool_]:
+    """(E,) bool: edges into a sum whose weight is trainable and of that edge alone."""
+    sums = np.array([*(g.f is total for g in c.aggregations), False])
+    plain: npt.NDArray[np.bool_] = sums[c.aggregation[c.target]] & c.edge_trainable & (c.param < 0)
+    return plain
+
+
+def _behind(c: Columns, edges: npt.NDArray[np.int64], moved: Any, weight: Floats, bias: Floats) -> Columns:
+    """The columns with frozen identity neurons, bias + weight·a, behind nodes: before these edges, and at outputs.
+
+    Args:
+        edges: rows of the edges that read the neuron from now on; their place among a target's in-edges stays.
+        moved: (V,) bool, which nodes' outputs are to be read behind the neuron.
+        weight, bias: (V,) by node.
+
+    In a union each network has neurons of its own behind a shared input.
+    """
+    part = np.zeros(c.n_nodes, np.int32) if c.part is None else c.part
+    # outputs stand network by network; one that is a shared input is of no network by itself
+    owner = np.maximum.accumulate(np.maximum(part[c.outputs], 0))
+    readers = list(zip(c.source[edges].tolist(), part[c.target[edges]].tolist(), strict=True))
+    outputs = list(zip(c.outputs.tolist(), owner.tolist(), strict=True))
+    wanted = dict.fromkeys([*readers, *(key for key in outputs if moved[key[0]])])
+    if not wanted:
+        return c
+    row_of = {key: row for row, key in enumerate(wanted, start=c.n_nodes)}
+    behind, of_part = (np.array(column, np.int32) for column in zip(*wanted, strict=True))
+    source = c.source.copy()
+    source[edges] = [row_of[key] for key in readers]
+    grown = replace(
+        _grown(c, behind, weight[behind], bias[behind]),
+        source=np.concatenate([source, behind]),
+        target=np.concatenate([c.target, np.fromiter(row_of.values(), np.int32)]),
+        outputs=np.array([row_of.get(key, key[0]) if moved[key[0]] else key[0] for key in outputs], np.int32),
+    )
+    grown = _labelled(grown, c.n_nodes, behind)
+    return grown if c.part is None else _placed(grown, of_part)
+
+
+def _grown(c: Columns, behind: Ints, weight: Floats, bias: Floats) -> Columns:
+    """The columns with a frozen neuron more behind each of these rows, and room for its edge."""
+    n = len(behind)
+    linear, activations = _code(c.activations, find("activations", "identity"))
+    summed, aggregations = _code(c.aggregations, find("aggregations", "sum"))
+
+    def longer(column: Any, values: Any) -> Any:
+        return np.concatenate([column, np.broadcast_to(values, n).astype(column.dtype)])
+
+    return replace(
+        c,
+        ids=_fresh(c.ids, behind),
+        activation=longer(c.activation, linear),
+        activations=activations,
+        aggregation=longer(c.aggregation, summed),
+        aggregations=aggregations,
+        bias=longer(c.bias, bias),
+        response=longer(c.response, 1.0),
+        trainable=longer(c.trainable, False),
+        weight=longer(c.weight, weight),
+        edge_trainable=longer(c.edge_trainable, False),
+        param=longer(c.param, -1),
+        node_extra={key: [*column, *[ABSENT] * n] for key, column in c.node_extra.items()},
+        edge_extra={key: [*column, *[ABSENT] * n] for key, column in c.edge_extra.items()},
+    )
+
+
+def _labelled(c: Columns, before: int, behind: Ints) -> Columns:
+    """The columns with the names of inputs as labels of the outputs that stand behind them, from row `before` on."""
+    named = [row for row in c.outputs.tolist() if row >= before and c.is_input[behind[row - before]]]
+    if not named:
+        return c
+    labels = list(c.node_extra.get("label", [ABSENT] * c.n_nodes))
+    for row in named:
+        old = behind[row - before]
+        labels[row] = _text(c.ids[old]) if labels[old] is ABSENT else labels[old]
+    return replace(c, node_extra={**c.node_extra, "label": labels})
+
+
+def _placed(c: Columns, part: Ints) -> Columns:
+    """The columns of a union with its new neurons, the last ones, in their networks: `part` (n,) says which."""
+    assert c.part is not None
+    assert c.place is not None
+    whole = np.concatenate([c.part, part])
+    before = np.concatenate([c.place, np.full(len(part), -1)])
+    c = replace(c, part=whole, place=None)
+    place = np.empty(c.n_nodes, np.int64)
+    place[np.lexsort((before, c.level, whole))] = np.arange(c.n_nodes)
+    return replace(c, place=place)
+
+
+def _ids_exchanged(c: Columns, before: int) -> Columns:
+    """The columns with ids and attributes of old outputs on the new neurons that replace them, from row `before` on.
+
+    An input keeps what is its own.
+    """
+    if c.n_nodes == before:
+        return c
+    ids, extra = list(c.ids), {key: list(column) for key, column in c.node_extra.items()}
+    reads = dict(zip(c.target[-(c.n_nodes - before) :].tolist(), c.source.tolist()[before - c.n_nodes :], strict=True))
+    for row, old in reads.items():
+        if not c.is_input[old]:
+            for column in (ids, *extra.values()):
+                column[row], column[old] = column[old], column[row]
+    return replace(c, ids=ids, node_extra=extra)
+
+
+def _code(known: tuple[Any, ...], wanted: Any) -> tuple[int, tuple[Any, ...]]:
+    """The index of a function in its table, which it is added to where it is missing."""
+    return (known.index(wanted), known) if wanted in known else (len(known), (*known, wanted))
+
+
+def _fresh(ids: Sequence[Hashable], behind: Ints) -> Sequence[Hashable]:
+    """The ids with a new one for a neuron behind each of these rows."""
+    if isinstance(ids, range):
+        return range(len(ids) + len(behind))
+    if all(type(name) is int for name in ids):
+        largest = max(name for name in ids if isinstance(name, int))
+        return [*ids, *range(largest + 1, largest + 1 + len(behind))]
+    taken = dict.fromkeys(ids)
+    for row in behind.tolist():
+        name = f"{_text(ids[row])} standardised"
+        while name in taken:
+            name += "'"
+        taken[name] = None
+    return list(taken)
+
+
+def _text(node: Hashable) -> str:
+    return node if isinstance(node, str) else repr(node)
+
+
+def _finite(c: Columns) -> Columns:
+    """The columns; GraphError where a weight or bias is not finite."""
+    edges = np.flatnonzero(~np.isfinite(c.weight))
+    if len(edges):
+        raise GraphError(f"the scaling folded into edge {c.edge_name(int(edges[0]))} overflows")
+    neurons = np.flatnonzero(~np.isfinite(c.bias))
+    if len(neurons):
+        raise GraphError(f"the scaling folded into the bias of {c.ids[neurons[0]]!r} overflows")
+    return c
