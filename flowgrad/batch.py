@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flowgrad.arguments import plain
-from flowgrad.errors import DataError, ShapeError, UnknownNameError, listing, suggest
+from flowgrad.errors import DataError, ShapeError, UnknownNameError, brief, listing, suggest
 
 if TYPE_CHECKING:
     from flowgrad.maths.losses import Loss
@@ -74,10 +74,10 @@ def _check_columns(given: list[Hashable], names: tuple[Hashable, ...], what: str
     missing = [name for name in names if name not in present]
     if missing:
         near = suggest(missing[0], extra).replace("; known", f"; {what} has, unasked") if extra else ""
-        raise UnknownNameError(f"{what} lacks the column of {noun} {missing[0]!r}{near}")
+        raise UnknownNameError(f"{what} lacks the column of {noun} {brief(missing[0])}{near}")
     if extra:
         raise UnknownNameError(
-            f"{what} has a column {extra[0]!r}, which is no {noun} of the network{suggest(extra[0], names)}"
+            f"{what} has a column {brief(extra[0])}, which is no {noun} of the network{suggest(extra[0], names)}"
         )
 
 

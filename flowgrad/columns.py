@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flowgrad.arguments import frozen, plain
-from flowgrad.errors import CycleError, GraphError, UnknownNameError, suggest
+from flowgrad.errors import CycleError, GraphError, UnknownNameError, brief, suggest
 from flowgrad.maths.activation import Activation
 from flowgrad.maths.aggregations import Aggregation
 from flowgrad.maths.initializers import initializer_for
@@ -41,7 +41,6 @@ class Columns:
     param        (E,) int32 index into `params` of the shared weight's name, −1 for none
     part         of a union, (V,) int32: the number of the node's network, −1 for shared inputs
     place        of a union, (V,) int64: network by network, each node's place in its own canonical order
-    levels       of a union, (V,) int32: `level`, as its parts have found it already
     node_extra, edge_extra, graph_extra: the user's other attributes; a column's missing entries are `ABSENT`
     """
 
@@ -64,17 +63,22 @@ class Columns:
     seed: int = 0
     part: Ints | None = None
     place: npt.NDArray[np.int64] | None = None
-    levels: Ints | None = None
     node_extra: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     edge_extra: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     graph_extra: Mapping[str, Any] = field(default_factory=dict)
+    found_level: Ints | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         for f in fields(self):
             frozen(getattr(self, f.name))
 
+    def with_level(self, level: Ints) -> Columns:
+        """These columns, of which `level` (V,) is known already; columns that are made of them have to find theirs."""
+        object.__setattr__(self, "found_level", frozen(level))
+        return self
+
     def __reduce__(self) -> tuple[type[Columns], tuple[Any, ...]]:
-        return Columns, tuple(getattr(self, f.name) for f in fields(self))  # without what was cached
+        return Columns, tuple(getattr(self, f.name) for f in fields(self) if f.init)  # without what was found
 
     @property
     def n_nodes(self) -> int:
@@ -112,8 +116,8 @@ class Columns:
         Raises:
             CycleError: the graph has a cycle, which is named node by node.
         """
-        if self.levels is not None:
-            return self.levels
+        if self.found_level is not None:
+            return self.found_level
         found = levels(self.n_nodes, self.source, self.target)
         if found is None:
             raise CycleError([self.ids[k] for k in find_cycle(self.n_nodes, self.source, self.target)])
@@ -141,7 +145,7 @@ class Columns:
 
     def edge_name(self, row: int) -> str:
         """`'a' → 'b'` of an edge, for messages."""
-        return f"{self.ids[self.source[row]]!r} → {self.ids[self.target[row]]!r}"
+        return f"{brief(self.ids[self.source[row]])} → {brief(self.ids[self.target[row]])}"
 
 
 class _Absent:
@@ -167,13 +171,17 @@ def formula(kind: str, value: object, where: Callable[[], str]) -> Any:
         return value
     if not isinstance(value, str):
         raise GraphError(
-            f"{singular(kind)} {value!r}{where()} is a {type(value).__name__}: give a name or a {record.__name__}"
+            f"{singular(kind)} {brief(value)}{where()} is a {type(value).__name__}: give a name or a {record.__name__}"
         )
     try:
         return find(kind, value)
     except UnknownNameError as error:
-        unknown, _, rest = str(error).partition(f"{value!r}")
-        raise UnknownNameError(f"{unknown}{value!r}{where()}{rest}") from None
+        unknown, said, rest = str(error).partition(brief(value))
+        raise UnknownNameError(f"{unknown}{said}{where()}{rest}") from None
+
+
+def _at_neuron(name: Hashable) -> str:
+    return f" at neuron {brief(name)}"
 
 
 def encode(kind: str, values: Sequence[Any], ids: Sequence[Hashable]) -> tuple[Codes, tuple[Any, ...]]:
@@ -184,7 +192,7 @@ def encode(kind: str, values: Sequence[Any], ids: Sequence[Hashable]) -> tuple[C
     for row, value in enumerate(values):
         code = table.get(value) if isinstance(value, Hashable) else None
         if code is None:
-            record = formula(kind, value, partial(" at neuron {!r}".format, ids[row]))
+            record = formula(kind, value, partial(_at_neuron, ids[row]))
             code = table.get(record)
             if code is None:
                 code = table[record] = len(records)
@@ -228,7 +236,7 @@ def _as_array(values: Any) -> npt.NDArray[Any]:
 def number(value: Any, what: str, name: Callable[[int], str], row: int = 0) -> float:
     """One finite float, or the error that names where it stands."""
     if not isinstance(value, _REAL) or isinstance(value, bool):
-        raise GraphError(f"{what} {value!r} at {name(row)} is a {type(value).__name__}: must be a real number")
+        raise GraphError(f"{what} {brief(value)} at {name(row)} is a {type(value).__name__}: must be a real number")
     try:
         result = float(value)
     except OverflowError:
@@ -245,7 +253,7 @@ def flags(values: Iterable[Any], what: str, name: Callable[[int], str]) -> Bools
         if value is None or value is ABSENT:
             value = True
         elif not isinstance(value, (bool, np.bool_)):
-            raise GraphError(f"{what} {value!r} at {name(row)}: must be True or False")
+            raise GraphError(f"{what} {brief(value)} at {name(row)}: must be True or False")
         column.append(bool(value))
     return np.array(column, np.bool_)
 
@@ -258,14 +266,14 @@ def rows_of(names: Iterable[Hashable], index: Mapping[Hashable, int], what: str)
         GraphError: a name comes twice.
     """
     if isinstance(names, (str, bytes)):
-        raise GraphError(f"{what}s={names!r}: give a list of node ids")
+        raise GraphError(f"{what}s={brief(names)}: give a list of node ids")
     rows: dict[int, None] = {}
     for name in names:
         row = index.get(name) if isinstance(name, Hashable) else None
         if row is None:
-            raise UnknownNameError(f"{what} {name!r} is no node of the graph{suggest(name, index)}")
+            raise UnknownNameError(f"{what} {brief(name)} is no node of the graph{suggest(name, index)}")
         if row in rows:
-            raise GraphError(f"{what} {name!r} is named twice")
+            raise GraphError(f"{what} {brief(name)} is named twice")
         rows[row] = None
     return np.fromiter(rows, np.int32, len(rows))
 
@@ -285,7 +293,9 @@ def check(c: Columns) -> Columns:
         raise GraphError("the graph is empty: a network needs nodes")
     loops = np.flatnonzero(c.source == c.target)
     if len(loops):
-        raise GraphError(f"self-loop at node {c.ids[c.source[loops[0]]]!r}: a feed-forward neuron never feeds itself")
+        raise GraphError(
+            f"self-loop at node {brief(c.ids[c.source[loops[0]]])}: a feed-forward neuron never feeds itself"
+        )
     _check_double_edges(c)
     _ = c.level
     if not len(c.inputs):
@@ -293,7 +303,7 @@ def check(c: Columns) -> Columns:
     into = np.flatnonzero(c.is_input[c.target])
     if len(into):
         raise GraphError(
-            f"input {c.ids[c.target[into[0]]]!r} has an in-edge, {c.edge_name(int(into[0]))}: inputs have none"
+            f"input {brief(c.ids[c.target[into[0]]])} has an in-edge, {c.edge_name(int(into[0]))}: inputs have none"
         )
     if not len(c.outputs):
         raise GraphError("the network has no outputs: name them with outputs= or set_outputs([...])")
@@ -348,7 +358,7 @@ def initial_weights(c: Columns) -> Floats:
     if len(unequal):
         row = int(unequal[0])
         raise GraphError(
-            f"param {c.params[c.param[row]]!r} has two weights: {weight[row]} at edge {c.edge_name(row)}, "
+            f"param {brief(c.params[c.param[row]])} has two weights: {weight[row]} at edge {c.edge_name(row)}, "
             f"{value[c.param[row]]} at another; edges of one param share one weight"
         )
     weight[shared] = value[c.param[shared]]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from flowgrad.errors import FlowgradError, UnknownNameError, show, suggest
+from flowgrad.errors import FlowgradError, UnknownNameError, brief, show, suggest
 
 if TYPE_CHECKING:
     from flowgrad.columns import Columns
@@ -44,20 +44,20 @@ class Labels:
     def node(self, name: Hashable) -> int:
         """The position of a node."""
         if not self.is_node(name):
-            raise UnknownNameError(f"{name!r} is no node of the network{suggest(name, self.columns.index)}")
+            raise UnknownNameError(f"{brief(name)} is no node of the network{suggest(name, self.columns.index)}")
         return int(self._position[self.columns.index[name]])
 
     def edge(self, key: object) -> int:
         """The number of the edge (source, target) in the plan."""
         if not isinstance(key, tuple) or len(key) != 2:
-            raise UnknownNameError(f"{key!r} is no edge: give source, target")
+            raise UnknownNameError(f"{brief(key)} is no edge: give source, target")
         u, v = self.node(key[0]), self.node(key[1])
         first, last = self.plan.in_ptr[v], self.plan.in_ptr[v + 1]
         found = np.flatnonzero(self.plan.in_source[first:last] == u)
         if not len(found):
             into = [self.nodes[s] for s in self.plan.in_source[first:last].tolist()]
             raise UnknownNameError(
-                f"there is no edge {key[0]!r} → {key[1]!r}; into {key[1]!r} go edges from: "
+                f"there is no edge {brief(key[0])} → {brief(key[1])}; into {brief(key[1])} go edges from: "
                 f"{', '.join(map(show, into[:10])) or 'nothing'}{' …' if len(into) > 10 else ''}"
             )
         return int(first + found[0])
@@ -117,7 +117,7 @@ class ByInput(ByNode):
         position = self._labels.node(name)
         inputs = len(self._labels.plan.inputs)
         if position >= inputs:
-            raise UnknownNameError(f"{name!r} is no input{suggest(name, self)}")
+            raise UnknownNameError(f"{brief(name)} is no input{suggest(name, self)}")
         return self.array[:, position]
 
     def __iter__(self) -> Iterator[Hashable]:
@@ -139,7 +139,7 @@ class ByOutput(_Named):
     def __getitem__(self, name: Hashable) -> Any:
         place = np.flatnonzero(self._labels.plan.outputs == self._labels.node(name))
         if not len(place):
-            raise UnknownNameError(f"{name!r} is no output{suggest(name, self)}")
+            raise UnknownNameError(f"{brief(name)} is no output{suggest(name, self)}")
         return self.array[place[0]]
 
     def __iter__(self) -> Iterator[Hashable]:
@@ -172,7 +172,9 @@ class _WeightSlots(ByEdge):
     def __getitem__(self, key: Edge) -> int:
         slot = int(super().__getitem__(key))
         if slot < 0:
-            raise UnknownNameError(f"the weight of edge {key[0]!r} → {key[1]!r} is not trainable: θ does not hold it")
+            raise UnknownNameError(
+                f"the weight of edge {brief(key[0])} → {brief(key[1])} is not trainable: θ does not hold it"
+            )
         return slot
 
 
@@ -182,7 +184,7 @@ class _BiasSlots(ByNode):
         if slot < 0:
             position = self._labels.node(name)
             why = "is an input and has none" if self._labels.plan.activation[position] < 0 else "is not trainable"
-            raise UnknownNameError(f"the bias of {name!r} {why}: θ does not hold it")
+            raise UnknownNameError(f"the bias of {brief(name)} {why}: θ does not hold it")
         return slot
 
 
@@ -200,7 +202,7 @@ class ThetaIndex:
     def __getitem__(self, key: Any) -> int:
         pair = isinstance(key, tuple) and len(key) == 2 and all(map(self._labels.is_node, key))
         if pair and self._labels.is_node(key):
-            raise FlowgradError(f"{key!r} is a node and could be an edge: say theta_index.bias[…] or .weight[…]")
+            raise FlowgradError(f"{brief(key)} is a node and could be an edge: say theta_index.bias[…] or .weight[…]")
         is_edge = pair or (isinstance(key, tuple) and not self._labels.is_node(key))
         return self.weight[key] if is_edge else self.bias[key]
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from flowgrad.errors import ConfigError, UnknownNameError, suggest
+from flowgrad.errors import ConfigError, UnknownNameError, brief, suggest
 from flowgrad.maths.losses import Loss
 from flowgrad.registry import find, names
 
@@ -144,12 +144,12 @@ def metrics_for(metrics: Iterable[str | Metric]) -> tuple[Metric, ...]:
     (Metric('rmse'),)
     """
     if isinstance(metrics, (str, bytes)) or not isinstance(metrics, Iterable):
-        raise ConfigError(f"metrics={metrics!r}: give a list of names")
+        raise ConfigError(f"metrics={brief(metrics)}: give a list of names")
     found = []
     for metric in metrics:
         if isinstance(metric, str) and metric not in entries:
-            raise UnknownNameError(f"unknown metric {metric!r}{suggest(metric, entries)}")
+            raise UnknownNameError(f"unknown metric {brief(metric)}{suggest(metric, entries)}")
         if not isinstance(metric, (str, Metric)):
-            raise ConfigError(f"metrics holds {metric!r}: give names or Metric records")
+            raise ConfigError(f"metrics holds {brief(metric)}: give names or Metric records")
         found.append(entries[metric] if isinstance(metric, str) else metric)
     return tuple(found)

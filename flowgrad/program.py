@@ -174,7 +174,7 @@ class Program:
             ExecutorError: per_output, of an executor that declares not to give it.
         """
         if per_output and not self._declared.per_output:
-            raise ExecutorError(f"executor {self.executor!r} gives no {PER_OUTPUT}")
+            raise ExecutorError(f"executor {brief(self.executor)} gives no {PER_OUTPUT}")
         self._need_own(acts)
         if (T is None) == (cotangent is None):
             raise DataError("backward wants targets T or cotangent=, and not both")
@@ -302,7 +302,7 @@ class Program:
     def _need_input_gradients(self) -> None:
         """Raises ExecutorError where the executor declares that it does not."""
         if not self._declared.input_gradients:
-            raise ExecutorError(f"executor {self.executor!r} gives no {INPUT}")
+            raise ExecutorError(f"executor {brief(self.executor)} gives no {INPUT}")
 
     def _need_own(self, acts: Any) -> None:
         """Raises DataError where these are not Activations that this program made."""

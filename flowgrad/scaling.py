@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flowgrad.columns import ABSENT, Columns
-from flowgrad.errors import DataError, GraphError, ShapeError
+from flowgrad.errors import DataError, GraphError, ShapeError, brief
 from flowgrad.maths.activations import identity
 from flowgrad.maths.aggregations import total
 from flowgrad.network import Network
@@ -295,5 +295,5 @@ def _finite(c: Columns) -> Columns:
         raise GraphError(f"the scaling folded into edge {c.edge_name(int(edges[0]))} overflows")
     neurons = np.flatnonzero(~np.isfinite(c.bias))
     if len(neurons):
-        raise GraphError(f"the scaling folded into the bias of {c.ids[neurons[0]]!r} overflows")
+        raise GraphError(f"the scaling folded into the bias of {brief(c.ids[neurons[0]])} overflows")
     return c

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from flowgrad import batch
 from flowgrad.arguments import instance, real, whole
 from flowgrad.callback import Callback, callbacks_for, hearing
-from flowgrad.errors import ConfigError, MissingDependencyError, NonFiniteError
+from flowgrad.errors import ConfigError, MissingDependencyError, NonFiniteError, brief
 from flowgrad.history import History, Row
 from flowgrad.metrics import Metric, metrics_for
 from flowgrad.nonfinite import culprit
@@ -101,7 +101,7 @@ def fit(
     """
     rule: Optimizer = find("optimizers", optimizer) if isinstance(optimizer, str) else optimizer
     if not isinstance(rule, Optimizer):
-        raise ConfigError(f"optimizer={optimizer!r}: give a name or an Optimizer")
+        raise ConfigError(f"optimizer={brief(optimizer)}: give a name or an Optimizer")
     _check(program, shuffle, progress, on_epoch)
     epochs, rng = whole("epochs", epochs, 1), np.random.default_rng(whole("seed", seed, 0))
     rate = rule.learning_rate if learning_rate is None else real("learning_rate", learning_rate, 0, open_low=True)
@@ -265,7 +265,7 @@ def _factors(program: Program, name: str, given: Penalty) -> Array | None:
     factors = np.zeros(program.plan.n_parameters, program.dtype)
     for pair in pairs:
         if not isinstance(pair, tuple) or len(pair) != 2:
-            raise ConfigError(f"{name} holds {pair!r}: give a number, or (slots, factor) pairs")
+            raise ConfigError(f"{name} holds {brief(pair)}: give a number, or (slots, factor) pairs")
         where, factor = np.asarray(pair[0]), real(name, pair[1], 0)
         if where.dtype.kind not in "iu" or (len(where) and not 0 <= where.min() <= where.max() < len(factors)):
             raise ConfigError(f"{name}: slots must be whole numbers, 0 … {len(factors) - 1}, as theta_index gives")
@@ -391,6 +391,6 @@ def _check(program: object, shuffle: object, progress: object, on_epoch: object)
     instance("fit", program, Program, ConfigError)
     for name, value in (("shuffle", shuffle), ("progress", progress)):
         if not isinstance(value, (bool, np.bool_)):
-            raise ConfigError(f"{name}={value!r}: must be True or False")
+            raise ConfigError(f"{name}={brief(value)}: must be True or False")
     if on_epoch is not None and not callable(on_epoch):
-        raise ConfigError(f"on_epoch={on_epoch!r}: must be a function of a row, or None")
+        raise ConfigError(f"on_epoch={brief(on_epoch)}: must be a function of a row, or None")

@@ -91,8 +91,7 @@ def _concatenate(
         ),
         part=part,
         place=place,
-        levels=level,
-    )
+    ).with_level(level)
 
 
 def _ids(

@@ -198,11 +198,11 @@ def test_an_edge_list_names_the_row_that_repeats_an_edge() -> None:
 @pytest.mark.parametrize("edge", [("a", None), ([1], "a"), ("a", ([1],)), 7, {"a", "b"}, {"a": 1, "b": 2}, "ab"])
 def test_an_edge_list_names_the_row_that_is_no_edge(edge: object) -> None:
     for rest in ([], [("x" * 10_000, "y", 1.0, 2.0)]):
-        with pytest.raises(GraphError, match=r"^edge 2 is ") as caught:
+        with pytest.raises(GraphError, match=r"^edge 2 (is|names) ") as caught:
             topologies.from_edge_list([("x", "y"), *(rest or [edge])])
         assert len(str(caught.value)) < 500
     for edges in (7, "abc", {"a": "b"}):
-        with pytest.raises(GraphError, match=r"must be rows \(source, target\)"):
+        with pytest.raises(GraphError, match=r"\(source, target\)"):
             topologies.from_edge_list(edges)
 
 

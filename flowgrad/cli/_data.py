@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flowgrad.cli._tables import Table
-from flowgrad.errors import ConfigError, DataError, UnknownNameError, listing, suggest
+from flowgrad.errors import ConfigError, DataError, UnknownNameError, brief, listing, suggest
 
 Floats = npt.NDArray[np.float64]
 
@@ -53,7 +53,7 @@ def columns_of(table: Table, given: Sequence[str] | str | None, default: Sequenc
         return tuple(default)
     if isinstance(given, str):
         if given not in table.wide:
-            raise UnknownNameError(f"{table.path} has no 2-D array {given!r}{suggest(given, table.wide)}")
+            raise UnknownNameError(f"{table.path} has no 2-D array {brief(given)}{suggest(given, table.wide)}")
         return table.wide[given]
     return tuple(given)
 
@@ -73,7 +73,7 @@ def read(table: Table, roles: Roles, *, finite: bool = False, answers: bool = Tr
     extra = [name for name in table.names if name not in expected]
     if extra:
         raise UnknownNameError(
-            f"{table.path} has a column {extra[0]!r}, which is no input, target or label"
+            f"{table.path} has a column {brief(extra[0])}, which is no input, target or label"
             f"{f', and {len(extra) - 1} more' if len(extra) > 1 else ''}: have it ignored, or rename it"
         )
     X = table.numbers(roles.inputs)
@@ -93,7 +93,7 @@ def _check_finite(table: Table, values: Floats, names: Sequence[str]) -> None:
     if len(wrong):
         row, column = wrong[0].tolist()
         raise DataError(
-            f"{table.path}, sample {row + 1}, column {names[column]!r}: {values[row, column]} is not finite"
+            f"{table.path}, sample {row + 1}, column {brief(names[column])}: {values[row, column]} is not finite"
         )
 
 
@@ -104,7 +104,7 @@ def class_indices(table: Table, label: str, classes: Sequence[str]) -> npt.NDArr
     for row, name in enumerate(found):
         if name not in index:
             raise UnknownNameError(
-                f"{table.path}, sample {row + 1}: {name!r} is no class of {label!r}{suggest(name, classes)}"
+                f"{table.path}, sample {row + 1}: {brief(name)} is no class of {brief(label)}{suggest(name, classes)}"
             )
     return np.array([index[name] for name in found], np.int64)
 
@@ -123,7 +123,7 @@ def classes_of(table: Table, label: str, outputs: Sequence[str], positive: str |
     room = 2 if len(outputs) == 1 else len(outputs)
     if len(found) != room:
         raise ConfigError(
-            f"{table.path} has {len(found)} classes in {label!r} ({listing(found, limit=5)}): "
+            f"{table.path} has {len(found)} classes in {brief(label)} ({listing(found, limit=5)}): "
             f"the network's outputs, {listing(outputs, limit=5)}, tell {room} apart"
         )
     if positive is not None and (positive not in found or len(outputs) > 1):

@@ -11,7 +11,14 @@ from functools import wraps
 from inspect import cleandoc
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
-from flowgrad.errors import BoundedOutputWarning, FlowgradError, MissingDependencyError, UnknownNameError, suggest
+from flowgrad.errors import (
+    BoundedOutputWarning,
+    FlowgradError,
+    MissingDependencyError,
+    UnknownNameError,
+    brief,
+    suggest,
+)
 from flowgrad.registry import find, names
 
 if TYPE_CHECKING:
@@ -83,7 +90,7 @@ def _obey(words: list[str]) -> int:
     if chosen is not None and chosen not in names("cli"):
         what = "option" if chosen.startswith("-") else "command"
         valid = (*names("cli"), *HELP, *VERSION)
-        raise UnknownNameError(f"unknown {what} {chosen!r}{suggest(chosen, valid)} (flowgrad --help lists all)")
+        raise UnknownNameError(f"unknown {what} {brief(chosen)}{suggest(chosen, valid)} (flowgrad --help lists all)")
     try:
         import rich  # noqa: F401 (only whether it is there)
         import typer

@@ -18,7 +18,7 @@ from flowgrad.cli._console import share_shown
 from flowgrad.cli._data import Roles
 from flowgrad.cli._options import reading
 from flowgrad.cli._tables import repeated
-from flowgrad.errors import ConfigError, FileError, GraphError
+from flowgrad.errors import ConfigError, FileError, GraphError, brief
 from flowgrad.files import load
 from flowgrad.maths.losses import Loss
 from flowgrad.network import Network
@@ -120,7 +120,7 @@ def shaped(settings: dict[str, Any], inputs: Sequence[str], outputs: Sequence[st
         takes = {"watts_strogatz": ("n", "k", "p"), "erdos_renyi": ("n", "p"), "barabasi_albert": ("n", "m")}[shape]
         for name in takes:
             if settings[name] is None:
-                raise ConfigError(f"network.{name} is missing: topology {shape!r} takes {', '.join(takes)}")
+                raise ConfigError(f"network.{name} is missing: topology {brief(shape)} takes {', '.join(takes)}")
         sized = {name: settings[name] for name in takes}
         network = getattr(topologies, shape)(**sized, n_inputs=len(inputs), n_outputs=len(outputs), **common)
     return renamed(network, inputs, outputs)
@@ -148,6 +148,6 @@ def renamed(network: Network, inputs: Sequence[str], outputs: Sequence[str]) -> 
     ids = [names[row] for row in range(c.n_nodes)]
     twice = repeated(ids)
     if twice is not None:
-        raise GraphError(f"two nodes would be called {twice!r}: rename the column")
+        raise GraphError(f"two nodes would be called {brief(twice)}: rename the column")
     weights = np.array(c.weights)  # drawn before the ids change, so that a name never moves a weight
     return Network.from_columns(replace(c, ids=ids, weight=weights))

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flowgrad.errors import ConfigError
+from flowgrad.errors import ConfigError, brief
 
 Model = Annotated[
     Path,
@@ -67,11 +67,11 @@ def reading(given: Iterable[str] | None) -> dict[str, Any]:
         name, equals, value = words.partition("=")
         key, dot, inner = name.partition(".")
         if not equals or not key or (dot and not inner):
-            raise ConfigError(f"--option {words!r}: must be KEY=VALUE, or KEY.NAME=VALUE")
+            raise ConfigError(f"--option {brief(words)}: must be KEY=VALUE, or KEY.NAME=VALUE")
         place = found.setdefault(key, {}) if dot else found
         last = inner if dot else key
         if not isinstance(place, dict) or last in place:
-            raise ConfigError(f"--option {words!r}: {key} is given twice")
+            raise ConfigError(f"--option {brief(words)}: {key} is given twice")
         place[last] = _value(value)
     return found
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flowgrad.atomic import put
-from flowgrad.errors import DataError, FileError, UnknownNameError, suggest
+from flowgrad.errors import DataError, FileError, UnknownNameError, brief, suggest
 from flowgrad.format import Claim
 
 Floats = npt.NDArray[np.float64]
@@ -47,7 +47,7 @@ class Table:
     def need(self, name: str, what: str) -> None:
         """Raises UnknownNameError, with the nearest name, where there is no such column."""
         if name not in self._place:
-            raise UnknownNameError(f"{self.path} lacks the column of {what} {name!r}{suggest(name, self.names)}")
+            raise UnknownNameError(f"{self.path} lacks the column of {what} {brief(name)}{suggest(name, self.names)}")
 
     def numbers(self, names: Sequence[str]) -> Floats:
         """(B, len(names)) float64; NaN and inf are numbers here.
@@ -112,7 +112,7 @@ def _header(path: Path, rows: Iterator[list[str]]) -> tuple[str, ...]:
         raise DataError(f"{path} is empty: it has no header")
     twice = repeated(names)
     if twice is not None:
-        raise DataError(f"{path} names the column {twice!r} twice")
+        raise DataError(f"{path} names the column {brief(twice)} twice")
     return names
 
 
@@ -137,7 +137,7 @@ def _floats(path: Path, names: Sequence[str], places: list[int], block: list[lis
                     float(row[place])
                 except ValueError:
                     cell = repr(row[place]) if row[place].strip() else "an empty cell"
-                    raise DataError(f"{path} line {line}, column {name!r}: {cell} is no number") from None
+                    raise DataError(f"{path} line {line}, column {brief(name)}: {cell} is no number") from None
         raise
 
 
@@ -164,19 +164,21 @@ def _arrays(path: Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, tuple[st
         elif array.ndim == 1:
             columns[name] = array
         else:
-            raise DataError(f"{path}: array {name!r} has shape {array.shape}: must be a column or a table of columns")
+            raise DataError(
+                f"{path}: array {brief(name)} has shape {array.shape}: must be a column or a table of columns"
+            )
     lengths = {name: len(column) for name, column in columns.items()}
     if not lengths or not min(lengths.values()):
         raise DataError(f"{path} has no samples")
     if len(set(lengths.values())) > 1:
         a, b = min(lengths, key=lengths.__getitem__), max(lengths, key=lengths.__getitem__)
-        raise DataError(f"{path}: {a!r} has {lengths[a]} samples and {b!r} {lengths[b]}: all must be equal")
+        raise DataError(f"{path}: {brief(a)} has {lengths[a]} samples and {brief(b)} {lengths[b]}: all must be equal")
     return columns, wide
 
 
 def _real(path: Path, name: str, array: npt.NDArray[Any]) -> Floats:
     if array.dtype.kind not in "fiub":
-        raise DataError(f"{path}: array {name!r} holds {array.dtype}: must be real numbers")
+        raise DataError(f"{path}: array {brief(name)} holds {array.dtype}: must be real numbers")
     return array.astype(np.float64)
 
 

@@ -15,7 +15,7 @@ from flowgrad.benchmarks.measure import OURS, Result
 from flowgrad.benchmarks.rivals import cores
 from flowgrad.benchmarks.workloads import WORKLOADS, scaling
 from flowgrad.cli._console import say, table
-from flowgrad.errors import ConfigError, MissingDependencyError, UnknownNameError, suggest
+from flowgrad.errors import ConfigError, MissingDependencyError, UnknownNameError, brief, suggest
 from flowgrad.viewer.palette import ABOVE, BELOW, INK
 
 
@@ -34,7 +34,7 @@ def entry(
     wanted = workloads or [name for name in WORKLOADS if name != "executors"]  # among those are slow ones
     for name in wanted:
         if name not in WORKLOADS:
-            raise UnknownNameError(f"unknown workload {name!r}{suggest(name, WORKLOADS)}")
+            raise UnknownNameError(f"unknown workload {brief(name)}{suggest(name, WORKLOADS)}")
     for option, value in (("--threads", threads), ("--rounds", rounds)):
         if value is not None and value < 1:
             raise ConfigError(f"{option} {value}: must be a whole number, 1 or more")

@@ -14,7 +14,7 @@ import typer
 
 from flowgrad.atomic import put
 from flowgrad.cli._console import say, table
-from flowgrad.errors import ConfigError, DataError, FileError, UnknownNameError, suggest
+from flowgrad.errors import ConfigError, DataError, FileError, UnknownNameError, brief, suggest
 from flowgrad.registry import names
 
 LIMIT = 300  # seconds an executor's battery may take, on two cores
@@ -53,7 +53,7 @@ def entry(
         raise ConfigError("say which executors, or --from which reports the table is")
     for name in executors or ():
         if name not in names("executors"):
-            raise UnknownNameError(f"unknown executor {name!r}{suggest(name, names('executors'))}")
+            raise UnknownNameError(f"unknown executor {brief(name)}{suggest(name, names('executors'))}")
     reports = [one for path in earlier or () for one in _read(path)]
     reports += [_examine(name, _expected(expect or []), only, limit) for name in executors or ()]
     if report is not None:
@@ -97,7 +97,7 @@ def _expected(given: list[str]) -> dict[str, str]:
     for line in given:
         name, sign, reason = line.partition("=")
         if not sign:
-            raise ConfigError(f"--expect {line!r}: say it as CHECK=REASON")
+            raise ConfigError(f"--expect {brief(line)}: say it as CHECK=REASON")
         expected[name.strip()] = reason.strip()
     return expected
 

@@ -11,7 +11,7 @@ from flowgrad.cli import _data, _options
 from flowgrad.cli._console import say
 from flowgrad.cli._model import column_name, open_network
 from flowgrad.cli._tables import Table
-from flowgrad.errors import UnknownNameError, suggest
+from flowgrad.errors import UnknownNameError, brief, suggest
 from flowgrad.inspection import explain
 
 
@@ -33,7 +33,7 @@ def entry(
     model = open_network(network, ignore or ())
     names = {column_name(v): v for v in model.network.nodes}
     if node not in names:
-        raise UnknownNameError(f"{node!r} is no node of the network{suggest(node, names)}")
+        raise UnknownNameError(f"{brief(node)} is no node of the network{suggest(node, names)}")
     samples, roles = Table(data), model.roles
     answers = roles.label in samples.names if roles.label else set(roles.targets) <= set(samples.names)
     known = _data.read(samples, roles, answers=answers)

@@ -12,7 +12,7 @@ from flowgrad.cli import _data, _options
 from flowgrad.cli._console import bar, console, say, table
 from flowgrad.cli._model import Model, column_name, open_network
 from flowgrad.cli._tables import Table, write
-from flowgrad.errors import ConfigError, UnknownNameError, suggest
+from flowgrad.errors import ConfigError, UnknownNameError, brief, suggest
 from flowgrad.inspection import Importance, node_importance
 from flowgrad.inspection.importance import LOSS
 
@@ -49,7 +49,7 @@ def entry(
     gradients (of hidden neurons: their conductance).
     """
     if kind is not None and kind not in KINDS:
-        raise UnknownNameError(f"unknown kind {kind!r}{suggest(kind, KINDS)}")
+        raise UnknownNameError(f"unknown kind {brief(kind)}{suggest(kind, KINDS)}")
     if top < 1:
         raise ConfigError(f"--top {top}: must be a whole number, 1 or more")
     if loss is not None and output is not None:
@@ -71,7 +71,7 @@ def entry(
 def _wanted(model: Model, output: str | None) -> list[Any]:
     names = {column_name(v): v for v in model.network.outputs}
     if output is not None and output not in names:
-        raise UnknownNameError(f"{output!r} is no output{suggest(output, names)}")
+        raise UnknownNameError(f"{brief(output)} is no output{suggest(output, names)}")
     return list(names.values()) if output is None else [names[output]]
 
 

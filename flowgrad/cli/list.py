@@ -11,7 +11,7 @@ import flowgrad as fg
 from flowgrad import metrics, schedule
 from flowgrad.choice import executor_info
 from flowgrad.cli._console import say, table
-from flowgrad.errors import FlowgradError, UnknownNameError, suggest
+from flowgrad.errors import FlowgradError, UnknownNameError, brief, suggest
 from flowgrad.format import Format
 from flowgrad.registry import find, names
 
@@ -35,7 +35,7 @@ def entry(
         say("flowgrad list KIND says more")
         return
     if kind not in KINDS:
-        raise UnknownNameError(f"unknown kind {kind!r}{suggest(kind, KINDS)}")
+        raise UnknownNameError(f"unknown kind {brief(kind)}{suggest(kind, KINDS)}")
     rows = [(name, *_about(kind, name)) for name in _names(kind)]
     table(("name", *MORE.get(kind, ()), "what it is"), rows)
 

@@ -12,7 +12,7 @@ from flowgrad.cli import _data, _options
 from flowgrad.cli._console import say, table
 from flowgrad.cli._model import column_name, open_network
 from flowgrad.cli._tables import Table, write
-from flowgrad.errors import UnknownNameError, suggest
+from flowgrad.errors import UnknownNameError, brief, suggest
 from flowgrad.inspection import path_attribution
 
 
@@ -38,7 +38,7 @@ def entry(
     names = {column_name(v): v for v in model.network.nodes}
     for name in (source, target):
         if name not in names:
-            raise UnknownNameError(f"{name!r} is no node of the network{suggest(name, names)}")
+            raise UnknownNameError(f"{brief(name)} is no node of the network{suggest(name, names)}")
     samples = _data.read(Table(data), model.roles, answers=False)
     program = fg.compile(model.network, executor=executor)
     found = path_attribution(program, model.scaled(samples.X), names[source], names[target], k=top, sample=sample)

@@ -11,7 +11,7 @@ from flowgrad.cli import _config, _job, train
 from flowgrad.cli._console import console, say, table
 from flowgrad.cli._model import column_name
 from flowgrad.cli._tables import write
-from flowgrad.errors import ConfigError, UnknownNameError, suggest
+from flowgrad.errors import ConfigError, UnknownNameError, brief, suggest
 from flowgrad.inspection import Stability, importance_stability
 from flowgrad.inspection.intervals import FEWEST
 from flowgrad.inspection.study import CONTROLS, Run
@@ -77,7 +77,7 @@ def _named(control: list[str]) -> tuple[str, ...]:
     """The controls of these short names; `none` is none."""
     for given in control:
         if given not in (*SHORT, "none"):
-            raise UnknownNameError(f"unknown control {given!r}{suggest(given, (*SHORT, 'none'))}")
+            raise UnknownNameError(f"unknown control {brief(given)}{suggest(given, (*SHORT, 'none'))}")
     return tuple(SHORT[given] for given in control if given != "none")
 
 

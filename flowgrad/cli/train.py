@@ -20,7 +20,7 @@ from flowgrad.cli._console import epochs_shown, say, table
 from flowgrad.cli._data import Roles, Samples
 from flowgrad.cli._model import RUN_NETWORK, Model, bare, open_network, shaped, with_outputs
 from flowgrad.cli._tables import Table, repeated
-from flowgrad.errors import ConfigError, NonFiniteError
+from flowgrad.errors import ConfigError, NonFiniteError, brief
 from flowgrad.files import format_of, load
 from flowgrad.network import Network
 from flowgrad.program import Program
@@ -235,7 +235,7 @@ def _check_count(what: str, names: tuple[str, ...], n: int) -> None:
         )
     twice = repeated(names)
     if twice is not None:
-        raise ConfigError(f"data.{what} names the column {twice!r} twice")
+        raise ConfigError(f"data.{what} names the column {brief(twice)} twice")
 
 
 def _parts(data: Mapping[str, Any], samples: Table, roles: Roles) -> tuple[Samples, Samples | None, Samples]:

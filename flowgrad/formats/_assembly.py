@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
-from flowgrad.errors import FileError, suggest
+from flowgrad.errors import FileError, brief, suggest
 from flowgrad.formats._values import shown
 
 
@@ -20,7 +20,7 @@ def add_node(graph: Any, v: Hashable, attributes: Mapping[str, Any], place: str)
         FileError: it is listed twice.
     """
     if v in graph:
-        raise FileError(f"{place}: node {v!r:.80} is listed twice")
+        raise FileError(f"{place}: node {brief(v)} is listed twice")
     graph.add_node(v)
     graph.nodes[v].update(attributes)
 
@@ -34,9 +34,11 @@ def add_edge(graph: Any, u: Hashable, v: Hashable, attributes: Mapping[str, Any]
     for end in (u, v):
         if end not in graph:
             near = suggest(str(end)[:80], (name for name in graph if len(str(name)) <= 80))
-            raise FileError(f"{place}: {end!r:.80} is no listed node{near}")
+            raise FileError(f"{place}: {brief(end)} is no listed node{near}")
     if graph.has_edge(u, v):
-        raise FileError(f"{place}: edge {u!r:.80} → {v!r:.80} is given twice: a network has one edge from node to node")
+        raise FileError(
+            f"{place}: edge {brief(u)} → {brief(v)} is given twice: a network has one edge from node to node"
+        )
     graph.add_edge(u, v)
     graph.edges[u, v].update(attributes)
 
@@ -49,7 +51,7 @@ def put(attributes: dict[str, Any], name: str, value: Any, place: str) -> None:
     """
     if name in attributes and not same(attributes[name], value):
         given = f"{shown(attributes[name])} and {shown(value)}"
-        raise FileError(f"{place}: attribute {name!r:.80} is given twice, as {given}")
+        raise FileError(f"{place}: attribute {brief(name)} is given twice, as {given}")
     attributes[name] = value
 
 

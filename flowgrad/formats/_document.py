@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flowgrad.columns import ABSENT, Columns, numbers
-from flowgrad.errors import FileError, GraphError, show
+from flowgrad.errors import FileError, GraphError, brief, show
 from flowgrad.format import Source
 from flowgrad.formats._tensors import Tensors
 from flowgrad.formats._values import decode_all, encode, encode_all
@@ -70,7 +70,7 @@ def describe(network: Network, keep: Callable[[str, Ints], Any]) -> tuple[dict[s
 
 def _seed(seed: object) -> Any:
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise GraphError(f"seed {seed!r} is no whole number, 0 or more: a file cannot keep it")
+        raise GraphError(f"seed {brief(seed)} is no whole number, 0 or more: a file cannot keep it")
     return encode(int(seed))
 
 
@@ -102,8 +102,8 @@ def _names(kind: str, functions: Sequence[Any]) -> list[Any]:
         other = mine.setdefault(function.name, function) if known is None else known
         if other != function:
             raise GraphError(
-                f"the network has {function!r}, and its name {show(function.name)} also stands for {other!r}: a file "
-                f"keeps the name alone, so give your {singular(kind)} another"
+                f"the network has {brief(function)}, and its name {show(function.name)} also stands for "
+                f"{brief(other)}: a file keeps the name alone, so give your {singular(kind)} another"
             )
     return _all([f.name for f in functions], lambda k: f"{singular(kind)} {k + 1}")
 

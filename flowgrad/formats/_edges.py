@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from flowgrad.arguments import whole
 from flowgrad.columns import ABSENT, Columns, formula, rows_of
-from flowgrad.errors import ConfigError, FileError, GraphError, listing
+from flowgrad.errors import ConfigError, FileError, GraphError, brief, listing
 from flowgrad.formats._arrow import needed
 from flowgrad.maths.activation import Activation
 from flowgrad.network import Network
@@ -90,7 +90,7 @@ def numbers(values: Sequence[str], what: str, place: Place) -> Any:
         except ValueError:
             good = False
         if not good:
-            raise FileError(f"{place(row)}: {what} {value!r:.80} is no finite number")
+            raise FileError(f"{place(row)}: {what} {brief(value)} is no finite number")
     raise AssertionError("some value is no finite number")
 
 
@@ -263,7 +263,7 @@ def _merged(
 ) -> tuple[npt.NDArray[np.int64], Any]:
     """The rows that stay of the edges, ascending, and their weights."""
     if duplicates not in get_args(Duplicates):
-        raise ConfigError(f"duplicates={duplicates!r:.100}: must be one of {listing(get_args(Duplicates))}")
+        raise ConfigError(f"duplicates={brief(duplicates)}: must be one of {listing(get_args(Duplicates))}")
     if duplicates == "sum" and weight is None:
         raise ConfigError("duplicates='sum' adds up weights, and there are none here: 'first' keeps the first edge")
     rows = np.flatnonzero(src != dst) if drop_self_loops else np.arange(len(src))
@@ -326,7 +326,7 @@ def _refuse_repeats(src: Codes, dst: Codes, ids: Sequence[Hashable], place: Plac
     if len(loops):
         row = int(loops[0])
         raise FileError(
-            f"{place(row)}: self-loop at {ids[src[row]]!r:.150}: a feed-forward neuron never feeds itself "
+            f"{place(row)}: self-loop at {brief(ids[src[row]])}: a feed-forward neuron never feeds itself "
             "(drop_self_loops=True leaves such edges out)"
         )
     key = dst.astype(np.int64) * len(ids) + src
@@ -357,6 +357,6 @@ def names_only(ids: Iterable[Hashable], what: str) -> None:
     """
     for name in ids:
         if type(name) is not str:
-            raise GraphError(f"node {name!r} is a {type(name).__name__}: {what} keeps text ids only")
+            raise GraphError(f"node {brief(name)} is a {type(name).__name__}: {what} keeps text ids only")
         if not name or "\0" in name or any(0xD800 <= ord(c) < 0xE000 for c in name):
-            raise GraphError(f"node {name!r}: {what} cannot keep this id")
+            raise GraphError(f"node {brief(name)}: {what} cannot keep this id")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from xml.etree import ElementTree as etree  # to write with
 
-from flowgrad.errors import FileError
+from flowgrad.errors import FileError, brief
 from flowgrad.formats import _xml
 from flowgrad.formats._assembly import put, same
 from flowgrad.formats._values import encode
@@ -34,11 +34,11 @@ class Columns:
                 continue
             scope = _xml.required(group, "class", what)
             if scope not in self.of:
-                raise FileError(f"{what}: attributes of class {scope!r:.80}: must be node or edge")
+                raise FileError(f"{what}: attributes of class {brief(scope)}: must be node or edge")
             for column in group:
                 key = _xml.required(column, "id", what)
                 if (scope, key) in seen:
-                    raise FileError(f"{what}: attribute {key!r:.80} of class {scope} is declared twice")
+                    raise FileError(f"{what}: attribute {brief(key)} of class {scope} is declared twice")
                 seen.add((scope, key))
                 self._declare(scope, key, column, f"{what}: attribute {key!r:.80} of class {scope}")
 
@@ -99,14 +99,14 @@ def _add_values(found: dict[str, Any], scope: str, element: Any, columns: Column
             raise _xml.refused(child, place)
         times, key = _named(child), _xml.required(child, "for", place)
         if key not in columns.of[scope]:
-            raise FileError(f"{place}: its value is of the attribute {key!r:.80}, which is not declared")
+            raise FileError(f"{place}: its value is of the attribute {brief(key)}, which is not declared")
         name, kind = columns.of[scope][key]
         value = _xml.value_of(_xml.required(child, "value", place), kind, f"{place}: {name!r:.80}")
         del times["for"], times["value"]
         if times:
             over_time.setdefault(name, []).append({"value": value, **times})
         elif name in found:
-            raise FileError(f"{place}: attribute {name!r:.80} is given twice")
+            raise FileError(f"{place}: attribute {brief(name)} is given twice")
         else:
             found[name] = value
     for name, values in over_time.items():

@@ -22,7 +22,7 @@ from typing import Any
 import networkx as nx
 import numpy as np
 
-from flowgrad.errors import ConfigError, FileError, FlowgradError, GraphError
+from flowgrad.errors import ConfigError, FileError, FlowgradError, GraphError, brief
 from flowgrad.format import Source
 from flowgrad.formats._assembly import put
 from flowgrad.formats._values import as_json, json_holds, shown
@@ -78,7 +78,7 @@ class Dialect:
                 found[OWN + name if _base(name) in taken else name] = self.keep(plain)
             except TypeError as error:
                 raise GraphError(
-                    f"{place}: attribute {name!r:.80} is {shown(value)}, which {self.what} cannot keep: it is {error}"
+                    f"{place}: attribute {brief(name)} is {shown(value)}, which {self.what} cannot keep: it is {error}"
                 ) from None
         return found
 
@@ -122,10 +122,10 @@ def plain(
     for v, attributes in view.nodes(data=True):
         if type(v) is not str and not numbered:
             raise GraphError(
-                f"node {v!r:.80} is a {type(v).__name__}: {dialect.what} keeps ids of text, or of int throughout"
+                f"node {brief(v)} is a {type(v).__name__}: {dialect.what} keeps ids of text, or of int throughout"
             )
         if not numbered and not dialect.holds(v):
-            raise GraphError(f"node {v!r:.80} has a character that {dialect.what} cannot hold")
+            raise GraphError(f"node {brief(v)} has a character that {dialect.what} cannot hold")
         graph.add_node(v)
         graph.nodes[v].update(dialect.named("node", attributes, f"node {v!r:.80}"))
     for place, names in zip(PLACES, (net.inputs, net.outputs), strict=True):
@@ -162,13 +162,13 @@ def _free(name: str, scope: str, dialect: Dialect) -> str:
     if not isinstance(name, str) or not dialect.holds(name):
         raise ConfigError(f"values {shown(name)}: must have a name of text that {dialect.what} can hold")
     if _base(name) in dialect.taken(scope):
-        raise ConfigError(f"values {name!r}: {dialect.what} takes this name for itself")
+        raise ConfigError(f"values {brief(name)}: {dialect.what} takes this name for itself")
     return name
 
 
 def _unused(name: str, attributes: Mapping[str, Any]) -> str:
     if name in attributes:
-        raise ConfigError(f"values {name!r}: the network has an attribute of that name")
+        raise ConfigError(f"values {brief(name)}: the network has an attribute of that name")
     return name
 
 
@@ -178,14 +178,14 @@ def _by_id(name: str, values: Any, ids: Sequence[Any]) -> Mapping[Any, Any]:
         return values
     array = np.asarray(values)
     if array.shape != (len(ids),):
-        raise ConfigError(f"values {name!r} have shape {array.shape}: must be ({len(ids)},), or by name")
+        raise ConfigError(f"values {brief(name)} have shape {array.shape}: must be ({len(ids)},), or by name")
     return dict(zip(ids, array.tolist(), strict=True))
 
 
 def _mean(value: Any, name: str, where: Any) -> float:
     mean = float(np.mean(value))
     if not math.isfinite(mean):
-        raise ConfigError(f"value {name!r} of {where!r} is {mean}: a file keeps finite numbers")
+        raise ConfigError(f"value {brief(name)} of {brief(where)} is {mean}: a file keeps finite numbers")
     return mean
 
 
@@ -275,7 +275,7 @@ def _numbered(graph: Any, what: str) -> Any:
         try:
             names[v] = int(v)
         except (TypeError, ValueError):
-            raise FileError(f"{what}: node {v!r:.80} is no whole number") from None
+            raise FileError(f"{what}: node {brief(v)} is no whole number") from None
     if len(set(names.values())) < len(names):
         raise FileError(f"{what}: two nodes have one number")
     return nx.relabel_nodes(graph, names)
@@ -295,7 +295,7 @@ def _in_order(graph: Any, place: str, what: str) -> list[Hashable] | None:
     for v, k in found.items():
         if type(k) is not int or k in by_place:
             raise FileError(
-                f"{what}: node {v!r:.80}: {place} {shown(k)} must be a whole number of its own, 0, 1, 2, …; "
+                f"{what}: node {brief(v)}: {place} {shown(k)} must be a whole number of its own, 0, 1, 2, …; "
                 f"with {place}s= it may be anything"
             )
         by_place[k] = v
@@ -324,7 +324,7 @@ def _by_place(graph: Any, what: str) -> Any:
         if any(place is not None for place in places):
             if not all(type(place) is int for place in places) or sorted(places) != list(range(len(places))):
                 raise FileError(
-                    f"{what}: node {v!r:.80}: the places of its in-edges are not 0, 1, 2, …: {shown(places)}"
+                    f"{what}: node {brief(v)}: the places of its in-edges are not 0, 1, 2, …: {shown(places)}"
                 )
             sources = [u for _, u in sorted(zip(places, sources, strict=True), key=lambda pair: pair[0])]
         ordered.add_edges_from((u, v, graph.edges[u, v]) for u in sources)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from flowgrad.errors import ConfigError, FileError, UnknownNameError, listing, suggest
+from flowgrad.errors import ConfigError, FileError, UnknownNameError, brief, listing, suggest
 from flowgrad.formats._parquet import Table, entries
 from flowgrad.formats._rows import Delimited
 
@@ -184,7 +184,7 @@ def _attributes(names: Sequence[str] | None, columns: Iterable[int], what: str, 
         if name in RESERVED or found.setdefault(name, k) != k:
             why = "is a word of flowgrad's own for edges" if name in RESERVED else "is the name of two columns"
             raise FileError(
-                f"{what}: column {name!r:.100} cannot be kept as an attribute: {why}. attributes=[…] says what to keep"
+                f"{what}: column {brief(name)} cannot be kept as an attribute: {why}. attributes=[…] says what to keep"
             )
     return found
 
@@ -205,14 +205,14 @@ def position(names: Sequence[str] | None, table: Any, column: Column) -> int:
     if isinstance(column, str):
         if names is None:
             raise UnknownNameError(
-                f"{table.what} has no header, so no column {column!r:.100}: give a position{_other(table)}"
+                f"{table.what} has no header, so no column {brief(column)}: give a position{_other(table)}"
             )
         if names.count(column) != 1:
             twice = "twice" if column in names else "not"
-            raise UnknownNameError(f"{table.what} has {twice} a column {column!r:.100}{suggest(column, names)}")
+            raise UnknownNameError(f"{table.what} has {twice} a column {brief(column)}{suggest(column, names)}")
         return names.index(column)
     if not 0 <= column < len(table.first):
-        raise UnknownNameError(f"{table.what} has no column {column!r}: {_fields(table)}")
+        raise UnknownNameError(f"{table.what} has no column {brief(column)}: {_fields(table)}")
     return int(column)
 
 

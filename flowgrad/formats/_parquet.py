@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from flowgrad.errors import FileError
+from flowgrad.errors import FileError, brief
 from flowgrad.format import Claim, Source
 from flowgrad.formats._arrow import needed
 
@@ -78,7 +78,7 @@ class Table:
         arrow = self.arrow
         if values.null_count:
             row = first + int(np.flatnonzero(values.is_null().to_numpy(zero_copy_only=False))[0])
-            raise FileError(f"{self.place(row)}: column {name!r} is empty")
+            raise FileError(f"{self.place(row)}: column {brief(name)} is empty")
         kind = values.type.value_type if arrow.types.is_dictionary(values.type) else values.type
         try:
             if arrow.types.is_string(kind) or arrow.types.is_large_string(kind):
@@ -90,8 +90,8 @@ class Table:
             if arrow.types.is_integer(kind):
                 return values.cast(arrow.int64()).to_numpy(zero_copy_only=False)
         except (arrow.ArrowInvalid, arrow.ArrowNotImplementedError) as error:
-            raise FileError(f"{self.what}: column {name!r}: {str(error).splitlines()[0][:200]}") from None
-        raise FileError(f"{self.what}: column {name!r} is {values.type}: must be text, int64 or double")
+            raise FileError(f"{self.what}: column {brief(name)}: {str(error).splitlines()[0][:200]}") from None
+        raise FileError(f"{self.what}: column {brief(name)} is {values.type}: must be text, int64 or double")
 
     def _values(self, values: Any, name: str) -> list[Any]:
         types, kind = self.arrow.types, values.type
@@ -99,14 +99,14 @@ class Table:
         plain = (types.is_string, types.is_large_string, types.is_integer, types.is_floating, types.is_boolean)
         if not any(of(kind) for of in (*plain, types.is_null)):
             raise FileError(
-                f"{self.what}: column {name!r:.100} is {values.type!s:.100}: an attribute must be text, a number or a "
+                f"{self.what}: column {brief(name)} is {values.type!s:.100}: an attribute must be text, a number or a "
                 "truth value. attributes=[…] says which columns to keep"
             )
         try:
             values.validate(full=True)
             found = entries(values)
         except (self.arrow.ArrowInvalid, UnicodeDecodeError) as error:
-            raise FileError(f"{self.what}: column {name!r:.100}: {str(error).splitlines()[0][:200]}") from None
+            raise FileError(f"{self.what}: column {brief(name)}: {str(error).splitlines()[0][:200]}") from None
         return found
 
     def broken(self, error: Exception) -> FileError:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from flowgrad.errors import ConfigError, FileError
+from flowgrad.errors import ConfigError, FileError, brief
 from flowgrad.format import Source
 from flowgrad.formats._arrow import arrow, needed
 from flowgrad.formats._edges import UNQUOTED, text
@@ -37,7 +37,7 @@ class Delimited:
 
     def __init__(self, source: Source, delimiter: str) -> None:
         if not isinstance(delimiter, str) or len(delimiter) != 1 or delimiter in '"\r\n\0' or delimiter > "\x7f":
-            raise ConfigError(f"delimiter={delimiter!r}: must be one character, as ',' or ';'")
+            raise ConfigError(f"delimiter={brief(delimiter)}: must be one character, as ',' or ';'")
         self.source, self.delimiter, self.data = source, delimiter, 0
         self.quoting: Any = csv.QUOTE_NONE if delimiter in UNQUOTED else csv.QUOTE_MINIMAL
         self.what = str(source.path)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from flowgrad.errors import FileError, GraphError, MissingDependencyError
+from flowgrad.errors import FileError, GraphError, MissingDependencyError, brief
 from flowgrad.formats._strict import parse
 
 Tensors = dict[str, npt.NDArray[Any]]
@@ -62,7 +62,7 @@ def unpack(data: bytes, what: str) -> tuple[str, Tensors]:
         raise FileError(f"{what} is no network: flowgrad did not write it")
     for name, entry in header.items():
         if not isinstance(entry, dict) or entry.get("dtype") not in _DTYPES:
-            raise FileError(f"tensor {name!r} of {what} is none of {', '.join(sorted(_DTYPES))}")
+            raise FileError(f"tensor {brief(name)} of {what} is none of {', '.join(sorted(_DTYPES))}")
     try:
         return text, library.numpy.load(data)
     except (library.SafetensorError, ValueError, MemoryError) as error:

@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from flowgrad.errors import brief
+
 DEPTH = 64  # containers within containers
 _WIDTHS = {"int": (8, 16, 32, 64), "uint": (8, 16, 32, 64), "float": (16, 32, 64)}
 _NUMPY = {f"np.{kind}{w}": getattr(np, f"{kind}{w}") for kind, widths in _WIDTHS.items() for w in widths}
@@ -71,7 +73,7 @@ def decode(data: Any, depth: int = 0) -> Any:
     try:
         return _TYPES[name](held, depth + 1)
     except (KeyError, TypeError, OverflowError, ValueError) as error:
-        raise ValueError(f"no value of type {name!r}: {error}") from None
+        raise ValueError(f"no value of type {brief(name)}: {error}") from None
 
 
 def _tuple(held: Any, depth: int) -> tuple[Any, ...]:
@@ -103,11 +105,11 @@ def _scalar(kind: type) -> Callable[[Any, int], Any]:
         value = decode(held, depth)
         wanted = {"b": bool, "i": int, "u": int, "f": float}[np.dtype(kind).kind]
         if type(value) is not wanted:
-            raise ValueError(f"{value!r} is no {wanted.__name__}")
+            raise ValueError(f"{brief(value)} is no {wanted.__name__}")
         with np.errstate(over="ignore"):
             scalar = kind(value)
         if scalar.item() != value and value == value:
-            raise ValueError(f"{value!r} does not fit")
+            raise ValueError(f"{brief(value)} does not fit")
         return scalar
 
     return read

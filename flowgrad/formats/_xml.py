@@ -8,7 +8,7 @@ import re
 from typing import Any
 from xml.etree import ElementTree as etree  # to write with
 
-from flowgrad.errors import FileError, MissingDependencyError
+from flowgrad.errors import FileError, MissingDependencyError, brief
 from flowgrad.formats import _strict
 from flowgrad.formats._values import decode, encode
 
@@ -154,7 +154,7 @@ def value_of(text: str, kind: str, place: str) -> Any:
         if kind == JSON:
             return decode(_strict.parse(text, place))
     except (KeyError, ValueError):
-        raise FileError(f"{place} is {text!r:.80}: must be of type {kind}") from None
+        raise FileError(f"{place} is {brief(text)}: must be of type {kind}") from None
     return text
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import networkx as nx
 
-from flowgrad.errors import FileError
+from flowgrad.errors import FileError, brief
 from flowgrad.format import Format
 from flowgrad.formats import _graph
 from flowgrad.formats._assembly import add_edge, add_node, put, undirected
@@ -48,14 +48,14 @@ def parse_graph(data: bytes, what: str) -> Any:
 
 def _list(value: Any, place: str) -> list[Any]:
     if not isinstance(value, list):
-        raise FileError(f"{place} is {value!r:.80}: must be a list")
+        raise FileError(f"{place} is {brief(value)}: must be a list")
     return value
 
 
 def _named(entry: Any, place: str) -> tuple[Any, dict[str, Any]]:
     """A node's id, and the attributes beside it."""
     if not isinstance(entry, dict) or type(entry.get(ID)) not in (str, int):
-        raise FileError(f"{place} is {entry!r:.80}: must be an object whose id is text or a whole number")
+        raise FileError(f"{place} is {brief(entry)}: must be an object whose id is text or a whole number")
     return entry[ID], {name: value for name, value in entry.items() if name != ID}
 
 
@@ -63,7 +63,7 @@ def _attributes(pairs: Any, place: str) -> dict[str, Any]:
     """The attributes of the graph, which stand as pairs."""
     good = isinstance(pairs, list) and all(isinstance(p, list) and len(p) == 2 and isinstance(p[0], str) for p in pairs)
     if not good or len(dict(pairs)) < len(pairs):
-        raise FileError(f"{place} is {pairs!r:.80}: must be a list of names with values")
+        raise FileError(f"{place} is {brief(pairs)}: must be a list of names with values")
     return dict(pairs)
 
 

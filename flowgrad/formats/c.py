@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from flowgrad.errors import GraphError
+from flowgrad.errors import GraphError, brief
 from flowgrad.format import Format
 from flowgrad.formats._c_functions import ACTIVATIONS, AGGREGATIONS, CLAMP
 from flowgrad.inspection.local import reached
@@ -207,7 +207,7 @@ def _used(kind: str, codes: Array, records: Sequence[Any], t: _Tables, ids: Sequ
         record = records[code]
         if record.name not in known or find(kind, record.name) != record:
             v = t.neurons[np.flatnonzero((t.activation if kind == "activations" else t.aggregation) == code)[0]]
-            raise GraphError(f"neuron {ids[v]!r}: the {singular(kind)} {record.name!r} has no form in C")
+            raise GraphError(f"neuron {brief(ids[v])}: the {singular(kind)} {record.name!r} has no form in C")
         found += [record.name] if record.name not in found else []
     return found
 

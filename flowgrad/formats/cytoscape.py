@@ -13,7 +13,7 @@ from typing import Any
 
 import networkx as nx
 
-from flowgrad.errors import FileError
+from flowgrad.errors import FileError, brief
 from flowgrad.format import Format
 from flowgrad.formats import _graph
 from flowgrad.formats._assembly import add_edge, add_node, is_serial, put, undirected
@@ -63,7 +63,7 @@ def _entries(elements: dict[str, Any], name: str, what: str) -> list[tuple[dict[
     """Of every node or edge what its data, and what stands beside it (position, selected, …), say; and its place."""
     entries = elements.get(name)
     if not isinstance(entries, list):
-        raise FileError(f"{what}: elements.{name} is {entries!r:.80}: must be a list")
+        raise FileError(f"{what}: elements.{name} is {brief(entries)}: must be a list")
     found = []
     for k, entry in enumerate(entries):
         place = f"{what}: elements.{name}[{k}]"
@@ -88,7 +88,7 @@ def _add_nodes(found: Any, entries: list[tuple[dict[str, Any], str]], of_network
     for values, place in entries:
         name = _id(values[VALUE] if of_networkx else values.get(ID), f"{place}.data.id", of_networkx)
         if name in ids:
-            raise FileError(f"{place}: node {name!r:.80} is listed twice")
+            raise FileError(f"{place}: node {brief(name)} is listed twice")
         ids[name] = values[source] if source != ID else name
         if source == VALUE:
             del values[VALUE]
@@ -114,14 +114,14 @@ def _are_numbers(edges: list[dict[str, Any]]) -> bool:
 
 def _object(value: Any, place: str) -> Any:
     if not isinstance(value, dict):
-        raise FileError(f"{place} is {value!r:.80}: must be an object")
+        raise FileError(f"{place} is {brief(value)}: must be an object")
     return value
 
 
 def _id(value: Any, place: str, as_it_is: bool) -> Any:
     """An id as text; as it is where it may be a whole number, as in NetworkX's files."""
     if type(value) not in (str, int):
-        raise FileError(f"{place} is {value!r:.80}: must be text or a whole number")
+        raise FileError(f"{place} is {brief(value)}: must be text or a whole number")
     return value if as_it_is else str(value)
 
 

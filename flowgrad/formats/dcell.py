@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from flowgrad.errors import FileError, UnknownNameError, suggest
+from flowgrad.errors import FileError, UnknownNameError, brief, suggest
 from flowgrad.format import Format, Source, read_bytes
 from flowgrad.formats._edges import Function, network, text
 from flowgrad.network import Network
@@ -50,7 +50,7 @@ def read(
     roots: dict[str, tuple[int, int]] = {}
     for number, term, count, genes, terms in _blocks(text(source.read(), what), what):
         if term in roots:
-            raise FileError(f"{what}, line {number}: term {term!r} has a second block")
+            raise FileError(f"{what}, line {number}: term {brief(term)} has a second block")
         roots[term] = (number, count)
         below[term] = {f"g:{g}" for g in genes}
         for name in (*(f"g:{g}" for g in genes), *terms):
@@ -59,7 +59,7 @@ def read(
             lines.append(number)
     for name, number in zip(sources, lines, strict=True):
         if not name.startswith("g:") and name not in roots:
-            raise FileError(f"{what}, line {number}: term {name!r} has no block of its own")
+            raise FileError(f"{what}, line {number}: term {brief(name)} has no block of its own")
     net = network(
         sources,
         targets,
@@ -83,9 +83,9 @@ def _blocks(content: str, what: str) -> Iterator[tuple[int, str, int, list[str],
     for k in range(0, len(lines), 3):
         for (number, words), key in zip(lines[k : k + 3], KEYS, strict=False):
             if words[0] != key:
-                raise FileError(f"{what}, line {number}: {words[0]!r}, where {key!r} must stand")
+                raise FileError(f"{what}, line {number}: {brief(words[0])}, where {brief(key)} must stand")
         if len(lines) < k + 3:
-            raise FileError(f"{what}, line {lines[-1][0]}: the last block is cut off after {lines[-1][1][0]!r}")
+            raise FileError(f"{what}, line {lines[-1][0]}: the last block is cut off after {brief(lines[-1][1][0])}")
         number, root = lines[k]
         if len(root) != 3 or not root[2].isdecimal() or len(root[2]) > 18:
             raise FileError(f"{what}, line {number}: must be 'ROOT: term count'")
@@ -101,7 +101,9 @@ def _check_counts(net: Network, below: dict[str, set[str]], roots: dict[str, tup
             number, count = roots[name]
             if len(below[name]) != count:
                 found = len(below[name])
-                raise FileError(f"{what}, line {number}: term {name!r} says {count} genes and has {found} below it")
+                raise FileError(
+                    f"{what}, line {number}: term {brief(name)} says {count} genes and has {found} below it"
+                )
 
 
 def read_pairs(path: Path | str, inputs: tuple[str, ...]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
@@ -124,10 +126,10 @@ def read_pairs(path: Path | str, inputs: tuple[str, ...]) -> tuple[npt.NDArray[n
         for gene in words[1:-1]:
             if f"g:{gene}" not in column:
                 raise UnknownNameError(
-                    f"{path}, line {number}: gene {gene!r} is no input{suggest(f'g:{gene}', inputs)}"
+                    f"{path}, line {number}: gene {brief(gene)} is no input{suggest(f'g:{gene}', inputs)}"
                 )
             if X[row, column[f"g:{gene}"]]:
-                raise FileError(f"{path}, line {number}: gene {gene!r:.150} is given twice, and can be deleted once")
+                raise FileError(f"{path}, line {number}: gene {brief(gene)} is given twice, and can be deleted once")
             X[row, column[f"g:{gene}"]] = 1.0
     return X, T
 

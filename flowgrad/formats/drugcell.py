@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable
 from typing import Literal
 
-from flowgrad.errors import FileError
+from flowgrad.errors import FileError, brief
 from flowgrad.format import Format, Source
 from flowgrad.formats._edges import Function, network, table
 from flowgrad.network import Network
@@ -45,7 +45,7 @@ def read(
     genes: dict[Hashable, None] = {}
     for k, fields in enumerate(rows):
         if len(fields) != 3 or fields[2] not in KINDS:
-            raise FileError(f"{place(k)}: {fields!r:.200} is not parent, child and one of {', '.join(KINDS)}")
+            raise FileError(f"{place(k)}: {brief(fields)} is not parent, child and one of {', '.join(KINDS)}")
         parent, child, kind = fields
         if kind == "gene":
             child = f"gene:{child}"

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 
 from flowgrad.columns import ABSENT
-from flowgrad.errors import ConfigError, FileError, GraphError
+from flowgrad.errors import ConfigError, FileError, GraphError, brief
 from flowgrad.format import Format, Parts, Source
 from flowgrad.formats import _header, _parquet
 from flowgrad.formats._edges import Duplicates, Function, Names, Place, build, names_only, quoted
@@ -120,8 +120,9 @@ def _refuse_decimal_commas(source: Source) -> None:
     number = next((field for field in fields if re.fullmatch(r"[+-]?\d+,\d+([eE][+-]?\d+)?", field.strip())), None)
     if number is not None and len(fields) > 2:
         raise FileError(
-            f"{table.place(0)}: {number!r} is a number with a decimal comma, in a row of {len(fields)} fields between "
-            f"semicolons: write {number.replace(',', '.')!r} and give delimiter=';' (or ',' if commas part the fields)"
+            f"{table.place(0)}: {brief(number)} is a number with a decimal comma, in a row of {len(fields)} fields "
+            f"between semicolons: write {brief(number.replace(',', '.'))} and give delimiter=';' (or ',' if commas "
+            "part the fields)"
         )
 
 
@@ -161,12 +162,14 @@ def _check_directions(table: Any, layout: Layout, columns: Mapping[int, Any], pl
         for row, value in enumerate(texts(columns[layout.directed])):
             if _header.undirected(name, value):
                 said = f"{place(row)}: {name} is {value!r}, and a feed-forward network has directions"
-                raise FileError(f"{said}: where={{{name!r}: …}} takes some rows, source_column and target_column all")
+                raise FileError(
+                    f"{said}: where={{{brief(name)}: …}} takes some rows, source_column and target_column all"
+                )
     if layout.guessed and layout.weight is not None and not isinstance(table, _parquet.Table):
         three = [texts(columns[k]) for k in (layout.source, layout.target, layout.weight)]
         if _header.looks_like_relations(*three):
             raise FileError(
-                f"{place(0)}: {three[1][0]!r:.80} stands between the numbers {three[0][0]} and {three[2][0]}, as a "
+                f"{place(0)}: {brief(three[1][0])} stands between the numbers {three[0][0]} and {three[2][0]}, as a "
                 "relation does: source_column=0, target_column=2 reads node, relation, node"
             )
 
@@ -234,7 +237,7 @@ def _integers(values: Any, place: Place) -> Any:
         try:
             found.append(int(value))
         except ValueError:
-            raise FileError(f"{place(row)}: node {value!r:.80} is no whole number") from None
+            raise FileError(f"{place(row)}: node {brief(value)} is no whole number") from None
     return found
 
 
@@ -302,7 +305,7 @@ def _of_edges(name: str, values: Any, net: Network) -> Any:
     c = net.columns
     heads = ["source", "target", name]
     if name in _header.RESERVED or _header.pairs(heads) != [(0, 1)] or _header.weights(heads):
-        raise ConfigError(f"values {name!r}: an edge list has a column of that name")
+        raise ConfigError(f"values {brief(name)}: an edge list has a column of that name")
     if isinstance(values, Mapping):
         values = [np.mean(values[ends]) for ends in c.ends]
     column = np.asarray(values, np.float64)
@@ -310,14 +313,14 @@ def _of_edges(name: str, values: Any, net: Network) -> Any:
         raise ConfigError(f"{name} has shape {column.shape}: must be ({c.n_edges},), one an edge")
     if not np.isfinite(column).all():
         row = int(np.flatnonzero(~np.isfinite(column))[0])
-        raise ConfigError(f"value {name!r} of {c.edge_name(row)} is {column[row]}: a file keeps finite numbers")
+        raise ConfigError(f"value {brief(name)} of {c.edge_name(row)} is {column[row]}: a file keeps finite numbers")
     return column
 
 
 def _refuse_tabs(names: Iterable[Hashable]) -> None:
     for name in names:
         if isinstance(name, str) and set(name) & set("\t\r\n"):
-            raise GraphError(f"{name!r} holds a tab or a new line: write .csv, which quotes")
+            raise GraphError(f"{brief(name)} holds a tab or a new line: write .csv, which quotes")
 
 
 entry = Format(

@@ -11,7 +11,7 @@ from collections.abc import Hashable, Sequence
 from typing import Any
 
 from flowgrad.columns import ABSENT
-from flowgrad.errors import FileError
+from flowgrad.errors import FileError, brief
 from flowgrad.format import Format, Source
 from flowgrad.formats._edges import Function, network, table
 from flowgrad.network import Network
@@ -42,11 +42,13 @@ def read(
         for layer in range(depth):
             number = fields[header.index(f"layer{layer}_node")].strip()
             if not number.isdecimal() or len(number) > 18:
-                raise FileError(f"{place(k + 1)}: layer{layer}_node is {number!r:.80}: must be a whole number")
+                raise FileError(f"{place(k + 1)}: layer{layer}_node is {brief(number)}: must be a whole number")
             node = (layer, int(number))
             name = fields[header.index(f"layer{layer}_name")].strip()
             if names.setdefault(node, name) != name:
-                raise FileError(f"{place(k + 1)}: node {number} of layer {layer} is {name!r}, and was {names[node]!r}")
+                raise FileError(
+                    f"{place(k + 1)}: node {number} of layer {layer} is {brief(name)}, and was {brief(names[node])}"
+                )
             path.append(node)
         for edge in zip(path, [*path[1:], OUTPUT], strict=True):
             edges.setdefault(edge, k)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from flowgrad.columns import ABSENT
-from flowgrad.errors import FileError, FileWarning
+from flowgrad.errors import FileError, FileWarning, brief
 from flowgrad.format import Format, Source
 from flowgrad.formats._edges import Function, network, text
 from flowgrad.network import Network
@@ -101,7 +101,7 @@ def _sets(content: str, what: str, notes: Notes) -> Iterator[_Set]:
             elif one.genes[gene] == membership:
                 notes.setdefault("repeated genes count once", []).append(f"{place}: {gene!r:.80}")
             else:
-                raise FileError(f"{what}, {place}: gene {gene!r:.150} has two memberships in one set")
+                raise FileError(f"{what}, {place}: gene {brief(gene)} has two memberships in one set")
         if one.genes:
             yield one
         else:

@@ -14,7 +14,7 @@ from xml.etree import ElementTree as etree  # to write with
 
 import networkx as nx
 
-from flowgrad.errors import FileError
+from flowgrad.errors import FileError, brief
 from flowgrad.format import Format
 from flowgrad.formats import _graph, _xml
 from flowgrad.formats._assembly import add_edge, add_node, is_serial, put, undirected
@@ -93,10 +93,10 @@ def _attributes(scope: str, children: Any, names: Mapping[str, str], keys: _Keys
             case "data":
                 key = _xml.required(child, "key", place)
                 if key not in keys.of:
-                    raise FileError(f"{place}: its data is of the key {key!r:.80}, which is not declared")
+                    raise FileError(f"{place}: its data is of the key {brief(key)}, which is not declared")
                 name, kind = keys.of[key]
                 if name in found:
-                    raise FileError(f"{place}: attribute {name!r:.80} is given twice")
+                    raise FileError(f"{place}: attribute {brief(name)} is given twice")
                 found[name] = _xml.value_of(_xml.inner(child), kind, f"{place}: {name!r:.80}")
                 labels += _labels(child)
             case "desc":

@@ -13,7 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from flowgrad.errors import FileError
+from flowgrad.errors import FileError, brief
 from flowgrad.format import Format, Source, is_bare
 from flowgrad.formats._document import describe, restore
 from flowgrad.formats._strict import dump, parse
@@ -81,7 +81,7 @@ def _weights(entry: Any, source: Source) -> Any:
         raise FileError(f"{source.path} does not name its weights by file, bytes and sha256")
     name, wanted = entry["file"], entry["sha256"]
     if not is_bare(name):
-        raise FileError(f"{source.path} names the weights {name!r}: a file name is wanted, no path is followed")
+        raise FileError(f"{source.path} names the weights {brief(name)}: a file name is wanted, no path is followed")
     data = source.beside(name)
     what = str(source.path.with_name(name))
     if len(data) != entry["bytes"]:

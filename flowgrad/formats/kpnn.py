@@ -13,7 +13,7 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from flowgrad.errors import ConfigError, FileError, GraphError, UnknownNameError, listing, suggest
+from flowgrad.errors import ConfigError, FileError, GraphError, UnknownNameError, brief, listing, suggest
 from flowgrad.format import Format, Source, read_bytes
 from flowgrad.formats._edges import Duplicates, Function, Place, names_only, network, numbers, quoted, table
 from flowgrad.network import Network
@@ -44,14 +44,16 @@ def read(
     rows, place = table(source.read(), what, ",")
     header = [name.strip() for name in rows.pop(0)]
     if [name.casefold() for name in header] != ["parent", "child"]:
-        raise FileError(f"{what}, line 1: the header is {','.join(header)!r:.150}: must be 'parent,child'")
+        raise FileError(f"{what}, line 1: the header is {brief(','.join(header))}: must be 'parent,child'")
     if not rows:
         raise FileError(f"{what} has a header and no edges")
     parent, child = zip(*rows, strict=True)
     fed = set(parent)
     for row, name in enumerate(child):
         if name not in fed and not name.endswith(SUFFIX):
-            raise FileError(f"{place(row + 1)}: {name!r} has no children, and only a gene ('…{SUFFIX}') is an input")
+            raise FileError(
+                f"{place(row + 1)}: {brief(name)} has no children, and only a gene ('…{SUFFIX}') is an input"
+            )
     return network(
         child,
         parent,
@@ -82,7 +84,7 @@ def read_data(
             with its line. ConfigError: `duplicates` is none of these.
     """
     if duplicates not in get_args(Duplicates):
-        raise ConfigError(f"duplicates={duplicates!r:.100}: must be one of {listing(get_args(Duplicates))}")
+        raise ConfigError(f"duplicates={brief(duplicates)}: must be one of {listing(get_args(Duplicates))}")
     rows, place = table(read_bytes(Path(path)), str(path), ",")
     cells = tuple(rows[0][1:])
     rows_of: dict[str, list[int]] = {}
@@ -92,11 +94,11 @@ def read_data(
     for name in inputs:
         gene = str(name).removesuffix(SUFFIX)
         if gene not in rows_of:
-            raise UnknownNameError(f"{path} has no row of gene {gene!r:.150}{suggest(gene, rows_of)}")
+            raise UnknownNameError(f"{path} has no row of gene {brief(gene)}{suggest(gene, rows_of)}")
         mine = rows_of[gene]
         if len(mine) > 1 and duplicates == "error":
             raise FileError(
-                f"{place(mine[1])}: gene {gene!r:.150} is given twice (duplicates='first' takes the first, 'sum' adds "
+                f"{place(mine[1])}: gene {brief(gene)} is given twice (duplicates='first' takes the first, 'sum' adds "
                 "up its rows)"
             )
         values = [
@@ -124,16 +126,16 @@ def read_labels(
     wanted = ["barcode", *map(str, outputs)]
     for name in wanted:
         if header.count(name) != 1:
-            raise UnknownNameError(f"{path}, line 1: not one column {name!r}{suggest(name, header)}")
+            raise UnknownNameError(f"{path}, line 1: not one column {brief(name)}{suggest(name, header)}")
     row_of: dict[str, int] = {}
     for k, fields in enumerate(rows):
         cell = fields[header.index("barcode")]
         if row_of.setdefault(cell, k) != k:
-            raise FileError(f"{place(k + 1)}: cell {cell!r} is given twice")
+            raise FileError(f"{place(k + 1)}: cell {brief(cell)} is given twice")
     chosen = []
     for cell in cells:
         if cell not in row_of:
-            raise UnknownNameError(f"{path} has no row of cell {cell!r}{suggest(cell, row_of)}")
+            raise UnknownNameError(f"{path} has no row of cell {brief(cell)}{suggest(cell, row_of)}")
         chosen.append(row_of[cell])
     columns = [
         numbers([rows[k][header.index(name)] for k in chosen], f"label {name}", lambda row: place(chosen[row] + 1))
@@ -156,7 +158,7 @@ def write(net: Network, path: Path) -> dict[str, bytes]:
     names_only(net.nodes, "a KPNN edge list")
     for name in net.inputs:
         if not str(name).endswith(SUFFIX):
-            raise GraphError(f"input {name!r}: KPNN's inputs are called '<gene>{SUFFIX}'")
+            raise GraphError(f"input {brief(name)}: KPNN's inputs are called '<gene>{SUFFIX}'")
     c = net.columns
     fields = list(map(quoted, c.ids))
     rows = (f"{fields[v]},{fields[u]}\n" for u, v in zip(c.source.tolist(), c.target.tolist(), strict=True))

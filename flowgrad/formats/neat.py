@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from flowgrad.columns import Columns, encode
-from flowgrad.errors import FileError, GraphError, UnknownNameError, suggest
+from flowgrad.errors import FileError, GraphError, UnknownNameError, brief, suggest
 from flowgrad.format import Format, Source
 from flowgrad.formats._edges import text
 from flowgrad.formats._strict import parse
@@ -78,9 +78,9 @@ class _Reader:
         self.document = self.mapping(document, "the document")
         version, kind = self.document.get("format_version"), self.document.get("network_type")
         if version != VERSION:
-            raise FileError(f"{what}: format_version is {version!r}: {VERSION!r} is read")
+            raise FileError(f"{what}: format_version is {brief(version)}: {brief(VERSION)} is read")
         if kind != "feedforward":
-            raise FileError(f"{what}: network_type is {kind!r}: only 'feedforward' is one without cycles")
+            raise FileError(f"{what}: network_type is {brief(kind)}: only 'feedforward' is one without cycles")
 
     def network(self, of_outputs: Any) -> Network:
         topology = self.mapping(self.document.get("topology"), "topology")
@@ -150,7 +150,7 @@ class _Reader:
             link = self.mapping(entry, place)
             enabled = link.get("enabled")
             if not isinstance(enabled, bool):
-                raise FileError(f"{self.what}: {place}.enabled is {enabled!r}: must be true or false")
+                raise FileError(f"{self.what}: {place}.enabled is {brief(enabled)}: must be true or false")
             u, v = (self.integer(link.get(end), f"{place}.{end}") for end in ("from", "to"))
             for end in (u, v):
                 if end not in index:
@@ -168,32 +168,32 @@ class _Reader:
         given = self.mapping(entry, place)
         name, custom = given.get("name"), given.get("custom", False)
         if not isinstance(name, str) or not isinstance(custom, bool):
-            raise FileError(f"{self.what}: {place} is {entry!r:.80}: must have a name, and custom true or false")
+            raise FileError(f"{self.what}: {place} is {brief(entry)}: must have a name, and custom true or false")
         if custom:
             return self.source.function(kind, name)
         if name not in known:
-            raise UnknownNameError(f"{self.what}: {place}: neat-python has no {name!r}{suggest(name, known)}")
+            raise UnknownNameError(f"{self.what}: {place}: neat-python has no {brief(name)}{suggest(name, known)}")
         return known[name]
 
     def mapping(self, value: Any, place: str) -> Mapping[str, Any]:
         if not isinstance(value, dict):
-            raise FileError(f"{self.what}: {place} is {value!r:.80}: must be an object")
+            raise FileError(f"{self.what}: {place} is {brief(value)}: must be an object")
         return value
 
     def rows(self, holder: Mapping[str, Any], key: str) -> list[Any]:
         value = holder.get(key)
         if not isinstance(value, list):
-            raise FileError(f"{self.what}: {key} is {value!r:.80}: must be a list")
+            raise FileError(f"{self.what}: {key} is {brief(value)}: must be a list")
         return value
 
     def integer(self, value: Any, place: str) -> int:
         if isinstance(value, bool) or not isinstance(value, int):
-            raise FileError(f"{self.what}: {place} is {value!r:.80}: must be a whole number")
+            raise FileError(f"{self.what}: {place} is {brief(value)}: must be a whole number")
         return value
 
     def number(self, value: Any, place: str) -> float:
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= sys.float_info.max:
-            raise FileError(f"{self.what}: {place} is {value!r:.80}: must be a finite number")
+            raise FileError(f"{self.what}: {place} is {brief(value)}: must be a finite number")
         return float(value)
 
 
@@ -206,7 +206,7 @@ def write(net: Network, path: Path) -> Mapping[str, bytes]:
     c = net.columns
     for name in c.ids:
         if type(name) is not int:
-            raise GraphError(f"node {name!r} is a {type(name).__name__}: neat-python numbers its nodes")
+            raise GraphError(f"node {brief(name)} is a {type(name).__name__}: neat-python numbers its nodes")
     fan_in = np.bincount(c.target, minlength=c.n_nodes)
     nodes = []
     outputs = set(c.outputs.tolist())
@@ -254,7 +254,9 @@ def _theirs(known: Mapping[str, str], function: Any, node: Any) -> str:
     for theirs, ours in known.items():
         if ours == function.name:
             return theirs
-    raise GraphError(f"neuron {node!r}: neat-python has no function {function.name!r}{suggest(function.name, known)}")
+    raise GraphError(
+        f"neuron {brief(node)}: neat-python has no function {function.name!r}{suggest(function.name, known)}"
+    )
 
 
 entry = Format(

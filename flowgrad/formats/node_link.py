@@ -8,7 +8,7 @@ from typing import Any
 
 import networkx as nx
 
-from flowgrad.errors import FileError
+from flowgrad.errors import FileError, brief
 from flowgrad.format import Format
 from flowgrad.formats import _graph
 from flowgrad.formats._assembly import add_edge, add_node, put, undirected
@@ -26,7 +26,7 @@ def parse_graph(data: bytes, what: str) -> Any:
         raise FileError(f"{what}: an object with a list `nodes` must stand there")
     about = document.get("graph", {})
     if not isinstance(about, dict):
-        raise FileError(f"{what}: graph is {about!r:.80}: must be an object")
+        raise FileError(f"{what}: graph is {brief(about)}: must be an object")
     keys = [key for key in ("edges", "links") if key in document]
     if len(keys) != 1 or not isinstance(document[keys[0]], list):
         raise FileError(f"{what}: one list of `edges` or `links` must stand there")
@@ -54,10 +54,10 @@ def _without(entry: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
 def _id(entry: Any, place: str, key: str) -> Any:
     """The id of a node under that key: text or a whole number."""
     if not isinstance(entry, dict) or key not in entry:
-        raise FileError(f"{place} is {entry!r:.80}: must be an object with {key!r}")
+        raise FileError(f"{place} is {brief(entry)}: must be an object with {brief(key)}")
     value = entry[key]
     if type(value) not in (str, int):
-        raise FileError(f"{place}: {key} is {value!r:.80}: must be text or a whole number")
+        raise FileError(f"{place}: {key} is {brief(value)}: must be text or a whole number")
     return value
 
 

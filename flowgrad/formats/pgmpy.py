@@ -12,7 +12,7 @@ from typing import Any
 
 import networkx as nx
 
-from flowgrad.errors import FileError, UnknownNameError, suggest
+from flowgrad.errors import FileError, UnknownNameError, brief, suggest
 from flowgrad.format import Format, Source
 from flowgrad.formats._strict import parse
 from flowgrad.network import Network
@@ -36,17 +36,17 @@ def read(source: Source) -> Network:
     graph.add_nodes_from(nodes)
     for k, arc in enumerate(arcs if isinstance(arcs, list) else [arcs]):
         if not isinstance(arc, list) or len(arc) != 2 or not all(isinstance(end, str) for end in arc):
-            raise FileError(f"{what}: arcs[{k}] is {arc!r:.80}: must be [from, to]")
+            raise FileError(f"{what}: arcs[{k}] is {brief(arc)}: must be [from, to]")
         for end in arc:
             if end not in graph:
-                raise UnknownNameError(f"{what}: arcs[{k}]: {end!r} is no node{suggest(end, nodes)}")
+                raise UnknownNameError(f"{what}: arcs[{k}]: {brief(end)} is no node{suggest(end, nodes)}")
         if graph.has_edge(*arc):
-            raise FileError(f"{what}: arcs[{k}]: {arc[0]!r} → {arc[1]!r} is given twice")
+            raise FileError(f"{what}: arcs[{k}]: {brief(arc[0])} → {brief(arc[1])} is given twice")
         graph.add_edge(*arc)
     regressions = _mapping(cpds, f"{what}: cpds")
     for name in regressions:
         if name not in graph:
-            raise UnknownNameError(f"{what}: cpds has {name!r}, which is no node{suggest(name, nodes)}")
+            raise UnknownNameError(f"{what}: cpds has {brief(name)}, which is no node{suggest(name, nodes)}")
     for name in nodes:
         _regress(graph, name, _mapping(regressions.get(name), f"{what}: cpds[{name!r}]"), f"{what}: cpds[{name!r}]")
     return Network.from_networkx(graph)
@@ -59,13 +59,13 @@ def _regress(graph: nx.DiGraph[Any], name: str, cpd: Mapping[str, Any], place: s
         for key, value in _mapping(cpd.get("coefficients"), f"{place}.coefficients").items()
     }
     if INTERCEPT not in coefficients:
-        raise FileError(f"{place}.coefficients has no {INTERCEPT!r}")
+        raise FileError(f"{place}.coefficients has no {brief(INTERCEPT)}")
     intercept = coefficients.pop(INTERCEPT)
     parents = set(graph.pred[name])
     if set(coefficients) != parents:
         odd = sorted(set(coefficients) ^ parents)[0]
         lacks = "no arc" if odd in coefficients else "no coefficient"
-        raise FileError(f"{place}: there is {lacks} for parent {odd!r}")
+        raise FileError(f"{place}: there is {lacks} for parent {brief(odd)}")
     graph.nodes[name]["variance"] = _number(cpd.get("variance"), f"{place}.variance")
     if parents:
         graph.nodes[name].update(bias=intercept, activation="identity")
@@ -77,7 +77,7 @@ def _regress(graph: nx.DiGraph[Any], name: str, cpd: Mapping[str, Any], place: s
 
 def _mapping(value: Any, place: str) -> Mapping[str, Any]:
     if not isinstance(value, dict):
-        raise FileError(f"{place} is {value!r:.80}: must be an object")
+        raise FileError(f"{place} is {brief(value)}: must be an object")
     return value
 
 
@@ -86,7 +86,7 @@ def _number(value: Any, place: str) -> float:
     if isinstance(value, list) and len(value) == 1:
         (value,) = value
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= sys.float_info.max:
-        raise FileError(f"{place} is {value!r:.80}: must be one finite number")
+        raise FileError(f"{place} is {brief(value)}: must be one finite number")
     return float(value)
 
 

@@ -10,7 +10,7 @@ import math
 from itertools import pairwise
 from typing import Any
 
-from flowgrad.errors import FileError, UnknownNameError, show, suggest
+from flowgrad.errors import FileError, UnknownNameError, brief, show, suggest
 from flowgrad.format import Format, Source
 from flowgrad.formats import _groups, _xml
 from flowgrad.network import Network
@@ -218,7 +218,7 @@ class _Reader:
         except (TypeError, ValueError):
             value = math.nan
         if not math.isfinite(value):
-            raise FileError(f"{self.what}: {place}: {name} of {tag(element)} is {said!r:.80}: must be a finite number")
+            raise FileError(f"{self.what}: {place}: {name} of {tag(element)} is {brief(said)}: must be a finite number")
         return value
 
     def parts(self, element: Any, known: tuple[str, ...]) -> list[Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable
 from typing import Literal
 
-from flowgrad.errors import FileError, UnknownNameError, suggest
+from flowgrad.errors import FileError, UnknownNameError, brief, suggest
 from flowgrad.format import Format, Source
 from flowgrad.formats._edges import Function, network, table
 from flowgrad.network import Network
@@ -47,13 +47,13 @@ def read(
     for k, fields in enumerate(rows):
         kinds = {_species(name) for name in fields}
         if len(fields) != 2 or len(kinds) != 1 or None in kinds:
-            raise FileError(f"{place(k)}: {fields!r:.200} is not a parent and a child of one species, as R-HSA-109581")
+            raise FileError(f"{place(k)}: {brief(fields)} is not a parent and a child of one species, as R-HSA-109581")
         (kind,) = kinds
         found[str(kind)] = None
         if species is None or kind == species:
             kept.append(k)
     if not kept:
-        raise UnknownNameError(f"{what} has no pathway of species {species!r}{suggest(species, found)}")
+        raise UnknownNameError(f"{what} has no pathway of species {brief(species)}{suggest(species, found)}")
     parent, child = zip(*(rows[k] for k in kept), strict=True)
     return network(
         child,

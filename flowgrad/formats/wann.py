@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flowgrad.columns import Columns, encode
-from flowgrad.errors import ConfigError, FileError
+from flowgrad.errors import ConfigError, FileError, brief
 from flowgrad.format import Format, Source, read_bytes
 from flowgrad.formats._edges import Place, table
 from flowgrad.formats._strict import parse
@@ -85,7 +85,7 @@ def _matrix(rows: list[list[str]], place: Place) -> npt.NDArray[np.float64]:
             except ValueError:
                 good = False
             if not good:
-                raise FileError(f"{place(k)}: {value!r:.80} is no finite number, and no nan")
+                raise FileError(f"{place(k)}: {brief(value)} is no finite number, and no nan")
     raise AssertionError("some field is no number")
 
 
@@ -93,7 +93,7 @@ def _count(given: Any, found: int, name: str, most: int) -> int:
     if given is None:
         given = found
     if isinstance(given, bool) or not isinstance(given, int) or not 1 <= given <= most:
-        raise ConfigError(f"{name}={given!r}: must be a whole number, 1 to {most}")
+        raise ConfigError(f"{name}={brief(given)}: must be a whole number, 1 to {most}")
     return given
 
 

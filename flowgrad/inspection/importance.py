@@ -10,7 +10,7 @@ import numpy as np
 
 from flowgrad import batch
 from flowgrad.arguments import instance, whole
-from flowgrad.errors import ConfigError, ShapeError, UnknownNameError, show, suggest
+from flowgrad.errors import ConfigError, ShapeError, UnknownNameError, brief, show, suggest
 from flowgrad.executor import Array
 from flowgrad.frames import frame
 from flowgrad.inspection.given import samples
@@ -92,10 +92,10 @@ class Importance:
         """
         wanted = self.outputs[0] if output is None else output
         if wanted not in self.outputs:
-            raise UnknownNameError(f"{wanted!r:.80} is no output asked for{suggest(wanted, self.outputs)}")
+            raise UnknownNameError(f"{brief(wanted)} is no output asked for{suggest(wanted, self.outputs)}")
         kinds = ("input", "hidden", "output")
         if kind is not None and kind not in kinds:
-            raise UnknownNameError(f"unknown kind of node {kind!r:.80}{suggest(kind, kinds)}")
+            raise UnknownNameError(f"unknown kind of node {brief(kind)}{suggest(kind, kinds)}")
         found = [r for r in self._records({}, self.outputs.index(wanted)) if kind in (None, r["kind"])]
         return found[:k]
 
@@ -209,13 +209,13 @@ def _wanted(program: Program, outputs: Any, T: Any) -> tuple[Hashable, ...]:
             raise ConfigError("outputs and T exclude each other: importance is for outputs, or for the loss")
         return (LOSS,)
     if isinstance(outputs, (str, bytes)):
-        raise ConfigError(f"outputs={outputs!r:.80}: give a list of ids")
+        raise ConfigError(f"outputs={brief(outputs)}: give a list of ids")
     wanted = program.outputs if outputs is None else tuple(outputs)
     if not wanted:
         raise ConfigError("outputs=[]: give the id of one output at least")
     for name in wanted:
         if name not in program.outputs:
-            raise UnknownNameError(f"{name!r:.80} is no output{suggest(name, program.outputs)}")
+            raise UnknownNameError(f"{brief(name)} is no output{suggest(name, program.outputs)}")
     return wanted
 
 

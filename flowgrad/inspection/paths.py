@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from flowgrad.arguments import instance, row, whole
-from flowgrad.errors import ConfigError, DataError, show
+from flowgrad.errors import ConfigError, DataError, brief, show
 from flowgrad.executor import Array
 from flowgrad.inspection.given import samples
 from flowgrad.inspection.local import local_derivatives
@@ -103,7 +103,7 @@ def path_attribution(
     totals, counts, best = _forward(plan, slope, u, v, k)
     if not np.isfinite(totals[v]):
         raise DataError(
-            f"∂a/∂a from {source!r:.80} to {target!r:.80} is {totals[v]} at sample {sample}: no paths to order"
+            f"∂a/∂a from {brief(source)} to {brief(target)} is {totals[v]} at sample {sample}: no paths to order"
         )
     paths = tuple(_walk(program, best, v, way) for way in best.get(v, []))
     return PathAttribution(source, target, float(totals[v]), counts[v], paths)

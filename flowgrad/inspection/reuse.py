@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from flowgrad.arguments import instance, whole
-from flowgrad.errors import ConfigError, UnknownNameError, suggest
+from flowgrad.errors import ConfigError, UnknownNameError, brief, suggest
 from flowgrad.executor import Array
 from flowgrad.frames import frame
 from flowgrad.inspection.local import local_derivatives
@@ -97,7 +97,7 @@ class ReuseReport:
             UnknownNameError: no such node.
         """
         if node not in self._through:
-            raise UnknownNameError(f"{node!r:.80} is no node of the network{suggest(node, self._through)}")
+            raise UnknownNameError(f"{brief(node)} is no node of the network{suggest(node, self._through)}")
         return self._through[node]
 
     @property

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from flowgrad.errors import UnknownNameError, show, suggest
+from flowgrad.errors import UnknownNameError, brief, show, suggest
 from flowgrad.executor import Array
 from flowgrad.frames import frame
 from flowgrad.inspection.intervals import Interval, mean_of_pairs, mean_of_shares
@@ -71,7 +71,7 @@ class Stability:
 
     def _known(self, condition: str) -> None:
         if condition not in self.shares:
-            raise UnknownNameError(f"{condition!r:.80} is no condition of this study{suggest(condition, self.shares)}")
+            raise UnknownNameError(f"{brief(condition)} is no condition of this study{suggest(condition, self.shares)}")
 
     @cached_property
     def _rows(self) -> list[dict[str, Any]]:

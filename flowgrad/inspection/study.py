@@ -19,7 +19,7 @@ import numpy as np
 from flowgrad import batch
 from flowgrad.arguments import instance, whole
 from flowgrad.atomic import flush_folder, put
-from flowgrad.errors import ConfigError, FileError, MissingDependencyError, UnknownNameError, listing, suggest
+from flowgrad.errors import ConfigError, FileError, MissingDependencyError, UnknownNameError, brief, listing, suggest
 from flowgrad.executor import Array
 from flowgrad.inspection.controls import deterministic_inputs, fresh, shuffled_graph, shuffled_labels
 from flowgrad.inspection.given import samples
@@ -171,7 +171,7 @@ def importance_stability(
     study = _study(network, X, T, loss, fit, executor, dtype)
     chosen, wanted = _seeds(seeds), _controls(controls)
     if kind not in KINDS:
-        raise UnknownNameError(f"unknown kind of node {kind!r:.80}{suggest(kind, KINDS)}")
+        raise UnknownNameError(f"unknown kind of node {brief(kind)}{suggest(kind, KINDS)}")
     nodes = _nodes(network, kind)
     jobs = [(condition, seed) for seed in chosen for condition in (TRAINED, *wanted)]
     kept = None if folder is None else _Folder(Path(folder), study)
@@ -207,18 +207,18 @@ def _seeds(given: int | Iterable[int]) -> tuple[int, ...]:
     numbers = range(whole("seeds", given, 0)) if not isinstance(given, Iterable) else list(given)
     found = tuple(whole("seeds", seed, 0) for seed in numbers)
     if len(set(found)) < len(found):
-        raise ConfigError(f"seeds={list(found)!r:.80}: give each once")
+        raise ConfigError(f"seeds={brief(list(found))}: give each once")
     enough(len(found))
     return found
 
 
 def _controls(given: Iterable[str]) -> tuple[str, ...]:
     if isinstance(given, str):
-        raise ConfigError(f"controls={given!r:.80}: give a list of names")
+        raise ConfigError(f"controls={brief(given)}: give a list of names")
     found = tuple(dict.fromkeys(given))
     for name in found:
         if name not in CONTROLS:
-            raise UnknownNameError(f"unknown control {name!r:.80}{suggest(name, CONTROLS)}")
+            raise UnknownNameError(f"unknown control {brief(name)}{suggest(name, CONTROLS)}")
     return found
 
 
@@ -230,7 +230,7 @@ def _nodes(network: Network, kind: str) -> list[int]:
     mask = c.is_input if kind == "input" else ~c.is_input & ~is_output
     places: list[int] = np.flatnonzero(mask[c.order]).tolist()
     if len(places) < 2:
-        raise ConfigError(f"kind={kind!r}: the network has {len(places)} such nodes, and an order takes two")
+        raise ConfigError(f"kind={brief(kind)}: the network has {len(places)} such nodes, and an order takes two")
     return places
 
 

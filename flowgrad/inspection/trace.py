@@ -17,7 +17,7 @@ import numpy as np
 
 from flowgrad.arguments import instance, row
 from flowgrad.atomic import put
-from flowgrad.errors import ConfigError, FileError
+from flowgrad.errors import ConfigError, FileError, brief
 from flowgrad.inspection.given import samples
 from flowgrad.inspection.local import base_cases
 from flowgrad.maths.activation import Activation
@@ -158,7 +158,7 @@ def replay(
         except FileError as error:
             raise FileError(f"{path}, line {number}: {error}") from None
         except (LookupError, TypeError, ValueError) as error:
-            raise FileError(f"{path}, line {number}: no step of a trace ({error!r:.200})") from None
+            raise FileError(f"{path}, line {number}: no step of a trace ({brief(error)})") from None
     return len(steps) - 1
 
 
@@ -179,7 +179,7 @@ class _Replay:
     def same(self, found: float, said: float, what: str) -> None:
         both_nan = math.isnan(found) and math.isnan(said)
         if not both_nan and found != said and not abs(found - said) <= self.tolerance * max(1.0, abs(said)):
-            raise FileError(f"{what} is {said!r}, and {found!r} follows")
+            raise FileError(f"{what} is {brief(said)}, and {brief(found)} follows")
 
     def check(self, step: Mapping[str, Any]) -> None:
         with np.errstate(all="ignore"):

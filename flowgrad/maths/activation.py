@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from flowgrad.errors import ConfigError
+from flowgrad.errors import ConfigError, brief
 
 
 @dataclass(frozen=True, repr=False)
@@ -39,9 +39,11 @@ class Activation:
             raise ConfigError(f"an activation's name is a non-empty text, not {self.name!r}")
         for role in ("f", "df"):
             if not callable(g := getattr(self, role)):
-                raise ConfigError(f"{role} of activation {self.name!r} is a function of z, not {g!r}")
+                raise ConfigError(f"{role} of activation {self.name!r} is a function of z, not {brief(g)}")
         if self.range is not None and not -math.inf < self.range[0] < self.range[1] < math.inf:
-            raise ConfigError(f"range={self.range!r} of activation {self.name!r}: must be two finite, rising numbers")
+            raise ConfigError(
+                f"range={brief(self.range)} of activation {self.name!r}: must be two finite, rising numbers"
+            )
 
     def __repr__(self) -> str:
         f, df = (getattr(g, "__name__", repr(g)) for g in (self.f, self.df))

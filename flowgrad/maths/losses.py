@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy import where  # by this name, so that a compiler can put a plain choice between two numbers here
 
-from flowgrad.errors import ConfigError, DataError, show
+from flowgrad.errors import ConfigError, DataError, brief, show
 
 Array = npt.NDArray[np.float64]
 
@@ -69,7 +69,7 @@ class Loss:
             raise ConfigError(f"a loss's name is a non-empty text, not {self.name!r}")
         for role in ("f", "df", "link"):
             if not callable(g := getattr(self, role)):
-                raise ConfigError(f"{role} of loss {self.name!r} is a function of arrays, not {g!r}")
+                raise ConfigError(f"{role} of loss {self.name!r} is a function of arrays, not {brief(g)}")
 
     def evaluate(self, y: Array, t: Array) -> tuple[Array, Array]:
         """l_n of (4) and the base cases ∂(Σ_k l_k)/∂y_n of (9), (B, O) each, from outputs and targets (B, O).

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from flowgrad.errors import BoundedOutputWarning, ConfigError
+from flowgrad.errors import BoundedOutputWarning, ConfigError, brief
 from flowgrad.executor import Executor, Request
 from flowgrad.network import Network
 from flowgrad.program import Program, compile
@@ -118,7 +118,7 @@ class Subject:
             k = int(different[0])
             count = len(np.unique(different))
             raise AssertionError(
-                f"{what}: {count} of {f.size} differ, first at {k}: {f.ravel()[k]!r}, not {e.ravel()[k]!r}"
+                f"{what}: {count} of {f.size} differ, first at {k}: {brief(f.ravel()[k])}, not {brief(e.ravel()[k])}"
             )
 
     def true(self, claim: Any, what: str) -> None:
@@ -141,8 +141,8 @@ class Subject:
             k = int(np.argmax(excess.ravel()))
             at = tuple(int(i) for i in np.unravel_index(k, f.shape)) if f.ndim else ()
             raise AssertionError(
-                f"{what}: {int(wrong.sum())} of {f.size} differ, worst at {at}: {f.ravel()[k]!r}, "
-                f"not {e.ravel()[k]!r} (allowed {allowed.ravel()[k]:.3g})"
+                f"{what}: {int(wrong.sum())} of {f.size} differ, worst at {at}: {brief(f.ravel()[k])}, "
+                f"not {brief(e.ravel()[k])} (allowed {allowed.ravel()[k]:.3g})"
             )
 
 
@@ -185,7 +185,7 @@ def check(feature: str, least: int = 1, over: Sequence[str] = (), name: str | No
         for item in over or (None,):
             label = plain if item is None else f"{plain}[{item}]"
             if label in _CHECKS:
-                raise ConfigError(f"two checks are named {label!r}")
+                raise ConfigError(f"two checks are named {brief(label)}")
             bound: Callable[[Subject], None] = body if item is None else _with(body, item)
             _CHECKS[label] = Check(label, feature, claim, least, bound)
         return body

@@ -134,7 +134,7 @@ class Report:
             whole = {o.name for o in outcomes} == set(battery())
             return cls(str(given["executor"]), outcomes, whole)
         except (KeyError, TypeError) as error:
-            raise DataError(f"this is no report of `flowgrad conformance`: {error!r}") from None
+            raise DataError(f"this is no report of `flowgrad conformance`: {brief(error)}") from None
 
     def __repr__(self) -> str:
         total = {k: sum(row[k] for row in self.counts().values()) for k in ("run", "xfail", "skip", "fail")}

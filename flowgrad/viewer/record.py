@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from flowgrad.arguments import row, whole
-from flowgrad.errors import ConfigError, DataError
+from flowgrad.errors import ConfigError, DataError, brief
 from flowgrad.inspection import node_importance
 from flowgrad.network import Network
 from flowgrad.program import Program, compile
@@ -135,7 +135,7 @@ def _program(network: Network, program: Program | None, T: Any) -> Program:
     if not isinstance(program, Program):
         raise ConfigError(f"program={reprlib.repr(program)}: give a Program, or None")
     if program.labels.nodes != network.nodes or program.plan.n_edges != network.columns.n_edges:
-        raise ConfigError(f"program is of another network: {program!r}")
+        raise ConfigError(f"program is of another network: {brief(program)}")
     return program
 
 

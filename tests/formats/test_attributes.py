@@ -205,7 +205,7 @@ def test_dot_has_the_attributes_of_nodes_edges_and_the_graph(tmp_path: Path) -> 
 @pytest.mark.parametrize("suffix", TOOLS)
 def test_values_under_a_taken_name_are_refused(tmp_path: Path, suffix: str) -> None:
     net = network("node", "note", [])
-    with pytest.raises(fg.FlowgradError, match="values 5: must have a name of text"):
+    with pytest.raises(fg.FlowgradError, match="must be a dict of str"):
         fg.save(net, tmp_path / f"net{suffix}", node_values={5: {"x": 1.0}})
     for scope in ("node", "edge"):
         keys = net.graph.nodes if scope == "node" else net.graph.edges

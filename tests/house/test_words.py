@@ -9,10 +9,6 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[2] / "flowgrad"
-LATER = (  # not gone through yet: take a line out when its module has been
-    *("formats/", "inspection/", "viewer/", "displays/", "cli/", "maths/", "executors/", "testing/"),
-    *("batch.py", "columns.py", "labels.py", "metrics.py", "plan.py", "program.py", "training.py"),
-)
 
 
 def name(path: Path) -> str:
@@ -30,7 +26,7 @@ def echoed(path: Path) -> Iterator[str]:
                         yield f"{name(path)}:{part.lineno} {said}"
 
 
-FILES = [path for path in sorted(PACKAGE.rglob("*.py")) if not name(path).startswith((*LATER, "__init__"))]
+FILES = [path for path in sorted(PACKAGE.rglob("*.py")) if name(path) != "__init__.py"]
 
 
 @pytest.mark.parametrize("path", FILES, ids=name)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from flowgrad.errors import ExecutorError
+from flowgrad.errors import ExecutorError, brief
 from flowgrad.executors._numba.blocks import F64, I64
 from flowgrad.executors._numba.machine import lock
 from flowgrad.executors._numba.memory import Foreign
@@ -97,7 +97,7 @@ def _compiled(function: Function) -> Any:
     if function is np.where:
         return numba.njit(error_model="numpy")(_choose)
     if not isinstance(function, types.FunctionType):
-        raise ExecutorError(f"{function!r} is no plain Python function")
+        raise ExecutorError(f"{brief(function)} is no plain Python function")
     return numba.njit(error_model="numpy")(_copy(function))
 
 

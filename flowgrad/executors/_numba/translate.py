@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 
+from flowgrad.errors import brief
 from flowgrad.executors._numba.blocks import F32, F64, I1, I64, call, convert, inline
 from flowgrad.executors._numba.language import C_LIBRARY, COMPARE, FLOAT, INTEGER, PLAIN, REPLACED, Function
 
@@ -49,7 +50,7 @@ def _definition(function: Function) -> ast.FunctionDef:
             first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
             if first == code.co_firstlineno:
                 return node
-    raise Untranslatable(f"no source of {function!r}")
+    raise Untranslatable(f"no source of {brief(function)}")
 
 
 def translate(function: Function, name: str, arguments: int) -> ir.Module:
@@ -121,7 +122,7 @@ class _Body:
         for scope in (self.outer.nonlocals, self.outer.globals, self.outer.builtins):
             if name in scope:
                 return scope[name]
-        raise Untranslatable(f"{self.node.name}: unknown name {name!r}")
+        raise Untranslatable(f"{self.node.name}: unknown name {brief(name)}")
 
     # ---- statements -----------------------------------------------------------------------------------------
 
@@ -352,7 +353,7 @@ class _Body:
             return call(self.builder, C_LIBRARY[function], F64, *values)
         if inspect.isfunction(function):
             return _Body(self.builder, self.entry, function).inline(arguments)
-        raise Untranslatable(f"{self.node.name}: a call of {function!r}")
+        raise Untranslatable(f"{self.node.name}: a call of {brief(function)}")
 
     def where(self, c: Any, x: Any, y: Any) -> Any:
         kind = _common(x, y)

@@ -9,7 +9,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from flowgrad.errors import FileError, GraphError
+from flowgrad.errors import FileError, GraphError, brief
 from flowgrad.formats._strict import dump, parse
 from flowgrad.formats._values import decode, encode
 
@@ -40,7 +40,7 @@ def _encoded(name: Hashable) -> Any:
     try:
         return encode(name)
     except TypeError as error:
-        raise GraphError(f"node {name!r}: ONNX cannot keep this id: {error}") from None
+        raise GraphError(f"node {brief(name)}: ONNX cannot keep this id: {error}") from None
 
 
 def ids(model: Any, what: str) -> Ids | None:

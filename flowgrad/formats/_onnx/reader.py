@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from flowgrad.errors import FileError, MissingDependencyError, listing, show, suggest
+from flowgrad.errors import FileError, MissingDependencyError, brief, listing, show, suggest
 from flowgrad.format import Claim, Source
 from flowgrad.formats._onnx import elementwise, linear, metadata, patterns, shapes, windows
 from flowgrad.formats._onnx.assembly import Array, Assembly
@@ -68,7 +68,7 @@ def parsed(data: bytes, what: str) -> Any:
         raise FileError(f"{what} is no ONNX model: it has no graph with outputs")
     odd = next((text for text in _texts(model) if not isinstance(text, str)), None)
     if odd is not None:  # protobuf hands over as bytes what is no UTF-8
-        raise FileError(f"{what}: the name {odd!r} is no UTF-8 text")
+        raise FileError(f"{what}: the name {brief(odd)} is no UTF-8 text")
     return model
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from flowgrad.errors import ConfigError, GraphError, suggest
+from flowgrad.errors import ConfigError, GraphError, brief, suggest
 from flowgrad.formats._onnx import metadata
 from flowgrad.formats._onnx.assembly import Array
 from flowgrad.formats._onnx.model import ACTIVATIONS, AGGREGATIONS, IR, OPSET, Model
@@ -44,7 +44,7 @@ def write(net: Network, path: Path, *, dtype: str = "float32") -> Mapping[str, b
         MissingDependencyError: the library onnx is not installed.
     """
     if dtype not in DTYPES:
-        raise ConfigError(f"dtype {dtype!r}{suggest(dtype, DTYPES)}")
+        raise ConfigError(f"dtype {brief(dtype)}{suggest(dtype, DTYPES)}")
     writer = _Writer(net, np.dtype(dtype))
     model = writer.proto(writer.output())
     try:
@@ -110,7 +110,7 @@ class _Writer:
                 if record.name not in known or find(kind, record.name) != record:
                     v = edges.neurons[np.flatnonzero(codes[edges.neurons] == code)[0]]
                     what = f"the {singular(kind)} {record.name!r} has no form in ONNX"
-                    raise GraphError(f"neuron {ids[plan.nodes[v]]!r}: {what}")
+                    raise GraphError(f"neuron {brief(ids[plan.nodes[v]])}: {what}")
         for values, at, what in (
             (edges.weight, edges.target, "a weight"),
             (edges.bias[edges.neurons], edges.neurons, "the bias"),
@@ -119,7 +119,7 @@ class _Writer:
             far = np.flatnonzero(np.abs(values) > largest)
             if len(far):
                 v = ids[plan.nodes[at[far[0]]]]
-                raise GraphError(f"neuron {v!r}: {what} is {values[far[0]]}, beyond float32: give dtype='float64'")
+                raise GraphError(f"neuron {brief(v)}: {what} is {values[far[0]]}, beyond float32: give dtype='float64'")
 
     def hold(self, tensor: int, at: Array) -> None:
         """These nodes, in this order, are the columns of that tensor."""

@@ -6,7 +6,7 @@ import numpy as np
 
 from flowgrad import topologies
 from flowgrad.choice import executor_info
-from flowgrad.errors import ExecutorError
+from flowgrad.errors import ExecutorError, brief
 from flowgrad.executor import PROTOCOL, Executor, ExecutorInfo, Kernel, Request
 from flowgrad.network import Network
 from flowgrad.plan import lower
@@ -78,7 +78,7 @@ def refuses_what_it_does_not_declare(subject: Subject) -> None:
         except ExecutorError as error:
             subject.true(info.name in str(error), f"the error does not name {info.name!r}: {error}")
         else:
-            raise AssertionError(f"it compiled {net!r} in {dtype}, which it does not declare")
+            raise AssertionError(f"it compiled {brief(net)} in {dtype}, which it does not declare")
 
 
 def _beyond(kind: str, declared: frozenset[str] | None) -> list[str]:
