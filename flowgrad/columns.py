@@ -6,7 +6,7 @@ A Network's truth. Nodes and edges stand in the order in which they were given; 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import InitVar, dataclass, field, fields
 from functools import cached_property, partial
 from typing import Any
 
@@ -41,6 +41,7 @@ class Columns:
     param        (E,) int32 index into `params` of the shared weight's name, −1 for none
     part         of a union, (V,) int32: the number of the node's network, −1 for shared inputs
     place        of a union, (V,) int64: network by network, each node's place in its own canonical order
+    known_level  `level`, where who makes the columns has it already; no column, and not kept by `replace`
     node_extra, edge_extra, graph_extra: the user's other attributes; a column's missing entries are `ABSENT`
     """
 
@@ -66,19 +67,16 @@ class Columns:
     node_extra: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     edge_extra: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     graph_extra: Mapping[str, Any] = field(default_factory=dict)
-    found_level: Ints | None = field(default=None, init=False)
+    known_level: InitVar[Ints | None] = None
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, known_level: Ints | None) -> None:
         for f in fields(self):
             frozen(getattr(self, f.name))
-
-    def with_level(self, level: Ints) -> Columns:
-        """These columns, of which `level` (V,) is known already; columns that are made of them have to find theirs."""
-        object.__setattr__(self, "found_level", frozen(level))
-        return self
+        if known_level is not None:
+            object.__setattr__(self, "level", frozen(known_level))  # in the place of what the property would find
 
     def __reduce__(self) -> tuple[type[Columns], tuple[Any, ...]]:
-        return Columns, tuple(getattr(self, f.name) for f in fields(self) if f.init)  # without what was found
+        return Columns, tuple(getattr(self, f.name) for f in fields(self))  # without what was found
 
     @property
     def n_nodes(self) -> int:
@@ -116,8 +114,6 @@ class Columns:
         Raises:
             CycleError: the graph has a cycle, which is named node by node.
         """
-        if self.found_level is not None:
-            return self.found_level
         found = levels(self.n_nodes, self.source, self.target)
         if found is None:
             raise CycleError([self.ids[k] for k in find_cycle(self.n_nodes, self.source, self.target)])

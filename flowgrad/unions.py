@@ -91,7 +91,8 @@ def _concatenate(
         ),
         part=part,
         place=place,
-    ).with_level(level)
+        known_level=level,
+    )
 
 
 def _ids(

@@ -158,7 +158,7 @@ def replay(
         except FileError as error:
             raise FileError(f"{path}, line {number}: {error}") from None
         except (LookupError, TypeError, ValueError) as error:
-            raise FileError(f"{path}, line {number}: no step of a trace ({brief(error)})") from None
+            raise FileError(f"{path}, line {number}: no step of a trace ({error})") from None
     return len(steps) - 1
 
 
