@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from flowgrad.errors import FlowgradError
+from flowgrad.locks import lock
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -32,7 +32,7 @@ class Cluster:
         self.address, self.workers, self.timeout = address, workers, timeout
         self._client: Client | None = None
         self._local: Any = None
-        self._lock = threading.Lock()
+        self._lock = lock()
         self._names: tuple[float, list[str]] = (0.0, [])
 
     @property

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 
 from flowgrad.errors import ConfigError, DataError, ExecutorError, FileError, ShapeError
 from flowgrad.executor import Executor
+from flowgrad.locks import lock
 from flowgrad.network import Network
 from flowgrad.plan import lower
 from flowgrad.program import Program, compile
@@ -98,7 +98,7 @@ class GraphModule(nn.Module):
         self._executor, self._threads = executor, threads
         self._network = network
         self._programs: dict[torch.dtype, Program] = {}
-        self._lock = threading.Lock()
+        self._lock = lock()
         self.theta = nn.Parameter(torch.empty(0, dtype=dtype))
         program = self._program(dtype)
         self._network = program.network()
@@ -170,7 +170,7 @@ class GraphModule(nn.Module):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]  # torch has no types here
-        self._programs, self._lock = {}, threading.Lock()
+        self._programs, self._lock = {}, lock()
 
     def extra_repr(self) -> str:
         """For print(module)."""
