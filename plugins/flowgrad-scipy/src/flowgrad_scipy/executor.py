@@ -113,7 +113,8 @@ class ScipyKernel:
             terms = np.einsum("eb,eb->e", dz[self.target], a[self.plan.in_source])  # (5), summed over the samples
             weight, bias = self.factor[self.target] * np.where(takes_part[self.target], terms, 0.0), dz.sum(axis=1)
             bias[self.plan.inputs] = 0.0
-            return Adjoint(*(array.astype(self.dtype) for array in (dz, da, weight, bias)))
+            kept = [array.astype(self.dtype) for array in (dz, da, weight, bias)]
+            return Adjoint(kept[0], kept[1], kept[2], kept[3])
 
 
 def _each(f: Any, z: Array) -> Array:
