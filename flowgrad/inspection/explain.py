@@ -11,7 +11,7 @@ from flowgrad import batch
 from flowgrad.arguments import instance, row, whole
 from flowgrad.errors import ConfigError, show
 from flowgrad.inspection.given import samples
-from flowgrad.inspection.local import base_cases
+from flowgrad.inspection.local import base_cases, reached
 from flowgrad.program import Program
 
 
@@ -83,6 +83,7 @@ class _Explanation:
             rest = sum(value for _, value in order[self.most :])
             self.add("", f"    … and {len(order) - self.most} more, together {self.number(rest)}")
 
+    @np.errstate(all="ignore")  # what is not finite flows
     def forward(self) -> None:
         """(1), (2), (3)."""
         p, v, n = self.plan, self.v, self.number
@@ -107,8 +108,7 @@ class _Explanation:
         response = f"{n(p.response[v])} · " if p.response[v] != 1 else ""
         self.add("(2)", f"z = b + {'r · ' if response else ''}m = {n(self.b[v])} + {response}{n(m)} = {n(self.z[v])}")
         self.add("(3)", f"a = {sigma.name}(z) = {n(self.a[v])}")
-        with np.errstate(all="ignore"):
-            self.slope = float(sigma.df(np.float64(self.z[v])))
+        self.slope = float(sigma.df(np.float64(self.z[v])))
         self.add("(7)", f"σ'(z) = {n(self.slope)}")
 
     def base(self, program: Program, acts: Any, T: Any, cotangent: Any) -> None:
@@ -126,18 +126,19 @@ class _Explanation:
         whose = ", of all outputs' losses" if loss.coupled else ""
         self.add("(9)", f"base case ∂L/∂y = {n(self.dy)}{whose}")
 
+    @np.errstate(all="ignore")  # what is not finite flows
     def backward(self, grads: Any) -> None:
         """(10), (8), (5), (6)."""
         p, v, n = self.plan, self.v, self.number
         dz, da = grads.dz.array[:, self.sample].astype(float), grads.da.array[:, self.sample].astype(float)
-        found = []
+        found, live = [], reached(p)  # what leads to no output is multiplied nowhere
         for k in range(p.out_ptr[v], p.out_ptr[v + 1]):
             s, e = int(p.out_target[k]), int(p.out_edge[k])
             through = p.response[s] * self._share(s, e) * self.w[e]
             readers = int(p.in_ptr[s + 1] - p.in_ptr[s])
             shared = f", which {readers} read" if readers > 1 else ""
             said = f"{self.name(s)}: ∂z/∂a {n(through)} · cached ∂L/∂z {n(dz[s])}{shared}"
-            found.append((said, through * dz[s]))
+            found.append((said, through * dz[s] if live[s] else 0.0))
         base = "base case + " * (v in p.outputs.tolist())
         self.add("(10)", f"∂L/∂a = {base}Σ over {_count(len(found), 'successor')} = {n(da[v])}")
         self.terms(found)
@@ -150,7 +151,9 @@ class _Explanation:
         gradients = []
         for e in range(p.in_ptr[v], p.in_ptr[v + 1]):
             local = p.response[v] * self._share(v, e) * self.a[p.in_source[e]]
-            gradients.append((f"{self.name(p.in_source[e])}: {n(local)} · {n(dz[v])}", local * dz[v]))
+            gradients.append(
+                (f"{self.name(p.in_source[e])}: {n(local)} · {n(dz[v])}", local * dz[v] if live[v] else 0.0)
+            )
         self.terms(gradients)
 
     def _share(self, s: int, e: int) -> float:

@@ -192,7 +192,8 @@ def node_importance(
             if kept is not None:
                 kept[n, :, rows] = da
             found["gradient"].add(n, codes[rows], da)
-            flow = da * a
+            with np.errstate(all="ignore"):  # what is not finite flows
+                flow = da * a
             found["activation"].add(n, codes[rows], flow)
             found["strength"].add(n, codes[rows], np.abs(flow, out=flow))
     if start is not None and gap is not None:
@@ -257,7 +258,7 @@ class _Passes:
             da = self.backward(acts, group, None if self.t is None else self.t[rows])
             a = acts.a.array[:, : len(x)].astype(np.float64, copy=False)
             for k, n in enumerate(group):
-                yield n, a, da[:, k * len(x) : (k + 1) * len(x)].astype(np.float64, copy=False)
+                yield n, self.taking_part(a, n), da[:, k * len(x) : (k + 1) * len(x)].astype(np.float64, copy=False)
 
     def backward(self, acts: Any, group: range, t: Array | None) -> Array:
         """(V, g·b) ∂y_n/∂a of a block of rows for each output n of the group; under targets, ∂L/∂a."""
@@ -275,6 +276,13 @@ class _Passes:
             only = np.where(mine[:, None], cotangent, 0.0)
             alone[:, mine] = self.program.backward(acts, cotangent=only).da.array[:, mine]
         return alone
+
+    def taking_part(self, a: Array, n: int) -> Array:
+        """a (V, …), 0 at the nodes from which output n cannot be reached: there it is multiplied by ∂y_n/∂a = 0."""
+        plan = self.program.plan
+        wanted = None if self.t is not None else np.arange(len(plan.outputs)) == self.places[n]
+        live = plan.live(wanted)
+        return a if live is None or np.isfinite(a).all() else np.where(live.reshape(-1, *[1] * (a.ndim - 1)), a, 0.0)
 
     def value(self, acts: Any, n: int, t: Array | None) -> Array:
         """(rows,) float64: y_n, or under targets each sample's loss."""

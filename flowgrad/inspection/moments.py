@@ -15,6 +15,7 @@ class Moments:
         self.n = np.zeros((outputs, classes))
         self.mean, self.square = np.zeros((2, outputs, classes, nodes))
 
+    @np.errstate(all="ignore")  # what is not finite flows
     def add(self, output: int, codes: Array, values: Array) -> None:
         """Take the (V, b) values of b samples, whose classes are `codes` (b,)."""
         for c in np.unique(codes).tolist():
@@ -37,6 +38,7 @@ class Moments:
             self._scratch = np.empty(int(np.prod(shape)))
         return self._scratch[: int(np.prod(shape))].reshape(shape)
 
+    @np.errstate(all="ignore")
     def of(self, which: int | None) -> tuple[Array, Array]:
         """(N, V) mean and standard deviation over one class, None: over all samples."""
         if which is not None:

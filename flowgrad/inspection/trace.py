@@ -19,7 +19,7 @@ from flowgrad.arguments import instance, row
 from flowgrad.atomic import put
 from flowgrad.errors import ConfigError, FileError, brief
 from flowgrad.inspection.given import samples
-from flowgrad.inspection.local import base_cases
+from flowgrad.inspection.local import base_cases, reached
 from flowgrad.maths.activation import Activation
 from flowgrad.maths.aggregations import Aggregation
 from flowgrad.program import Program
@@ -83,7 +83,7 @@ class _Trace:
         )
         weight, bias = self.plan.parameters(acts.theta.astype(np.float64))
         self.w, self.b = weight.tolist(), bias.tolist()
-        self.share = self._shares()
+        self.share, self.live = self._shares(), reached(self.plan).tolist()
 
     def steps(self) -> Iterator[Step]:
         p = self.plan
@@ -95,6 +95,7 @@ class _Trace:
         for v in range(p.n_nodes - 1, -1, -1):
             yield self.backward(v)
 
+    @np.errstate(all="ignore")  # what is not finite flows
     def forward(self, v: int) -> Step:
         p = self.plan
         if p.activation[v] < 0:
@@ -108,15 +109,19 @@ class _Trace:
         values = {"bias": self.b[v], "response": float(p.response[v]), "z": self.z[v], "a": self.a[v]}
         return {"forward": v, "reads": reads} | functions | values
 
+    @np.errstate(all="ignore")  # what is not finite flows
     def backward(self, v: int) -> Step:
         p = self.plan
         reads = []
         for k in range(int(p.out_ptr[v]), int(p.out_ptr[v + 1])):
             s, e = int(p.out_target[k]), int(p.out_edge[k])
             share = float(p.response[s]) * self.share[e]  # ∂z_s/∂(w·a)
-            reads.append([s, self.w[e], share, self.dz[s], share * self.a[v] * self.dz[s]])
-        return {"backward": v, "base": self.base.get(v, 0.0), "reads": reads, "da": self.da[v], "dz": self.dz[v]}
+            gradient = share * self.a[v] * self.dz[s] if self.live[s] else 0.0
+            reads.append([s, self.w[e], share, self.dz[s], gradient])
+        step = {"backward": v, "base": self.base.get(v, 0.0), "reads": reads, "da": self.da[v], "dz": self.dz[v]}
+        return step if self.live[v] else step | {"takes_part": False}
 
+    @np.errstate(all="ignore")  # what is not finite flows
     def _shares(self) -> list[float]:
         """∂m/∂(w·a) of every edge, found once for each neuron."""
         p, share = self.plan, np.empty(self.plan.n_edges)
@@ -169,6 +174,7 @@ class _Replay:
         if head["head"] != 1:
             raise FileError(f"{what}: a trace of version {head['head']}")
         usual = 1e-4 if head.get("dtype") == "float32" else 1e-12
+        self.dead: set[int] = set()
         self.nodes, self.tolerance = head["nodes"], usual if tolerance is None else tolerance
         self.own = {function.name: function for function in own}
         self.z: dict[int, float] = {}
@@ -181,6 +187,7 @@ class _Replay:
         if not both_nan and found != said and not abs(found - said) <= self.tolerance * max(1.0, abs(said)):
             raise FileError(f"{what} is {brief(said)}, and {brief(found)} follows")
 
+    @np.errstate(all="ignore")  # what is not finite flows
     def check(self, step: Mapping[str, Any]) -> None:
         with np.errstate(all="ignore"):
             if "forward" in step:
@@ -207,9 +214,17 @@ class _Replay:
         da = step["base"]
         for s, w, share, dz, gradient in step["reads"]:
             self.same(self.dz[s], dz, f"cached ∂L/∂z of {self.nodes[s]!r:.80}")
+            if s in self.dead:
+                self.same(0.0, gradient, "∂L/∂w")
+                continue
             self.same(share * self.a[v] * dz, gradient, "∂L/∂w")
             da += w * share * dz
         self.same(da, step["da"], "∂L/∂a")
+        if not step.get("takes_part", True):  # no output depends on it
+            self.same(0.0, step["dz"], "∂L/∂z")
+            self.dead.add(v)
+            self.dz[v] = step["dz"]
+            return
         slope = float(self.sigma[v].df(np.float64(self.z[v]))) if v in self.sigma else 1.0
         self.same(slope * step["da"], step["dz"], "∂L/∂z")
         self.dz[v] = step["dz"]

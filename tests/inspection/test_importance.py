@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import networkx as nx
 import numpy as np
 import pytest
 
@@ -270,3 +271,23 @@ def test_bad_arguments() -> None:
         found.top(output="y2")
     with pytest.raises(UnknownNameError, match="did you mean 'hidden'"):
         found.top(kind="hiden")
+
+
+@pytest.mark.parametrize("activation", ["sqrt", "log", "reciprocal", "exp"])
+def test_a_neuron_that_an_output_does_not_depend_on_has_no_importance_for_it(executor: str, activation: str) -> None:
+    """Of several outputs at once, and of integrated gradients, whatever the neuron's value or derivative is."""
+    G = nx.DiGraph()
+    G.add_edge("x", "h", weight=1.0)
+    G.add_edge("h", "y", weight=2.0)
+    G.add_edge("h", "side", weight=1e300)
+    G.nodes["h"]["activation"] = G.nodes["y"]["activation"] = "identity"
+    G.nodes["side"]["activation"] = activation
+    net = fg.Network.from_networkx(G, inputs=["x"], outputs=["side", "y"])
+    program, X = fg.compile(net, executor=executor), [[0.0], [2.0]]
+    for wanted in (["y"], ["side", "y"], ["y", "side"]):
+        found = node_importance(program, X, outputs=wanted, integrated=True)
+        at = found.outputs.index("y")
+        for name, gradient, integral in (("x", 2.0, 2.0), ("h", 2.0, 2.0), ("y", 1.0, 2.0), ("side", 0.0, 0.0)):
+            v = found.nodes.index(name)
+            assert (found.gradient[at, v], found.activation[at, v]) == (gradient, integral)
+            assert found.integrated[at, v] == pytest.approx(integral, rel=1e-12)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import flowgrad as fg
-from flowgrad.inspection import health, replay, trace, write_trace
+from flowgrad.inspection import explain, health, replay, trace, write_trace
 from flowgrad.inspection.local import slopes
 from flowgrad.registry import find
 from flowgrad.registry import names as find_names
@@ -275,3 +275,23 @@ def test_nodes_that_are_not_finite_are_named(executor: str) -> None:
     assert "not finite at some sample (3): 0, 1, 2" in repr(found)
     assert (found.dead, found.saturated, found.constant, found.silent) == ((), (), (), ())
     assert not found.well
+
+
+@pytest.mark.parametrize("activation", ["sqrt", "log", "reciprocal", "exp"])
+def test_traces_and_explanations_multiply_nothing_in_that_takes_no_part(
+    executor: str, activation: str, tmp_path: Path
+) -> None:
+    graph = nx.DiGraph([("x", "h"), ("h", "y"), ("h", "side"), ("side", "deep"), ("h", "both"), ("side", "both")])
+    nx.set_edge_attributes(graph, 1e300, "weight")
+    nx.set_edge_attributes(graph, {("x", "h"): 1.0, ("h", "y"): 2.0}, "weight")
+    nx.set_node_attributes(graph, {v: "identity" for v in ("h", "y", "both")}, "activation")
+    nx.set_node_attributes(graph, {"side": activation, "deep": "square"}, "activation")
+    graph.nodes["both"]["aggregation"] = "product"
+    net = fg.Network.from_networkx(graph, inputs=["x"], outputs=["y"])
+    compiled = fg.compile(net, executor=executor, loss="squared_error")
+    for x in (0.0, 2.0):
+        write_trace(tmp_path / "trace.jsonl", trace(compiled, [[x]], [[1.0]]))
+        assert replay(tmp_path / "trace.jsonl") == 2 * len(net.nodes)
+        said = str(explain(compiled, "h", [[x]], T=[[1.0]]))
+        assert f"Σ over 3 successors = {2 * (2 * x - 1):g}" in said
+        assert "nan" not in said.partition("(10)")[2]
