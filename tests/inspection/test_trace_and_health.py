@@ -284,7 +284,7 @@ def test_traces_and_explanations_multiply_nothing_in_that_takes_no_part(
     graph = nx.DiGraph([("x", "h"), ("h", "y"), ("h", "side"), ("side", "deep"), ("h", "both"), ("side", "both")])
     nx.set_edge_attributes(graph, 1e300, "weight")
     nx.set_edge_attributes(graph, {("x", "h"): 1.0, ("h", "y"): 2.0}, "weight")
-    nx.set_node_attributes(graph, {v: "identity" for v in ("h", "y", "both")}, "activation")
+    nx.set_node_attributes(graph, dict.fromkeys(("h", "y", "both"), "identity"), "activation")
     nx.set_node_attributes(graph, {"side": activation, "deep": "square"}, "activation")
     graph.nodes["both"]["aggregation"] = "product"
     net = fg.Network.from_networkx(graph, inputs=["x"], outputs=["y"])
