@@ -58,14 +58,29 @@ def table(values: Any, names: tuple[Hashable, ...], what: str, noun: str, dtype:
             raise ShapeError(f"{what} has shape {array.shape}: must be (B, {len(names)}), a column an {noun}{hint}")
     else:
         _check_columns(given, names, what, noun)
-        columns = [real(values[name], f"{what}[{name!r}]", dtype) for name in names]
-        lengths = {column.shape for column in columns}
-        if len(lengths) > 1 or len(next(iter(lengths))) != 1:
-            raise ShapeError(f"the columns of {what} have shapes {listing(sorted(lengths))}: all must be (B,)")
-        array = np.ascontiguousarray(np.stack(columns, axis=1))
+        whole = _at_once(values, names)
+        array = _by_column(values, names, what, dtype) if whole is None else real(whole, what, dtype)
     if not len(array):
         raise DataError(f"{what} is an empty batch: it has no samples")
     return array
+
+
+def _at_once(frame: Any, names: tuple[Hashable, ...]) -> Array | None:
+    """(B, len(names)) of a data frame's columns in one call; None of a mapping, or where they are not all numbers."""
+    if isinstance(frame, Mapping) or not hasattr(frame, "to_numpy"):
+        return None
+    array = frame[list(names)].to_numpy()
+    fits = isinstance(array, np.ndarray) and array.dtype.kind in "fiub" and array.shape[1:] == (len(names),)
+    return array if fits else None
+
+
+def _by_column(values: Any, names: tuple[Hashable, ...], what: str, dtype: np.dtype[Any]) -> Array:
+    """(B, len(names)) column by column, so that an error can name one."""
+    columns = [real(values[name], f"{what}[{brief(name)}]", dtype) for name in names]
+    lengths = {column.shape for column in columns}
+    if len(lengths) > 1 or len(next(iter(lengths))) != 1:
+        raise ShapeError(f"the columns of {what} have shapes {listing(sorted(lengths))}: all must be (B,)")
+    return np.ascontiguousarray(np.stack(columns, axis=1))
 
 
 def _check_columns(given: list[Hashable], names: tuple[Hashable, ...], what: str, noun: str) -> None:
