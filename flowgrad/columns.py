@@ -17,7 +17,7 @@ from flowgrad.arguments import frozen, plain
 from flowgrad.errors import CycleError, GraphError, UnknownNameError, brief, suggest
 from flowgrad.maths.activation import Activation
 from flowgrad.maths.aggregations import Aggregation
-from flowgrad.maths.initializers import initializer_for
+from flowgrad.maths.initializers import Initializer
 from flowgrad.order import find_cycle, grouped, id_rank, levels
 from flowgrad.registry import find, singular
 
@@ -319,13 +319,22 @@ def _check_double_edges(c: Columns) -> None:
         raise GraphError(f"edge {c.edge_name(int(first))} is given twice, as edges {first + 1} and {second + 1}")
 
 
+def _initializer(activation: Activation) -> Initializer:
+    try:
+        found: Initializer = find("initializers", activation.initializer)
+    except UnknownNameError as error:
+        raise GraphError(f"activation {brief(activation.name)}: {error}") from None
+    return found
+
+
 def initial_weights(c: Columns) -> Floats:
     """(E,) float64: given weights kept, absent ones drawn; edges of one param agree.
 
     Standard deviation by the target's activation, its fan-in and the source's fan-out (`maths.initializers`).
 
     Raises:
-        GraphError: two edges of one param were given different weights.
+        GraphError: two edges of one param were given different weights, or an activation names an initializer that
+            does not exist.
     """
     weight = c.weight
     absent = np.isnan(weight)
@@ -336,7 +345,7 @@ def initial_weights(c: Columns) -> Floats:
         std = np.empty(c.n_edges)
         for code, activation in enumerate(c.activations):
             mine = c.activation[c.target] == code
-            std[mine] = initializer_for(activation.name).std(fan_in[mine], fan_out[mine])
+            std[mine] = _initializer(activation).std(fan_in[mine], fan_out[mine])
         weight = weight.copy()
         weight[absent] = drawn * std[absent]
     shared = np.flatnonzero(c.param >= 0)

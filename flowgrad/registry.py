@@ -9,12 +9,13 @@ time, and listing names imports nothing of theirs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from pkgutil import iter_modules
+from types import MappingProxyType
 from typing import Any
 
 from flowgrad.aliases import BY_KIND, PACKAGES
@@ -23,7 +24,7 @@ from flowgrad.errors import FlowgradError, UnknownNameError, brief, folded, sugg
 FOLDERS = ("executors", "optimizers", "formats", "callbacks", "displays", "cli")
 ELSEWHERE = ("executor_info",)  # light declarations, found among entry points only
 TABLES = {  # kind → modules of flowgrad.maths
-    "activations": ("activations", "foreign"),
+    "activations": ("activations", "rectifiers", "foreign"),
     "aggregations": ("aggregations",),
     "losses": ("losses",),
     "initializers": ("initializers",),
@@ -44,10 +45,21 @@ def _own(kind: str) -> tuple[str, ...]:
     return tuple(sorted(m.replace("_", "-") for m in modules if not m.startswith("_")))
 
 
-def _table(kind: str) -> dict[str, Any]:
+@cache
+def _table(kind: str) -> Mapping[str, Any]:
     """The entries of a kind's modules, in their order."""
     modules = (import_module(f"flowgrad.maths.{module}") for module in TABLES[kind])
-    return {name: entry for module in modules for name, entry in module.entries.items()}
+    return MappingProxyType({name: entry for module in modules for name, entry in module.entries.items()})
+
+
+def is_own(kind: str, record: Any) -> bool:
+    """Whether a record of a kind of mathematics is flowgrad's own: no user's and no other package's.
+
+    >>> from flowgrad.maths.activations import entries
+    >>> is_own("activations", entries["tanh"]), is_own("losses", entries["tanh"])
+    (True, False)
+    """
+    return bool(_table(kind).get(getattr(record, "name", "")) == record)
 
 
 @cache

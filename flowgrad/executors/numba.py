@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from flowgrad.errors import ExecutorError
 from flowgrad.executor import Answer, ExecutorInfo, Kernel, Request
-from flowgrad.maths.activations import entries
 from flowgrad.plan import lower
+from flowgrad.registry import is_own
 
 if TYPE_CHECKING:
     from flowgrad.network import Network
@@ -29,7 +29,7 @@ class NumbaExecutor:
 
     def can_run(self, network: Network, request: Request) -> Answer:
         """A user's own activation has to be compilable."""
-        own = tuple(sigma for sigma in network.columns.activations if entries.get(sigma.name) != sigma)
+        own = tuple(sigma for sigma in network.columns.activations if not is_own("activations", sigma))
         if own:
             from flowgrad.executors._numba.kernel import check_activations
 

@@ -7,6 +7,31 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from flowgrad.errors import ConfigError, brief
+from flowgrad.maths.expression import parse
+
+
+@dataclass(frozen=True)
+class Affine:
+    """How one σ follows from another: σ(z) = scale · of(factor · z + shift) + offset, exactly but for rounding.
+
+    Raises:
+        ConfigError: `of` is no Activation, or a number is not finite, or `factor` or `scale` is 0.
+    """
+
+    of: Activation
+    factor: float = 1.0
+    shift: float = 0.0
+    scale: float = 1.0
+    offset: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.of, Activation):
+            raise ConfigError(f"an affine relation is to an Activation, not {brief(self.of)}")
+        numbers = (self.factor, self.shift, self.scale, self.offset)
+        if not all(isinstance(x, (int, float)) and math.isfinite(x) for x in numbers):
+            raise ConfigError(f"an affine relation to {self.of.name!r} has finite numbers, not {brief(numbers)}")
+        if not self.factor or not self.scale:
+            raise ConfigError(f"an affine relation to {self.of.name!r} has a factor and a scale other than 0")
 
 
 @dataclass(frozen=True, repr=False)
@@ -16,16 +41,23 @@ class Activation:
     Put into a graph as it is, one of your own works on every executor. For the Numba executor write `f` and
     `df` as plain functions of one float that return a float on every path.
 
-    `range` holds the bounds (lower, upper) of σ(z) where both are finite, else None. It is known of
-    σ and does not define it: records that differ in nothing else are equal.
+    What else is known of σ does not define it: records that differ in nothing else are equal. A reader that needs what
+    is None refuses the function by name.
+
+        range        (lower, upper), the bounds of σ(z) where both are finite
+        initializer  by which the absent weights of a neuron's in-edges are drawn: "glorot", or "he" for those that pass
+                     about half of what comes in, as relu does
+        affine       the relation to another σ, of which executors may use the faster form
+        expression   σ(z) and σ'(z) as text, in the grammar of `flowgrad.maths.expression`: what files in other
+                     languages are printed from
 
     Raises:
-        ConfigError: the name is no text or empty, `f` or `df` cannot be called, or `range` is no pair of finite,
-            rising numbers.
+        ConfigError: the name or the initializer's is no text or empty, `f` or `df` cannot be called, `range` is no pair
+            of finite, rising numbers, `affine` is no Affine, or `expression` no pair of formulas.
 
     >>> def cube(z): return z * z * z
     >>> def dcube(z): return 3.0 * z * z
-    >>> Activation("cube", cube, dcube)
+    >>> Activation("cube", cube, dcube, expression=("z * z * z", "3 * z * z"))
     Activation('cube', f=cube, df=dcube)
     """
 
@@ -33,6 +65,9 @@ class Activation:
     f: Callable[[float], float]
     df: Callable[[float], float]
     range: tuple[float, float] | None = field(default=None, compare=False)
+    initializer: str = field(default="glorot", compare=False)
+    affine: Affine | None = field(default=None, compare=False)
+    expression: tuple[str, str] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
@@ -44,6 +79,26 @@ class Activation:
             raise ConfigError(
                 f"range={brief(self.range)} of activation {self.name!r}: must be two finite, rising numbers"
             )
+        if not isinstance(self.initializer, str) or not self.initializer:
+            raise ConfigError(
+                f"initializer={brief(self.initializer)} of activation {self.name!r}: must be the name of an initializer"
+            )
+        if self.affine is not None and not isinstance(self.affine, Affine):
+            raise ConfigError(f"affine={brief(self.affine)} of activation {self.name!r}: must be an Affine, or None")
+        self._check_expression()
+
+    def _check_expression(self) -> None:
+        if self.expression is None:
+            return
+        if not isinstance(self.expression, tuple) or len(self.expression) != 2:
+            raise ConfigError(
+                f"expression={brief(self.expression)} of activation {self.name!r}: must be two texts, of f and of df"
+            )
+        for role, text in zip(("f", "df"), self.expression, strict=True):
+            try:
+                parse(text)
+            except ConfigError as error:
+                raise ConfigError(f"expression of activation {brief(self.name)}, {role}: {error}") from None
 
     def __repr__(self) -> str:
         f, df = (getattr(g, "__name__", repr(g)) for g in (self.f, self.df))

@@ -1,5 +1,7 @@
 """Activations σ of equation (3), a = σ(z), each with σ'(z) of (7) and (8) directly under it.
 
+Those that pass what is positive stand in `rectifiers`, other programs' in `foreign`, under the same rules.
+
 Plain scalar functions of one float64: the Python executor calls them with np.float64 numbers, under
 `np.errstate(all="ignore")`; Numba compiles the same objects, without `fastmath`. All of them keep four rules:
 
@@ -17,18 +19,11 @@ hard_tanh: a clipped edge counts as clipped, σ' = 0, as in PyTorch.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from flowgrad.maths.activation import Activation
 
-LEAKY_SLOPE = 0.01  # Maas, Hannun & Ng 2013; Keras' layer has 0.3, maths.md and PyTorch 0.01
-SELU_SCALE = 1.0507009873554804934193349852946  # λ and α of Klambauer et al. 2017, appendix A: the fixed point
-SELU_ALPHA = 1.6732632423543772848170429916717  # of mean 0 and variance 1
-SQRT_HALF = 0.70710678118654752440084436210485
 HALF_PI = 1.5707963267948966192313216916398
-INV_SQRT_2PI = 0.39894228040143267793994605993438
 
 
 def identity(z: float) -> float:
@@ -65,53 +60,11 @@ def dhyperbolic_tangent(z: float) -> float:
     return 4.0 * e / ((1.0 + e) * (1.0 + e))
 
 
-def relu(z: float) -> float:
-    """max(z, 0); NaN stays NaN."""
-    return 0.0 if z <= 0.0 else z
-
-
 def step(z: float) -> float:
     """1 for z > 0, else 0. It is also relu', 0 at the kink as everybody has it."""
     if z != z:
         return z
     return 1.0 if z > 0.0 else 0.0
-
-
-def leaky_relu(z: float) -> float:
-    """z for z > 0, else 0.01·z"""
-    return z if z > 0.0 else LEAKY_SLOPE * z
-
-
-def dleaky_relu(z: float) -> float:
-    """1 for z > 0, else 0.01"""
-    if z != z:
-        return z
-    return 1.0 if z > 0.0 else LEAKY_SLOPE
-
-
-def elu(z: float) -> float:
-    """z for z > 0, else e^z − 1 (Clevert et al. 2016, α = 1). With α = 1 celu is the same function."""
-    return z if z > 0.0 else np.expm1(z)
-
-
-def delu(z: float) -> float:
-    """1 for z > 0, else e^z"""
-    return 1.0 if z > 0.0 else np.exp(z)
-
-
-def selu(z: float) -> float:
-    """λz for z > 0, else λα(e^z − 1) (Klambauer et al. 2017)."""
-    return SELU_SCALE * z if z > 0.0 else SELU_SCALE * SELU_ALPHA * np.expm1(z)
-
-
-def dselu(z: float) -> float:
-    """λ for z > 0, else λα·e^z"""
-    return SELU_SCALE if z > 0.0 else SELU_SCALE * SELU_ALPHA * np.exp(z)
-
-
-def softplus(z: float) -> float:
-    """log(1 + e^z) = max(z, 0) + log1p(e^{−|z|})"""
-    return z + np.log1p(np.exp(-z)) if z > 0.0 else np.log1p(np.exp(z))
 
 
 def softsign(z: float) -> float:
@@ -127,61 +80,6 @@ def dsoftsign(z: float) -> float:
     """1/(1 + |z|)², as the square of a quotient: the square of 1 + |z| overflows."""
     r = 1.0 / (1.0 + abs(z))
     return r * r
-
-
-def gelu(z: float) -> float:
-    """½z·erfc(−z/√2) = z·Φ(z), exact and not the tanh fit; erfc has the far tail that 1 + erf cancels."""
-    if z < -40.0:  # Φ has underflowed; −inf · 0 is not to be formed
-        return 0.0
-    return 0.5 * z * math.erfc(-z * SQRT_HALF)
-
-
-def dgelu(z: float) -> float:
-    """Φ(z) + z·φ(z), φ the density of the standard normal distribution."""
-    if abs(z) > 40.0:
-        return 1.0 if z > 0.0 else 0.0
-    return 0.5 * math.erfc(-z * SQRT_HALF) + z * INV_SQRT_2PI * np.exp(-0.5 * z * z)
-
-
-def silu(z: float) -> float:
-    """z·σ(z), σ the sigmoid; also named swish."""
-    if z < -800.0:  # σ has underflowed
-        return 0.0
-    return z * sigmoid(z)
-
-
-def dsilu(z: float) -> float:
-    """σ(z)·(1 + z·σ(−z))"""
-    if abs(z) > 800.0:
-        return 1.0 if z > 0.0 else 0.0
-    return sigmoid(z) * (1.0 + z * sigmoid(-z))
-
-
-def mish(z: float) -> float:
-    """z·tanh(log(1 + e^z)), where tanh(log(1 + e)) = n/(n + 2) with n = e(e + 2) (Misra 2019)."""
-    if z < -800.0:  # e^z has underflowed
-        return 0.0
-    if z > 0.0:
-        e = np.exp(-z)
-        return z * ((1.0 + 2.0 * e) / (1.0 + 2.0 * e + 2.0 * e * e))
-    e = np.exp(z)
-    n = e * (e + 2.0)
-    return z * (n / (n + 2.0))
-
-
-def dmish(z: float) -> float:
-    """n/(n + 2) + z·4e(e + 1)/(n + 2)², with n = e(e + 2) and e = e^z; for z > 0 divided through by e⁴."""
-    if z < -800.0:
-        return 0.0
-    if z > 40.0:  # 1 − σ' is below e^{−70}
-        return 1.0
-    if z > 0.0:
-        e = np.exp(-z)
-        c = 1.0 + 2.0 * e + 2.0 * e * e
-        return (1.0 + 2.0 * e) / c + z * (4.0 * e * e * (1.0 + e) / (c * c))
-    e = np.exp(z)
-    n = e * (e + 2.0)
-    return n / (n + 2.0) + z * (4.0 * e * (e + 1.0) / ((n + 2.0) * (n + 2.0)))
 
 
 def hard_sigmoid(z: float) -> float:
@@ -333,36 +231,77 @@ def dreciprocal(z: float) -> float:
     return -r * r
 
 
+SIGMOID = "select(z >= 0, 1, exp(-abs(z))) / (1 + exp(-abs(z)))"
+STEP = "select(z > 0, 1, select(z == z, 0, z))"
+SIGN = "select(z > 0, 1, select(z < 0, -1, z))"
+FLAT = "select(z == z, 0, z)"
+
 entries: dict[str, Activation] = {
     a.name: a
     for a in (
-        Activation("identity", identity, didentity),
-        Activation("sigmoid", sigmoid, dsigmoid, range=(0.0, 1.0)),
-        Activation("tanh", hyperbolic_tangent, dhyperbolic_tangent, range=(-1.0, 1.0)),
-        Activation("relu", relu, step),
-        Activation("leaky_relu", leaky_relu, dleaky_relu),
-        Activation("elu", elu, delu),
-        Activation("selu", selu, dselu),
-        Activation("celu", elu, delu),
-        Activation("softplus", softplus, sigmoid),
-        Activation("softsign", softsign, dsoftsign, range=(-1.0, 1.0)),
-        Activation("gelu", gelu, dgelu),
-        Activation("silu", silu, dsilu),
-        Activation("mish", mish, dmish),
-        Activation("hard_sigmoid", hard_sigmoid, dhard_sigmoid, range=(0.0, 1.0)),
-        Activation("hard_tanh", hard_tanh, dhard_tanh, range=(-1.0, 1.0)),
-        Activation("arctan", arc_tangent, darc_tangent, range=(-HALF_PI, HALF_PI)),
-        Activation("sin", sine, cosine, range=(-1.0, 1.0)),
-        Activation("cos", cosine, dcosine, range=(-1.0, 1.0)),
-        Activation("gaussian", gaussian, dgaussian, range=(0.0, 1.0)),
-        Activation("step", step, dflat, range=(0.0, 1.0)),
-        Activation("sign", signum, dflat, range=(-1.0, 1.0)),
-        Activation("abs", absolute, signum),
-        Activation("square", square, dsquare),
-        Activation("cube", cube, dcube),
-        Activation("exp", exponential, exponential),
-        Activation("log", logarithm, dlogarithm),
-        Activation("sqrt", square_root, dsquare_root),
-        Activation("reciprocal", reciprocal, dreciprocal),
+        Activation("identity", identity, didentity, expression=("z", "select(z == z, 1, z)")),
+        Activation(
+            "sigmoid",
+            sigmoid,
+            dsigmoid,
+            range=(0.0, 1.0),
+            expression=(SIGMOID, "exp(-abs(z)) / ((1 + exp(-abs(z))) * (1 + exp(-abs(z))))"),
+        ),
+        Activation(
+            "tanh",
+            hyperbolic_tangent,
+            dhyperbolic_tangent,
+            range=(-1.0, 1.0),
+            expression=("tanh(z)", "4 * exp(-2 * abs(z)) / ((1 + exp(-2 * abs(z))) * (1 + exp(-2 * abs(z))))"),
+        ),
+        Activation(
+            "softsign",
+            softsign,
+            dsoftsign,
+            range=(-1.0, 1.0),
+            expression=(
+                "select(abs(z) > 1, select(z > 0, 1, -1) / (1 + 1 / abs(z)), z / (1 + abs(z)))",
+                "1 / (1 + abs(z)) * (1 / (1 + abs(z)))",
+            ),
+        ),
+        Activation(
+            "hard_sigmoid",
+            hard_sigmoid,
+            dhard_sigmoid,
+            range=(0.0, 1.0),
+            expression=("min(max((z + 3) / 6, 0), 1)", "select(abs(z) >= 3, 0, select(z == z, 1 / 6, z))"),
+        ),
+        Activation(
+            "hard_tanh",
+            hard_tanh,
+            dhard_tanh,
+            range=(-1.0, 1.0),
+            expression=("min(max(z, -1), 1)", "select(abs(z) >= 1, 0, select(z == z, 1, z))"),
+        ),
+        Activation(
+            "arctan",
+            arc_tangent,
+            darc_tangent,
+            range=(-HALF_PI, HALF_PI),
+            expression=("arctan(z)", "select(abs(z) > 1e9, 1 / z * (1 / z), 1 / (1 + z * z))"),
+        ),
+        Activation("sin", sine, cosine, range=(-1.0, 1.0), expression=("sin(z)", "cos(z)")),
+        Activation("cos", cosine, dcosine, range=(-1.0, 1.0), expression=("cos(z)", "-sin(z)")),
+        Activation(
+            "gaussian",
+            gaussian,
+            dgaussian,
+            range=(0.0, 1.0),
+            expression=("exp(-z * z)", "select(abs(z) > 30, 0, -2 * z * exp(-z * z))"),
+        ),
+        Activation("step", step, dflat, range=(0.0, 1.0), expression=(STEP, FLAT)),
+        Activation("sign", signum, dflat, range=(-1.0, 1.0), expression=(SIGN, FLAT)),
+        Activation("abs", absolute, signum, expression=("abs(z)", SIGN)),
+        Activation("square", square, dsquare, expression=("z * z", "2 * z")),
+        Activation("cube", cube, dcube, expression=("z * z * z", "3 * z * z")),
+        Activation("exp", exponential, exponential, expression=("exp(z)", "exp(z)")),
+        Activation("log", logarithm, dlogarithm, expression=("log(z)", "select(z >= 0, 1 / abs(z), log(z))")),
+        Activation("sqrt", square_root, dsquare_root, expression=("sqrt(z)", "0.5 / abs(sqrt(z))")),
+        Activation("reciprocal", reciprocal, dreciprocal, expression=("1 / z", "-(1 / z) * (1 / z)")),
     )
 }

@@ -14,7 +14,9 @@ import math
 
 import numpy as np
 
-from flowgrad.maths.activation import Activation
+from flowgrad.maths.activation import Activation, Affine
+from flowgrad.maths.activations import dhyperbolic_tangent
+from flowgrad.maths.activations import entries as ours
 
 
 def clamp(z: float, limit: float) -> float:
@@ -50,9 +52,8 @@ def neat_tanh(z: float) -> float:
 
 
 def d_neat_tanh(z: float) -> float:
-    """2.5 / cosh²(2.5z), within the clamp at ±60"""
-    e = np.exp(-2.0 * np.abs(2.5 * z))
-    return 2.5 * 4.0 * e / ((1.0 + e) * (1.0 + e)) * inside(2.5 * z, 60.0)
+    """2.5 / cosh²(2.5z); neat-python's clamp of 2.5z at ±60, where tanh is 1 to the last digit, changes nothing"""
+    return 2.5 * dhyperbolic_tangent(2.5 * z)
 
 
 def neat_sin(z: float) -> float:
@@ -193,22 +194,121 @@ def d_wann_inverse(z: float) -> float:
     return -1.0
 
 
+Y = "min(max(5 * z, -60), 60)"
+INSIDE = "select(abs(5 * z) < 60, 1, select(z == z, 0, z))"
+NEAR = "min(max(z, -3.4), 3.4)"
+
 entries: dict[str, Activation] = {
     record.name: record
     for record in (
-        Activation("neat-sigmoid", neat_sigmoid, d_neat_sigmoid, range=(0.0, 1.0)),
-        Activation("neat-tanh", neat_tanh, d_neat_tanh, range=(-1.0, 1.0)),
-        Activation("neat-sin", neat_sin, d_neat_sin, range=(-1.0, 1.0)),
-        Activation("neat-gauss", neat_gauss, d_neat_gauss, range=(0.0, 1.0)),
-        Activation("neat-lelu", neat_lelu, d_neat_lelu),
-        Activation("neat-softplus", neat_softplus, d_neat_softplus),
-        Activation("neat-inv", neat_inv, d_neat_inv),
-        Activation("neat-log", neat_log, d_neat_log),
-        Activation("neat-exp", neat_exp, d_neat_exp),
-        Activation("neat-hat", neat_hat, d_neat_hat, range=(0.0, 1.0)),
-        Activation("wann-sin", wann_sin, d_wann_sin, range=(-1.0, 1.0)),
-        Activation("wann-cos", wann_cos, d_wann_cos, range=(-1.0, 1.0)),
-        Activation("wann-gaussian", wann_gaussian, d_wann_gaussian, range=(0.0, 1.0)),
-        Activation("wann-inverse", wann_inverse, d_wann_inverse),
+        Activation(
+            "neat-sigmoid",
+            neat_sigmoid,
+            d_neat_sigmoid,
+            range=(0.0, 1.0),
+            expression=(f"1 / (1 + exp(-{Y}))", f"5 / (1 + exp(-{Y})) / (1 + exp({Y})) * {INSIDE}"),
+        ),
+        Activation(
+            "neat-tanh",
+            neat_tanh,
+            d_neat_tanh,
+            range=(-1.0, 1.0),
+            affine=Affine(ours["tanh"], factor=2.5),
+            expression=(
+                "tanh(2.5 * z)",
+                "2.5 * (4 * exp(-2 * abs(2.5 * z)) / ((1 + exp(-2 * abs(2.5 * z))) * (1 + exp(-2 * abs(2.5 * z)))))",
+            ),
+        ),
+        Activation(
+            "neat-sin",
+            neat_sin,
+            d_neat_sin,
+            range=(-1.0, 1.0),
+            expression=(f"sin({Y})", f"5 * cos({Y}) * {INSIDE}"),
+        ),
+        Activation(
+            "neat-gauss",
+            neat_gauss,
+            d_neat_gauss,
+            range=(0.0, 1.0),
+            expression=(
+                f"exp(-5 * {NEAR} * {NEAR})",
+                f"-10 * {NEAR} * exp(-5 * {NEAR} * {NEAR}) * select(abs(z) < 3.4, 1, select(z == z, 0, z))",
+            ),
+        ),
+        Activation(
+            "neat-lelu",
+            neat_lelu,
+            d_neat_lelu,
+            expression=("select(z > 0, z, 0.005 * z)", "select(z > 0, 1, select(z == z, 0.005, z))"),
+        ),
+        Activation(
+            "neat-softplus",
+            neat_softplus,
+            d_neat_softplus,
+            expression=(f"0.2 * (max({Y}, 0) + log1p(exp(-abs({Y}))))", f"{INSIDE} / (1 + exp(-{Y}))"),
+        ),
+        Activation(
+            "neat-inv",
+            neat_inv,
+            d_neat_inv,
+            expression=("select(z == 0, 0, 1 / z)", "select(z == 0, 0, -(1 / z) / z)"),
+        ),
+        Activation(
+            "neat-log",
+            neat_log,
+            d_neat_log,
+            expression=("log(max(z, 1e-7))", "select(z > 1e-7, 1 / z, select(z == z, 0, z))"),
+        ),
+        Activation(
+            "neat-exp",
+            neat_exp,
+            d_neat_exp,
+            expression=(
+                "exp(min(max(z, -60), 60))",
+                "exp(min(max(z, -60), 60)) * select(abs(z) < 60, 1, select(z == z, 0, z))",
+            ),
+        ),
+        Activation(
+            "neat-hat",
+            neat_hat,
+            d_neat_hat,
+            range=(0.0, 1.0),
+            expression=(
+                "max(1 - abs(z), 0)",
+                "select(z == 0, 0, select(abs(z) < 1, select(z > 0, -1, 1), select(z == z, 0, z)))",
+            ),
+        ),
+        Activation(
+            "wann-sin",
+            wann_sin,
+            d_wann_sin,
+            range=(-1.0, 1.0),
+            affine=Affine(ours["sin"], factor=math.pi),
+            expression=(f"sin({math.pi} * z)", f"{math.pi} * cos({math.pi} * z)"),
+        ),
+        Activation(
+            "wann-cos",
+            wann_cos,
+            d_wann_cos,
+            range=(-1.0, 1.0),
+            affine=Affine(ours["cos"], factor=math.pi),
+            expression=(f"cos({math.pi} * z)", f"-{math.pi} * sin({math.pi} * z)"),
+        ),
+        Activation(
+            "wann-gaussian",
+            wann_gaussian,
+            d_wann_gaussian,
+            range=(0.0, 1.0),
+            affine=Affine(ours["gaussian"], factor=math.sqrt(0.5)),
+            expression=("exp(-0.5 * z * z)", "select(abs(z) > 40, 0, -z * exp(-0.5 * z * z))"),
+        ),
+        Activation(
+            "wann-inverse",
+            wann_inverse,
+            d_wann_inverse,
+            affine=Affine(ours["identity"], scale=-1.0),
+            expression=("-z", "select(z == z, -1, z)"),
+        ),
     )
 }

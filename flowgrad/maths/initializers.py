@@ -1,7 +1,8 @@
 """Initializers: the standard deviation of an edge's first weight, drawn from a normal distribution of mean 0.
 
 In a graph the two fans differ from edge to edge: of w_uv, fan_in is the number of in-edges of v, fan_out the
-number of out-edges of u. In a layered network these are the usual ones.
+number of out-edges of u. In a layered network these are the usual ones. Which one draws the weights into a neuron is
+said by its activation (`Activation.initializer`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
-RECTIFIERS = frozenset({"relu", "leaky_relu", "elu", "celu", "softplus", "gelu", "silu", "mish"})
 
 
 @dataclass(frozen=True, repr=False)
@@ -50,16 +50,3 @@ def he(fan_in: Array, fan_out: Array) -> Array:
 
 
 entries: dict[str, Initializer] = {i.name: i for i in (Initializer("glorot", glorot), Initializer("he", he))}
-
-
-def initializer_for(activation_name: str) -> Initializer:
-    """He for the rectifiers, smooth ones included; Glorot for everything else and for your own activations.
-
-    He et al. 2015 derive it for relu and the leaky family, Clevert et al. 2016 use it for elu (celu with
-    α = 1 is elu); gelu, silu, mish and softplus approach relu on both sides. selu is not among them: its
-    constants suppose Var w = 1/fan_in (Klambauer et al. 2017), which is Glorot's where the fans are equal.
-
-    >>> initializer_for("relu").name, initializer_for("selu").name
-    ('he', 'glorot')
-    """
-    return entries["he" if activation_name in RECTIFIERS else "glorot"]

@@ -21,17 +21,19 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from flowgrad.errors import MissingDependencyError
-from flowgrad.maths import activations as known_activations
 from flowgrad.maths import aggregations as known_aggregations
 from flowgrad.maths import losses as known_losses
 from flowgrad.maths.activation import Activation
 from flowgrad.network import Network
+from flowgrad.registry import names
+from flowgrad.testing import oracle
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
 IDS = ("str", "int", "tuple", "mixed", "unorderable")
 Functions = Sequence[str | Activation]
+FORMULAS = tuple(name for name in names("activations") if name in oracle.SIGMA)
 
 
 class Opaque:
@@ -159,7 +161,7 @@ class _Assembly:
         ids: Sequence[str],
     ) -> None:
         self.decide = decide
-        self.activations = tuple(known_activations.entries) if activations is None else activations
+        self.activations = FORMULAS if activations is None else activations
         self.aggregations = tuple(known_aggregations.entries) if aggregations is None else aggregations
         self.n_inputs = decide.whole(1, 3)
         self.n_neurons = decide.whole(1, max_neurons)

@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 
 from flowgrad.errors import ConfigError
-from flowgrad.maths import activations
-from flowgrad.maths.activation import Activation
-from flowgrad.maths.activations import entries
+from flowgrad.maths import activations, foreign, rectifiers
+from flowgrad.maths.activation import Activation, Affine
+from flowgrad.maths.expression import evaluate
+from flowgrad.registry import find, names
 
+FORMULAS = {**vars(activations), **vars(rectifiers)}
+entries = {name: find("activations", name) for name in names("activations") if name not in foreign.entries}
 NAMES = tuple(entries)
 EPS = mp.mpf(2) ** -52
 TINY = mp.mpf(2) ** -1074
@@ -189,14 +192,14 @@ def worst(reference, f, name: str) -> tuple[float, float]:
         return max((excess(reference, z, f(np.float64(z))), z) for z in points)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", REFERENCE)
 def test_function_and_derivative_are_accurate_everywhere(name, run):
     for reference, f in zip(REFERENCE[name], (entries[name].f, entries[name].df), strict=True):
         units, z = worst(reference, run(f), name)
         assert units <= 4, f"{f.__name__}({z!r}) is {units:.3g} units off"
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", REFERENCE)
 def test_the_reference_derivative_is_the_derivative_of_the_reference(name):
     f, df = REFERENCE[name]
     with mp.workdps(60):
@@ -211,7 +214,7 @@ def test_nan_goes_through_function_and_derivative(name, run):
         assert np.isnan(run(f)(np.float64(nan))), f.__name__
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", REFERENCE)
 def test_infinity_gives_the_limit(name, run):
     f, df = run(entries[name].f), run(entries[name].df)
     got = [g(np.float64(z)) for g in (f, df) for z in (-inf, inf)]
@@ -239,7 +242,7 @@ EDGES = [
     ("softplus", -1000.0, 0.0),
     ("elu", -1e-20, -1e-20),
     ("elu", -1000.0, -1.0),
-    ("selu", -1000.0, activations.SELU_SCALE * -activations.SELU_ALPHA),
+    ("selu", -1000.0, rectifiers.SELU_SCALE * -rectifiers.SELU_ALPHA),
     ("delu", 0.0, 1.0),
     ("gelu", -1000.0, 0.0),
     ("gelu", 1000.0, 1000.0),
@@ -273,26 +276,25 @@ EDGES = [
 
 @pytest.mark.parametrize(("formula", "z", "value"), EDGES)
 def test_edges(formula, z, value, run):
-    np.testing.assert_array_equal(run(getattr(activations, formula))(np.float64(z)), value)
+    np.testing.assert_array_equal(run(FORMULAS[formula])(np.float64(z)), value)
 
 
 @pytest.mark.parametrize("z", [40.0, 300.0, 340.0])
 def test_derivatives_keep_the_tail_that_one_minus_cancels(z, run):
     assert run(activations.dsigmoid)(z) == run(activations.dsigmoid)(-z) == pytest.approx(np.exp(-z), rel=1e-14)
     assert run(activations.dhyperbolic_tangent)(z) == pytest.approx(4 * np.exp(-2 * z), rel=1e-14)
-    assert run(activations.softplus)(-z) == pytest.approx(np.exp(-z), rel=1e-14)
+    assert run(rectifiers.softplus)(-z) == pytest.approx(np.exp(-z), rel=1e-14)
 
 
 def test_gelu_keeps_its_far_tail(run):
     with mp.workdps(60):
         exact = float(-30 * phi(mp.mpf(-30)))
-    assert run(activations.gelu)(-30.0) == pytest.approx(exact, rel=1e-12)
+    assert run(rectifiers.gelu)(-30.0) == pytest.approx(exact, rel=1e-12)
     assert exact < 0
 
 
-def test_names_stand_in_their_order_and_under_their_own_name():
-    assert NAMES[:6] == ("identity", "sigmoid", "tanh", "relu", "leaky_relu", "elu")
-    assert set(REFERENCE) == set(LIMITS) == set(NAMES)
+def test_every_reference_is_of_a_function():
+    assert set(REFERENCE) == set(LIMITS) <= set(NAMES)
     assert all(a.name == name for name, a in entries.items())
 
 
@@ -323,3 +325,78 @@ def test_a_wrong_activation_is_refused(arguments, message):
     with pytest.raises(ConfigError) as error:
         Activation(*arguments)
     assert str(error.value) == message
+
+
+# ---- what else is known of a function -----------------------------------------------------------------------
+
+ALL = names("activations")
+DENSE = np.concatenate([np.array(grid()), np.linspace(-70, 70, 2001), [nan, inf, -inf, -0.0]])
+
+
+def values_of(g, z):
+    with np.errstate(all="ignore"):
+        return np.array([float(g(np.float64(x))) for x in z])
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_expressions_are_the_formulas(name):
+    record = find("activations", name)
+    if record.expression is None:
+        return
+    for text, g in zip(record.expression, (record.f, record.df), strict=True):
+        got, wanted = evaluate(text, z=DENSE), values_of(g, DENSE)
+        np.testing.assert_array_equal(np.isnan(got), np.isnan(wanted))
+        np.testing.assert_array_equal(got[np.isinf(wanted)], wanted[np.isinf(wanted)])
+        finite = np.isfinite(wanted)
+        np.testing.assert_array_max_ulp(got[finite] + 0.0, wanted[finite] + 0.0, maxulp=4)
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if find("activations", name).affine])
+def test_affine_relations_hold_for_function_and_derivative(name):
+    """To the rounding of the argument, which grows with how steep log σ is."""
+    record = find("activations", name)
+    same = record.affine
+    z = np.linspace(-20, 20, 2001)
+    y = same.factor * z + same.shift
+    close = {"rtol": 1e-13, "atol": 1e-13}
+    np.testing.assert_allclose(values_of(record.f, z), same.scale * values_of(same.of.f, y) + same.offset, **close)
+    np.testing.assert_allclose(values_of(record.df, z), same.scale * same.factor * values_of(same.of.df, y), **close)
+    assert np.isnan(same.scale * same.of.f(nan))
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if find("activations", name).range])
+def test_values_stay_within_the_range(name):
+    record = find("activations", name)
+    found = values_of(record.f, DENSE[np.isfinite(DENSE)])
+    low, high = record.range
+    assert low <= np.nanmin(found) <= np.nanmax(found) <= high
+
+
+def test_what_is_known_beside_the_formulas_makes_no_other_function():
+    a = entries["relu"]
+    assert Activation("relu", a.f, a.df) == a
+    assert hash(Activation("relu", a.f, a.df)) == hash(a)
+
+
+@pytest.mark.parametrize(
+    ("known", "message"),
+    [
+        ({"initializer": ""}, "initializer='' of activation 'bump': must be the name of an initializer"),
+        ({"affine": 2.0}, "affine=2.0 of activation 'bump': must be an Affine, or None"),
+        ({"expression": "z"}, "expression='z' of activation 'bump': must be two texts, of f and of df"),
+        ({"expression": ("z", 1.0)}, "expression of activation 'bump', df: a formula is a text, not 1.0"),
+        ({"expression": ("ex(z)", "1")}, "unknown function 'ex': did you mean 'exp'?"),
+    ],
+)
+def test_a_wrong_word_about_a_function_is_refused(known, message):
+    with pytest.raises(ConfigError) as error:
+        Activation("bump", abs, abs, **known)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "numbers", [{"factor": 0.0}, {"scale": 0.0}, {"shift": inf}, {"offset": nan}, {"factor": "2"}, {"of": "tanh"}]
+)
+def test_a_wrong_affine_relation_is_refused(numbers):
+    with pytest.raises(ConfigError, match="an affine relation"):
+        Affine(**{"of": entries["tanh"], **numbers})

@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from flowgrad.maths import activations
-from flowgrad.maths.initializers import RECTIFIERS, entries, initializer_for
+from flowgrad.errors import GraphError
+from flowgrad.maths.activation import Activation
+from flowgrad.maths.initializers import entries
+from flowgrad.network import Network
+from flowgrad.registry import find, names
 
 
 def test_glorot_and_he():
@@ -19,20 +22,42 @@ def test_integer_fans_are_taken():
     assert entries["he"].std(np.array([8]), np.array([2])).dtype == np.float64
 
 
-@pytest.mark.parametrize("activation", [*activations.entries, "of-your-own"])
-def test_he_is_for_rectifiers(activation):
-    assert initializer_for(activation).name == ("he" if activation in RECTIFIERS else "glorot")
+def drawn(activation: Activation | str) -> float:
+    """Standard deviation of 4,000 weights drawn from 40 sources to 100 targets."""
+    source, target = np.arange(4000) // 100, 40 + np.arange(4000) % 100
+    net = Network.from_arrays(source, target, activation=activation, seed=1)
+    return float(net.columns.weights.std())
 
 
-def test_rectifiers_are_the_functions_that_vanish_on_the_left_and_keep_the_right():
-    """Bounded for z → −∞ (leaky_relu: nearly) with slope 1 for z → ∞; selu's slope is λ ≠ 1."""
-    found = set()
-    for name, a in activations.entries.items():
+@pytest.mark.parametrize("activation", names("activations"))
+def test_weights_are_drawn_by_the_initializer_on_the_record(activation):
+    rule = find("initializers", find("activations", activation).initializer)
+    assert drawn(activation) == pytest.approx(rule.std(np.array([40.0]), np.array([100.0]))[0], rel=0.05)
+
+
+def test_functions_that_vanish_on_the_left_and_keep_the_right_take_he():
+    """Slope 0 (leaky_relu: nearly) for z → −∞ and 1 for z → ∞; other programs' keep the rule they were read with."""
+    for name in names("activations"):
+        a = find("activations", name)
         with np.errstate(all="ignore"):
-            left, right = a.df(np.float64(-50.0)), a.df(np.float64(50.0))
-        if abs(left) <= 0.01 and right == 1.0:
-            found.add(name)
-    assert found == RECTIFIERS
+            left, middle, right = (a.df(np.float64(z)) for z in (-50.0, 2.0, 50.0))
+        if abs(left) <= 0.01 and right == 1.0 and "-" not in name:
+            assert a.initializer == "he", name
+        if a.initializer == "he":
+            assert abs(left) <= 0.01, name
+            assert middle > 0.85, name
+
+
+def test_weights_of_a_users_own_follow_its_initializer():
+    def half(z):
+        return 0.5 * z
+
+    plain, he = Activation("half", half, half), Activation("half", half, half, initializer="he")
+    assert drawn(plain) == drawn("tanh")
+    assert drawn(he) == drawn("relu")
+    wrong = Activation("half", half, half, initializer="hee")
+    with pytest.raises(GraphError, match="activation 'half': unknown initializer 'hee': did you mean 'he'"):
+        drawn(wrong)
 
 
 def test_relu_keeps_the_second_moment_under_he():
@@ -43,5 +68,4 @@ def test_relu_keeps_the_second_moment_under_he():
 
 
 def test_names():
-    assert tuple(entries) == ("glorot", "he")
     assert repr(entries["glorot"]) == "Initializer('glorot', std=glorot)"

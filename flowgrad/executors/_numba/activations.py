@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from flowgrad.executors._numba.exponentials import FORMS, Form
+from flowgrad.executors._numba.exponentials import FORMS, Form, after
 from flowgrad.executors._numba.vectors import Lanes, lanes, store
 from flowgrad.maths.activation import Activation
-from flowgrad.maths.activations import entries
+from flowgrad.registry import is_own
 
 Rows = Callable[[int, int, int, int], None]
 Formula = Callable[[float], float]
@@ -21,16 +21,39 @@ REGISTERS = 128
 """Bytes of the vectors that vector forms work on: two registers of AVX-512, four of AVX2, to hide latencies."""
 
 
+def _known(sigma: Activation) -> tuple[str, float] | None:
+    """(name, factor) where σ(z) is that of a vector form's name at factor · z; of flowgrad's own alone."""
+    if not is_own("activations", sigma):
+        return None
+    if sigma.name in FORMS:
+        return sigma.name, 1.0
+    same = sigma.affine
+    if same is None or same.of.name not in FORMS or (same.shift, same.scale, same.offset) != (0.0, 1.0, 0.0):
+        return None
+    return same.of.name, same.factor
+
+
 def has_vector_form(sigma: Activation) -> bool:
-    """Whether this activation is one of flowgrad's own that `exponentials` knows."""
-    return sigma.name in FORMS and entries.get(sigma.name) == sigma
+    """Whether this is one of flowgrad's own that `exponentials` knows, or such a one at a multiple of z."""
+    return _known(sigma) is not None
+
+
+def vector_form(sigma: Activation, vectors: Lanes) -> Form | None:
+    """The form of `exponentials` for these lanes, or None."""
+    known = _known(sigma)
+    if known is None:
+        return None
+    name, factor = known
+    form = FORMS[name](vectors)
+    return form if factor == 1.0 else after(form, factor)
 
 
 def rows(row: Lanes, sigma: Activation, f: Formula, df: Formula, slope: bool) -> Rows:
     """σ alone, or σ with σ': by vectors where there is such a form of this activation, else by f and df."""
     vectors = _vectors(row)
-    if has_vector_form(sigma):
-        return by_vectors(vectors, FORMS[sigma.name](vectors), slope)
+    form = vector_form(sigma, vectors)
+    if form is not None:
+        return by_vectors(vectors, form, slope)
     return by_formula(row, f, df) if slope else values_by_formula(row, f)
 
 
@@ -42,14 +65,14 @@ def slopes(row: Lanes, sigma: Activation) -> Rows:
     """∂L/∂z over a from ∂L/∂a and σ': as forward wrote it, or found from a or what a vector form has kept."""
     vectors = _vectors(row)
     ROW, REAL, load = vectors.size, vectors.dtype.itemsize, vectors.load
-    if not has_vector_form(sigma):
+    form = vector_form(sigma, vectors)
+    if form is None:
 
         def stored(a: int, slope: int, da: int, n: int) -> None:
             for j in range(0, n * REAL, ROW):
                 store(a + j, load(slope + j) * load(da + j))
 
         return stored
-    form = FORMS[sigma.name](vectors)
 
     def recall(at: int, kept: int, da: int, n: int) -> None:
         for j in range(0, n * REAL, ROW):

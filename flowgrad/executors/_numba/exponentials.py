@@ -39,7 +39,7 @@ from flowgrad.executors._numba.vectors import (
     power_of_two,
     with_sign,
 )
-from flowgrad.maths.activations import LEAKY_SLOPE
+from flowgrad.maths.rectifiers import LEAKY_SLOPE
 
 NEAR = 0.03125
 """How near to saturation a may be, and σ' still be found from it."""
@@ -358,12 +358,29 @@ FORMS = {
     "exp": _exp,
     "gaussian": _gaussian,
     "elu": _elu,
-    "celu": _elu,
     "relu": _relu,
     "leaky_relu": _leaky_relu,
     "identity": _identity,
 }
 """Of each activation that has one, by name: form(lanes) for vectors of so many."""
+
+
+def after(form: Form, factor: float) -> Form:
+    """The form of σ(factor · z) from that of σ."""
+
+    def value(z: Any) -> Any:
+        return form.value(z * factor)
+
+    def found(a: Any) -> Any:
+        return form.found(a) * factor
+
+    def kept(z: Any) -> Any:
+        return form.kept(z * factor)
+
+    def exact(row: Any, a: Any) -> Any:
+        return form.exact(row, a) * factor
+
+    return Form(value, found, form.untold, kept, exact)
 
 
 def _polynomial(q: tuple[float, ...]) -> Callable[[Any], Any]:
