@@ -17,11 +17,12 @@ import numpy.typing as npt
 
 from flowgrad.errors import GraphError, brief
 from flowgrad.format import Format
-from flowgrad.formats._c_functions import ACTIVATIONS, AGGREGATIONS, CLAMP
+from flowgrad.formats._c_functions import AGGREGATIONS
 from flowgrad.inspection.local import reached
+from flowgrad.maths.expression import C_HELPERS, in_c
 from flowgrad.network import Network
 from flowgrad.plan import Plan, lower
-from flowgrad.registry import find, singular
+from flowgrad.registry import is_own, singular
 
 Array = npt.NDArray[Any]
 STACK = 1 << 14  # numbers that an array on the stack may have; a larger one is static
@@ -34,7 +35,7 @@ def write(net: Network, path: Path) -> Mapping[str, bytes]:
     head which input and output stands where. Numbers stand as decimals that read back to the same bits.
 
     Raises:
-        GraphError: an activation or aggregation of the user's own.
+        GraphError: an activation without an expression, or an aggregation of the user's own.
     """
     plan = lower(net)
     tables = _tables(plan)
@@ -155,7 +156,7 @@ def _threads(n: int) -> str:
     return f"Its {n:,} values are static: one call at a time." if n > STACK else "It may be called from any thread."
 
 
-def _constants(plan: Plan, t: _Tables, used: Mapping[str, list[str]], ids: Sequence[Hashable]) -> list[str]:
+def _constants(plan: Plan, t: _Tables, used: Mapping[str, list[Any]], ids: Sequence[Hashable]) -> list[str]:
     """The tables, those left out that hold one value only."""
     N = len(t.neurons)
     if not N:
@@ -173,7 +174,7 @@ def _constants(plan: Plan, t: _Tables, used: Mapping[str, list[str]], ids: Seque
         ("aggregations", t.aggregation, plan.aggregations),
     ):
         if len(used[kind]) > 1:
-            number = [used[kind].index(record.name) if record.name in used[kind] else 0 for record in records]
+            number = [used[kind].index(record) if record in used[kind] else 0 for record in records]
             parts.append(_array(singular(kind), "int", np.array(number)[codes]))
     parts.append(_array("output", "int", t.outputs))
     return parts
@@ -193,55 +194,64 @@ def _array(name: str, kind: str, values: Array) -> str:
 # ---- functions ----------------------------------------------------------------------------------------------
 
 
-def _used(kind: str, codes: Array, records: Sequence[Any], t: _Tables, ids: Sequence[Hashable]) -> list[str]:
-    """Names of the functions that occur.
+def _used(kind: str, codes: Array, records: Sequence[Any], t: _Tables, ids: Sequence[Hashable]) -> list[Any]:
+    """Records of the functions that occur.
 
     Raises:
-        GraphError: one that is not written in C: the user's own.
+        GraphError: one that is not written in C.
     """
-    known = {"activations": ACTIVATIONS, "aggregations": AGGREGATIONS}[kind]
     if kind == "aggregations":
         codes = codes[t.fan_in > 0]  # of nothing all of them are 0
-    found: list[str] = []
+    found: list[Any] = []
     for code in np.unique(codes).tolist():
         record = records[code]
-        if record.name not in known or find(kind, record.name) != record:
+        if not _has_form(kind, record):
             v = t.neurons[np.flatnonzero((t.activation if kind == "activations" else t.aggregation) == code)[0]]
             raise GraphError(f"neuron {brief(ids[v])}: the {singular(kind)} {record.name!r} has no form in C")
-        found += [record.name] if record.name not in found else []
+        found += [record] if record not in found else []
     return found
 
 
-def _called(kind: str, name: str) -> str:
-    return f"{kind}_{re.sub('[^a-z0-9_]', '_', name)}"
+def _has_form(kind: str, record: Any) -> bool:
+    if kind == "activations":
+        return record.expression is not None
+    return record.name in AGGREGATIONS and is_own(kind, record)
 
 
-def _functions(used: Mapping[str, list[str]], most: int, place: str) -> list[str]:
+def _called(kind: str, known: Sequence[Any]) -> list[str]:
+    """What each function is called in C, no two alike."""
+    names: list[str] = []
+    for k, record in enumerate(known):
+        name = f"{kind}_{re.sub('[^a-z0-9_]', '_', record.name[:60])}"
+        names.append(f"{name}_{k}_" if name in names else name)
+    return names
+
+
+def _functions(used: Mapping[str, list[Any]], most: int, place: str) -> list[str]:
     """The functions that occur; `place` is the type of `source`."""
-    bodies = [ACTIVATIONS[name] for name in used["activations"]]
-    parts = [CLAMP] if any("clamp(" in body for body in bodies) else []
-    for name, body in zip(used["activations"], bodies, strict=True):
-        lines = body.replace("; return", ";\n    return")
-        parts.append(f"static double {_called('activation', name)}(double z)\n{{\n    {lines}\n}}\n")
-    for name in used["aggregations"]:
-        body = AGGREGATIONS[name].replace("{storage}", "static " if most > STACK else "").replace("{most}", str(most))
-        head = (
-            f"static double {_called('aggregation', name)}(int n, const double *w, const {place} *s, const double *a)"
-        )
+    bodies = [in_c(sigma.expression[0]) for sigma in used["activations"]]
+    parts = [text for name, text in C_HELPERS.items() if any(f"{name}(" in body for body in bodies)]
+    for name, body in zip(_called("activation", used["activations"]), bodies, strict=True):
+        parts.append(f"static double {name}(double z)\n{{\n    {body}\n}}\n")
+    for name, agg in zip(_called("aggregation", used["aggregations"]), used["aggregations"], strict=True):
+        body = AGGREGATIONS[agg.name]
+        body = body.replace("{storage}", "static " if most > STACK else "").replace("{most}", str(most))
+        head = f"static double {name}(int n, const double *w, const {place} *s, const double *a)"
         parts.append(f"{head}\n{{\n    int k;\n{body}\n}}\n")
     return parts
 
 
-def _choice(kind: str, known: list[str], call: str) -> str:
+def _choice(kind: str, known: list[Any], call: str) -> str:
     """A call of the one function, or of the one that a neuron's number says."""
-    if len(known) == 1:
-        return f"{call.format(f=_called(kind, known[0]))};"
-    cases = [f"case {k}: {call.format(f=_called(kind, name))}; break;" for k, name in enumerate(known[:-1])]
-    cases.append(f"default: {call.format(f=_called(kind, known[-1]))};")
+    *names, last = _called(kind, known)
+    if not names:
+        return f"{call.format(f=last)};"
+    cases = [f"case {k}: {call.format(f=name)}; break;" for k, name in enumerate(names)]
+    cases.append(f"default: {call.format(f=last)};")
     return f"switch ({kind}[v]) {{\n        " + "\n        ".join(cases) + "\n        }"
 
 
-def _predict(name: str, plan: Plan, t: _Tables, used: Mapping[str, list[str]]) -> str:
+def _predict(name: str, plan: Plan, t: _Tables, used: Mapping[str, list[Any]]) -> str:
     I, N, O = len(plan.inputs), len(t.neurons), len(t.outputs)
     lines = [
         f"void {name}(const double *x, double *y)",

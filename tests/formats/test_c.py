@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 
 import flowgrad as fg
-from flowgrad.formats._c_functions import ACTIVATIONS, AGGREGATIONS
-from flowgrad.registry import names
+from flowgrad.formats._c_functions import AGGREGATIONS
+from flowgrad.registry import find, names
 from flowgrad.testing.strategies import networks
 
 STRICT = ["-O2", "-Wall", "-Wextra", "-Werror", "-pedantic", "-std=c99"]
@@ -55,7 +55,7 @@ EXTREME = [0.0, -0.0, 1.0, -1.0, 3.0, -3.0, 0.3, -0.7, 12.0, -50.0, 300.0, -900.
 def test_every_activation_everywhere(compiled: Compiled, executor: str) -> None:
     net = fg.Network()
     net.add_input("x")
-    for k, name in enumerate(ACTIVATIONS):
+    for k, name in enumerate(n for n in names("activations") if find("activations", n).expression):
         net.add_neuron(name, {"x": 1.0 - k / 64}, bias=k / 128, activation=name)
     X = np.array([EXTREME, [*np.linspace(-4, 4, len(EXTREME))]]).reshape(-1, 1)
     assert_equal(compiled(net, X), fg.compile(net, executor=executor).predict(X))
@@ -77,8 +77,7 @@ def test_every_aggregation_with_ties_zeros_and_extremes(compiled: Compiled, exec
     assert (np.isnan(got) == np.isnan(wanted)).all()
 
 
-def test_the_tables_have_a_form_for_every_function_or_it_is_refused(tmp_path: Path) -> None:
-    assert set(ACTIVATIONS) <= set(names("activations"))
+def test_there_is_a_form_for_every_function_or_it_is_refused(tmp_path: Path) -> None:
     assert set(AGGREGATIONS) <= set(names("aggregations"))
     own = fg.Activation("bump", lambda z: z, lambda z: 1.0)
     for activation in (own, fg.Activation("tanh", own.f, own.df)):
@@ -87,6 +86,32 @@ def test_the_tables_have_a_form_for_every_function_or_it_is_refused(tmp_path: Pa
         net.add_neuron("h", ["x"], activation=activation)
         with pytest.raises(fg.FlowgradError, match=f"neuron 'h': the activation '{activation.name}' has no form in C"):
             fg.save(net, tmp_path / "net.c")
+
+
+def test_a_users_own_function_is_printed_from_its_expression(compiled: Compiled, executor: str) -> None:
+    """Names that are the same in C stay apart; helpers stand there where an expression wants them."""
+
+    def clipped(z: float) -> float:
+        return min(max(z, 0.0), 6.0)
+
+    def inside(z: float) -> float:
+        return 1.0 if z > 0.0 and z < 6.0 else 0.0
+
+    def shrunk(z: float) -> float:
+        return z - clipped(z)
+
+    def outside(z: float) -> float:
+        return 1.0 - inside(z)
+
+    low = ("min(max(z, 0), 6)", "select(abs(z - 3) < 3, 1, 0)")
+    high = ("z - min(max(z, 0), 6)", "select(abs(z - 3) < 3, 0, 1)")
+    net = fg.Network()
+    net.add_input("x")
+    net.add_neuron("a", {"x": 1.0}, activation=fg.Activation("Ähm 6", clipped, inside, expression=low))
+    net.add_neuron("b", {"x": 1.0}, activation=fg.Activation("öhm 6", shrunk, outside, expression=high))
+    net.add_neuron("c", {"x": 1.0}, activation="step")
+    X = np.linspace(-9, 9, 19).reshape(-1, 1)
+    assert_equal(compiled(net, X), fg.compile(net, executor=executor).predict(X))
 
 
 @settings(max_examples=25)
