@@ -115,6 +115,50 @@ def test_there_is_a_form_for_every_function_or_it_is_refused(tmp_path: Path) -> 
         assert not list(tmp_path.iterdir())
 
 
+def bent(z: float) -> float:
+    """min(max(z, 0), 6) and more, for the shape of it."""
+    return 1.0 if z != z else 0.0
+
+
+ODD = [0.0, -0.0, 0.5, -0.5, 1.0, -1.0, 3.0, 6.0, 7.5, -2.0]
+BENT = {
+    "min(max(z, 0), 6)": lambda z: np.minimum(np.maximum(z, 0), 6),
+    "select(z > 0, z, 0.25 * z)": lambda z: np.where(z > 0, z, 0.25 * z),
+    "select(z >= 1, 1, select(z <= -1, -1, z))": lambda z: np.clip(z, -1, 1),
+    "select(z == 0, 5, 1 - z / 2)": lambda z: np.where(z == 0, 5, 1 - z / 2),
+    "select(z != 0, exp(-abs(z)), -z)": lambda z: np.where(z != 0, np.exp(-np.abs(z)), -z),
+    "select(z < 0.5, tanh(z) + tanh(z) * tanh(z), sqrt(z))": lambda z: np.where(
+        z < 0.5, np.tanh(z) + np.tanh(z) ** 2, np.sqrt(np.abs(z))
+    ),
+    "log(1 + z * z) - sin(z) * cos(2 * z)": lambda z: np.log(1 + z * z) - np.sin(z) * np.cos(2 * z),
+}
+
+
+@DTYPES
+@pytest.mark.parametrize("text", BENT)
+def test_an_expression_becomes_operators(tmp_path: Path, dtype: str, text: str) -> None:
+    """NaN goes through as in NumPy, and the neurons of a group are written at once."""
+    net = fg.Network()
+    net.add_input("x")
+    for k in range(3):
+        net.add_neuron(k, {"x": 1.0}, activation=fg.Activation("bent", bent, bent, expression=(text, "1")))
+    X = np.array([*ODD, np.nan])[:, None]
+    with np.errstate(all="ignore"):
+        wanted = np.repeat(BENT[text](X), 3, axis=1)
+    for who, got in answers(written(net, tmp_path, dtype), X, dtype).items():
+        assert (np.isnan(got) == np.isnan(wanted)).all(), who
+        assert_equal(got[:-1], wanted[:-1], TOLERANCE[dtype], who)
+
+
+@pytest.mark.parametrize("text", ["expm1(z)", "z + log1p(exp(z))", "erfc(z)", "1"])
+def test_an_expression_that_onnx_cannot_compute_exactly_is_refused(tmp_path: Path, text: str) -> None:
+    net = fg.Network()
+    net.add_input("x")
+    net.add_neuron("h", ["x"], activation=fg.Activation("bent", bent, bent, expression=(text, "1")))
+    with pytest.raises(fg.FlowgradError, match="neuron 'h': the activation 'bent' has no form in ONNX"):
+        fg.save(net, tmp_path / "net.onnx")
+
+
 # ---- networks -----------------------------------------------------------------------------------------------
 
 KEPT = tuple(kind for kind in IDS if kind != "unorderable")

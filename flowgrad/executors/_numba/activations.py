@@ -12,7 +12,7 @@ from collections.abc import Callable
 from flowgrad.executors._numba.exponentials import FORMS, Form, after
 from flowgrad.executors._numba.vectors import Lanes, lanes, store
 from flowgrad.maths.activation import Activation
-from flowgrad.registry import is_own
+from flowgrad.registry import find, is_own
 
 Rows = Callable[[int, int, int, int], None]
 Formula = Callable[[float], float]
@@ -46,6 +46,13 @@ def vector_form(sigma: Activation, vectors: Lanes) -> Form | None:
     name, factor = known
     form = FORMS[name](vectors)
     return form if factor == 1.0 else after(form, factor)
+
+
+def form_named(name: str, vectors: Lanes) -> Form:
+    """The form of one of flowgrad's own that has one, by its name."""
+    form = vector_form(find("activations", name), vectors)
+    assert form is not None
+    return form
 
 
 def rows(row: Lanes, sigma: Activation, f: Formula, df: Formula, slope: bool) -> Rows:

@@ -366,7 +366,7 @@ FORMS = {
 
 
 def after(form: Form, factor: float) -> Form:
-    """The form of σ(factor · z) from that of σ."""
+    """The form of σ(factor · z) from that of σ; the product is rounded, which σ takes for a change of z."""
 
     def value(z: Any) -> Any:
         return form.value(z * factor)

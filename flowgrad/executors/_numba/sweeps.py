@@ -21,7 +21,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flowgrad.executors._numba.across import dots, first_of_four, lane_sums, store_turned
-from flowgrad.executors._numba.exponentials import FORMS
+from flowgrad.executors._numba.activations import form_named
 from flowgrad.executors._numba.frame import (
     AGGREGATED,
     DENSE,
@@ -131,7 +131,7 @@ def fused_forward(lanes: Lanes, ahead: int, sigma: str, slope: bool) -> Callable
     would wait for memory every time. A row that is not wanted is written too, and the next one over it.
     """
     ROW, splat, real_at = lanes.size, lanes.splat, lanes.real_at
-    fetch_row, grown, form = row_fetcher(lanes), adder(lanes, ahead), FORMS[sigma](lanes)
+    fetch_row, grown, form = row_fetcher(lanes), adder(lanes, ahead), form_named(sigma, lanes)
     KEEPS = slope and form.keeps
 
     def sweep(frame: int, work: int, run: int) -> None:
@@ -255,7 +255,7 @@ def fused_backward(lanes: Lanes, ahead: int, partial: bool, sigma: str) -> Calla
     It asks of the same a whether a row was kept: lanes that are no samples repeat one that is, and are 0 here.
     """
     ROW, load, read = lanes.size, lanes.load, reader(lanes, partial)
-    pull, fetch_row, form = puller(lanes, ahead), row_fetcher(lanes), FORMS[sigma](lanes)
+    pull, fetch_row, form = puller(lanes, ahead), row_fetcher(lanes), form_named(sigma, lanes)
 
     def sweep(frame: int, work: int, run: int) -> None:
         f, t = frame_at(frame), work_at(work)

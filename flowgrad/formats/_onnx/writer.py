@@ -18,11 +18,13 @@ import numpy as np
 from flowgrad.errors import ConfigError, GraphError, brief, suggest
 from flowgrad.formats._onnx import metadata
 from flowgrad.formats._onnx.assembly import Array
-from flowgrad.formats._onnx.model import ACTIVATIONS, AGGREGATIONS, IR, OPSET, Model
+from flowgrad.formats._onnx.expressions import form
+from flowgrad.formats._onnx.model import AGGREGATIONS, IR, OPSET, Model
 from flowgrad.inspection.local import reached
+from flowgrad.maths.activation import Activation
 from flowgrad.network import Network
 from flowgrad.plan import Plan, lower
-from flowgrad.registry import find, singular
+from flowgrad.registry import is_own, singular
 
 DTYPES = ("float32", "float64")
 GEMM = 256  # weights from which on a Gemm of their own pays
@@ -38,8 +40,8 @@ def write(net: Network, path: Path, *, dtype: str = "float32") -> Mapping[str, b
         dtype: of all numbers, "float32" or "float64".
 
     Raises:
-        GraphError: an activation or aggregation of the user's own, a number beyond the dtype, an id that is not kept,
-            more than 2 GB.
+        GraphError: an activation that ONNX has no form of, an aggregation of the user's own, a number beyond the dtype,
+            an id that is not kept, more than 2 GB.
         ConfigError: another dtype.
         MissingDependencyError: the library onnx is not installed.
     """
@@ -77,7 +79,7 @@ class _Group:
     at: Array
     source: Array
     weight: Array
-    activation: str
+    activation: Activation
     aggregation: str
 
     @property
@@ -101,13 +103,13 @@ class _Writer:
 
     def refuse_what_does_not_fit(self, largest: float) -> None:
         edges, plan, ids = self.edges, self.plan, self.net.columns.ids
-        for kind, codes, records, known in (
-            ("activations", plan.activation, plan.activations, ACTIVATIONS),
-            ("aggregations", plan.aggregation, plan.aggregations, AGGREGATIONS),
+        for kind, codes, records in (
+            ("activations", plan.activation, plan.activations),
+            ("aggregations", plan.aggregation, plan.aggregations),
         ):
             for code in np.unique(codes[edges.neurons]).tolist():
                 record: Any = records[code]
-                if record.name not in known or find(kind, record.name) != record:
+                if not _has_form(kind, record):
                     v = edges.neurons[np.flatnonzero(codes[edges.neurons] == code)[0]]
                     what = f"the {singular(kind)} {record.name!r} has no form in ONNX"
                     raise GraphError(f"neuron {brief(ids[plan.nodes[v]])}: {what}")
@@ -162,7 +164,7 @@ class _Writer:
             mine = at[(keys == key).all(axis=1)]
             which = edges.start[mine][:, None] + np.arange(key[2])
             source = which if pool is None else pool.column(edges.source[which])
-            activation, aggregation = plan.activations[key[0]].name, plan.aggregations[key[1]].name
+            activation, aggregation = plan.activations[key[0]], plan.aggregations[key[1]].name
             yield _Group(mine, source, edges.weight[which], activation, aggregation)
 
     def pool(self, needed: Array) -> _Pool:
@@ -228,7 +230,9 @@ class _Writer:
         return m.op("Mul", m.known[key], m.weights(values, "bias"))
 
     def activated(self, g: _Group, z: str) -> str:
-        return ACTIVATIONS[g.activation](self.model, z)
+        written = form(g.activation)
+        assert written is not None  # or it was refused
+        return written(self.model, z)
 
     def ids(self, last: str) -> metadata.Ids:
         """The ids of every tensor's neurons; the last one is called `y`."""
@@ -264,6 +268,12 @@ class _Writer:
         model.producer_version = __version__
         helper.set_model_props(model, {metadata.KEY: metadata.text(self.ids(last))})
         return model
+
+
+def _has_form(kind: str, record: Any) -> bool:
+    if kind == "activations":
+        return form(record) is not None
+    return record.name in AGGREGATIONS and is_own(kind, record)
 
 
 def _dense(g: _Group) -> Iterator[tuple[_Group, bool]]:
