@@ -32,7 +32,7 @@ def inside(z: float, limit: float) -> float:
     """The derivative of `clamp`: 1 strictly within ±limit, else 0."""
     if z != z:
         return z
-    return 1.0 if -limit < z < limit else 0.0
+    return 1.0 if abs(z) < limit else 0.0
 
 
 def neat_sigmoid(z: float) -> float:
@@ -115,7 +115,7 @@ def neat_log(z: float) -> float:
     """log z, z at least 1e−7"""
     if z != z:
         return z
-    return math.log(z) if z > 1e-7 else math.log(1e-7)
+    return np.log(z) if z > 1e-7 else np.log(1e-7)
 
 
 def d_neat_log(z: float) -> float:
@@ -139,14 +139,14 @@ def neat_hat(z: float) -> float:
     """1 − |z| within ±1, else 0"""
     if z != z:
         return z
-    return 1.0 - abs(z) if -1.0 < z < 1.0 else 0.0
+    return 1.0 - abs(z) if abs(z) < 1.0 else 0.0
 
 
 def d_neat_hat(z: float) -> float:
     """−sign z within ±1, else 0; 0 at the top, too"""
     if z != z:
         return z
-    if z == 0.0 or not -1.0 < z < 1.0:
+    if z == 0.0 or abs(z) >= 1.0:
         return 0.0
     return -1.0 if z > 0.0 else 1.0
 

@@ -11,11 +11,15 @@ import pytest
 
 pytest.importorskip("numba")
 
+import flowgrad as fg
+from flowgrad import registry
 from flowgrad.executors._numba import activations, exponentials, machine
 from flowgrad.executors._numba.code import code
 from flowgrad.executors._numba.exponentials import NEAR
 from flowgrad.executors._numba.translate import translate
 from flowgrad.executors._numba.vectors import lanes
+from flowgrad.maths import rectifiers
+from flowgrad.maths.activation import Activation
 from flowgrad.registry import find, names
 
 entries = {name: find("activations", name) for name in names("activations")}
@@ -146,3 +150,41 @@ def test_every_activation_is_its_formula(name: str) -> None:
         want_slope = np.array([entries[name].df(x) for x in z])
     np.testing.assert_allclose(a, want, rtol=4e-15, atol=1e-300)
     np.testing.assert_allclose(slope, want_slope, rtol=4e-15, atol=1e-15)
+
+
+# ---- flowgrad's own that kernels may not be written as -----------------------------------------------------------
+
+
+def chained(z: float) -> float:
+    """z² within ±2, then 4; in more of Python than kernels know."""
+    if z != z:
+        return z
+    t = 4
+    t = z**2 if -2 < z < 2 and not z > 2 else 4.0
+    return min(t, 4)
+
+
+def dchained(z: float) -> float:
+    return max(-4, min(4.0, 2 * z)) if -2 < z < 2 else 0.0
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_what_kernels_may_not_be_written_as_is_compiled_by_numba(dtype: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = Activation("chained", chained, dchained)
+    monkeypatch.setattr(rectifiers, "entries", {**rectifiers.entries, "chained": own})
+    registry._table.cache_clear()
+    registry.names.cache_clear()
+    try:
+        net = fg.Network()
+        net.add_input("x")
+        net.add_neuron("h", {"x": 1.5}, activation="chained")
+        net.add_neuron("y", {"h": 0.5}, activation="tanh")
+        X = np.array([0.0, 0.5, -0.5, 1.0, 2.0, -3.0, np.inf, np.nan])[:, None]
+        ours, defined = (fg.compile(net, executor=name, dtype=dtype) for name in ("numba", "python"))
+        acts, wanted = ours.forward(X), defined.forward(X)
+        np.testing.assert_allclose(acts.a.array, wanted.a.array, rtol=1e-6)
+        got, want = (p.backward(f, cotangent=np.ones((8, 1))) for p, f in ((ours, acts), (defined, wanted)))
+        np.testing.assert_allclose(got.dz.array, want.dz.array, rtol=1e-5, atol=1e-7)
+    finally:
+        registry._table.cache_clear()
+        registry.names.cache_clear()

@@ -15,7 +15,8 @@ pytest.importorskip("numba")
 
 from flowgrad.executors._numba import across, machine, memory, panels, pool, sweeps, vectors
 from flowgrad.executors._numba.blocks import I64
-from flowgrad.executors._numba.translate import Untranslatable, translate
+from flowgrad.executors._numba.translate import check_formula, translate
+from flowgrad.executors._numba.values import Untranslatable
 from flowgrad.executors._numba.vectors import lanes
 
 WIDTHS = [(np.float32, 8), (np.float32, 32), (np.float64, 4), (np.float64, 16)]
@@ -228,6 +229,193 @@ def test_what_is_beyond_the_subset_is_named() -> None:
     with pytest.raises(Untranslatable, match=r"kernel, line .*With"):
         translate(kernel, "never", 3)
     assert I64.width == 64
+
+
+def mixed_names(z: float) -> float:
+    t = 0
+    t = 1.5
+    return t * z
+
+
+def mixed_sum(z: float) -> float:
+    t = 0
+    t += z
+    return t
+
+
+def mixed_bits(z: float) -> float:
+    t = z > 0
+    t = 2
+    return t * z
+
+
+def mixed_returns(z: float) -> float:
+    if z < 0:
+        return 0
+    return z
+
+
+def smallest_mixed(z: float) -> float:
+    return z * min(9, 2.5)
+
+
+def largest_of_three(z: float) -> float:
+    return max(z, 0.0, 1.0)
+
+
+def largest_of_number_and_whole(z: float) -> float:
+    return max(z, 0)
+
+
+def unbound(z: float) -> float:
+    if z > 0:
+        t = 1.0
+    return t if z > 0 else 0.0
+
+
+def unbound_after_a_loop(z: float) -> float:
+    for k in range(3):
+        t = z * k
+    return t
+
+
+limit = 7.0
+
+
+def unbound_hides_a_global(z: float) -> float:
+    if z > 1e300:
+        limit = z
+    return z if z < 1 else limit
+
+
+def no_value(z: float) -> float:  # noqa: RET503
+    if z > 0:
+        return z
+
+
+def chained(z: float) -> float:
+    return 1.0 if -1 < z < 1 else 0.0
+
+
+def power(z: float) -> float:
+    return z**2 + 2.0**-z
+
+
+def either(z: float) -> float:
+    return z or 3.0
+
+
+def both(z: float) -> float:
+    return (z > 0 and z) + 1.0
+
+
+def in_turn(z: float) -> float:
+    total = 0.0
+    for k in (1.0, 2.0):
+        total += k * z
+    return total
+
+
+def backwards(z: float) -> float:
+    total = 0.0
+    for k in reversed(range(3)):
+        total = total * z + k
+    return total
+
+
+def loop_with_an_else(z: float) -> float:
+    t = z
+    for k in range(3):
+        if t > k:
+            break
+    else:
+        t = -1.0
+    return t
+
+
+def with_a_default(z: float, scale: float = 2.0) -> float:
+    return scale * z
+
+
+def again(z: float) -> float:
+    return again(z - 1.0) if z > 0.0 else z
+
+
+def over_zero(z: float) -> float:
+    return z * (1.0 / 0.0)
+
+
+def by_name(z: float) -> float:
+    return np.where(z, z, 1.0)
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [mixed_names, mixed_sum, mixed_bits, mixed_returns, smallest_mixed, largest_of_three, largest_of_number_and_whole,
+     unbound, unbound_after_a_loop, unbound_hides_a_global, no_value, chained, power, either, both, in_turn, backwards,
+     loop_with_an_else, with_a_default, again, over_zero, by_name],
+    ids=lambda f: f.__name__,
+)  # fmt: skip
+def test_what_cannot_be_translated_exactly_is_refused(formula: Any) -> None:
+    with pytest.raises(Untranslatable):
+        check_formula(formula)
+
+
+def clipped(z: float) -> float:
+    return min(max(z, 0.0), 6.0)
+
+
+def whole_constants(z: float) -> float:
+    t = 0.0 if z < 0 else 2
+    return t * (z > 1) + -(z > 3) - 1
+
+
+def conditions(z: float) -> float:
+    inside = (z > -1 and z < 1) or z == 4
+    if not z:
+        return 9.0
+    return 1.0 if inside and z else -1.0
+
+
+def both_ways(z: float) -> float:
+    if z > 0:
+        t = z
+        t += 1.0
+    else:
+        t = -2.0 * z
+    return t
+
+
+def every_path(z: float) -> float:
+    if z > 1:
+        return 1.0
+    if z < -1:
+        return -1.0
+    return z
+
+
+def floats_first(z: float) -> float:
+    t = 0.5
+    t = 2
+    return t * z
+
+
+@pytest.mark.parametrize(
+    "formula", [clipped, whole_constants, conditions, both_ways, every_path, floats_first], ids=lambda f: f.__name__
+)
+def test_what_is_translated_is_exact(formula: Any) -> None:
+    check_formula(formula)
+    v = lanes(np.dtype(np.float64), 1)
+    real_at, put_real = v.real_at, v.put_real
+
+    def kernel(at: int, to: int, n: int) -> None:
+        for j in range(n):
+            put_real(to, j, formula(float(real_at(at, j))))
+
+    z = np.array([0.0, -0.0, 0.5, -0.5, 1.0, -1.0, 2.0, 3.5, 4.0, 7.0, -9.0, np.inf, -np.inf, np.nan])
+    got = np.empty_like(z)
+    run(kernel, z.ctypes.data, got.ctypes.data, len(z))
+    np.testing.assert_array_equal(got, [float(formula(x)) for x in z.tolist()])
 
 
 def test_a_fixed_record_is_not_written() -> None:

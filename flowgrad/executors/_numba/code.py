@@ -11,13 +11,14 @@ import numpy as np
 from flowgrad.executors._numba import activations, aggregations, losses, machine
 from flowgrad.executors._numba.formulas import array_function, number_function
 from flowgrad.executors._numba.pool import native
-from flowgrad.executors._numba.translate import translate
+from flowgrad.executors._numba.translate import check_formula, translate
+from flowgrad.executors._numba.values import Untranslatable
 from flowgrad.executors._numba.vectors import lanes
 from flowgrad.maths.activation import Activation
-from flowgrad.maths.activations import entries as known_activations
 from flowgrad.maths.aggregations import Aggregation
 from flowgrad.maths.losses import Loss
 from flowgrad.maths.losses import entries as known_losses
+from flowgrad.registry import is_own
 
 Function = Callable[..., Any]
 
@@ -79,15 +80,26 @@ class Code:
 
 
 def sigma_functions(sigma: Activation) -> tuple[Function, Function]:
-    """σ and σ' as kernels can call them: flowgrad's own as they are, a user's by Numba.
+    """σ and σ' as kernels can call them: flowgrad's own as they are where kernels may be so written, else by Numba.
 
     Raises:
         ExecutorError: Numba cannot compile them; the message names the activation and Numba's reason.
     """
-    if known_activations.get(sigma.name) == sigma:
-        return sigma.f, sigma.df
-    f = number_function(sigma.f, 1, f"activation {sigma.name!r}: f")
-    return f, number_function(sigma.df, 1, f"activation {sigma.name!r}: df")
+    own = is_own("activations", sigma)
+    f, df = (
+        g if own and _translatable(g) else number_function(g, 1, f"activation {sigma.name!r}: {role}")
+        for role, g in (("f", sigma.f), ("df", sigma.df))
+    )
+    return f, df
+
+
+@cache
+def _translatable(formula: Function) -> bool:
+    try:
+        check_formula(formula)
+    except Untranslatable:
+        return False
+    return True
 
 
 @cache

@@ -33,6 +33,8 @@ C_LIBRARY: dict[Any, str] = {
     abs: "fabs",
 }
 """Functions of float64 that are called in the C library, or by LLVM."""
+TWO = {np.copysign: 2, np.minimum: 2, np.maximum: 2}
+"""Those of them that take two arguments."""
 
 
 def _sign(x: float) -> float:

@@ -54,6 +54,12 @@ def compile(module: ir.Module) -> int:
         return _machine().compile(module)
 
 
+def check(module: ir.Module) -> None:
+    """Raise RuntimeError, LLVM's, where a module is no valid code."""
+    with lock:
+        llvm.parse_assembly(str(module)).verify()
+
+
 def registers() -> int:
     """How many vector registers the machine has."""
     return 16 if llvm.get_process_triple().startswith("x86_64") and not features().get("avx512f") else 32

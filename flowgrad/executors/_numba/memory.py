@@ -11,7 +11,7 @@ import numpy as np
 from llvmlite import ir
 
 from flowgrad.executors._numba.blocks import F32, F64, I8, I32, I64, Site, block
-from flowgrad.executors._numba.translate import Record
+from flowgrad.executors._numba.values import Record
 
 LINE = 64
 """Bytes of a cache line."""
