@@ -1,7 +1,7 @@
 """flowgrad's activations σ and their derivatives as torch operators: the same formulas, over whole tensors.
 
 Each takes z of any shape, float32 or float64, and returns a new tensor. NaN in gives NaN out; ±inf the limit.
-The formulas are those of `flowgrad.maths.activations`, branch for branch; a branch here is a `where` over both.
+The formulas are those of `flowgrad.maths`, branch for branch; a branch here is a `where` over both.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, where
 
-from flowgrad.maths.activations import INV_SQRT_2PI, LEAKY_SLOPE, SELU_ALPHA, SELU_SCALE, SQRT_HALF
+from flowgrad.maths.rectifiers import INV_SQRT_2PI, LEAKY_SLOPE, SELU_ALPHA, SELU_SCALE, SQRT_HALF
+from flowgrad_torch.table import ACTIVATIONS
 
 Function = Callable[[Tensor], Tensor]
 
@@ -236,33 +237,12 @@ def dreciprocal(z: Tensor) -> Tensor:
     return -r * r
 
 
+def _named(name: str) -> Function:
+    """A function of this module, or of torch."""
+    function: Function = getattr(torch, name[6:]) if name.startswith("torch.") else globals()[name]
+    return function
+
+
 FUNCTIONS: dict[str, tuple[Function, Function]] = {
-    "identity": (identity, didentity),
-    "sigmoid": (sigmoid, dsigmoid),
-    "tanh": (torch.tanh, dtanh),
-    "relu": (relu, step),
-    "leaky_relu": (leaky_relu, dleaky_relu),
-    "elu": (elu, delu),
-    "selu": (selu, dselu),
-    "celu": (elu, delu),
-    "softplus": (softplus, sigmoid),
-    "softsign": (softsign, dsoftsign),
-    "gelu": (gelu, dgelu),
-    "silu": (silu, dsilu),
-    "mish": (mish, dmish),
-    "hard_sigmoid": (hard_sigmoid, dhard_sigmoid),
-    "hard_tanh": (hard_tanh, dhard_tanh),
-    "arctan": (torch.arctan, darctan),
-    "sin": (torch.sin, torch.cos),
-    "cos": (torch.cos, dcos),
-    "gaussian": (gaussian, dgaussian),
-    "step": (step, dflat),
-    "sign": (sign, dflat),
-    "abs": (torch.abs, sign),
-    "square": (square, dsquare),
-    "cube": (cube, dcube),
-    "exp": (torch.exp, torch.exp),
-    "log": (torch.log, dlog),
-    "sqrt": (torch.sqrt, dsqrt),
-    "reciprocal": (torch.reciprocal, dreciprocal),
+    name: (_named(f), _named(df)) for name, (f, df) in ACTIVATIONS.items()
 }

@@ -6,15 +6,12 @@ from typing import TYPE_CHECKING
 
 from flowgrad.executor import Answer, ExecutorInfo, Request
 from flowgrad.plan import lower
+from flowgrad_torch.table import ACTIVATIONS
 
 if TYPE_CHECKING:
     from flowgrad.network import Network
     from flowgrad_torch.kernel import TorchKernel
 
-ACTIVATIONS = (
-    "identity sigmoid tanh relu leaky_relu elu selu softplus softsign gelu silu mish hard_sigmoid hard_tanh arctan "
-    "sin cos gaussian step sign abs square cube exp log sqrt reciprocal celu"
-)
 AGGREGATIONS = "sum mean product max min median max_abs"
 
 INFO = ExecutorInfo(
@@ -23,7 +20,7 @@ INFO = ExecutorInfo(
     needs=("torch",),
     install="pip install flowgrad-torch",
     devices=("cpu", "cuda"),
-    activations=frozenset(ACTIVATIONS.split()),
+    activations=frozenset(ACTIVATIONS),
     aggregations=frozenset(AGGREGATIONS.split()),
     custom_functions=False,
     deterministic=False,
