@@ -8,8 +8,9 @@ vector form in `exponentials`, which keeps what σ' is found from where a does n
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-from flowgrad.executors._numba.exponentials import FORMS, Form, after
+from flowgrad.executors._numba.exponentials import FORMS, Form
 from flowgrad.executors._numba.vectors import Lanes, lanes, store
 from flowgrad.maths.activation import Activation
 from flowgrad.registry import find, is_own
@@ -46,6 +47,24 @@ def vector_form(sigma: Activation, vectors: Lanes) -> Form | None:
     name, factor = known
     form = FORMS[name](vectors)
     return form if factor == 1.0 else after(form, factor)
+
+
+def after(form: Form, factor: float) -> Form:
+    """The form of σ(factor · z) from that of σ; the product is rounded, which σ takes for a change of z."""
+
+    def value(z: Any) -> Any:
+        return form.value(z * factor)
+
+    def found(a: Any) -> Any:
+        return form.found(a) * factor
+
+    def kept(z: Any) -> Any:
+        return form.kept(z * factor)
+
+    def exact(row: Any, a: Any) -> Any:
+        return form.exact(row, a) * factor
+
+    return Form(value, found, form.untold, kept, exact)
 
 
 def form_named(name: str, vectors: Lanes) -> Form:

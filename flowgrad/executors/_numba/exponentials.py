@@ -365,24 +365,6 @@ FORMS = {
 """Of each activation that has one, by name: form(lanes) for vectors of so many."""
 
 
-def after(form: Form, factor: float) -> Form:
-    """The form of σ(factor · z) from that of σ; the product is rounded, which σ takes for a change of z."""
-
-    def value(z: Any) -> Any:
-        return form.value(z * factor)
-
-    def found(a: Any) -> Any:
-        return form.found(a) * factor
-
-    def kept(z: Any) -> Any:
-        return form.kept(z * factor)
-
-    def exact(row: Any, a: Any) -> Any:
-        return form.exact(row, a) * factor
-
-    return Form(value, found, form.untold, kept, exact)
-
-
 def _polynomial(q: tuple[float, ...]) -> Callable[[Any], Any]:
     """q(r), by pairs so that the processor finds work side by side; the highest power's coefficient stands first."""
     if len(q) == 6:
