@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from flowgrad import batch
 from flowgrad.arguments import frozen, instance
+from flowgrad.attributes import numbers
 from flowgrad.batch import SampleWeights
 from flowgrad.choice import choose, requested
-from flowgrad.columns import numbers
 from flowgrad.errors import ConfigError, DataError, ExecutorError, ShapeError, brief, suggest
 from flowgrad.executor import INPUT, PER_OUTPUT, Adjoint, Array, Executor, ExecutorInfo, Kernel, Request, Saved
 from flowgrad.labels import ByOutput, Labels, ThetaIndex
