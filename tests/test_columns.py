@@ -1,4 +1,4 @@
-"""Columns: one factory fills in what a plain network has, blanks what inputs have not, and hands out read-only arrays."""
+"""Columns: one factory fills in what a plain network has, and blanks what inputs have not; arrays are read-only."""
 
 from __future__ import annotations
 
