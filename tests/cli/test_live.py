@@ -136,7 +136,7 @@ def test_a_full_disk_does_not_end_training(monkeypatch: pytest.MonkeyPatch) -> N
     with training(Path("a")) as run:
         run.start(program)
         with monkeypatch.context() as patch:
-            patch.setattr(_run, "save", full)
+            patch.setattr("flowgrad.cli._model.save", full)
             run.epoch(row(1))
             run.epoch(row(2))
         program.theta = program.theta + 1.0
