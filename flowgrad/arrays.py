@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from flowgrad.arguments import digits, plain
-from flowgrad.columns import Columns, encode, formula, numbers, rows_of
+from flowgrad.attributes import encode, formula, numbers, rows_of
+from flowgrad.columns import Coded, Columns
 from flowgrad.errors import GraphError, UnknownNameError, brief
 from flowgrad.sizes import fits
 
@@ -40,24 +41,15 @@ def read(
     input_rows = _named_rows(inputs, V, "input", np.bincount(dst, minlength=V) == 0)
     is_input[input_rows] = True
     output_rows = _named_rows(outputs, V, "output", (np.bincount(src, minlength=V) == 0) & ~is_input)
-    codes, activations = _activation_codes(activation, is_input)
-    biases = _column(bias, V, "bias", lambda row: f"node {row}", 0.0)
-    return Columns(
-        ids=range(V),
-        inputs=input_rows,
-        outputs=output_rows,
-        activation=codes,
-        activations=activations,
-        aggregation=np.where(is_input, -1, 0).astype(np.int16),
-        aggregations=(formula("aggregations", "sum", str),),
-        bias=np.where(is_input, 0.0, biases),
-        response=np.ones(V),
-        trainable=~is_input,
-        source=src,
-        target=dst,
+    return Columns.of(
+        range(V),
+        input_rows,
+        output_rows,
+        src,
+        dst,
+        _activation_codes(activation, is_input),
+        bias=_column(bias, V, "bias", lambda row: f"node {row}", 0.0),
         weight=_column(weight, E, "weight", lambda row: f"edge {row}, {src[row]} → {dst[row]}", np.nan),
-        edge_trainable=np.ones(E, np.bool_),
-        param=np.full(E, -1, np.int32),
         seed=seed,
     )
 
@@ -106,12 +98,11 @@ def _named_rows(names: Iterable[int] | None, V: int, what: str, default: Any) ->
     return array.astype(np.int32)
 
 
-def _activation_codes(activation: Any, is_input: npt.NDArray[np.bool_]) -> tuple[Any, tuple[Any, ...]]:
+def _activation_codes(activation: Any, is_input: npt.NDArray[np.bool_]) -> Coded:
     """Codes and table of the activations: one for every neuron, or one a node."""
     V = len(is_input)
     if isinstance(activation, str) or not isinstance(activation, Iterable):
-        record = formula("activations", activation, lambda: "")
-        return np.where(is_input, -1, 0).astype(np.int16), (record,)
+        return 0, (formula("activations", activation, lambda: ""),)
     named = list(islice(activation, V + 1))
     if len(named) != V:
         many = len(activation) if isinstance(activation, Sized) else f"{len(named)}{' or more' * (len(named) > V)}"
@@ -120,9 +111,9 @@ def _activation_codes(activation: Any, is_input: npt.NDArray[np.bool_]) -> tuple
 
 
 def _column(values: ArrayLike | None, n: int, what: str, name: Callable[[int], str], absent: float) -> Any:
-    """(n,) float64 of finite numbers."""
+    """(n,) float64 of finite numbers, or the one that stands for all where there are none."""
     if values is None:
-        return np.full(n, absent)
+        return absent
     listed = isinstance(values, Iterable) and not hasattr(values, "dtype")
     column: Any = list(islice(values, n + 1)) if listed else plain(values, what)  # type: ignore[arg-type]  # it iterates
     shape = (len(values if isinstance(values, Sized) else column),) if listed else column.shape

@@ -1,30 +1,29 @@
-"""Columns: what a network is, as arrays; and the rules that make columns a network.
+"""Columns: what a network is, as arrays; `rules` says which columns are a network.
 
 A Network's truth. Nodes and edges stand in the order in which they were given; a row is a place in that order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field, fields
-from functools import cached_property, partial
-from typing import Any
+from functools import cached_property
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from flowgrad.arguments import frozen, plain
-from flowgrad.errors import CycleError, GraphError, UnknownNameError, brief, suggest
+from flowgrad.arguments import frozen
+from flowgrad.attributes import Bools, Codes, Floats, Ints
+from flowgrad.errors import CycleError, brief
 from flowgrad.maths.activation import Activation
 from flowgrad.maths.aggregations import Aggregation
-from flowgrad.maths.initializers import Initializer
 from flowgrad.order import find_cycle, grouped, id_rank, levels
-from flowgrad.registry import find, singular
+from flowgrad.registry import find
+from flowgrad.weights import drawn, shared
 
-Ints = npt.NDArray[np.int32]
-Codes = npt.NDArray[np.int16]
-Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
+Coded: TypeAlias = tuple[Any, tuple[Any, ...]]
+"""Indices, one a node or edge (or one for all), and the table that they are into."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +73,63 @@ class Columns:
             frozen(getattr(self, f.name))
         if known_level is not None:
             object.__setattr__(self, "level", frozen(known_level))  # in the place of what the property would find
+
+    @classmethod
+    def of(
+        cls,
+        ids: Sequence[Hashable],
+        inputs: npt.ArrayLike,
+        outputs: npt.ArrayLike,
+        source: npt.ArrayLike,
+        target: npt.ArrayLike,
+        activation: Coded,
+        aggregation: Coded | None = None,
+        *,
+        weight: npt.ArrayLike = np.nan,
+        bias: npt.ArrayLike = 0.0,
+        response: npt.ArrayLike = 1.0,
+        trainable: npt.ArrayLike = True,
+        edge_trainable: npt.ArrayLike = True,
+        param: Coded = (-1, ()),
+        **rest: Any,
+    ) -> Columns:
+        """Make columns of what is known of a network: every other column is that of a plain, trainable network.
+
+        Each column is one value a node or edge, or one for all of them, and gets its dtype here. What stands at inputs
+        is blanked: they have no functions, a bias of 0, a response of 1, and are not trainable.
+
+        Args:
+            activation: codes and their table, as `attributes.encode` gives them; what inputs have is ignored.
+            aggregation: the same; None is the sum for all.
+            weight: NaN where the seed decides.
+            param: codes, −1 for none, and the names of the shared weights.
+            rest: `seed`, `part`, `place`, `known_level`, `node_extra`, `edge_extra`, `graph_extra`.
+        """
+        V, E = len(ids), np.size(source)
+        codes, activations = activation
+        agg_codes, aggregations = aggregation or (0, (find("aggregations", "sum"),))
+        input_rows = np.asarray(inputs, np.int32)
+        at_input = np.zeros(V, np.bool_)
+        at_input[input_rows] = True
+        return cls(
+            ids=ids,
+            inputs=input_rows,
+            outputs=np.asarray(outputs, np.int32),
+            activation=np.where(at_input, -1, codes).astype(np.int16),
+            aggregation=np.where(at_input, -1, agg_codes).astype(np.int16),
+            bias=np.where(at_input, 0.0, bias),
+            response=np.where(at_input, 1.0, response),
+            trainable=np.where(at_input, False, trainable),
+            source=np.asarray(source, np.int32),
+            target=np.asarray(target, np.int32),
+            weight=_column(weight, E, np.float64),
+            edge_trainable=_column(edge_trainable, E, np.bool_),
+            param=_column(param[0], E, np.int32),
+            activations=activations,
+            aggregations=aggregations,
+            params=param[1],
+            **rest,
+        )
 
     def __reduce__(self) -> tuple[type[Columns], tuple[Any, ...]]:
         return Columns, tuple(getattr(self, f.name) for f in fields(self))  # without what was found
@@ -136,12 +192,22 @@ class Columns:
 
     @cached_property
     def weights(self) -> Floats:
-        """(E,) float64: the weights, absent ones drawn from the seed (Glorot or He) in the order of the edges."""
-        return frozen(initial_weights(self))
+        """(E,) float64: the weights, absent ones drawn from the seed (Glorot or He), one for all edges of a param.
+
+        Raises:
+            GraphError: two edges of one param were given different weights.
+        """
+        weight = drawn(self.weight, self.source, self.target, self.activation, self.activations, self.seed)
+        return frozen(shared(weight, ~np.isnan(self.weight), self.param, self.params, self.edge_name))
 
     def edge_name(self, row: int) -> str:
         """`'a' → 'b'` of an edge, for messages."""
         return f"{brief(self.ids[self.source[row]])} → {brief(self.ids[self.target[row]])}"
+
+
+def _column(values: npt.ArrayLike, n: int, dtype: Any) -> npt.NDArray[Any]:
+    """(n,) of that dtype: one value for all, or one each."""
+    return np.full(n, values, dtype) if np.ndim(values) == 0 else np.asarray(values, dtype)
 
 
 class _Absent:
@@ -155,216 +221,3 @@ class _Absent:
 
 
 ABSENT = _Absent()
-
-
-# ---- values on nodes and edges ------------------------------------------------------------------------------
-
-
-def formula(kind: str, value: object, where: Callable[[], str]) -> Any:
-    """The Activation or Aggregation that a name, or the record itself, stands for."""
-    record = {"activations": Activation, "aggregations": Aggregation}[kind]
-    if isinstance(value, record):
-        return value
-    if not isinstance(value, str):
-        raise GraphError(
-            f"{singular(kind)} {brief(value)}{where()} is a {type(value).__name__}: give a name or a {record.__name__}"
-        )
-    try:
-        return find(kind, value)
-    except UnknownNameError as error:
-        unknown, said, rest = str(error).partition(brief(value))
-        raise UnknownNameError(f"{unknown}{said}{where()}{rest}") from None
-
-
-def _at_neuron(name: Hashable) -> str:
-    return f" at neuron {brief(name)}"
-
-
-def encode(kind: str, values: Sequence[Any], ids: Sequence[Hashable]) -> tuple[Codes, tuple[Any, ...]]:
-    """Codes and table of one formula a node; `None` (an input) has code −1."""
-    table: dict[Any, int] = {None: -1}
-    records: list[Any] = []
-    codes = np.empty(len(values), np.int16)
-    for row, value in enumerate(values):
-        code = table.get(value) if isinstance(value, Hashable) else None
-        if code is None:
-            record = formula(kind, value, partial(_at_neuron, ids[row]))
-            code = table.get(record)
-            if code is None:
-                code = table[record] = len(records)
-                records.append(record)
-            table[value] = code
-        codes[row] = code
-    return codes, tuple(records)
-
-
-_REAL = (int, float, np.integer, np.floating)
-
-
-def numbers(values: Any, what: str, name: Callable[[int], str], absent: float | None = None) -> Floats:
-    """A column of finite float64; `None` entries become `absent` where it is given.
-
-    Raises:
-        GraphError: an entry is text, complex, bool, NaN, infinite or no number at all; the message names the
-            node or edge by `name(row)`.
-    """
-    array = plain(values, what) if isinstance(values, np.ndarray) else _as_array(values)
-    if len(array) == len(values) and array.ndim == 1 and array.dtype.kind in "fiu":
-        column = array.astype(np.float64)
-        finite = np.isfinite(column)
-        if finite.all():
-            return column
-        row = int(np.flatnonzero(~finite)[0])
-        raise GraphError(f"{what} {column[row]} at {name(row)}: must be finite")
-    column = np.empty(len(values), np.float64)
-    for row, value in enumerate(values):
-        column[row] = absent if value is None and absent is not None else number(value, what, name, row)
-    return column
-
-
-def _as_array(values: Any) -> npt.NDArray[Any]:
-    """A list of real numbers as an array; without entries where one is something else, which the slow path names."""
-    kinds = set(map(type, values))
-    plain = all(issubclass(kind, _REAL) and kind is not bool for kind in kinds)
-    return np.asarray(values) if plain else np.empty(0, object)
-
-
-def number(value: Any, what: str, name: Callable[[int], str], row: int = 0) -> float:
-    """One finite float, or the error that names where it stands."""
-    if not isinstance(value, _REAL) or isinstance(value, bool):
-        raise GraphError(f"{what} {brief(value)} at {name(row)} is a {type(value).__name__}: must be a real number")
-    try:
-        result = float(value)
-    except OverflowError:
-        result = float("inf")
-    if not np.isfinite(result):
-        raise GraphError(f"{what} {value} at {name(row)}: must be finite")
-    return result
-
-
-def flags(values: Iterable[Any], what: str, name: Callable[[int], str]) -> Bools:
-    """A column of bool; `None` (or ABSENT) is True."""
-    column = []
-    for row, value in enumerate(values):
-        if value is None or value is ABSENT:
-            value = True
-        elif not isinstance(value, (bool, np.bool_)):
-            raise GraphError(f"{what} {brief(value)} at {name(row)}: must be True or False")
-        column.append(bool(value))
-    return np.array(column, np.bool_)
-
-
-def rows_of(names: Iterable[Hashable], index: Mapping[Hashable, int], what: str) -> Ints:
-    """Rows of the named nodes, in order.
-
-    Raises:
-        UnknownNameError: a name is no node.
-        GraphError: a name comes twice.
-    """
-    if isinstance(names, (str, bytes)):
-        raise GraphError(f"{what}s={brief(names)}: give a list of node ids")
-    rows: dict[int, None] = {}
-    for name in names:
-        row = index.get(name) if isinstance(name, Hashable) else None
-        if row is None:
-            raise UnknownNameError(f"{what} {brief(name)} is no node of the graph{suggest(name, index)}")
-        if row in rows:
-            raise GraphError(f"{what} {brief(name)} is named twice")
-        rows[row] = None
-    return np.fromiter(rows, np.int32, len(rows))
-
-
-# ---- the whole ----------------------------------------------------------------------------------------------
-
-
-def check(c: Columns) -> Columns:
-    """The rules that need the whole network; gives the columns back.
-
-    Raises:
-        GraphError: no nodes, inputs or outputs; a self-loop, a double edge, an edge into an input; two weights
-            under one param.
-        CycleError: the graph has a cycle.
-    """
-    if not c.n_nodes:
-        raise GraphError("the graph is empty: a network needs nodes")
-    loops = np.flatnonzero(c.source == c.target)
-    if len(loops):
-        raise GraphError(
-            f"self-loop at node {brief(c.ids[c.source[loops[0]]])}: a feed-forward neuron never feeds itself"
-        )
-    _check_double_edges(c)
-    _ = c.level
-    if not len(c.inputs):
-        raise GraphError("the network has no inputs: every node has in-edges, or an activation, aggregation or bias")
-    into = np.flatnonzero(c.is_input[c.target])
-    if len(into):
-        raise GraphError(
-            f"input {brief(c.ids[c.target[into[0]]])} has an in-edge, {c.edge_name(int(into[0]))}: inputs have none"
-        )
-    if not len(c.outputs):
-        raise GraphError("the network has no outputs: name them with outputs= or set_outputs([...])")
-    if c.params:
-        _ = c.weights  # raises where edges of one param were given different ones
-    return c
-
-
-def _check_double_edges(c: Columns) -> None:
-    key = c.target.astype(np.int64) * c.n_nodes + c.source
-    if len(key) < 2 or bool((key[1:] > key[:-1]).all()):
-        return
-    place = np.argsort(key, kind="stable")
-    same = np.flatnonzero(key[place[1:]] == key[place[:-1]])
-    if len(same):
-        first, second = place[same[0]], place[same[0] + 1]
-        raise GraphError(f"edge {c.edge_name(int(first))} is given twice, as edges {first + 1} and {second + 1}")
-
-
-def _initializer(activation: Activation) -> Initializer:
-    try:
-        found: Initializer = find("initializers", activation.initializer)
-    except UnknownNameError as error:
-        raise GraphError(f"activation {brief(activation.name)}: {error}") from None
-    return found
-
-
-def initial_weights(c: Columns) -> Floats:
-    """(E,) float64: given weights kept, absent ones drawn; edges of one param agree.
-
-    Standard deviation by the target's activation, its fan-in and the source's fan-out (`maths.initializers`).
-
-    Raises:
-        GraphError: two edges of one param were given different weights, or an activation names an initializer that
-            does not exist.
-    """
-    weight = c.weight
-    absent = np.isnan(weight)
-    if absent.any():
-        fan_in = np.bincount(c.target, minlength=c.n_nodes)[c.target]
-        fan_out = np.bincount(c.source, minlength=c.n_nodes)[c.source]
-        drawn = np.random.default_rng(c.seed).standard_normal(int(absent.sum()))
-        std = np.empty(c.n_edges)
-        for code, activation in enumerate(c.activations):
-            mine = c.activation[c.target] == code
-            std[mine] = _initializer(activation).std(fan_in[mine], fan_out[mine])
-        weight = weight.copy()
-        weight[absent] = drawn * std[absent]
-    shared = np.flatnonzero(c.param >= 0)
-    if not len(shared):
-        return weight
-    weight = weight.copy() if weight is c.weight else weight
-    drawn_rows, given = shared[absent[shared]], shared[~absent[shared]]
-    value = np.full(len(c.params), np.nan)
-    for rows in (
-        drawn_rows[::-1],
-        given[::-1],
-    ):  # of a param the first given weight stands, else its first drawn
-        value[c.param[rows]] = weight[rows]
-    unequal = given[weight[given] != value[c.param[given]]]
-    if len(unequal):
-        row = int(unequal[0])
-        raise GraphError(
-            f"param {brief(c.params[c.param[row]])} has two weights: {weight[row]} at edge {c.edge_name(row)}, "
-            f"{value[c.param[row]]} at another; edges of one param share one weight"
-        )
-    weight[shared] = value[c.param[shared]]
-    return weight

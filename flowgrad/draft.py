@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from flowgrad.arguments import hashable
-from flowgrad.columns import ABSENT, Columns, encode
+from flowgrad.attributes import encode
+from flowgrad.columns import ABSENT, Columns
 from flowgrad.errors import GraphError, UnknownNameError, brief, suggest
 
 
@@ -83,30 +84,25 @@ class Draft:
         if outputs is None:
             feeds = {u for u, _ in self.edges}
             outputs = [v for v in range(V) if v not in feeds and self.functions[v][0] is not None]
-        activation, activations = encode("activations", [s for s, _ in self.functions], self.ids)
-        aggregation, aggregations = encode("aggregations", [g for _, g in self.functions], self.ids)
         weight, trainable, shared = zip(*self.edges.values(), strict=True) if E else ((), (), ())
         params: dict[Hashable, int] = {None: -1}
         for name in shared:
             params.setdefault(name, len(params) - 1)
         node_extra, edge_extra, graph_extra = self.extra
-        return Columns(
-            ids=list(self.ids),
-            inputs=np.array(self.inputs, np.int32),
-            outputs=np.array(outputs, np.int32),
-            activation=activation,
-            activations=activations,
-            aggregation=aggregation,
-            aggregations=aggregations,
-            bias=np.array([b for b, _, _ in self.values], float),
-            response=np.array([r for _, r, _ in self.values], float),
+        return Columns.of(
+            list(self.ids),
+            np.array(self.inputs, np.int32),
+            np.array(outputs, np.int32),
+            ends[:, 0].copy(),
+            ends[:, 1].copy(),
+            encode("activations", [s for s, _ in self.functions], self.ids),
+            encode("aggregations", [g for _, g in self.functions], self.ids),
+            bias=np.array([b for b, _, _ in self.values], np.float64),
+            response=np.array([r for _, r, _ in self.values], np.float64),
             trainable=np.array([t for _, _, t in self.values], np.bool_),
-            source=ends[:, 0].copy(),
-            target=ends[:, 1].copy(),
-            weight=np.array(weight, float),
-            edge_trainable=np.array(trainable, np.bool_),
-            param=np.array([params[name] for name in shared], np.int32),
-            params=tuple(params)[1:],
+            weight=weight,
+            edge_trainable=trainable,
+            param=([params[name] for name in shared], tuple(params)[1:]),
             seed=seed,
             node_extra={k: [*column, *[ABSENT] * (V - len(column))] for k, column in node_extra.items()},
             edge_extra={k: [*column, *[ABSENT] * (E - len(column))] for k, column in edge_extra.items()},

@@ -65,8 +65,7 @@ class Labels:
     @cached_property
     def edges(self) -> tuple[Edge, ...]:
         """(E,) pairs of ids by edge number."""
-        targets = np.repeat(np.arange(self.plan.n_nodes), np.diff(self.plan.in_ptr))
-        pairs = zip(self.plan.in_source.tolist(), targets.tolist(), strict=True)
+        pairs = zip(self.plan.in_source.tolist(), self.plan.in_target.tolist(), strict=True)
         return tuple((self.nodes[u], self.nodes[v]) for u, v in pairs)
 
 

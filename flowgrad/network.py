@@ -9,10 +9,12 @@ import numpy as np
 
 from flowgrad import arrays
 from flowgrad.arguments import hashable, instance
-from flowgrad.columns import Columns, check, formula, number, rows_of
+from flowgrad.attributes import formula, number, rows_of
+from flowgrad.columns import Columns
 from flowgrad.draft import Draft
 from flowgrad.errors import GraphError, UnknownNameError, brief, listing
 from flowgrad.registry import find
+from flowgrad.rules import check
 
 if TYPE_CHECKING:
     import networkx as nx

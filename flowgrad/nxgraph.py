@@ -11,7 +11,8 @@ import networkx as nx
 import numpy as np
 
 from flowgrad.arguments import hashable
-from flowgrad.columns import ABSENT, Columns, encode, flags, numbers, rows_of
+from flowgrad.attributes import encode, flags, numbers, rows_of
+from flowgrad.columns import ABSENT, Columns
 from flowgrad.errors import GraphError, brief
 
 NODE_KEYS = ("activation", "aggregation", "bias", "response", "trainable")
@@ -47,26 +48,20 @@ def read(
     default = [activation] * len(ids)
     for row in output_rows.tolist():
         default[row] = output_activation
-    codes, table = encode("activations", node.functions("activation", default, is_input), ids)
-    agg_codes, agg_table = encode("aggregations", node.functions("aggregation", ["sum"] * len(ids), is_input), ids)
-    param, params = _params(edge)
-    return Columns(
-        ids=ids,
-        inputs=input_rows,
-        outputs=output_rows,
-        activation=codes,
-        activations=table,
-        aggregation=agg_codes,
-        aggregations=agg_table,
-        bias=np.where(is_input, 0.0, node.numbers("bias", 0.0)),
-        response=np.where(is_input, 1.0, node.numbers("response", 1.0)),
-        trainable=node.flags("trainable") & ~is_input,
-        source=source,
-        target=target,
+    return Columns.of(
+        ids,
+        input_rows,
+        output_rows,
+        source,
+        target,
+        encode("activations", node.functions("activation", default, is_input), ids),
+        encode("aggregations", node.functions("aggregation", ["sum"] * len(ids), is_input), ids),
         weight=edge.numbers("weight", np.nan),
+        bias=node.numbers("bias", 0.0),
+        response=node.numbers("response", 1.0),
+        trainable=node.flags("trainable"),
         edge_trainable=edge.flags("trainable"),
-        param=param,
-        params=params,
+        param=_params(edge),
         seed=seed,
         node_extra=node.extra(NODE_KEYS),
         edge_extra=edge.extra(EDGE_KEYS),
@@ -119,13 +114,13 @@ class _Attributes:
 
     def numbers(self, key: str, absent: float) -> Any:
         if key not in self.keys:
-            return np.full(len(self.dicts), absent)
+            return absent
         return numbers([d.get(key) for d in self.dicts], key, self.name, absent)
 
     def flags(self, key: str) -> Any:
         if key not in self.keys:
-            return np.ones(len(self.dicts), np.bool_)
-        return flags(self.column(key), key, self.name)
+            return True
+        return flags((d.get(key) for d in self.dicts), key, self.name)
 
     def functions(self, key: str, default: list[Any], is_input: Any) -> list[Any]:
         """One formula a node, None for inputs."""

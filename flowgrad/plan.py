@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flowgrad.arguments import frozen
-from flowgrad.maths.aggregations import total
+from flowgrad.maths.aggregations import dmean, dtotal, total
 from flowgrad.order import grouped, levels, offsets, stretches, upstream
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ Ints = npt.NDArray[np.int32]
 Longs = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
+
+EVEN = (dtotal, dmean)  # derivatives ∂m/∂t that follow from the number of terms alone, the same for each of them
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,6 +121,56 @@ class Plan:
         """(E,) int32: position of each edge's target, as `in_source` has its source."""
         return frozen(np.repeat(np.arange(self.n_nodes, dtype=np.int32), np.diff(self.in_ptr)))
 
+    @cached_property
+    def even_slope(self) -> Floats:
+        """(V,) float64: ∂m/∂t of neurons whose fan-in K alone decides it, 1 of a sum and 1/K of a mean; else NaN."""
+        slope, fan_in = np.full(self.n_nodes, np.nan), np.diff(self.in_ptr)
+        for code, aggregation in enumerate(self.aggregations):
+            mine = self.aggregation == code
+            if aggregation.df in EVEN:
+                for K in np.unique(fan_in[mine]).tolist():
+                    one = np.ones(max(K, 1))
+                    aggregation.df(np.zeros(len(one)), one)
+                    slope[mine & (fan_in == K)] = one[0]
+        return frozen(slope)
+
+    def slopes_into(self, v: int, terms: Floats) -> Floats:
+        """∂m_v/∂t of neuron v by each of its terms t = w_uv·a_u, as (6) and (10) have it.
+
+        Args:
+            v: position of a neuron with K in-edges.
+            terms: (K, B) float64, one column a sample, in the order of the in-edges.
+
+        Returns:
+            (K, B) float64.
+        """
+        if not np.isnan(self.even_slope[v]):
+            return np.full(terms.shape, self.even_slope[v])
+        aggregation = self.aggregations[self.aggregation[v]]
+        slope = np.empty(terms.shape[::-1])
+        with np.errstate(all="ignore"):
+            for t, d in zip(np.ascontiguousarray(terms.T), slope, strict=True):
+                aggregation.df(t, d)
+        return slope.T
+
+    def term_slopes(self, weight: npt.NDArray[Any], a: npt.NDArray[Any]) -> Floats:
+        """∂m_v/∂(w_uv·a_u) of every edge at one sample, as (6) and (10) have it. O(E) for aggregations that are O(K).
+
+        Args:
+            weight: (E,) of every edge, trainable or not.
+            a: (V,) of every node.
+
+        Returns:
+            (E,) float64, in the order of the edges.
+        """
+        slope = self.even_slope[self.in_target]
+        with np.errstate(all="ignore"):
+            terms = weight.astype(np.float64) * a[self.in_source]
+        for v in np.flatnonzero(np.isnan(self.even_slope) & (self.aggregation >= 0)).tolist():
+            edges = slice(int(self.in_ptr[v]), int(self.in_ptr[v + 1]))
+            slope[edges] = self.slopes_into(v, terms[edges, None])[:, 0]
+        return slope
+
     def live(self, wanted: Bools | None = None) -> Bools | None:
         """(V,) bool: nodes from which a wanted output can be reached, these outputs among them; None where all are.
 
@@ -195,7 +247,7 @@ class Plan:
             return (np.arange(self.n_parameters),)
         of_node = part[self.nodes]
         of_slot = np.full(self.n_parameters + 1, -1, np.int32)  # the last takes what is frozen
-        of_slot[self.weight_slot] = np.repeat(of_node, np.diff(self.in_ptr))
+        of_slot[self.weight_slot] = of_node[self.in_target]
         of_slot[self.bias_slot] = of_node
         order = np.argsort(of_slot[:-1], kind="stable")
         ends = np.cumsum(np.bincount(of_slot[:-1], minlength=int(part.max()) + 1))
@@ -217,15 +269,14 @@ class Plan:
             return column[self.out_edge][::-1].copy()
 
         in_source = V - 1 - self.out_target[::-1]
-        in_ptr = E - self.out_ptr[::-1]
-        level = levels(V, in_source, np.repeat(np.arange(V), np.diff(in_ptr)))
+        level = levels(V, in_source, V - 1 - edges(self.in_source))
         assert level is not None  # a plan has no cycle, whichever way its arrows point
         return Plan(
             nodes=nodes(self.nodes),
             level=level,
             inputs=V - 1 - self.outputs,
             outputs=V - 1 - self.inputs,
-            in_ptr=in_ptr,
+            in_ptr=E - self.out_ptr[::-1],
             in_source=in_source,
             out_ptr=E - self.in_ptr[::-1],
             out_target=V - 1 - self.in_source[::-1],

@@ -12,18 +12,18 @@ import numpy.typing as npt
 
 from flowgrad import batch
 from flowgrad.arguments import frozen, instance
+from flowgrad.attributes import numbers
 from flowgrad.batch import SampleWeights
 from flowgrad.choice import choose, requested
-from flowgrad.columns import numbers
 from flowgrad.errors import ConfigError, DataError, ExecutorError, ShapeError, brief, suggest
-from flowgrad.executor import INPUT, PER_OUTPUT, Adjoint, Array, Executor, ExecutorInfo, Kernel, Request, Saved
+from flowgrad.executor import PER_OUTPUT, Adjoint, Array, Executor, ExecutorInfo, Kernel, Request, Saved
 from flowgrad.labels import ByOutput, Labels, ThetaIndex
 from flowgrad.maths.losses import Loss
 from flowgrad.network import Network
 from flowgrad.plan import Plan, lower
 from flowgrad.recycling import Recycler
 from flowgrad.registry import names
-from flowgrad.results import Activations, Gradients
+from flowgrad.results import Activations, Gradients, Origin
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
@@ -90,10 +90,11 @@ class Program:
         self.kernel = kernel
         self._arrays = Recycler()
         self.dtype, self.loss, self.reduction = request.dtype, request.loss, reduction
-        self.executor, self.why, self._declared = executor.name, why, executor
+        self.executor, self.why = executor.name, why
         self.inputs, self.outputs = network.inputs, network.outputs
         self._columns = network.columns
         self.labels = Labels(self._columns, self.plan)
+        self.origin = Origin(self.labels, self.dtype, executor)  # what results know of this program
         self._theta: Array = self.plan.theta.astype(self.dtype)
 
     # ---- θ --------------------------------------------------------------------------------------------------
@@ -150,7 +151,7 @@ class Program:
         """
         x = self._x(X)
         theta = self._given(theta).copy()
-        return Activations(self, self.kernel.forward(theta, x), theta)
+        return Activations(self.origin, self.kernel.forward(theta, x), theta)
 
     def backward(
         self,
@@ -173,7 +174,7 @@ class Program:
             ShapeError, UnknownNameError: T, cotangent or sample_weight does not fit.
             ExecutorError: per_output, of an executor that declares not to give it.
         """
-        if per_output and not self._declared.per_output:
+        if per_output and not self.origin.executor.per_output:
             raise ExecutorError(f"executor {brief(self.executor)} gives no {PER_OUTPUT}")
         self._need_own(acts)
         if (T is None) == (cotangent is None):
@@ -181,18 +182,18 @@ class Program:
         if cotangent is not None:
             if sample_weight is not None or per_output:
                 raise DataError("sample_weight and per_output go with targets T, not with a cotangent")
-            return Gradients(self, acts, self._pulled(acts, cotangent), None, 1.0)
+            return Gradients(self.origin, acts, self._pulled(acts, cotangent), None, 1.0)
         loss, B = self._need_loss(), acts.saved.a.shape[1]
         s = batch.weights_of_samples(sample_weight, B)
         t = batch.targets(T, self.outputs, B, loss, self.dtype, None if s is None else s.kept).astype(np.float64)
         saved = acts.saved if s is None or s.kept is None else self._again(acts, s.kept)
-        y, scale = self._outputs_of(saved).astype(np.float64), self._scale(B, s)
+        y, scale = self.origin.outputs_of(saved).astype(np.float64), self._scale(B, s)
         value, dy = _loss_and_base(loss, y, t, None if s is None else s.s)
         adjoint = self._backward(acts.theta, saved, dy)
         rows = None
         if per_output:
             rows = ByOutput(self.labels, frozen(self._each_output(acts.theta, saved, loss, y, t, s, scale)))
-        return Gradients(self, acts, _of_all(adjoint, B, s), value * scale, scale, rows)
+        return Gradients(self.origin, acts, _of_all(adjoint, B, s), value * scale, scale, rows)
 
     def _pulled(self, acts: Activations, cotangent: Any) -> Adjoint:
         """Backward from ∂L/∂y; outputs whose column is all 0 are not wanted."""
@@ -210,7 +211,7 @@ class Program:
     def _backward(self, theta: Array, saved: Saved, dy: Array, wanted: npt.NDArray[np.bool_] | None = None) -> Adjoint:
         """The kernel's, with NaN for the gradients that it declares not to give."""
         adjoint = self.kernel.backward(theta, saved, dy.astype(self.dtype, copy=False), self.plan.live(wanted))
-        if not self._declared.input_gradients:
+        if not self.origin.executor.input_gradients:
             adjoint.dz[self.plan.inputs] = adjoint.da[self.plan.inputs] = np.nan
         return adjoint
 
@@ -277,7 +278,7 @@ class Program:
             value = float(fused(th, x, t, None if s is None else s.s.astype(self.dtype, copy=False), scale, g))
         else:
             saved = self.kernel.forward(th, x)
-            y = self._outputs_of(saved).astype(np.float64)
+            y = self.origin.outputs_of(saved).astype(np.float64)
             summed, dy = _loss_and_base(loss, y, t.astype(np.float64), None if s is None else s.s)
             adjoint = self._backward(th, saved, dy)
             self.plan.fold(adjoint.weight, adjoint.bias, g)
@@ -296,13 +297,8 @@ class Program:
                 return taken
         x, theta = self._x(X), self._given(theta)
         fast = getattr(self.kernel, "predict", None)
-        result: Array = self._outputs_of(self.kernel.forward(theta, x)) if fast is None else fast(theta, x)
+        result: Array = self.origin.outputs_of(self.kernel.forward(theta, x)) if fast is None else fast(theta, x)
         return result
-
-    def _need_input_gradients(self) -> None:
-        """Raises ExecutorError where the executor declares that it does not."""
-        if not self._declared.input_gradients:
-            raise ExecutorError(f"executor {brief(self.executor)} gives no {INPUT}")
 
     def _need_own(self, acts: Any) -> None:
         """Raises DataError where these are not Activations that this program made."""
@@ -322,9 +318,6 @@ class Program:
 
     def _x(self, X: Any) -> Array:
         return batch.table(X, self.inputs, "X", "input", self.dtype)
-
-    def _outputs_of(self, saved: Saved) -> Array:
-        return np.ascontiguousarray(saved.a[self.plan.outputs].T)
 
     def _need_loss(self) -> Loss:
         if self.loss is None:

@@ -5,18 +5,54 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from flowgrad.arguments import frozen
-from flowgrad.executor import Adjoint, Array, Saved
+from flowgrad.errors import ExecutorError, brief
+from flowgrad.executor import INPUT, Adjoint, Array, ExecutorInfo, Saved
 from flowgrad.frames import frame
-from flowgrad.labels import ByEdge, ByInput, ByNode, ByOutput
+from flowgrad.labels import ByEdge, ByInput, ByNode, ByOutput, Labels
+from flowgrad.plan import Plan
 from flowgrad.registry import find
 
-if TYPE_CHECKING:
-    from flowgrad.program import Program
+
+@dataclass(frozen=True, eq=False)
+class Origin:
+    """What results know of the program that made them. Each program has one, which tells its results from others'.
+
+    labels      names of nodes and edges, and the plan
+    dtype       of θ and of every result
+    executor    what the executor declares
+    """
+
+    labels: Labels
+    dtype: np.dtype[Any]
+    executor: ExecutorInfo
+
+    @property
+    def plan(self) -> Plan:
+        """The plan that the arrays have the order of."""
+        return self.labels.plan
+
+    def outputs_of(self, saved: Saved) -> Array:
+        """(B, O): a of the outputs."""
+        return np.ascontiguousarray(saved.a[self.plan.outputs].T)
+
+    def need_input_gradients(self) -> None:
+        """Raises ExecutorError where the executor declares that it does not give them."""
+        if not self.executor.input_gradients:
+            raise ExecutorError(f"executor {brief(self.executor.name)} gives no {INPUT}")
+
+
+class Maker(Protocol):
+    """Who makes results: a program."""
+
+    @property
+    def origin(self) -> Origin:
+        """What its results know of it."""
+        ...
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -27,7 +63,7 @@ class Activations:
     theta   (P,) the θ it was made with, read-only
     """
 
-    _program: Program
+    _origin: Origin
     saved: Saved
     theta: Array
 
@@ -38,21 +74,21 @@ class Activations:
     @cached_property
     def z(self) -> ByNode:
         """z by node, (B,) each; `.array` (V, B)."""
-        return ByNode(self._program.labels, self.saved.z)
+        return ByNode(self._origin.labels, self.saved.z)
 
     @cached_property
     def a(self) -> ByNode:
         """a by node, (B,) each; `.array` (V, B)."""
-        return ByNode(self._program.labels, self.saved.a)
+        return ByNode(self._origin.labels, self.saved.a)
 
     @cached_property
     def output(self) -> Array:
         """(B, O): a of the outputs."""
-        return frozen(self._program._outputs_of(self.saved))
+        return frozen(self._origin.outputs_of(self.saved))
 
-    def belong_to(self, program: Program) -> bool:
+    def belong_to(self, program: Maker) -> bool:
         """Whether this program made them."""
-        return self._program is program
+        return self._origin is program.origin
 
     def __repr__(self) -> str:
         V, B = self.saved.a.shape
@@ -73,7 +109,7 @@ class Gradients:
     counts      cache writes, edge visits and cache reuses, where the executor counts them
     """
 
-    _program: Program
+    _origin: Origin
     _acts: Activations
     _adjoint: Adjoint
     loss: float | None
@@ -103,17 +139,17 @@ class Gradients:
     @cached_property
     def dz(self) -> ByNode:
         """∂L/∂z by node, (B,) each; `.array` (V, B)."""
-        return ByNode(self._program.labels, self._adjoint.dz)
+        return ByNode(self._origin.labels, self._adjoint.dz)
 
     @cached_property
     def da(self) -> ByNode:
         """∂L/∂a by node, (B,) each; `.array` (V, B)."""
-        return ByNode(self._program.labels, self._adjoint.da)
+        return ByNode(self._origin.labels, self._adjoint.da)
 
     @cached_property
     def theta(self) -> Array:
         """(P,): ∂L/∂θ, reduced."""
-        plan = self._program.plan
+        plan = self._origin.plan
         g: Array = plan.fold(self._adjoint.weight, self._adjoint.bias, np.empty(plan.n_parameters, self._factor.dtype))
         g *= self._factor
         return frozen(g)
@@ -121,17 +157,17 @@ class Gradients:
     @property
     def _factor(self) -> Any:
         """What sums over the samples are multiplied by, in the program's dtype."""
-        return self._program.dtype.type(self._scale)
+        return self._origin.dtype.type(self._scale)
 
     @cached_property
     def weight(self) -> ByEdge:
         """∂L/∂w of each edge on its own, reduced."""
-        return ByEdge(self._program.labels, frozen(self._adjoint.weight * self._factor))
+        return ByEdge(self._origin.labels, frozen(self._adjoint.weight * self._factor))
 
     @cached_property
     def bias(self) -> ByNode:
         """∂L/∂b of each neuron, reduced; 0 at inputs."""
-        return ByNode(self._program.labels, frozen(self._adjoint.bias * self._factor))
+        return ByNode(self._origin.labels, frozen(self._adjoint.bias * self._factor))
 
     @cached_property
     def input(self) -> ByInput:
@@ -140,8 +176,8 @@ class Gradients:
         Raises:
             ExecutorError: the executor declares that it does not give them.
         """
-        self._program._need_input_gradients()
-        return ByInput(self._program.labels, frozen(self._adjoint.da[self._program.plan.inputs].T))
+        self._origin.need_input_gradients()
+        return ByInput(self._origin.labels, frozen(self._adjoint.da[self._origin.plan.inputs].T))
 
     def to_frame(self) -> Any:
         """A table of every edge and bias (kind, source, target, value, gradient, slot in θ), in pandas or polars.
@@ -149,7 +185,7 @@ class Gradients:
         Raises:
             MissingDependencyError: neither is installed.
         """
-        plan, labels = self._program.plan, self._program.labels
+        plan, labels = self._origin.plan, self._origin.labels
         weight, bias = plan.parameters(self._acts.theta)
         neurons = np.flatnonzero(plan.activation >= 0).tolist()
         sources, ends = zip(*labels.edges, strict=True) if labels.edges else ((), ())
@@ -170,4 +206,4 @@ class Gradients:
     def __repr__(self) -> str:
         V, B = self._adjoint.dz.shape
         loss = "cotangent" if self.loss is None else f"loss {self.loss:.6g}"
-        return f"Gradients({loss}, {self._program.plan.n_parameters:,} parameters, {V:,} nodes, {B:,} samples)"
+        return f"Gradients({loss}, {self._origin.plan.n_parameters:,} parameters, {V:,} nodes, {B:,} samples)"

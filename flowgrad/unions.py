@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from flowgrad.columns import ABSENT, Columns
+from flowgrad.columns import ABSENT, Coded, Columns
 
 
 def columns(parts: list[Columns], share_inputs: bool) -> Columns:
@@ -57,28 +57,20 @@ def _concatenate(
     level = np.zeros(V, np.int32)
     level[to] = np.concatenate([c.level for c in parts])
     inputs = np.arange(len(shared), dtype=np.int32) if shared else moved("inputs")
-    activation, activations = _recode(parts, "activation", "activations", to, V)
-    aggregation, aggregations = _recode(parts, "aggregation", "aggregations", to, V)
-    offset = np.cumsum([0, *(len(c.params) for c in parts)]).tolist()
-    return Columns(
-        ids=_ids(parts, rows, shared, V),
-        inputs=inputs,
-        outputs=moved("outputs"),
-        activation=activation,
-        activations=activations,
-        aggregation=aggregation,
-        aggregations=aggregations,
+    return Columns.of(
+        _ids(parts, rows, shared, V),
+        inputs,
+        moved("outputs"),
+        moved("source"),
+        moved("target"),
+        _recode(parts, "activation", "activations", to, V),
+        _recode(parts, "aggregation", "aggregations", to, V),
+        weight=edges("weights"),
         bias=nodes("bias", 0.0),
         response=nodes("response", 1.0),
         trainable=nodes("trainable", False),
-        source=moved("source"),
-        target=moved("target"),
-        weight=edges("weights"),
         edge_trainable=edges("edge_trainable"),
-        param=np.concatenate(
-            [np.where(c.param >= 0, c.param + o, -1) for c, o in zip(parts, offset, strict=False)]
-        ).astype(np.int32),
-        params=tuple((k, name) for k, c in enumerate(parts) for name in c.params),
+        param=_params(parts),
         seed=parts[0].seed,
         node_extra=_extra([c.node_extra for c in parts], rows, V),
         edge_extra=_extra(
@@ -120,7 +112,14 @@ def _places(
     return part, place
 
 
-def _recode(parts: list[Columns], name: str, table: str, to: npt.NDArray[np.int32], V: int) -> tuple[Any, Any]:
+def _params(parts: list[Columns]) -> Coded:
+    """(E,) index of each edge's param, −1 for none; the param `name` of network k becomes (k, name)."""
+    first = np.cumsum([0, *(len(c.params) for c in parts)]).tolist()
+    moved = [np.where(c.param >= 0, c.param + o, -1) for c, o in zip(parts, first, strict=False)]
+    return np.concatenate(moved), tuple((k, name) for k, c in enumerate(parts) for name in c.params)
+
+
+def _recode(parts: list[Columns], name: str, table: str, to: npt.NDArray[np.int32], V: int) -> Coded:
     """One table of functions for all parts, and the codes (V,) into it."""
     known: dict[Any, int] = {}
     codes = np.full(V, -1, np.int16)

@@ -25,8 +25,7 @@ def names(net: fg.Network, plan: Plan) -> list[Hashable]:
 
 def edges_of(net: fg.Network, plan: Plan) -> dict[tuple[Hashable, Hashable], float]:
     ids = names(net, plan)
-    targets = np.repeat(np.arange(plan.n_nodes), np.diff(plan.in_ptr)).tolist()
-    pairs = [(ids[u], ids[v]) for u, v in zip(plan.in_source.tolist(), targets, strict=True)]
+    pairs = [(ids[u], ids[v]) for u, v in zip(plan.in_source.tolist(), plan.in_target.tolist(), strict=True)]
     return dict(zip(pairs, plan.weight.tolist(), strict=True))
 
 
@@ -46,6 +45,7 @@ def test_a_plan_holds_what_its_docstring_says(net: fg.Network) -> None:
     for p in (plan, plan.reverse()):
         V, E = p.n_nodes, p.n_edges
         targets = np.repeat(np.arange(V), np.diff(p.in_ptr))
+        np.testing.assert_array_equal(p.in_target, targets)
         assert sorted(p.nodes.tolist()) == list(range(V))
         assert sorted(p.edges.tolist()) == list(range(E))
         assert p.in_ptr[0] == p.out_ptr[0] == 0

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TextIO
 
 from flowgrad.cli import _run, _tables
-from flowgrad.cli._model import Model
+from flowgrad.cli._model import Model, save_model, save_networks
 from flowgrad.errors import FileError, FlowgradError
 from flowgrad.history import Row
 from flowgrad.program import Program
@@ -73,7 +73,7 @@ class Training:
         """
 
         def fill(part: Path) -> None:
-            _run.save_model(part, self._model)
+            save_model(part, self._model)
             _run.save_metrics(part / "metrics.csv", [])
             (part / "config.toml").write_text(self._config(self.folder), encoding="utf-8")
 
@@ -100,7 +100,7 @@ class Training:
         assert self._program is not None
         assert self._place is not None
         start = self._clock()
-        _run.save_networks(self.folder, replace(self._model, network=self._program.network()))
+        save_networks(self.folder, replace(self._model, network=self._program.network()))
         if self._metrics is not None:
             os.fsync(self._metrics.fileno())
         self._place.drop_old()

@@ -13,24 +13,18 @@ A folder appears whole, under its final name, or not at all; while training runs
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from flowgrad.cli import _claims, _tables
-from flowgrad.cli._data import Roles
-from flowgrad.cli._model import RUN_NETWORK, Model, bare
+from flowgrad.cli._model import RUN_NETWORK, TRAINED
 from flowgrad.errors import FileError
-from flowgrad.files import load, save
-from flowgrad.scaling import Scaling
 
-TRAINED = "trained.safetensors"
 NAMES = (RUN_NETWORK, TRAINED, "model.json", "metrics.csv", "summary.json", "loss.png", "config.toml")
 
 
@@ -223,71 +217,9 @@ def _sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
-def save_model(folder: Path, model: Model) -> None:
-    """The networks, and model.json."""
-    save_networks(folder, model)
-    scaling = model.scaling
-    about = {
-        "loss": model.loss,
-        "roles": asdict(model.roles),
-        "standardised": scaling
-        and {"network": TRAINED, "mean": scaling.mean.tolist(), "scale": scaling.scale.tolist()},
-    }
-    write_json(folder / "model.json", about)
-
-
-def save_networks(folder: Path, model: Model) -> None:
-    """The network as it was trained, where that takes scaled columns; then network.json, which takes the raw ones."""
-    if model.scaling is not None:
-        save(model.network, folder / TRAINED)
-    save(model.folded().network, folder / RUN_NETWORK)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Indented JSON."""
-    path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
 def save_metrics(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
     """metrics.csv: a column a name, whole numbers for the epochs."""
     names = list(rows[0]) if rows else ["epoch", "loss"]
     columns = {name: [row[name] for row in rows] for name in names}
     columns["epoch"] = [int(value) for value in columns["epoch"]]
     _tables.write(path, columns)
-
-
-def read(folder: Path, ignore: Sequence[str] = ()) -> Model:
-    """The model of a run folder: the network as it was trained, and its scaling.
-
-    A folder of version 0.1 holds that network as network.json, and its scaling under another key.
-
-    Raises:
-        FileError: no run folder, or a file of it is damaged.
-    """
-    if not (folder / RUN_NETWORK).is_file():
-        raise FileError(f"{folder} is no run folder: it has no {RUN_NETWORK}")
-    path = folder / "model.json"
-    if not path.exists():
-        return bare(load(folder / RUN_NETWORK), ignore)
-    try:
-        about = json.loads(path.read_text(encoding="utf-8"))
-        named = about["roles"]
-        inputs, targets, classes, ignored = (tuple(named[k]) for k in ("inputs", "targets", "classes", "ignore"))
-        roles = Roles(inputs, targets, named["label"], classes, ignored)
-        given, loss = about["scaling" if "scaling" in about else "standardised"], about["loss"]
-        scaling = given and Scaling(given["mean"], given["scale"])
-        name = TRAINED if given and given.get("network") == TRAINED else RUN_NETWORK
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise FileError(f"{path} is damaged: {type(error).__name__}: {error}") from None
-    network = load(folder / name)
-    _check_fit(path, network, roles, scaling)
-    return Model(network, replace(roles, ignore=(*roles.ignore, *ignore)), scaling, loss)
-
-
-def _check_fit(path: Path, network: Any, roles: Roles, scaling: Scaling | None) -> None:
-    """model.json must speak of this network."""
-    n, outputs = len(network.inputs), len(network.outputs)
-    answers = len(roles.classes) - (outputs == 1) if roles.label else len(roles.targets)
-    shapes = {n} if scaling is None else {n, len(scaling)}
-    if len(roles.inputs) != n or answers != outputs or shapes != {n}:
-        raise FileError(f"{path} is damaged: it does not fit the network beside it")

@@ -18,7 +18,7 @@ from flowgrad.callback import Callback
 from flowgrad.cli import _config, _data, _job, _live, _pictures, _run
 from flowgrad.cli._console import epochs_shown, say, table
 from flowgrad.cli._data import Roles, Samples
-from flowgrad.cli._model import RUN_NETWORK, Model, bare, open_network, shaped, with_outputs
+from flowgrad.cli._model import RUN_NETWORK, Model, bare, open_network, save_model, shaped, with_outputs, write_json
 from flowgrad.cli._tables import Table, repeated
 from flowgrad.errors import ConfigError, NonFiniteError, brief
 from flowgrad.files import format_of, load
@@ -293,9 +293,9 @@ def _filler(
     """What writes a run folder's files into the folder that it is given; `place` is where that will be."""
 
     def fill(part: Path) -> None:
-        _run.save_model(part, Model(outcome.program.network(), model.roles, model.scaling, model.loss))
+        save_model(part, Model(outcome.program.network(), model.roles, model.scaling, model.loss))
         _run.save_metrics(part / "metrics.csv", outcome.rows)
-        _run.write_json(part / "summary.json", summary(outcome, parts))
+        write_json(part / "summary.json", summary(outcome, parts))
         (part / "config.toml").write_text(_config.document(_relocated(settings, place)), encoding="utf-8")
         if _pictures.available():
             _pictures.loss_curve(part / "loss.png", outcome.rows, f"{name}: loss", outcome.best_epoch)

@@ -23,14 +23,13 @@ def gradients_html(grads: Gradients) -> str:
     facts = f"{loss}; {', '.join(count(n, noun) for n, noun in sizes)}"
     values = np.where(np.isfinite(weight.array), weight.array, 0.0)
     strongest = np.argsort(-np.abs(values), kind="stable")[:EDGES]
-    target = np.searchsorted(plan.in_ptr, strongest, side="right") - 1
     edges = bars(
         (
             f"{short(labels.nodes[int(plan.in_source[e])])} → {short(labels.nodes[v])}",
             float(values[e]),
             f"{values[e]:+.4g}",
         )
-        for e, v in zip(strongest.tolist(), target.tolist(), strict=True)
+        for e, v in zip(strongest.tolist(), plan.in_target[strongest].tolist(), strict=True)
     )
     with np.errstate(all="ignore"):
         size = np.sqrt(np.bincount(plan.level, (da * da).mean(axis=1)) / np.bincount(plan.level))

@@ -11,7 +11,7 @@ import numpy as np
 from flowgrad.displays._html import bars, card, count, named, signs
 from flowgrad.errors import FlowgradError
 from flowgrad.plan import Plan, lower
-from flowgrad.viewer.layout import Layout, layout, targets_of
+from flowgrad.viewer.layout import Layout, layout
 from flowgrad.viewer.palette import EITHER_ABOVE, EITHER_BELOW, GREY
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def _graph(plan: Plan, ids: list[object]) -> str:
     x, y = 14 + (place.x - place.x.min()) * step, 14 + (place.y - low) * row
     most = float(np.abs(plan.weight).max(initial=0.0)) or 1.0
     edges, nodes = [], []
-    for e, (u, v) in enumerate(zip(plan.in_source.tolist(), targets_of(plan).tolist(), strict=True)):
+    for e, (u, v) in enumerate(zip(plan.in_source.tolist(), plan.in_target.tolist(), strict=True)):
         bends = [(14 + (bx - place.x.min()) * step, 14 + (by - low) * row) for bx, by in place.bends.get(e, ())]
         weight = float(plan.weight[e])
         share = abs(weight) / most

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from flowgrad.errors import ConfigError, MissingDependencyError, ShapeError, UnknownNameError, suggest
 from flowgrad.plan import Plan, lower
-from flowgrad.viewer.layout import Layout, layout, targets_of
+from flowgrad.viewer.layout import Layout, layout
 from flowgrad.viewer.palette import ABOVE, BELOW, GREY, INK, PAPER
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def _of_nodes(values: Any, ids: list[Hashable]) -> Floats:
 
 def _of_edges(values: Any, ids: list[Hashable], plan: Plan) -> Floats:
     """(E,) a number an edge, 0 where a mapping has none."""
-    pairs = [(ids[u], ids[v]) for u, v in zip(plan.in_source.tolist(), targets_of(plan).tolist(), strict=True)]
+    pairs = [(ids[u], ids[v]) for u, v in zip(plan.in_source.tolist(), plan.in_target.tolist(), strict=True)]
     if not isinstance(values, Mapping):
         array = _numbers(values, "edge_values")
         if array.shape != (len(pairs),):
@@ -193,8 +193,7 @@ class _Picture:
         colour[:, 3] = faint + (0.9 - faint) * share ** (0.8 if E < 400 else 1.2)
         width = (0.35 + 2.0 * share) * float(np.clip(6.0 / np.sqrt(E + 1) + 0.3, 0.3, 1.0))
         ends = [
-            list(zip(p.x[v].tolist(), p.y[v].tolist(), strict=True))
-            for v in (self.plan.in_source, targets_of(self.plan))
+            list(zip(p.x[v].tolist(), p.y[v].tolist(), strict=True)) for v in (self.plan.in_source, self.plan.in_target)
         ]
         lines = [[ends[0][e], *p.bends.get(e, ()), ends[1][e]] for e in order.tolist()]
         style: dict[str, Any] = {"colors": colour[order], "linewidths": width[order], "zorder": 1}

@@ -12,7 +12,8 @@ from typing import Any, NoReturn
 import numpy as np
 import numpy.typing as npt
 
-from flowgrad.columns import ABSENT, Columns, numbers
+from flowgrad.attributes import numbers
+from flowgrad.columns import ABSENT, Coded, Columns
 from flowgrad.errors import FileError, GraphError, brief, show
 from flowgrad.format import Source
 from flowgrad.formats._tensors import Tensors
@@ -169,31 +170,28 @@ class _Reader:
         inputs, outputs = self.ints("inputs", 0, V), self.ints("outputs", 0, V)
         neuron = np.ones(V, np.bool_)
         neuron[inputs] = False
-        activation, activations = self.functions("activations", "activation", neuron)
-        aggregation, aggregations = self.functions("aggregations", "aggregation", neuron)
+        activation = self.functions("activations", "activation", neuron)
+        aggregation = self.functions("aggregations", "aggregation", neuron)
         frozen_nodes, frozen_edges = self.mask("frozen_nodes", V), self.mask("frozen_edges", E)
-        param, params = self.params(E)
+        param = self.params(E)
         part, place = self.union(V, len(outputs))
         self.once("inputs", inputs)
         if part is None:
             self.once("outputs", outputs)
-        columns = Columns(
-            ids=self.ids(V),
-            inputs=inputs,
-            outputs=outputs,
-            activation=activation.astype(np.int16),
-            aggregation=aggregation.astype(np.int16),
-            bias=np.where(neuron, bias, 0.0),
-            response=np.where(neuron, response, 1.0),
-            trainable=neuron & ~frozen_nodes,
-            source=self.ints("source", 0, V, E),
-            target=self.ints("target", 0, V, E),
+        columns = Columns.of(
+            self.ids(V),
+            inputs,
+            outputs,
+            self.ints("source", 0, V, E),
+            self.ints("target", 0, V, E),
+            activation,
+            aggregation,
             weight=weight,
+            bias=bias,
+            response=response,
+            trainable=~frozen_nodes,
             edge_trainable=~frozen_edges,
             param=param,
-            activations=activations,
-            aggregations=aggregations,
-            params=params,
             seed=self.seed(),
             part=part,
             place=place,
@@ -293,7 +291,7 @@ class _Reader:
         except TypeError as error:
             self.refuse(f"{what}: {error}")
 
-    def functions(self, table: str, code: str, neuron: npt.NDArray[np.bool_]) -> tuple[Ints, tuple[Any, ...]]:
+    def functions(self, table: str, code: str, neuron: npt.NDArray[np.bool_]) -> Coded:
         """Codes, −1 at inputs and nowhere else, and what they stand for."""
         named = self.values(table, self.document[table])
         if not all(isinstance(name, str) for name in named):
@@ -303,11 +301,11 @@ class _Reader:
             self.refuse(f"{code} must be −1 at the inputs and nowhere else")
         return codes, tuple(self.source.function(table, name) for name in named)
 
-    def params(self, E: int) -> tuple[npt.NDArray[np.int32], tuple[Hashable, ...]]:
+    def params(self, E: int) -> Coded:
         params = self.values("params", self.document["params"])
         self.distinct("params", params)
         if self.document["param"] is None and not params:
-            return np.full(E, -1, np.int32), ()
+            return -1, ()
         return self.ints("param", -1, len(params), E), tuple(params)
 
     def extra(self, key: str, n: int) -> dict[str, list[Any]]:

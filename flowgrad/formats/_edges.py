@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from flowgrad.arguments import whole
-from flowgrad.columns import ABSENT, Columns, formula, rows_of
+from flowgrad.attributes import formula, rows_of
+from flowgrad.columns import ABSENT, Columns
 from flowgrad.errors import ConfigError, FileError, GraphError, brief, listing
 from flowgrad.formats._arrow import needed
 from flowgrad.maths.activation import Activation
 from flowgrad.network import Network
-from flowgrad.registry import find
 
 UNQUOTED = "\t "  # between such delimiters a quotation mark is a character as any other
 Codes = npt.NDArray[np.int32]
@@ -220,33 +220,22 @@ def build(
         raise FileError(f"{place(int(np.flatnonzero((src == index['']) | (dst == index['']))[0]))}: an empty name")
     rows, weight = _merged(src, dst, V, weight, duplicates, drop_self_loops)
     edge_extra = {name: [column[k] for k in rows.tolist()] for name, column in (edge_extra or {}).items()}
-    src, dst, place, E = src[rows], dst[rows], _at(rows, place), len(rows)
+    src, dst, place = src[rows], dst[rows], _at(rows, place)
     _refuse_infinite(weight, src, dst, ids, place)
     input_rows, output_rows = _ends(index, src, dst, inputs, outputs)
-    is_input = np.zeros(V, np.bool_)
-    is_input[input_rows] = True
     role = np.zeros(V, np.int8)
-    role[output_rows], role[is_input] = 1, -1
-    codes, activations = _functions(role, (activation, output_activation), ids)
+    role[output_rows], role[input_rows] = 1, -1
     extra = {} if node_extra is None else node_extra(ids)
     if isinstance(outputs, Mapping):
         extra["label"] = [outputs.get(name, ABSENT) for name in ids]
-    columns = Columns(
-        ids=ids,
-        inputs=input_rows,
-        outputs=output_rows,
-        activation=codes,
-        activations=activations,
-        aggregation=np.where(is_input, -1, 0).astype(np.int16),
-        aggregations=(find("aggregations", "sum"),),
-        bias=np.zeros(V),
-        response=np.ones(V),
-        trainable=~is_input,
-        source=src,
-        target=dst,
-        weight=np.full(E, np.nan) if weight is None else weight,
-        edge_trainable=np.ones(E, np.bool_),
-        param=np.full(E, -1, np.int32),
+    columns = Columns.of(
+        ids,
+        input_rows,
+        output_rows,
+        src,
+        dst,
+        _functions(role, (activation, output_activation), ids),
+        weight=np.nan if weight is None else weight,
         seed=seed,
         node_extra=extra,
         edge_extra=edge_extra,

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from flowgrad.columns import Columns, encode
+from flowgrad.attributes import encode
+from flowgrad.columns import Columns
 from flowgrad.errors import FileError, GraphError, UnknownNameError, brief, suggest
 from flowgrad.format import Format, Source
 from flowgrad.formats._edges import text
@@ -100,27 +101,20 @@ class _Reader:
             nodes |= {k: (of_outputs, *nodes[k][1:]) for k in outputs if k in nodes}
         bias = {k: b + r * (agg == "product" and index[k] not in fed) for k, (_, agg, b, r) in nodes.items()}
         none = [None] * len(inputs)
-        activation, activations = encode("activations", [*none, *(n[0] for n in nodes.values())], ids)
-        aggregation, aggregations = encode("aggregations", [*none, *(n[1] for n in nodes.values())], ids)
         ends = np.array(list(edges), np.int32).reshape(-1, 2)
         metadata = self.mapping(self.document.get("metadata", {}), "metadata")
         return Network.from_columns(
-            Columns(
-                ids=ids,
-                inputs=np.arange(len(inputs), dtype=np.int32),
-                outputs=np.array([index[k] for k in outputs], np.int32),
-                activation=activation,
-                activations=activations,
-                aggregation=aggregation,
-                aggregations=aggregations,
-                bias=np.array([*np.zeros(len(inputs)), *bias.values()]),
-                response=np.array([*np.ones(len(inputs)), *(n[3] for n in nodes.values())]),
-                trainable=np.arange(len(ids)) >= len(inputs),
-                source=ends[:, 0].copy(),
-                target=ends[:, 1].copy(),
-                weight=np.array(list(edges.values()), np.float64),
-                edge_trainable=np.ones(len(edges), np.bool_),
-                param=np.full(len(edges), -1, np.int32),
+            Columns.of(
+                ids,
+                np.arange(len(inputs)),
+                [index[k] for k in outputs],
+                ends[:, 0].copy(),
+                ends[:, 1].copy(),
+                encode("activations", [*none, *(n[0] for n in nodes.values())], ids),
+                encode("aggregations", [*none, *(n[1] for n in nodes.values())], ids),
+                bias=[*np.zeros(len(inputs)), *bias.values()],
+                response=[*np.ones(len(inputs)), *(n[3] for n in nodes.values())],
+                weight=list(edges.values()),
                 graph_extra={"neat": dict(metadata)} if metadata else {},
             )
         )

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from flowgrad.columns import Columns, encode
+from flowgrad.attributes import encode
+from flowgrad.columns import Columns
 from flowgrad.errors import ConfigError, FileError, brief
 from flowgrad.format import Format, Source, read_bytes
 from flowgrad.formats._edges import Place, table
@@ -109,25 +110,18 @@ def _network(W: npt.NDArray[np.float64], sigma: Any, n_in: int, n_out: int, what
     names[0] = "identity"
     if of_outputs is not None:
         names[N - n_out :] = [of_outputs] * n_out
-    activation, activations = encode("activations", names, range(N))
     target, source = np.nonzero(W.T)
     return Network.from_columns(
-        Columns(
-            ids=range(N),
-            inputs=np.flatnonzero(is_input).astype(np.int32),
-            outputs=np.arange(N - n_out, N, dtype=np.int32),
-            activation=activation,
-            activations=activations,
-            aggregation=np.where(is_input, -1, 0).astype(np.int16),
-            aggregations=encode("aggregations", ["sum"], range(1))[1],
-            bias=np.where(np.arange(N) == 0, 1.0, 0.0),
-            response=np.ones(N),
-            trainable=np.zeros(N, np.bool_),  # there are no biases but node 0
-            source=source.astype(np.int32),
-            target=target.astype(np.int32),
+        Columns.of(
+            range(N),
+            np.flatnonzero(is_input),
+            np.arange(N - n_out, N),
+            source,
+            target,
+            encode("activations", names, range(N)),
             weight=W[source, target],
-            edge_trainable=np.ones(len(source), np.bool_),
-            param=np.full(len(source), -1, np.int32),
+            bias=np.where(np.arange(N) == 0, 1.0, 0.0),
+            trainable=False,  # there are no biases but node 0
         )
     )
 

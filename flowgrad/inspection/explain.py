@@ -63,6 +63,7 @@ class _Explanation:
         self.v, self.text = v, list[str]()
         self.z, self.a = acts.z.array[:, sample].astype(float), acts.a.array[:, sample].astype(float)
         self.w, self.b = self.plan.parameters(acts.theta.astype(np.float64))
+        self.share = self.plan.term_slopes(self.w, self.a)  # ∂m/∂(w·a) of every edge
         self.sample, self.dy = sample, 0.0
 
     def number(self, value: float) -> str:
@@ -134,7 +135,7 @@ class _Explanation:
         found, live = [], reached(p)  # what leads to no output is multiplied nowhere
         for k in range(p.out_ptr[v], p.out_ptr[v + 1]):
             s, e = int(p.out_target[k]), int(p.out_edge[k])
-            through = p.response[s] * self._share(s, e) * self.w[e]
+            through = p.response[s] * self.share[e] * self.w[e]
             readers = int(p.in_ptr[s + 1] - p.in_ptr[s])
             shared = f", which {readers} read" if readers > 1 else ""
             said = f"{self.name(s)}: ∂z/∂a {n(through)} · cached ∂L/∂z {n(dz[s])}{shared}"
@@ -150,19 +151,11 @@ class _Explanation:
         self.add("(5)", f"∂L/∂b = {n(dz[v])}; ∂L/∂w = ∂z/∂w · ∂L/∂z with ∂z/∂w by (6):")
         gradients = []
         for e in range(p.in_ptr[v], p.in_ptr[v + 1]):
-            local = p.response[v] * self._share(v, e) * self.a[p.in_source[e]]
+            local = p.response[v] * self.share[e] * self.a[p.in_source[e]]
             gradients.append(
                 (f"{self.name(p.in_source[e])}: {n(local)} · {n(dz[v])}", local * dz[v] if live[v] else 0.0)
             )
         self.terms(gradients)
-
-    def _share(self, s: int, e: int) -> float:
-        """∂m_s/∂(w·a) of the edge e into s: 1 for a sum."""
-        p = self.plan
-        edges = slice(p.in_ptr[s], p.in_ptr[s + 1])
-        d = np.empty(edges.stop - edges.start)
-        p.aggregations[p.aggregation[s]].df(self.w[edges] * self.a[p.in_source[edges]], d)
-        return float(d[e - edges.start])
 
 
 def _count(n: int, noun: str) -> str:

@@ -41,7 +41,6 @@ def network_facts(network: Network) -> dict[str, Any]:
     instance("network_facts", network, Network, ConfigError)
     c, plan = network.columns, lower(network)
     fan_in, fan_out = np.diff(plan.in_ptr), np.diff(plan.out_ptr)
-    target = np.repeat(np.arange(plan.n_nodes), fan_in)
     neuron = plan.activation >= 0
     weights = len(np.unique(plan.weight_slot[plan.weight_slot >= 0]))
     blocks = [(int(last - first), int(fan_in[first])) for first, last in plan.blocks.tolist()]
@@ -53,10 +52,10 @@ def network_facts(network: Network) -> dict[str, Any]:
         "edges": plan.n_edges,
         "depth": network.depth,
         "nodes_per_level": np.bincount(plan.level).tolist(),
-        "skip_edges": int((plan.level[target] - plan.level[plan.in_source] > 1).sum()),
+        "skip_edges": int((plan.level[plan.in_target] - plan.level[plan.in_source] > 1).sum()),
         "sources": int((fan_in == 0).sum()),
         "sinks": int((fan_out == 0).sum()),
-        "weak_components": weak_components(plan.n_nodes, plan.in_source, target),
+        "weak_components": weak_components(plan.n_nodes, plan.in_source, plan.in_target),
         "fan_in": _histogram(fan_in),
         "fan_out": _histogram(fan_out),
         "activations": _used(plan.activation[neuron], [f.name for f in plan.activations]),

@@ -18,7 +18,6 @@ from flowgrad.plan import Plan
 from flowgrad.program import Program
 
 FADED = 1e-6  # a gradient below this share of the largest level's
-EVEN = ("sum", "mean")  # aggregations whose ∂m/∂(w·a) is never 0
 
 
 @dataclass(frozen=True, repr=False)
@@ -122,7 +121,6 @@ def health(program: Program, X: Any, T: Any) -> Health:
     weight, _ = plan.parameters(acts.theta.astype(np.float64))
     slope = slopes(program, acts)
     neurons, fed = plan.activation >= 0, reached(plan)
-    target = np.repeat(np.arange(plan.n_nodes), np.diff(plan.in_ptr))
     idle = ~_effective(plan, weight, a, slope)
     levels = len(np.bincount(plan.level))
 
@@ -134,7 +132,7 @@ def health(program: Program, X: Any, T: Any) -> Health:
         dead=of(neurons & fed & (slope == 0).all(axis=1)),
         saturated=of(fed & saturated(plan, z, slope)),
         constant=of(neurons & fed & (a == a[:, :1]).all(axis=1) & _varying(plan, a)),
-        silent=tuple((names[plan.in_source[e]], names[target[e]]) for e in np.flatnonzero(idle).tolist()),
+        silent=tuple((names[plan.in_source[e]], names[plan.in_target[e]]) for e in np.flatnonzero(idle).tolist()),
         nonfinite=of(fed & ~(np.isfinite(z) & np.isfinite(a)).all(axis=1)),
         gradient=_by_level(plan, grads.da.array.astype(np.float64), fed),
         nodes=np.bincount(plan.level),
@@ -177,12 +175,10 @@ def _effective(plan: Plan, weight: Array, a: Array, slope: Array) -> Array:
             continue
         sources, w = plan.in_source[edges], weight[edges, None]
         reads = np.broadcast_to(moves, (len(sources), len(moves))).copy()
-        aggregation = plan.aggregations[plan.aggregation[v]]
-        if aggregation.name not in EVEN:
-            share = np.empty(len(sources))
-            for b in np.flatnonzero(moves).tolist():
-                aggregation.df(w[:, 0] * a[sources, b], share)
-                reads[:, b] = share != 0
+        if np.isnan(plan.even_slope[v]):
+            with np.errstate(all="ignore"):
+                terms = w * a[sources][:, moves]
+            reads[:, moves] = plan.slopes_into(v, terms) != 0
         found[edges] = (reads & (a[sources] != 0)).any(axis=1)
         live[sources] |= reads & (w != 0)
     return found

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from flowgrad import batch
 from flowgrad.errors import ShapeError
 from flowgrad.executor import Array
+from flowgrad.inspection.passes import Passes
 from flowgrad.program import Program
-
-if TYPE_CHECKING:
-    from flowgrad.inspection.importance import _Passes
 
 LEVELS = 4  # widths of the trapezoids: 8, 4, 2, 1 steps
 
@@ -37,15 +35,14 @@ def baseline_of(program: Program, given: Any) -> Array:
     return row
 
 
-def along(passes: _Passes, start: Array, steps: int, values: int) -> Iterator[tuple[slice, int, Array, float]]:
+def along(passes: Passes, start: Array, steps: int) -> Iterator[tuple[slice, int, Array, float]]:
     """Part by part of the samples, and of each output's number n: rows, n, c (V, b), the largest gap of a sample.
 
-    Args:
-        values: nodes · points that are held at once, about.
+    A part has as many points of the lines as `passes` takes rows at once.
     """
     program, x = passes.program, passes.x
     s = np.linspace(0.0, 1.0, steps + 1)[:, None]
-    at_once = max(1, values // (program.plan.n_nodes * (steps + 1)))
+    at_once = max(1, passes.rows // (steps + 1))
     for first in range(0, len(x), at_once):
         rows = slice(first, min(first + at_once, len(x)))
         line = start + s * (x[rows, None, :] - start)  # (b, steps + 1, I)

@@ -22,15 +22,16 @@ def local_derivatives(plan: Plan, weight: Array, z: Array, a: Array) -> Array:
         weight: (E,) of every edge, trainable or not.
         z, a: (V,) of every node, for one sample.
     """
-    slope = np.empty(plan.n_edges)
+    with np.errstate(all="ignore"):
+        return (activation_slopes(plan, z) * plan.response)[plan.in_target] * plan.term_slopes(weight, a) * weight
+
+
+def activation_slopes(plan: Plan, z: Array) -> Array:
+    """(V,) float64: σ'(z_v) of every neuron at one sample, by its function itself; 1 at inputs. z: (V,)."""
+    slope = np.ones(plan.n_nodes)
     with np.errstate(all="ignore"):
         for v in np.flatnonzero(plan.activation >= 0).tolist():
-            edges = slice(plan.in_ptr[v], plan.in_ptr[v + 1])
-            dm = np.empty(edges.stop - edges.start)
-            terms = weight[edges] * a[plan.in_source[edges]]
-            plan.aggregations[plan.aggregation[v]].df(terms, dm)
-            local = plan.activations[plan.activation[v]].df(np.float64(z[v]))
-            slope[edges] = local * plan.response[v] * dm * weight[edges]
+            slope[v] = plan.activations[plan.activation[v]].df(np.float64(z[v]))
     return slope
 
 

@@ -83,7 +83,8 @@ class _Trace:
         )
         weight, bias = self.plan.parameters(acts.theta.astype(np.float64))
         self.w, self.b = weight.tolist(), bias.tolist()
-        self.share, self.live = self._shares(), reached(self.plan).tolist()
+        self.share = self.plan.term_slopes(weight, np.array(self.a)).tolist()  # ∂m/∂(w·a) of every edge
+        self.live = reached(self.plan).tolist()
 
     def steps(self) -> Iterator[Step]:
         p = self.plan
@@ -120,16 +121,6 @@ class _Trace:
             reads.append([s, self.w[e], share, self.dz[s], gradient])
         step = {"backward": v, "base": self.base.get(v, 0.0), "reads": reads, "da": self.da[v], "dz": self.dz[v]}
         return step if self.live[v] else step | {"takes_part": False}
-
-    @np.errstate(all="ignore")  # what is not finite flows
-    def _shares(self) -> list[float]:
-        """∂m/∂(w·a) of every edge, found once for each neuron."""
-        p, share = self.plan, np.empty(self.plan.n_edges)
-        terms = np.array(self.w) * np.array(self.a)[p.in_source]
-        for v in np.flatnonzero(p.aggregation >= 0).tolist():
-            edges = slice(int(p.in_ptr[v]), int(p.in_ptr[v + 1]))
-            p.aggregations[p.aggregation[v]].df(terms[edges], share[edges])
-        return share.tolist()
 
 
 def replay(

@@ -76,14 +76,9 @@ def place(network: Network) -> tuple[dict[Hashable, Point], dict[tuple[Hashable,
     found = layout(plan)
     ids = [network.columns.ids[k] for k in plan.nodes.tolist()]
     at = list(zip(found.x.tolist(), found.y.tolist(), strict=True))
-    ends = zip(plan.in_source.tolist(), targets_of(plan).tolist(), strict=True)
+    ends = zip(plan.in_source.tolist(), plan.in_target.tolist(), strict=True)
     lines = {(ids[u], ids[v]): [at[u], *found.bends.get(e, ()), at[v]] for e, (u, v) in enumerate(ends)}
     return dict(zip(ids, at, strict=True)), lines
-
-
-def targets_of(plan: Plan) -> Longs:
-    """(E,) the position of each edge's target."""
-    return np.repeat(np.arange(plan.n_nodes), np.diff(plan.in_ptr))
 
 
 def groups(plan: Plan) -> Groups:
@@ -104,7 +99,7 @@ def _placed(plan: Plan) -> tuple[Levels, Longs, Floats, Floats]:
 def _levels(plan: Plan, together: Groups) -> tuple[Levels, Longs]:
     """The graph with its long edges cut by bends, which are nodes V, V + 1 …, and the edge of each bend."""
     V, level = plan.n_nodes, plan.level.astype(np.int64)
-    source, target = plan.in_source.astype(np.int64), targets_of(plan)
+    source, target = plan.in_source.astype(np.int64), plan.in_target.astype(np.int64)
     span = level[target] - level[source]
     order = np.argsort(span, kind="stable")
     cut = order[np.cumsum(np.maximum(span[order] - 1, 0)) <= BENDS]  # the shortest first

@@ -17,6 +17,7 @@ import numpy as np
 from flowgrad.arguments import row, whole
 from flowgrad.errors import ConfigError, DataError, brief
 from flowgrad.inspection import node_importance
+from flowgrad.inspection.local import activation_slopes
 from flowgrad.network import Network
 from flowgrad.program import Program, compile
 from flowgrad.viewer.layout import groups, layout
@@ -166,7 +167,7 @@ def _importance(program: Program, x: Any) -> Any:
 
 def _shares_matter(program: Program) -> bool:
     """Whether some aggregation has a ∂m/∂t that does not follow from the topology, as that of sum and mean does."""
-    return any(agg.name not in ("sum", "mean") for agg in program.plan.aggregations)
+    return bool((np.isnan(program.plan.even_slope) & (program.plan.aggregation >= 0)).any())
 
 
 def _sample(program: Program, x: Any, t: Any, k: int) -> Record:
@@ -179,28 +180,13 @@ def _sample(program: Program, x: Any, t: Any, k: int) -> Record:
         grads = program.backward(acts, t[k : k + 1])
         loss = float(grads.loss or 0.0)
     plan, z, a = program.plan, acts.z.array[:, 0].astype(np.float64), acts.a.array[:, 0]
-    slope = np.ones(plan.n_nodes)
-    with np.errstate(all="ignore"):
-        for v in np.flatnonzero(plan.activation >= 0).tolist():
-            slope[v] = plan.activations[plan.activation[v]].df(z[v])
+    slope = activation_slopes(plan, z)
     found = {"row": k, "loss": repr(loss), "z": _floats(z), "a": _floats(a), "slope": _floats(slope)}
     found["da"] = _floats(grads.da.array[:, 0])
     if _shares_matter(program):
-        found["share"] = _floats(_shares(program, a.astype(np.float64)))
+        weight, _ = plan.parameters(acts.theta.astype(np.float64))
+        found["share"] = _floats(plan.term_slopes(weight, a.astype(np.float64)))
     return found
-
-
-def _shares(program: Program, a: Any) -> Any:
-    """(E,) ∂m/∂t of every edge at one sample."""
-    plan = program.plan
-    weight, _ = plan.parameters(program.theta.astype(np.float64))
-    share = np.empty(plan.n_edges)
-    with np.errstate(all="ignore"):
-        for v in np.flatnonzero(plan.aggregation >= 0).tolist():
-            edges = slice(int(plan.in_ptr[v]), int(plan.in_ptr[v + 1]))
-            terms = weight[edges] * a[plan.in_source[edges]]
-            plan.aggregations[plan.aggregation[v]].df(terms, share[edges])
-    return share
 
 
 def columns_of(given: Any) -> dict[str, list[float | None]] | None:

@@ -15,7 +15,7 @@ import pytest
 
 import flowgrad as fg
 from flowgrad.cli import _claims, _live, _run
-from flowgrad.cli._model import bare
+from flowgrad.cli._model import bare, save_model
 
 pytest.importorskip("fcntl", reason="this system has no locks that end with their process")
 
@@ -33,7 +33,7 @@ def write(name: str, seed: int, *, epochs: bool = True) -> Path:
     """A run folder; without epochs as it is before its first one has ended."""
 
     def fill(part: Path) -> None:
-        _run.save_model(part, bare(network(seed)))
+        save_model(part, bare(network(seed)))
         _run.save_metrics(part / "metrics.csv", [{"epoch": 1, "loss": 0.5}] if epochs else [])
 
     return _run.write(Path(name), name, fill)

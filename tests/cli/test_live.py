@@ -19,7 +19,7 @@ import pytest
 import flowgrad as fg
 from flowgrad.cli import _followed, _live, _run
 from flowgrad.cli._followed import Followed
-from flowgrad.cli._model import bare, open_network
+from flowgrad.cli._model import bare, open_network, save_model, save_networks
 from flowgrad.errors import FileError
 from flowgrad.scaling import Scaling
 from flowgrad.viewer.record import columns_of
@@ -90,7 +90,7 @@ def test_what_was_trained_stays_when_something_breaks_after_an_epoch() -> None:
 @pytest.mark.parametrize("older", [False, True])
 def test_before_an_epoch_nothing_has_happened(tmp_path: Path, older: bool) -> None:
     if older:
-        _run.write(Path("a"), "a", lambda folder: _run.save_model(folder, bare(network(7))))
+        _run.write(Path("a"), "a", lambda folder: save_model(folder, bare(network(7))))
 
     def interrupted() -> None:
         with training(Path("a"), overwrite=True) as run:
@@ -106,7 +106,7 @@ def test_before_an_epoch_nothing_has_happened(tmp_path: Path, older: bool) -> No
 
 
 def test_an_older_run_goes_when_the_new_one_has_something(tmp_path: Path) -> None:
-    _run.write(Path("a"), "a", lambda folder: _run.save_model(folder, bare(network(7))))
+    _run.write(Path("a"), "a", lambda folder: save_model(folder, bare(network(7))))
     with training(Path("a"), overwrite=True) as run:
         run.start(fg.compile(network(), executor="python"))
         assert len(list(tmp_path.iterdir())) == 2
@@ -121,9 +121,9 @@ def test_a_folder_that_was_taken_away_is_made_anew(tmp_path: Path) -> None:
         run.start(fg.compile(network(), executor="python"))
         run.epoch(row(1))
         shutil.rmtree("a")
-        _run.write(Path("a"), "a", lambda folder: _run.save_model(folder, bare(network(7))))
+        _run.write(Path("a"), "a", lambda folder: save_model(folder, bare(network(7))))
         run.epoch(row(2))
-        assert run.finish(lambda folder: _run.save_model(folder, bare(network()))) == Path("a-2")
+        assert run.finish(lambda folder: save_model(folder, bare(network()))) == Path("a-2")
     assert (weights(Path("a")) == network(7).columns.weights).all()
     assert (weights(Path("a-2")) == network().columns.weights).all()
 
@@ -136,12 +136,12 @@ def test_a_full_disk_does_not_end_training(monkeypatch: pytest.MonkeyPatch) -> N
     with training(Path("a")) as run:
         run.start(program)
         with monkeypatch.context() as patch:
-            patch.setattr(_run, "save", full)
+            patch.setattr("flowgrad.cli._model.save", full)
             run.epoch(row(1))
             run.epoch(row(2))
         program.theta = program.theta + 1.0
         final = bare(program.network())
-        run.finish(lambda folder: _run.save_model(folder, final))
+        run.finish(lambda folder: save_model(folder, final))
     assert (weights(Path("a")) == weights_of(program)).all()
     assert len(list(Path("a").glob("*.safetensors"))) == 1, "weights that nothing names any more are gone"
 
@@ -181,10 +181,10 @@ def test_the_values_of_a_run_are_read_again_when_they_change(run: Any, job: Path
     model = open_network(Path("model"))
     program = fg.compile(model.network)
     program.theta = program.theta * 2
-    _run.save_networks(Path("model"), replace(model, network=program.network()))
+    save_networks(Path("model"), replace(model, network=program.network()))
     assert followed.state()["version"] != first["version"]
     assert followed.values()["values"]["weight"] != first["weight"]
-    _run.save_networks(Path("model"), replace(model, network=network(), scaling=Scaling.of(np.eye(2))))
+    save_networks(Path("model"), replace(model, network=network(), scaling=Scaling.of(np.eye(2))))
     assert followed.values()["values"] is None, "it does not fit the model beside it"
     shutil.rmtree("model")
     assert followed.values() == {"version": "", "other": False, "values": None}

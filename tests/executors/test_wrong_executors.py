@@ -83,7 +83,7 @@ class DropsSkipEdges(Reference):
 
     def forward(self, theta: Any, x: Any) -> Saved:
         plan = self.plan
-        span = np.repeat(plan.level, np.diff(plan.in_ptr)) - plan.level[plan.in_source]
+        span = plan.level[plan.in_target] - plan.level[plan.in_source]
         slots = plan.weight_slot[(span > 1) & (plan.weight_slot >= 0)]
         moved = theta.copy()
         moved[slots] = 0

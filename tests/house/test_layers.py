@@ -1,15 +1,21 @@
-"""The house has one way through it: imports point down only, and each optional library has its one door.
+"""The house has one way through it: imports point down only, in no circle, and each optional library has its one door.
 
-The order is read from docs/architecture.md, so that the page cannot say anything else than the code does.
+An import counts wherever it stands: at the top, inside a function, for types alone. What a file finds in the registry
+by a kind that is a folder counts as an import of that folder. The order, and what may stand against it, are read from
+docs/architecture.md, so that the page cannot say anything else than the code does.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
+import networkx as nx
 import pytest
+
+from flowgrad.registry import FOLDERS
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "flowgrad"
@@ -17,6 +23,11 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 LAYERS = [line.split() for line in PAGE.split("```layers\n")[1].split("```")[0].splitlines()]
 LAYER = {module: depth for depth, line in enumerate(LAYERS) for module in line}
+UPWARD = {  # (module, what it finds or imports above itself) → why
+    (pair.split()[0], pair.split()[1]): why.strip()
+    for pair, _, why in (line.partition(":") for line in PAGE.split("```upward\n")[1].split("```")[0].splitlines())
+}
+TREES = [PACKAGE, *sorted((ROOT / "plugins").glob("*/src/flowgrad_*"))]
 
 # Who may import it at the top of the file; those in LAZY nobody may.
 DOORS: dict[str, tuple[str, ...]] = {
@@ -49,23 +60,73 @@ LAZY = (
 THIRD_PARTY = {*DOORS, *LAZY, "numpy"}
 
 
-def imports(path: Path) -> Iterator[tuple[str, bool, int]]:
-    """Modules that a file imports when it runs, whether at its top, and the line; what only types need is left out."""
-    todo: list[tuple[ast.AST, bool]] = [(ast.parse(path.read_text(encoding="utf-8")), True)]
+class Import(NamedTuple):
+    """One import: the module, the name taken from it (or none), where, and whether at the top or for types alone."""
+
+    module: str
+    name: str
+    line: int
+    top: bool
+    types: bool
+
+
+def imports(path: Path) -> Iterator[Import]:
+    """Every import of a file."""
+    todo: list[tuple[ast.AST, bool, bool]] = [(ast.parse(path.read_text(encoding="utf-8")), True, False)]
     while todo:
-        node, top = todo.pop()
+        node, top, types = todo.pop()
         if isinstance(node, ast.Import):
-            yield from ((alias.name, top, node.lineno) for alias in node.names)
+            yield from (Import(alias.name, "", node.lineno, top, types) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}:{node.lineno}: a relative import"
-            module = str(node.module)
-            names = [f"{module}.{a.name}" for a in node.names] if module == "flowgrad" else [module]
-            yield from ((name, top, node.lineno) for name in names)
+            yield from (Import(str(node.module), alias.name, node.lineno, top, types) for alias in node.names)
         elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            todo += [(child, top) for child in node.orelse]
+            todo += [(child, top, True) for child in node.body] + [(child, top, types) for child in node.orelse]
         else:
             inside = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-            todo += [(child, top and not inside) for child in ast.iter_child_nodes(node)]
+            todo += [(child, top and not inside, types) for child in ast.iter_child_nodes(node)]
+
+
+def found(path: Path) -> dict[str, int]:
+    """Kinds of folders that a file finds something of, and a line; where a kind is a variable, every kind it names."""
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    calls = [n for n in nodes if isinstance(n, ast.Call) and ast.unparse(n.func).split(".")[-1] == "find"]
+    kinds: list[ast.AST] = [call.args[0] for call in calls if call.args]
+    if not all(isinstance(kind, ast.Constant) for kind in kinds):
+        kinds = nodes
+    return {n.value: n.lineno for n in kinds if isinstance(n, ast.Constant) and n.value in FOLDERS}
+
+
+def points(path: Path) -> Iterator[tuple[str, int]]:
+    """Modules of flowgrad that a file leans on, as layers speak of them, and the line; "" is the front door."""
+    for one in imports(path):
+        if one.module == "flowgrad" and not one.name:
+            yield "", one.line
+        package, _, rest = f"{one.module}.{one.name}".partition(".")
+        if package == "flowgrad" and not rest.startswith(("__version__", "_version")) and rest.strip("."):
+            yield rest.split(".")[0], one.line
+    if path.stem != "registry":
+        yield from found(path).items()
+
+
+def against(path: Path, me: str, layer: Mapping[str, int]) -> dict[tuple[str, str], int]:
+    """(module, other) that stands beside or above it, and the line."""
+    high = {**layer, "": max(layer.values()) - 1}  # `import flowgrad` gives everything but the command line
+    return {(me, other): line for other, line in points(path) if other != me and high[other] >= high[me]}
+
+
+def circles(tree: Path) -> list[list[str]]:
+    """Files of a package that import each other, in a circle of any length."""
+    files = {".".join(path.relative_to(tree.parent).with_suffix("").parts): path for path in tree.rglob("*.py")}
+    files = {module.removesuffix(".__init__"): path for module, path in files.items()}
+    graph = nx.DiGraph()
+    for module, path in files.items():
+        for one in imports(path):
+            whole = f"{one.module}.{one.name}"
+            other = whole if whole in files else one.module
+            if other in files and other != tree.name:  # the front door is lazy
+                graph.add_edge(module, other)
+    return sorted(sorted(part) for part in nx.strongly_connected_components(graph) if len(part) > 1)
 
 
 def name(path: Path) -> str:
@@ -79,8 +140,8 @@ def module_of(path: Path) -> str:
 
 def test_the_page_has_every_module_in_one_layer() -> None:
     listed = [module for line in LAYERS for module in line]
-    found = {module_of(path) for path in FILES} - {"__init__", "__main__"}
-    assert sorted(listed) == sorted(found)
+    there = {module_of(path) for path in FILES} - {"__init__", "__main__"}
+    assert sorted(listed) == sorted(there)
 
 
 @pytest.mark.parametrize("path", FILES, ids=name)
@@ -88,28 +149,77 @@ def test_imports_point_down(path: Path) -> None:
     me = module_of(path)
     if me in ("__init__", "__main__"):
         return  # the front doors: lazy, and the command line's
-    for module, _, line in imports(path):
-        package, _, rest = module.partition(".")
-        if package == "flowgrad" and rest and rest != "__version__":
-            other = rest.split(".")[0]
-            ok = other == me or LAYER[other] < LAYER[me]
-            assert ok, f"{name(path)}:{line} imports {module}: {other} stands beside or above {me}"
+    upward = {pair: line for pair, line in against(path, me, LAYER).items() if pair not in UPWARD}
+    said = [f"{name(path)}:{line}: {other} stands beside or above {me}" for (_, other), line in upward.items()]
+    assert not said, said
+
+
+def test_what_points_up_is_what_the_page_lists() -> None:
+    modules = [(path, module_of(path)) for path in FILES if module_of(path) in LAYER]
+    assert {pair for path, me in modules for pair in against(path, me, LAYER)} == set(UPWARD)
+    assert all(UPWARD.values()), "each with its reason"
+
+
+@pytest.mark.parametrize("tree", TREES, ids=lambda tree: tree.name)
+def test_no_files_import_each_other(tree: Path) -> None:
+    assert circles(tree) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from flowgrad.above import f",
+        "from flowgrad import above",
+        "import flowgrad.above",
+        "def g():\n    import flowgrad as fg",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from flowgrad.above import f",
+        "def g():\n    from flowgrad.above import f",
+        "find('formats', 'json')",
+        "for kind in ('formats', 'losses'):\n    find(kind, 'json')",
+    ],
+)
+def test_the_test_sees_what_points_up_wherever_it_stands(tmp_path: Path, source: str) -> None:
+    path = tmp_path / "below.py"
+    path.write_text(source, encoding="utf-8")
+    assert len(against(path, "below", {"below": 0, "above": 1, "formats": 1})) == 1
+    assert not against(path, "below", {"below": 3, "above": 1, "formats": 1})
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from fake.two import f",
+        "from fake import two",
+        "def g():\n    from fake.two import f",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from fake.two import f",
+    ],
+)
+def test_the_test_sees_circles(tmp_path: Path, source: str) -> None:
+    tree = tmp_path / "fake"
+    tree.mkdir()
+    for file, text in (("__init__", ""), ("one", source), ("two", "import fake.three"), ("three", "import fake.one")):
+        (tree / f"{file}.py").write_text(text, encoding="utf-8")
+    assert circles(tree) == [["fake.one", "fake.three", "fake.two"]]
+    (tree / "three.py").write_text("", encoding="utf-8")
+    assert circles(tree) == []
 
 
 @pytest.mark.parametrize("path", FILES, ids=name)
 def test_a_library_comes_in_by_its_own_door(path: Path) -> None:
-    for module, top, line in imports(path):
-        library = module.split(".")[0]
-        where = f"{name(path)}:{line} imports {library}"
+    for one in imports(path):
+        library = one.module.split(".")[0]
+        where = f"{name(path)}:{one.line} imports {library}"
+        if one.types:
+            continue
         if library in DOORS:
-            doors = DOORS[library] + (() if top else INSIDE.get(library, ()))
+            doors = DOORS[library] + (() if one.top else INSIDE.get(library, ()))
             assert name(path).startswith(doors), f"{where}, which only {', '.join(doors)} may"
         elif library in LAZY:
-            assert not top, f"{where} at its top: import it inside the function that needs it"
+            assert not one.top, f"{where} at its top: import it inside the function that needs it"
 
 
 def test_the_command_line_can_say_that_its_extra_is_missing() -> None:
-    top = {module for module, top, _ in imports(PACKAGE / "cli" / "__init__.py") if top}
+    top = {one.module for one in imports(PACKAGE / "cli" / "__init__.py") if one.top}
     assert top.isdisjoint({"typer", "rich"})
 
 
@@ -117,5 +227,5 @@ def test_nothing_else_is_imported() -> None:
     from sys import stdlib_module_names
 
     allowed = {*stdlib_module_names, *THIRD_PARTY, "flowgrad"}
-    found = {(module.split(".")[0], name(path)) for path in FILES for module, _, _ in imports(path)}
-    assert {(library, path) for library, path in found if library not in allowed} == set()
+    seen = {(one.module.split(".")[0], name(path)) for path in FILES for one in imports(path)}
+    assert {(library, path) for library, path in seen if library not in allowed} == set()

@@ -86,8 +86,8 @@ def test_samples_in_parts_are_samples_at_once(executor: str, monkeypatch: Any) -
     program = fg.compile(network(), executor=executor)
     options: dict[str, Any] = {"classes": labels, "each": True, "integrated": True}
     whole = node_importance(program, X, **options)
-    monkeypatch.setattr("flowgrad.inspection.importance.VALUES", 6 * 5)
-    monkeypatch.setattr("flowgrad.inspection.importance.ROWS", 12)
+    monkeypatch.setattr("flowgrad.inspection.passes.VALUES", 6 * 5)
+    monkeypatch.setattr("flowgrad.inspection.passes.ROWS", 12)
     parts = node_importance(program, X, **options)
     for name in ("gradient", "activation", "strength", "gradient_sd", "activation_sd", "integrated", "integrated_sd"):
         np.testing.assert_allclose(getattr(parts, name), getattr(whole, name), rtol=1e-12, atol=1e-15)

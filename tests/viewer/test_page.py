@@ -72,7 +72,7 @@ def test_levels_are_columns_and_the_layout_is_the_same_every_time() -> None:
     assert first.y.tobytes() == again.y.tobytes()
     assert len({(level, x) for level, x in zip(plan.level.tolist(), first.x.tolist(), strict=True)}) == 4
     assert len(set(zip(first.x.tolist(), first.y.tolist(), strict=True))) == plan.n_nodes
-    ends = [(u, v) for u, v in zip(plan.in_source, np.repeat(np.arange(7), np.diff(plan.in_ptr)), strict=True)]
+    ends = [(u, v) for u, v in zip(plan.in_source, plan.in_target, strict=True)]
     assert {e: len(bend) for e, bend in first.bends.items()} == {
         e: int(plan.level[v] - plan.level[u]) - 1 for e, (u, v) in enumerate(ends) if plan.level[v] - plan.level[u] > 1
     }

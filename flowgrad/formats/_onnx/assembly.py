@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from flowgrad.columns import Columns, encode
+from flowgrad.attributes import encode
+from flowgrad.columns import Columns
 from flowgrad.errors import FileError
 from flowgrad.format import Claim
 from flowgrad.formats._groups import Names
@@ -158,23 +159,19 @@ class Assembly:
         param[~np.isin(key, shared)] = -1
         kinds = self.functions
         return Network.from_columns(
-            Columns(
-                ids=self._ids(),
-                inputs=inputs.astype(np.int32),
-                outputs=outputs.astype(np.int32),
-                activation=nodes["activation"].copy(),
-                activations=encode("activations", kinds["activations"], kinds["activations"])[1],
-                aggregation=np.where(nodes["activation"] < 0, -1, nodes["aggregation"]).astype(np.int16),
-                aggregations=encode("aggregations", kinds["aggregations"], kinds["aggregations"])[1],
-                bias=nodes["bias"].copy(),
-                response=np.ones(self.n),
-                trainable=nodes["key"] >= 0,
-                source=source,
-                target=target,
+            Columns.of(
+                self._ids(),
+                inputs,
+                outputs,
+                source,
+                target,
+                (nodes["activation"], encode("activations", kinds["activations"], kinds["activations"])[1]),
+                (nodes["aggregation"], encode("aggregations", kinds["aggregations"], kinds["aggregations"])[1]),
                 weight=weight,
+                bias=nodes["bias"],
+                trainable=nodes["key"] >= 0,
                 edge_trainable=key >= 0,
-                param=param.astype(np.int32),
-                params=tuple(self._parameter_names(shared)),
+                param=(param, tuple(self._parameter_names(shared))),
             )
         )
 

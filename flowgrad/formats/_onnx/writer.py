@@ -301,8 +301,7 @@ class _Edges:
     """
 
     def __init__(self, plan: Plan) -> None:
-        V = plan.n_nodes
-        target = np.repeat(np.arange(V), np.diff(plan.in_ptr))
+        V, target = plan.n_nodes, plan.in_target
         kept = reached(plan)
         fixed = (plan.activation >= 0) & (np.diff(plan.in_ptr) == 0)
         value = np.zeros(V)

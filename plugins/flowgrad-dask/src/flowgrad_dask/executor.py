@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from flowgrad.choice import executor_info
 from flowgrad.errors import ConfigError
-from flowgrad.executor import Answer, Executor, ExecutorInfo, Request
+from flowgrad.executor import Answer, Executor, ExecutorInfo, Kernel, Request
 from flowgrad.registry import find
 
 if TYPE_CHECKING:
     from flowgrad.network import Network
-    from flowgrad_dask.kernel import DaskKernel
 
 INFO = ExecutorInfo(
     "dask",
@@ -95,11 +94,19 @@ class DaskExecutor:
         answer = inner.can_run(network, request)
         return True if answer is True else f"its inner executor {inner.info.name!r}: {answer}"
 
-    def compile(self, network: Network, request: Request) -> DaskKernel:
+    def compile(self, network: Network, request: Request) -> Kernel:
         """The network, known to the cluster from its first step on."""
         from flowgrad_dask.kernel import DaskKernel
 
-        return DaskKernel(self, network, request)
+        return DaskKernel(
+            network,
+            request,
+            self.cluster,
+            executor=self.inner,
+            shards=self.shards,
+            timeout=self.timeout,
+            attempts=self.attempts,
+        )
 
     def close(self) -> None:
         """Ends the connection and the LocalCluster; the next step starts them again."""

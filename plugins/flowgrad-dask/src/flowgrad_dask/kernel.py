@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from flowgrad.executor import Adjoint, Array, Live, Request, Saved
+from flowgrad.executor import Adjoint, Array, Executor, Live, Request, Saved
 from flowgrad.program import compile
 from flowgrad_dask.crew import Crew
 from flowgrad_dask.engine import Rows
@@ -19,19 +19,32 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from flowgrad.network import Network
-    from flowgrad_dask.executor import DaskExecutor
+    from flowgrad_dask.cluster import Cluster
 
 T = TypeVar("T")
 
 
 class DaskKernel:
-    """One network on a cluster. `forward` and `backward`, whose results are every neuron's, run in this process."""
+    """One network on a cluster. `forward` and `backward`, whose results are every neuron's, run in this process.
 
-    def __init__(self, executor: DaskExecutor, network: Network, request: Request) -> None:
-        self.executor, self.cluster = executor, executor.cluster
-        self.here = compile(network, executor.inner, request.dtype, request.loss, threads=request.threads)
-        name = request.dtype.name
-        self.job = Job(uuid.uuid4().hex, network, executor.inner, name, request.loss, request.threads)
+    Args:
+        executor, shards, timeout, attempts: as `flowgrad_dask.DaskExecutor` has them.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        request: Request,
+        cluster: Cluster,
+        *,
+        executor: str | Executor,
+        shards: int,
+        timeout: float,
+        attempts: int,
+    ) -> None:
+        self.cluster, self.shards, self.timeout, self.attempts = cluster, shards, timeout, attempts
+        self.here = compile(network, executor, request.dtype, request.loss, threads=request.threads)
+        self.job = Job(uuid.uuid4().hex, network, executor, request.dtype.name, request.loss, request.threads)
         self._crew: Crew | None = None
 
     def forward(self, theta: Array, x: Array) -> Saved:
@@ -63,17 +76,14 @@ class DaskKernel:
         return self._asked(lambda crew, deadline: crew.gradient(theta, shards, scale, out, deadline))
 
     def _shards(self, x: Array, t: Array | None, s: Array | None) -> list[Rows]:
-        return [
-            (x[k], None if t is None else t[k], None if s is None else s[k])
-            for k in bounds(len(x), self.executor.shards)
-        ]
+        return [(x[k], None if t is None else t[k], None if s is None else s[k]) for k in bounds(len(x), self.shards)]
 
     def _asked(self, call: Callable[[Crew, float], Coroutine[Any, Any, T]]) -> T:
-        deadline = time.monotonic() + self.executor.timeout
+        deadline = time.monotonic() + self.timeout
 
         async def work(client: Client) -> T:
             if self._crew is None or self._crew.client is not client:
-                self._crew = Crew(client, self.cluster, self.job, self.executor.attempts)
+                self._crew = Crew(client, self.cluster, self.job, self.attempts)
             return await call(self._crew, deadline)
 
         return self.cluster.call(work)

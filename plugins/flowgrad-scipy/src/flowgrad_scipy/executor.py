@@ -51,11 +51,8 @@ class ScipyKernel:
 
     def __init__(self, plan: Plan, dtype: np.dtype[Any]) -> None:
         self.plan, self.dtype = plan, dtype
-        names = [aggregation.name for aggregation in plan.aggregations]
-        fan_in = np.diff(plan.in_ptr)
-        mean = np.isin(plan.aggregation, [k for k, name in enumerate(names) if name == "mean"])
-        self.factor = plan.response / np.where(mean, np.maximum(fan_in, 1), 1)  # ∂z_v/∂(w_uv a_u)
-        self.target = np.repeat(np.arange(plan.n_nodes), fan_in)
+        self.factor = plan.response * plan.even_slope  # ∂z_v/∂(w_uv a_u): it runs sum and mean alone
+        self.target = plan.in_target
         neurons = np.flatnonzero(plan.activation >= 0)
         order = neurons[np.argsort(plan.level[neurons], kind="stable")]
         cuts = np.flatnonzero(np.diff(plan.level[order])) + 1

@@ -65,7 +65,7 @@ class Lowered:
         position = np.empty_like(order)
         position[order] = np.arange(len(order))
         fan_in = np.diff(plan.in_ptr)
-        target = position[np.repeat(np.arange(plan.n_nodes), fan_in)]
+        target = position[plan.in_target]
         edges = np.argsort(target, kind="stable")
         same = bool((order == np.arange(len(order))).all())
         self.order: Any = None if same else order

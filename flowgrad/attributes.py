@@ -1,0 +1,138 @@
+"""Attributes of nodes and edges as users give them, checked and as columns.
+
+Each function names the node or edge whose entry does not hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from flowgrad.arguments import plain
+from flowgrad.errors import GraphError, UnknownNameError, brief, suggest
+from flowgrad.maths.activation import Activation
+from flowgrad.maths.aggregations import Aggregation
+from flowgrad.registry import find, singular
+
+Ints = npt.NDArray[np.int32]
+Codes = npt.NDArray[np.int16]
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+
+def formula(kind: str, value: object, where: Callable[[], str]) -> Any:
+    """The Activation or Aggregation that a name, or the record itself, stands for."""
+    record = {"activations": Activation, "aggregations": Aggregation}[kind]
+    if isinstance(value, record):
+        return value
+    if not isinstance(value, str):
+        raise GraphError(
+            f"{singular(kind)} {brief(value)}{where()} is a {type(value).__name__}: give a name or a {record.__name__}"
+        )
+    try:
+        return find(kind, value)
+    except UnknownNameError as error:
+        unknown, said, rest = str(error).partition(brief(value))
+        raise UnknownNameError(f"{unknown}{said}{where()}{rest}") from None
+
+
+def _at_neuron(name: Hashable) -> str:
+    return f" at neuron {brief(name)}"
+
+
+def encode(kind: str, values: Sequence[Any], ids: Sequence[Hashable]) -> tuple[Codes, tuple[Any, ...]]:
+    """Codes and table of one formula a node; `None` (an input) has code −1."""
+    table: dict[Any, int] = {None: -1}
+    records: list[Any] = []
+    codes = np.empty(len(values), np.int16)
+    for row, value in enumerate(values):
+        code = table.get(value) if isinstance(value, Hashable) else None
+        if code is None:
+            record = formula(kind, value, partial(_at_neuron, ids[row]))
+            code = table.get(record)
+            if code is None:
+                code = table[record] = len(records)
+                records.append(record)
+            table[value] = code
+        codes[row] = code
+    return codes, tuple(records)
+
+
+_REAL = (int, float, np.integer, np.floating)
+
+
+def numbers(values: Any, what: str, name: Callable[[int], str], absent: float | None = None) -> Floats:
+    """A column of finite float64; `None` entries become `absent` where it is given.
+
+    Raises:
+        GraphError: an entry is text, complex, bool, NaN, infinite or no number at all; the message names the
+            node or edge by `name(row)`.
+    """
+    array = plain(values, what) if isinstance(values, np.ndarray) else _as_array(values)
+    if len(array) == len(values) and array.ndim == 1 and array.dtype.kind in "fiu":
+        column = array.astype(np.float64)
+        finite = np.isfinite(column)
+        if finite.all():
+            return column
+        row = int(np.flatnonzero(~finite)[0])
+        raise GraphError(f"{what} {column[row]} at {name(row)}: must be finite")
+    column = np.empty(len(values), np.float64)
+    for row, value in enumerate(values):
+        column[row] = absent if value is None and absent is not None else number(value, what, name, row)
+    return column
+
+
+def _as_array(values: Any) -> npt.NDArray[Any]:
+    """A list of real numbers as an array; without entries where one is something else, which the slow path names."""
+    kinds = set(map(type, values))
+    plain = all(issubclass(kind, _REAL) and kind is not bool for kind in kinds)
+    return np.asarray(values) if plain else np.empty(0, object)
+
+
+def number(value: Any, what: str, name: Callable[[int], str], row: int = 0) -> float:
+    """One finite float, or the error that names where it stands."""
+    if not isinstance(value, _REAL) or isinstance(value, bool):
+        raise GraphError(f"{what} {brief(value)} at {name(row)} is a {type(value).__name__}: must be a real number")
+    try:
+        result = float(value)
+    except OverflowError:
+        result = float("inf")
+    if not np.isfinite(result):
+        raise GraphError(f"{what} {value} at {name(row)}: must be finite")
+    return result
+
+
+def flags(values: Iterable[Any], what: str, name: Callable[[int], str]) -> Bools:
+    """A column of bool; `None` is True."""
+    column = []
+    for row, value in enumerate(values):
+        if value is None:
+            value = True
+        elif not isinstance(value, (bool, np.bool_)):
+            raise GraphError(f"{what} {brief(value)} at {name(row)}: must be True or False")
+        column.append(bool(value))
+    return np.array(column, np.bool_)
+
+
+def rows_of(names: Iterable[Hashable], index: Mapping[Hashable, int], what: str) -> Ints:
+    """Rows of the named nodes, in order.
+
+    Raises:
+        UnknownNameError: a name is no node.
+        GraphError: a name comes twice.
+    """
+    if isinstance(names, (str, bytes)):
+        raise GraphError(f"{what}s={brief(names)}: give a list of node ids")
+    rows: dict[int, None] = {}
+    for name in names:
+        row = index.get(name) if isinstance(name, Hashable) else None
+        if row is None:
+            raise UnknownNameError(f"{what} {brief(name)} is no node of the graph{suggest(name, index)}")
+        if row in rows:
+            raise GraphError(f"{what} {brief(name)} is named twice")
+        rows[row] = None
+    return np.fromiter(rows, np.int32, len(rows))

@@ -1,0 +1,90 @@
+"""Weights of edges where nobody gave one, and one weight for all edges of a param."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from flowgrad.errors import GraphError, UnknownNameError, brief
+from flowgrad.maths.activation import Activation
+from flowgrad.maths.initializers import Initializer
+from flowgrad.registry import find
+
+Ints = npt.NDArray[np.int32]
+Codes = npt.NDArray[np.int16]
+Floats = npt.NDArray[np.float64]
+
+
+def drawn(
+    weight: Floats, source: Ints, target: Ints, activation: Codes, activations: Sequence[Activation], seed: int
+) -> Floats:
+    """Draw the absent weights from the seed, in the order of the edges: (E,) float64, given ones as they are.
+
+    The standard deviation follows from the target's activation, its fan-in and the source's fan-out
+    (`maths.initializers`).
+
+    Args:
+        weight: (E,) float64, NaN where absent. source, target: (E,) int32 rows.
+        activation: (V,) int16 index into `activations`, −1 for inputs.
+
+    Raises:
+        GraphError: an activation names an initializer that does not exist.
+    """
+    absent = np.isnan(weight)
+    if not absent.any():
+        return weight
+    fan_in, fan_out = (np.bincount(end, minlength=len(activation))[end] for end in (target, source))
+    normal = np.random.default_rng(seed).standard_normal(int(absent.sum()))
+    std = np.empty(len(weight))
+    for code, function in enumerate(activations):
+        mine = activation[target] == code
+        std[mine] = _initializer(function).std(fan_in[mine], fan_out[mine])
+    weight = weight.copy()
+    weight[absent] = normal * std[absent]
+    return weight
+
+
+def _initializer(activation: Activation) -> Initializer:
+    try:
+        found: Initializer = find("initializers", activation.initializer)
+    except UnknownNameError as error:
+        raise GraphError(f"activation {brief(activation.name)}: {error}") from None
+    return found
+
+
+def shared(
+    weight: Floats,
+    given: npt.NDArray[np.bool_],
+    param: Ints,
+    params: Sequence[Hashable],
+    edge_name: Callable[[int], str],
+) -> Floats:
+    """Give all edges of one param one weight, (E,) float64: the first that was given, else the first that was drawn.
+
+    Args:
+        given: (E,) bool, False where the weight was drawn.
+        param: (E,) int32 index into `params`, −1 for none.
+        edge_name: names the edge of a row, for the error.
+
+    Raises:
+        GraphError: two edges of one param were given different weights.
+    """
+    edges = np.flatnonzero(param >= 0)
+    if not len(edges):
+        return weight
+    weight = weight.copy()
+    said, rest = edges[given[edges]], edges[~given[edges]]
+    value = np.full(len(params), np.nan)
+    for rows in (rest[::-1], said[::-1]):  # the last one written stands: the first given weight
+        value[param[rows]] = weight[rows]
+    unequal = said[weight[said] != value[param[said]]]
+    if len(unequal):
+        row = int(unequal[0])
+        raise GraphError(
+            f"param {brief(params[param[row]])} has two weights: {weight[row]} at edge {edge_name(row)}, "
+            f"{value[param[row]]} at another; edges of one param share one weight"
+        )
+    weight[edges] = value[param[edges]]
+    return weight

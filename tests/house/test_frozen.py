@@ -1,0 +1,55 @@
+"""Nothing writes into a frozen record but its own __post_init__: no object.__setattr__, no __dict__, no vars()."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FILES = sorted([*(ROOT / "flowgrad").rglob("*.py"), *(ROOT / "plugins").glob("*/src/**/*.py")])
+WRITES = (ast.Store, ast.Del)
+
+
+def writes(tree: ast.AST) -> Iterator[int]:
+    """Lines that write an attribute behind a frozen record's back."""
+    todo = [(tree, False)]
+    while todo:
+        node, own = todo.pop()
+        if isinstance(node, ast.FunctionDef):
+            own = node.name == "__post_init__"
+        if isinstance(node, ast.Call):
+            said = ast.unparse(node.func)
+            mine = own and bool(node.args) and ast.unparse(node.args[0]) == "self"
+            if said.endswith(("__setattr__", "__delattr__")) and not mine:
+                yield node.lineno
+            if said.endswith(("__dict__.update", "__dict__.pop", "__dict__.setdefault", "__dict__.clear")):
+                yield node.lineno
+        if isinstance(node, ast.Subscript) and isinstance(node.ctx, WRITES):
+            said = ast.unparse(node.value)
+            if said.endswith("__dict__") or said.startswith("vars("):
+                yield node.lineno
+        todo += [(child, own) for child in ast.iter_child_nodes(node)]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_nothing_writes_into_a_frozen_record(path: Path) -> None:
+    assert list(writes(ast.parse(path.read_text(encoding="utf-8")))) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "object.__setattr__(c, 'level', 1)",
+        "c.__dict__['level'] = 1",
+        "vars(c)['level'] = 1",
+        "c.__dict__.update(level=1)",
+        "def f(self):\n    object.__setattr__(self, 'level', 1)",
+        "def __post_init__(self):\n    object.__setattr__(other, 'level', 1)",
+    ],
+)
+def test_the_test_sees_it(source: str) -> None:
+    assert list(writes(ast.parse(source)))
+    assert not list(writes(ast.parse("def __post_init__(self):\n    object.__setattr__(self, 'level', 1)")))
