@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flowgrad.arguments import frozen
-from flowgrad.maths.aggregations import total
+from flowgrad.maths.aggregations import coefficients
 from flowgrad.order import grouped, levels, offsets, stretches, upstream
 
 if TYPE_CHECKING:
@@ -138,16 +138,23 @@ class Plan:
         return None if found.all() else frozen(found)
 
     @cached_property
+    def coefficient(self) -> npt.NDArray[np.float64]:
+        """(V,) float64: c of neurons with m = c·Σ_k t_k of (1), whatever their terms are, so that ∂m/∂t_k = c.
+
+        NaN of every other neuron; 1 of inputs and of neurons without in-edges.
+        """
+        return frozen(coefficients(self.aggregations, self.aggregation, np.diff(self.in_ptr)))
+
+    @cached_property
     def blocks(self) -> Ints:
         """(K, 2) int32, the dense parts: neurons `first` … `last` − 1 that follow each other and have the same sources.
 
         Their weights are a matrix, (last − first) rows of one fan-in each, that stands in one piece in edge order.
-        Sources are equal in equal order, aggregation is sum, the response is 1; a block has two neurons or more,
+        Sources are equal in equal order, m is their sum, the response is 1; a block has two neurons or more,
         is as long as it can be, and its neurons do not depend on each other.
         """
         fan_in = np.diff(self.in_ptr)
-        of_code = np.array([*(g.f is total for g in self.aggregations), False])  # −1 is an input
-        plain = of_code[self.aggregation] & (self.response == 1.0) & (fan_in > 0)
+        plain = (self.coefficient == 1.0) & (self.response == 1.0) & (fan_in > 0)
         alike = plain[1:] & plain[:-1] & (fan_in[1:] == fan_in[:-1])
         v = np.flatnonzero(alike) + 1
         v = v[self.in_source[self.in_ptr[v]] == self.in_source[self.in_ptr[v - 1]]]

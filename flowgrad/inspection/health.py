@@ -18,7 +18,6 @@ from flowgrad.plan import Plan
 from flowgrad.program import Program
 
 FADED = 1e-6  # a gradient below this share of the largest level's
-EVEN = ("sum", "mean")  # aggregations whose ∂m/∂(w·a) is never 0
 
 
 @dataclass(frozen=True, repr=False)
@@ -177,8 +176,10 @@ def _effective(plan: Plan, weight: Array, a: Array, slope: Array) -> Array:
             continue
         sources, w = plan.in_source[edges], weight[edges, None]
         reads = np.broadcast_to(moves, (len(sources), len(moves))).copy()
-        aggregation = plan.aggregations[plan.aggregation[v]]
-        if aggregation.name not in EVEN:
+        if plan.coefficient[v] == 0:
+            continue
+        if np.isnan(plan.coefficient[v]):
+            aggregation = plan.aggregations[plan.aggregation[v]]
             share = np.empty(len(sources))
             for b in np.flatnonzero(moves).tolist():
                 aggregation.df(w[:, 0] * a[sources, b], share)

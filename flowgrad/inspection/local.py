@@ -24,7 +24,7 @@ def local_derivatives(plan: Plan, weight: Array, z: Array, a: Array) -> Array:
     """
     slope = np.empty(plan.n_edges)
     with np.errstate(all="ignore"):
-        for v in np.flatnonzero(plan.activation >= 0).tolist():
+        for v in np.flatnonzero(np.diff(plan.in_ptr)).tolist():
             edges = slice(plan.in_ptr[v], plan.in_ptr[v + 1])
             dm = np.empty(edges.stop - edges.start)
             terms = weight[edges] * a[plan.in_source[edges]]

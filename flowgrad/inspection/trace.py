@@ -126,7 +126,7 @@ class _Trace:
         """∂m/∂(w·a) of every edge, found once for each neuron."""
         p, share = self.plan, np.empty(self.plan.n_edges)
         terms = np.array(self.w) * np.array(self.a)[p.in_source]
-        for v in np.flatnonzero(p.aggregation >= 0).tolist():
+        for v in np.flatnonzero(np.diff(p.in_ptr)).tolist():
             edges = slice(int(p.in_ptr[v]), int(p.in_ptr[v + 1]))
             p.aggregations[p.aggregation[v]].df(terms[edges], share[edges])
         return share.tolist()
@@ -203,7 +203,8 @@ class _Replay:
             names = step["aggregation"], step["activation"]
             kinds = "aggregations", "activations"
             aggregation, sigma = (self.own.get(n) or find(k, n) for k, n in zip(kinds, names, strict=True))
-            m = float(aggregation.f(np.array([w * a for _, w, a in step["reads"]], np.float64)))
+            terms = np.array([w * a for _, w, a in step["reads"]], np.float64)
+            m = float(aggregation.f(terms)) if terms.size else 0.0
             self.same(step["bias"] + step["response"] * m, step["z"], "z")
             self.same(float(sigma.f(np.float64(step["z"]))), step["a"], "a")
             self.sigma[v] = sigma

@@ -58,6 +58,7 @@ def record(network: Network, *, history: Any = None, title: str | None = None, *
         "response": None if (plan.response == 1).all() else _floats(plan.response),
         "activation": _ints(plan.activation),
         "activations": [f.name for f in plan.activations],
+        "coefficient": None if (plan.coefficient == 1).all() else _floats(plan.coefficient),
         "aggregation": _ints(plan.aggregation),
         "aggregations": [f.name for f in plan.aggregations],
         "drawn": case.drawn,
@@ -165,8 +166,8 @@ def _importance(program: Program, x: Any) -> Any:
 
 
 def _shares_matter(program: Program) -> bool:
-    """Whether some aggregation has a ∂m/∂t that does not follow from the topology, as that of sum and mean does."""
-    return any(agg.name not in ("sum", "mean") for agg in program.plan.aggregations)
+    """Whether some neuron has a ∂m/∂t that depends on its terms."""
+    return bool(np.isnan(program.plan.coefficient).any())
 
 
 def _sample(program: Program, x: Any, t: Any, k: int) -> Record:
@@ -196,7 +197,7 @@ def _shares(program: Program, a: Any) -> Any:
     weight, _ = plan.parameters(program.theta.astype(np.float64))
     share = np.empty(plan.n_edges)
     with np.errstate(all="ignore"):
-        for v in np.flatnonzero(plan.aggregation >= 0).tolist():
+        for v in np.flatnonzero(np.diff(plan.in_ptr)).tolist():
             edges = slice(int(plan.in_ptr[v]), int(plan.in_ptr[v + 1]))
             terms = weight[edges] * a[plan.in_source[edges]]
             plan.aggregations[plan.aggregation[v]].df(terms, share[edges])

@@ -34,7 +34,18 @@ AUTHORS = {  # what another package may build on, beside `import flowgrad as fg`
     "flowgrad.testing": ("conformance", "parametrize_with_executor", "Report", "installed"),
 }
 CONTRACT = {  # names that users rely on: added to, never renamed
-    *("Network", "union", "compile", "executors", "Program", "Activations", "Gradients", "Activation"),
+    *(
+        "Network",
+        "union",
+        "compile",
+        "executors",
+        "Program",
+        "Activations",
+        "Gradients",
+        "Activation",
+        "Aggregation",
+        "Loss",
+    ),
     *("FlowgradError", "fit", "History", "gradcheck", "load", "save", "errors", "inspection", "topologies"),
 }
 PARAMETERS = {  # and their parameters, in order
@@ -48,6 +59,8 @@ PARAMETERS = {  # and their parameters, in order
     "Program.predict": "self X theta",
     "Program.network": "self theta",
     "Activation": "name f df",
+    "Aggregation": "name f df",
+    "Loss": "name f df",
     "fit": "program X T optimizer learning_rate epochs batch_size seed shuffle sample_weight validation patience "
     "metrics l1 l2 schedule progress on_epoch",
 }
