@@ -1,7 +1,8 @@
 """A plan lowered to tensors: nodes renumbered by level, a compressed matrix of in-edges and of out-edges a level.
 
-Edges into neurons whose aggregation is a multiple of the sum are *linear*: they are rows of sparse matrices. The in-edges of other neurons stand
-in blocks of neurons with the same aggregation and the same number of in-edges K. V nodes, E edges, L linear edges.
+Edges into neurons whose aggregation is a multiple of the sum are *linear*: they are rows of sparse matrices. The
+in-edges of other neurons stand in blocks of neurons with the same aggregation and the same number of in-edges K.
+V nodes, E edges, L linear edges.
 """
 
 from __future__ import annotations
