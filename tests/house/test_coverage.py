@@ -35,8 +35,8 @@ anything else.
 | page | the page (`.html`) holds its name and its values at a sample, of both passes |
 
 A loss is no part of a network: what it has to do with a file is *–*. A function of a user's own, an `fg.Activation`,
-`fg.Aggregation` or `fg.Loss`, runs in Python, in Numba and on the page; C and ONNX refuse it by name, and so does torch,
-but for a loss.
+`fg.Aggregation` or `fg.Loss`, runs in Python, in Numba and on the page; C and ONNX refuse it by name, and so does
+torch, but for a loss.
 """
 KINDS = ("activations", "aggregations", "losses")
 COLUMNS = ("python", "numba", "C", "ONNX", "torch", "page")
@@ -83,9 +83,11 @@ def written(suffix: str, kind: str, name: str) -> str:
         except MissingDependencyError as error:
             raise Untried from error
         except GraphError as error:
-            assert repr(name) in str(error), f"{suffix} refuses {name}, and does not name it: {error}"
-            return NO
-    return YES
+            refusal = str(error)
+        else:
+            return YES
+    assert repr(name) in refusal, f"{suffix} refuses {name}, and does not name it: {refusal}"
+    return NO
 
 
 def declared(executor: str, kind: str, name: str) -> str:

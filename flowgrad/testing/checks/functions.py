@@ -216,7 +216,7 @@ def dnegative(t: Any, d: Any) -> None:
         d[k] = -0.5
 
 
-OWN = {  # and ∂m/∂t and m of rows of terms
+OWN: dict[str, tuple[Aggregation, Any, Any]] = {  # and ∂m/∂t and m of rows of terms
     "root_mean_square": (
         Aggregation("root_mean_square", root_mean_square, droot_mean_square),
         lambda t: np.sqrt(np.mean(t * t, axis=1)),

@@ -121,7 +121,7 @@ def dhalved(y: Any, t: Any, lse: Any, mass: Any) -> Any:
     return 0.5 * (mass * np.exp(y - lse) - t)
 
 
-OWN = {  # and Σ l_n and base cases of y, t (B, O)
+OWN: dict[str, tuple[Loss, Any, Any]] = {  # and Σ l_n and base cases of y, t (B, O)
     "quartic": (
         Loss("quartic", quartic, dquartic),
         lambda y, t: ((y - t) ** 4).sum(),
