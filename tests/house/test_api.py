@@ -85,6 +85,9 @@ def signature(name: str, value: Any) -> str:
         for p in found.parameters.values()
         if p.name not in ("self", "cls")
     ]
+    parameters = [
+        p.replace(default=_Text(p.default.__name__)) if isinstance(p.default, FunctionType) else p for p in parameters
+    ]
     answer = found.return_annotation
     ending = "" if answer in (empty, "None", None) or isinstance(value, type) else f" -> {_Text(answer)}"
     text = str(found.replace(parameters=parameters, return_annotation=inspect.Signature.empty))
