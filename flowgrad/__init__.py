@@ -21,7 +21,10 @@ _HOME = {
     "Activations": "flowgrad.results",
     "Gradients": "flowgrad.results",
     "Activation": "flowgrad.maths.activation",
+    "Aggregation": "flowgrad.maths.aggregations",
+    "Loss": "flowgrad.maths.losses",
     "FlowgradError": "flowgrad.errors",
+    "BoundedOutputWarning": "flowgrad.errors",
     "fit": "flowgrad.training",
     "History": "flowgrad.training",
     "gradcheck": "flowgrad.checking",
@@ -33,9 +36,12 @@ _MODULES = ("errors", "inspection", "topologies")
 __all__ = [
     "Activation",
     "Activations",
+    "Aggregation",
+    "BoundedOutputWarning",
     "FlowgradError",
     "Gradients",
     "History",
+    "Loss",
     "Network",
     "Program",
     "compile",
@@ -54,9 +60,11 @@ if TYPE_CHECKING:
     from flowgrad import errors, inspection, topologies
     from flowgrad.checking import gradcheck
     from flowgrad.choice import executors
-    from flowgrad.errors import FlowgradError
+    from flowgrad.errors import BoundedOutputWarning, FlowgradError
     from flowgrad.files import load, save
     from flowgrad.maths.activation import Activation
+    from flowgrad.maths.aggregations import Aggregation
+    from flowgrad.maths.losses import Loss
     from flowgrad.network import Network
     from flowgrad.program import Program, compile
     from flowgrad.results import Activations, Gradients

@@ -114,7 +114,7 @@ class ExecutorInfo:
     install         the command that installs them
     dtypes, devices what it computes in and on
     activations, aggregations  names it knows; None is every one of flowgrad's
-    custom_functions  whether a user's own `fg.Activation` works
+    custom_functions  whether a user's own `fg.Activation` and `fg.Aggregation` work
     per_output      whether its backward may be asked for one output alone, equation (11)
     input_gradients whether it gives ∂L/∂x: where not, `Adjoint.dz` and `.da` of inputs may hold anything
     deterministic   the same bits from run to run and for any number of threads

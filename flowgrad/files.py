@@ -85,7 +85,7 @@ def load(
     """Read a network from a file. Its format follows from the suffix, or is named.
 
     Args:
-        activations: your own `Activation` (or `Aggregation`) records, for the names in the file that are not
+        activations: your own `Activation` and `Aggregation` records, for the names in the file that are not
             flowgrad's or a plugin's. A name never imports code.
         progress: told the share of the file that is read, where the format is one for large files.
         options: what the format's reader takes beside the file: keyword arguments of its `read`.
@@ -147,11 +147,13 @@ def _path(path: object) -> Path:
 def _own(given: Iterable[Activation | Aggregation]) -> dict[str, Activation | Aggregation]:
     """The user's records by name; two of one name, or one with a built-in's name, would be a riddle."""
     if isinstance(given, (str, Activation, Aggregation)) or not isinstance(given, Iterable):
-        raise DataError(f"activations={brief(given)}: give a list of Activation records")
+        raise DataError(f"activations={brief(given)}: give a list of Activation and Aggregation records")
     own: dict[str, Activation | Aggregation] = {}
     for record in given:
         if not isinstance(record, (Activation, Aggregation)):
-            raise DataError(f"activations holds {brief(record)}, a {type(record).__name__}: give Activation records")
+            raise DataError(
+                f"activations holds {brief(record)}, a {type(record).__name__}: give Activation or Aggregation records"
+            )
         kind = "activations" if isinstance(record, Activation) else "aggregations"
         taken = find(kind, record.name) if record.name in names(kind) else own.get(record.name, record)
         if taken != record:

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flowgrad.arguments import frozen
-from flowgrad.maths.aggregations import dmean, dtotal, total
+from flowgrad.maths.aggregations import coefficients
 from flowgrad.order import grouped, levels, offsets, stretches, upstream
 
 if TYPE_CHECKING:
@@ -32,8 +32,6 @@ Ints = npt.NDArray[np.int32]
 Longs = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
-
-EVEN = (dtotal, dmean)  # derivatives ∂m/∂t that follow from the number of terms alone, the same for each of them
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,19 +119,6 @@ class Plan:
         """(E,) int32: position of each edge's target, as `in_source` has its source."""
         return frozen(np.repeat(np.arange(self.n_nodes, dtype=np.int32), np.diff(self.in_ptr)))
 
-    @cached_property
-    def even_slope(self) -> Floats:
-        """(V,) float64: ∂m/∂t of neurons whose fan-in K alone decides it, 1 of a sum and 1/K of a mean; else NaN."""
-        slope, fan_in = np.full(self.n_nodes, np.nan), np.diff(self.in_ptr)
-        for code, aggregation in enumerate(self.aggregations):
-            mine = self.aggregation == code
-            if aggregation.df in EVEN:
-                for K in np.unique(fan_in[mine]).tolist():
-                    one = np.ones(max(K, 1))
-                    aggregation.df(np.zeros(len(one)), one)
-                    slope[mine & (fan_in == K)] = one[0]
-        return frozen(slope)
-
     def slopes_into(self, v: int, terms: Floats) -> Floats:
         """∂m_v/∂t of neuron v by each of its terms t = w_uv·a_u, as (6) and (10) have it.
 
@@ -144,8 +129,8 @@ class Plan:
         Returns:
             (K, B) float64.
         """
-        if not np.isnan(self.even_slope[v]):
-            return np.full(terms.shape, self.even_slope[v])
+        if not np.isnan(self.coefficient[v]):
+            return np.full(terms.shape, self.coefficient[v])
         aggregation = self.aggregations[self.aggregation[v]]
         slope = np.empty(terms.shape[::-1])
         with np.errstate(all="ignore"):
@@ -163,10 +148,10 @@ class Plan:
         Returns:
             (E,) float64, in the order of the edges.
         """
-        slope = self.even_slope[self.in_target]
+        slope = self.coefficient[self.in_target]
         with np.errstate(all="ignore"):
             terms = weight.astype(np.float64) * a[self.in_source]
-        for v in np.flatnonzero(np.isnan(self.even_slope) & (self.aggregation >= 0)).tolist():
+        for v in np.flatnonzero(np.isnan(self.coefficient)).tolist():
             edges = slice(int(self.in_ptr[v]), int(self.in_ptr[v + 1]))
             slope[edges] = self.slopes_into(v, terms[edges, None])[:, 0]
         return slope
@@ -190,16 +175,23 @@ class Plan:
         return None if found.all() else frozen(found)
 
     @cached_property
+    def coefficient(self) -> npt.NDArray[np.float64]:
+        """(V,) float64: c of neurons with m = c·Σ_k t_k of (1), whatever their terms are, so that ∂m/∂t_k = c.
+
+        NaN of every other neuron; 1 of inputs and of neurons without in-edges.
+        """
+        return frozen(coefficients(self.aggregations, self.aggregation, np.diff(self.in_ptr)))
+
+    @cached_property
     def blocks(self) -> Ints:
         """(K, 2) int32, the dense parts: neurons `first` … `last` − 1 that follow each other and have the same sources.
 
         Their weights are a matrix, (last − first) rows of one fan-in each, that stands in one piece in edge order.
-        Sources are equal in equal order, aggregation is sum, the response is 1; a block has two neurons or more,
+        Sources are equal in equal order, m is their sum, the response is 1; a block has two neurons or more,
         is as long as it can be, and its neurons do not depend on each other.
         """
         fan_in = np.diff(self.in_ptr)
-        of_code = np.array([*(g.f is total for g in self.aggregations), False])  # −1 is an input
-        plain = of_code[self.aggregation] & (self.response == 1.0) & (fan_in > 0)
+        plain = (self.coefficient == 1.0) & (self.response == 1.0) & (fan_in > 0)
         alike = plain[1:] & plain[:-1] & (fan_in[1:] == fan_in[:-1])
         v = np.flatnonzero(alike) + 1
         v = v[self.in_source[self.in_ptr[v]] == self.in_source[self.in_ptr[v - 1]]]

@@ -221,12 +221,10 @@ class Program:
         """(O, P): ∂l_n/∂θ for every output n, equation (11)."""
         rows = np.empty((len(self.outputs), self.plan.n_parameters), self.dtype)
         for n in range(len(rows)):
-            alone = np.zeros(len(rows), np.bool_)
-            alone[n] = True
-            # l_n of a coupled loss is linear in t_n and sees the other outputs; of the others l_n sees y_n alone
-            _, dy = _loss_and_base(loss, y, np.where(alone, t, 0.0) if loss.coupled else t, None if s is None else s.s)
-            dy = dy if loss.coupled else np.where(alone, dy, 0.0)
-            adjoint = self._backward(theta, saved, dy, None if loss.coupled else alone)
+            dy, read = loss.alone(y, t, n)
+            with np.errstate(all="ignore"):
+                dy = dy if s is None else dy * s.s[:, None]
+            adjoint = self._backward(theta, saved, dy, read)
             self.plan.fold(adjoint.weight, adjoint.bias, rows[n])
         rows *= self.dtype.type(scale)
         return rows

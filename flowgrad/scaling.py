@@ -17,7 +17,7 @@ import numpy.typing as npt
 from flowgrad.columns import ABSENT, Columns
 from flowgrad.errors import DataError, GraphError, ShapeError, brief
 from flowgrad.maths.activations import identity
-from flowgrad.maths.aggregations import total
+from flowgrad.maths.aggregations import coefficients
 from flowgrad.network import Network
 from flowgrad.registry import find
 
@@ -159,8 +159,8 @@ def _with_raw_targets(c: Columns, scaling: Scaling) -> Columns:
 
 def _plain_edges(c: Columns) -> npt.NDArray[np.bool_]:
     """(E,) bool: edges into a sum whose weight is trainable and of that edge alone."""
-    sums = np.array([*(g.f is total for g in c.aggregations), False])
-    plain: npt.NDArray[np.bool_] = sums[c.aggregation[c.target]] & c.edge_trainable & (c.param < 0)
+    adds = coefficients(c.aggregations, c.aggregation, np.bincount(c.target, minlength=c.n_nodes)) == 1.0
+    plain: npt.NDArray[np.bool_] = adds[c.target] & c.edge_trainable & (c.param < 0)
     return plain
 
 

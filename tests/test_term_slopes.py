@@ -54,7 +54,7 @@ def test_a_function_of_the_users_is_what_it_computes_and_not_what_it_is_called(n
     net.set_outputs(["h"])
     plan = lower(net)
     assert plan.term_slopes(plan.weight, np.array([3.0, 1.0, 0.0])).tolist() == [3.0, 0.0]
-    assert np.isnan(plan.even_slope).all()
+    assert np.isnan(plan.coefficient[2:]).all()
     program = fg.compile(net, executor="python", loss="squared_error")
     silent = fg.inspection.health(program, [[0.0, 1.0], [3.0, 1.0]], [[0.0], [0.0]]).silent
     assert silent == (("y", "h"),)  # its weight is 0, and 2·w·a·a with it

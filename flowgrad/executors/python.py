@@ -71,7 +71,7 @@ class PythonKernel:
                 if v in a:
                     continue
                 terms = np.array([w[u, v] * a[u] for u in P[v]]).reshape(-1, len(x))
-                m = np.array([self.agg[v].f(t) for t in terms.T])  # (1)
+                m = np.array([self.agg[v].f(t) if t.size else 0.0 for t in terms.T])  # (1)
                 z[v] = b[v] + r[v] * m  # (2)
                 a[v] = each(self.sigma[v].f, z[v])  # (3)
         return Saved(self._rounded(z, self.nodes), self._rounded(a, self.nodes), extra=(theta, z, a))
@@ -124,9 +124,11 @@ class PythonKernel:
 
     def _terms(self, v: Hashable, w: Any, a: Values, dz: Array) -> dict[Hashable, Array]:
         """r_v · ∂m_v/∂t_uv · ∂L/∂z_v for every in-edge, t_uv = w_uv · a_u: once a neuron, so O(fan-in)."""
-        before = list(self.graph.pred[v])
-        if self.agg[v].name == "sum":
-            return dict.fromkeys(before, self.r[v] * dz)
+        before, coefficient = list(self.graph.pred[v]), self.agg[v].coefficient
+        if not before:
+            return {}
+        if coefficient is not None:  # m = c · Σ t
+            return dict.fromkeys(before, self.r[v] * coefficient(len(before)) * dz)
         terms = np.array([w[u, v] * a[u] for u in before]).reshape(-1, len(dz)).T.copy()
         slope = np.empty_like(terms)
         for t, d in zip(terms, slope, strict=True):

@@ -98,7 +98,7 @@ class _Explanation:
         article = "an" if sigma.name[0] in "aeiou" else "a"
         self.text.append(f"{self.name(v)}, {article} {sigma.name} neuron{output}, at sample {self.sample}")
         products = [self.w[e] * self.a[p.in_source[e]] for e in edges]
-        m = float(agg.f(np.array(products, np.float64)))
+        m = float(agg.f(np.array(products, np.float64))) if products else 0.0
         self.add("(1)", f"m = {agg.name} of {_count(len(products), 'term')} w·a = {n(m)}")
         self.terms(
             [

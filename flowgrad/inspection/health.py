@@ -175,7 +175,9 @@ def _effective(plan: Plan, weight: Array, a: Array, slope: Array) -> Array:
             continue
         sources, w = plan.in_source[edges], weight[edges, None]
         reads = np.broadcast_to(moves, (len(sources), len(moves))).copy()
-        if np.isnan(plan.even_slope[v]):
+        if plan.coefficient[v] == 0:
+            continue
+        if np.isnan(plan.coefficient[v]):
             with np.errstate(all="ignore"):
                 terms = w * a[sources][:, moves]
             reads[:, moves] = plan.slopes_into(v, terms) != 0

@@ -194,7 +194,8 @@ class _Replay:
             names = step["aggregation"], step["activation"]
             kinds = "aggregations", "activations"
             aggregation, sigma = (self.own.get(n) or find(k, n) for k, n in zip(kinds, names, strict=True))
-            m = float(aggregation.f(np.array([w * a for _, w, a in step["reads"]], np.float64)))
+            terms = np.array([w * a for _, w, a in step["reads"]], np.float64)
+            m = float(aggregation.f(terms)) if terms.size else 0.0
             self.same(step["bias"] + step["response"] * m, step["z"], "z")
             self.same(float(sigma.f(np.float64(step["z"]))), step["a"], "a")
             self.sigma[v] = sigma

@@ -1,6 +1,6 @@
 """Aggregations m_v of equation (1), each with its gradient ∂m/∂t directly under it.
 
-`t` (K,) float64 holds the terms t_k = w_uv·a_u of one neuron and one sample, in edge order. `f(t)` is m, and
+`t` (K,) float64 holds the terms t_k = w_uv·a_u of one neuron and one sample, in edge order. `f(t)` is m, of ours
 0 where there are no terms; `df(t, d)` fills `d` (K,) float64 with ∂m/∂t_k. Plain loops, run as they are by
 the Python executor (under `np.errstate(all="ignore")`) and compiled as they are by Numba: O(K), the median
 O(K log K).
@@ -15,30 +15,99 @@ winner, and the gradient is NaN at the terms that are NaN and 0 at the others: b
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from numbers import Real
 
 import numpy as np
 import numpy.typing as npt
+
+from flowgrad.errors import ConfigError, brief
 
 Terms = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, repr=False)
 class Aggregation:
-    """A named m = f(t) with its gradient, written by df(t, d).
+    """A named m = f(t) with its gradient, written by df(t, d), and what else is known of it.
+
+    Put into a graph as it is, one of your own works on every executor that runs functions of a user's own. `t` (K,)
+    float64 holds a neuron's terms: `f(t)` returns a float, `df(t, d)` writes ∂m/∂t_k into every entry of `d` (K,)
+    float64. A neuron without in-edges has m = 0, and neither is asked. For the Numba executor both are plain
+    functions, of loops and NumPy.
+
+    `coefficient` is given where m is a multiple of the sum that depends on the number of terms alone: K ≥ 1 →
+    c with m = c·Σ_k t_k; else None. It is known of f and does not define it: records that differ in nothing else
+    are equal.
+
+    Raises:
+        ConfigError: the name is no text or empty, `f`, `df` or `coefficient` cannot be called, or `coefficient` gives
+            no finite number.
 
     >>> entries["median"]
     Aggregation('median', f=median, df=dmedian)
+    >>> entries["mean"].coefficient(4)
+    0.25
     """
 
     name: str
     f: Callable[[Terms], float]
     df: Callable[[Terms, Terms], None]
+    coefficient: Callable[[int], float] | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name:
+            raise ConfigError(f"an aggregation's name is a non-empty text, not {brief(self.name)}")
+        for role in ("f", "df"):
+            if not callable(g := getattr(self, role)):
+                raise ConfigError(f"{role} of aggregation {brief(self.name)} is a function of terms, not {brief(g)}")
+        if self.coefficient is None:
+            return
+        if not callable(self.coefficient):
+            said = f"coefficient={brief(self.coefficient)} of aggregation {brief(self.name)}"
+            raise ConfigError(f"{said}: must be a function of the number of terms, or None")
+        c = self.coefficient(2)
+        if not isinstance(c, Real) or not math.isfinite(c):
+            said = f"coefficient of aggregation {brief(self.name)} gives {brief(c)} for 2 terms"
+            raise ConfigError(f"{said}: must be a finite number")
 
     def __repr__(self) -> str:
         f, df = (getattr(g, "__name__", repr(g)) for g in (self.f, self.df))
         return f"Aggregation({self.name!r}, f={f}, df={df})"
+
+
+def coefficients(
+    aggregations: Sequence[Aggregation], code: npt.NDArray[np.integer], fan_in: npt.NDArray[np.integer]
+) -> Terms:
+    """c with m = c·Σ_k t_k by node, (V,) float64, whatever its terms are; NaN where there is no such number.
+
+    Of no terms every aggregation is 0, as the sum is: c is 1 there, and of inputs.
+
+    Args:
+        code: (V,) index into `aggregations`, −1 of inputs; fan_in: (V,) numbers of terms K.
+
+    >>> coefficients((entries["mean"], entries["max"]), np.array([-1, 0, 1, 1]), np.array([0, 4, 4, 0]))
+    array([1.  , 0.25,  nan, 1.  ])
+    """
+    found = np.ones(len(code))
+    for k, aggregation in enumerate(aggregations):
+        at = np.flatnonzero((code == k) & (fan_in > 0))
+        by_number = np.full(int(fan_in[at].max(initial=0)) + 1, np.nan)
+        if aggregation.coefficient is not None:
+            for K in np.flatnonzero(np.bincount(fan_in[at])).tolist():
+                by_number[K] = aggregation.coefficient(K)
+        found[at] = by_number[fan_in[at]]
+    return found
+
+
+def one(K: int) -> float:
+    """1: the coefficient of the sum."""
+    return 1.0
+
+
+def equal_share(K: int) -> float:
+    """1/K: the coefficient of the mean."""
+    return 1.0 / K
 
 
 def total(t: Terms) -> float:
@@ -223,8 +292,8 @@ def dmax_abs(t: Terms, d: Terms) -> None:
 entries: dict[str, Aggregation] = {
     a.name: a
     for a in (
-        Aggregation("sum", total, dtotal),
-        Aggregation("mean", mean, dmean),
+        Aggregation("sum", total, dtotal, coefficient=one),
+        Aggregation("mean", mean, dmean, coefficient=equal_share),
         Aggregation("product", product, dproduct),
         Aggregation("max", maximum, dmaximum),
         Aggregation("min", minimum, dminimum),

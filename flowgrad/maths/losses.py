@@ -38,6 +38,10 @@ def identity(y: Array) -> Array:
 class Loss:
     """A named l_n with its derivative, and what else is known of it; one of your own works on every executor.
 
+    `compile(..., loss=Loss("quartic", f, df))` takes it as it is. For the Numba executor write `f` and `df` as plain
+    functions, of arithmetic and NumPy's elementwise functions, `np.where` for a choice: they are called with arrays,
+    and compiled for single float64 numbers.
+
     name     what the user types
     f, df    f(y, t) and df(y, t), elementwise; of a coupled loss f(y, t, lse) and df(y, t, lse, mass), see the module
     coupled  whether l_n depends on the differences between the sample's outputs
@@ -84,6 +88,21 @@ class Loss:
             below, lse = log_partition(y)
             mass = t.sum(axis=1, keepdims=True)
             return np.asarray(self.f(below, t, lse)), np.asarray(self.df(below, t, lse, mass))
+
+    def alone(self, y: Array, t: Array, n: int) -> tuple[Array, npt.NDArray[np.bool_]]:
+        """∂l_n/∂y_j (B, O) of output n's loss alone, the base cases of (11), and (O,) bool: the y_j that l_n reads.
+
+        l_n of a coupled loss is linear in t_n and reads every output; of any other loss it reads y_n, whatever the
+        other outputs are.
+
+        >>> dy, read = entries["squared_error"].alone(np.array([[3.0, 5.0]]), np.zeros((1, 2)), 1)
+        >>> dy.tolist(), read.tolist()
+        ([[0.0, 5.0]], [False, True])
+        """
+        only = np.arange(y.shape[1]) == n
+        if self.coupled:
+            return self.evaluate(y, where(only, t, 0.0))[1], np.ones_like(only)
+        return np.asarray(where(only, self.evaluate(y, t)[1], 0.0)), only
 
     def check(self, t: Array, outputs: Sequence[Hashable] = (), rows: npt.NDArray[np.intp] | None = None) -> None:
         """Raise DataError where a finite target of t (B, O) is outside the domain; the message names the first.

@@ -15,6 +15,7 @@ import numpy as np
 
 from flowgrad.errors import BoundedOutputWarning, ConfigError, brief
 from flowgrad.executor import Executor, Request
+from flowgrad.maths.losses import Loss
 from flowgrad.network import Network
 from flowgrad.program import Program, compile
 from flowgrad.registry import find, names
@@ -50,9 +51,12 @@ class Subject:
 
     # ---- making programs ------------------------------------------------------------------------------------
 
-    def compile(self, network: Network, dtype: str = "float64", loss: str | None = None, **options: Any) -> Program:
+    def compile(
+        self, network: Network, dtype: str = "float64", loss: str | Loss | None = None, **options: Any
+    ) -> Program:
         """The network on this executor; Skip where it declares that it cannot."""
-        request = Request(np.dtype(dtype), find("losses", loss) if loss else None, options.get("threads"))
+        record = find("losses", loss) if isinstance(loss, str) else loss
+        request = Request(np.dtype(dtype), record, options.get("threads"))
         for answer in (self.info.supports(network, request), self.executor.can_run(network, request)):
             if answer is not True:
                 raise Skip(answer)

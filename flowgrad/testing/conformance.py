@@ -35,7 +35,7 @@ LEAST: dict[str, int] = {
     "oracle": 4,
     "equality": 6,
     "activations": 43,
-    "aggregations": 14,
+    "aggregations": 16,
     "losses": 8,
     "graphs": 12,
     "parameters": 7,

@@ -59,6 +59,7 @@ def record(network: Network, *, history: Any = None, title: str | None = None, *
         "response": None if (plan.response == 1).all() else _floats(plan.response),
         "activation": _ints(plan.activation),
         "activations": [f.name for f in plan.activations],
+        "coefficient": None if (plan.coefficient == 1).all() else _floats(plan.coefficient),
         "aggregation": _ints(plan.aggregation),
         "aggregations": [f.name for f in plan.aggregations],
         "drawn": case.drawn,
@@ -166,8 +167,8 @@ def _importance(program: Program, x: Any) -> Any:
 
 
 def _shares_matter(program: Program) -> bool:
-    """Whether some aggregation has a ∂m/∂t that does not follow from the topology, as that of sum and mean does."""
-    return bool((np.isnan(program.plan.even_slope) & (program.plan.aggregation >= 0)).any())
+    """Whether some neuron has a ∂m/∂t that depends on its terms."""
+    return bool(np.isnan(program.plan.coefficient).any())
 
 
 def _sample(program: Program, x: Any, t: Any, k: int) -> Record:

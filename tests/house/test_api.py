@@ -34,7 +34,18 @@ AUTHORS = {  # what another package may build on, beside `import flowgrad as fg`
     "flowgrad.testing": ("conformance", "parametrize_with_executor", "Report", "installed"),
 }
 CONTRACT = {  # names that users rely on: added to, never renamed
-    *("Network", "union", "compile", "executors", "Program", "Activations", "Gradients", "Activation"),
+    *(
+        "Network",
+        "union",
+        "compile",
+        "executors",
+        "Program",
+        "Activations",
+        "Gradients",
+        "Activation",
+        "Aggregation",
+        "Loss",
+    ),
     *("FlowgradError", "fit", "History", "gradcheck", "load", "save", "errors", "inspection", "topologies"),
 }
 PARAMETERS = {  # and their parameters, in order
@@ -48,6 +59,8 @@ PARAMETERS = {  # and their parameters, in order
     "Program.predict": "self X theta",
     "Program.network": "self theta",
     "Activation": "name f df",
+    "Aggregation": "name f df",
+    "Loss": "name f df",
     "fit": "program X T optimizer learning_rate epochs batch_size seed shuffle sample_weight validation patience "
     "metrics l1 l2 schedule progress on_epoch",
 }
@@ -71,6 +84,9 @@ def signature(name: str, value: Any) -> str:
         p if p.annotation is empty else p.replace(annotation=_Text(p.annotation))
         for p in found.parameters.values()
         if p.name not in ("self", "cls")
+    ]
+    parameters = [
+        p.replace(default=_Text(p.default.__name__)) if isinstance(p.default, FunctionType) else p for p in parameters
     ]
     answer = found.return_annotation
     ending = "" if answer in (empty, "None", None) or isinstance(value, type) else f" -> {_Text(answer)}"

@@ -15,7 +15,6 @@ from flowgrad.executors._numba.frame import AGGREGATED, AHEAD, DENSE, FUSED, GRO
 from flowgrad.executors._numba.memory import i32_at, i64_at, put_i32, put_i64, record_type
 from flowgrad.executors._numba.part import Part
 from flowgrad.executors._numba.vectors import GATHERED
-from flowgrad.maths.aggregations import total
 from flowgrad.order import ranges
 from flowgrad.plan import Plan
 
@@ -123,12 +122,9 @@ def layout(plan: Plan, part: Part) -> Layout:
 
 def _kinds(plan: Plan, part: Part, response: npt.NDArray[np.float64]) -> Ints:
     """(n,): kind of run of each node, see `frame`."""
-    of_code = np.array(
-        [PLAIN if g.f is total else AGGREGATED + k for k, g in enumerate(plan.aggregations)] + [PLAIN], np.int32
-    )
-    aggregation = plan.aggregation[part.position]  # of an input −1, the last
-    kind = of_code[aggregation]
-    kind[(kind == PLAIN) & (response != 1.0) & (aggregation >= 0)] = SCALED
+    aggregation, adds = plan.aggregation[part.position], plan.coefficient[part.position] == 1.0  # of an input −1, True
+    kind = np.where(adds, PLAIN, AGGREGATED + aggregation).astype(np.int32)
+    kind[adds & (response != 1.0) & (aggregation >= 0)] = SCALED
     return kind
 
 

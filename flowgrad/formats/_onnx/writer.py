@@ -73,7 +73,7 @@ class _Pool:
 class _Group:
     """Neurons of one level, n of them, with one activation, aggregation and fan-in K.
 
-    at (n,) positions; source (n, K) columns of the pool; weight (n, K)
+    at (n,) positions; source (n, K) columns of the pool; weight (n, K); adds: whether m is the sum of the terms
     """
 
     at: Array
@@ -81,10 +81,7 @@ class _Group:
     weight: Array
     activation: Activation
     aggregation: str
-
-    @property
-    def adds(self) -> bool:
-        return self.aggregation == "sum"
+    adds: bool
 
     def part(self, rows: Array) -> _Group:
         return replace(self, at=self.at[rows], source=self.source[rows], weight=self.weight[rows])
@@ -165,7 +162,8 @@ class _Writer:
             which = edges.start[mine][:, None] + np.arange(key[2])
             source = which if pool is None else pool.column(edges.source[which])
             activation, aggregation = plan.activations[key[0]], plan.aggregations[key[1]].name
-            yield _Group(mine, source, edges.weight[which], activation, aggregation)
+            adds = bool((plan.coefficient[mine] == 1.0).all())
+            yield _Group(mine, source, edges.weight[which], activation, aggregation, adds)
 
     def pool(self, needed: Array) -> _Pool:
         """One tensor of these nodes, which ascend."""
@@ -309,8 +307,7 @@ class _Edges:
             for v in np.flatnonzero(fixed).tolist():
                 value[v] = plan.activations[plan.activation[v]].f(plan.bias[v])
             added = plan.response[target] * plan.weight * value[plan.in_source]
-        sums = np.array([f.name == "sum" for f in plan.aggregations] or [False])[plan.aggregation]
-        folded = fixed[plan.in_source] & sums[target] & np.isfinite(added)
+        folded = fixed[plan.in_source] & (plan.coefficient == 1.0)[target] & np.isfinite(added)
         self.bias = plan.bias + np.bincount(target[folded], added[folded], V)
         here = kept[target] & ~folded
         self.source, self.target, self.weight = plan.in_source[here], target[here], plan.weight[here]

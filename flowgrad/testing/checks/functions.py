@@ -9,11 +9,12 @@ import networkx as nx
 import numpy as np
 
 from flowgrad.maths.activation import Activation
+from flowgrad.maths.aggregations import Aggregation
 from flowgrad.network import Network
 from flowgrad.program import compile
 from flowgrad.registry import names
 from flowgrad.testing import oracle
-from flowgrad.testing.battery import Subject, check
+from flowgrad.testing.battery import NEAR, Subject, check
 
 NAN, INF = math.nan, math.inf
 TAME = [0.0, -0.0, *(s * z for s in (1, -1) for z in (1e-9, 0.125, 0.5, 1.0, 1.5, 2.0, 3.0, 3.5, 6.0, 12.0, 20.0))]
@@ -181,6 +182,81 @@ def an_aggregation_of_nothing(subject: Subject) -> None:
         subject.each(f"∂L/∂b of {v!r}", grads.bias[v], 4.0, 0, 0)
 
 
+def root_mean_square(t: Any) -> float:
+    """√(Σ t²/K), an aggregation that flowgrad does not have; of no terms it has no value."""
+    total = 0.0
+    for k in range(t.size):
+        total += t[k] * t[k]
+    return math.sqrt(total / t.size)
+
+
+def droot_mean_square(t: Any, d: Any) -> None:
+    """t_k / (K m)"""
+    m = root_mean_square(t)
+    for k in range(t.size):
+        d[k] = t[k] / (t.size * m)
+
+
+def minus_half(K: int) -> float:
+    """−½, of any number of terms."""
+    return -0.5
+
+
+def negative(t: Any) -> float:
+    """−½ Σ_k t_k"""
+    m = 0.0
+    for k in range(t.size):
+        m -= 0.5 * t[k]
+    return m
+
+
+def dnegative(t: Any, d: Any) -> None:
+    """−½"""
+    for k in range(t.size):
+        d[k] = -0.5
+
+
+OWN: dict[str, tuple[Aggregation, Any, Any]] = {  # and ∂m/∂t and m of rows of terms
+    "root_mean_square": (
+        Aggregation("root_mean_square", root_mean_square, droot_mean_square),
+        lambda t: np.sqrt(np.mean(t * t, axis=1)),
+        lambda t: t / (t.shape[1] * np.sqrt(np.mean(t * t, axis=1, keepdims=True))),
+    ),
+    "negative": (
+        Aggregation("negative", negative, dnegative, coefficient=minus_half),
+        lambda t: -0.5 * t.sum(axis=1),
+        lambda t: np.full(t.shape, -0.5),
+    ),
+}
+
+
+@check("aggregations", least=24, over=tuple(OWN), name="an_aggregation_of_the_users_own")
+def an_aggregation_of_the_users_own(subject: Subject, name: str) -> None:
+    """`fg.Aggregation(name, f, df)` put into a graph runs as it is: m, ∂m/∂t and both doors, of 0, 1 and many terms."""
+    subject.needs_input_gradients()
+    own, value, slope = OWN[name]
+    rng = np.random.default_rng(73)
+    for dtype in subject.info.dtypes:
+        near = NEAR[dtype]
+        for K in (1, 2, 5, 40):
+            rows, where = rng.standard_normal((9, K)), f"of {K} terms in {dtype}"
+            z, found = _aggregated(subject.compile(_fan(own, K), dtype), rows)
+            subject.same(f"its values {where}", z, value(rows), near)
+            subject.same(f"its gradients {where}", found, slope(rows), near)
+        net = _fan(own, 3, response=0.5)
+        net.add_neuron("of nothing", bias=0.75, aggregation=own, activation="identity", response=3.0)
+        net.set_outputs([3, "of nothing"])
+        X, T, s = rng.standard_normal((7, 3)), rng.standard_normal((7, 2)), rng.random(7)
+        one = subject.compile(net, dtype, "squared_error")
+        subject.each("z of nothing", one.forward(X).z["of nothing"], np.full(7, 0.75), 0, 0)
+        ref = compile(net, executor="python", loss="squared_error")
+        loss, g = one.value_and_grad(one.theta, X, T, sample_weight=s)
+        expected = ref.value_and_grad(ref.theta, X, T, sample_weight=s)
+        subject.same(f"loss in {dtype}", loss, expected[0], near)
+        subject.same(f"∂L/∂θ in {dtype}", g, expected[1], near)
+        subject.same(f"∂L/∂θ by backward in {dtype}", one.backward(one.forward(X), T, s).theta, expected[1], near)
+
+
 @check("aggregations", least=4)
 def a_product_that_neither_overflows_nor_underflows(subject: Subject) -> None:
     """Factors 2^±999 multiply to 1 in any order, and the gradient is right where it can be represented."""
@@ -225,11 +301,11 @@ def fan_in(subject: Subject, name: str) -> None:
     subject.same("∂L/∂z", grads.dz.array[-1], [1.0])
 
 
-def _fan(aggregation: str, K: int) -> Network:
+def _fan(aggregation: str | Aggregation, K: int, response: float = 1.0) -> Network:
     """K inputs → one neuron, all weights 1, bias 0, identity: its terms are the inputs."""
     G: nx.DiGraph[Any] = nx.DiGraph()
     G.add_nodes_from(range(K))
-    G.add_node(K, aggregation=aggregation, activation="identity")
+    G.add_node(K, aggregation=aggregation, activation="identity", response=response)
     G.add_weighted_edges_from((k, K, 1.0) for k in range(K))
     return Network.from_networkx(G, inputs=range(K), outputs=[K])
 

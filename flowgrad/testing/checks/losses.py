@@ -67,10 +67,10 @@ def losses(subject: Subject, name: str) -> None:
                 _beside_python(subject, name, Y, T, dtype, reduction, s)
 
 
-def _beside_python(subject: Subject, name: str, Y: Any, T: Any, dtype: str, reduction: str, s: Any) -> None:
-    net = _straight(subject)
-    one = subject.compile(net, dtype, name, reduction=reduction)
-    options: dict[str, Any] = {"dtype": dtype, "loss": name, "reduction": reduction}
+def _beside_python(subject: Subject, loss: str | Loss, Y: Any, T: Any, dtype: str, reduction: str, s: Any) -> None:
+    net, name = _straight(subject), loss if isinstance(loss, str) else loss.name
+    one = subject.compile(net, dtype, loss, reduction=reduction)
+    options: dict[str, Any] = {"dtype": dtype, "loss": loss, "reduction": reduction}
     ref = compile(net, executor="python", **options)
     near, where = NEAR[dtype], f"of {name}, {reduction}, {dtype}, {'with' if s is not None else 'without'} weights"
     found = one.backward(one.forward(Y), T, sample_weight=s, per_output=subject.info.per_output)
@@ -111,18 +111,43 @@ def dquartic(y: Any, t: Any) -> Any:
     return 4.0 * (y - t) * (y - t) * (y - t)
 
 
-@check("losses", least=4)
-def a_loss_of_the_users_own(subject: Subject) -> None:
-    """A `Loss(name, f, df)` given to compile works through both doors."""
+def halved(y: Any, t: Any, lse: Any) -> Any:
+    """½ t_n (lse − y_n): a coupled loss that flowgrad does not have, half the cross-entropy."""
+    return 0.5 * t * (lse - y)
+
+
+def dhalved(y: Any, t: Any, lse: Any, mass: Any) -> Any:
+    """½ (mass · p_n − t_n), p = softmax(y)"""
+    return 0.5 * (mass * np.exp(y - lse) - t)
+
+
+OWN: dict[str, tuple[Loss, Any, Any]] = {  # and Σ l_n and base cases of y, t (B, O)
+    "quartic": (
+        Loss("quartic", quartic, dquartic),
+        lambda y, t: ((y - t) ** 4).sum(),
+        lambda y, t: 4 * (y - t) ** 3,
+    ),
+    "halved": (
+        Loss("halved", halved, dhalved, coupled=True),
+        lambda y, t: 0.5 * (t.sum(axis=1) * np.log(np.exp(y).sum(axis=1)) - (t * y).sum(axis=1)).sum(),
+        lambda y, t: 0.5 * (t.sum(axis=1) * np.exp(y).T / np.exp(y).sum(axis=1)).T - 0.5 * t,
+    ),
+}
+
+
+@check("losses", least=30, over=tuple(OWN), name="a_loss_of_the_users_own")
+def a_loss_of_the_users_own(subject: Subject, name: str) -> None:
+    """A `Loss(name, f, df)` given to compile works: both doors, dtypes, reductions, sample weights, per output."""
+    own, value, slope = OWN[name]
     rng = np.random.default_rng(97)
-    Y, T = rng.standard_normal((4, O)), rng.standard_normal((4, O))
-    subject.compile(_straight(subject))  # or skip
-    program = compile(
-        _straight(subject), executor=subject.executor, loss=Loss("quartic", quartic, dquartic), reduction="sum"
-    )
-    for loss, dy in _both(program, Y, T):
-        subject.same("its value", loss, ((Y - T) ** 4).sum())
-        subject.same("its base cases", dy, 4 * (Y - T) ** 3)
+    Y, T = rng.standard_normal((5, O)), rng.random((5, O))
+    for loss, dy in _both(subject.compile(_straight(subject), loss=own, reduction="sum"), Y, T):
+        subject.same("its value", loss, value(Y, T))
+        subject.same("its base cases", dy, slope(Y, T))
+    for dtype in subject.info.dtypes:
+        for reduction in ("mean", "sum"):
+            for s in (None, rng.random(5) + 0.25):
+                _beside_python(subject, own, Y, T, dtype, reduction, s)
 
 
 def _straight(subject: Subject) -> Network:

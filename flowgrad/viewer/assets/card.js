@@ -92,7 +92,7 @@ function neuronCard(card, v) {
 function forwardCard(card, v, s) {
   const into = inEdges(v), agg = D.aggregations[aggregation[v]], r = response[v];
   const m = r ? ` = ${fmt((s.z[v] - bias[v]) / r)}` : "";
-  equation(card, 1, `m = ${agg === "sum" ? "Σ" : `${agg} of`} w · a${into.length > 1 ? ` over ${into.length}` : ""}${m}`);
+  equation(card, 1, `m = ${coefficient[v] === 1 ? "Σ" : `${agg} of`} w · a${into.length > 1 ? ` over ${into.length}` : ""}${m}`);
   const products = into.map((e) => [source[e], `${fmt(weight[e])} · ${bracketed(s.a[source[e]])}`, weight[e] * s.a[source[e]]]);
   terms(card, products, "reads nothing: m = 0");
   const times = r === 1 ? "" : `${fmt(r)} · `, sum = r ? bracketed((s.z[v] - bias[v]) / r) : "m";

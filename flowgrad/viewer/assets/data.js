@@ -14,6 +14,7 @@ const names = D.names, V = names.length;
 const level = ints(D.level), X = floats(D.x), Y = floats(D.y);
 const inPtr = ints(D.in_ptr), source = ints(D.source), E = source.length;
 const activation = ints(D.activation), aggregation = ints(D.aggregation);
+const coefficient = D.coefficient ? floats(D.coefficient) : new Float32Array(V).fill(1); // c of m = c·Σt; NaN: other m
 const response = D.response ? floats(D.response) : new Float32Array(V).fill(1);
 const weight = floats(D.weight), bias = floats(D.bias), importance = floats(D.importance);
 const deepest = level.reduce((most, x) => Math.max(most, x), 0);
@@ -39,11 +40,7 @@ function sampleAt(k) { // z, a, σ′(z), ∂L/∂a of every neuron; ∂L/∂z a
   for (const key of ["z", "a", "slope", "da"]) one[key] = floats(s[key]);
   one.dz = one.da.map((d, v) => d * one.slope[v]);
   const shares = s.share ? floats(s.share) : null; // ∂m/∂t where it does not follow from the topology
-  const isMean = (v) => D.aggregations[aggregation[v]] === "mean";
-  one.share = (e) => {
-    const v = target[e];
-    return shares ? shares[e] : isMean(v) ? 1 / (inPtr[v + 1] - inPtr[v]) : 1;
-  };
+  one.share = (e) => (shares ? shares[e] : coefficient[target[e]]);
   one.local = (e) => response[target[e]] * one.share(e) * one.a[source[e]]; // (6) ∂z/∂w
   one.through = (e) => response[target[e]] * one.share(e) * weight[e]; // ∂z_target/∂a_source of (10)
   one.dw = new Float32Array(E);

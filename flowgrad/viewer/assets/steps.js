@@ -60,7 +60,7 @@ function backwardTold(v, s) {
 }
 function forwardSum(v, s) { // (1) and (2) with their numbers, where they fit on a line
   const edges = inEdges(v);
-  if (D.aggregations[aggregation[v]] !== "sum" || response[v] !== 1 || edges.length > 4) return `(2) z = ${fmt(s.z[v])}`;
+  if (coefficient[v] !== 1 || response[v] !== 1 || edges.length > 4) return `(2) z = ${fmt(s.z[v])}`;
   const terms = edges.map((e) => `${bracketed(weight[e], 3)}·${bracketed(s.a[source[e]], 3)}`);
   return `(2) z = ${[fmt(bias[v], 3), ...terms].join(" + ")} = ${fmt(s.z[v])}`;
 }

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
+from flowgrad.errors import brief
 from flowgrad.executor import Adjoint, Answer, Array, Live, Request, Saved
 from flowgrad.plan import Plan, lower
 from flowgrad_scipy import info
@@ -22,8 +23,9 @@ class ScipyExecutor:
     info = info()
 
     def can_run(self, network: Network, request: Request) -> Answer:
-        """Whatever `info` declares."""
-        return True
+        """True, or the name of an aggregation that is no multiple of the sum: a user's own may be one or none."""
+        others = [a.name for a in network.columns.aggregations if a.coefficient is None]
+        return f"aggregation {brief(others[0])} declares no coefficient of the sum" if others else True
 
     def compile(self, network: Network, request: Request) -> ScipyKernel:
         """The kernel of this network."""
@@ -51,7 +53,7 @@ class ScipyKernel:
 
     def __init__(self, plan: Plan, dtype: np.dtype[Any]) -> None:
         self.plan, self.dtype = plan, dtype
-        self.factor = plan.response * plan.even_slope  # ∂z_v/∂(w_uv a_u): it runs sum and mean alone
+        self.factor = plan.response * plan.coefficient  # ∂z_v/∂(w_uv a_u)
         self.target = plan.in_target
         neurons = np.flatnonzero(plan.activation >= 0)
         order = neurons[np.argsort(plan.level[neurons], kind="stable")]

@@ -183,8 +183,8 @@ class TorchKernel:
         else:
             shape = (level.hi - level.lo, a.shape[0])
             torch.mm(sparse(level.into_rows, source, w.linear[first:last], shape), a, out=m)
-        if self.low.count is not None:
-            m.div_(self.low.count[level.lo : level.hi])
+        if self.low.coefficient is not None:
+            m.mul_(self.low.coefficient[level.lo : level.hi])
         return m
 
     # ---- backward -------------------------------------------------------------------------------------------
@@ -192,7 +192,7 @@ class TorchKernel:
     def _backward(
         self, w: Weights, z: Tensor, a: Tensor, dy: Array, live: Live
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """dz, da (V, B), ∂L/∂w (E,), ∂L/∂b (V,); dterm (V, B) holds ∂L/∂t of sum and mean neurons, r·dz/K.
+        """dz, da (V, B), ∂L/∂w (E,), ∂L/∂b (V,); dterm (V, B) holds ∂L/∂t of linear neurons, r·c·dz.
 
         Nodes that `live` (V,) does not mark take no part: 0 stands for their ∂L/∂z and for the weights into them.
         """
@@ -200,7 +200,7 @@ class TorchKernel:
         marked = None if live is None else self._marks(live)
         w = w if marked is None else w.leading(low, marked)
         da, dz = torch.zeros_like(a), torch.empty_like(z)
-        plain = low.response is None and low.count is None
+        plain = low.response is None and low.coefficient is None
         dterm = dz if plain else torch.empty_like(z)
         of_edges = torch.zeros_like(w.weight)
         da[low.outputs] = torch.tensor(dy, dtype=low.dtype, device=low.device).T  # (9)
@@ -228,8 +228,8 @@ class TorchKernel:
                 d = dterm[rows] = d if low.response is None else d * low.response[rows]
             for block in level.blocks:
                 self._messages(block, w, a, da, d, of_edges, None if marked is None else marked[rows])
-            if low.count is not None:
-                dterm[rows] /= low.count[rows]
+            if low.coefficient is not None:
+                dterm[rows] *= low.coefficient[rows]
         self._edge_gradients(dterm, a, of_edges)  # (5)
         if marked is not None:
             of_edges.masked_fill_(~marked[low.into], 0.0)

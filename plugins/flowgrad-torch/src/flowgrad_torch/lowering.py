@@ -1,7 +1,8 @@
 """A plan lowered to tensors: nodes renumbered by level, a compressed matrix of in-edges and of out-edges a level.
 
-Edges into sum and mean neurons are *linear*: they are rows of sparse matrices. The in-edges of other neurons stand
-in blocks of neurons with the same aggregation and the same number of in-edges K. V nodes, E edges, L linear edges.
+Edges into neurons whose aggregation is a multiple of the sum are *linear*: they are rows of sparse matrices. The
+in-edges of other neurons stand in blocks of neurons with the same aggregation and the same number of in-edges K.
+V nodes, E edges, L linear edges.
 """
 
 from __future__ import annotations
@@ -17,8 +18,6 @@ from torch import Tensor
 from flowgrad.plan import Plan
 from flowgrad_torch import activations, aggregations
 from flowgrad_torch.activations import Function
-
-LINEAR = ("sum", "mean")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,7 @@ class Lowered:
     into (E,) int64: where each edge leads.
     source, target (L,) int32: ends of the linear edges; transposed (L,) int64: their order by source;
     origin, successor (L,) int32: their ends in that order.
-    response, count (V, 1) float, or None where all are 1: r of (2), K of mean.
+    response, coefficient (V, 1) float, or None where all are 1: r of (2), c of linear aggregations m = c·Σt.
     """
 
     def __init__(self, plan: Plan, dtype: torch.dtype, device: str) -> None:
@@ -92,7 +91,8 @@ class Lowered:
         names = np.array([a.name for a in plan.aggregations] + [""])  # the last is an input's
         code = plan.aggregation[order]
         self._names, self._fan_in, self._source = names[code], fan_in, source
-        linear = np.isin(self._names, LINEAR) | (fan_in == 0)
+        coefficient = plan.coefficient[order]
+        linear = ~np.isnan(coefficient)
         self._linear = linear
         chosen = linear[target]
         self.linear = None if bool(chosen.all()) else self._index(np.flatnonzero(chosen))
@@ -106,7 +106,7 @@ class Lowered:
         self.transposed = self._index(by_source)
         self.origin, self.successor = self._short(s[by_source]), self._short(t[by_source])
         self.response = self._column(plan.response[order])
-        self.count = self._column(np.where(self._names == "mean", np.maximum(fan_in, 1), 1))
+        self.coefficient = self._column(np.where(linear, coefficient, 1.0))
         self._neuron_codes = plan.activation[order]
 
     def _levels(self, rank: Any, plan: Plan, order: Any) -> list[Level]:
