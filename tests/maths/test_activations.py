@@ -13,6 +13,7 @@ from flowgrad.maths import activations, foreign, rectifiers
 from flowgrad.maths.activation import Activation, Affine
 from flowgrad.maths.expression import evaluate
 from flowgrad.registry import find, names
+from flowgrad.testing import oracle
 
 FORMULAS = {**vars(activations), **vars(rectifiers)}
 entries = {name: find("activations", name) for name in names("activations") if name not in foreign.entries}
@@ -197,6 +198,17 @@ def test_function_and_derivative_are_accurate_everywhere(name, run):
     for reference, f in zip(REFERENCE[name], (entries[name].f, entries[name].df), strict=True):
         units, z = worst(reference, run(f), name)
         assert units <= 4, f"{f.__name__}({z!r}) is {units:.3g} units off"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_function_and_derivative_are_the_oracles(name, run):
+    """Of every activation that there is; those with a reference are held to it beyond this."""
+    f, df, sigma = run(entries[name].f), run(entries[name].df), oracle.SIGMA[name]
+    for z in np.arange(-4.0, 4.25, 0.25).tolist():
+        if z > 0.0 or name not in oracle.NEEDS_POSITIVE:
+            assert f(np.float64(z)) == pytest.approx(complex(sigma(complex(z))).real, rel=1e-13, abs=1e-15), z
+            slope = oracle.slope(lambda ih, z=z: sigma(z + ih))
+            assert df(np.float64(z)) == pytest.approx(slope, rel=1e-12, abs=1e-14), z
 
 
 @pytest.mark.parametrize("name", REFERENCE)
