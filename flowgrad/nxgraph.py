@@ -186,8 +186,9 @@ def _node_attributes(c: Columns) -> list[dict[str, Any]]:
     for row in np.flatnonzero(~c.is_input).tolist():
         activation, aggregation = c.activations[c.activation[row]], c.aggregations[c.aggregation[row]]
         rows[row]["activation"] = short_name("activations", activation)
-        if aggregation.name != "sum":
-            rows[row]["aggregation"] = short_name("aggregations", aggregation)
+        name = short_name("aggregations", aggregation)
+        if name != "sum":  # a record of a user's own is itself, whatever its name
+            rows[row]["aggregation"] = name
         rows[row]["bias"] = float(c.bias[row])
         if c.response[row] != 1.0:
             rows[row]["response"] = float(c.response[row])

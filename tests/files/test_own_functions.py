@@ -75,3 +75,13 @@ def test_other_languages_refuse_it_by_name(net, suffix, tmp_path: Path) -> None:
 def test_gradients_beside_differences(net, executor) -> None:
     loss = fg.Loss("fourth", lambda y, t: (y - t) ** 4, lambda y, t: 4.0 * (y - t) ** 3)
     assert fg.gradcheck(fg.compile(net, executor=executor, loss=loss), X, [[1.0], [2.0]]).passed
+
+
+def test_one_that_is_called_as_ours_is_not_taken_for_it() -> None:
+    net = fg.Network()
+    net.add_input("x")
+    net.add_neuron("y", {"x": 3.0}, aggregation=fg.Aggregation("sum", largest_square, dlargest_square))
+    net.set_outputs(["y"])
+    again = fg.Network.from_networkx(net.graph)
+    assert again.columns.aggregations[0].f is largest_square
+    assert fg.compile(again, executor="python").predict([[1.0]]) == fg.compile(net, executor="python").predict([[1.0]])
