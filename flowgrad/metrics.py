@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from flowgrad.arguments import plain
 from flowgrad.errors import ConfigError, UnknownNameError, brief, suggest
 from flowgrad.maths.losses import Loss
 from flowgrad.registry import find, names
@@ -48,8 +49,13 @@ def predicted(y: Array, loss: str | Loss) -> Array:
     >>> predicted(np.zeros((1, 2)), "cross_entropy").tolist()
     [[0.5, 0.5]]
     """
-    record, y = record_of(loss), np.asarray(y, np.float64)
+    record, y = record_of(loss), _numbers(y, "y")
     return y if record is None else record.link(y)
+
+
+def _numbers(values: Array, what: str) -> Array:
+    """(B, O) float64; a masked array is refused."""
+    return plain(values, what).astype(np.float64, copy=False)
 
 
 def accuracy(y: Array, t: Array, loss: str | Loss) -> float:
@@ -58,7 +64,7 @@ def accuracy(y: Array, t: Array, loss: str | Loss) -> float:
     Where each output is a probability of its own (binary_cross_entropy), or there is a single output: of all outputs
     and samples, prediction > ½ where t > ½. Otherwise, of the samples: the largest prediction at the largest target.
     """
-    p, record = predicted(y, loss), record_of(loss)
+    p, t, record = predicted(y, loss), _numbers(t, "t"), record_of(loss)
     if np.isnan(p).any() or np.isnan(t).any():
         return float("nan")
     apart = record is not None and record.logits and not record.coupled
@@ -72,7 +78,7 @@ def auc(y: Array, t: Array, loss: str | Loss) -> float:
 
     By the ranks (Mann & Whitney 1947); the mean over the outputs that have both kinds of samples, else NaN.
     """
-    p = predicted(y, loss)
+    p, t = predicted(y, loss), _numbers(t, "t")
     if np.isnan(p).any() or np.isnan(t).any():
         return float("nan")
     areas = []
@@ -87,7 +93,7 @@ def auc(y: Array, t: Array, loss: str | Loss) -> float:
 
 def pearson(y: Array, t: Array, loss: str | Loss) -> float:
     """Pearson's r of predictions and targets, −1 … 1; the mean over the outputs; NaN where one does not vary."""
-    dp, dt = _about_the_mean(predicted(y, loss)), _about_the_mean(np.asarray(t, np.float64))
+    dp, dt = _about_the_mean(predicted(y, loss)), _about_the_mean(_numbers(t, "t"))
     with np.errstate(invalid="ignore", divide="ignore"):
         r = (dp * dt).sum(axis=0) / np.sqrt((dp * dp).sum(axis=0) * (dt * dt).sum(axis=0))
     return float(np.clip(r, -1.0, 1.0).mean())
@@ -104,7 +110,7 @@ def _about_the_mean(values: Array) -> Array:
 
 def r2(y: Array, t: Array, loss: str | Loss) -> float:
     """1 − Σ(p−t)²/Σ(t−t̄)², p predictions, at most 1; the mean over the outputs; NaN or −inf where t does not vary."""
-    t = np.asarray(t, np.float64)
+    t = _numbers(t, "t")
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         apart = np.where(t.max(axis=0) == t.min(axis=0), 0.0, t - t.mean(axis=0))
         scale = np.abs(apart).max(axis=0)
@@ -117,7 +123,7 @@ def r2(y: Array, t: Array, loss: str | Loss) -> float:
 def rmse(y: Array, t: Array, loss: str | Loss) -> float:
     """√(mean (p−t)²), p predictions, over samples and outputs."""
     with np.errstate(invalid="ignore", over="ignore"):
-        error = np.abs(predicted(y, loss) - t)
+        error = np.abs(predicted(y, loss) - _numbers(t, "t"))
         largest = error.max()
         if not 0.0 < largest < np.inf:
             return float(largest)
@@ -127,7 +133,7 @@ def rmse(y: Array, t: Array, loss: str | Loss) -> float:
 def mae(y: Array, t: Array, loss: str | Loss) -> float:
     """mean |p−t|, p predictions, over samples and outputs."""
     with np.errstate(invalid="ignore", over="ignore"):
-        return float(np.mean(np.abs(predicted(y, loss) - t)))
+        return float(np.mean(np.abs(predicted(y, loss) - _numbers(t, "t"))))
 
 
 entries: dict[str, Metric] = {f.__name__: Metric(f.__name__, f) for f in (accuracy, auc, pearson, r2, rmse, mae)}

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flowgrad import batch
-from flowgrad.arguments import frozen, instance
+from flowgrad.arguments import frozen, instance, plain
 from flowgrad.attributes import numbers
 from flowgrad.batch import SampleWeights
 from flowgrad.choice import choose, requested
@@ -253,7 +253,7 @@ class Program:
             taken = ready(theta, X, T, spare, self.reduction == "mean")
             if taken is not None:
                 return taken, spare
-        given = np.asarray(theta)
+        given = plain(theta, "theta")
         th, x, loss = batch.parameters(given, self.plan, self.dtype), self._x(X), self._need_loss()
         s = batch.weights_of_samples(sample_weight, len(x))
         kept = None if s is None else s.kept

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from flowgrad.arguments import plain
 from flowgrad.columns import ABSENT, Columns
 from flowgrad.errors import DataError, GraphError, ShapeError, brief
 from flowgrad.maths.activations import identity
@@ -60,7 +61,7 @@ class Scaling:
     @classmethod
     def of(cls, values: Any) -> Scaling:
         """Find the mean and the standard deviation of each column of finite values (N, K); a constant keeps scale 1."""
-        X = np.asarray(values, np.float64)
+        X = plain(values, "values").astype(np.float64, copy=False)
         _, exponent = np.frexp(np.abs(X).max(axis=0))
         near_one = np.ldexp(X, -exponent)  # exact, and no square of it overflows or vanishes
         mean, std = np.ldexp(near_one.mean(axis=0), exponent), near_one.std(axis=0)
@@ -69,12 +70,12 @@ class Scaling:
 
     def __call__(self, values: Any) -> Floats:
         """Scale raw columns (…, K)."""
-        scaled: Floats = (np.asarray(values, np.float64) - self.mean) / self.scale
+        scaled: Floats = (plain(values, "values").astype(np.float64, copy=False) - self.mean) / self.scale
         return scaled
 
     def back(self, scaled: Any) -> Floats:
         """Give the raw columns of scaled ones (…, K)."""
-        raw: Floats = np.asarray(scaled, np.float64) * self.scale + self.mean
+        raw: Floats = plain(scaled, "scaled").astype(np.float64, copy=False) * self.scale + self.mean
         return raw
 
     def inverse(self) -> Scaling:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from functools import partial
 from typing import Any
 
 import networkx as nx
@@ -10,8 +11,10 @@ import numpy as np
 import pytest
 
 import flowgrad as fg
+from flowgrad import inspection, metrics
 from flowgrad.errors import DataError
 from flowgrad.plan import lower
+from flowgrad.scaling import Scaling
 
 RNG = np.random.default_rng(3)
 X, T = RNG.standard_normal((6, 3)), RNG.standard_normal((6, 2))
@@ -137,7 +140,9 @@ def test_names_are_asked_for_without_an_error(executor: str) -> None:
 # ---- what comes in -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("what", ["X", "T", "cotangent", "sample_weight", "theta", "a column"])
+@pytest.mark.parametrize(
+    "what", ["X", "T", "cotangent", "sample_weight", "theta", "classes", "baseline", "metrics", "scaling", "a column"]
+)
 def test_masked_arrays_are_refused(executor: str, what: str) -> None:
     one = program(executor)
 
@@ -148,12 +153,26 @@ def test_masked_arrays_are_refused(executor: str, what: str) -> None:
         return np.ma.masked_array(array, mask)
 
     acts = one.forward(X)
+    pairs = [(acts.output, masked(T)), (masked(acts.output), np.array(T, float))]
     calls = {
         "X": [lambda: one.forward(masked(X)), lambda: one.predict(masked(X)), lambda: fg.fit(one, masked(X), T)],
         "T": [lambda: one.backward(acts, masked(T)), lambda: one.value_and_grad(one.theta, X, masked(T))],
         "cotangent": [lambda: one.backward(acts, cotangent=masked(T))],
         "sample_weight": [lambda: one.backward(acts, T, sample_weight=masked(np.ones(6)))],
-        "theta": [lambda: one.forward(X, theta=masked(one.theta)), lambda: setattr(one, "theta", masked(one.theta))],
+        "theta": [
+            lambda: one.forward(X, theta=masked(one.theta)),
+            lambda: one.predict(X, masked(one.theta)),
+            lambda: one.value_and_grad(masked(one.theta), X, T),
+            lambda: setattr(one, "theta", masked(one.theta)),
+        ],
+        "classes": [lambda: inspection.node_importance(one, X, classes=masked(np.ones(6)))],
+        "baseline": [lambda: inspection.node_importance(one, X, integrated=True, baseline=masked(np.ones(3)))],
+        "metrics": [partial(m.f, *pair, one.loss) for m in metrics.entries.values() for pair in pairs],
+        "scaling": [
+            lambda: Scaling.of(masked(X)),
+            lambda: Scaling.of(X)(masked(X)),
+            lambda: Scaling.of(X).back(masked(X)),
+        ],
         "a column": [lambda: one.predict({0: masked(X[:, 0]), 1: X[:, 1], 2: X[:, 2]})],
     }[what]
     for call in calls:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from flowgrad.arguments import instance, whole
+from flowgrad.arguments import instance, plain, whole
 from flowgrad.errors import ConfigError, ShapeError, UnknownNameError, brief, show, suggest
 from flowgrad.executor import Array
 from flowgrad.frames import frame
@@ -221,7 +221,7 @@ def _classes(given: Any, rows: int) -> tuple[list[Hashable], Array]:
     """The classes in the order in which they appear, and (B,) the number of each sample's."""
     if given is None:
         return [], np.zeros(rows, np.intp)
-    listed = np.asarray(given).tolist()
+    listed = plain(given, "classes").tolist()
     if not isinstance(listed, list) or len(listed) != rows or any(isinstance(one, list) for one in listed):
         raise ShapeError(f"classes has shape {np.shape(given)}: must be ({rows},), a label a sample")
     numbers: dict[Hashable, int] = {}

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from flowgrad import batch
+from flowgrad.arguments import plain
 from flowgrad.errors import ShapeError
 from flowgrad.executor import Array
 from flowgrad.inspection.passes import Passes
@@ -30,7 +31,7 @@ def baseline_of(program: Program, given: Any) -> Array:
     elif np.shape(given) != (len(program.inputs),):
         raise ShapeError(f"baseline has shape {np.shape(given)}: must be ({len(program.inputs)},), a value an input")
     else:
-        given = np.asarray(given)[None]
+        given = plain(given, "baseline")[None]
     row: Array = batch.table(given, program.inputs, "baseline", "input", program.dtype)[0]
     return row
 
