@@ -166,7 +166,7 @@ TAME = tuple(f for f in ACTIVATIONS if f not in {*LACKING, "exp", "log", "sqrt",
                                                  "step", "neat-inv", "neat-exp"})  # fmt: skip
 
 
-@given(net=networks(ids=KEPT, activations=TAME, aggregations=AGGREGATIONS))
+@given(net=networks(ids=KEPT, activations=TAME, aggregations=tuple(AGGREGATIONS)))
 @settings(max_examples=40)
 def test_random_networks_come_back_equal(net: fg.Network, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Network → ONNX → network → ONNX → network, the ids of inputs and outputs with their types."""
