@@ -182,9 +182,9 @@ def format_of(path: Path, name: str | None, act: str) -> Format:
     known = [f for f in (find("formats", n) for n in names("formats")) if getattr(f, act) is not None]
     fitting = [(len(s), f.name, f) for f in known for s in f.suffixes if path.name.lower().endswith(s)]
     if not fitting:
-        said = brief(path.suffix) if path.suffix else "no suffix"
+        said = f"whose suffix is {brief(path.suffix)}" if path.suffix else "which has no suffix"
         suffixes = sorted({s for f in known for s in f.suffixes})
-        raise UnknownNameError(f"no format to {act} for {said} of {brief(path.name)}{suggest(path.suffix, suffixes)}")
+        raise UnknownNameError(f"no format to {act} fits {brief(path.name)}, {said}{suggest(path.suffix, suffixes)}")
     longest = max(fitting)[0]
     best: dict[str, Format] = {n: f for length, n, f in fitting if length == longest}
     own = best.get(path.suffix.lower()[1:])

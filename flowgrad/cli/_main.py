@@ -88,8 +88,7 @@ def _obey(words: list[str]) -> int:
         return 0
     chosen = words[0] if words and words[0] not in HELP else None
     if chosen is not None and chosen not in names("cli"):
-        what = "option" if chosen.startswith("-") else "command"
-        valid = (*names("cli"), *HELP, *VERSION)
+        what, valid = ("option", (*HELP, *VERSION)) if chosen.startswith("-") else ("command", names("cli"))
         raise UnknownNameError(f"unknown {what} {brief(chosen)}{suggest(chosen, valid)} (flowgrad --help lists all)")
     try:
         import rich  # noqa: F401 (only whether it is there)

@@ -51,6 +51,7 @@ def test_version(run: Any) -> None:
     ("words", "message"),
     [
         (("lst",), "unknown command 'lst': did you mean 'list'?"),
+        (("heal",), "unknown command 'heal'; known: "),  # --help is no command
         (("--hepl",), "unknown option '--hepl': did you mean '--help'?"),
         (("train",), "Missing argument"),
         (("train", "a.toml", "--epoch", "3"), "No such option: --epoch"),
