@@ -185,7 +185,7 @@ def in_c(text: str, variables: Sequence[str] = ("z",)) -> str:
         ConfigError: as `parse`.
 
     >>> print(in_c("select(z > 0, z, 0.01 * z)"))
-    return z > 0.0 ? z : 0.01 * z;
+    return z > 0.0 ? z : (0.01 * z);
     """
     tree = parse(text, variables)
     calls = (n for n in ast.walk(tree) if isinstance(n, ast.Call) and _name(n) not in _CHEAP)
