@@ -20,7 +20,7 @@ from flowgrad.metrics import Metric, metrics_for
 from flowgrad.nonfinite import culprit
 from flowgrad.optimizer import Optimizer, Step
 from flowgrad.program import Program
-from flowgrad.registry import find, names
+from flowgrad.registry import find, is_own
 from flowgrad.schedule import Schedule, schedule_for
 
 Array = npt.NDArray[Any]
@@ -343,7 +343,7 @@ def _measured(program: Program, descent: _Descent, measures: tuple[Metric, ...],
     """Metrics over the training data, loss and metrics over the validation data, with the θ of now."""
     row: Row = {}
     loss = program._need_loss()
-    name = loss.name if loss.name in names("losses") and find("losses", loss.name) == loss else loss
+    name = loss.name if is_own("losses", loss) else loss
     if measures:
         y = program.predict(descent.data.x).astype(np.float64)
         with np.errstate(all="ignore"):  # what overflows here shows in the loss of the next step
