@@ -18,6 +18,8 @@ from flowgrad.formats._c_functions import AGGREGATIONS
 from flowgrad.registry import find, names
 from flowgrad.testing.strategies import networks
 
+PRINTED = tuple(name for name in names("activations") if find("activations", name).expression is not None)
+
 STRICT = ["-O2", "-Wall", "-Wextra", "-Werror", "-pedantic", "-std=c99"]
 Compiled = Callable[[fg.Network, np.ndarray], np.ndarray]
 number = count()
@@ -115,7 +117,7 @@ def test_a_users_own_function_is_printed_from_its_expression(compiled: Compiled,
 
 
 @settings(max_examples=25)
-@given(net=networks())
+@given(net=networks(activations=PRINTED, aggregations=tuple(AGGREGATIONS)))
 def test_random_networks(net: fg.Network, compiled: Compiled) -> None:
     X = np.random.default_rng(3).standard_normal((6, len(net.inputs)))
     assert_equal(compiled(net, X), fg.compile(net, executor="python").predict(X))
