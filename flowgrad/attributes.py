@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from flowgrad.arguments import plain
+from flowgrad.arguments import one, plain
 from flowgrad.errors import GraphError, UnknownNameError, brief, suggest
 from flowgrad.maths.activation import Activation
 from flowgrad.maths.aggregations import Aggregation
@@ -30,9 +30,8 @@ def formula(kind: str, value: object, where: Callable[[], str]) -> Any:
     if isinstance(value, record):
         return value
     if not isinstance(value, str):
-        raise GraphError(
-            f"{singular(kind)} {brief(value)}{where()} is a {type(value).__name__}: give a name or a {record.__name__}"
-        )
+        given, wanted = one(type(value).__name__), one(record.__name__)
+        raise GraphError(f"{singular(kind)} {brief(value)}{where()} is {given}: give a name or {wanted}")
     try:
         return find(kind, value)
     except UnknownNameError as error:
@@ -96,7 +95,7 @@ def _as_array(values: Any) -> npt.NDArray[Any]:
 def number(value: Any, what: str, name: Callable[[int], str], row: int = 0) -> float:
     """One finite float, or the error that names where it stands."""
     if not isinstance(value, _REAL) or isinstance(value, bool):
-        raise GraphError(f"{what} {brief(value)} at {name(row)} is a {type(value).__name__}: must be a real number")
+        raise GraphError(f"{what} {brief(value)} at {name(row)} is {one(type(value).__name__)}: must be a real number")
     try:
         result = float(value)
     except OverflowError:

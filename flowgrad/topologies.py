@@ -269,14 +269,6 @@ def from_edge_list(
     return Network.from_networkx(graph, inputs, outputs, activation, output_activation, seed)
 
 
-def _is_hashable(value: object) -> bool:
-    try:
-        hash(value)
-    except TypeError:  # also of a tuple that holds a list
-        return False
-    return True
-
-
 # ---- many networks are one ----------------------------------------------------------------------------------
 
 
