@@ -91,7 +91,7 @@ def _of_properties() -> Iterator[Any]:
         if name.partition(".")[0] in ("flowgrad", "networkx"):
             classes = [value for value in vars(module).values() if isinstance(value, type)]
             values = [value for kind in classes for value in vars(kind).values()]
-            yield from (value.lock for value in values if isinstance(value, cached_property))
+            yield from (vars(value)["lock"] for value in values if isinstance(value, cached_property))
 
 
 if hasattr(os, "register_at_fork"):
