@@ -376,10 +376,22 @@ def real_at(spec: Spec, address: int, k: int) -> Any:
     return memory_at(address + k * spec.dtype.itemsize, spec.dtype, 1)[0]
 
 
+def _emit_real_of(builder: Any, real: Any, kinds: Any, values: Any) -> Any:
+    given, x = kinds[1], values[1]
+    if given.bitwidth == real.bitwidth:
+        return x
+    return (builder.fptrunc if given.bitwidth > real.bitwidth else builder.fpext)(x, _ELEMENTS[real])
+
+
+@block(lambda spec, x: spec.real if isinstance(x, types.Float) else None, _emit_real_of)
+def real_of(spec: Spec, x: float) -> Any:
+    """A number in the kernel's dtype."""
+    return spec.dtype.type(x)
+
+
 def _emit_put_real(builder: Any, _: Any, kinds: Any, values: Any) -> None:
-    real, given, x = kinds[0].real, kinds[3], values[3]
-    if given.bitwidth != real.bitwidth:
-        x = (builder.fptrunc if given.bitwidth > real.bitwidth else builder.fpext)(x, _ELEMENTS[real])
+    real = kinds[0].real
+    x = _emit_real_of(builder, real, (kinds[0], kinds[3]), (values[0], values[3]))
     builder.store(x, _place(builder, values[1], values[2], real.bitwidth // 8), align=real.bitwidth // 8)
 
 
@@ -387,6 +399,18 @@ def _emit_put_real(builder: Any, _: Any, kinds: Any, values: Any) -> None:
 def put_real(spec: Spec, address: int, k: int, x: float) -> None:
     """Set number k of the array at an address."""
     memory_at(address + k * spec.dtype.itemsize, spec.dtype, 1)[0] = x
+
+
+def _emit_put_word(builder: Any, _: Any, kinds: Any, values: Any) -> None:
+    word = kinds[0].row.words.element
+    x = values[3] if values[3].type == word else builder.trunc(values[3], word)
+    builder.store(x, _place(builder, values[1], values[2], word.width // 8), align=word.width // 8)
+
+
+@block(lambda spec, address, k, x: types.none, _emit_put_word)
+def put_word(spec: Spec, address: int, k: int, x: int) -> None:
+    """Set integer k, as wide as a number, of the array at an address."""
+    memory_at(address + k * spec.dtype.itemsize, f"i{spec.dtype.itemsize}", 1)[0] = x
 
 
 @block(lambda spec: types.int64, lambda b, r, k, v: ir.Constant(I64, k[0].real.bitwidth // 8))
