@@ -24,6 +24,7 @@ from flowgrad.executors._numba.panels import most_rows, product
 from flowgrad.executors._numba.records import (
     AGGREGATED,
     DENSE_SIZE,
+    FUSE,
     FUSED,
     GROUP,
     SCALED,
@@ -51,6 +52,8 @@ from flowgrad.executors._numba.simd import (
     store,
 )
 
+INPUTS = -1
+"""The kind of what stands before the first run."""
 STREAM = 128
 """How many edges ahead what is read of them is fetched, a line for each node, which has about as many edges as that:
 beside its rows, processors do so too late."""
@@ -82,41 +85,6 @@ def pull(spec: Any, net: Any, tile: Any, w: int, v: int, a: Any) -> Any:
     if tile.DA != 0:
         store(tile.DA + v * size_of(spec), da)
     return da
-
-
-@inline
-def settle(spec: Any, tile: Any, v: int, dz: Any) -> None:
-    """∂L/∂z of node v over its a; ∂L/∂b added to the chunk's."""
-    store(tile.A + v * size_of(spec), dz)
-    s = total(dz)
-    put_real(spec, tile.bias, v, s if tile.first != 0 else s + real_at(spec, tile.bias, v))
-
-
-@inline
-def fused_run(spec: Any, net: Any, tile: Any, first: int, end: int, w: int) -> None:
-    """∂L/∂z of a run whose σ' is compiled in. Lanes that are no samples ask for the same kept rows, and are 0 here."""
-    row, A, top, mask = size_of(spec), tile.A, tile.top, load(spec, tile.mask)
-    for v in range(end - 1, first - 1, -1):
-        fetch_row(spec, A + (v - NEXT) * row)
-        a = load(spec, A + v * row)
-        slope, near = found(spec, a), untold(spec, a)
-        if any_lane(near):
-            top -= row
-            slope = choose(near, exact(spec, load(spec, top), a), slope)
-        settle(spec, tile, v, keep(slope * pull(spec, net, tile, w, v, keep(a, mask)), mask))
-    tile.top = top
-
-
-@inline
-def other_run(spec: Any, net: Any, tile: Any, first: int, end: int, w: int, slopes: int) -> None:
-    """The same of a run whose σ' a kernel of its own makes, or of inputs."""
-    row, A, S, mask = size_of(spec), tile.A, tile.S, load(spec, tile.mask)
-    for v in range(end - 1, first - 1, -1):
-        store(S + (v - first) * row, pull(spec, net, tile, w, v, keep(load(spec, A + v * row), mask)))
-    at = first * row
-    call_address(slopes, A + at, tile.D + at, S, (end - first) * lanes_of(spec))
-    for v in range(end - 1, first - 1, -1):
-        settle(spec, tile, v, keep(load(spec, A + v * row), mask))
 
 
 @kernel
@@ -152,37 +120,57 @@ def masked_source(spec: Any, net: Any, tile: Any, e: int) -> Any:
     return keep(load(spec, tile.A + i32_at(net.in_source, e) * (size_of(spec) // STRIDE)), load(spec, tile.mask))
 
 
-@inline
-def backward(spec: Any, net: int, tile: int, stop: int, w: int, turned: int, fuse: bool) -> None:
+@kernel
+def sweep(spec: Any, net: int, tile: int, stop: int, w: int, turned: int, flags: int) -> None:
     """∂L/∂z of every node over its a; ∂L/∂w and ∂L/∂b of the tile added to its chunk's.
 
+    Lanes that are no samples are 0 from a run's ∂L/∂z on. A run's ∂L/∂b is summed when all its ∂L/∂z are there.
+
     Args:
-        net, tile, stop, fuse: as `forward`.
+        net, tile, stop, flags: as forward's.
         w, turned: addresses of the weights, by in-edge and by place.
     """
     n, t = net_at(net), tile_at(tile)
-    row = size_of(spec)
-    for run in range(n.runs - 1, -1, -1):
+    row, mask, A, S, top = size_of(spec), load(spec, t.mask), t.A, t.S, t.top
+    for run in range(n.runs - 1, -2, -1):
         if atomic_get(stop) != 0:
             return
-        kind = i32_at(n.run_kind, run)
-        first, end = i32_at(n.run_begin, run), i32_at(n.run_begin, run + 1)
-        if fuse and kind == FUSED:
-            fused_run(spec, n, t, first, end, turned)
-        else:
-            other_run(spec, n, t, first, end, turned, i64_at(n.slopes, i32_at(n.run_activation, run)))
-        if kind == SCALED:
-            for v in range(first, end):
-                message = splat(spec, real_at(spec, n.response, v)) * load(spec, t.A + v * row)
-                store(t.A + i32_at(n.message, v) * row, message)
-        elif kind == WHOLE:
+        kind = i32_at(n.run_kind, run) if run >= 0 else INPUTS
+        first = i32_at(n.run_begin, run) if run >= 0 else 0
+        end = i32_at(n.run_begin, run + 1)
+        fused, at = kind == FUSED and flags & FUSE != 0, first * row
+        for v in range(end - 1, first - 1, -1):
+            fetch_row(spec, A + (v - NEXT) * row)
+            a = load(spec, A + v * row)
+            da = pull(spec, n, t, turned, v, keep(a, mask))
+            if fused:
+                slope, near = found(spec, a), untold(spec, a)
+                if any_lane(near):
+                    top -= row
+                    slope = choose(near, exact(spec, load(spec, top), a), slope)
+                store(A + v * row, keep(slope * da, mask))
+            elif kind == INPUTS:
+                store(A + v * row, keep(da, mask))
+            else:
+                store(S + (v - first) * row, da)
+        if kind == INPUTS:
+            return
+        if not fused:
+            slopes = i64_at(n.slopes, i32_at(n.run_activation, run))
+            call_address(slopes, A + at, t.D + at, S, (end - first) * lanes_of(spec))
+        for v in range(first, end):
+            dz = load(spec, A + v * row)
+            if not fused:
+                dz = keep(dz, mask)
+                store(A + v * row, dz)
+            s = total(dz)
+            put_real(spec, t.bias, v, s if t.first != 0 else s + real_at(spec, t.bias, v))
+            if kind == SCALED:
+                store(A + i32_at(n.message, v) * row, splat(spec, real_at(spec, n.response, v)) * dz)
+        if kind == WHOLE:
             call_address(n.whole_backward, net, tile, run, w)
         elif kind >= AGGREGATED:
             call_address(i64_at(n.spread, kind - AGGREGATED), net, tile, run, w)
-    mask = load(spec, t.mask)
-    for v in range(n.inputs - 1, -1, -1):
-        da = pull(spec, n, t, turned, v, keep(load(spec, t.A + v * row), mask))
-        store(t.A + v * row, keep(da, mask))
 
 
 @kernel

@@ -23,7 +23,9 @@ from flowgrad.executors._numba.memory import LINE, atomic_get, call_address, i32
 from flowgrad.executors._numba.panels import product
 from flowgrad.executors._numba.records import (
     AGGREGATED,
+    BACKWARD,
     DENSE_SIZE,
+    FUSE,
     FUSED,
     SCALED,
     STRIDE,
@@ -60,37 +62,6 @@ def grown(spec: Any, z: Any, A: int, source: int, w: int, begin: int, end: int, 
     return z
 
 
-@inline
-def fused_run(spec: Any, net: Any, tile: Any, first: int, end: int, w: int, b: int, backward: bool) -> None:
-    """a of a run whose activation is compiled in; where `backward` follows, what it needs is piled up."""
-    row, A, top, last, ahead = size_of(spec), tile.A, tile.top, net.edges - 1, net.ahead
-    in_begin, in_end, source, position = net.in_begin, net.in_end, net.in_source, net.position
-    for v in range(first, end):
-        fetch_row(spec, A + (v + NEXT) * row)
-        z = splat(spec, real_at(spec, b, i32_at(position, v)))
-        z = grown(spec, z, A, source, w, i64_at(in_begin, v), i64_at(in_end, v), last, ahead)
-        a = value(spec, z)
-        store(A + v * row, a)
-        if keeps(spec) and backward:
-            store(top, kept(spec, z))
-            top += row if any_lane(untold(spec, a)) else 0
-    tile.top = top
-
-
-@inline
-def summed_run(spec: Any, net: Any, tile: Any, first: int, end: int, w: int, b: int, kind: int) -> None:
-    """z of a run of sums, or of multiples of them."""
-    row, A, Z, last, ahead = size_of(spec), tile.A, tile.Z, net.edges - 1, net.ahead
-    in_begin, in_end, source, position = net.in_begin, net.in_end, net.in_source, net.position
-    for v in range(first, end):
-        bias = splat(spec, real_at(spec, b, i32_at(position, v)))
-        start = splat(spec, 0.0) if kind == SCALED else bias
-        z = grown(spec, start, A, source, w, i64_at(in_begin, v), i64_at(in_end, v), last, ahead)
-        if kind == SCALED:
-            z = fma(splat(spec, real_at(spec, net.response, v)), z, bias)
-        store(Z + v * row, z)
-
-
 @kernel
 def whole_run(spec: Any, net: int, tile: int, run: int, w: int, b: int) -> None:
     """z of a run of a dense block, called by address: a matrix product."""
@@ -106,31 +77,45 @@ def whole_run(spec: Any, net: int, tile: int, run: int, w: int, b: int) -> None:
     )
 
 
-@inline
-def forward(spec: Any, net: int, tile: int, stop: int, w: int, b: int, fuse: bool, backward: bool) -> None:
+@kernel
+def sweep(spec: Any, net: int, tile: int, stop: int, w: int, b: int, flags: int) -> None:
     """a of every neuron; z too, of all but fused runs.
 
     Args:
         net, tile: addresses of records; stop: of the word that ends a sweep between two runs.
         w, b: addresses of the weights by in-edge and the biases by position.
-        fuse: whether FUSED runs are swept with their activation compiled in, and leave no z.
-        backward: whether a backward sweep follows.
+        flags: FUSE, BACKWARD.
     """
     n, t = net_at(net), tile_at(tile)
-    row, lanes = size_of(spec), lanes_of(spec)
+    row, lanes, last, ahead = size_of(spec), lanes_of(spec), n.edges - 1, n.ahead
+    A, Z, in_begin, in_end, source, position = t.A, t.Z, n.in_begin, n.in_end, n.in_source, n.position
+    backward, top = flags & BACKWARD, t.top
     for run in range(n.runs):
         if atomic_get(stop) != 0:
             return
         kind = i32_at(n.run_kind, run)
         first, end = i32_at(n.run_begin, run), i32_at(n.run_begin, run + 1)
-        if fuse and kind == FUSED:
-            fused_run(spec, n, t, first, end, w, b, backward)
+        if kind == FUSED and flags & FUSE != 0:
+            for v in range(first, end):
+                fetch_row(spec, A + (v + NEXT) * row)
+                z = splat(spec, real_at(spec, b, i32_at(position, v)))
+                z = grown(spec, z, A, source, w, i64_at(in_begin, v), i64_at(in_end, v), last, ahead)
+                a = value(spec, z)
+                store(A + v * row, a)
+                if keeps(spec) and backward != 0:
+                    store(top, kept(spec, z))
+                    top += row if any_lane(untold(spec, a)) else 0
             continue
         if kind < WHOLE:
-            summed_run(spec, n, t, first, end, w, b, kind)
+            for v in range(first, end):
+                bias = splat(spec, real_at(spec, b, i32_at(position, v)))
+                start = splat(spec, 0.0) if kind == SCALED else bias
+                z = grown(spec, start, A, source, w, i64_at(in_begin, v), i64_at(in_end, v), last, ahead)
+                store(Z + v * row, fma(splat(spec, real_at(spec, n.response, v)), z, bias) if kind == SCALED else z)
         elif kind == WHOLE:
             call_address(n.whole_forward, net, tile, run, w, b)
         else:
             call_address(i64_at(n.gather, kind - AGGREGATED), net, tile, run, w, b)
         sigma, at = i64_at(n.activate, i32_at(n.run_activation, run)), first * row
-        call_address(sigma, t.Z + at, t.A + at, t.D + at, (end - first) * lanes, 1 if backward else 0)
+        call_address(sigma, Z + at, A + at, t.D + at, (end - first) * lanes, backward)
+    t.top = top

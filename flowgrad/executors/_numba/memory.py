@@ -12,12 +12,15 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba.core import types
+from numba.core.datamodel import default_manager
 from numba.np.numpy_support import from_dtype
 
 from flowgrad.executors._numba.simd import I32, I64, block, call, memory_at, pointer
 
 LINE = 64
 """Bytes of a cache line."""
+DATA = 4
+"""Which field of Numba's arrays says where their numbers stand."""
 _MACHINE = platform.machine().lower()
 X86, ARM = _MACHINE in ("x86_64", "amd64"), _MACHINE in ("aarch64", "arm64")
 
@@ -60,12 +63,23 @@ def put_f64(address: int, k: int, x: float) -> None:
 def record_at(dtype: np.dtype[Any]) -> Callable[[int], Any]:
     """A block that takes the memory at an address for a record of this dtype: fields are read and set by name."""
     kind = from_dtype(dtype)
+    seen = default_manager.lookup(kind).get_value_type()
 
-    @block(lambda address: kind, lambda b, r, k, v: pointer(b, v[0]))
+    @block(lambda address: kind, lambda b, r, k, v: b.inttoptr(v[0], seen))
     def at(address: int) -> Any:
         return memory_at(address, dtype, 1).view(np.recarray)[0]
 
     return at
+
+
+def _emit_data_of(builder: Any, _: Any, kinds: Any, values: Any) -> Any:
+    return builder.ptrtoint(builder.extract_value(values[0], DATA), I64)
+
+
+@block(lambda array: types.int64 if isinstance(array, types.Array) else None, _emit_data_of)
+def data_of(array: Any) -> int:
+    """Where an array's numbers stand."""
+    return int(array.ctypes.data)
 
 
 # ---- calls --------------------------------------------------------------------------------------------------

@@ -15,9 +15,13 @@ from flowgrad.executors._numba.memory import record_at
 PLAIN, FUSED, SCALED, WHOLE, AGGREGATED = 0, 1, 2, 3, 4
 """Kinds of runs: sum; the same, of the activation that is compiled into the sweep; a multiple of the sum; part of a
 dense block; AGGREGATED + code: another aggregation."""
+FUSE, BACKWARD = 1, 2
+"""Flags of a sweep: runs that are FUSED have their activation compiled in, and leave no z; backward follows."""
 STRIDE = 16
 """What numbers of rows are multiplied by: rows of 128 or 32 bytes are then found by 8 or 2 times that, which a
 processor multiplies by while it reads."""
+WIDE = 128
+"""Bytes of a row of a tile; small batches have rows of a quarter."""
 GROUP = 4
 """Out-edges that backward takes at a time."""
 AHEAD = 32
@@ -33,8 +37,9 @@ NET = record(
     # sizes: nodes of the part of the plan that is computed, all of the plan's, inputs, outputs, the plan's edges,
     # places of sparse out-edges, runs of neurons, rows of base cases, dense runs; θ's length
     "nodes positions inputs outputs edges places runs bases dense_runs parameters",
-    # whether θ is w and b as they stand; whether all edges are in dense runs; how many edges ahead rows are fetched
-    "direct all_dense ahead",
+    # whether θ is w and b as they stand; whether all edges are in dense runs; how many edges ahead rows are fetched;
+    # lanes of a row
+    "direct all_dense ahead lanes",
     # int32, of node v of the part: its position in the plan; of a position: which node it is, or `nodes`
     "position node",
     # int64: the in-edges of v are in_begin[v] … in_end[v]−1; its out-edges that lead into no dense run have the places
@@ -52,8 +57,11 @@ NET = record(
     "output base_row message response",
     # int32 slots into θ; real values of what is frozen
     "weight_slot bias_slot frozen_weight frozen_bias",
-    # addresses of kernels: by code of activation, and of aggregation; the loss; those of a dense run
-    "activate slopes gather spread loss whole_forward whole_backward multiply",
+    # addresses of kernels: by code of activation, and of aggregation; the loss; the
+    # sweeps; those of a dense run
+    "activate slopes gather spread loss forward backward whole_forward whole_backward multiply",
+    # those of passes over the parameters, see `parameters`
+    "collect prepare finish fold",
 )
 
 CALL = record(
