@@ -1,8 +1,8 @@
 """Digests of functions by what they compute, and of modules by what is in them.
 
-No file is read: what counts are the code objects that are loaded. Line numbers, file names and the text of docstrings do not
-count. Functions of NumPy and Numba count by name: Numba compiles its own forms of them, and its version belongs to
-every key beside a digest.
+No file is read: what counts are the code objects that are loaded. Line numbers, file names and the text of docstrings
+do not count. Functions of NumPy and Numba count by name: Numba compiles its own forms of them, and its version belongs
+into every key beside a digest.
 """
 
 from __future__ import annotations
@@ -223,4 +223,5 @@ class _Modules(_Walk):
 
 
 def _name(value: Any) -> str:
-    return f"{getattr(value, '__module__', None)}.{getattr(value, '__qualname__', None) or getattr(value, '__name__', None)}"
+    name = getattr(value, "__qualname__", None) or getattr(value, "__name__", None)
+    return f"{getattr(value, '__module__', None)}.{name}"

@@ -1,9 +1,9 @@
-"""Functions that are no kernels, as values that kernels take: activations, aggregations, losses, built-in or a user's own.
+"""Functions that are no kernels, as values that kernels take: activations, aggregations, losses, ours or a user's own.
 
-A kernel has a parameter for a function and calls `apply(function, z)`; the argument is `formula(f)`. Its Numba type carries
-a digest of what f computes, so a kernel is compiled, and kept on disk, for one function: equal ones share it, and an edited one
-has its own. f is compiled as it is written, with the plain functions that it calls, as copies whose globals and
-closures name compiled functions where those of the originals name plain ones.
+A kernel has a parameter for a function and calls `apply(function, z)`; the argument is `formula(f)`. Its Numba type has
+a digest of what f computes, so that a kernel is compiled, and kept on disk, for one function: equal ones share it, and
+an edited one has its own. f is compiled as it is written, with the plain functions that it calls, as copies whose
+globals and closures hold compiled functions where those of the originals hold plain ones.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from weakref import WeakValueDictionary
 import numba
 import numpy as np
 from numba.core.dispatcher import Dispatcher
-from numba.core.registry import CPUDispatcher
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import (
     NativeValue,
@@ -31,13 +30,16 @@ from numba.extending import (
 )
 
 from flowgrad.errors import ExecutorError, brief
-from flowgrad.executors._numba.compiled import entry, kernel, lock
+from flowgrad.executors._numba.compiled import entry, inner, kernel, lock
 from flowgrad.executors._numba.digests import digest, names_of
 
 Function = Callable[..., Any]
 
 FIRST = Parameter("__formula__", Parameter.POSITIONAL_ONLY)
 """The parameter of `apply` before those of the function."""
+
+NOISE = ("Failed in", "During:", "<source", "This error", "\x1b", "^")
+"""Beginnings of lines in Numba's errors that say nothing to the author of a function."""
 
 _known: WeakValueDictionary[str, Formula] = WeakValueDictionary()
 
@@ -65,6 +67,12 @@ class Formula:
         """
         return _Copies().compiled(self.f)
 
+    @cached_property
+    def single(self) -> Any:
+        """The dispatcher for results that are arrays without dimensions, as of `numpy.where`: their one number."""
+        compiled = self.compiled
+        return inner(lambda *args: compiled(*args)[()])
+
 
 def formula(f: Function) -> Formula:
     """Return the one Formula of a function, and of all that compute the same, for as long as somebody holds it."""
@@ -91,15 +99,18 @@ def check(f: Formula, what: str, *types: Any) -> None:
             entry(fill, f.type, *types)
         else:
             entry(number, f.type, numba.types.Tuple(types))
-    except (numba.core.errors.NumbaError, ExecutorError) as error:
+    except Exception as error:  # Numba's, and whatever the code that it runs at compile time raises
         raise ExecutorError(f"{what} cannot be compiled by Numba: {reason(_cause(f, types, error))}") from error
 
 
 def reason(error: Exception) -> str:
-    """Return the lines of a Numba error that say what is wrong."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    noise = ("Failed in", "During:", "File ", "<source", "This error", "\x1b", "def ", "lambda", "^")
-    return " ".join([line for line in lines if not line.startswith(noise)][:3]) or type(error).__name__
+    """Return the lines of a Numba error that say what is wrong, without those of source."""
+    said, source = [], False
+    for line in map(str.strip, str(error).splitlines()):
+        source = line.startswith('File "') or (source and not line.startswith("^"))
+        if line and not source and not line.startswith(NOISE):
+            said.append(line)
+    return " ".join(said[:3]) or type(error).__name__
 
 
 def _cause(f: Formula, types: tuple[Any, ...], error: Exception) -> Exception:
@@ -107,7 +118,7 @@ def _cause(f: Formula, types: tuple[Any, ...], error: Exception) -> Exception:
     try:
         with lock:
             f.compiled.get_call_template(types, {})
-    except (numba.core.errors.NumbaError, ExecutorError) as own:
+    except Exception as own:
         return own
     return error
 
@@ -132,24 +143,24 @@ class FormulaType(numba.types.Type):  # type: ignore[misc]
         super().__init__(name=f"Formula({digest})")
 
     @property
-    def dispatcher(self) -> Any:
-        """Numba's dispatcher of the function, whose Formula somebody holds."""
-        return _known[self.digest].compiled
+    def dispatchers(self) -> tuple[Any, Any]:
+        """Numba's dispatchers of the function, whose Formula somebody holds."""
+        return _known[self.digest].compiled, _known[self.digest].single
 
 
-register_model(FormulaType)(models.OpaqueModel)
-
-
-@typeof_impl.register(Formula)
 def typeof_formula(value: Formula, context: Any) -> FormulaType:
     """Return the type of a Formula that is an argument."""
     return value.type
 
 
-@unbox(FormulaType)
 def unbox_formula(typ: Any, value: Any, context: Any) -> Any:
     """Hand nothing over: all is in the type."""
     return NativeValue(context.context.get_dummy_value())
+
+
+register_model(FormulaType)(models.OpaqueModel)
+typeof_impl.register(Formula)(typeof_formula)
+unbox(FormulaType)(unbox_formula)
 
 
 @infer_global(apply)
@@ -160,18 +171,25 @@ class TypeApply(AbstractTemplate):  # type: ignore[misc]
         """Return the signature of a call; None where the first argument is no Formula."""
         if not args or not isinstance(args[0], FormulaType):
             return None
-        dispatcher = args[0].dispatcher
-        _, pysig, types, _ = dispatcher.get_call_template(args[1:], kws)
-        call = signature(dispatcher.overloads[types].signature.return_type, args[0], *types)
-        return call.replace(pysig=pysig.replace(parameters=[FIRST, *pysig.parameters.values()]))
+        for dispatcher in args[0].dispatchers:
+            _, pysig, types, _ = dispatcher.get_call_template(args[1:], kws)
+            result = dispatcher.overloads[types].signature.return_type
+            if not (isinstance(result, numba.types.Array) and result.ndim == 0):
+                break
+        parameters = [FIRST, *pysig.parameters.values()]
+        return signature(result, args[0], *types).replace(pysig=pysig.replace(parameters=parameters))
 
 
-@lower_builtin(apply, FormulaType, numba.types.VarArg(numba.types.Any))
 def lower_apply(context: Any, builder: Any, call: Any, args: Any) -> Any:
     """Call the compiled function."""
-    result = call.args[0].dispatcher.overloads[call.args[1:]]
+    formula, *types = call.args
+    results = [dispatcher.overloads.get(tuple(types)) for dispatcher in formula.dispatchers]
+    result = next(each for each in results if each and each.signature.return_type == call.return_type)
     context.add_linking_libs([result.library])
     return context.call_internal(builder, result.fndesc, result.signature, args[1:])
+
+
+lower_builtin(apply, FormulaType, numba.types.VarArg(numba.types.Any))(lower_apply)
 
 
 class _Copies:
@@ -198,7 +216,7 @@ class _Copies:
         cells = tuple(CellType() for _ in f.__closure__ or ())
         copy = FunctionType(f.__code__, scope, f.__name__, f.__defaults__, cells)
         copy.__kwdefaults__ = f.__kwdefaults__
-        self.made[f] = dispatcher = CPUDispatcher(copy, targetoptions=dict(OPTIONS))
+        self.made[f] = dispatcher = inner(copy)
         names = set(names_of(f.__code__))
         scope.update({name: self.resolved(value) for name, value in f.__globals__.items() if name in names})
         for mine, theirs in zip(cells, f.__closure__ or (), strict=True):
@@ -214,7 +232,6 @@ def choose(c: Any, x: Any, y: Any) -> Any:
     return np.where(c, x, y)
 
 
-@overload(choose, strict=False)
 def overload_choose(c: Any, x: Any, y: Any) -> Any:
     """Choose by a branch where all are numbers."""
     if any(isinstance(each, numba.types.Array) for each in (c, x, y)):
@@ -222,5 +239,7 @@ def overload_choose(c: Any, x: Any, y: Any) -> Any:
     return lambda c, x, y: x if c else y
 
 
-OPTIONS = {"nopython": True, "error_model": "numpy", "boundscheck": None}
-CHOOSE = CPUDispatcher(lambda c, x, y: choose(c, x, y), targetoptions=OPTIONS)
+overload(choose, strict=False)(overload_choose)
+
+
+CHOOSE = inner(lambda c, x, y: choose(c, x, y))
