@@ -89,6 +89,10 @@ class SpecType(types.Type):  # type: ignore[misc]
         said = "".join(f", {role}={getattr(f, 'digest', f)}" for role, f in functions)
         super().__init__(name=f"Spec({char}, {n}{said})")
 
+    def spec(self) -> Spec:
+        """A value of this type."""
+        return Spec(np.dtype(self.char), self.n, **dict(self.functions))
+
     @property
     def real(self) -> Any:
         return REALS[np.dtype(self.char)]
