@@ -15,79 +15,36 @@ it is found from what forward has kept. NaN stays NaN: no comparison that NaN fa
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
 from numba.core import types
 
-from flowgrad.executors._numba.powers import constants, exp, expm1_below, floored, polynomial, power, raised, remainder
-from flowgrad.executors._numba.rows import absolute, choose, fma, power_of_two, with_sign, written
+from flowgrad.executors._numba.form import Form, always, itself, never
+from flowgrad.executors._numba.formula_forms import from_formulas
+from flowgrad.executors._numba.powers import (
+    constants,
+    exp,
+    expm1_below,
+    floored,
+    lifted_gaussian,
+    raised,
+    short,
+    tanh,
+)
+from flowgrad.executors._numba.rows import absolute, choose, fma, with_sign, written
 from flowgrad.executors._numba.simd import SpecType, Truth, Vector, block
-from flowgrad.maths.activation import Activation
-from flowgrad.maths.rectifiers import LEAKY_SLOPE
-from flowgrad.registry import is_own
+from flowgrad.maths.activation import Activation, Affine
+from flowgrad.maths.rectifiers import LEAKY_SLOPE, SELU_ALPHA, SELU_SCALE
+from flowgrad.registry import find, is_own
 
 NEAR = 0.03125
 """How near to saturation a may be, and σ' still be found from it."""
 
 
-def _never(a: Any) -> Any:
-    return False
-
-
-def _always(a: Any) -> Any:
-    return True
-
-
-def _itself(z: Any) -> Any:
-    return z
-
-
-def _as_kept(row: Any, a: Any) -> Any:
-    return row
-
-
-@dataclass(frozen=True)
-class Form:
-    """An activation over rows: a = value(z), and what gives σ'(z) back.
-
-    found(a) is σ' of every lane whose a tells it; untold(a) says which lanes' does not. Those have σ' by exact(row, a)
-    from the row that forward has kept: kept(z). So no lane's σ' depends on the lanes beside it.
-    """
-
-    value: Callable[[Any], Any]
-    found: Callable[[Any], Any]
-    untold: Callable[[Any], Any] = _never
-    kept: Callable[[Any], Any] = _itself
-    exact: Callable[[Any, Any], Any] = _as_kept
-
-    @property
-    def keeps(self) -> bool:
-        """Whether a ever leaves it untold."""
-        return self.untold is not _never
-
-
 # ---- tanh: e = e^(−2|z|), |a| = (1 − e)/(1 + e); σ' = 4e/(1 + e)² = 2e/(1 + e) · (1 + |a|) --------------------
-
-
-def tanh(z: Any) -> Any:
-    """1 − e by p; in float32 what rounding took from 1 + e is given back to the quotient, for which 2 ulp ask."""
-    c = constants(z)
-    x = floored(absolute(z) * -2.0)
-    n = power(x)
-    scale = power_of_two(n, c.lift) * c.drop
-    less = fma(scale, remainder(x, n), scale - 1.0)  # e − 1
-    more = less + 2.0
-    if z.dtype == np.float64:
-        return with_sign(less / more, z)
-    low = less - (more - 2.0)
-    inverse = 1.0 / more
-    quotient = less * inverse
-    rest = fma(low, -quotient, fma(more, -quotient, less))
-    return with_sign(fma(rest, inverse, quotient), z)
 
 
 def _tanh_found(a: Any) -> Any:
@@ -140,49 +97,34 @@ def _sigmoid_exact(z: Any, a: Any) -> Any:
 # ---- gaussian: e^(−z²), the error of z² taken into the exponent; −2z·a is kept: a has lost the sign of z ------
 
 
-def _short(z: Any) -> Any:
-    x, largest = absolute(z), constants(z).root
-    return choose(x > largest, largest, x)
-
-
-def _lifted_gaussian(x: Any) -> Any:
-    """e^(−x²) · 2^lift"""
-    c = constants(x)
-    square = x * x
-    error = fma(x, x, -square)
-    n = power(-square)
-    r = fma(n - c.onto, -c.ln2_low, fma(n - c.onto, -c.ln2_high, -square)) - error
-    p = fma(r * r, polynomial(c.q, r), r)
-    return (p + 1.0) * power_of_two(n, c.lift)
-
-
 def _gaussian(z: Any) -> Any:
-    return _lifted_gaussian(_short(z)) * constants(z).drop
+    return lifted_gaussian(short(z)) * constants(z).drop
 
 
 def _gaussian_kept(z: Any) -> Any:
-    x = _short(z)
-    return (with_sign(x, -z) * _lifted_gaussian(x)) * (2.0 * constants(z).drop)
+    x = short(z)
+    return (with_sign(x, -z) * lifted_gaussian(x)) * (2.0 * constants(z).drop)
 
 
-# ---- elu: z, or e^z − 1 below 0; σ' = 1, or e^z ---------------------------------------------------------------
+# ---- elu and selu: λz, or λα(e^z − 1) below 0; σ' = λ, or λα·e^z ----------------------------------------------
 
 
-def _elu(z: Any) -> Any:
-    return choose(z > 0.0, z, expm1_below(choose(z > 0.0, 0.0, z)))
+def _exponential_linear(scale: float, below: float) -> Form:
+    """λ and λα"""
 
+    def value(z: Any) -> Any:
+        return choose(z > 0.0, z * scale, expm1_below(choose(z > 0.0, 0.0, z)) * below)
 
-def _elu_found(a: Any) -> Any:
-    """1, or 1 + a below 0"""
-    return choose(a > 0.0, 1.0, a + 1.0)
+    def found(a: Any) -> Any:
+        return choose(a > 0.0, scale, a + below)
 
+    def untold(a: Any) -> Any:
+        return a < below * (NEAR - 1.0)
 
-def _elu_untold(a: Any) -> Any:
-    return a < NEAR - 1.0
+    def exact(z: Any, a: Any) -> Any:
+        return raised(floored(choose(z > 0.0, 0.0, z))) * (constants(z).drop * below)
 
-
-def _elu_exact(z: Any, a: Any) -> Any:
-    return raised(floored(choose(z > 0.0, 0.0, z))) * constants(z).drop
+    return Form(value, found, untold, itself, exact)
 
 
 # ---- piecewise linear -----------------------------------------------------------------------------------------
@@ -211,27 +153,63 @@ def _one(a: Any) -> Any:
 
 
 FORMS = {
-    "tanh": Form(tanh, _tanh_found, _tanh_untold, _itself, _tanh_exact),
-    "sigmoid": Form(sigmoid, _sigmoid_found, _sigmoid_untold, _itself, _sigmoid_exact),
-    "exp": Form(exp, _itself),
-    "gaussian": Form(_gaussian, _itself, _always, _gaussian_kept),
-    "elu": Form(_elu, _elu_found, _elu_untold, _itself, _elu_exact),
+    "tanh": Form(tanh, _tanh_found, _tanh_untold, itself, _tanh_exact),
+    "sigmoid": Form(sigmoid, _sigmoid_found, _sigmoid_untold, itself, _sigmoid_exact),
+    "exp": Form(exp, itself),
+    "gaussian": Form(_gaussian, itself, always, _gaussian_kept),
+    "elu": _exponential_linear(1.0, 1.0),
+    "selu": _exponential_linear(SELU_SCALE, SELU_SCALE * SELU_ALPHA),
     "relu": Form(_relu, _relu_found),
     "leaky_relu": Form(_leaky_relu, _leaky_relu_found),
-    "identity": Form(_itself, _one),
+    "identity": Form(itself, _one),
 }
 """Forms by name of the activation."""
+STEADY = ("tanh", "elu", "identity", "leaky_relu", "relu")
+"""Those of them that a rounding of z changes by no more than a rounding of a does."""
 
 
 def form_key(sigma: Activation) -> Any:
-    """What a spec has as `sigma` for an activation; None where it has no form."""
-    return sigma.name if is_own("activations", sigma) and sigma.name in FORMS else None
+    """What a spec has as `sigma` for an activation: the name of one of ours, or its formulas; None where it has none."""
+    if is_own("activations", sigma):
+        return sigma.name if sigma.name in FORMS or sigma.expression or _follows(sigma.affine) else None
+    return sigma.expression
 
 
 def form_of(spec: Any) -> Form:
     """The form that a spec, or its type, names as `sigma`."""
-    functions = dict(spec.functions)
-    return FORMS[functions["sigma"]]
+    return form_by_key(dict(spec.functions)["sigma"])
+
+
+@cache
+def form_by_key(key: Any) -> Form:
+    """The form of a `form_key`."""
+    if not isinstance(key, str):
+        return from_formulas(*key)
+    if key in FORMS:
+        return FORMS[key]
+    sigma = find("activations", key)
+    if sigma.affine is not None and _follows(sigma.affine):
+        return _from(FORMS[sigma.affine.of.name], sigma.affine.factor, sigma.affine.scale)
+    assert sigma.expression is not None
+    return from_formulas(*sigma.expression)
+
+
+def _follows(affine: Affine | None) -> bool:
+    """Whether the form of the other one gives this one's: a has no offset that would hide it, and no rounding."""
+    if affine is None or not is_own("activations", affine.of):
+        return False
+    return affine.of.name in STEADY and affine.shift == affine.offset == 0.0 and abs(affine.scale) == 1.0
+
+
+def _from(form: Form, factor: float, scale: float) -> Form:
+    """The form of scale · σ(factor · z) from that of σ, scale 1 or −1; the product is rounded."""
+    return Form(
+        lambda z: form.value(z * factor) * scale,
+        lambda a: form.found(a * scale) * (factor * scale),
+        form.untold if form.untold is never else lambda a: form.untold(a * scale),
+        lambda z: form.kept(z * factor),
+        lambda row, a: form.exact(row, a * scale) * (factor * scale),
+    )
 
 
 # ---- of a spec: what kernels call -----------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from flowgrad.executors._numba.rows import choose, fma, power_of_two
+from flowgrad.executors._numba.rows import absolute, choose, fma, power_of_two, with_sign
 
 LOG2E = 1.4426950408889634
 
@@ -55,9 +55,7 @@ _REMEZ = (
     0.5000000000000001,
 )
 _CONSTANTS = {
-    np.dtype(np.float32): Constants(
-        1.5 * 2**23, 0.693359375, -2.12194440054691e-4, _CEPHES, -110.0, 89.5, 10.5, 64
-    ),
+    np.dtype(np.float32): Constants(1.5 * 2**23, 0.693359375, -2.12194440054691e-4, _CEPHES, -110.0, 89.5, 10.5, 64),
     np.dtype(np.float64): Constants(
         1.5 * 2**52, 0.693145751953125, 1.42860682030941723212e-6, _REMEZ, -750.0, 710.5, 27.5, 512
     ),
@@ -73,9 +71,7 @@ def polynomial(q: tuple[float, ...], r: Any) -> Any:
     """q(r) by Estrin's scheme, pairs side by side; the highest power's coefficient stands first."""
     terms: list[Any] = list(reversed(q))
     while len(terms) > 1:
-        paired = [
-            fma(r, terms[k + 1], terms[k]) if k + 1 < len(terms) else terms[k] for k in range(0, len(terms), 2)
-        ]
+        paired = [fma(r, terms[k + 1], terms[k]) if k + 1 < len(terms) else terms[k] for k in range(0, len(terms), 2)]
         terms, r = paired, r * r
     return terms[0]
 
@@ -114,6 +110,23 @@ def expm1_below(x: Any) -> Any:
     return fma(scale, remainder(x, n), scale - 1.0)
 
 
+def lifted_gaussian(x: Any) -> Any:
+    """e^(−x²) · 2^lift of 0 ≤ x ≤ root; the error of the square is taken into the exponent."""
+    c = constants(x)
+    square = x * x
+    error = fma(x, x, -square)
+    n = power(-square)
+    r = fma(n - c.onto, -c.ln2_low, fma(n - c.onto, -c.ln2_high, -square)) - error
+    p = fma(r * r, polynomial(c.q, r), r)
+    return (p + 1.0) * power_of_two(n, c.lift)
+
+
+def short(x: Any) -> Any:
+    """|x|, at most so large that e^(−x²) is 0; NaN stays."""
+    x, largest = absolute(x), constants(x).root
+    return choose(x > largest, largest, x)
+
+
 def exp(x: Any) -> Any:
     """e^x, by 2^n in two factors where it or the result has not room."""
     c = constants(x)
@@ -122,3 +135,20 @@ def exp(x: Any) -> Any:
     p = remainder(x, n)
     half = fma(n - c.onto, 0.5, c.onto)
     return ((p + 1.0) * power_of_two(half, 0)) * power_of_two((n - half) + c.onto, 0)
+
+
+def tanh(z: Any) -> Any:
+    """1 − e by p; in float32 what rounding took from 1 + e is given back to the quotient, for which 2 ulp ask."""
+    c = constants(z)
+    x = floored(absolute(z) * -2.0)
+    n = power(x)
+    scale = power_of_two(n, c.lift) * c.drop
+    less = fma(scale, remainder(x, n), scale - 1.0)  # e − 1
+    more = less + 2.0
+    if z.dtype == np.float64:
+        return with_sign(less / more, z)
+    low = less - (more - 2.0)
+    inverse = 1.0 / more
+    quotient = less * inverse
+    rest = fma(low, -quotient, fma(more, -quotient, less))
+    return with_sign(fma(rest, inverse, quotient), z)

@@ -12,11 +12,11 @@ import numpy as np
 from numba.core import types
 
 from flowgrad.executors._numba.compiled import address, kernel
-from flowgrad.executors._numba.formula import formula
 from flowgrad.executors._numba.forms import exact, form_key, found, kept, untold, value
 from flowgrad.executors._numba.forms import keeps as form_keeps
-from flowgrad.executors._numba.simd import Spec, any_lane, bytes_of, choose, load, put_real, real_at, size_of, store
+from flowgrad.executors._numba.formula import formula
 from flowgrad.executors._numba.scalar import called
+from flowgrad.executors._numba.simd import Spec, any_lane, bytes_of, choose, load, put_real, real_at, size_of, store
 from flowgrad.maths.activation import Activation
 
 REGISTERS = 128
