@@ -120,6 +120,10 @@ def _unbox_spec(kind: Any, value: Any, c: Any) -> Any:
 # ---- blocks -------------------------------------------------------------------------------------------------
 
 
+BLOCKS: dict[Any, tuple[Callable[..., Any], Callable[..., Any]]] = {}
+"""Of each block, by its definition: (result, emit), as `block` takes them."""
+
+
 def block(result: Callable[..., Any], emit: Callable[..., Any]) -> Callable[[Twin], Twin]:
     """Give the decorated function a compiled form.
 
@@ -140,6 +144,7 @@ def block(result: Callable[..., Any], emit: Callable[..., Any]) -> Callable[[Twi
             made = emit(builder, sig.return_type, sig.args, values)
             return context.get_dummy_value() if made is None else made
 
+        BLOCKS[twin] = result, emit
         builtin_registry.register(Template)
         builtin_registry.register_global(twin, types.Function(Template))
         lower_builtin(twin, types.VarArg(types.Any))(lower)
