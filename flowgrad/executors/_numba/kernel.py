@@ -6,9 +6,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numba.core import types
 
 from flowgrad.executor import Adjoint, Array, Live, Request, Saved
 from flowgrad.executors._numba.engine import Engine
+from flowgrad.executors._numba.formula import check, formula
+from flowgrad.executors._numba.forms import form_key
 from flowgrad.executors._numba.part import live as live_part
 from flowgrad.executors._numba.part import whole
 from flowgrad.maths.activation import Activation
@@ -16,8 +19,11 @@ from flowgrad.plan import Plan
 
 
 def check_activations(used: tuple[Activation, ...]) -> None:
-    """Raise ExecutorError for an activation that cannot be compiled."""
-    pass
+    """Raise ExecutorError for an activation of a user's own that Numba cannot compile, which has no vector form."""
+    for sigma in used:
+        if form_key(sigma) is None:
+            for role, g in (("f", sigma.f), ("df", sigma.df)):
+                check(formula(g), f"activation {sigma.name!r}: {role}", types.float64)
 
 
 class NumbaKernel:
