@@ -7,6 +7,7 @@ become 0 there.
 
 from __future__ import annotations
 
+import ctypes
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from flowgrad.executors._numba.formula import formula
 from flowgrad.executors._numba.memory import i32_at, i64_at
 from flowgrad.executors._numba.records import STRIDE, net_at, tile_at
 from flowgrad.executors._numba.scalar import called
-from flowgrad.executors._numba.simd import Spec, block, lanes_of, memory_at, pointer, put_real, real_at, size_of
+from flowgrad.executors._numba.simd import Spec, block, lanes_of, pointer, put_real, real_at, size_of
 from flowgrad.maths.aggregations import Aggregation
 
 I = types.int64
@@ -42,7 +43,7 @@ _doubles = types.CPointer(types.float64)
 @block(lambda address: _doubles, lambda b, r, k, v: pointer(b, v[0]))
 def doubles(address: int) -> Any:
     """The float64 at an address, as `carray` takes them."""
-    return memory_at(address, np.float64, 1).ctypes
+    return ctypes.cast(int(address), ctypes.POINTER(ctypes.c_double))
 
 
 @kernel
