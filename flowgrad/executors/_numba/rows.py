@@ -192,6 +192,32 @@ def narrowed(x: Any) -> Any:
         return x.astype(np.float32)
 
 
+def _as_wide(spec: Any, x: Any) -> Any:
+    return Vector(types.float64, x.n) if isinstance(x, Vector) else None
+
+
+@written(lambda spec: lambda x: x if x.dtype == np.float64 else widened(x), _as_wide)
+def wide(spec: Any, x: Any) -> Any:
+    """A row of the kernel's dtype as float64."""
+    return x.astype(np.float64)
+
+
+@written(lambda spec: lambda x: x if np.dtype(spec.char) == np.float64 else narrowed(x), lambda spec, x: spec.row)
+def real(spec: Any, x: Any) -> Any:
+    """A row of float64, rounded to the kernel's dtype."""
+    with np.errstate(all="ignore"):
+        return x.astype(spec.dtype)
+
+
+@block(
+    lambda spec, address: Vector(types.float64, spec.n),
+    lambda b, row, kinds, values: b.load(pointer(b, values[1]), align=8, typ=row.ir),
+)
+def load_wide(spec: Any, address: int) -> Any:
+    """The row of float64 at an address."""
+    return simd.memory_at(address, np.float64, spec.n).copy()
+
+
 # ---- bits ------------------------------------------------------------------------------------------------------
 
 _ROOT_HALF = {32: 0x3F3504F3, 64: 0x3FE6A09E667F3BCD}
