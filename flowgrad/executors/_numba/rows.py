@@ -21,6 +21,7 @@ from flowgrad.executors._numba import simd
 from flowgrad.executors._numba.simd import (
     BLOCKS,
     I64,
+    SpecType,
     Truth,
     Twin,
     Vector,
@@ -192,6 +193,11 @@ def narrowed(x: Any) -> Any:
         return x.astype(np.float32)
 
 
+def dtype_of(spec: Any) -> np.dtype[Any]:
+    """That of a spec, or of its type."""
+    return np.dtype(spec.char) if isinstance(spec, SpecType) else np.dtype(spec.dtype)
+
+
 def _as_wide(spec: Any, x: Any) -> Any:
     return Vector(types.float64, x.n) if isinstance(x, Vector) else None
 
@@ -202,7 +208,7 @@ def wide(spec: Any, x: Any) -> Any:
     return x.astype(np.float64)
 
 
-@written(lambda spec: lambda x: x if np.dtype(spec.char) == np.float64 else narrowed(x), lambda spec, x: spec.row)
+@written(lambda spec: lambda x: x if dtype_of(spec) == np.float64 else narrowed(x), lambda spec, x: spec.row)
 def real(spec: Any, x: Any) -> Any:
     """A row of float64, rounded to the kernel's dtype."""
     with np.errstate(all="ignore"):
