@@ -22,7 +22,7 @@ BENDS = 50_000  # in all: the shortest of the long edges get theirs; the others 
 ROWS = 12  # members from which a group of a broken column has rows of its own
 RELAX = 12  # rounds in which heights are drawn to their neighbours' …
 PULLS = 500_000  # … and how many nodes they may visit
-POOLS = 25  # rounds in which heights that fall are pooled
+POOLS = 4  # rounds in which all heights that fall are pooled at once
 THIN = 0.4  # height of a bend, in that of a neuron …
 THINNEST = 0.1  # … and in a column that has many
 TILT = 0.1  # of a broken column's row, so that height alone tells the order
@@ -227,8 +227,8 @@ def _relaxed(graph: Levels, V: int, columns: list[Longs], room: Floats, y: Float
 def _rising(column: Longs, wish: Floats) -> Floats:
     """The closest sequences that never fall within a column, in the sum of squares: what would fall is pooled.
 
-    A run of means that falls has one mean in the end, so that it is pooled at once. After `POOLS` rounds, what falls
-    still is put half way between the highest before it and the lowest behind it.
+    A run of means that falls has one mean in the end, so that it is pooled at once; what is left after `POOLS` rounds
+    is pooled one by one.
     """
     apart = column * (np.ptp(wish) + 1)
     total = mean = wish + apart
@@ -236,11 +236,15 @@ def _rising(column: Longs, wish: Floats) -> Floats:
     for _ in range(POOLS):
         falls = mean[1:] < mean[:-1]
         if not falls.any():
-            break
+            return np.repeat(mean, size) - apart
         start = np.flatnonzero(np.concatenate([[True], ~falls]))
         total, size = np.add.reduceat(total, start), np.add.reduceat(size, start)
         mean = total / size
-    else:
-        mean = (np.maximum.accumulate(mean) + np.minimum.accumulate(mean[::-1])[::-1]) / 2
-    risen: Floats = np.repeat(mean, size) - apart
-    return risen
+    means, sizes = list[float](), list[int]()
+    for value, n in zip(mean.tolist(), size.tolist(), strict=True):
+        while means and means[-1] > value:
+            other, m = means.pop(), sizes.pop()
+            value, n = (value * n + other * m) / (n + m), n + m
+        means.append(value)
+        sizes.append(n)
+    return np.repeat(means, sizes) - apart
