@@ -2,26 +2,27 @@
 
 Sugiyama, Tagawa & Toda (1981), "Methods for visual understanding of hierarchical system structures": one level after
 the other is sorted by the mean place of its neighbours in the level that was sorted just before, forwards through all
-levels and backwards in turn; the best order met is kept. Several starts are swept at once, as copies of the graph side
-by side, and the worse half of them is given up at each count. No randomness.
+levels and backwards in turn; the best order counted is kept. The starts of a small graph are swept at once, as copies
+of the graph side by side, and the worse half of them is given up at each count. No randomness.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 SWEEPS = 24  # at most, of one start
-COUNT = 3  # sweeps from one count of the crossings to the next; odd, so that both directions are met
-PATIENCE = 2  # counts without a gain after which the sweeps end
-GAIN = 0.02
+COUNT = 3, 5  # sweeps from one count of the crossings to the next, odd so that both directions are met …
+PATIENCE = 2, 1  # … and counts without much gain after which the sweeps end; each for a small graph and for others
+GAIN = 0.05  # share of the crossings that is much
 WORK = 2_000_000  # edges that the sweeps of one start may visit: a large graph gets fewer of them, and at least two
-CAREFUL = 50_000  # edges up to which a second start is tried, depth first …
-SMALL = 1000  # … and the first sweep of each either way
+CAREFUL = 50_000  # edges up to which the start is depth first, and not the order as given …
+SMALL = 1000  # … and up to which both are tried, the first sweep of each either way
 SLAB = 1 << 21  # pairs that are compared at once
 
 Longs = npt.NDArray[np.int64]
@@ -147,7 +148,7 @@ def _sides(graph: Levels, copies: int, forward: bool) -> list[Side]:
     members = np.argsort(graph.level, kind="stable")
     N, found = len(graph.level), list[Side]()
     unit = np.zeros(copies * N, np.int64)
-    for k, (a, b) in enumerate(zip(cuts[:-1], cuts[1:], strict=True)):
+    for k, (a, b) in enumerate(pairwise(cuts)):
         if b - a > 1:
             whole, near = members[graph.first[k] : graph.first[k + 1]], other[start[a] : start[b]]
             at = _copied(start[a:b] - start[a], copies, len(near))
@@ -176,11 +177,21 @@ def crossings(graph: Levels, place: Longs) -> Longs:
     Args:
         place: (copies · N,) int64, of `Levels.places`, + N in the second copy, + 2 N in the third …
     """
-    N, M = len(graph.level), len(graph.source)
-    copies = len(place) // max(1, N)
-    key = place[_copied(graph.source, copies, N)] * len(place) + place[_copied(graph.target, copies, N)]
+    return inversions(_targets(graph, place))
+
+
+def _targets(graph: Levels, place: Longs) -> Longs:
+    """(copies, M) places of the edges' targets, ordered by the places of their sources, then of themselves."""
+    N, bits = len(graph.level), len(place).bit_length()
+    copies = len(place) // N
+    key = (place[_copied(graph.source, copies, N)] << bits) | place[_copied(graph.target, copies, N)]
     key.sort()
-    return inversions((key % max(1, len(place))).reshape(copies, M))
+    targets: Longs = (key & ((1 << bits) - 1)).reshape(copies, -1)
+    return targets
+
+
+def _cross(targets: Longs) -> bool:
+    return bool((targets[:, 1:] < targets[:, :-1]).any())
 
 
 def inversions(value: Longs) -> Longs:
@@ -190,7 +201,7 @@ def inversions(value: Longs) -> Longs:
     one by one, and so are those of the same chunk of values; all others are counted by a table of both, O(M √M) in all.
     """
     copies, M = value.shape
-    if (value[:, 1:] >= value[:, :-1]).all():
+    if not _cross(value):
         return np.zeros(copies, np.int64)
     size = max(8, round(M**0.5))
     chunks, bits = -(-M // size), M.bit_length()
@@ -228,7 +239,7 @@ def arranged(graph: Levels) -> Longs:
     given = graph.places(np.arange(N))
     if M > CAREFUL:
         return _swept(graph, given, [_sides(graph, 1, forward) for forward in (False, True)])
-    if not crossings(graph, given)[0]:
+    if not _cross(_targets(graph, given)):
         return given
     deep = graph.places(walk(graph))
     if M > SMALL:
@@ -263,12 +274,12 @@ def _swept(graph: Levels, place: Longs, sides: list[list[Side]]) -> Longs:
     """The places with the fewest crossings that sweeps find from the copies' places, first forwards."""
     N, idle, still = len(graph.level), 0, 0
     least, best, rounds = -1, place[:N], _rounds(graph)
-    patience = PATIENCE if len(graph.source) <= SMALL else 1
+    small = len(graph.source) <= SMALL
     for k in range(1, rounds + 1):
         before, place = place, _sweep(sides[k % 2], place)
         still = still + 1 if np.array_equal(before, place) else 0
         last = k == rounds or still == 2
-        if k % COUNT and not last:
+        if k % COUNT[not small] and not last:
             continue
         if last and least < 0 and len(place) == N:
             return place
@@ -279,7 +290,7 @@ def _swept(graph: Levels, place: Longs, sides: list[list[Side]]) -> Longs:
         idle = 0 if least < 0 or lowest < (1 - GAIN) * least else idle + 1
         if least < 0 or lowest < least:
             least, best = lowest, rows[order[0]] - N * int(order[0])
-        if last or not least or idle == patience:
+        if last or not least or idle == PATIENCE[not small]:
             break
         if len(found) > 1:
             kept = np.sort(order[: len(found) // 2])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 BENDS = 50_000  # in all: the shortest of the long edges get theirs; the others are straight lines and are not counted
 ROWS = 12  # members from which a group of a broken column has rows of its own
 RELAX = 12  # rounds in which heights are drawn to their neighbours' …
-PULLS = 500_000  # … and how many nodes they may visit
+PULLS = 25_000  # … and how many nodes they may visit
 POOLS = 4  # rounds in which all heights that fall are pooled at once
 THIN = 0.4  # height of a bend, in that of a neuron …
 THINNEST = 0.1  # … and in a column that has many
