@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 BENDS = 50_000  # in all: the shortest of the long edges get theirs; the others are straight lines and are not counted
 ROWS = 12  # members from which a group of a broken column has rows of its own
 RELAX = 12  # rounds in which heights are drawn to their neighbours' …
-PULLS = 25_000  # … and how many nodes they may visit
+PULLS = 17_000  # … and how many nodes they may visit
 POOLS = 4  # rounds in which all heights that fall are pooled at once
 THIN = 0.4  # height of a bend, in that of a neuron …
 THINNEST = 0.1  # … and in a column that has many
@@ -84,7 +85,9 @@ def place(network: Network) -> tuple[dict[Hashable, Point], dict[tuple[Hashable,
 
 def groups(plan: Plan) -> Groups:
     """Runs (first, one past last) of neurons that may be shown as one: dense blocks, and inputs alike."""
-    ends = [plan.out_target[plan.out_ptr[v] : plan.out_ptr[v + 1]].tobytes() for v in range(len(plan.inputs))]
+    targets, size = plan.out_target.tobytes(), plan.out_target.itemsize
+    cuts = (plan.out_ptr[: len(plan.inputs) + 1].astype(np.int64) * size).tolist()
+    ends = [targets[a:b] for a, b in pairwise(cuts)]
     starts = [k for k in range(len(ends)) if k == 0 or ends[k] != ends[k - 1] or not ends[k]]
     alike = zip(starts, [*starts[1:], len(ends)], strict=True)
     return [(int(a), int(b)) for a, b in [*alike, *plan.blocks.tolist()] if b - a > 1]
