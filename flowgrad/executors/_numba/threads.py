@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import os
 import sys
-import threading
+from _thread import get_ident, start_new_thread
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
@@ -149,7 +149,7 @@ class _Call:
         del self.work, self.stop  # an invitation may lie for long, and is to keep no memory
 
     def give_up(self) -> None:
-        """Stop the work and end the call; interrupts meanwhile change nothing."""
+        """Stop the work and end the call, unless it is at rest; interrupts meanwhile change nothing."""
         while not self.at_rest:
             with suppress(BaseException):
                 self.stop()
@@ -188,30 +188,43 @@ def run(work: Work, threads: int, aside: bool, stop: Callable[[], None]) -> None
 def _run_here(work: Work, threads: int, stop: Callable[[], None]) -> None:
     """Run slot 0 on this thread."""
     call = _Call(work, stop)
-    try:
+
+    def everything() -> None:
         _invite(call, threads)
         work(0)
         call.end()
-    except BaseException:
-        call.give_up()
-        raise
-    call.raise_errors()
+
+    _guarded(call, everything)
 
 
 def _run_aside(work: Work, threads: int, stop: Callable[[], None]) -> None:
     """Run slot 0 on a thread of its own: one of the helpers might not come."""
     call = _Call(lambda _: _run_here(work, threads, stop), stop)
-    try:
-        if _start("flowgrad-aside", call.serve, 0):
+
+    def everything() -> None:
+        if _start(call.serve, 0):
             while not call.listen():
                 pass
         else:
-            call.work(0)
+            _run_here(work, threads, stop)
         call.end()
-    except BaseException:
+
+    _guarded(call, everything)
+
+
+def _guarded(call: _Call, everything: Callable[[], None], interrupts: int = 4) -> None:
+    """Run all of a call and leave it at rest; raise what was raised on any thread.
+
+    An interrupt may come on the very step into `give_up`, whose own guard does not stand yet: so many are survived.
+    """
+    try:
+        if interrupts:
+            _guarded(call, everything, interrupts - 1)
+        else:
+            everything()
+            call.raise_errors()
+    finally:
         call.give_up()
-        raise
-    call.raise_errors()
 
 
 # ---- helpers ------------------------------------------------------------------------------------------------
@@ -220,17 +233,20 @@ def _run_aside(work: Work, threads: int, stop: Callable[[], None]) -> None:
 def _invite(call: _Call, threads: int) -> None:
     """Ask for help in slots from 1, of no more helpers than these slots; not while enough invitations lie about."""
     for k in range(1, threads):
-        if k not in _crew and not _start(f"flowgrad-{k}", _help, k):
+        if k not in _crew and not _start(_help, k):
             break
     if _invitations.qsize() < threads:
         for slot in range(1, threads):
             _invitations.put((call, slot))
 
 
-def _start(name: str, target: Callable[[int], None], number: int) -> bool:
-    """Start a thread; False where the system has no more, or the process ends."""
+def _start(target: Callable[[int], None], number: int) -> bool:
+    """Start a daemon thread; False where the system has no more, or the process ends.
+
+    In one step: an interrupt within `threading.Thread.start` may turn into a RuntimeError of its locks.
+    """
     try:
-        threading.Thread(target=target, args=(number,), name=name, daemon=True).start()
+        start_new_thread(target, (number,))
     except RuntimeError:
         return False
     return True
@@ -238,7 +254,7 @@ def _start(name: str, target: Callable[[int], None], number: int) -> bool:
 
 def _help(k: int) -> None:
     """Take up invitations for ever, as helper number k; return at once if there is one."""
-    me = threading.get_ident()
+    me = get_ident()
     if _crew.setdefault(k, me) != me:
         return
     try:
