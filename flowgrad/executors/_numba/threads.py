@@ -85,19 +85,19 @@ def _groups(root: Path) -> Iterator[Path]:
     A container often sees its own group as the root of the hierarchy, under whatever path the host gave it: folders
     of such a path are not there, the root is.
     """
-    mount = root / "sys/fs/cgroup"
+    mount, lines = root / "sys/fs/cgroup", ""
     with suppress(OSError):
-        for line in (root / "proc/self/cgroup").read_text().splitlines():
-            _, controllers, path = line.split(":", 2)
-            group = PurePosixPath("/", *(part for part in path.split("/") if part not in ("", "..")))
-            if not controllers:
-                places = ["", "unified"]  # of version 2; the second beside version 1
-            elif "cpu" in controllers.split(","):
-                places = [controllers, "cpu"]
-            else:
-                continue
-            for place in places:
-                yield from (mount / place / folder.relative_to("/") for folder in (group, *group.parents))
+        lines = (root / "proc/self/cgroup").read_text("utf-8", "surrogateescape")
+    for _, controllers, path in (line.split(":", 2) for line in lines.splitlines() if line.count(":") >= 2):
+        group = PurePosixPath("/", *(part for part in path.split("/") if part not in ("", "..")))
+        if not controllers:
+            places = ["", "unified"]  # of version 2; the second beside version 1
+        elif "cpu" in controllers.split(","):
+            places = [controllers, "cpu"]
+        else:
+            continue
+        for place in places:
+            yield from (mount / place / folder.relative_to("/") for folder in (group, *group.parents))
 
 
 # ---- a call -------------------------------------------------------------------------------------------------
@@ -231,13 +231,23 @@ def _guarded(call: _Call, everything: Callable[[], None], interrupts: int = 4) -
 
 
 def _invite(call: _Call, threads: int) -> None:
-    """Ask for help in slots from 1, of no more helpers than these slots; not while enough invitations lie about."""
+    """Ask for help in slots from 1, of no more helpers than these slots."""
     for k in range(1, threads):
         if k not in _crew and not _start(_help, k):
             break
-    if _invitations.qsize() < threads:
-        for slot in range(1, threads):
-            _invitations.put((call, slot))
+    if _invitations.qsize() >= threads:  # helpers are busy, or have not had the GIL for long
+        _drop_void()
+    for slot in range(1, threads):
+        _invitations.put((call, slot))
+
+
+def _drop_void() -> None:
+    """Take out the invitations of calls that are over, so that they neither pile up nor bar new ones."""
+    with suppress(Empty):
+        for _ in range(_invitations.qsize()):
+            invitation = _invitations.get_nowait()
+            if not invitation[0].over:
+                _invitations.put(invitation)
 
 
 def _start(target: Callable[[int], None], number: int) -> bool:
