@@ -84,14 +84,30 @@ class Leave:
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A pool without helpers, for each test; they leave at its end, which shows that none is stuck."""
+    """A pool without helpers, for each test; all its threads leave at the end, which shows that none is stuck."""
+    start, started, left = threads.start_new_thread, [], []
+
+    def counted(target: Callable[[int], None], args: tuple[int]) -> int:
+        def body(number: int) -> None:
+            try:
+                target(number)
+            finally:
+                left.append(number)
+
+        ident = start(body, args)
+        started.append(ident)
+        return ident
+
+    def all_left() -> bool:
+        if threads._crew and threads._invitations.empty():
+            threads._invitations.put((Leave(), 0))  # type: ignore[arg-type]
+        return not threads._crew and len(left) >= len(started)  # an interrupt may have come before it was counted
+
+    monkeypatch.setattr(threads, "start_new_thread", counted)
     monkeypatch.setattr(threads, "_crew", {})
     monkeypatch.setattr(threads, "_invitations", SimpleQueue())
     yield
-    until(lambda: threads._invitations.empty() or not threads._crew)
-    for _ in list(threads._crew):
-        threads._invitations.put((Leave(), 0))  # type: ignore[arg-type]
-    until(lambda: not threads._crew)
+    until(all_left)
 
 
 def until(condition: Callable[[], object]) -> None:
@@ -542,6 +558,7 @@ def in_child(work: Callable[[], object]) -> int:
 
 def compute_anew() -> None:
     assert not threads._crew
+    assert threads._invitations.empty()
     with_helpers(2)
     for aside in (False, True):
         assert Pieces(20, 1e-4).run(3, aside).is_whole()

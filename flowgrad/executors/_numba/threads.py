@@ -274,7 +274,6 @@ def _help(k: int) -> None:
         while True:
             call, slot = _invitations.get()
             call.serve(slot)
-            del call
     finally:
         del _crew[k]
 
