@@ -2,43 +2,30 @@
 
 Sugiyama, Tagawa & Toda (1981), "Methods for visual understanding of hierarchical system structures": one level after
 the other is sorted by the mean place of its neighbours in the level that was sorted just before, forwards through all
-levels and backwards in turn; the best order met is kept. Neighbours are then exchanged while that takes crossings
-away. Crossings are inversions, counted in O(M log N) as in Barth, Jünger & Mutzel (2002). No randomness.
+levels and backwards in turn; the best order counted is kept. The starts of a small graph are swept at once, as copies
+of the graph side by side, and the worse half of them is given up at each count. No randomness.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-SWEEPS = 40  # at most, of one start; rounds of exchanges
-PATIENCE = 3  # sweeps without a gain after which a start is given up
+SWEEPS = 24  # at most, of one start
+COUNT = 3, 5  # sweeps from one count of the crossings to the next, odd so that both directions are met …
+PATIENCE = 2, 1  # … and counts without much gain after which the sweeps end; each for a small graph and for others
+GAIN = 0.05  # share of the crossings that is much
 WORK = 2_000_000  # edges that the sweeps of one start may visit: a large graph gets fewer of them, and at least two
-CAREFUL = 50_000  # edges up to which a second start is tried and neighbours are exchanged …
-SMALL = 2000  # … and a third, and the first sweep either way
+CAREFUL = 50_000  # edges up to which the start is depth first, and not the order as given …
+SMALL = 1000  # … and up to which both are tried, the first sweep of each either way
+SLAB = 1 << 21  # pairs that are compared at once
 
 Longs = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Side:
-    """What one level of n nodes is sorted by: the edges between it and the level before (or behind) it.
-
-    own (M_l,) int64 index into the level's nodes; other (M_l,) int64 node at the edge's other end
-    degree (n,) int64 edges of each node
-    """
-
-    own: Longs
-    other: Longs
-    degree: Longs
-
-    def means(self, place: Longs) -> Any:
-        """(n,) float64 the mean place of each node's neighbours; 0 where it has none."""
-        return np.bincount(self.own, place[self.other], len(self.degree)) / np.maximum(self.degree, 1)
 
 
 @dataclass(frozen=True)
@@ -59,11 +46,6 @@ class Levels:
         """(levels + 1,) where each level begins in an order of all nodes by level."""
         return np.concatenate([[0], np.cumsum(np.bincount(self.level))]).astype(np.int64)
 
-    @cached_property
-    def members(self) -> list[Longs]:
-        """The nodes of each level."""
-        return np.split(np.argsort(self.level, kind="stable"), self.first[1:-1])
-
     def places(self, order: Any) -> Longs:
         """(N,) the place of each node, level after level, where the nodes of a level stand in this order."""
         order = np.asarray(order)
@@ -71,212 +53,260 @@ class Levels:
         place[order[np.argsort(self.level[order], kind="stable")]] = np.arange(len(self.level))
         return place
 
-    @cached_property
-    def units(self) -> list[Longs | None]:
-        """Of each level, the number of each node's group, a node alone being one; None where all are alone."""
-        found = list[Longs | None]()
-        for nodes in self.members:
-            group = self.group[nodes]
-            own = np.where(group < 0, -1 - np.arange(len(group)), group)
-            found.append(None if group.max(initial=-1) < 0 else np.unique(own, return_inverse=True)[1])
-        return found
 
-    @cached_property
-    def sides(self) -> tuple[list[Side], list[Side]]:
-        """Of each level, the edges that go out, to sort it backwards; and those that come in, to sort it forwards."""
-        return self._sides(False), self._sides(True)
+@dataclass(frozen=True)
+class Units:
+    """What stays side by side in a level: its groups, and its nodes that are in none.
 
-    def _sides(self, forward: bool) -> list[Side]:
-        own, other = (self.target, self.source) if forward else (self.source, self.target)
-        index = self.places(np.arange(len(self.level))) - self.first[self.level]
-        order = np.argsort(self.level[own], kind="stable")
-        cuts = np.searchsorted(self.level[own][order], np.arange(1, len(self.first) - 1))
-        parts = zip(np.split(index[own][order], cuts), np.split(other[order], cuts), self.members, strict=True)
-        return [Side(a, b, np.bincount(a, minlength=len(nodes))) for a, b, nodes in parts]
+    slots (n,) int64 the places of the level, all copies in turn
+    unit (copies · N,) int64 the unit of each node, numbered within the level; of all levels
+    count  units, of all copies
+    """
 
+    slots: Longs
+    unit: Longs
+    count: int
 
-def crossings(graph: Levels, place: Longs) -> int:
-    """How many pairs of edges cross that lead between the same two levels; `place` is of `Levels.places`."""
-    N = len(graph.level)
-    target = np.sort(place[graph.source] * N + place[graph.target]) % max(1, N)
-    level = np.repeat(np.arange(len(graph.first) - 1), np.diff(graph.first))[target]
-    return inversions(level, target - graph.first[level])
+    def head(self, part: int) -> Units:
+        """The first copies: the half of them for 2."""
+        return Units(self.slots[: len(self.slots) // part], self.unit, self.count // part)
+
+    def gather(self, place: Longs, at: Longs) -> None:
+        """Puts the members of a unit side by side, at their mean place; `place` and `at` as in `Side.sort`."""
+        nodes = at[self.slots]
+        unit = self.unit[nodes]
+        if np.count_nonzero(unit[1:] != unit[:-1]) == self.count - 1:
+            return  # they stand so
+        rank = np.empty(self.count, np.int64)
+        rank[np.argsort(np.bincount(unit, self.slots) / np.bincount(unit), kind="stable")] = np.arange(self.count)
+        nodes = nodes[np.argsort(rank[unit], kind="stable")]
+        place[nodes], at[self.slots] = self.slots, nodes
 
 
-def inversions(group: Longs, value: Longs) -> int:
-    """How many pairs of the same group stand in the wrong order: the earlier value is larger.
+@dataclass(frozen=True)
+class Side:
+    """What one level is sorted by: the edges between it and the level before (or behind) it, all copies in turn.
+
+    nodes (n,) int64 those with such an edge; the others stay where they are
+    near (m,) int64 neighbours of the first node, then of the second …; start (n,) int64 where each node's begin
+    degree (n,) int64 neighbours of each node
+    units of the whole level
+    """
+
+    nodes: Longs
+    near: Longs
+    start: Longs
+    degree: Longs
+    units: Units | None
+
+    def head(self, part: int) -> Side:
+        """The first copies: the half of them for 2."""
+        n, m = len(self.nodes) // part, len(self.near) // part
+        units = self.units and self.units.head(part)
+        return Side(self.nodes[:n], self.near[:m], self.start[:n], self.degree[:n], units)
+
+    def sort(self, place: Longs, at: Longs) -> None:
+        """Sorts the level by the neighbours' mean place; where that is the same, as it was.
+
+        Args:
+            place: of each node. at: the node at each place. Both are changed.
+        """
+        here, bits = place[self.nodes], len(place).bit_length()
+        mean = (np.add.reduceat(place[self.near], self.start) << min(20, 62 - 2 * bits)) // self.degree
+        _put(here, mean, place, at)
+        if self.units:
+            self.units.gather(place, at)
+
+
+def _put(here: Longs, mean: Longs, place: Longs, at: Longs) -> None:
+    """Gives the places `here` to the nodes that stand there, in the order of their means, then of their places.
+
+    The places are the lower bits of the keys that are sorted, so that no two are the same.
+    """
+    bits = len(place).bit_length()
+    key = (mean << bits) | here
+    key.sort()
+    nodes = at[key & ((1 << bits) - 1)]
+    here.sort()
+    place[nodes], at[here] = here, nodes
+
+
+def _copied(index: Longs, copies: int, size: int) -> Longs:
+    """Indices into arrays of `size`, of which so many copies stand one after the other."""
+    return index if copies == 1 else (index + size * np.arange(copies)[:, None]).ravel()
+
+
+def _sides(graph: Levels, copies: int, forward: bool) -> list[Side]:
+    """The levels in the order in which a sweep sorts them; without those that it cannot change."""
+    own, other = (graph.target, graph.source) if forward else (graph.source, graph.target)
+    order = np.argsort(graph.places(np.arange(len(graph.level)))[own], kind="stable")
+    own, other = own[order], other[order]
+    start = np.flatnonzero(np.diff(own, prepend=-1))
+    nodes, degree = own[start], np.diff(start, append=len(own))
+    cuts = np.searchsorted(graph.level[nodes], np.arange(len(graph.first))).tolist()
+    start = np.append(start, len(own))
+    members = np.argsort(graph.level, kind="stable")
+    N, found = len(graph.level), list[Side]()
+    unit = np.zeros(copies * N, np.int64)
+    for k, (a, b) in enumerate(pairwise(cuts)):
+        if b - a > 1:
+            whole, near = members[graph.first[k] : graph.first[k + 1]], other[start[a] : start[b]]
+            at = _copied(start[a:b] - start[a], copies, len(near))
+            slots = _copied(np.arange(graph.first[k], graph.first[k + 1]), copies, N)
+            count = _number(unit, whole, graph.group[whole], copies, N)
+            units = Units(slots, unit, count) if count < len(slots) else None
+            some = _copied(nodes[a:b], copies, N)
+            found.append(Side(some, _copied(near, copies, N), at, _copied(degree[a:b], copies, 0), units))
+    return found if forward else found[::-1]
+
+
+def _number(unit: Longs, nodes: Longs, group: Longs, copies: int, N: int) -> int:
+    """Writes the units of a level's nodes, in all copies, into `unit`; how many they are."""
+    if group.max() < 0:
+        return copies * len(nodes)
+    own = np.where(group < 0, -1 - np.arange(len(group)), group)
+    here = np.unique(own, return_inverse=True)[1]
+    count = int(here.max()) + 1
+    unit[_copied(nodes, copies, N)] = _copied(here, copies, count)
+    return copies * count
+
+
+def crossings(graph: Levels, place: Longs) -> Longs:
+    """(copies,) how many pairs of edges cross that lead between the same two levels.
 
     Args:
-        group: (M,) int64, never falling. value: (M,) int64, not negative.
-
-    A pair in the wrong order is told apart by the highest bit in which its values differ: bit by bit from the top,
-    values stand grouped by their higher bits, and each 0 counts the 1s before it in its group.
+        place: (copies · N,) int64, of `Levels.places`, + N in the second copy, + 2 N in the third …
     """
-    found, bits = 0, int(value.max(initial=0)).bit_length()
-    key = (group << bits) | value
-    if len(key) and int(key.max()) < 2**31:
-        key = key.astype(np.int32)  # half the memory to walk through
-    index = np.arange(len(key), dtype=key.dtype)
-    for bit in reversed(range(bits)):
-        one = (key >> bit) & 1
-        start = np.flatnonzero(np.diff(key >> (bit + 1), prepend=-1))
-        size = np.diff(start, append=len(key))
-        before = np.cumsum(one, dtype=key.dtype) - one
-        ones = np.add.reduceat(one, start, dtype=key.dtype)
-        before -= np.repeat(before[start], size)
-        zero = one == 0
-        found += int(before.sum(where=zero, dtype=np.int64))
-        ahead = np.repeat((start + size - ones).astype(key.dtype), size)  # where the 1s of the group begin
-        ahead += before
-        np.subtract(index, before, out=ahead, where=zero)
-        again = np.empty_like(key)
-        again[ahead] = key
-        key = again
+    return inversions(_targets(graph, place))
+
+
+def _targets(graph: Levels, place: Longs) -> Longs:
+    """(copies, M) places of the edges' targets, ordered by the places of their sources, then of themselves."""
+    N, bits = len(graph.level), len(place).bit_length()
+    copies = len(place) // N
+    key = (place[_copied(graph.source, copies, N)] << bits) | place[_copied(graph.target, copies, N)]
+    key.sort()
+    targets: Longs = (key & ((1 << bits) - 1)).reshape(copies, -1)
+    return targets
+
+
+def _cross(targets: Longs) -> bool:
+    return bool((targets[:, 1:] < targets[:, :-1]).any())
+
+
+def inversions(value: Longs) -> Longs:
+    """(copies,) how many pairs of each row of (copies, M) int64 stand in the wrong order: the earlier is larger.
+
+    Positions are divided into √M chunks, and values by rank likewise. Pairs of the same chunk of positions are compared
+    one by one, and so are those of the same chunk of values; all others are counted by a table of both, O(M √M) in all.
+    """
+    copies, M = value.shape
+    if not _cross(value):
+        return np.zeros(copies, np.int64)
+    size = max(8, round(M**0.5))
+    chunks, bits = -(-M // size), M.bit_length()
+    short = np.int16 if chunks * size < 2**15 else np.int32  # less memory to walk through
+    at = np.tile(np.arange(chunks * size, dtype=short), (copies, 1))  # filled up where nothing is in the wrong order
+    rank = at.copy()
+    at[:, :M] = np.sort((value << bits) | np.arange(M)) & ((1 << bits) - 1)
+    rank[np.arange(copies)[:, None], at] = rank[0]
+    chunk = at // short(size)
+    table = chunk.reshape(-1, size) + chunks * np.arange(copies * chunks)[:, None]
+    table = np.bincount(table.ravel(), minlength=copies * chunks**2)
+    table = table.reshape(copies, chunks, chunks)  # of chunks of values and of positions
+    larger = table[:, ::-1].cumsum(1)[:, ::-1] - table
+    far = (table * (larger.cumsum(2) - larger)).sum((1, 2))
+    found: Longs = far + _wrong(rank.reshape(copies, -1, size)) + _wrong(chunk.reshape(copies, -1, size))
+    return found
+
+
+def _wrong(rows: Any) -> Longs:
+    """(copies,) how many pairs within the rows (copies, chunks, size) stand in the wrong order."""
+    copies, chunks, size = rows.shape
+    before = np.arange(size)[:, None] < np.arange(size)
+    many = max(1, SLAB // size**2)
+    found = np.zeros(copies, np.int64)
+    for k in range(0, chunks, many):
+        part = rows[:, k : k + many]
+        wrong = (part[..., :, None] > part[..., None, :]) & before
+        found += [np.count_nonzero(one) for one in wrong]
     return found
 
 
 def arranged(graph: Levels) -> Longs:
     """(N,) places with few crossings, the same for the same graph."""
-    M, given = len(graph.source), graph.places(np.arange(len(graph.level)))
-    starts = [given]
-    if M <= CAREFUL:
-        starts.append(_together(graph, graph.places(walk(graph, deepest=True))))
-    if M <= SMALL:
-        starts.append(_together(graph, graph.places(walk(graph, deepest=False))))
-    ways = (False, True) if M <= SMALL else (False,)
-    found = [_swept(graph, start, forward) for start in starts for forward in ways]
-    best = min(found, key=lambda one: one[0])[1]
-    return _exchanged(graph, best) if M <= CAREFUL else best
+    N, M = len(graph.level), len(graph.source)
+    given = graph.places(np.arange(N))
+    if M > CAREFUL:
+        return _swept(graph, given, [_sides(graph, 1, forward) for forward in (False, True)])
+    if not _cross(_targets(graph, given)):
+        return given
+    deep = graph.places(walk(graph))
+    if M > SMALL:
+        return _swept(graph, deep, [_sides(graph, 1, forward) for forward in (False, True)])
+    starts = np.concatenate([given, N + deep])
+    sides = [_sides(graph, 4, forward) for forward in (False, True)]
+    backward = [side.head(2) for side in sides[0]]
+    return _swept(graph, np.concatenate([starts, 2 * N + _sweep(backward, starts)]), sides)
 
 
-def walk(graph: Levels, deepest: bool) -> list[int]:
-    """All nodes, depth first, so that each connected part and each branch of it stands together.
-
-    Parts begin at a node of their last level (deepest) or of their first.
-    """
+def walk(graph: Levels) -> list[int]:
+    """All nodes, depth first from those of the last level, so that each connected part and branch stands together."""
     ends, others = np.concatenate([graph.target, graph.source]), np.concatenate([graph.source, graph.target])
-    near = np.split(others[np.argsort(ends, kind="stable")], np.cumsum(np.bincount(ends, minlength=len(graph.level))))
-    near_to, seen, found = [some[::-1].tolist() for some in near], bytearray(len(graph.level)), list[int]()
-    for root in np.argsort(-graph.level if deepest else graph.level, kind="stable").tolist():
+    near = others[np.argsort(ends, kind="stable")[::-1]].tolist()
+    end = np.cumsum(np.bincount(ends, minlength=len(graph.level))[::-1])[::-1].tolist()
+    end.append(0)
+    seen, found = bytearray(len(graph.level)), list[int]()
+    for root in np.argsort(-graph.level, kind="stable").tolist():
+        if seen[root]:
+            continue
         todo = [root]
         while todo:
             v = todo.pop()
             if not seen[v]:
                 seen[v] = 1
                 found.append(v)
-                todo += near_to[v]
+                todo += near[end[v + 1] : end[v]]
     return found
 
 
-def _swept(graph: Levels, place: Longs, forward: bool) -> tuple[int, Longs]:
-    """The fewest crossings that sweeps find from these places, the first one forward or not, and the places."""
-    least, best, idle = crossings(graph, place), place, 0
-    if not least:
-        return least, best
-    for _ in range(_rounds(graph)):
-        place = _sweep(graph, place, forward)
-        forward = not forward
+def _swept(graph: Levels, place: Longs, sides: list[list[Side]]) -> Longs:
+    """The places with the fewest crossings that sweeps find from the copies' places, first forwards."""
+    N, idle, still = len(graph.level), 0, 0
+    least, best, rounds = -1, place[:N], _rounds(graph)
+    small = len(graph.source) <= SMALL
+    for k in range(1, rounds + 1):
+        before, place = place, _sweep(sides[k % 2], place)
+        still = still + 1 if np.array_equal(before, place) else 0
+        last = k == rounds or still == 2
+        if k % COUNT[not small] and not last:
+            continue
+        if last and least < 0 and len(place) == N:
+            return place
         found = crossings(graph, place)
-        idle = 0 if found < least else idle + 1
-        if found < least:
-            least, best = found, place
-        if idle == PATIENCE or not least:
+        order = np.argsort(found, kind="stable")
+        rows = place.reshape(-1, N)
+        lowest = int(found[order[0]])
+        idle = 0 if least < 0 or lowest < (1 - GAIN) * least else idle + 1
+        if least < 0 or lowest < least:
+            least, best = lowest, rows[order[0]] - N * int(order[0])
+        if last or not least or idle == PATIENCE[not small]:
             break
-    return least, best
+        if len(found) > 1:
+            kept = np.sort(order[: len(found) // 2])
+            place = (rows[kept] + N * (np.arange(len(kept)) - kept)[:, None]).ravel()
+            sides = [[side.head(2) for side in some] for some in sides]
+    return best
 
 
 def _rounds(graph: Levels) -> int:
     return min(SWEEPS, max(2, WORK // (len(graph.source) + 100 * len(graph.first))))
 
 
-def _sweep(graph: Levels, place: Longs, forward: bool) -> Longs:
+def _sweep(sides: list[Side], place: Longs) -> Longs:
     """Places after each level was sorted by its neighbours' in the level sorted just before."""
-    place, sides = place.copy(), graph.sides[forward]
-    levels = range(len(sides)) if forward else reversed(range(len(sides)))
-    for k in levels:
-        nodes, side = graph.members[k], sides[k]
-        if len(nodes) < 2 or not len(side.own):
-            continue
-        here = place[nodes]
-        order = np.argsort(here)
-        some = order[side.degree[order] > 0]  # a node without neighbours there stays where it is
-        here[some[np.argsort(side.means(place)[some], kind="stable")]] = here[some]
-        place[nodes] = _side_by_side(graph.units[k], here)
+    place, at = place.copy(), np.empty_like(place)
+    at[place] = np.arange(len(place))
+    for side in sides:
+        side.sort(place, at)
     return place
-
-
-def _together(graph: Levels, place: Longs) -> Longs:
-    """Places in which each group's members stand side by side."""
-    place = place.copy()
-    for nodes, unit in zip(graph.members, graph.units, strict=True):
-        place[nodes] = _side_by_side(unit, place[nodes])
-    return place
-
-
-def _side_by_side(unit: Longs | None, place: Longs) -> Longs:
-    """Places of a level's nodes, those of a unit side by side at their mean place."""
-    if unit is None:
-        return place
-    mean = np.bincount(unit, place) / np.bincount(unit)
-    found = np.empty_like(place)
-    found[np.lexsort((place, unit, mean[unit]))] = np.sort(place)
-    return found
-
-
-def _exchanged(graph: Levels, place: Longs) -> Longs:
-    """Places after neighbours were exchanged while that takes crossings away.
-
-    A pair's crossings depend on its own order alone while the levels beside it stand: of every second level, every
-    second pair is decided at once.
-    """
-    place = place.copy()
-    for _ in range(_rounds(graph)):
-        gain = sum(_exchange(graph, place, levels, pairs) for levels in (0, 1) for pairs in (0, 1))
-        if not gain:
-            break
-    return place
-
-
-def _exchange(graph: Levels, place: Longs, levels: int, pairs: int) -> int:
-    """Exchanges, in `place`, what is better exchanged; the crossings that this takes away."""
-    node = np.argsort(place)
-    level = graph.level[node[:-1]]
-    at = np.arange(len(level))
-    chosen = (level == graph.level[node[1:]]) & (level % 2 == levels) & ((at - graph.first[level]) % 2 == pairs)
-    chosen &= graph.group[node[:-1]] == graph.group[node[1:]]
-    at = np.flatnonzero(chosen)
-    pair, right = np.full(len(node), -1), np.zeros(len(node), np.bool_)
-    pair[node[at]] = pair[node[at + 1]] = np.arange(len(at))
-    right[node[at + 1]] = True
-    gain = _gains(graph, place, pair, right, len(at))
-    at, gain = at[gain > 0], gain[gain > 0]
-    place[node[at]], place[node[at + 1]] = at + 1, at
-    return int(gain.sum())
-
-
-def _gains(graph: Levels, place: Longs, pair: Longs, right: Any, n: int) -> Longs:
-    """(n,) how many crossings each pair of neighbours loses when it is exchanged.
-
-    Args:
-        pair: (N,) the pair that a node belongs to, −1 for none. right: (N,) whether it is the pair's second.
-    """
-    own, other = np.concatenate([graph.target, graph.source]), np.concatenate([graph.source, graph.target])
-    out = np.repeat([0, 1], len(graph.source))
-    some = pair[own] >= 0
-    own, other, out = own[some], place[other[some]], out[some]
-    side, second = 2 * pair[own] + out, right[own]  # edges of a pair that lead the same way
-    order = np.argsort(side * len(place) + other, kind="stable")
-    side, other, second = side[order], other[order], second[order]
-    seen = np.concatenate([[0], np.cumsum(second)])  # edges of the second before each edge
-    starts = np.diff(side, prepend=-1) != 0
-    first, last = _runs(starts)
-    first_same, last_same = _runs(starts | (np.diff(other, prepend=-1) != 0))
-    now, then = seen[first_same] - seen[first], seen[last + 1] - seen[last_same + 1]
-    return np.bincount(side[~second] // 2, (now - then)[~second], n).astype(np.int64)
-
-
-def _runs(starts: Any) -> tuple[Longs, Longs]:
-    """Index of the first and of the last member of each element's run, where runs start as marked."""
-    at = np.flatnonzero(starts)
-    size = np.diff(at, append=len(starts))
-    return np.repeat(at, size), np.repeat(at + size - 1, size)

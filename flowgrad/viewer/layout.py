@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 BENDS = 50_000  # in all: the shortest of the long edges get theirs; the others are straight lines and are not counted
 ROWS = 12  # members from which a group of a broken column has rows of its own
 RELAX = 12  # rounds in which heights are drawn to their neighbours' …
-PULLS = 500_000  # … and how many nodes they may visit
+PULLS = 17_000  # … and how many nodes they may visit
+POOLS = 4  # rounds in which all heights that fall are pooled at once
 THIN = 0.4  # height of a bend, in that of a neuron …
 THINNEST = 0.1  # … and in a column that has many
 TILT = 0.1  # of a broken column's row, so that height alone tells the order
@@ -62,7 +64,7 @@ def crossings_of(network: Network) -> int:
     edges are drawn straight and are not counted.
     """
     graph, _, _, y = _placed(lower(network))
-    return crossings(graph, graph.places(np.argsort(y, kind="stable")))
+    return int(crossings(graph, graph.places(np.argsort(y, kind="stable")))[0])
 
 
 def place(network: Network) -> tuple[dict[Hashable, Point], dict[tuple[Hashable, Hashable], list[Point]]]:
@@ -83,7 +85,9 @@ def place(network: Network) -> tuple[dict[Hashable, Point], dict[tuple[Hashable,
 
 def groups(plan: Plan) -> Groups:
     """Runs (first, one past last) of neurons that may be shown as one: dense blocks, and inputs alike."""
-    ends = [plan.out_target[plan.out_ptr[v] : plan.out_ptr[v + 1]].tobytes() for v in range(len(plan.inputs))]
+    targets, size = plan.out_target.tobytes(), plan.out_target.itemsize
+    cuts = (plan.out_ptr[: len(plan.inputs) + 1].astype(np.int64) * size).tolist()
+    ends = [targets[a:b] for a, b in pairwise(cuts)]
     starts = [k for k in range(len(ends)) if k == 0 or ends[k] != ends[k - 1] or not ends[k]]
     alike = zip(starts, [*starts[1:], len(ends)], strict=True)
     return [(int(a), int(b)) for a, b in [*alike, *plan.blocks.tolist()] if b - a > 1]
@@ -150,7 +154,7 @@ def _places(graph: Levels, V: int, place: Longs, together: Groups) -> tuple[Floa
     x[:V] = start[level[:V]] + slot % parts[level[:V]]
     for c in columns:  # spread out: a short column is as high as two thirds of the tallest
         y[c] *= max(1.0, 0.67 * (tallest - 1) / max(1.0, float(np.ptp(y[c]))))
-    return x, _relaxed(graph, V, [c for c in columns if parts[level[c[0]]] == 1], parts[level] == 1, room, y)
+    return x, _relaxed(graph, V, [c for c in columns if parts[level[c[0]]] == 1], room, y)
 
 
 def _stacked(level: Longs, order: Longs, room: Floats) -> Floats:
@@ -197,39 +201,53 @@ def _slots(level: Longs, rank: Longs, parts: Longs, together: Groups) -> Longs:
     return slot
 
 
-def _relaxed(graph: Levels, V: int, columns: list[Longs], free: Any, room: Floats, y: Floats) -> Floats:
+def _relaxed(graph: Levels, V: int, columns: list[Longs], room: Floats, y: Floats) -> Floats:
     """Heights drawn to the mean of the neighbours', their order and their room kept; long edges become straight.
 
     Args:
-        columns: of those with more than one node, the nodes from top to bottom.
-        free: (N,) bool, nodes whose column is not broken; the others stay.
+        columns: of those that are not broken, the nodes from top to bottom; the others stay.
     """
-    bend = np.arange(len(y)) >= V
-    strength = 3.0 ** (bend[graph.source].astype(float) + bend[graph.target])
-    both = np.concatenate([graph.source, graph.target]), np.concatenate([graph.target, graph.source])
-    strength = np.concatenate([strength, strength])
-    near = np.maximum(1, np.bincount(both[0], strength, len(y)))
-    shift = [np.cumsum(room[c]) - room[c] / 2 for c in columns]
-    for _ in range(min(RELAX, max(1, PULLS // len(y)))):
-        pull = np.bincount(both[0], strength * y[both[1]], len(y))
-        wish = 0.5 * y + 0.5 * pull / near
-        y = np.where(free, wish, y)
-        for c, own in zip(columns, shift, strict=True):
-            y[c] = _rising(wish[c] - own) + own
+    if columns:
+        node = np.concatenate(columns)
+        column = graph.level[node]
+        size = np.array([len(c) for c in columns])
+        end = np.cumsum(room[node])
+        own = end - room[node] / 2 - np.repeat(end[np.cumsum(size) - 1], size)
+        pulled = np.zeros(len(y), np.bool_)
+        pulled[node] = True
+        ends, others = np.concatenate([graph.source, graph.target]), np.concatenate([graph.target, graph.source])
+        some = pulled[ends]
+        ends, others = ends[some], others[some]
+        strength = 3.0 ** ((ends >= V).astype(float) + (others >= V))
+        weight = 0.5 * strength / np.maximum(1, np.bincount(ends, strength, len(y)))[ends]
+        for _ in range(min(RELAX, max(1, PULLS // len(y)))):
+            wish = 0.5 * y + np.bincount(ends, weight * y[others], len(y))
+            y[node] = _rising(column, wish[node] - own) + own
     centred: Floats = y - 0.5 * (y.min() + y.max())
     return centred
 
 
-def _rising(wish: Floats) -> Floats:
-    """The closest sequence that never falls, in the sum of squares: neighbours that would fall are pooled."""
-    if len(wish) < 2 or bool((wish[1:] >= wish[:-1]).all()):
-        return wish
+def _rising(column: Longs, wish: Floats) -> Floats:
+    """The closest sequences that never fall within a column, in the sum of squares: what would fall is pooled.
+
+    A run of means that falls has one mean in the end, so that it is pooled at once; what is left after `POOLS` rounds
+    is pooled one by one.
+    """
+    apart = column * (np.ptp(wish) + 1)
+    total = mean = wish + apart
+    size = np.ones(len(wish), np.int64)
+    for _ in range(POOLS):
+        falls = mean[1:] < mean[:-1]
+        if not falls.any():
+            return np.repeat(mean, size) - apart
+        start = np.flatnonzero(np.concatenate([[True], ~falls]))
+        total, size = np.add.reduceat(total, start), np.add.reduceat(size, start)
+        mean = total / size
     means, sizes = list[float](), list[int]()
-    for value in wish.tolist():
-        mean, size = value, 1
-        while means and means[-1] > mean:
-            other, n = means.pop(), sizes.pop()
-            mean, size = (mean * size + other * n) / (size + n), size + n
-        means.append(mean)
-        sizes.append(size)
-    return np.repeat(means, sizes)
+    for value, n in zip(mean.tolist(), size.tolist(), strict=True):
+        while means and means[-1] > value:
+            other, m = means.pop(), sizes.pop()
+            value, n = (value * n + other * m) / (n + m), n + m
+        means.append(value)
+        sizes.append(n)
+    return np.repeat(means, sizes) - apart

@@ -10,6 +10,7 @@ import itertools
 import math
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -83,14 +84,30 @@ class Leave:
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A pool without helpers, for each test; they leave at its end, which shows that none is stuck."""
+    """A pool without helpers, for each test; all its threads leave at the end, which shows that none is stuck."""
+    start, started, left = threads.start_new_thread, [], []
+
+    def counted(target: Callable[[int], None], args: tuple[int]) -> int:
+        def body(number: int) -> None:
+            try:
+                target(number)
+            finally:
+                left.append(number)
+
+        ident = start(body, args)
+        started.append(ident)
+        return ident
+
+    def all_left() -> bool:
+        if threads._crew and threads._invitations.empty():
+            threads._invitations.put((Leave(), 0))  # type: ignore[arg-type]
+        return not threads._crew and len(left) >= len(started)  # an interrupt may have come before it was counted
+
+    monkeypatch.setattr(threads, "start_new_thread", counted)
     monkeypatch.setattr(threads, "_crew", {})
     monkeypatch.setattr(threads, "_invitations", SimpleQueue())
     yield
-    until(lambda: threads._invitations.empty() or not threads._crew)
-    for _ in list(threads._crew):
-        threads._invitations.put((Leave(), 0))  # type: ignore[arg-type]
-    until(lambda: not threads._crew)
+    until(all_left)
 
 
 def until(condition: Callable[[], object]) -> None:
@@ -436,7 +453,7 @@ def test_an_interrupt_aside_is_heard_and_stops_the_work() -> None:
     before = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         work.run(3, aside=True)
-    assert time.monotonic() - before < LONG / 2
+    assert time.monotonic() - before < 5  # the pool's part is 0.05, the work's 0.01
     assert work.stopped
     assert not work.inside
     thread.join()
@@ -463,6 +480,28 @@ def test_interrupts_while_helpers_are_waited_for_leave_nobody_inside(stops: str)
     assert work.stopped
     assert not work.inside
     thread.join()
+
+
+@pytest.mark.parametrize("aside", [False, True])
+@pytest.mark.parametrize("started", [False, True])
+def test_an_interrupt_while_a_thread_is_started_costs_no_later_call(
+    started: bool, aside: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = threads.start_new_thread
+
+    def interrupted(*args: Any) -> int:
+        monkeypatch.setattr(threads, "start_new_thread", start)
+        if started:
+            start(*args)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threads, "start_new_thread", interrupted)
+    work = Pieces()
+    with pytest.raises(KeyboardInterrupt):
+        work.run(3, aside)
+    assert not work.inside
+    with_helpers(2)
+    assert Pieces().run(3, aside).is_whole()
 
 
 @needs_timer
@@ -519,6 +558,7 @@ def in_child(work: Callable[[], object]) -> int:
 
 def compute_anew() -> None:
     assert not threads._crew
+    assert threads._invitations.empty()
     with_helpers(2)
     for aside in (False, True):
         assert Pieces(20, 1e-4).run(3, aside).is_whole()
@@ -694,8 +734,7 @@ def test_beside_numba_its_limits_are_heard_and_a_process_ends_while_compiled_cod
         def call():
             rooms = [np.zeros(100_000) for _ in range(2)]
             threads.run(lambda slot: kernel(rooms[slot], slot), 2, False, lambda: None)
-        for _ in range(3):
-            threading.Thread(target=call, daemon=True).start()
+        threading.Thread(target=call, daemon=True).start()
         time.sleep(0.3)
         """
     )
@@ -705,3 +744,9 @@ def test_beside_numba_its_limits_are_heard_and_a_process_ends_while_compiled_cod
 def test_the_module_needs_no_numba() -> None:
     script = "import sys, flowgrad.executors._numba.threads as t; t.available(); print('numba' in sys.modules)"
     assert succeeds(script) == ("False\n", "")
+
+
+def test_tests_that_the_page_names_exist() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "threads.md").read_text(encoding="utf-8")
+    listed = set(re.findall(r"`(test_\w+)`", page))
+    assert listed <= set(globals())

@@ -1,9 +1,9 @@
-"""Threads that help with a call: how many there may be, and one call's work run by several at once.
+"""Pool of threads: how many threads a call may use, and the work of one call run by several of them.
 
-Helpers are daemon threads that sleep on a queue of invitations. An invitation is a call and a slot of it; nobody waits
-for one to be taken up: the caller does the work itself, and when that is done, invitations not yet taken up are void.
-No lock of ours is held at any moment, so that an interrupt, a fork or the end of the interpreter can come between any
-two steps. All state is in `_crew` and `_invitations`, which a forked child starts anew.
+Helpers are daemon threads that sleep on a queue of invitations. An invitation is a call and one of its slots. Nobody
+waits until an invitation is accepted: the caller does the work itself, and once it is done, the invitations that no
+helper has accepted are void. The pool holds no locks, so an interrupt, a fork or the end of the interpreter may come
+between any two steps. Its state is `_crew` and `_invitations`, which a forked child replaces by empty ones.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from pathlib import Path, PurePosixPath
 from queue import Empty, SimpleQueue
 
 Work = Callable[[int], None]
-"""Takes pieces of a call's work, with the buffers of a slot, until none is left; without the GIL."""
+"""Takes pieces of a call's work until none is left, without the GIL; its argument is a slot, which numbers buffers."""
 GLANCE = 0.05
-"""Seconds after which a thread that waits looks around: a signal may have been delivered to another thread."""
+"""Seconds after which a waiting thread runs the handlers of signals: another thread may have been sent the signal."""
 
 _crew: dict[int, int] = {}
-"""Helpers that live: their numbers, from 1, and the identifiers of their threads."""
+"""Number of every running helper, from 1, and the identifier of its thread."""
 _invitations: SimpleQueue[tuple[_Call, int]] = SimpleQueue()
 
 
@@ -33,23 +33,24 @@ _invitations: SimpleQueue[tuple[_Call, int]] = SimpleQueue()
 def available() -> int:
     """Return the number of threads that a call may use where its user names none; at least 1.
 
-    It is the smallest of NUMBA_NUM_THREADS, what Numba has been told if it is imported already (`numba.config`,
-    `numba.set_num_threads`), the cgroup's CPU quota (rounded up), and the CPUs that this thread may run on.
+    The number is the smallest of the environment variable NUMBA_NUM_THREADS, Numba's own limits if it has been imported
+    (`numba.config.NUMBA_NUM_THREADS`, `numba.set_num_threads`), the CPU quota of the cgroup, rounded up, and the number
+    of CPUs that this thread may run on.
     """
     return max(1, math.ceil(min(_asked_of_numba(), _quota(), _processors())))
 
 
 def _asked_of_numba() -> float:
-    """Return the threads that Numba may use; infinity where nobody has said so."""
+    """Return the number of threads that Numba may use; infinity where no limit was set."""
     said = [os.environ.get("NUMBA_NUM_THREADS", "")]
     config = getattr(sys.modules.get("numba"), "config", None)
     said.append(getattr(config, "NUMBA_NUM_THREADS", ""))
     parallel = sys.modules.get("numba.np.ufunc.parallel")
-    if getattr(parallel, "_is_initialized", False):  # else the question would start Numba's own threads
+    if getattr(parallel, "_is_initialized", False):  # otherwise the call would start Numba's own threads
         said.append(parallel.get_num_threads())  # type: ignore[union-attr]
     numbers = [math.inf]
     for each in said:
-        with suppress(ValueError):  # Numba warns of what is no number, and goes on without
+        with suppress(ValueError):  # Numba warns of a value that is not an integer, and ignores it
             numbers.append(int(each))
     return min(numbers)
 
@@ -64,7 +65,7 @@ def _processors() -> int:
 
 
 def _quota(root: Path = Path("/")) -> float:
-    """Return the CPUs' worth of time that this process's cgroups (Linux, version 1 or 2) grant; infinity without limit.
+    """Return the CPU time per second that the cgroups of this process allow (Linux, v1 and v2); infinity without limit.
 
     Args:
         root: the folder that holds `proc/self/cgroup` and `sys/fs/cgroup`.
@@ -72,7 +73,7 @@ def _quota(root: Path = Path("/")) -> float:
     granted = [math.inf]
     for group in _groups(root):
         for names in (["cpu.max"], ["cpu.cfs_quota_us", "cpu.cfs_period_us"]):
-            with suppress(OSError, ValueError):  # a file that is not there, or says "max"
+            with suppress(OSError, ValueError):  # the file does not exist, or contains "max"
                 quota, period = (int(word) for name in names for word in (group / name).read_text().split())
                 if quota > 0 and period > 0:
                     granted.append(quota / period)
@@ -80,10 +81,10 @@ def _quota(root: Path = Path("/")) -> float:
 
 
 def _groups(root: Path) -> Iterator[Path]:
-    """Yield the folders of this process's cgroups for CPU time, innermost first.
+    """Yield the folders of this process's cgroups that may limit CPU time, innermost first; some may not exist.
 
-    A container often sees its own group as the root of the hierarchy, under whatever path the host gave it: folders
-    of such a path are not there, the root is.
+    A container often has its own group mounted as the root, while `proc/self/cgroup` still gives the host's path: then
+    only the root exists.
     """
     mount, lines = root / "sys/fs/cgroup", ""
     with suppress(OSError):
@@ -91,7 +92,7 @@ def _groups(root: Path) -> Iterator[Path]:
     for _, controllers, path in (line.split(":", 2) for line in lines.splitlines() if line.count(":") >= 2):
         group = PurePosixPath("/", *(part for part in path.split("/") if part not in ("", "..")))
         if not controllers:
-            places = ["", "unified"]  # of version 2; the second beside version 1
+            places = ["", "unified"]  # version 2; `unified` where version 1 is mounted beside it
         elif "cpu" in controllers.split(","):
             places = [controllers, "cpu"]
         else:
@@ -104,10 +105,10 @@ def _groups(root: Path) -> Iterator[Path]:
 
 
 class _Call:
-    """One call's work, and who is at it beside the caller.
+    """The work of one call, and the threads that serve it.
 
-    Who enters first says so and then looks whether the call is over; the caller says that it is over and then looks who
-    is inside: one of the two sees the other.
+    A thread adds its slot to `inside` before it reads `over`, and the caller sets `over` before it reads `inside`: so
+    either the thread sees that the call is over, or the caller sees the thread. A thread that leaves rings `bell`.
     """
 
     __slots__ = ("at_rest", "bell", "errors", "inside", "over", "stop", "work")
@@ -120,20 +121,20 @@ class _Call:
         self.bell: SimpleQueue[None] = SimpleQueue()
 
     def serve(self, slot: int) -> None:
-        """Work in a slot, on a helper's thread, unless the call is over."""
+        """Run the work in a slot, on another thread than the caller's, unless the call is over; keep what it raises."""
         self.inside.append(slot)
         try:
             if not self.over:
                 self.work(slot)
         except BaseException as error:
             self.errors.append(error)
-            self.stop()  # others may wait for the piece that this one had taken
+            self.stop()  # others may be waiting for the piece that this slot had taken
         finally:
             self.inside.remove(slot)
             self.bell.put(None)
 
     def listen(self) -> bool:
-        """Sleep until a thread that served leaves, but no longer than a moment; return whether one has left."""
+        """Sleep until a serving thread leaves, at most `GLANCE` seconds; return whether one has left."""
         try:
             self.bell.get(timeout=GLANCE)
         except Empty:
@@ -141,15 +142,15 @@ class _Call:
         return True
 
     def end(self) -> None:
-        """Let nobody in any more, and wait for those who are inside."""
+        """Admit no further thread, and wait for those that are inside."""
         self.over = True
         while self.inside:
             self.listen()
         self.at_rest = True
-        del self.work, self.stop  # an invitation may lie for long, and is to keep no memory
+        del self.work, self.stop  # an invitation may stay in the queue for long: it must not hold the call's memory
 
     def give_up(self) -> None:
-        """Stop the work and end the call, unless it is at rest; interrupts meanwhile change nothing."""
+        """Stop the work and end the call, unless it has ended; exceptions of signal handlers meanwhile are dropped."""
         while not self.at_rest:
             with suppress(BaseException):
                 self.stop()
@@ -157,27 +158,27 @@ class _Call:
                 self.end()
 
     def raise_errors(self) -> None:
-        """Raise what a helper has raised."""
+        """Raise the first exception of another thread than the caller's, if there is one."""
         if self.errors:
             raise self.errors.pop(0)
 
 
 def run(work: Work, threads: int, aside: bool, stop: Callable[[], None]) -> None:
-    """Run `work(slot)` in slot 0 and, on helpers that are free, in slots up to `threads - 1`, each at most once.
+    """Run `work(0)` and, on helpers that are free, `work(slot)` for slots up to `threads - 1`, each at most once.
 
-    When this returns or raises, no thread is inside `work`. A slot may be entered late, or never: when `work(0)` has
-    returned, all is done.
+    When this returns or raises, no thread is inside `work`. A slot may start late or never: `work(0)` returns only when
+    all the work is done.
 
     Args:
-        work: takes pieces of the work until none is left, and returns when all that were taken are done.
-        threads: slots, at least 1.
-        aside: run slot 0 on another thread as well; this one, if it is the main thread, handles signals meanwhile.
-        stop: asks `work` to return early; called, perhaps more than once, when an exception has come.
+        work: takes pieces of the work until none is left; in slot 0 it then waits until all pieces are finished.
+        threads: number of slots, at least 1.
+        aside: run slot 0 on another thread too, so that the main thread can handle signals meanwhile.
+        stop: makes `work` return early; called, perhaps several times, when an exception was raised.
 
     Raises:
         BaseException: what `work` has raised on any thread, or a signal's handler on this one (KeyboardInterrupt).
     """
-    if sys.is_finalizing() or (threads < 2 and not aside):  # then no other thread would run
+    if sys.is_finalizing() or (threads < 2 and not aside):  # when finalizing, no other thread gets the GIL
         work(0)
     elif aside:
         _run_aside(work, threads, stop)
@@ -198,7 +199,7 @@ def _run_here(work: Work, threads: int, stop: Callable[[], None]) -> None:
 
 
 def _run_aside(work: Work, threads: int, stop: Callable[[], None]) -> None:
-    """Run slot 0 on a thread of its own: one of the helpers might not come."""
+    """Run slot 0 on a new thread, as helpers may all be busy; on this one if the system gives no more threads."""
     call = _Call(lambda _: _run_here(work, threads, stop), stop)
 
     def everything() -> None:
@@ -213,9 +214,10 @@ def _run_aside(work: Work, threads: int, stop: Callable[[], None]) -> None:
 
 
 def _guarded(call: _Call, everything: Callable[[], None], interrupts: int = 4) -> None:
-    """Run all of a call and leave it at rest; raise what was raised on any thread.
+    """Run a call and end it, whatever is raised; raise what other threads have raised.
 
-    An interrupt may come on the very step into `give_up`, whose own guard does not stand yet: so many are survived.
+    A second interrupt may come on entry to `give_up`, before its `suppress` is in place; the frame above then calls
+    `give_up` again. So it takes more than `interrupts + 1` further interrupts, each at such a moment, to leave early.
     """
     try:
         if interrupts:
@@ -231,18 +233,18 @@ def _guarded(call: _Call, everything: Callable[[], None], interrupts: int = 4) -
 
 
 def _invite(call: _Call, threads: int) -> None:
-    """Ask for help in slots from 1, of no more helpers than these slots."""
+    """Invite helpers to slots 1 to `threads - 1`; first start helpers where fewer than that are running."""
     for k in range(1, threads):
         if k not in _crew and not _start(_help, k):
             break
-    if _invitations.qsize() >= threads:  # helpers are busy, or have not had the GIL for long
+    if _invitations.qsize() >= threads:  # helpers are busy, or are waiting for the GIL
         _drop_void()
     for slot in range(1, threads):
         _invitations.put((call, slot))
 
 
 def _drop_void() -> None:
-    """Take out the invitations of calls that are over, so that they neither pile up nor bar new ones."""
+    """Remove the invitations of calls that are over, so that the queue stays short while helpers are busy."""
     with suppress(Empty):
         for _ in range(_invitations.qsize()):
             invitation = _invitations.get_nowait()
@@ -251,9 +253,10 @@ def _drop_void() -> None:
 
 
 def _start(target: Callable[[int], None], number: int) -> bool:
-    """Start a daemon thread; False where the system has no more, or the process ends.
+    """Start a daemon thread; False if the system gives no more, or the interpreter is shutting down.
 
-    In one step: an interrupt within `threading.Thread.start` may turn into a RuntimeError of its locks.
+    `start_new_thread` cannot be interrupted half-way. `threading.Thread.start` can: it may then raise a RuntimeError of
+    its locks instead of KeyboardInterrupt, with the thread running.
     """
     try:
         start_new_thread(target, (number,))
@@ -263,7 +266,7 @@ def _start(target: Callable[[int], None], number: int) -> bool:
 
 
 def _help(k: int) -> None:
-    """Take up invitations for ever, as helper number k; return at once if there is one."""
+    """Serve invitations for ever, as helper k; return at once if helper k is running already."""
     me = get_ident()
     if _crew.setdefault(k, me) != me:
         return
@@ -271,13 +274,12 @@ def _help(k: int) -> None:
         while True:
             call, slot = _invitations.get()
             call.serve(slot)
-            del call
     finally:
         del _crew[k]
 
 
 def _start_anew() -> None:
-    """Forget the parent's helpers, in a forked child: none came along."""
+    """Empty the pool, in a forked child, where the parent's helpers do not exist."""
     global _invitations
     _crew.clear()
     _invitations = SimpleQueue()
