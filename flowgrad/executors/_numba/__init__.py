@@ -1,30 +1,19 @@
 """The Numba executor's kernels. Nothing outside this package imports numba or llvmlite.
 
-Kernels are functions in a small part of Python that `translate` turns into LLVM IR: uncompiled they run too, only
-slowly. They are compiled once for a dtype and a number of lanes, and know no graph. Numba itself compiles what is
-not ours to restrict: a user's activations and losses, and the aggregations.
+Kernels are module-level functions over addresses and rows of lanes, compiled by Numba when a network first needs them
+and kept on disk. What they are compiled for is one argument, a `Spec`. How they work: docs/kernels.md.
 
-    blocks        building blocks: plain functions with a second form in LLVM IR
-    memory        loads, stores, atomics and calls by address, as blocks
-    vectors       rows of lanes as vector values, as blocks
-    across        sums over lanes, and vectors turned, as blocks
-    language      the functions and operators that kernels may use
-    translate     functions → LLVM IR
-    machine       LLVM IR → addresses
-    formulas      other functions → addresses, by Numba
-    frame         the records through which Python and the kernels talk
-    part          which nodes of a plan a call computes
-    layout        a part of a plan as the arrays that the sweeps read
-    sweeps        forward and backward over one tile, by equations (1)–(10)
-    panels        their matrix products
-    phases        what threads do beside the sweeps: filling tiles, permuting θ, adding up gradients
-    activations, exponentials, tables, aggregations, losses   the functions of maths/ over rows
-    floats        the floating-point mode of a thread, as blocks
-    pool, cores   threads, and where they run
-    code          which kernel stands where
-    workspace     the memory of a call
-    running       calls run: by whom, and how one is interrupted
-    operands      calls whose arrays are looked at in compiled code
-    engine        all of it together, for one part of a plan
-    kernel        the Kernel of the protocol: an engine for what outputs depend on, one for all
+    simd, across, memory   blocks: the vector type, sums over lanes, memory by address; each a plain function, too
+    compiled, digests      functions → machine code, on disk under a digest of the code that is loaded
+    records                the records through which Python and the kernels talk
+    part, layout, network  which nodes of a plan a call computes; the arrays that the sweeps read; both as a record
+    forward, backward      the two sweeps over one tile, equations (1)–(10)
+    panels                 their matrix products
+    parameters, steps      passes over the parameters; what a thread does in a call, from its first to its last
+    rows, powers, primitives, form, forms, formula_forms   activations over rows
+    runs, aggregate, losses   kernels of activations, aggregations and losses, called by sweeps
+    formula, scalar        a user's own functions in kernels
+    threads                a plain pool
+    workspace, engine      the memory of a call; calls
+    kernel                 the Kernel of the protocol: an engine for what outputs depend on, one for all
 """
