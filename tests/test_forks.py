@@ -21,7 +21,7 @@ import pytest
 import flowgrad as fg
 from flowgrad import locks
 from flowgrad.cli._followed import Followed
-from flowgrad.executors._numba import machine, pool
+from flowgrad.executors._numba import compiled
 from flowgrad.recycling import SMALLEST, Recycler
 
 pytestmark = [
@@ -84,10 +84,9 @@ RECYCLER = Recycler()
 FOLLOWED = Followed(lambda: None, Path("."), None, 0)  # type: ignore[arg-type,return-value]
 HOLDERS: dict[str, Callable[[], Any]] = {
     "a recycler": lambda: RECYCLER._lock,
-    "the pool": lambda: pool._making,
     "a page": lambda: FOLLOWED._lock,
     "metrics": lambda: FOLLOWED._metrics._lock,
-    "the machine": lambda: machine.lock,
+    "the machine": lambda: compiled.lock,
     "numba": lambda: _foreign(0),
     "llvm": lambda: _foreign(1),
 }
@@ -156,7 +155,7 @@ def test_a_fork_waits_until_others_have_compiled() -> None:
     taken, ended = threading.Event(), []
 
     def compile() -> None:
-        with machine.lock:
+        with compiled.lock:
             taken.set()
             time.sleep(0.3)
             ended.append(True)
