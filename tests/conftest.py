@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 import flowgrad as fg
 
 DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
-EXAMPLES = 60  # of each property test in an ordinary run
+EXAMPLES = 30  # of each property test in an ordinary run
 
 settings.register_profile(
     "ci",
