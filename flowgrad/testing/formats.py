@@ -13,6 +13,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from inspect import signature
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -114,11 +115,14 @@ class Trial:
     @cached_property
     def functions(self) -> Mapping[str, tuple[str, ...]]:
         """The activations and aggregations that the format takes."""
-        name = NAMINGS[self.naming[0]]
-        return {
-            kind: tuple(f for f in names(kind) if self.takes(small(name, **{kind[:-1]: f})))
-            for kind in ("activations", "aggregations")
-        }
+        return {kind: self._taken(kind) for kind in ("activations", "aggregations")}
+
+    def _taken(self, kind: str) -> tuple[str, ...]:
+        """The functions of a kind that the format takes: all at once, or else each that it takes alone."""
+        name, known = NAMINGS[self.naming[0]], names(kind)
+        if self.takes(small(name, **{kind: known})):
+            return tuple(known)
+        return tuple(f for f in known if self.takes(small(name, **{kind: [f]})))
 
     def suited(self, case: Case, naming: str) -> Case:
         """The case with names that the format takes, and params of text."""
@@ -137,14 +141,18 @@ class Trial:
         return [name for name in wanted if wanted[name] != found[name]]
 
 
-def small(name: Naming, activation: str = "identity", aggregation: str = "sum") -> Network:
-    """x → h → y, and x → y."""
-    x, h, y = (name(k, k == 0) for k in range(3))
-    net = Network()
+def small(
+    name: Naming, activations: Sequence[str] = ("identity",), aggregations: Sequence[str] = ("sum",)
+) -> Network:
+    """x → h → y and x → y, once for each of the functions, all from one input; the last y is the output."""
+    net, x, k = Network(), name(0, True), 1
     net.add_input(x)
-    net.add_neuron(h, {x: 0.5}, bias=0.25, activation=activation, aggregation=aggregation)
-    net.add_neuron(y, {h: -1.5, x: 2.0}, bias=-0.125, activation=activation, aggregation=aggregation)
-    net.set_outputs([y])
+    for activation, aggregation in product(activations, aggregations):
+        h, y = name(k, False), name(k + 1, False)
+        net.add_neuron(h, {x: 0.5}, bias=0.25, activation=activation, aggregation=aggregation)
+        net.add_neuron(y, {h: -1.5, x: 2.0}, bias=-0.125, activation=activation, aggregation=aggregation)
+        net.set_outputs([y])
+        k += 2
     return net
 
 

@@ -20,7 +20,7 @@ from flowgrad.topologies import layered
 
 WIDTH, ROWS = 64, 32  # neurons and samples of the steps that are weighed: one (V, B) array is 19 kB
 STEPS = (20, 2000)  # at least and at most
-SECONDS = 1.0  # to spend on them
+SECONDS = 0.25  # to spend on them
 LEAK = 200_000  # bytes over the fewest steps, as Python knows them: one array a step would be 390 kB
 LEAK_NATIVE = 16_000_000  # what the process may grow by, over fast executors' 2,000 steps: one array a step is 39 MB
 
