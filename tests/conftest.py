@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -34,6 +35,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="N",
         help="run tests marked soak too, and every property test on N times as many, fresh cases",
     )
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """`-n auto`: a worker for each core, four at most, where folders are run; none, which starts at once, for files."""
+    folders = any(Path(arg.partition("::")[0]).is_dir() for arg in config.args)
+    return min(cores(), 4) if folders else 0
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def pytest_configure(config: pytest.Config) -> None:
