@@ -141,9 +141,7 @@ class Trial:
         return [name for name in wanted if wanted[name] != found[name]]
 
 
-def small(
-    name: Naming, activations: Sequence[str] = ("identity",), aggregations: Sequence[str] = ("sum",)
-) -> Network:
+def small(name: Naming, activations: Sequence[str] = ("identity",), aggregations: Sequence[str] = ("sum",)) -> Network:
     """x → h → y and x → y, once for each of the functions, all from one input; the last y is the output."""
     net, x, k = Network(), name(0, True), 1
     net.add_input(x)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import flowgrad as fg
 from flowgrad.cli import _job, _run, demo
 from flowgrad.scaling import folded
 
-pytest.importorskip("sklearn")
+pytestmark = pytest.mark.skipif(find_spec("sklearn") is None, reason="the data of the demo are scikit-learn's")
 
 
 def test_the_demo_says_what_it_did_and_ends_with_its_figure(run: Any, tmp_path: Path, drawn: None) -> None:

@@ -113,7 +113,7 @@ class Page:
 
 @pytest.fixture(scope="session")
 def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """Headless chromium with an empty profile and software GL, its console and its network logged; one for all tests."""
+    """Headless chromium for all tests: an empty profile, software GL, its console and its network logged."""
     webdriver = pytest.importorskip("selenium.webdriver", reason="selenium drives the browser")
     chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if not chromium or not driver:
@@ -132,7 +132,7 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 @pytest.fixture
 def browser(chromium: Any, tmp_path: Path) -> Iterator[Page]:
-    """The browser at an empty page in a window of its own, nothing logged yet; downloads come into the test's folder."""
+    """The browser at an empty page in a new window, nothing logged yet; downloads come into the test's folder."""
     downloads = tmp_path / "downloads"
     downloads.mkdir()
     before = chromium.current_window_handle
