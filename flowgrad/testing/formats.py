@@ -13,7 +13,6 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from inspect import signature
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -120,9 +119,9 @@ class Trial:
     def _taken(self, kind: str) -> tuple[str, ...]:
         """The functions of a kind that the format takes: all at once, or else each that it takes alone."""
         name, known = NAMINGS[self.naming[0]], names(kind)
-        if self.takes(small(name, **{kind: known})):
+        if self.takes(_of_each(name, kind, known)):
             return tuple(known)
-        return tuple(f for f in known if self.takes(small(name, **{kind: [f]})))
+        return tuple(f for f in known if self.takes(small(name, **{kind[:-1]: f})))
 
     def suited(self, case: Case, naming: str) -> Case:
         """The case with names that the format takes, and params of text."""
@@ -141,16 +140,27 @@ class Trial:
         return [name for name in wanted if wanted[name] != found[name]]
 
 
-def small(name: Naming, activations: Sequence[str] = ("identity",), aggregations: Sequence[str] = ("sum",)) -> Network:
-    """x → h → y and x → y, once for each of the functions, all from one input; the last y is the output."""
-    net, x, k = Network(), name(0, True), 1
+def small(name: Naming, activation: str = "identity", aggregation: str = "sum") -> Network:
+    """x → h → y, and x → y."""
+    x, h, y = (name(k, k == 0) for k in range(3))
+    net = Network()
     net.add_input(x)
-    for activation, aggregation in product(activations, aggregations):
-        h, y = name(k, False), name(k + 1, False)
-        net.add_neuron(h, {x: 0.5}, bias=0.25, activation=activation, aggregation=aggregation)
-        net.add_neuron(y, {h: -1.5, x: 2.0}, bias=-0.125, activation=activation, aggregation=aggregation)
-        net.set_outputs([y])
-        k += 2
+    net.add_neuron(h, {x: 0.5}, bias=0.25, activation=activation, aggregation=aggregation)
+    net.add_neuron(y, {h: -1.5, x: 2.0}, bias=-0.125, activation=activation, aggregation=aggregation)
+    net.set_outputs([y])
+    return net
+
+
+def _of_each(name: Naming, kind: str, functions: Sequence[str]) -> Network:
+    """A chain from x of one neuron for each function of a kind; each reads x, too."""
+    net, x = Network(), name(0, True)
+    net.add_input(x)
+    before: dict[Hashable, float] = {}
+    for k, function in enumerate(functions, 1):
+        given: dict[str, Any] = {"activation": "identity", kind[:-1]: function}
+        net.add_neuron(name(k, False), {x: 0.5} | before, bias=0.25, **given)
+        before = {name(k, False): -1.5}
+    net.set_outputs(list(before))
     return net
 
 
