@@ -11,6 +11,12 @@ import pytest
 ROOT = Path(__file__).parents[2]
 FILES = sorted([*(ROOT / "flowgrad").rglob("*.py"), *(ROOT / "plugins").glob("*/src/**/*.py")])
 WRITES = (ast.Store, ast.Del)
+CALLS = {"__setattr__", "__delattr__", "update", "pop", "setdefault", "clear"}
+
+
+def last(function: ast.expr) -> str:
+    """The last name of what is called: that of a.b.c() is c."""
+    return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
 
 
 def writes(tree: ast.AST) -> Iterator[int]:
@@ -20,7 +26,7 @@ def writes(tree: ast.AST) -> Iterator[int]:
         node, own = todo.pop()
         if isinstance(node, ast.FunctionDef):
             own = node.name == "__post_init__"
-        if isinstance(node, ast.Call):
+        if isinstance(node, ast.Call) and last(node.func) in CALLS:
             said = ast.unparse(node.func)
             mine = own and bool(node.args) and ast.unparse(node.args[0]) == "self"
             if said.endswith(("__setattr__", "__delattr__")) and not mine:

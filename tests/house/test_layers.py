@@ -106,7 +106,11 @@ def walked(path: Path, tree: ast.Module) -> Iterator[Import]:
 def found(text: str) -> dict[str, int]:
     """Kinds of folders that a file finds something of, and a line; where a kind is a variable, every kind it names."""
     nodes = list(ast.walk(parsed(text)))
-    calls = [n for n in nodes if isinstance(n, ast.Call) and ast.unparse(n.func).split(".")[-1] == "find"]
+    calls = [
+        n
+        for n in nodes
+        if isinstance(n, ast.Call) and "find" in (getattr(n.func, "id", ""), getattr(n.func, "attr", ""))
+    ]
     kinds: list[ast.AST] = [call.args[0] for call in calls if call.args]
     if not all(isinstance(kind, ast.Constant) for kind in kinds):
         kinds = nodes
