@@ -25,7 +25,7 @@ SIZE = Counter(check.feature for check in battery().values())
 @parametrize_with_executor("python")
 def test_python_conforms(check, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     if not request.config.getoption("--soak"):
-        monkeypatch.setattr(graphs, "DEPTH", 20_000)  # twenty times Python's stack; the Numba executor walks it all
+        monkeypatch.setattr(graphs, "DEPTH", 20_000)  # twenty times Python's stack; tests/test_scale.py walks all
     check()
 
 
