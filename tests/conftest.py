@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import HealthCheck, settings
 import flowgrad as fg
 
 DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
-EXAMPLES = 60  # of each property test in an ordinary run
+EXAMPLES = 30  # of each property test in an ordinary run
 
 settings.register_profile(
     "ci",
@@ -36,6 +37,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """`-n auto`: a worker for each core, four at most, where folders are run; none, which starts at once, for files."""
+    folders = any(Path(arg.partition("::")[0]).is_dir() for arg in config.args)
+    return min(cores(), 4) if folders else 0
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def pytest_configure(config: pytest.Config) -> None:
     factor = config.getoption("--soak")
     if factor:
@@ -51,6 +63,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if "soak" in item.keywords:
             item.add_marker(pytest.mark.skip(reason="a soak test: run with --soak N"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_waits_for_the_disk() -> Iterator[None]:
+    """fsync returns at once in this process: what it is for is a loss of power, which no test brings about."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", os.fstat)  # which refuses a descriptor that is none, as fsync does
+        yield
 
 
 @pytest.fixture(params=["python", "numba"])

@@ -175,8 +175,9 @@ def test_locks_are_held_weakly() -> None:
     assert [each() for each in gone] == [None, None]
 
 
-def test_forks_while_others_compute_and_compile(executor: str) -> None:
+def test_forks_while_others_compute_and_compile(executor: str, request: pytest.FixtureRequest) -> None:
     """Recycled arrays, Numba and LLVM at any moment of theirs; every child gets its gradient, to the bit."""
+    forks = 12 * max(1, request.config.getoption("--soak"))
     setting_ = program, X, T = setting(executor)
     want, stop, wrong = gradient(*setting_), threading.Event(), []
     assert program.forward(X).a.array.nbytes > SMALLEST  # or nothing is recycled
@@ -198,12 +199,12 @@ def test_forks_while_others_compute_and_compile(executor: str) -> None:
     for thread in threads:
         thread.start()
     try:
-        found = [in_child(work if k % 6 else fresh) for k in range(60)]
+        found = [in_child(work if k % 6 else fresh) for k in range(forks)]
     finally:
         stop.set()
         for thread in threads:
             thread.join()
-    assert found == [0] * 60
+    assert found == [0] * forks
     assert not wrong
 
 

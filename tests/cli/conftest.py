@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flowgrad.cli import main
+from flowgrad.cli import _pictures, main
 
 pytest.importorskip("typer")
 
@@ -28,9 +28,22 @@ Run = Callable[..., Result]
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """run("list", "losses") runs a command in an empty folder, which is also the current one."""
+def drawn() -> None:
+    """Taken by a test that wants real pictures of its commands."""
+
+
+@pytest.fixture
+def run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest
+) -> Run:
+    """run("list", "losses") runs a command in an empty folder, which is also the current one.
+
+    The loss curve of a training is an empty file, unless the test takes `drawn`: to draw one takes ten times as long
+    as to train these networks.
+    """
     monkeypatch.chdir(tmp_path)
+    if "drawn" not in request.fixturenames:
+        monkeypatch.setattr(_pictures, "loss_curve", lambda path, *_: path.touch())
 
     def command(*words: object) -> Result:
         capsys.readouterr()

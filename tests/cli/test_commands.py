@@ -102,9 +102,6 @@ def test_in_a_shell(tmp_path: Path) -> None:
     wrong = shell("$flowgrad train nothing.toml", tmp_path)
     assert wrong.returncode == 2
     assert wrong.stderr == "error: cannot read nothing.toml: no such file or directory\n"
-    piped = shell("$flowgrad list activations | head -n 1", tmp_path)
-    assert (piped.returncode, piped.stderr) == (0, "")
-    assert piped.stdout.startswith("name")
 
 
 def test_a_reader_that_has_gone_is_not_complained_to(tmp_path: Path) -> None:
@@ -118,10 +115,10 @@ def test_a_terminal_without_unicode_still_gets_its_answer(tmp_path: Path) -> Non
     result = shell("$flowgrad list losses", tmp_path, PYTHONIOENCODING="ascii")
     assert result.returncode == 0
     assert "l_n = ? (y_n ? t_n)" in result.stdout
+    assert "\x1b[" not in result.stdout  # which is no terminal
 
 
 def test_colours_only_where_they_are_wanted(tmp_path: Path) -> None:
-    assert "\x1b[" not in shell("$flowgrad list losses", tmp_path).stdout
     assert "\x1b[" in shell("$flowgrad list losses", tmp_path, FORCE_COLOR="1", COLUMNS="100").stdout
     plain = shell("$flowgrad list losses", tmp_path, FORCE_COLOR="1", NO_COLOR="1", COLUMNS="100", TERM="xterm")
     assert "\x1b[3" not in plain.stdout  # bold is no colour

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,10 @@ import flowgrad as fg
 from flowgrad.cli import _job, _run, demo
 from flowgrad.scaling import folded
 
-pytest.importorskip("sklearn")
+pytestmark = pytest.mark.skipif(find_spec("sklearn") is None, reason="the data of the demo are scikit-learn's")
 
 
-def test_the_demo_says_what_it_did_and_ends_with_its_figure(run: Any, tmp_path: Path) -> None:
+def test_the_demo_says_what_it_did_and_ends_with_its_figure(run: Any, tmp_path: Path, drawn: None) -> None:
     result = run("demo")
     assert (result.code, result.err) == (0, "")
     lines = result.out.splitlines()
@@ -34,6 +35,8 @@ def test_the_demo_says_what_it_did_and_ends_with_its_figure(run: Any, tmp_path: 
         "network.json", "model.json", "metrics.csv", "summary.json", "config.toml", "loss.png", "concepts.png",
         "edges.csv", "train.csv", "test.csv", "importance.csv",
     }  # fmt: skip
+    for picture in ("loss.png", "concepts.png"):
+        assert (tmp_path / "runs/demo" / picture).read_bytes().startswith(b"\x89PNG")
 
 
 def test_what_the_demo_says_to_try_next_works(run: Any, tmp_path: Path) -> None:
@@ -98,7 +101,7 @@ def test_the_written_edges_are_named_concepts_wired_irregularly() -> None:
 
 
 def test_importance_is_the_mean_of_gradient_times_activation(run: Any, tmp_path: Path) -> None:
-    run("demo", "--executor", "python", "--out", "d")
+    run("demo", "--out", "d")
     with (tmp_path / "d/importance.csv").open(encoding="utf-8") as file:
         found = {row["concept"]: float(row["importance"]) for row in csv.DictReader(file)}
     net = fg.load(tmp_path / "d" / _run.TRAINED)  # which takes the samples as they are scaled
@@ -140,7 +143,7 @@ def test_without_matplotlib_there_is_a_run_folder_without_pictures(
 ) -> None:
     monkeypatch.setattr("flowgrad.cli._pictures.find_spec", lambda name: None)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    result = run("demo", "--executor", "python", "--out", "d")
+    result = run("demo", "--out", "d")
     assert result.code == 0, result.err
     assert "flowgrad[plot]" in result.out
     assert not list((tmp_path / "d").glob("*.png"))

@@ -51,7 +51,7 @@ def test_what_is_refused(run: Any, job: Path, words: tuple[Any, ...], said: str)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
-def test_ctrl_c_keeps_the_runs_that_are_done(job: Path) -> None:
+def test_ctrl_c_keeps_the_runs_that_are_done(run: Any, job: Path) -> None:
     # a shell's background job, as CI may be, starts its children deaf to Ctrl-C
     code = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
     code += "from flowgrad.cli import main; sys.exit(main(sys.argv[1:]))"
@@ -72,16 +72,10 @@ def test_ctrl_c_keeps_the_runs_that_are_done(job: Path) -> None:
     kept = {path.name: path.read_bytes() for path in folder.glob("*.npz")}
     assert 1 <= len(kept) < 120
     assert not list(folder.glob(".*"))
-    rest = subprocess.run(
-        [*command[:-4], "--seeds", "7", "--workers", "2"],
-        cwd=job,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
+    rest = run("stability", "config.toml", "--seeds", 7, "--workers", 1)
+    assert rest.code == 0, rest.err
     done = set(kept) & {f"{c}-{s}.npz" for c in NAMES for s in range(7)}
-    assert rest.stdout.count(": loss ") == 28 - len(done)
+    assert rest.out.count(": loss ") == 28 - len(done)
     assert {name: (folder / name).read_bytes() for name in kept} == kept
 
 

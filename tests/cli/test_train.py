@@ -20,7 +20,7 @@ from flowgrad.cli import _run
 from flowgrad.errors import FileError
 
 
-def test_a_run_folder_holds_everything(run: Any, job: Path, executor: str, rows: Any) -> None:
+def test_a_run_folder_holds_everything(run: Any, job: Path, executor: str, rows: Any, drawn: None) -> None:
     result = run("train", "config.toml", "--executor", executor)
     assert result.code == 0, result.err
     folder = job / "runs" / job.name  # a file called config.toml gives the name of its folder

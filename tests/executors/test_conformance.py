@@ -16,13 +16,16 @@ from flowgrad.errors import ConfigError
 from flowgrad.registry import names
 from flowgrad.testing import battery, conformance, parametrize_with_executor
 from flowgrad.testing.battery import _CHECKS, Check, Subject
+from flowgrad.testing.checks import graphs
 from flowgrad.testing.conformance import LEAST
 
 SIZE = Counter(check.feature for check in battery().values())
 
 
 @parametrize_with_executor("python")
-def test_python_conforms(check) -> None:
+def test_python_conforms(check, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    if not request.config.getoption("--soak"):
+        monkeypatch.setattr(graphs, "DEPTH", 20_000)  # twenty times Python's stack; tests/test_scale.py walks all
     check()
 
 

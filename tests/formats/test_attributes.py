@@ -11,7 +11,7 @@ from typing import Any
 import networkx as nx
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import flowgrad as fg
@@ -112,7 +112,6 @@ def saved(net: fg.Network, path: Path) -> str | None:
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=80)
 @given(data=st.data())
 def test_every_name_and_value_comes_back(tmp_path: Path, suffix: str, data: st.DataObject) -> None:
     """Text, numbers, truth values, None, lists and dicts, mixed under one name, are never refused."""
@@ -155,7 +154,6 @@ def test_they_come_back_by_way_of_other_formats(tmp_path: Path, suffix: str) -> 
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
 @given(scope=st.sampled_from(list(NAMES)), data=st.data())
 def test_an_odd_value_comes_back_or_is_refused_by_name(
     tmp_path: Path, suffix: str, scope: str, data: st.DataObject
@@ -216,7 +214,6 @@ def test_values_under_a_taken_name_are_refused(tmp_path: Path, suffix: str) -> N
 
 @pytest.mark.parametrize("suffix", TOOLS)
 @given(ids=st.lists(st.integers(), min_size=3, max_size=3, unique=True))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
 @example(ids=[0, 1, 2])
 def test_whole_numbers_with_attributes_come_back(tmp_path: Path, suffix: str, ids: list[int]) -> None:
     G = nx.relabel_nodes(nx.DiGraph(network("node", "id", [2, "1"]).graph), dict(zip("xhy", ids, strict=True)))

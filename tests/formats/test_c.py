@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 import flowgrad as fg
 from flowgrad.formats._c_functions import AGGREGATIONS
@@ -116,7 +116,6 @@ def test_a_users_own_function_is_printed_from_its_expression(compiled: Compiled,
     assert_equal(compiled(net, X), fg.compile(net, executor=executor).predict(X))
 
 
-@settings(max_examples=25)
 @given(net=networks(activations=PRINTED, aggregations=tuple(AGGREGATIONS)))
 def test_random_networks(net: fg.Network, compiled: Compiled) -> None:
     X = np.random.default_rng(3).standard_normal((6, len(net.inputs)))

@@ -32,7 +32,7 @@ PAIRS = [
     for suffix in f.suffixes or (".txt",)
 ]
 READERS = [name for name, f in FORMATS.items() if f.read is not None]
-CASES = 150  # of damage for every reader in an ordinary run; a soak run of N makes it thousands of N
+CASES = 60  # of damage for every reader in an ordinary run; a soak run of N makes it thousands of N
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_the_page_has_a_row_for_every_format() -> None:
 def test_the_example_is_read(name: str, tmp_path: Path) -> None:
     (tmp_path / "example").write_bytes(FORMATS[name].example)
     net = fg.load(tmp_path / "example", format=name)
-    assert np.isfinite(fg.compile(net).predict(np.ones((1, len(net.inputs))))).all()
+    assert np.isfinite(fg.compile(net, executor="python").predict(np.ones((1, len(net.inputs))))).all()
 
 
 # ---- what comes back ----------------------------------------------------------------------------------------
@@ -121,22 +121,27 @@ def chain(ids: list, trial: Trial) -> fg.Network:
 
 
 @pairs
-@pytest.mark.parametrize("kind", HARD_IDS)
-def test_an_id_comes_back_or_is_refused_by_name(trial: Trial, kind: str) -> None:
-    name = HARD_IDS[kind]
+def test_an_id_comes_back_or_is_refused_by_name(trial: Trial) -> None:
+    wrong = {kind: said for kind in HARD_IDS if (said := wrong_with(trial, HARD_IDS[kind]))}
+    assert wrong == {}
+
+
+def wrong_with(trial: Trial, name: str) -> str:
+    """What is wrong with how the format keeps or refuses an id; "" is as it should be."""
     net = chain([name], trial)
     trial.path.unlink(missing_ok=True)
     try:
         fg.save(net, trial.path, trial.format.name)
     except fg.FlowgradError as error:
-        shown = repr(name)[1:-1]
         said = str(error)
-        assert shown in said or shown[:40] in said or "numbers its nodes" in said or "holds a tab" in said, said
-        assert not trial.path.exists()
-        return
-    again = fg.load(trial.path, trial.format.name)
-    assert set(again.graph) == set(net.graph)
-    assert trial.lost(net, again) == []
+        named = repr(name)[1:-1][:40] in said or "numbers its nodes" in said or "holds a tab" in said
+        return "a refused file stays" if trial.path.exists() else "" if named else f"refused without its name: {said}"
+    try:
+        again = fg.load(trial.path, trial.format.name)
+    except Exception as error:
+        return f"written, and not read: {error!r}"
+    kept = set(again.graph) == set(net.graph) and trial.lost(net, again) == []
+    return "" if kept else f"came back as {again.nodes}"
 
 
 @pairs
@@ -235,7 +240,7 @@ def test_damage_is_refused_or_read(name: str, tmp_path: Path, request: pytest.Fi
 @pytest.mark.filterwarnings("ignore")
 def test_every_beginning_of_a_file_is_refused_or_read(name: str, tmp_path: Path) -> None:
     for suffix, data in examples(FORMATS[name], tmp_path).items():
-        for length in range(0, len(data), max(1, len(data) // 200)):
+        for length in range(0, len(data), max(1, len(data) // 60)):
             read_or_refused(FORMATS[name], tmp_path / f"net{suffix}", data[:length])
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import networkx as nx
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import flowgrad as fg
@@ -56,7 +56,6 @@ def test_everything_comes_back(tmp_path: Path, suffix: str, make) -> None:
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_text_comes_back_or_is_refused_by_name(tmp_path: Path, suffix: str, data: st.DataObject) -> None:
     names = data.draw(st.lists(st.text(min_size=1, max_size=8), min_size=2, max_size=5, unique=True))

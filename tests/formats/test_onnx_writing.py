@@ -9,7 +9,7 @@ from typing import Any
 import networkx as nx
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 import flowgrad as fg
 from flowgrad.formats._onnx.model import ACTIVATIONS, AGGREGATIONS
@@ -167,7 +167,6 @@ TAME = tuple(f for f in ACTIVATIONS if f not in {*LACKING, "exp", "log", "sqrt",
 
 
 @given(net=networks(ids=KEPT, activations=TAME, aggregations=tuple(AGGREGATIONS)))
-@settings(max_examples=40)
 def test_random_networks_come_back_equal(net: fg.Network, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Network → ONNX → network → ONNX → network, the ids of inputs and outputs with their types."""
     folder = tmp_path_factory.mktemp("onnx")

@@ -15,7 +15,7 @@ from flowgrad.inspection.ranks import above, correlations, ranks, signed_rank
 
 POOL = 10_000  # runs of a population; the mean over all their pairs is the true value
 REPEATS = 500
-RUNS = (FEWEST, 8, 10, 14, 20)
+RUNS = (FEWEST, 10, 20)
 Draw = Callable[[np.random.Generator, int], tuple[np.ndarray, np.ndarray]]
 
 

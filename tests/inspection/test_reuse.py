@@ -106,7 +106,7 @@ def test_numbers_too_long_for_a_float_are_shown() -> None:
 
 
 def test_a_deep_chain_needs_no_python_stack() -> None:
-    n = 20_000
+    n = 5_000
     net = fg.Network.from_arrays(np.arange(n), np.arange(1, n + 1), weight=np.ones(n), activation="identity")
     report = reuse_report(net)
     assert report.paths == 1

@@ -188,7 +188,8 @@ def test_a_study_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
 
 def test_processes_give_the_bits_of_one(tmp_path: Path) -> None:
     net, (X, T) = network(), samples()
-    options: dict[str, Any] = {"seeds": 7, "controls": ["shuffled graph"], "fit": FIT | {"validation": 0.25}}
+    options: dict[str, Any] = {"seeds": 7, "controls": ["shuffled graph"], "executor": "python"}
+    options["fit"] = FIT | {"validation": 0.25}
     one = importance_stability(net, X, T, workers=1, **options)
     two = importance_stability(net, X, T, workers=2, folder=tmp_path / "s", **options)
     for name in one.shares:

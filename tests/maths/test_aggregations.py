@@ -7,7 +7,7 @@ from math import isnan, nan, prod
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flowgrad.maths.aggregations import Aggregation, entries
@@ -35,7 +35,6 @@ def close(got: float, exact: Fraction, units: int) -> bool:
     return abs(Fraction(got) - exact) <= abs(exact) * Fraction(units, 2**53) + Fraction(1, 2**1074)
 
 
-@settings(max_examples=150, deadline=None)
 @given(t=terms | ties)
 def test_product_and_its_gradient_are_exact_to_rounding(t, run):
     m, d = both("product", t, run)
@@ -45,7 +44,6 @@ def test_product_and_its_gradient_are_exact_to_rounding(t, run):
         assert close(d[k], prod(q[:k] + q[k + 1 :]), len(t) + 1)
 
 
-@settings(max_examples=150, deadline=None)
 @given(t=terms | ties)
 def test_winners_are_the_first_that_attain_the_value(t, run):
     keys = {"max": lambda k: -t[k], "min": lambda k: t[k], "max_abs": lambda k: -abs(t[k])}
@@ -56,7 +54,6 @@ def test_winners_are_the_first_that_attain_the_value(t, run):
         assert d.tolist() == [float(k == winner) for k in range(len(t))]
 
 
-@settings(max_examples=150, deadline=None)
 @given(t=terms | ties)
 def test_median_is_the_mean_of_the_middle_of_a_stable_sort(t, run):
     order = sorted(range(len(t)), key=lambda k: t[k])
@@ -66,7 +63,6 @@ def test_median_is_the_mean_of_the_middle_of_a_stable_sort(t, run):
     assert d.tolist() == [(k == i) / 2 + (k == j) / 2 for k in range(len(t))]
 
 
-@settings(max_examples=50, deadline=None)
 @given(t=st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=9))
 def test_sum_and_mean(t, run):
     exact, size = sum(map(Fraction, t)), sum(map(abs, map(Fraction, t)))

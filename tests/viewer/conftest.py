@@ -8,6 +8,7 @@ import subprocess
 import sys
 import venv
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -39,16 +40,23 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return python
 
 
+@pytest.fixture(scope="session")
+def made(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """made("small") is small.html, written by the installed wheel: once, for all tests that look at it."""
+    folder = tmp_path_factory.mktemp("pages")
+
+    @cache
+    def page(name: str) -> Path:
+        subprocess.run([installed, "-I", NETWORKS, name, folder / f"{name}.html"], check=True, cwd=folder)
+        return folder / f"{name}.html"
+
+    return page
+
+
 @pytest.fixture
-def make(installed: Path, tmp_path: Path) -> Callable[[str], Path]:
-    """make("small") is small.html, written by the installed wheel."""
-
-    def made(name: str) -> Path:
-        path = tmp_path / f"{name}.html"
-        subprocess.run([installed, "-I", NETWORKS, name, path], check=True, cwd=tmp_path)
-        return path
-
-    return made
+def make(made: Callable[[str], Path], tmp_path: Path) -> Callable[[str], Path]:
+    """make("small") is small.html in the test's own folder."""
+    return lambda name: Path(shutil.copy(made(name), tmp_path))
 
 
 class Page:
@@ -103,9 +111,9 @@ class Page:
         assert [url for url in asked if not url.startswith(fine)] == []
 
 
-@pytest.fixture
-def browser(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Page]:
-    """Headless chromium with an empty profile and software GL, its console and its network logged."""
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Headless chromium for all tests: an empty profile, software GL, its console and its network logged."""
     webdriver = pytest.importorskip("selenium.webdriver", reason="selenium drives the browser")
     chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if not chromium or not driver:
@@ -115,11 +123,25 @@ def browser(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Page]:
     flags = "headless=new no-sandbox disable-quic no-first-run disable-background-networking disable-component-update"
     for flag in [*flags.split(), "disable-sync", "disable-gpu", "enable-unsafe-swiftshader", "window-size=1440,900"]:
         options.add_argument(f"--{flag}")
-    options.add_argument(f"--user-data-dir={tmp_path / 'profile'}")
-    downloads = tmp_path / "downloads"
-    downloads.mkdir()
-    options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
+    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('profile')}")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     found = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    yield Page(found, downloads, tmp_path)
+    yield found
     found.quit()
+
+
+@pytest.fixture
+def browser(chromium: Any, tmp_path: Path) -> Iterator[Page]:
+    """The browser at an empty page in a new window, nothing logged yet; downloads come into the test's folder."""
+    downloads = tmp_path / "downloads"
+    downloads.mkdir()
+    before = chromium.current_window_handle
+    chromium.switch_to.new_window("window")
+    chromium.set_window_size(1440, 900)
+    where = {"behavior": "allow", "downloadPath": str(downloads)}
+    chromium.execute_cdp_cmd("Browser.setDownloadBehavior", where)
+    for log in ("browser", "performance"):
+        chromium.get_log(log)
+    yield Page(chromium, downloads, tmp_path)
+    chromium.close()
+    chromium.switch_to.window(before)

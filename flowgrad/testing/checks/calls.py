@@ -18,11 +18,11 @@ from flowgrad.program import Program, compile
 from flowgrad.testing.battery import NEAR, SMOOTH, Skip, Subject, check
 from flowgrad.topologies import layered
 
-WIDTH, ROWS = 64, 32  # neurons and samples of the steps that are weighed: one (V, B) array is 19 kB
+WIDTH, ROWS = 32, 64  # neurons and samples of the steps that are weighed: one (V, B) array is 22 kB
 STEPS = (20, 2000)  # at least and at most
-SECONDS = 1.0  # to spend on them
-LEAK = 200_000  # bytes over the fewest steps, as Python knows them: one array a step would be 390 kB
-LEAK_NATIVE = 16_000_000  # what the process may grow by, over fast executors' 2,000 steps: one array a step is 39 MB
+SECONDS = 0.25  # to spend on them
+LEAK = 200_000  # bytes over the fewest steps, as Python knows them: one array a step would be 450 kB
+LEAK_NATIVE = 16_000_000  # what the process may grow by, over fast executors' 2,000 steps: one array a step is 45 MB
 
 
 def _irregular(subject: Subject) -> Network:
