@@ -319,7 +319,7 @@ def test_memory_of_equal_functions_is_flat_and_of_distinct_ones_small() -> None:
             return (getrusage(RUSAGE_SELF).ru_maxrss - before) / 1024
 
         grown([1] * 200)
-        print(grown([1] * 2000), grown(range(2, 52)) / 50, len(_known))
+        print(grown([1] * 2000), grown(range(2, 22)) / 20, len(_known))
     """
     run = [sys.executable, "-c", textwrap.dedent(script)]
     said = subprocess.run(run, capture_output=True, text=True, check=True).stdout.split()

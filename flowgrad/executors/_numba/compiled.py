@@ -99,7 +99,7 @@ class _Inner(CPUDispatcher):  # type: ignore[misc]
         self.overloads[tuple(cres.signature.args)] = cres
 
     def _compile_for_args(self, *args: Any, **kws: Any) -> Any:
-        return self.py_func(*args, **kws)
+        return self.py_func
 
 
 class DiskCache(_Cache):  # type: ignore[misc]
