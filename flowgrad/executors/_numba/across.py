@@ -1,8 +1,4 @@
-"""Building blocks across the lanes of vectors: sums over them, and four vectors turned.
-
-A sum over lanes is a transposition of four vectors by shuffles with an addition after each, so that four cost little
-more than one.
-"""
+"""Blocks across the lanes of vectors: sums over them, four vectors turned, numbers gathered."""
 
 from __future__ import annotations
 
@@ -10,28 +6,39 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
+from numba.core import types
 
-from flowgrad.executors._numba.blocks import F32, F64, I64, Site, block, splat
 from flowgrad.executors._numba.machine import register_lanes
-from flowgrad.executors._numba.vectors import mask_of, memory_at, name_of
+from flowgrad.executors._numba.simd import (
+    I32,
+    I64,
+    Truth,
+    Vector,
+    as_row,
+    block,
+    call,
+    constant,
+    memory_at,
+    name_of,
+    pointer,
+    splatted,
+)
 
 
-def _halves(s: Site, v: Any) -> Any:
-    """The two halves of a vector added."""
-    n, undefined = v.type.count, ir.Constant(v.type, ir.Undefined)
-    low = s.builder.shuffle_vector(v, undefined, mask_of(range(n // 2)))
-    high = s.builder.shuffle_vector(v, undefined, mask_of(range(n // 2, n)))
-    return s.builder.fadd(low, high)
+def _shuffled(builder: Any, x: Any, y: Any, lanes: Any) -> Any:
+    return builder.shuffle_vector(x, y, ir.Constant(ir.VectorType(I32, len(lanes)), list(lanes)))
 
 
-def _fold(s: Site, v: Any, n: int) -> Any:
-    """Halved until n lanes are left."""
-    while v.type.count > n:
-        v = _halves(s, v)
+def _halved(builder: Any, v: Any, n: int) -> Any:
+    """Its halves added until n lanes are left."""
+    while (count := v.type.count) > n:
+        v = builder.fadd(
+            _shuffled(builder, v, v, range(count // 2)), _shuffled(builder, v, v, range(count // 2, count))
+        )
     return v
 
 
-def _crossed(s: Site, x: Any, y: Any, group: int, size: int) -> list[Any]:
+def _crossed(builder: Any, x: Any, y: Any, group: int, size: int) -> list[Any]:
     """Of every group of lanes of x and y, pieces of that size in turn: of the lower half, and of the upper."""
     n, found = x.type.count, []
     for half in (0, group // 2):
@@ -39,90 +46,119 @@ def _crossed(s: Site, x: Any, y: Any, group: int, size: int) -> list[Any]:
         for begin in range(half, n, group):
             for at in range(begin, begin + group // 2, size):
                 lanes += [*range(at, at + size), *range(n + at, n + at + size)]
-        found.append(s.builder.shuffle_vector(x, y, mask_of(lanes)))
+        found.append(_shuffled(builder, x, y, lanes))
     return found
 
 
-def _pairs(s: Site, x: Any, y: Any, group: int, size: int) -> Any:
-    """Of every group of lanes of x and y, pieces of that size added by twos: x's sums and y's in turn."""
-    return s.builder.fadd(*_crossed(s, x, y, group, size))
-
-
-def _products(s: Site, x: Any, y: Any) -> Any:
+def _products(builder: Any, x: Any, y: Any) -> Any:
     """x·y, its parts of one register each added up."""
-    wide = register_lanes(np.dtype(np.float32 if x.type.element == F32 else np.float64))
-    n, undefined = min(x.type.count, wide), ir.Constant(x.type, ir.Undefined)
-    total = None
+    wide = register_lanes(4 if x.type.element == ir.FloatType() else 8)
+    n, total = min(x.type.count, wide), None
     for at in range(0, x.type.count, n):
-        p, q = (s.builder.shuffle_vector(v, undefined, mask_of(range(at, at + n))) for v in (x, y))
-        total = s.builder.fmul(p, q) if total is None else s.call(name_of("fmuladd", p.type), p.type, p, q, total)
+        p, q = (_shuffled(builder, v, v, range(at, at + n)) for v in (x, y))
+        total = (
+            builder.fmul(p, q) if total is None else call(builder, name_of("fmuladd", p.type), p.type, p, q, total)
+        )
     return total
 
 
-def _lane_sum(x: Any) -> Any:
-    """Σ of the lanes, by halving."""
-    while len(x) > 1:
-        x = x[: len(x) // 2] + x[len(x) // 2 :]
-    return x[0]
-
-
-def _emit_dots(s: Site) -> Any:
-    y, *rows = s.values
-    return _four_sums(s, [_products(s, x, y) for x in rows])
-
-
-def _four_sums(s: Site, rows: list[Any]) -> Any:
+def _emit_dots(builder: Any, four: Any, kinds: Any, values: Any) -> Any:
     """A transposition by shuffles, an addition after each: within 128 bits of whole registers, or of four doubles."""
-    if rows[0].type.element == F64:
-        a, b, c, d = (_fold(s, x, 4) for x in rows)
-        ab, cd = _pairs(s, a, b, 2, 1), _pairs(s, c, d, 2, 1)
-        low, high = (s.builder.shuffle_vector(ab, cd, mask_of(g)) for g in ([0, 1, 4, 5], [2, 3, 6, 7]))
-        return s.builder.fadd(low, high)
-    a, b, c, d = (_fold(s, x, register_lanes(np.dtype(np.float32))) for x in rows)
-    return _fold(s, _pairs(s, _pairs(s, a, b, 4, 1), _pairs(s, c, d, 4, 1), 4, 2), 4)
+    y, *rows = values
+    rows = [_products(builder, x, y) for x in rows]
+    if four.real == types.float64:
+        a, b, c, d = (_halved(builder, x, 4) for x in rows)
+        ab, cd = (builder.fadd(*_crossed(builder, x, y, 2, 1)) for x, y in ((a, b), (c, d)))
+        low, high = (_shuffled(builder, ab, cd, lanes) for lanes in ([0, 1, 4, 5], [2, 3, 6, 7]))
+        return builder.fadd(low, high)
+    a, b, c, d = rows
+    ab, cd = (builder.fadd(*_crossed(builder, x, y, 4, 1)) for x, y in ((a, b), (c, d)))
+    return _halved(builder, builder.fadd(*_crossed(builder, ab, cd, 4, 2)), 4)
 
 
-@block(_emit_dots)
+@block(lambda y, *rows: Vector(y.real, 4), _emit_dots)
 def dots(y: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
     """The dot products of four vectors with y, as a vector of four."""
-    return lane_sums(a * y, b * y, c * y, d * y)
+    return np.array([x @ y for x in (a, b, c, d)], y.dtype)
 
 
-@block(lambda s: _four_sums(s, list(s.values)))
-def lane_sums(a: Any, b: Any, c: Any, d: Any) -> Any:
-    """Σ of the lanes of four vectors, as a vector of four."""
-    return np.array([_lane_sum(x) for x in (a, b, c, d)])
+def _emit_total(builder: Any, real: Any, kinds: Any, values: Any) -> Any:
+    return builder.extract_element(_halved(builder, values[0], 1), ir.Constant(I32, 0))
 
 
-def _emit_first_of_four(s: Site) -> Any:
-    words = ir.VectorType(I64, 4)
-    count = splat(s.builder, s.as_(0, I64), words)
-    inside = s.builder.icmp_signed("<", ir.Constant(words, [0, 1, 2, 3]), count)
-    x, y = s.values[1:]
-    return s.builder.select(inside, x, y)
+@block(lambda x: x.real, _emit_total)
+def total(x: Any) -> Any:
+    """Σ of the lanes, by halves."""
+    return x.sum(dtype=x.dtype)
 
 
-@block(_emit_first_of_four)
-def first_of_four(n: int, x: Any, y: Any) -> Any:
-    """Of vectors of four: the first n lanes of x, the others of y."""
-    return np.where(np.arange(4) < n, x, y)
-
-
-def _emit_store_turned(s: Site) -> None:
-    a, b, c, d = s.values[2:]
-    single, n = a.type.element == F32, a.type.count
-    group = 4 if single else 2  # lanes of 128 bits
-    pairs = list(zip(_crossed(s, a, b, group, 1), _crossed(s, c, d, group, 1), strict=True))
-    for lane in range(n):
+def _emit_store_turned(builder: Any, _: Any, kinds: Any, values: Any) -> None:
+    to, step, a, b, c, d = values
+    row = kinds[2]
+    group = 4 if row.real == types.float32 else 2  # lanes of 128 bits
+    pairs = list(zip(_crossed(builder, a, b, group, 1), _crossed(builder, c, d, group, 1), strict=True))
+    for lane in range(row.n):
         ab, cd = pairs[lane % group // (group // 2)]
         at = lane // group * group + lane % (group // 2) * 2
-        four = s.builder.shuffle_vector(ab, cd, mask_of([at, at + 1, n + at, n + at + 1]))
-        address = s.builder.add(s.as_(0, I64), s.builder.mul(s.as_(1, I64), ir.Constant(I64, lane)))
-        s.builder.store(four, s.pointer(address, four.type), align=4 if single else 8)
+        four = _shuffled(builder, ab, cd, [at, at + 1, row.n + at, row.n + at + 1])
+        address = builder.add(to, builder.mul(step, ir.Constant(I64, lane)))
+        builder.store(four, pointer(builder, address), align=row.real.bitwidth // 8)
 
 
-@block(_emit_store_turned)
+@block(lambda to, step, a, b, c, d: types.none, _emit_store_turned)
 def store_turned(to: int, step: int, a: Any, b: Any, c: Any, d: Any) -> None:
     """Write four vectors to memory lane by lane: the four numbers of each, so many bytes on from those of the last."""
     for lane, four in enumerate(zip(a, b, c, d, strict=True)):
         memory_at(to + lane * step, a.dtype, 4)[:] = four
+
+
+GATHERED = 8
+"""Numbers that `gather` reads at a time."""
+
+
+def _emit_gather(builder: Any, eight: Any, kinds: Any, values: Any) -> Any:
+    spec, base, index, otherwise = values
+    size = eight.real.bitwidth // 8
+    ints, words = ir.VectorType(I32, GATHERED), ir.VectorType(I64, GATHERED)
+    index = builder.load(pointer(builder, index), align=4, typ=ints)
+    inside = builder.icmp_signed(">=", index, constant(ints, 0))
+    offset = builder.mul(builder.sext(index, words), constant(words, size))
+    places = builder.inttoptr(builder.add(offset, splatted(builder, base, words)), ir.VectorType(ir.PointerType(), GATHERED))
+    name = f"llvm.masked.gather.v{GATHERED}f{8 * size}.v{GATHERED}p0"
+    return call(builder, name, eight.ir, places, ir.Constant(I32, size), inside, otherwise)
+
+
+@block(lambda spec, base, index, otherwise: Vector(spec.real, GATHERED), _emit_gather)
+def gather(spec: Any, base: int, index: int, otherwise: Any) -> Any:
+    """Of the array at base the numbers at eight indices (int32); `otherwise` where an index is negative."""
+    at = memory_at(index, np.int32, GATHERED)
+    size = spec.dtype.itemsize
+    numbers = [memory_at(base + int(k) * size, spec.dtype, 1)[0] if k >= 0 else 0.0 for k in at]
+    return np.where(at >= 0, np.array(numbers, spec.dtype), otherwise)
+
+
+def _emit_load8(builder: Any, eight: Any, kinds: Any, values: Any) -> Any:
+    return builder.load(pointer(builder, values[1]), align=eight.real.bitwidth // 8, typ=eight.ir)
+
+
+@block(lambda spec, address: Vector(spec.real, GATHERED), _emit_load8)
+def load8(spec: Any, address: int) -> Any:
+    """The eight numbers at an address."""
+    return memory_at(address, spec.dtype, GATHERED).copy()
+
+
+@block(
+    lambda spec, index: Truth(GATHERED),
+    lambda b, r, k, v: b.icmp_signed(
+        ">=", b.load(pointer(b, v[1]), align=4, typ=ir.VectorType(I32, GATHERED)), ir.Constant(ir.VectorType(I32, GATHERED), [0] * GATHERED)
+    ),
+)
+def placed(spec: Any, index: int) -> Any:
+    """Which of eight indices (int32) are not negative."""
+    return memory_at(index, np.int32, GATHERED) >= 0
+
+
+@block(lambda spec, x: Vector(spec.real, GATHERED), lambda b, row, k, v: as_row(b, v[1], k[1], row))
+def eight(spec: Any, x: float) -> Any:
+    """A number eight times."""
+    return np.full(GATHERED, x, spec.dtype)

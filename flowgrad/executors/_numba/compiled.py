@@ -16,7 +16,7 @@ import hashlib
 import os
 import sys
 from collections.abc import Callable, Iterable
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
@@ -41,9 +41,11 @@ lock = reentrant_lock(awaited=True)
 PACKAGES = ("flowgrad.executors._numba", "flowgrad.maths")
 """Packages whose code decides what a kernel does, with all of their modules."""
 OPTIONS = {"nopython": True, "nogil": True, "error_model": "numpy"}
+INNER = {**OPTIONS, "no_cfunc_wrapper": True, "no_cpython_wrapper": True}
 CHECKSUM = hashlib.sha256().digest_size
 
 _addressed: list[Any] = []
+_uncompiled: list[Function] = []
 
 
 def kernel(py_func: Function) -> Any:
@@ -51,19 +53,28 @@ def kernel(py_func: Function) -> Any:
 
     It is compiled by a call, by `entry` or by `address`, for the types of the arguments. `.py_func` is the function.
     """
-    return _cached(py_func, "no_cfunc_wrapper")
+    return py_func if config.DISABLE_JIT else _cached(py_func, "no_cfunc_wrapper")
 
 
 def inner(py_func: Function) -> Any:
-    """Return a dispatcher, as `kernel` does, of a function that kernels call: it is kept in their files and has no entry.
+    """Return a dispatcher, as `kernel` does, of a function that kernels call: kept in their files, without an entry.
 
     Called by Python, it runs uncompiled.
     """
-    return _Inner(py_func, targetoptions={**OPTIONS, "no_cfunc_wrapper": True, "no_cpython_wrapper": True})
+    return py_func if config.DISABLE_JIT else _Inner(py_func, targetoptions=INNER)
+
+
+def inline(py_func: Function) -> Any:
+    """Return a dispatcher as `inner` does, whose code stands wherever a kernel calls it."""
+    if config.DISABLE_JIT:
+        return py_func
+    return _Inner(py_func, targetoptions={**INNER, "forceinline": True})
 
 
 def entry(dispatcher: Any, *types: Any) -> Any:
     """Return a kernel compiled for arguments of exactly these Numba types; called, it looks at no argument's type."""
+    if config.DISABLE_JIT:
+        return dispatcher
     with lock:
         return dispatcher.compile(types)
 
@@ -73,11 +84,19 @@ def address(dispatcher: Any, *types: Any) -> int:
 
     The code stays there for as long as the process lives.
     """
+    if config.DISABLE_JIT:
+        _uncompiled.append(partial(dispatcher, types[0].spec()))
+        return len(_uncompiled)
     of_c = _of_c(dispatcher.py_func)
     entry(of_c, *types)
     result = of_c.overloads[types]
     _addressed.append(result)
     return int(result.library.get_pointer_to_function(result.fndesc.llvm_cfunc_wrapper_name))
+
+
+def uncompiled(place: int) -> Function:
+    """Return what `address` gave this for an address, where NUMBA_DISABLE_JIT leaves all functions as they are."""
+    return _uncompiled[place - 1]
 
 
 @cache

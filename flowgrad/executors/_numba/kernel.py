@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numba.core import types
 
 from flowgrad.executor import Adjoint, Array, Live, Request, Saved
-from flowgrad.executors._numba.code import sigma_functions
 from flowgrad.executors._numba.engine import Engine
+from flowgrad.executors._numba.formula import check, formula
+from flowgrad.executors._numba.forms import form_key
 from flowgrad.executors._numba.part import live as live_part
 from flowgrad.executors._numba.part import whole
 from flowgrad.maths.activation import Activation
@@ -17,9 +19,11 @@ from flowgrad.plan import Plan
 
 
 def check_activations(used: tuple[Activation, ...]) -> None:
-    """Raise ExecutorError for an activation that cannot be compiled."""
+    """Raise ExecutorError for an activation of a user's own that Numba cannot compile, which has no vector form."""
     for sigma in used:
-        sigma_functions(sigma)
+        if form_key(sigma) is None:
+            for role, g in (("f", sigma.f), ("df", sigma.df)):
+                check(formula(g), f"activation {sigma.name!r}: {role}", types.float64)
 
 
 class NumbaKernel:
@@ -75,14 +79,6 @@ class NumbaKernel:
     ) -> float:
         """The summed loss times `scale`, its gradient times `scale` into `out`."""
         return self._live.value_and_grad(theta, x, t, sample_weight, scale, out)
-
-    def ready_predict(self, theta: Any, x: Any) -> Array | None:
-        """`predict` of operands that nobody has looked at; None where they are not ready, and nothing has happened."""
-        return self._live.ready_predict(theta, x)
-
-    def ready_value_and_grad(self, theta: Any, x: Any, t: Any, out: Any, mean: bool) -> float | None:
-        """`value_and_grad` of operands that nobody has looked at; None as above."""
-        return self._live.ready_value_and_grad(theta, x, t, out, mean)
 
 
 def _finite(adjoint: Adjoint) -> bool:

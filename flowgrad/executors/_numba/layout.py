@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numba.core import types
 
 from flowgrad.errors import ExecutorError
-from flowgrad.executors._numba.activations import has_vector_form
-from flowgrad.executors._numba.code import called
-from flowgrad.executors._numba.frame import AGGREGATED, AHEAD, DENSE, FUSED, GROUP, PLAIN, SCALED, STRIDE, WHOLE, record
-from flowgrad.executors._numba.memory import i32_at, i64_at, put_i32, put_i64, record_type
+from flowgrad.executors._numba.across import GATHERED
+from flowgrad.executors._numba.compiled import entry, kernel
 from flowgrad.executors._numba.part import Part
-from flowgrad.executors._numba.vectors import GATHERED
+from flowgrad.executors._numba.records import AGGREGATED, AHEAD, DENSE, FUSED, GROUP, PLAIN, SCALED, STRIDE, WHOLE
 from flowgrad.order import ranges
 from flowgrad.plan import Plan
+from flowgrad.registry import is_own
 
 Ints = npt.NDArray[np.int32]
 Longs = npt.NDArray[np.int64]
@@ -25,8 +26,8 @@ RUN_ROWS = 64
 """Rows that one call of an activation takes: few enough that z, a and σ' stay in the first cache."""
 WHOLE_ROWS = 60
 """Rows of a dense run: whole panels, see `panels.LONGEST`."""
-PIECE, PIECES = 1 << 12, 16
-"""Edges that an item of a pass over the parameters takes, at least, and how many items there are, at most."""
+FUSABLE = ("tanh", "sigmoid", "relu")
+"""Activations that sweeps are compiled with, one each: every further one would be compiled in every process anew."""
 MOST_ROWS = 2**31 // STRIDE - 1
 """Rows that edges can say."""
 WIDEST_VECTOR = 32
@@ -35,12 +36,12 @@ WIDEST_VECTOR = 32
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """Nodes as in `part`. Fields as in `frame.FRAME`; `rows` counts the rows of A: nodes, messages, zeros.
+    """Nodes as in `part`. Fields as in `records.NET`; `rows` counts the rows of A: nodes, messages, zeros.
 
     `out_ptr` goes down: see `place_edges`. `zero` is a place behind all that holds 0, where edges out of the part lead;
     `all_dense` says that every edge of the plan stands in a dense run. `kept` is how many rows dense runs keep of a
-    tile, `fused` the code of the activation of FUSED runs or −1, `reach` how many rows lie between the ends of a sparse
-    edge from a neuron, in the mean; `lowest` has an entry for each piece of the edges.
+    tile, `fused` the name of the activation of FUSED runs, `reach` how many rows lie between the ends of a sparse
+    edge from a neuron, in the mean.
     """
 
     part: Part
@@ -53,7 +54,7 @@ class Layout:
     run_kind: Ints
     run_activation: Ints
     run_dense: Ints
-    fused: int
+    fused: str
     response: npt.NDArray[np.float64]
     output: Ints
     zero: int
@@ -68,13 +69,11 @@ class Layout:
     reach: float
     kept: int
     max_fan_in: int
-    lowest: Ints
 
 
 def layout(plan: Plan, part: Part) -> Layout:
     """Runs, dense runs, message rows and base cases of part of a plan."""
-    n, response = part.n_nodes, plan.response[part.position]
-    kind = _kinds(plan, part, response)
+    n, kind = part.n_nodes, _kinds(plan, part)
     block = _in_blocks(part, kind)
     activation = plan.activation[part.position].astype(np.int32)
     fused = _fused(plan, kind, activation)
@@ -102,7 +101,7 @@ def layout(plan: Plan, part: Part) -> Layout:
         run_kind=kind[firsts],
         run_activation=activation[firsts],
         run_dense=(np.cumsum(kind[firsts] == WHOLE) - 1).astype(np.int32),
-        response=response,
+        response=np.where(np.isnan(factor := factors(plan, part)), plan.response[part.position], factor),
         output=output,
         zero=zero,
         all_dense=int((dense["sources"] * dense["count"]).sum()) == plan.n_edges,
@@ -116,16 +115,21 @@ def layout(plan: Plan, part: Part) -> Layout:
         reach=_reach(len(plan.inputs), part, edge, target),
         kept=int((dense["dz"] + dense["count"]).max(initial=0)),
         max_fan_in=int((part.in_end - part.in_begin).max(initial=0)),
-        lowest=_lowest(part),
     )
 
 
-def _kinds(plan: Plan, part: Part, response: npt.NDArray[np.float64]) -> Ints:
-    """(n,): kind of run of each node, see `frame`."""
-    aggregation, adds = plan.aggregation[part.position], plan.coefficient[part.position] == 1.0  # of an input −1, True
-    kind = np.where(adds, PLAIN, AGGREGATED + aggregation).astype(np.int32)
-    kind[adds & (response != 1.0) & (aggregation >= 0)] = SCALED
+def _kinds(plan: Plan, part: Part) -> Ints:
+    """(n,): kind of run of each node, see `records`."""
+    aggregation, factor = plan.aggregation[part.position], factors(plan, part)
+    kind = np.where(np.isnan(factor), AGGREGATED + aggregation, SCALED).astype(np.int32)
+    kind[(factor == 1.0) | (aggregation < 0)] = PLAIN
     return kind
+
+
+def factors(plan: Plan, part: Part) -> npt.NDArray[np.float64]:
+    """(n,): c·r with z = b + c·r·Σ w·a, of (1) and (2); NaN of a neuron whose m is no multiple of the sum."""
+    factor: npt.NDArray[np.float64] = (plan.coefficient * plan.response)[part.position]
+    return factor
 
 
 def _in_blocks(part: Part, kind: Ints) -> Ints:
@@ -138,15 +142,15 @@ def _in_blocks(part: Part, kind: Ints) -> Ints:
     return block
 
 
-def _fused(plan: Plan, kind: Ints, activation: Ints) -> int:
-    """The code of the activation that most plain neurons with a vector form have, or −1; `kind` becomes FUSED there."""
-    able = np.array([has_vector_form(sigma) for sigma in plan.activations], np.bool_)
-    counts = np.bincount(activation[(kind == PLAIN) & (activation >= 0)], minlength=len(able)) * able
+def _fused(plan: Plan, kind: Ints, activation: Ints) -> str:
+    """The activation of FUSABLE that most plain neurons have, or "identity"; `kind` becomes FUSED there."""
+    able = [is_own("activations", sigma) and sigma.name in FUSABLE for sigma in plan.activations]
+    counts = np.bincount(activation[(kind == PLAIN) & (activation >= 0)], minlength=len(able)) * np.array(able, np.int64)
     if not counts.any():
-        return -1
+        return "identity"
     fused = int(counts.argmax())
     kind[(kind == PLAIN) & (activation == fused)] = FUSED
-    return fused
+    return plan.activations[fused].name
 
 
 def _sparse(part: Part, block: Ints) -> tuple[Longs, Ints, Ints]:
@@ -157,25 +161,18 @@ def _sparse(part: Part, block: Ints) -> tuple[Longs, Ints, Ints]:
     return np.concatenate([[0], np.cumsum(sparse)])[part.out_ptr], part.out_edge[sparse], part.out_target[sparse]
 
 
-def place_edges(arguments: int, _: int, __: int) -> None:
+@kernel
+def place_edges(nodes: Any, edge_ptr: Any, row: Any, edge: Any, out_ptr: Any, out_row: Any, out_edge: Any, out_place: Any) -> None:
     """The last node's out-edges first, so that backward reads upwards; each node's filled up to whole groups."""
-    q = _edges_at(arguments)
     k = 0
-    for v in range(q.nodes - 1, -1, -1):
-        for j in range(i64_at(q.edge_ptr, v), i64_at(q.edge_ptr, v + 1)):
-            put_i32(q.out_row, k, i32_at(q.row, j) * STRIDE)
-            put_i32(q.out_edge, k, i32_at(q.edge, j))
-            put_i32(q.out_place, i32_at(q.edge, j), k)
+    for v in range(nodes - 1, -1, -1):
+        for j in range(edge_ptr[v], edge_ptr[v + 1]):
+            out_row[k] = row[j] * STRIDE
+            out_edge[k] = edge[j]
+            out_place[edge[j]] = k
             k += 1
-        while k % GROUP != 0:
-            put_i32(q.out_row, k, q.zeros * STRIDE)
-            put_i32(q.out_edge, k, -1)
-            k += 1
-        put_i64(q.out_ptr, v, k)
-
-
-_EDGES = record("nodes edge_ptr row edge out_ptr out_row out_edge out_place zeros")
-_edges_at = record_type(_EDGES)
+        k += -k % GROUP  # `out_row` and `out_edge` are made full of what fills up
+        out_ptr[v] = k
 
 
 def _places(
@@ -190,19 +187,8 @@ def _places(
     out_place = np.full(plan.n_edges, zero, np.int32)
     first, last = part.blocks.T
     out_place[ranges(part.in_begin[first], part.in_end[last - 1] - part.in_begin[first])] = -1
-    called(
-        place_edges,
-        _EDGES,
-        nodes=part.n_nodes,
-        edge_ptr=edge_ptr,
-        row=row,
-        edge=edge,
-        out_ptr=out_ptr,
-        out_row=out_row,
-        out_edge=out_edge,
-        out_place=out_place,
-        zeros=zeros,
-    )
+    edge_ptr = edge_ptr.astype(np.int64, copy=False)
+    _compiled(place_edges, "qQiiQiii")(part.n_nodes, edge_ptr, row, edge, out_ptr, out_row, out_edge, out_place)
     return out_ptr, out_row, out_edge, out_place, zero
 
 
@@ -213,22 +199,12 @@ def _reach(inputs: int, part: Part, edge: Ints, target: Ints) -> float:
     return float((target[every] - source)[source >= inputs].sum() / max(len(source), 1))
 
 
-def _lowest(part: Part) -> Ints:
-    """Of each piece of the edges and positions the lowest node: when backward has passed that, they are turned back."""
-    pieces, eights = min(max(len(part.in_source) // PIECE, 1), PIECES), len(part.in_source) // GATHERED
-    if pieces == 1:
-        return np.zeros(1, np.int32)
-    which = np.arange(pieces)
-    sources = np.minimum.reduceat(part.in_source, which * eights // pieces * GATHERED)
-    return np.minimum(sources, np.minimum.reduceat(part.node, which * len(part.node) // pieces))
-
-
 def _padded(n: Any) -> Any:
     return -(-n // WIDEST_VECTOR) * WIDEST_VECTOR
 
 
 def _dense_runs(part: Part, kind: Ints, run_begin: Ints, block: Ints) -> npt.NDArray[np.void]:
-    """A record of `frame.DENSE` for each dense run, but for what `_bases` fills; runs of a block share its sources."""
+    """A record of `records.DENSE` for each dense run, but for what `_bases` fills; runs of a block share its sources."""
     runs = np.flatnonzero(kind[run_begin[:-1]] == WHOLE)
     first = run_begin[runs]
     dense = np.zeros(len(runs), DENSE)
@@ -276,45 +252,36 @@ def _messages(part: Part, kind: Ints, target: Ints, edge: Ints) -> tuple[Ints, I
     return message, out_row, n + int(ends[-1]) if n else n
 
 
-def find_runs(arguments: int, _: int, __: int) -> None:
-    """Cut neurons where kind or activation changes, or one needs another of the same run; counts into the record."""
-    q = _arguments_at(arguments)
-    runs, start = 0, q.first
-    for v in range(q.first, q.nodes):
-        whole = i32_at(q.kind, v) == WHOLE
-        cut = v == q.first or v - start >= (WHOLE_ROWS if whole else RUN_ROWS)
-        cut = cut or i32_at(q.kind, v) != i32_at(q.kind, start) or i32_at(q.block, v) != i32_at(q.block, start)
-        cut = cut or i32_at(q.activation, v) != i32_at(q.activation, start)
-        e, end = i64_at(q.in_begin, v), 0 if whole else i64_at(q.in_end, v)
+@kernel
+def find_runs(first: Any, nodes: Any, in_begin: Any, in_end: Any, source: Any, kind: Any, activation: Any, block: Any, begin: Any) -> Any:
+    """Cut neurons where kind or activation changes, or one needs another of the same run; gives how many runs."""
+    runs, start = 0, first
+    for v in range(first, nodes):
+        whole = kind[v] == WHOLE
+        cut = v == first or v - start >= (WHOLE_ROWS if whole else RUN_ROWS)
+        cut = cut or kind[v] != kind[start] or block[v] != block[start] or activation[v] != activation[start]
+        e, end = in_begin[v], 0 if whole else in_end[v]
         while e < end and not cut:
-            cut = i32_at(q.source, e) >= start
+            cut = source[e] >= start
             e += 1
         if cut:
-            put_i32(q.begin, runs, v)
+            begin[runs] = v
             start = v
             runs += 1
-    put_i32(q.begin, runs, q.nodes)
-    q.runs = runs
-
-
-_ARGUMENTS = record("begin nodes first in_begin in_end source kind activation block runs")
-_arguments_at = record_type(_ARGUMENTS)
+    begin[runs] = nodes
+    return runs
 
 
 def _runs(inputs: int, part: Part, kind: Ints, activation: Ints, block: Ints) -> Ints:
     """(runs + 1,): where each run of neurons begins."""
     begin = np.empty(part.n_nodes - inputs + 1, np.int32)
-    q = called(
-        find_runs,
-        _ARGUMENTS,
-        begin=begin,
-        nodes=part.n_nodes,
-        first=inputs,
-        in_begin=part.in_begin,
-        in_end=part.in_end,
-        source=part.in_source,
-        kind=kind,
-        activation=activation,
-        block=block,
-    )
-    return begin[: int(q["runs"]) + 1].copy()
+    at = part.in_begin, part.in_end, part.in_source
+    runs = _compiled(find_runs, "qqQQiiiii")(inputs, part.n_nodes, *at, kind, activation, block, begin)
+    return begin[: runs + 1].copy()
+
+
+@cache
+def _compiled(function: Any, arguments: str) -> Any:
+    """A kernel of numbers (q) and arrays of int64 (Q) and int32 (i), as Python calls it."""
+    kinds = {"q": types.int64, "Q": types.int64[::1], "i": types.int32[::1]}
+    return entry(function, *(kinds[letter] for letter in arguments))

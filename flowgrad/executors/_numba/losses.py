@@ -1,81 +1,87 @@
-"""Losses and base cases over one tile: equations (4) and (9), from the formulas of maths/losses, in float64."""
+"""Kernels of losses over one tile: equations (4) and (9), in float64.
+
+The summed loss of the tile's samples is added to that of its chunk, and the base cases ∂L/∂y_n go into rows of G.
+Neither is multiplied by 1/B: who sums them is to do that.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numba.core import types
 
-from flowgrad.executors._numba.frame import frame_at, work_at
+from flowgrad.executors._numba.compiled import address, kernel
+from flowgrad.executors._numba.formula import formula
 from flowgrad.executors._numba.memory import f64_at, i32_at, put_f64
-from flowgrad.executors._numba.vectors import Lanes
+from flowgrad.executors._numba.records import net_at, tile_at
+from flowgrad.executors._numba.scalar import called
+from flowgrad.executors._numba.simd import Spec, lanes_of, put_real, real_at, size_of
+from flowgrad.maths.losses import Loss
+
+I = types.int64
+f, df = called("f"), called("df")
+"""A spec's formulas."""
 
 
-def loss(
-    lanes: Lanes,
-    f: Callable[..., float],
-    df: Callable[..., float],
-    coupled: bool,
-) -> Callable[[int, int, int], None]:
-    """loss(frame, work, _): the tile's loss added to its chunk's, the base cases ∂L/∂y_n into G."""
-    N, ROW, real_at, put_real = lanes.n, lanes.size, lanes.real_at, lanes.put_real
+def address_of(loss: Loss, dtype: np.dtype[Any], lanes: int) -> int:
+    """The address of a loss' kernel: loss(spec, net, tile, t, t_step, t_next, sample_weight)."""
+    spec = Spec(dtype, lanes, f=formula(loss.f), df=formula(loss.df))
+    return address(coupled_by_formula if loss.coupled else by_formula, spec.type, I, I, I, I, I, I)
 
-    def partition(net: Any, tile: Any) -> None:
-        """Of each sample what is taken out of y, log Σ_n e^{y_n} of what is left, and Σ_n t_n (`log_partition`)."""
-        for lane in range(tile.count):
-            top, first, mass = -np.inf, 0, 0.0
-            for n in range(net.outputs):
-                y = float(real_at(tile.A + i32_at(net.output, n) * ROW, lane))
-                if top == top and (y > top or y != y):
-                    top = y
-                    first = n
-                mass += real_at(net.t + (tile.begin + lane) * net.t_step + n * net.t_next, 0)
-            finite = top - top == 0.0
-            shift = top if finite else 0.0
-            others, largest = 0.0, 0.0
-            for n in range(net.outputs):
-                e = np.exp(float(real_at(tile.A + i32_at(net.output, n) * ROW, lane)) - shift)
-                others += 0.0 if n == first else e
-                largest = e if n == first else largest
-            put_f64(tile.shift, lane, shift)
-            put_f64(tile.lse, lane, np.log1p(others) if finite else np.log(others + largest))
-            put_f64(tile.mass, lane, mass)
 
-    if coupled:
+@kernel
+def by_formula(spec: Any, net: int, tile: int, t: int, t_step: int, t_next: int, sample_weight: int) -> None:
+    """A loss whose terms l_n read y_n and t_n alone, number by number.
 
-        def value(y: float, t: float, shift: float, lse: float) -> float:
-            return f(y - shift, t, lse)
+    Args:
+        t: address of targets (B, O), with the bytes from sample to sample and from output to output.
+        sample_weight: address of (B,) reals, or 0: every sample then counts once.
+    """
+    n, w, lanes = net_at(net), tile_at(tile), lanes_of(spec)
+    total = 0.0
+    for k in range(n.outputs):
+        y_row, base = w.A + i32_at(n.output, k) * size_of(spec), w.G + (k + 1) * size_of(spec)
+        for lane in range(w.count):
+            share = np.float64(real_at(spec, sample_weight, w.begin + lane)) if sample_weight != 0 else 1.0
+            y = np.float64(real_at(spec, y_row, lane))
+            wanted = np.float64(real_at(spec, t + (w.begin + lane) * t_step + k * t_next, 0))
+            total += share * float(f(spec, y, wanted))
+            put_real(spec, base, lane, share * float(df(spec, y, wanted)))
+        for lane in range(w.count, lanes):
+            put_real(spec, base, lane, 0.0)
+    put_f64(w.loss, 0, f64_at(w.loss, 0) + total)
 
-        def slope(y: float, t: float, shift: float, lse: float, mass: float) -> float:
-            return df(y - shift, t, lse, mass)
-    else:
 
-        def value(y: float, t: float, shift: float, lse: float) -> float:
-            return f(y, t)
+@kernel
+def coupled_by_formula(spec: Any, net: int, tile: int, t: int, t_step: int, t_next: int, sample_weight: int) -> None:
+    """A loss whose terms read the differences between a sample's outputs; the arguments are those of `by_formula`.
 
-        def slope(y: float, t: float, shift: float, lse: float, mass: float) -> float:
-            return df(y, t)
-
-    def rows(frame: int, work: int, _: int) -> None:
-        net, tile = frame_at(frame), work_at(work)
-        for lane in range(tile.count):
-            given = net.sample_weight != 0
-            put_f64(tile.share, lane, real_at(net.sample_weight, tile.begin + lane) if given else 1.0)
-        if coupled:
-            partition(net, tile)
-        total = 0.0
-        for n in range(net.outputs):
-            y_row, base = tile.A + i32_at(net.output, n) * ROW, tile.G + (n + 1) * ROW
-            t_row = net.t + tile.begin * net.t_step + n * net.t_next
-            for lane in range(tile.count):
-                y, t = float(real_at(y_row, lane)), float(real_at(t_row + lane * net.t_step, 0))
-                shift, share = f64_at(tile.shift, lane), f64_at(tile.share, lane)
-                lse, mass = f64_at(tile.lse, lane), f64_at(tile.mass, lane)
-                total += share * value(y, t, shift, lse)
-                put_real(base, lane, share * net.scale * slope(y, t, shift, lse, mass))
-            for lane in range(tile.count, N):
-                put_real(base, lane, 0.0)
-        put_f64(tile.loss, 0, f64_at(tile.loss, 0) + total)
-
-    return rows
+    Of each sample the largest y is subtracted; lse = log Σ_n e^{y_n} of what is left, as in `losses.log_partition`.
+    """
+    n, w, lanes = net_at(net), tile_at(tile), lanes_of(spec)
+    total = 0.0
+    for lane in range(w.count):
+        share = np.float64(real_at(spec, sample_weight, w.begin + lane)) if sample_weight != 0 else 1.0
+        targets, top, first, mass = t + (w.begin + lane) * t_step, -np.inf, 0, 0.0
+        for k in range(n.outputs):
+            y = np.float64(real_at(spec, w.A + i32_at(n.output, k) * size_of(spec), lane))
+            if top == top and (y > top or y != y):
+                top, first = y, k
+            mass += np.float64(real_at(spec, targets + k * t_next, 0))
+        finite = top - top == 0.0
+        shift, others, largest = top if finite else 0.0, 0.0, 0.0
+        for k in range(n.outputs):
+            e = np.exp(np.float64(real_at(spec, w.A + i32_at(n.output, k) * size_of(spec), lane)) - shift)
+            others += 0.0 if k == first else e
+            largest = e if k == first else largest
+        lse = np.log1p(others) if finite else np.log(others + largest)
+        for k in range(n.outputs):
+            y = np.float64(real_at(spec, w.A + i32_at(n.output, k) * size_of(spec), lane)) - shift
+            wanted = np.float64(real_at(spec, targets + k * t_next, 0))
+            total += share * float(f(spec, y, wanted, lse))
+            put_real(spec, w.G + (k + 1) * size_of(spec), lane, share * float(df(spec, y, wanted, lse, mass)))
+    for k in range(n.outputs):
+        for lane in range(w.count, lanes):
+            put_real(spec, w.G + (k + 1) * size_of(spec), lane, 0.0)
+    put_f64(w.loss, 0, f64_at(w.loss, 0) + total)

@@ -1,151 +1,206 @@
-"""Memory by address, as building blocks: numbers, records, atomics, calls. Addresses are int64, sizes in bytes."""
+"""Memory by address, as blocks of kernels: numbers, records, calls, atomics. Addresses are int64, sizes in bytes."""
 
 from __future__ import annotations
 
 import ctypes
 import platform
+import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
+from numba.core import types
+from numba.core.datamodel import default_manager
+from numba.np.numpy_support import from_dtype
 
-from flowgrad.executors._numba.blocks import F32, F64, I8, I32, I64, Site, block
-from flowgrad.executors._numba.values import Record
+from flowgrad.executors._numba.simd import I32, I64, block, call, memory_at, pointer
 
 LINE = 64
 """Bytes of a cache line."""
+DATA = 4
+"""Which field of Numba's arrays says where their numbers stand."""
+_MACHINE = platform.machine().lower()
+X86, ARM = _MACHINE in ("x86_64", "amd64"), _MACHINE in ("aarch64", "arm64")
 
 
 # ---- numbers ------------------------------------------------------------------------------------------------
 
 
-def _number(ctype: Any, kind: Any) -> tuple[Callable[[int, int], Any], Callable[[int, int, Any], None]]:
-    size = ctypes.sizeof(ctype)
-
-    def emit_get(s: Site) -> Any:
-        value = s.builder.load(s.element(s.values[0], s.values[1], size, kind), align=size)
-        return s.builder.sext(value, I64) if kind == I32 else value
-
-    def emit_put(s: Site) -> None:
-        value = s.as_(2, I64 if kind == I32 else kind)
-        value = s.builder.trunc(value, kind) if kind == I32 else value
-        s.builder.store(value, s.element(s.values[0], s.values[1], size, kind), align=size)
-
-    @block(emit_get)
-    def get(address: int, k: int) -> Any:
-        """Element k of the array at address."""
-        return ctype.from_address(int(address + k * size)).value
-
-    @block(emit_put)
-    def put(address: int, k: int, value: Any) -> None:
-        """Set element k of the array at address."""
-        ctype.from_address(int(address + k * size)).value = value
-
-    return get, put
+def _place(builder: Any, values: Any, size: int) -> Any:
+    return pointer(builder, builder.add(values[0], builder.mul(values[1], ir.Constant(I64, size))))
 
 
-i32_at, put_i32 = _number(ctypes.c_int32, I32)
-i64_at, put_i64 = _number(ctypes.c_int64, I64)
-f32_at, put_f32 = _number(ctypes.c_float, F32)
-f64_at, put_f64 = _number(ctypes.c_double, F64)
+def _emit_i32_at(builder: Any, _: Any, kinds: Any, values: Any) -> Any:
+    return builder.sext(builder.load(_place(builder, values, 4), align=4, typ=I32), I64)
 
 
-def record_type(dtype: np.dtype[Any], fixed: bool = False) -> Callable[[int], Any]:
-    """A block that takes the memory at an address for a record of this dtype, its fields read and set by name."""
+@block(lambda address, k: types.int64, _emit_i32_at)
+def i32_at(address: int, k: int) -> int:
+    """Number k of the int32 array at an address."""
+    return int(memory_at(address + 4 * k, np.int32, 1)[0])
 
-    @block(lambda s: Record(s.as_(0, I64), dtype, fixed))
+
+@block(lambda address, k: types.int64, lambda b, r, k, v: b.load(_place(b, v, 8), align=8, typ=I64))
+def i64_at(address: int, k: int) -> int:
+    """Number k of the int64 array at an address."""
+    return int(memory_at(address + 8 * k, np.int64, 1)[0])
+
+
+@block(lambda address, k: types.float64, lambda b, r, k, v: b.load(_place(b, v, 8), align=8, typ=ir.DoubleType()))
+def f64_at(address: int, k: int) -> float:
+    """Number k of the float64 array at an address."""
+    return float(memory_at(address + 8 * k, np.float64, 1)[0])
+
+
+@block(lambda address, k, x: types.none, lambda b, r, k, v: b.store(v[2], _place(b, v, 8), align=8) and None)
+def put_f64(address: int, k: int, x: float) -> None:
+    """Set number k of the float64 array at an address."""
+    memory_at(address + 8 * k, np.float64, 1)[0] = x
+
+
+def record_at(dtype: np.dtype[Any]) -> Callable[[int], Any]:
+    """A block that takes the memory at an address for a record of this dtype: fields are read and set by name."""
+    kind = from_dtype(dtype)
+    seen = default_manager.lookup(kind).get_value_type()
+
+    @block(lambda address: kind, lambda b, r, k, v: b.inttoptr(v[0], seen))
     def at(address: int) -> Any:
-        memory: Any = (ctypes.c_char * dtype.itemsize).from_address(int(address))
-        return np.frombuffer(memory, dtype).view(np.recarray)[0]
+        return memory_at(address, dtype, 1).view(np.recarray)[0]
 
     return at
+
+
+def _emit_data_of(builder: Any, _: Any, kinds: Any, values: Any) -> Any:
+    return builder.ptrtoint(builder.extract_value(values[0], DATA), I64)
+
+
+@block(lambda array: types.int64 if isinstance(array, types.Array) else None, _emit_data_of)
+def data_of(array: Any) -> int:
+    """Where an array's numbers stand."""
+    return int(array.ctypes.data)
 
 
 # ---- calls --------------------------------------------------------------------------------------------------
 
 
-def _emit_call(s: Site) -> None:
-    function, *values = s.integers()
-    kind = ir.FunctionType(ir.VoidType(), [I64] * len(values))
-    s.builder.call(s.builder.inttoptr(function, kind.as_pointer()), values)
+class _Callee(ir.instructions.CastInstr):  # type: ignore[misc]  # llvmlite has no types
+    """A pointer that says what it points to: LLVM's do not."""
+
+    function_type: Any = None
 
 
-@block(_emit_call)
+def _emit_call(builder: Any, _: Any, kinds: Any, values: Any) -> None:
+    function = pointer(builder, values[0])
+    function.__class__ = _Callee
+    arguments = [ir.Constant(ir.PointerType(), None), *values[1:]]
+    function.function_type = ir.FunctionType(ir.VoidType(), [v.type for v in arguments])
+    builder.call(function, arguments)
+
+
+@block(lambda function, *arguments: types.none, _emit_call)
 def call_address(function: int, *arguments: int) -> None:
-    """Call the function at an address with integers."""
-    ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * len(arguments))(int(function))(*map(int, arguments))
+    """Call a kernel by its address, with a Spec in front that it does not look at, and integers."""
+    from flowgrad.executors._numba.compiled import uncompiled
 
-
-class Foreign:
-    """A compiled function of numbers or addresses that another compiler made; a block, and callable from Python."""
-
-    def __init__(self, address: int, result: Any, arguments: tuple[Any, ...], owner: Any) -> None:
-        self.address, self.result, self.arguments, self.owner = address, result, arguments, owner
-
-    def __emit__(self, s: Site) -> Any:
-        kind = ir.FunctionType(self.result, self.arguments)
-        function = s.builder.inttoptr(ir.Constant(I64, self.address), kind.as_pointer())
-        value = s.builder.call(function, [s.as_(k, kind) for k, kind in enumerate(self.arguments)])
-        return value if self.result in (F64, I64) else None
-
-    def __call__(self, *values: Any) -> Any:
-        ctype: Any = {F64: ctypes.c_double, I64: ctypes.c_int64}
-        kinds = [ctype[kind] for kind in self.arguments]
-        return ctypes.CFUNCTYPE(ctype.get(self.result), *kinds)(self.address)(*values)
+    uncompiled(function)(*arguments)
 
 
 # ---- between threads ----------------------------------------------------------------------------------------
 
 
-def _word(s: Site) -> Any:
-    return s.pointer(s.values[0], I64)
+def _word(builder: Any, values: Any) -> Any:
+    return pointer(builder, values[0])
 
 
-@block(lambda s: s.builder.atomic_rmw("add", _word(s), s.as_(1, I64), "seq_cst"))
+@block(
+    lambda address, n: types.int64,
+    lambda b, r, k, v: b.atomic_rmw("add", _word(b, v), v[1], "seq_cst"),
+)
 def fetch_add(address: int, n: int) -> int:
-    """Add n to the word at address; gives what it was."""
-    word = ctypes.c_int64.from_address(int(address))
-    old = word.value
-    word.value = old + n
+    """Add n to the word at an address; gives what it was."""
+    word = memory_at(address, np.int64, 1)
+    old = int(word[0])
+    word[0] = old + n
     return old
 
 
-@block(lambda s: s.builder.load_atomic(_word(s), "seq_cst", 8))
+@block(lambda address: types.int64, lambda b, r, k, v: b.load_atomic(_word(b, v), "seq_cst", 8, typ=I64))
 def atomic_get(address: int) -> int:
-    """The word at address, as the other threads left it."""
-    return ctypes.c_int64.from_address(int(address)).value
+    """The word at an address, as the other threads left it."""
+    return int(memory_at(address, np.int64, 1)[0])
 
 
-@block(lambda s: s.builder.store_atomic(s.as_(1, I64), _word(s), "seq_cst", 8))
-def atomic_put(address: int, value: int) -> None:
-    """Set the word at address, for the other threads to see."""
-    ctypes.c_int64.from_address(int(address)).value = value
+def _emit_pause(builder: Any, *_: Any) -> None:
+    if X86:
+        call(builder, "llvm.x86.sse2.pause", ir.VoidType())
+    elif ARM:
+        call(builder, "llvm.aarch64.hint", ir.VoidType(), ir.Constant(I32, 1))
 
 
-@block(lambda s: s.builder.store_atomic(s.as_(1, I64), _word(s), "release", 8))
-def publish(address: int, value: int) -> None:
-    """The same at less cost: who sees it sees what was written before it, but it may be seen late."""
-    ctypes.c_int64.from_address(int(address)).value = value
-
-
-def _emit_pause(s: Site) -> None:
-    if platform.machine().lower() in ("x86_64", "amd64"):
-        s.call("llvm.x86.sse2.pause", ir.VoidType())
-    elif platform.machine().lower() in ("aarch64", "arm64"):
-        s.call("llvm.aarch64.hint", ir.VoidType(), ir.Constant(I32, 1))
-
-
-@block(_emit_pause)
+@block(lambda: types.none, _emit_pause)
 def pause() -> None:
     """Tell the core that this is a loop that waits."""
 
 
-def _emit_prefetch(s: Site) -> None:
-    kinds = [ir.Constant(I32, n) for n in (0, 3, 1)]  # to read, into every cache, data
-    s.call("llvm.prefetch.p0", ir.VoidType(), s.pointer(s.values[0], I8), *kinds)
+def _emit_give_way(builder: Any, *_: Any) -> None:
+    call(builder, "SwitchToThread" if sys.platform == "win32" else "sched_yield", I32)
 
 
-@block(_emit_prefetch)
+@block(lambda: types.none, _emit_give_way)
+def give_way() -> None:
+    """Let another thread have this core, if one wants it."""
+    time.sleep(0)
+
+
+def _emit_prefetch(builder: Any, _: Any, kinds: Any, values: Any) -> None:
+    how = [ir.Constant(I32, n) for n in (0, 3, 1)]  # to read, into every cache, data
+    call(builder, "llvm.prefetch.p0", ir.VoidType(), pointer(builder, values[0]), *how)
+
+
+@block(lambda address: types.none, _emit_prefetch)
 def prefetch(address: int) -> None:
-    """Start to fetch the cache line at address."""
+    """Start to fetch the cache line at an address."""
+
+
+# ---- the floating-point mode of a thread -----------------------------------------------------------------------
+
+IEEE = 0x1F80 if X86 else 0
+"""Round to nearest, keep small numbers, raise nothing."""
+FLUSH = IEEE | (0x8040 if X86 else 1 << 24 if ARM else 0)
+"""The same, with numbers below the smallest normal one taken for 0, operands and results, where the machine can."""
+
+
+def _mode_word(builder: Any) -> Any:
+    """Room for the mode, once a function: in a loop it would take more of the stack each time."""
+    with builder.goto_entry_block():
+        return builder.alloca(I32)
+
+
+def _emit_get(builder: Any, *_: Any) -> Any:
+    if X86:
+        word = _mode_word(builder)
+        call(builder, "llvm.x86.sse.stmxcsr", ir.VoidType(), builder.bitcast(word, ir.PointerType()))
+        return builder.zext(builder.load(word), I64)
+    return call(builder, "llvm.aarch64.get.fpcr", I64) if ARM else ir.Constant(I64, IEEE)
+
+
+def _emit_set(builder: Any, _: Any, kinds: Any, values: Any) -> None:
+    if X86:
+        word = _mode_word(builder)
+        builder.store(builder.trunc(values[0], I32), word)
+        call(builder, "llvm.x86.sse.ldmxcsr", ir.VoidType(), builder.bitcast(word, ir.PointerType()))
+    elif ARM:
+        call(builder, "llvm.aarch64.set.fpcr", ir.VoidType(), values[0])
+
+
+@block(lambda: types.int64, _emit_get)
+def float_mode() -> int:
+    """This thread's: libraries that are compiled for speed at any price change it when they are loaded."""
+    return IEEE
+
+
+@block(lambda mode: types.none, _emit_set)
+def set_float_mode(mode: int) -> None:
+    """Of this thread, until it is set again."""

@@ -12,56 +12,68 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
+from numba.core import types
 
-from flowgrad.executors._numba.blocks import F32, F64, I32, I64, Site, block, splat
+from flowgrad.executors._numba.compiled import inline
 from flowgrad.executors._numba.machine import register_lanes, registers
 from flowgrad.executors._numba.memory import i32_at
-from flowgrad.executors._numba.vectors import Lanes, store
+from flowgrad.executors._numba.simd import I32, I64, block, call, load, name_of, pointer, real_at, splat, splatted, store
 
 LONGEST = 12
 """Rows of C at once, at most: two registers each, of 32, with room for a row of B and a weight."""
+FEW = 4
+"""Rows at once of what is left over."""
 
 
-def rows_at_once(lanes: Lanes) -> int:
+def rows_at_once(lanes: int, size: int) -> int:
     """Rows of C that the registers hold beside one of B and three more."""
-    wide = max(lanes.n // register_lanes(lanes.dtype), 1)
+    wide = max(lanes // register_lanes(size), 1)
     return max(min((registers() - 3 - wide) // wide, LONGEST), 1)
 
 
-def panel(lanes: Lanes, n: int, spacing: int | None = None) -> Callable[..., None]:
-    """A block for n rows of C; `spacing` is the step from s_rk to s_{r+1,k} where it is known now."""
-    kind = ir.VectorType(F32 if lanes.dtype.itemsize == 4 else F64, lanes.n)
-    real_at, load, splat_row = lanes.real_at, lanes.load, lanes.splat
+@block(lambda spec: types.int64, lambda b, r, k, v: ir.Constant(I64, rows_at_once(k[0].n, k[0].real.bitwidth // 8)))
+def most_rows(spec: Any) -> int:
+    """Rows of C at once, of rows of this many lanes."""
+    return rows_at_once(spec.n, spec.dtype.itemsize)
 
-    def emit(s: Site) -> None:
-        _emit_panel(s, kind, n, spacing)
 
-    @block(emit)
+def panel(count: Callable[[Any], int]) -> Callable[..., None]:
+    """A block for so many rows of C, from the type of the spec."""
+
+    def emit(builder: Any, _: Any, kinds: Any, values: Any) -> None:
+        _emit_panel(builder, kinds[0].row, count(kinds[0]), *values[1:])
+
+    @block(lambda spec, *integers: types.none, emit)
     def grow(
-        c: int, ci: int, cs: int, b: int, bi: int, bs: int, s: int, sr: int, sk: int, terms: int, new: int
+        spec: Any, c: int, ci: int, cs: int, b: int, bi: int, bs: int, s: int, sr: int, sk: int, terms: int, new: int
     ) -> None:
         """Rows c + ci[r]·cs grow, from 0 where new; B_k = b + bi[k]·bs, s_rk = s + r·sr + k·sk."""
-        for r in range(n):
+        for r in range(count(spec.type)):
             row = c + i32_at(ci, r) * cs
-            total = splat_row(0.0) if new else load(row)
+            total = splat(spec, 0.0) if new else load(spec, row)
             for k in range(terms):
-                total = splat_row(real_at(s + r * (spacing or sr) + k * sk, 0)) * load(b + i32_at(bi, k) * bs) + total
+                w = splat(spec, real_at(spec, s + r * sr + k * sk, 0))
+                total = w * load(spec, b + i32_at(bi, k) * bs) + total
             store(row, total)
 
     return grow
 
 
-def _emit_panel(s: Site, kind: Any, n: int, spacing: int | None) -> None:
+def _emit_panel(
+    build: Any, row: Any, n: int, c: Any, ci: Any, cs: Any, b: Any, bi: Any, bs: Any, s: Any, sr: Any, sk: Any, terms: Any, new: Any
+) -> None:
     """A loop over k with the rows of C as phi nodes."""
-    build, size = s.builder, 4 if kind.element == F32 else 8
-    c, ci, cs, b, bi, bs, weights, sr, sk, terms, new = s.integers()
-    step = ir.Constant(I64, spacing) if spacing else sr
-    rows = []
-    for r in range(n):
-        index = build.sext(build.load(s.element(ci, r, 4, I32), align=4), I64)
-        rows.append(s.pointer(build.add(c, build.mul(index, cs)), kind))
+    kind, size = row.ir, row.real.bitwidth // 8
+
+    def row_at(base: Any, index: Any, k: Any, step: Any) -> Any:
+        place = pointer(build, build.add(index, build.mul(k, ir.Constant(I64, 4))))
+        number = build.sext(build.load(place, align=4, typ=I32), I64)
+        return pointer(build, build.add(base, build.mul(number, step)))
+
+    rows = [row_at(c, ci, ir.Constant(I64, r), cs) for r in range(n)]
     fresh = build.icmp_signed("!=", new, ir.Constant(I64, 0))
-    start = [build.select(fresh, splat(build, 0.0, kind), build.load(row, align=size)) for row in rows]
+    zero = ir.Constant(kind, [0.0] * kind.count)
+    start = [build.select(fresh, zero, build.load(at, align=size, typ=kind)) for at in rows]
     before = build.block
     head, body, after = (build.append_basic_block(f"panel.{x}") for x in ("head", "body", "after"))
     build.branch(head)
@@ -70,45 +82,42 @@ def _emit_panel(s: Site, kind: Any, n: int, spacing: int | None) -> None:
     sums = [build.phi(kind) for _ in rows]
     build.cbranch(build.icmp_signed("<", k, terms), body, after)
     build.position_at_end(body)
-    index = build.sext(build.load(s.element(bi, k, 4, I32), align=4), I64)
-    x = build.load(s.pointer(build.add(b, build.mul(index, bs)), kind), align=size)
+    x = build.load(row_at(b, bi, k, bs), align=size, typ=kind)
     grown = []
     for r, total in enumerate(sums):
-        place = build.add(at, build.mul(step, ir.Constant(I64, r)))
-        w = splat(build, build.load(s.pointer(place, kind.element), align=size), kind)
-        grown.append(s.call(f"llvm.fmuladd.v{kind.count}f{8 * size}", kind, w, x, total))
-    for phi, first, then in zip(
-        [k, at, *sums],
-        [ir.Constant(I64, 0), weights, *start],
-        [build.add(k, ir.Constant(I64, 1)), build.add(at, sk), *grown],
-        strict=True,
-    ):
+        place = pointer(build, build.add(at, build.mul(sr, ir.Constant(I64, r))))
+        w = splatted(build, build.load(place, align=size, typ=kind.element), kind)
+        grown.append(call(build, name_of("fmuladd", kind), kind, w, x, total))
+    firsts = [ir.Constant(I64, 0), s, *start]
+    thens = [build.add(k, ir.Constant(I64, 1)), build.add(at, sk), *grown]
+    for phi, first, then in zip([k, at, *sums], firsts, thens, strict=True):
         phi.add_incoming(first, before)
         phi.add_incoming(then, build.block)
     build.branch(head)
     build.position_at_end(after)
-    for row, total in zip(rows, sums, strict=True):
-        build.store(total, row, align=size)
+    for place, total in zip(rows, sums, strict=True):
+        build.store(total, place, align=size)
 
 
-def product(lanes: Lanes, spacing: int | None = None) -> Callable[..., None]:
-    """product(C, ci, cs, B, bi, bs, s, sr, sk, terms, rows, new): as `panel`, for any number of rows."""
-    most = rows_at_once(lanes)
-    few = min(most, 4)
-    many, some, one = (panel(lanes, n, spacing) for n in (most, few, 1))
+_many = panel(lambda spec: rows_at_once(spec.n, spec.real.bitwidth // 8))
+_few = panel(lambda spec: min(rows_at_once(spec.n, spec.real.bitwidth // 8), FEW))
+_one = panel(lambda spec: 1)
 
-    def grow(
-        c: int, ci: int, cs: int, b: int, bi: int, bs: int, s: int, sr: int, sk: int, terms: int, rows: int, new: int
-    ) -> None:
-        r = 0
-        while r + most <= rows:
-            many(c, ci + 4 * r, cs, b, bi, bs, s + r * sr, sr, sk, terms, new)
-            r += most
-        while r + few <= rows:
-            some(c, ci + 4 * r, cs, b, bi, bs, s + r * sr, sr, sk, terms, new)
-            r += few
-        while r < rows:
-            one(c, ci + 4 * r, cs, b, bi, bs, s + r * sr, sr, sk, terms, new)
-            r += 1
 
-    return grow
+@inline
+def product(
+    spec: Any, c: int, ci: int, cs: int, b: int, bi: int, bs: int, s: int, sr: int, sk: int, terms: int, rows: int, new: int
+) -> None:
+    """As `panel`, for any number of rows."""
+    most = most_rows(spec)
+    few = min(most, FEW)
+    r = 0
+    while r + most <= rows:
+        _many(spec, c, ci + 4 * r, cs, b, bi, bs, s + r * sr, sr, sk, terms, new)
+        r += most
+    while r + few <= rows:
+        _few(spec, c, ci + 4 * r, cs, b, bi, bs, s + r * sr, sr, sk, terms, new)
+        r += few
+    while r < rows:
+        _one(spec, c, ci + 4 * r, cs, b, bi, bs, s + r * sr, sr, sk, terms, new)
+        r += 1

@@ -1,0 +1,121 @@
+"""Forward over one tile: equations (1)–(3), neuron after neuron in topological order.
+
+A tile is `lanes` samples; each node has a row of them. One thread sweeps the whole graph over its tile, so that nothing
+waits for anything. Neurons that follow each other, do not depend on each other and share an activation are a run.
+
+Runs of plain sums of the network's commonest activation have it compiled into their loop over neurons: z stays in
+registers, and while the rows of one neuron come from the caches the processor works on the σ of another. For any other
+run z is written, and one call of the activation's kernel makes a of the whole run.
+
+Backward finds σ'(z) from a where a tells it, since memory is what a step on a large graph waits for. Near saturation,
+where 1 − a² would cancel, it is found from a further row that forward keeps (`forms.kept`). Fused runs pile such rows up,
+and backward, which goes the other way, takes them off: every row is written to the top of the pile, and the next over
+it unless it was wanted, so that forward has no branch that depends on a, which a processor would learn too late.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flowgrad.executors._numba.compiled import inline, kernel
+from flowgrad.executors._numba.forms import kept, keeps, untold, value
+from flowgrad.executors._numba.memory import LINE, atomic_get, call_address, i32_at, i64_at, prefetch
+from flowgrad.executors._numba.panels import product
+from flowgrad.executors._numba.records import (
+    AGGREGATED,
+    BACKWARD,
+    DENSE_SIZE,
+    FUSE,
+    FUSED,
+    SCALED,
+    STRIDE,
+    WHOLE,
+    dense_at,
+    net_at,
+    tile_at,
+)
+from flowgrad.executors._numba.simd import any_lane, bytes_of, fma, lanes_of, load, real_at, size_of, splat, store
+
+NEXT = 8
+"""How many neurons ahead their own rows are fetched."""
+
+
+@inline
+def fetch_row(spec: Any, row: int) -> None:
+    """Begin to fetch it into the first cache."""
+    prefetch(row)
+    if size_of(spec) > LINE:
+        prefetch(row + LINE)
+
+
+@inline
+def grown(spec: Any, z: Any, A: int, source: int, w: int, begin: int, end: int, last: int, ahead: int) -> Any:
+    """z + Σ w_e · a of the sources of in-edges begin … end−1, in order; rows are fetched `ahead` edges ahead, if any."""
+    scale = size_of(spec) // STRIDE
+    if ahead > 0:
+        for e in range(begin, end):
+            fetch_row(spec, A + i32_at(source, min(e + ahead, last)) * scale)
+            z = fma(splat(spec, real_at(spec, w, e)), load(spec, A + i32_at(source, e) * scale), z)
+    else:
+        for e in range(begin, end):
+            z = fma(splat(spec, real_at(spec, w, e)), load(spec, A + i32_at(source, e) * scale), z)
+    return z
+
+
+@kernel
+def whole_run(spec: Any, net: int, tile: int, run: int, w: int, b: int) -> None:
+    """z of a run of a dense block, called by address: a matrix product."""
+    n, t = net_at(net), tile_at(tile)
+    q = dense_at(n.dense + i32_at(n.run_dense, run) * DENSE_SIZE)
+    row, real = size_of(spec), bytes_of(spec)
+    for v in range(q.first, q.first + q.count):
+        store(t.Z + v * row, splat(spec, real_at(spec, b, i32_at(n.position, v))))
+    e, z = i64_at(n.in_begin, q.first), t.Z + q.first * row
+    weights, step = w + e * real, q.sources * real
+    product(
+        spec, z, n.iota, row, t.A, n.in_source + e * 4, row // STRIDE, weights, step, real, q.sources, q.count, 0
+    )
+
+
+@kernel
+def sweep(spec: Any, net: int, tile: int, stop: int, w: int, b: int, flags: int) -> None:
+    """a of every neuron; z too, of all but fused runs.
+
+    Args:
+        net, tile: addresses of records; stop: of the word that ends a sweep between two runs.
+        w, b: addresses of the weights by in-edge and the biases by position.
+        flags: FUSE, BACKWARD.
+    """
+    n, t = net_at(net), tile_at(tile)
+    row, lanes, last, ahead = size_of(spec), lanes_of(spec), n.edges - 1, n.ahead
+    A, Z, in_begin, in_end, source, position = t.A, t.Z, n.in_begin, n.in_end, n.in_source, n.position
+    backward, top = flags & BACKWARD, t.top
+    for run in range(n.runs):
+        if atomic_get(stop) != 0:
+            return
+        kind = i32_at(n.run_kind, run)
+        first, end = i32_at(n.run_begin, run), i32_at(n.run_begin, run + 1)
+        if kind == FUSED and flags & FUSE != 0:
+            for v in range(first, end):
+                fetch_row(spec, A + (v + NEXT) * row)
+                z = splat(spec, real_at(spec, b, i32_at(position, v)))
+                z = grown(spec, z, A, source, w, i64_at(in_begin, v), i64_at(in_end, v), last, ahead)
+                a = value(spec, z)
+                store(A + v * row, a)
+                if keeps(spec) and backward != 0:
+                    store(top, kept(spec, z))
+                    top += row if any_lane(untold(spec, a)) else 0
+            continue
+        if kind < WHOLE:
+            for v in range(first, end):
+                bias = splat(spec, real_at(spec, b, i32_at(position, v)))
+                start = splat(spec, 0.0) if kind == SCALED else bias
+                z = grown(spec, start, A, source, w, i64_at(in_begin, v), i64_at(in_end, v), last, ahead)
+                store(Z + v * row, fma(splat(spec, real_at(spec, n.response, v)), z, bias) if kind == SCALED else z)
+        elif kind == WHOLE:
+            call_address(n.whole_forward, net, tile, run, w, b)
+        else:
+            call_address(i64_at(n.gather, kind - AGGREGATED), net, tile, run, w, b)
+        sigma, at = i64_at(n.activate, i32_at(n.run_activation, run)), first * row
+        call_address(sigma, Z + at, A + at, t.D + at, (end - first) * lanes, backward)
+    t.top = top

@@ -1,0 +1,142 @@
+"""Net: a part of a plan as the kernels read it, with the addresses of the kernels that its functions need."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba.core import types
+
+from flowgrad.executors._numba import aggregate, backward, forward, losses, parameters, runs
+from flowgrad.executors._numba.compiled import address
+from flowgrad.executors._numba.layout import Layout
+from flowgrad.executors._numba.machine import own_cache
+from flowgrad.executors._numba.records import AGGREGATED, AHEAD, FUSED, NET, WIDE
+from flowgrad.executors._numba.simd import Spec
+from flowgrad.locks import reentrant_lock
+from flowgrad.maths.losses import Loss
+from flowgrad.plan import Plan
+
+I, F = types.int64, types.float64
+
+
+class Net:
+    """For rows of so many lanes. Kernels are compiled, or loaded, when a call of a kind first needs them."""
+
+    def __init__(self, plan: Plan, dtype: np.dtype[Any], lanes: int, layout: Layout, loss: Loss | None) -> None:
+        self.plan, self.dtype, self.lanes, self._layout, self._loss = plan, dtype, lanes, layout, loss
+        self._record: Any = np.zeros((), NET)
+        self._arrays: list[Any] = []
+        self._ready: set[str] = set()
+        self._lock = reentrant_lock()
+        self._fill()
+        self.address = int(self._record.ctypes.data)
+        self.scratch = 8 * lanes * layout.max_fan_in
+
+    def need(self, kind: str) -> None:
+        """See to it that all is compiled, and its address known, that a call of that kind runs."""
+        if kind in self._ready:
+            return
+        with self._lock:
+            gradient, fused = kind in ("step", "adjoint"), kind in ("predict", "step")
+            spec = Spec(self.dtype, self.lanes, sigma=self._layout.fused).type
+            if kind != "adjoint":
+                self._record["forward"] = address(forward.sweep, spec, I, I, I, I, I, I)
+            passes = Spec(self.dtype, WIDE // self.dtype.itemsize).type
+            if not self.plan.direct:
+                self._record["collect"] = address(parameters.collect, passes, I, I)
+            if gradient:
+                self._record["backward"] = address(backward.sweep, spec, I, I, I, I, I, I)
+                self._record["prepare"] = address(parameters.prepare, passes, I, I)
+                self._record["finish"] = address(parameters.finish, passes, I, I, I, I, F)
+            if kind == "step":
+                assert self._loss is not None
+                if not self.plan.direct:
+                    self._record["fold"] = address(parameters.fold, passes, I, I, I, F)
+                self._record["loss"] = losses.address_of(self._loss, self.dtype, self.lanes)
+            self._functions(gradient, fused)
+            self._ready.add(kind)
+
+    def _functions(self, gradient: bool, fused: bool) -> None:
+        """The addresses of what a sweep calls: of every run's functions, or of those that are not fused."""
+        l, r = self._layout, self._record
+        kinds, used = l.run_kind, np.unique(l.run_activation[(l.run_kind != FUSED) | (not fused)]).tolist()
+        for code in used:
+            sigma = self.plan.activations[code]
+            self._activate[code] = runs.activation(sigma, self.dtype, self.lanes)
+            if gradient:
+                self._slopes[code] = runs.slope(sigma, self.dtype, self.lanes)
+        for code in (np.unique(kinds[kinds >= AGGREGATED]) - AGGREGATED).tolist():
+            aggregation = self.plan.aggregations[code]
+            self._gather[code] = aggregate.gathers(aggregation, self.dtype, self.lanes)
+            if gradient:
+                self._spread[code] = aggregate.spreads(aggregation, self.dtype, self.lanes)
+        if not len(l.dense):
+            return
+        spec = Spec(self.dtype, self.lanes).type
+        r["whole_forward"] = address(forward.whole_run, spec, I, I, I, I, I)
+        if gradient:
+            r["whole_backward"] = address(backward.whole_run, spec, I, I, I, I)
+            r["multiply"] = address(backward.multiply, spec, I, I, I, I, I, I, F)
+
+    def _fill(self) -> None:
+        """What never changes: sizes and the arrays of the plan and its layout."""
+        p, l, part = self.plan, self._layout, self._layout.part
+        real = self.dtype
+        # rows are fetched ahead where an edge reaches a quarter of the core's own cache far, and so they have left it
+        far = l.reach * self.lanes * real.itemsize > own_cache() // 4
+        values: dict[str, int] = {
+            "nodes": part.n_nodes,
+            "positions": p.n_nodes,
+            "inputs": len(p.inputs),
+            "outputs": len(part.outputs),
+            "edges": p.n_edges,
+            "runs": len(l.run_kind),
+            "places": len(l.out_edge),
+            "bases": l.bases,
+            "dense_runs": len(l.dense),
+            "parameters": p.n_parameters,
+            "direct": p.direct,
+            "all_dense": l.all_dense,
+            "ahead": AHEAD if far else 0,
+            "lanes": self.lanes,
+        }
+        self._activate, self._slopes = (np.zeros(len(p.activations), np.int64) for _ in range(2))
+        self._gather, self._spread = (np.zeros(len(p.aggregations), np.int64) for _ in range(2))
+        arrays: dict[str, Any] = {
+            "position": part.position,
+            "node": part.node,
+            "in_begin": part.in_begin,
+            "in_end": part.in_end,
+            "out_end": l.out_ptr,
+            "out_begin": l.out_ptr[1:],
+            "in_source": l.in_source,
+            "out_row": l.out_row,
+            "out_edge": l.out_edge,
+            "out_place": l.out_place,
+            "run_begin": l.run_begin,
+            "run_kind": l.run_kind,
+            "run_activation": l.run_activation,
+            "run_dense": l.run_dense,
+            "dense": l.dense,
+            "dense_base": l.dense_base,
+            "iota": l.iota,
+            "output": l.output,
+            "base_row": l.base,
+            "message": l.message,
+            "response": l.response.astype(real),
+            "weight_slot": p.weight_slot,
+            "bias_slot": p.bias_slot,
+            "frozen_weight": p.weight.astype(real),
+            "frozen_bias": p.bias.astype(real),
+            "activate": self._activate,
+            "slopes": self._slopes,
+            "gather": self._gather,
+            "spread": self._spread,
+        }
+        for name, value in values.items():
+            self._record[name] = value
+        for name, array in arrays.items():
+            assert array.flags.c_contiguous, name
+            self._arrays.append(array)  # it lives as long as its address is used
+            self._record[name] = array.ctypes.data

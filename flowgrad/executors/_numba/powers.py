@@ -1,0 +1,154 @@
+"""The exponential over rows, and what it is made of.
+
+    e^x = 2^n · (1 + p),  n = round(x / ln 2),  r = x − n ln 2,  p = e^r − 1 = r + r² q(r),  |r| ≤ ½ ln 2
+
+ln 2 is subtracted in two parts, the first so short that n times it is exact; q is Cephes' minimax polynomial in
+float32, and in float64 that of degree 10 by Remez' exchange, which is within 2^−58 of p. 2^n is applied as 2^(n+lift),
+then 2^−lift, so that subnormal results are rounded once, at the end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from flowgrad.executors._numba.rows import absolute, choose, fma, power_of_two, with_sign
+
+LOG2E = 1.4426950408889634
+
+
+@dataclass(frozen=True)
+class Constants:
+    """e^lowest and e^(−root²) are 0, e^highest is inf; e^lowest · 2^lift is a normal number; x + onto holds round(x)
+    in the low bits of its mantissa.
+    """
+
+    onto: float
+    ln2_high: float
+    ln2_low: float
+    q: tuple[float, ...]
+    lowest: float
+    highest: float
+    root: float
+    lift: int
+
+    @property
+    def drop(self) -> float:
+        """2^−lift"""
+        return 2.0**-self.lift
+
+
+_CEPHES = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1)
+_REMEZ = (
+    1.7687756209238196e-09,
+    2.5105236714461645e-08,
+    2.756793562955527e-07,
+    2.755725535971791e-06,
+    2.4801574517700647e-05,
+    0.00019841269874845574,
+    0.0013888888895613222,
+    0.00833333333332613,
+    0.041666666666652245,
+    0.1666666666666667,
+    0.5000000000000001,
+)
+_CONSTANTS = {
+    np.dtype(np.float32): Constants(1.5 * 2**23, 0.693359375, -2.12194440054691e-4, _CEPHES, -110.0, 89.5, 10.5, 64),
+    np.dtype(np.float64): Constants(
+        1.5 * 2**52, 0.693145751953125, 1.42860682030941723212e-6, _REMEZ, -750.0, 710.5, 27.5, 512
+    ),
+}
+
+
+def constants(x: Any) -> Constants:
+    """Those of a row's dtype."""
+    return _CONSTANTS[x.dtype]
+
+
+def polynomial(q: tuple[float, ...], r: Any) -> Any:
+    """q(r) by Estrin's scheme, pairs side by side; the highest power's coefficient stands first."""
+    terms: list[Any] = list(reversed(q))
+    while len(terms) > 1:
+        paired = [fma(r, terms[k + 1], terms[k]) if k + 1 < len(terms) else terms[k] for k in range(0, len(terms), 2)]
+        terms, r = paired, r * r
+    return terms[0]
+
+
+def power(x: Any) -> Any:
+    """n + onto"""
+    return fma(x, LOG2E, constants(x).onto)
+
+
+def remainder(x: Any, n: Any) -> Any:
+    """p, from what `power` gave."""
+    c = constants(x)
+    r = fma(n - c.onto, -c.ln2_low, fma(n - c.onto, -c.ln2_high, x))
+    return fma(r * r, polynomial(c.q, r), r)
+
+
+def raised(x: Any) -> Any:
+    """e^x · 2^lift"""
+    n = power(x)
+    lifted = power_of_two(n, constants(x).lift)
+    return fma(lifted, remainder(x, n), lifted)
+
+
+def floored(x: Any) -> Any:
+    """x where e^x is not 0; NaN stays."""
+    lowest = constants(x).lowest
+    return choose(x < lowest, lowest, x)
+
+
+def expm1_below(x: Any) -> Any:
+    """e^x − 1 of x ≤ 0"""
+    c = constants(x)
+    x = floored(x)
+    n = power(x)
+    scale = power_of_two(n, c.lift) * c.drop
+    return fma(scale, remainder(x, n), scale - 1.0)
+
+
+def lifted_gaussian(x: Any) -> Any:
+    """e^(−x²) · 2^lift of 0 ≤ x ≤ root; the error of the square is taken into the exponent."""
+    c = constants(x)
+    square = x * x
+    error = fma(x, x, -square)
+    n = power(-square)
+    r = fma(n - c.onto, -c.ln2_low, fma(n - c.onto, -c.ln2_high, -square)) - error
+    p = fma(r * r, polynomial(c.q, r), r)
+    return (p + 1.0) * power_of_two(n, c.lift)
+
+
+def short(x: Any) -> Any:
+    """|x|, at most so large that e^(−x²) is 0; NaN stays."""
+    x, largest = absolute(x), constants(x).root
+    return choose(x > largest, largest, x)
+
+
+def exp(x: Any) -> Any:
+    """e^x, by 2^n in two factors where it or the result has not room."""
+    c = constants(x)
+    x = floored(choose(x > c.highest, c.highest, x))
+    n = power(x)
+    p = remainder(x, n)
+    half = fma(n - c.onto, 0.5, c.onto)
+    return ((p + 1.0) * power_of_two(half, 0)) * power_of_two((n - half) + c.onto, 0)
+
+
+def tanh(z: Any) -> Any:
+    """1 − e by p; in float32 what rounding took from 1 + e is given back to the quotient, for which 2 ulp ask."""
+    c = constants(z)
+    x = floored(absolute(z) * -2.0)
+    n = power(x)
+    scale = power_of_two(n, c.lift) * c.drop
+    less = fma(scale, remainder(x, n), scale - 1.0)  # e − 1
+    more = less + 2.0
+    if z.dtype == np.float64:
+        return with_sign(less / more, z)
+    low = less - (more - 2.0)
+    inverse = 1.0 / more
+    quotient = less * inverse
+    rest = fma(low, -quotient, fma(more, -quotient, less))
+    return with_sign(fma(rest, inverse, quotient), z)

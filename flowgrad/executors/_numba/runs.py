@@ -1,0 +1,91 @@
+"""Kernels of activations over a run of neurons: forward a = σ(z), (3), and backward ∂L/∂z = σ'(z)·∂L/∂a, (7) and (8).
+
+Both run over the n reals of a run, whose rows follow upon one another; n is a multiple of a row's lanes. A kernel's
+spec has rows of at most REGISTERS bytes, which divide those of the sweeps.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba.core import types
+
+from flowgrad.executors._numba.compiled import address, kernel
+from flowgrad.executors._numba.forms import exact, form_key, found, kept, untold, value
+from flowgrad.executors._numba.forms import keeps as form_keeps
+from flowgrad.executors._numba.formula import formula
+from flowgrad.executors._numba.scalar import called
+from flowgrad.executors._numba.simd import Spec, any_lane, bytes_of, choose, load, put_real, real_at, size_of, store
+from flowgrad.maths.activation import Activation
+
+REGISTERS = 128
+"""Bytes of the rows that vector forms work on: two registers of AVX-512, four of AVX2, to hide latencies."""
+I = types.int64
+f, df = called("f"), called("df")
+"""A spec's scalar formulas."""
+
+
+def spec_of(sigma: Activation, dtype: np.dtype[Any], lanes: int) -> Spec:
+    """What the kernels of an activation are compiled for, in sweeps of so many lanes: its form, or its formulas."""
+    n, key = min(lanes, REGISTERS // np.dtype(dtype).itemsize), form_key(sigma)
+    if key is None:
+        return Spec(dtype, n, f=formula(sigma.f), df=formula(sigma.df))
+    return Spec(dtype, n, sigma=key)
+
+
+def activation(sigma: Activation, dtype: np.dtype[Any], lanes: int) -> int:
+    """The address of forward's kernel of an activation: activate(spec, z, a, kept, n, keeps)."""
+    spec = spec_of(sigma, dtype, lanes)
+    by = activate if "sigma" in spec.functions else activate_by_formula
+    return address(by, spec.type, I, I, I, I, I)
+
+
+def slope(sigma: Activation, dtype: np.dtype[Any], lanes: int) -> int:
+    """The address of backward's: slopes(spec, a, kept, da, n)."""
+    spec = spec_of(sigma, dtype, lanes)
+    if "sigma" in spec.functions:
+        return address(slopes, spec.type, I, I, I, I)
+    return address(slopes_kept, Spec(dtype, spec.n).type, I, I, I, I)
+
+
+@kernel
+def activate(spec: Any, z: int, a: int, row: int, n: int, keeps: int) -> None:
+    """a = σ(z) of n numbers, and what σ' is found from where a does not tell it; a and z may be the same memory.
+
+    Args:
+        row: where that goes, not looked at where `keeps` is 0 or the form keeps nothing.
+    """
+    for j in range(0, n * bytes_of(spec), size_of(spec)):
+        x = load(spec, z + j)
+        store(a + j, value(spec, x))
+        if form_keeps(spec) and keeps != 0:
+            store(row + j, kept(spec, x))
+
+
+@kernel
+def slopes(spec: Any, a: int, row: int, da: int, n: int) -> None:
+    """∂L/∂z of n numbers, over a, from ∂L/∂a and what `activate` kept."""
+    for j in range(0, n * bytes_of(spec), size_of(spec)):
+        x = load(spec, a + j)
+        slope, near = found(spec, x), untold(spec, x)
+        if any_lane(near):
+            slope = choose(near, exact(spec, load(spec, row + j), x), slope)
+        store(a + j, slope * load(spec, da + j))
+
+
+@kernel
+def activate_by_formula(spec: Any, z: int, a: int, row: int, n: int, keeps: int) -> None:
+    """The same from scalar formulas, number by number in float64; what is kept is σ'(z)."""
+    for j in range(n):
+        x = np.float64(real_at(spec, z, j))
+        if keeps != 0:
+            put_real(spec, row, j, float(df(spec, x)))
+        put_real(spec, a, j, float(f(spec, x)))
+
+
+@kernel
+def slopes_kept(spec: Any, a: int, row: int, da: int, n: int) -> None:
+    """∂L/∂z of n numbers, over a, from ∂L/∂a and σ'."""
+    for j in range(0, n * bytes_of(spec), size_of(spec)):
+        store(a + j, load(spec, row + j) * load(spec, da + j))

@@ -1,0 +1,440 @@
+"""A vector type for Numba: rows of lanes, one sample a lane, as values of kernels.
+
+Each block below is a plain function on NumPy arrays of one row, its definition, and beside it what it becomes in LLVM
+IR where a kernel is compiled. LLVM cuts a vector into the registers that the machine has (AVX2, AVX-512, NEON), so
+that a kernel is written once for all of them. What a kernel is compiled for, it is told by one argument, its `Spec`: a
+value without content, whose type says dtype, lanes and functions.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import operator
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+from llvmlite import ir
+from numba.core import types
+from numba.core.typing.templates import AbstractTemplate, builtin_registry, signature
+from numba.extending import NativeValue, lower_builtin, models, register_model, typeof_impl, unbox
+
+Twin = TypeVar("Twin", bound=Callable[..., Any])
+I8, I32, I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
+REALS = {np.dtype(np.float32): types.float32, np.dtype(np.float64): types.float64}
+_ELEMENTS = {types.float32: ir.FloatType(), types.float64: ir.DoubleType()}
+
+
+# ---- types --------------------------------------------------------------------------------------------------
+
+
+class Vector(types.Type):  # type: ignore[misc]  # numba has no types
+    """n numbers of one dtype."""
+
+    def __init__(self, real: Any, n: int) -> None:
+        self.real, self.n = real, n
+        super().__init__(name=f"Vector({real}, {n})")
+
+    @property
+    def ir(self) -> Any:
+        """LLVM's type of it."""
+        return ir.VectorType(_ELEMENTS[self.real], self.n)
+
+    @property
+    def words(self) -> Any:
+        """The vector of integers as wide as its numbers."""
+        return ir.VectorType(ir.IntType(self.real.bitwidth), self.n)
+
+
+class Truth(types.Type):  # type: ignore[misc]
+    """n truths: what comparing vectors gives."""
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+        super().__init__(name=f"Truth({n})")
+
+
+@register_model(Vector)
+class _VectorModel(models.PrimitiveModel):  # type: ignore[misc]
+    def __init__(self, manager: Any, kind: Any) -> None:
+        super().__init__(manager, kind, kind.ir)
+
+
+@register_model(Truth)
+class _TruthModel(models.PrimitiveModel):  # type: ignore[misc]
+    def __init__(self, manager: Any, kind: Any) -> None:
+        super().__init__(manager, kind, ir.VectorType(ir.IntType(1), kind.n))
+
+
+class Spec:
+    """What a kernel is compiled for: dtype, lanes of a row, and the functions that are compiled into it, by role."""
+
+    def __init__(self, dtype: np.dtype[Any], n: int, **functions: Any) -> None:
+        self.dtype, self.n, self.functions = np.dtype(dtype), n, functions
+        self.size = n * self.dtype.itemsize
+        self.type = SpecType(self.dtype.char, n, tuple(functions.items()))
+
+    def __getattr__(self, role: str) -> Any:
+        try:
+            return self.__dict__["functions"][role]
+        except KeyError:
+            raise AttributeError(role) from None
+
+
+class SpecType(types.Type):  # type: ignore[misc]
+    """A `Spec`'s; of functions it knows what is theirs: a name, or a digest."""
+
+    def __init__(self, char: str, n: int, functions: tuple[tuple[str, Any], ...]) -> None:
+        self.char, self.n, self.functions = char, n, functions
+        said = "".join(f", {role}={getattr(f, 'digest', f)}" for role, f in functions)
+        super().__init__(name=f"Spec({char}, {n}{said})")
+
+    def spec(self) -> Spec:
+        """A value of this type."""
+        return Spec(np.dtype(self.char), self.n, **dict(self.functions))
+
+    @property
+    def real(self) -> Any:
+        return REALS[np.dtype(self.char)]
+
+    @property
+    def row(self) -> Vector:
+        return Vector(self.real, self.n)
+
+
+@register_model(SpecType)
+class _SpecModel(models.OpaqueModel):  # type: ignore[misc]
+    pass
+
+
+@typeof_impl.register(Spec)
+def _type_of_spec(spec: Spec, _: Any) -> SpecType:
+    return spec.type
+
+
+@unbox(SpecType)
+def _unbox_spec(kind: Any, value: Any, c: Any) -> Any:
+    return NativeValue(c.context.get_dummy_value())
+
+
+# ---- blocks -------------------------------------------------------------------------------------------------
+
+
+BLOCKS: dict[Any, tuple[Callable[..., Any], Callable[..., Any]]] = {}
+"""Of each block, by its definition: (result, emit), as `block` takes them."""
+
+
+def block(result: Callable[..., Any], emit: Callable[..., Any]) -> Callable[[Twin], Twin]:
+    """Give the decorated function a compiled form.
+
+    Args:
+        result: types of the arguments → type of what it gives, None where it does not take such.
+        emit: (builder, type of the result, types of the arguments, values) → a value, or None.
+    """
+
+    def decorate(twin: Twin) -> Twin:
+        class Template(AbstractTemplate):  # type: ignore[misc]
+            key = twin
+
+            def generic(self, args: Any, kws: Any) -> Any:
+                kind = result(*args)
+                return None if kind is None else signature(kind, *args)
+
+        def lower(context: Any, builder: Any, sig: Any, values: Any) -> Any:
+            made = emit(builder, sig.return_type, sig.args, values)
+            return context.get_dummy_value() if made is None else made
+
+        BLOCKS[twin] = result, emit
+        builtin_registry.register(Template)
+        builtin_registry.register_global(twin, types.Function(Template))
+        lower_builtin(twin, types.VarArg(types.Any))(lower)
+        return twin
+
+    return decorate
+
+
+def call(builder: Any, name: str, result: Any, *values: Any) -> Any:
+    """A call of a function by name: an LLVM intrinsic, or one of the C library."""
+    function = builder.module.globals.get(name)
+    if function is None:
+        function = ir.Function(builder.module, ir.FunctionType(result, [v.type for v in values]), name)
+    return builder.call(function, values)
+
+
+def splatted(builder: Any, value: Any, kind: Any) -> Any:
+    """A number in every lane of a vector."""
+    nothing = ir.Constant(kind, ir.Undefined)
+    first = builder.insert_element(nothing, value, ir.Constant(I32, 0))
+    return builder.shuffle_vector(first, nothing, ir.Constant(ir.VectorType(I32, kind.count), [0] * kind.count))
+
+
+def constant(kind: Any, value: Any) -> Any:
+    """The same in every lane, known while compiling."""
+    return ir.Constant(kind, [value] * kind.count)
+
+
+def is_number(kind: Any) -> bool:
+    """Whether a Numba type is that of a single number."""
+    return isinstance(kind, types.Number)
+
+
+def as_row(builder: Any, value: Any, given: Any, row: Vector) -> Any:
+    """A vector as it is; a number in every lane."""
+    if isinstance(given, Vector):
+        return value
+    element = row.ir.element
+    if isinstance(given, types.Integer):
+        value = builder.sitofp(value, element)
+    elif given.bitwidth > row.real.bitwidth:
+        value = builder.fptrunc(value, element)
+    elif given.bitwidth < row.real.bitwidth:
+        value = builder.fpext(value, element)
+    return splatted(builder, value, row.ir)
+
+
+def _alike(*kinds: Any) -> Any:
+    """The one vector type among these, None where there are none, several, or what is no number."""
+    rows = {k for k in kinds if isinstance(k, Vector)}
+    return rows.pop() if len(rows) == 1 and all(isinstance(k, Vector) or is_number(k) for k in kinds) else None
+
+
+def of_rows(emit: Callable[..., Any], result: Callable[..., Any] = _alike) -> Callable[[Twin], Twin]:
+    """A block of vectors of one type; numbers among them stand for vectors. `emit` gets builder and vectors."""
+
+    def rows(builder: Any, _: Any, kinds: Any, values: Any) -> Any:
+        row = _alike(*kinds)
+        return emit(builder, *(as_row(builder, v, k, row) for v, k in zip(values, kinds, strict=True)))
+
+    return block(result, rows)
+
+
+def _intrinsic(name: str) -> Callable[..., Any]:
+    """The emitter of an intrinsic of LLVM."""
+
+    def emit(builder: Any, *rows: Any) -> Any:
+        return call(builder, name_of(name, rows[0].type), rows[0].type, *rows)
+
+    return emit
+
+
+def name_of(intrinsic: str, kind: Any) -> str:
+    """LLVM's, of an intrinsic for a vector type."""
+    return f"llvm.{intrinsic}.v{kind.count}f{32 if kind.element == ir.FloatType() else 64}"
+
+
+def _truth(*kinds: Any) -> Any:
+    row = _alike(*kinds)
+    return None if row is None else Truth(row.n)
+
+
+for _operator, _emit in (
+    (operator.add, lambda b, x, y: b.fadd(x, y)),
+    (operator.sub, lambda b, x, y: b.fsub(x, y)),
+    (operator.mul, lambda b, x, y: b.fmul(x, y)),
+    (operator.truediv, lambda b, x, y: b.fdiv(x, y)),
+):
+    of_rows(_emit)(_operator)
+for _operator, _sign in ((operator.lt, "<"), (operator.le, "<="), (operator.gt, ">"), (operator.ge, ">="), (operator.eq, "==")):
+    of_rows(lambda b, x, y, sign=_sign: b.fcmp_ordered(sign, x, y), _truth)(_operator)
+of_rows(lambda b, x, y: b.fcmp_unordered("!=", x, y), _truth)(operator.ne)
+of_rows(lambda b, x: b.fneg(x))(operator.neg)
+
+
+@of_rows(_intrinsic("fmuladd"))
+def fma(x: Any, y: Any, z: Any) -> Any:
+    """x·y + z, rounded once where the machine can."""
+    return x * y + z
+
+
+@of_rows(_intrinsic("fabs"))
+def absolute(x: Any) -> Any:
+    """|x|"""
+    return np.abs(x)
+
+
+@of_rows(_intrinsic("sqrt"))
+def root(x: Any) -> Any:
+    """√x"""
+    return np.sqrt(x)
+
+
+@of_rows(_intrinsic("copysign"))
+def with_sign(x: Any, y: Any) -> Any:
+    """|x| with the sign of y."""
+    return np.copysign(x, y)
+
+
+def _emit_choose(builder: Any, row: Any, kinds: Any, values: Any) -> Any:
+    x, y = (as_row(builder, v, k, row) for v, k in zip(values[1:], kinds[1:], strict=True))
+    return builder.select(values[0], x, y)
+
+
+@block(lambda c, x, y: _alike(x, y) if isinstance(c, Truth) else None, _emit_choose)
+def choose(c: Any, x: Any, y: Any) -> Any:
+    """x where c, else y; one of the two is a vector."""
+    return np.where(c, x, y).astype(np.result_type(x, y) if isinstance(x, np.ndarray) else y.dtype)
+
+
+@block(lambda c: types.boolean, lambda b, r, k, v: b.icmp_unsigned("!=", b.bitcast(v[0], bits := ir.IntType(k[0].n)), ir.Constant(bits, 0)))
+def any_lane(c: Any) -> Any:
+    """Whether a comparison holds in any lane."""
+    return bool(np.any(c))
+
+
+@block(lambda c, d: c, lambda b, r, k, v: b.and_(*v))
+def both(c: Any, d: Any) -> Any:
+    """Where both comparisons hold."""
+    return np.logical_and(c, d)
+
+
+def _emit_power_of_two(builder: Any, row: Any, kinds: Any, values: Any) -> Any:
+    words, bits = row.words, row.real.bitwidth
+    shift = constant(words, 23 if bits == 32 else 52)
+    bias = ir.Constant(words.element, 127 if bits == 32 else 1023)
+    more = values[1]
+    more = builder.trunc(more, words.element) if more.type.width > bits else builder.sext(more, words.element) if more.type.width < bits else more
+    n = builder.bitcast(values[0], words)
+    n = builder.add(n, splatted(builder, builder.add(more, bias), words))
+    return builder.bitcast(builder.shl(n, shift), row.ir)
+
+
+ROUND = {types.float32: 1.5 * 2**23, types.float64: 1.5 * 2**52}
+"""x + ROUND holds x, rounded to an integer, in the low bits of its mantissa."""
+
+
+@block(lambda x, more: x, _emit_power_of_two)
+def power_of_two(x: Any, more: int) -> Any:
+    """2^(n + more) where x = n + ROUND; n + more within the exponents of normal numbers."""
+    ints, shift, bias = (np.uint32, 23, 127) if x.dtype == np.float32 else (np.uint64, 52, 1023)
+    return ((x.view(ints) + ints(bias + more)) << ints(shift)).view(x.dtype)
+
+
+def _emit_keep(builder: Any, row: Any, kinds: Any, values: Any) -> Any:
+    both = builder.and_(*(builder.bitcast(v, row.words) for v in values))
+    return builder.bitcast(both, row.ir)
+
+
+@block(lambda x, mask: x, _emit_keep)
+def keep(x: Any, mask: Any) -> Any:
+    """x where the mask's lane is all ones, +0 where it is all zeros."""
+    ints = np.uint32 if x.dtype == np.float32 else np.uint64
+    return (x.view(ints) & mask.view(ints)).view(x.dtype)
+
+
+# ---- memory -------------------------------------------------------------------------------------------------
+
+
+def pointer(builder: Any, address: Any) -> Any:
+    """An address as a pointer."""
+    return builder.inttoptr(address, ir.PointerType())
+
+
+def memory_at(address: int, dtype: Any, n: int) -> Any:
+    """n numbers in memory, to read and to write."""
+    return np.frombuffer((ctypes.c_char * (n * np.dtype(dtype).itemsize)).from_address(int(address)), dtype)
+
+
+def _emit_load(builder: Any, row: Any, kinds: Any, values: Any) -> Any:
+    return builder.load(pointer(builder, values[1]), align=row.real.bitwidth // 8, typ=row.ir)
+
+
+@block(lambda spec, address: spec.row, _emit_load)
+def load(spec: Spec, address: int) -> Any:
+    """The row at an address."""
+    return memory_at(address, spec.dtype, spec.n).copy()
+
+
+@block(lambda spec, address: Vector(spec.real, 4), _emit_load)
+def load4(spec: Spec, address: int) -> Any:
+    """The four numbers at an address."""
+    return memory_at(address, spec.dtype, 4).copy()
+
+
+def _emit_store(builder: Any, _: Any, kinds: Any, values: Any) -> None:
+    builder.store(values[1], pointer(builder, values[0]), align=kinds[1].real.bitwidth // 8)
+
+
+@block(lambda address, x: types.none, _emit_store)
+def store(address: int, x: Any) -> None:
+    """Write a vector to memory."""
+    memory_at(address, x.dtype, len(x))[:] = x
+
+
+def _emit_splat(builder: Any, row: Any, kinds: Any, values: Any) -> Any:
+    return as_row(builder, values[1], kinds[1], row)
+
+
+@block(lambda spec, x: spec.row, _emit_splat)
+def splat(spec: Spec, x: float) -> Any:
+    """A number in every lane."""
+    return np.full(spec.n, x, spec.dtype)
+
+
+def _place(builder: Any, address: Any, index: Any, size: int) -> Any:
+    return pointer(builder, builder.add(address, builder.mul(index, ir.Constant(I64, size))))
+
+
+def _emit_real_at(builder: Any, real: Any, kinds: Any, values: Any) -> Any:
+    size = real.bitwidth // 8
+    return builder.load(_place(builder, values[1], values[2], size), align=size, typ=_ELEMENTS[real])
+
+
+@block(lambda spec, address, k: spec.real, _emit_real_at)
+def real_at(spec: Spec, address: int, k: int) -> Any:
+    """Number k of the array at an address, in the kernel's dtype."""
+    return memory_at(address + k * spec.dtype.itemsize, spec.dtype, 1)[0]
+
+
+def _emit_real_of(builder: Any, real: Any, kinds: Any, values: Any) -> Any:
+    given, x = kinds[1], values[1]
+    if given.bitwidth == real.bitwidth:
+        return x
+    return (builder.fptrunc if given.bitwidth > real.bitwidth else builder.fpext)(x, _ELEMENTS[real])
+
+
+@block(lambda spec, x: spec.real if isinstance(x, types.Float) else None, _emit_real_of)
+def real_of(spec: Spec, x: float) -> Any:
+    """A number in the kernel's dtype."""
+    return spec.dtype.type(x)
+
+
+def _emit_put_real(builder: Any, _: Any, kinds: Any, values: Any) -> None:
+    real = kinds[0].real
+    x = _emit_real_of(builder, real, (kinds[0], kinds[3]), (values[0], values[3]))
+    builder.store(x, _place(builder, values[1], values[2], real.bitwidth // 8), align=real.bitwidth // 8)
+
+
+@block(lambda spec, address, k, x: types.none if isinstance(x, types.Float) else None, _emit_put_real)
+def put_real(spec: Spec, address: int, k: int, x: float) -> None:
+    """Set number k of the array at an address."""
+    memory_at(address + k * spec.dtype.itemsize, spec.dtype, 1)[0] = x
+
+
+def _emit_put_word(builder: Any, _: Any, kinds: Any, values: Any) -> None:
+    word = kinds[0].row.words.element
+    x = values[3] if values[3].type == word else builder.trunc(values[3], word)
+    builder.store(x, _place(builder, values[1], values[2], word.width // 8), align=word.width // 8)
+
+
+@block(lambda spec, address, k, x: types.none, _emit_put_word)
+def put_word(spec: Spec, address: int, k: int, x: int) -> None:
+    """Set integer k, as wide as a number, of the array at an address."""
+    memory_at(address + k * spec.dtype.itemsize, f"i{spec.dtype.itemsize}", 1)[0] = x
+
+
+@block(lambda spec: types.int64, lambda b, r, k, v: ir.Constant(I64, k[0].real.bitwidth // 8))
+def bytes_of(spec: Spec) -> int:
+    """Bytes of a number."""
+    return spec.dtype.itemsize
+
+
+@block(lambda spec: types.int64, lambda b, r, k, v: ir.Constant(I64, k[0].n))
+def lanes_of(spec: Spec) -> int:
+    """Lanes of a row."""
+    return spec.n
+
+
+@block(lambda spec: types.int64, lambda b, r, k, v: ir.Constant(I64, k[0].n * k[0].real.bitwidth // 8))
+def size_of(spec: Spec) -> int:
+    """Bytes of a row."""
+    return spec.size

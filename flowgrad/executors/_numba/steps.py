@@ -1,0 +1,247 @@
+"""What a thread does in a call, from its first to its last: phases, whose items the threads take in turn.
+
+An entry is called by every thread of a call with the same arguments but for its slot, which is its tile. Items are
+tiles, chunks of tiles or pieces of the parameters: how the work is cut depends on batch and graph alone, and every sum
+runs in one fixed order, so that the number of threads changes no bit of a result. Of each phase two words count how many
+items are taken, and how many are done. A thread that finds none left waits until all are done; one that comes late finds
+none and waits for nothing.
+
+Entries know a dtype; how many lanes a row has they read, and sweeps they call by address.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flowgrad.executors._numba.compiled import inline, kernel
+from flowgrad.executors._numba.memory import (
+    FLUSH,
+    IEEE,
+    atomic_get,
+    call_address,
+    data_of,
+    fetch_add,
+    float_mode,
+    i32_at,
+    i64_at,
+    put_f64,
+    set_float_mode,
+)
+from flowgrad.executors._numba.parameters import DONE, NEXT, wait_until
+from flowgrad.executors._numba.records import BACKWARD, FUSE, TILE_SIZE, call_at, net_at, tile_at
+from flowgrad.executors._numba.simd import bytes_of, put_real, put_word, real_at
+
+COLUMNS = 16
+"""Columns of a (B, …) array that are read or written together: what stands in one cache line."""
+
+
+@inline
+def multiply_runs(n: Any, c: Any, call: int, tile: int, taken: int, turn: int, grad_weight: int, scale: float) -> None:
+    """∂L/∂w of the dense runs, of a round."""
+    item = fetch_add(taken, 1)
+    while item < n.dense_runs:
+        if atomic_get(c.stop) == 0:
+            call_address(n.multiply, c.net, call, tile, item, turn, grad_weight, scale)
+        fetch_add(taken + DONE, 1)
+        item = fetch_add(taken, 1)
+    wait_until(taken + DONE, n.dense_runs)
+
+
+# ---- samples ------------------------------------------------------------------------------------------------
+
+
+@inline
+def fill(spec: Any, n: Any, t: Any, rows: int, values: int, step: int, next: int, count: int) -> None:
+    """Rows of a tile from a (B, count) array with these steps in bytes; lanes that are no samples repeat the last."""
+    for begin in range(0, count, COLUMNS):
+        for lane in range(n.lanes):
+            at = values + (t.begin + min(lane, t.count - 1)) * step
+            for i in range(begin, min(begin + COLUMNS, count)):
+                put_real(spec, rows, i * n.lanes + lane, real_at(spec, at + i * next, 0))
+
+
+@inline
+def empty(spec: Any, n: Any, t: Any, rows: int, values: int, step: int, next: int, count: int) -> None:
+    """The tile's samples of so many rows to where a (B, count) array has them."""
+    for i in range(count):
+        for lane in range(t.count):
+            put_real(spec, values + (t.begin + lane) * step + i * next, 0, real_at(spec, rows, i * n.lanes + lane))
+
+
+@inline
+def open_tile(spec: Any, n: Any, c: Any, t: Any, number: int) -> None:
+    """Say which samples a tile has, in the mask row too; base cases of what is no output are 0."""
+    t.begin = number * n.lanes
+    t.count = min(n.lanes, c.batch - t.begin)
+    t.turned_block = -1
+    t.top = t.stack
+    for lane in range(n.lanes):
+        put_word(spec, t.mask, lane, -1 if lane < t.count else 0)
+    for k in range((n.outputs + 1) * n.lanes, n.bases * n.lanes):
+        put_real(spec, t.G, k, 0.0)
+
+
+@inline
+def open_chunk(c: Any, t: Any, chunk: int, turn: int) -> None:
+    """A thread's tile gets the arrays of a chunk."""
+    t.weight = c.chunk_weight + chunk * c.chunk_weight_step
+    t.bias = c.chunk_bias + chunk * c.chunk_bias_step
+    t.kept = c.kept + chunk * c.kept_step
+    t.loss = c.chunk_loss + chunk * 8
+    t.first = 1 if turn == 0 else 0
+    if turn == 0:
+        put_f64(t.loss, 0, 0.0)
+
+
+# ---- entries ------------------------------------------------------------------------------------------------
+
+
+@kernel
+def predict(spec: Any, call: int, slot: int, theta: Any, x: Any, y: Any) -> None:
+    """y (B, O) of x (B, I)."""
+    mode = float_mode()
+    set_float_mode(IEEE)
+    c, tile = call_at(call), call_at(call).works + slot * TILE_SIZE
+    n, t, taken = net_at(c.net), tile_at(tile), c.counters
+    w, b = data_of(theta), data_of(theta) + (n.edges - n.inputs) * bytes_of(spec)
+    if n.direct == 0:
+        w, b = c.weight, c.bias
+        call_address(n.collect, call, data_of(theta))
+    t.Z, taken = t.A, taken + NEXT
+    number = fetch_add(taken, 1)
+    while number < c.tiles:
+        open_tile(spec, n, c, t, number)
+        fill(spec, n, t, t.A, data_of(x), x.strides[0], x.strides[1], n.inputs)
+        call_address(n.forward, c.net, tile, c.stop, w, b, FUSE)
+        for begin in range(0, n.outputs, COLUMNS):
+            for lane in range(t.count):
+                at = data_of(y) + (t.begin + lane) * y.strides[0]
+                for k in range(begin, min(begin + COLUMNS, n.outputs)):
+                    a = real_at(spec, t.A, i32_at(n.output, k) * n.lanes + lane)
+                    put_real(spec, at + k * y.strides[1], 0, a)
+        fetch_add(taken + DONE, 1)
+        number = fetch_add(taken, 1)
+    wait_until(taken + DONE, c.tiles)
+    set_float_mode(mode)
+
+
+@kernel
+def trace(spec: Any, call: int, slot: int, theta: Any, x: Any, z: Any, a: Any) -> None:
+    """z and a (V, B) of every node."""
+    mode = float_mode()
+    set_float_mode(IEEE)
+    c, tile = call_at(call), call_at(call).works + slot * TILE_SIZE
+    n, t, taken = net_at(c.net), tile_at(tile), c.counters
+    w, b = data_of(theta), data_of(theta) + (n.edges - n.inputs) * bytes_of(spec)
+    if n.direct == 0:
+        w, b = c.weight, c.bias
+        call_address(n.collect, call, data_of(theta))
+    t.Z, taken = t.DA, taken + NEXT
+    number = fetch_add(taken, 1)
+    while number < c.tiles:
+        open_tile(spec, n, c, t, number)
+        fill(spec, n, t, t.A, data_of(x), x.strides[0], x.strides[1], n.inputs)
+        fill(spec, n, t, t.Z, data_of(x), x.strides[0], x.strides[1], n.inputs)
+        call_address(n.forward, c.net, tile, c.stop, w, b, 0)
+        empty(spec, n, t, t.Z, data_of(z), z.strides[1], z.strides[0], n.nodes)
+        empty(spec, n, t, t.A, data_of(a), a.strides[1], a.strides[0], n.nodes)
+        fetch_add(taken + DONE, 1)
+        number = fetch_add(taken, 1)
+    wait_until(taken + DONE, c.tiles)
+    set_float_mode(mode)
+
+
+@kernel
+def step(
+    spec: Any, call: int, slot: int, theta: Any, x: Any, targets: Any, share: Any, scale: float, out: Any
+) -> None:
+    """∂L/∂θ times `scale` into out (P,), the chunks' losses into theirs; share (B,) of each sample, or empty."""
+    mode = float_mode()
+    set_float_mode(IEEE)
+    c, tile = call_at(call), call_at(call).works + slot * TILE_SIZE
+    n, t, taken = net_at(c.net), tile_at(tile), c.counters
+    t.Z, t.DA, shares = t.A, 0, data_of(share) if len(share) > 0 else 0
+    w, b = data_of(theta), data_of(theta) + (n.edges - n.inputs) * bytes_of(spec)
+    grad_weight, grad_bias = data_of(out), data_of(out) + (n.edges - n.inputs) * bytes_of(spec)
+    summed = scale
+    if n.direct == 0:
+        w, b, grad_weight, grad_bias, summed = c.weight, c.bias, c.grad_weight, c.grad_bias, 1.0
+        call_address(n.collect, call, data_of(theta))
+    call_address(n.prepare, call, w)
+    taken += 2 * NEXT
+    for turn in range(c.rounds):
+        chunk = fetch_add(taken, 1)
+        while chunk < c.chunks:
+            open_chunk(c, t, chunk, turn)
+            begin, end = chunk * c.tiles // c.chunks + turn * c.at_once, (chunk + 1) * c.tiles // c.chunks
+            for number in range(begin, min(begin + c.at_once, end)):
+                open_tile(spec, n, c, t, number)
+                fill(spec, n, t, t.A, data_of(x), x.strides[0], x.strides[1], n.inputs)
+                call_address(n.forward, c.net, tile, c.stop, w, b, FUSE | BACKWARD)
+                call_address(n.loss, c.net, tile, data_of(targets), targets.strides[0], targets.strides[1], shares)
+                set_float_mode(FLUSH)  # numbers below the smallest normal one are 0: a processor takes 100 times as long
+                call_address(n.backward, c.net, tile, c.stop, w, c.turned, FUSE)
+                set_float_mode(IEEE)
+                t.first = 0
+            fetch_add(taken + DONE, 1)
+            chunk = fetch_add(taken, 1)
+        wait_until(taken + DONE, c.chunks)
+        multiply_runs(n, c, call, tile, taken + NEXT, turn, grad_weight, summed)
+        taken += 2 * NEXT
+    call_address(n.finish, call, taken, grad_weight, grad_bias, summed)
+    if n.direct == 0:
+        call_address(n.fold, call, taken + 2 * NEXT, data_of(out), scale)
+    set_float_mode(mode)
+
+
+@kernel
+def adjoint(
+    spec: Any, call: int, slot: int, theta: Any, z: Any, dy: Any, dz: Any, da: Any, weight: Any, bias: Any
+) -> None:
+    """From z (V, B) of forward and ∂L/∂y (B, O): ∂L/∂z and ∂L/∂a (V, B), ∂L/∂w (E,) and ∂L/∂b (V,)."""
+    mode = float_mode()
+    set_float_mode(IEEE)
+    c, tile = call_at(call), call_at(call).works + slot * TILE_SIZE
+    n, t, taken = net_at(c.net), tile_at(tile), c.counters
+    w = data_of(theta)
+    if n.direct == 0:
+        w = c.weight
+        call_address(n.collect, call, data_of(theta))
+    call_address(n.prepare, call, w)
+    taken += 2 * NEXT
+    for turn in range(c.rounds):
+        chunk = fetch_add(taken, 1)
+        while chunk < c.chunks:
+            open_chunk(c, t, chunk, turn)
+            begin, end = chunk * c.tiles // c.chunks + turn * c.at_once, (chunk + 1) * c.tiles // c.chunks
+            for number in range(begin, min(begin + c.at_once, end)):
+                open_tile(spec, n, c, t, number)
+                remember(spec, n, t, data_of(z), z.strides[1], z.strides[0])
+                fill(spec, n, t, t.G + n.lanes * bytes_of(spec), data_of(dy), dy.strides[0], dy.strides[1], n.outputs)
+                for k in range(1, n.outputs + 1):
+                    for lane in range(t.count, n.lanes):
+                        put_real(spec, t.G, k * n.lanes + lane, 0.0)
+                set_float_mode(FLUSH)
+                call_address(n.backward, c.net, tile, c.stop, w, c.turned, 0)
+                set_float_mode(IEEE)
+                empty(spec, n, t, t.A, data_of(dz), dz.strides[1], dz.strides[0], n.nodes)
+                empty(spec, n, t, t.DA, data_of(da), da.strides[1], da.strides[0], n.nodes)
+                t.first = 0
+            fetch_add(taken + DONE, 1)
+            chunk = fetch_add(taken, 1)
+        wait_until(taken + DONE, c.chunks)
+        multiply_runs(n, c, call, tile, taken + NEXT, turn, data_of(weight), 1.0)
+        taken += 2 * NEXT
+    call_address(n.finish, call, taken, data_of(weight), data_of(bias), 1.0)
+    set_float_mode(mode)
+
+
+@inline
+def remember(spec: Any, n: Any, t: Any, z: int, step: int, next: int) -> None:
+    """a of every node, and what σ' is found from, of the z that forward gave."""
+    row = n.lanes * bytes_of(spec)
+    fill(spec, n, t, t.A, z, step, next, n.nodes)
+    for run in range(n.runs):
+        first, end = i32_at(n.run_begin, run), i32_at(n.run_begin, run + 1)
+        sigma, at = i64_at(n.activate, i32_at(n.run_activation, run)), t.A + first * row
+        call_address(sigma, at, at, t.D + first * row, (end - first) * n.lanes, 1)
