@@ -172,6 +172,8 @@ def test_a_type_is_its_digest_and_pickles() -> None:
     one = formula(lambda z: 2.5 * z)
     assert numba.typeof(one) == one.type == FormulaType(one.digest) == pickle.loads(pickle.dumps(one.type))
     assert one.type != formula(lambda z: 3.5 * z).type
+    assert pickle.loads(pickle.dumps(one)) is one
+    assert b"somewhere" not in pickle.dumps(formula(function(SQUARE)))
 
 
 @kernel
