@@ -379,8 +379,11 @@ def within(code: types.CodeType) -> set[types.CodeType]:
     return {code}.union(*map(within, inside))
 
 
+COMPREHENSIONS = ("<genexpr>", "<listcomp>", "<setcomp>", "<dictcomp>")  # which run when the module is imported
+
+
 def functions_of(code: types.CodeType) -> list[types.CodeType]:
     """Functions of a module and of its classes; not those inside functions, which are constants of these."""
     inside = [each for each in code.co_consts if isinstance(each, types.CodeType)]
-    functions = [each for each in inside if each.co_flags & 1 and not each.co_name.startswith("<gen")]
+    functions = [each for each in inside if each.co_flags & 1 and each.co_name not in COMPREHENSIONS]
     return functions + [each for one in inside if not one.co_flags & 1 for each in functions_of(one)]
