@@ -32,6 +32,18 @@ def real(values: Any, what: str, dtype: np.dtype[Any]) -> Array:
         return np.ascontiguousarray(array, dtype)
 
 
+def is_plain(values: Any, dtype: np.dtype[Any], shape: tuple[int, ...]) -> bool:
+    """Whether this is an array just as kernels read it, of that dtype and shape; −1 stands for any length.
+
+    Most calls give such, and for a small network the other checks take longer than the gradient.
+    """
+    if type(values) is not np.ndarray or values.dtype is not dtype or values.ndim != len(shape):
+        return False
+    flags, there = values.flags, values.shape
+    fits = there == shape or (shape[0] < 0 and there[1:] == shape[1:])
+    return bool(fits and flags.c_contiguous and flags.aligned)
+
+
 def _by_name(values: Any) -> list[Hashable] | None:
     """Column names of a mapping or data frame; None for plain arrays."""
     if isinstance(values, np.ndarray):

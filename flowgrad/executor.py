@@ -74,17 +74,8 @@ class Adjoint:
 class Kernel(Protocol):
     """A compiled network. Calls may come from many threads at once.
 
-    Four methods are optional, and taken where a kernel has them, which is asked at every call:
-
-    `predict(theta, x) -> (B, O)`: the outputs alone, without keeping z and a.
-
-    `value_and_grad(theta, x, t, sample_weight, scale, out) -> float`: the summed loss Σ_b s_b·L_b times `scale`,
-    its gradient by θ times `scale` written into `out` (P,). `t` is (B, O), `sample_weight` (B,), above 0, or None.
-    Every output is wanted: what `Plan.live()` says of the nodes holds here as in backward.
-
-    `ready_predict(theta, x) -> (B, O) | None`, `ready_value_and_grad(theta, x, t, out, mean) -> float | None`: the
-    same of whatever a user gave, which nobody has looked at: None where a kernel does not see at once that these are
-    arrays just as it reads them, and then nothing has happened. With `mean`, the scale is 1/B.
+    What it can do besides, it has as methods of `Predicts` and `Differentiates`; a program looks for them once, when it
+    is compiled.
     """
 
     def forward(self, theta: Array, x: Array) -> Saved:
@@ -97,6 +88,30 @@ class Kernel(Protocol):
         `live` (V,) bool marks the nodes from which a wanted output can be reached (`Plan.live`), None: all. Of any
         other node ∂L/∂z and ∂L/∂a are 0, and so are the gradients of its bias and in-edges, even where a value, a
         weight or a derivative is inf or NaN: it is multiplied nowhere.
+        """
+        ...
+
+
+@runtime_checkable
+class Predicts(Protocol):
+    """A kernel that makes outputs without keeping z and a."""
+
+    def predict(self, theta: Array, x: Array) -> Array:
+        """Equations (1)–(3): θ (P,) and x (B, I) to the outputs (B, O)."""
+        ...
+
+
+@runtime_checkable
+class Differentiates(Protocol):
+    """A kernel that makes a loss and its gradient by θ without keeping z, a and what is derived by them."""
+
+    def value_and_grad(
+        self, theta: Array, x: Array, t: Array, sample_weight: Array | None, scale: float, out: Array
+    ) -> float:
+        """Equations (1)–(10): the summed loss Σ_b s_b·L_b times `scale`; its gradient times `scale` into out (P,).
+
+        `t` is (B, O), `sample_weight` (B,), above 0, or None. Every output is wanted: what `Plan.live()` says of the
+        nodes holds here as in backward.
         """
         ...
 

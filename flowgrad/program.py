@@ -16,7 +16,18 @@ from flowgrad.attributes import numbers
 from flowgrad.batch import SampleWeights
 from flowgrad.choice import choose, requested
 from flowgrad.errors import ConfigError, DataError, ExecutorError, ShapeError, brief, suggest
-from flowgrad.executor import PER_OUTPUT, Adjoint, Array, Executor, ExecutorInfo, Kernel, Request, Saved
+from flowgrad.executor import (
+    PER_OUTPUT,
+    Adjoint,
+    Array,
+    Differentiates,
+    Executor,
+    ExecutorInfo,
+    Kernel,
+    Predicts,
+    Request,
+    Saved,
+)
 from flowgrad.labels import ByOutput, Labels, ThetaIndex
 from flowgrad.maths.losses import Loss
 from flowgrad.network import Network
@@ -88,6 +99,8 @@ class Program:
     ) -> None:
         self.plan: Plan = lower(network)
         self.kernel = kernel
+        self._differentiate = kernel.value_and_grad if isinstance(kernel, Differentiates) else self._both_ways
+        self._predict = kernel.predict if isinstance(kernel, Predicts) else self._outputs_alone
         self._arrays = Recycler()
         self.dtype, self.loss, self.reduction = request.dtype, request.loss, reduction
         self.executor, self.why = executor.name, why
@@ -247,56 +260,65 @@ class Program:
         Raises:
             as forward and backward; ShapeError where out does not fit, DataError where it is read-only.
         """
-        spare, ready = None, getattr(self.kernel, "ready_value_and_grad", None)
-        if ready is not None and sample_weight is None and self._within_domain(T):
-            spare = self._arrays.empty(self.plan.n_parameters, self.dtype) if out is None else out
-            taken = ready(theta, X, T, spare, self.reduction == "mean")
-            if taken is not None:
-                return taken, spare
-        given = plain(theta, "theta")
-        th, x, loss = batch.parameters(given, self.plan, self.dtype), self._x(X), self._need_loss()
+        th, x, t, s, rows = self._operands(theta, X, T, sample_weight)
+        out, g = self._room_for_gradient(out, theta, th)
+        share = None if s is None else s.s.astype(self.dtype, copy=False)
+        value = self._differentiate(th, x, t, share, self._scale(rows, s), g)
+        if g is not out:
+            out[...] = g
+        return value, out
+
+    def _operands(
+        self, theta: Any, X: Any, T: Any, sample_weight: Any
+    ) -> tuple[Array, Array, Array, SampleWeights | None, int]:
+        """θ, x and t of the samples that count, their weights, and how many samples there were."""
+        loss, P, outputs = self._need_loss(), self.plan.n_parameters, len(self.outputs)
+        if sample_weight is None and batch.is_plain(X, self.dtype, (-1, len(self.inputs))):
+            rows = len(X)
+            if rows and batch.is_plain(T, self.dtype, (rows, outputs)) and batch.is_plain(theta, self.dtype, (P,)):
+                if loss.domain is not None:
+                    loss.check(T, self.outputs)
+                return theta, X, T, None, rows
+        th, x = batch.parameters(theta, self.plan, self.dtype), self._x(X)
         s = batch.weights_of_samples(sample_weight, len(x))
         kept = None if s is None else s.kept
         t = batch.targets(T, self.outputs, len(x), loss, self.dtype, kept)
-        x = x if kept is None else x[kept]
-        answer = given.dtype if given.dtype.kind == "f" else self.dtype
+        return th, x if kept is None else x[kept], t, s, len(x)
+
+    def _room_for_gradient(self, out: Any, theta: Any, th: Array) -> tuple[Array, Array]:
+        """What is given back, and where a kernel writes: another array where that is of another dtype, or is θ itself."""
+        kind = theta.dtype if isinstance(theta, np.ndarray) else np.asarray(theta).dtype
+        answer = kind if kind.kind == "f" else self.dtype
         if out is None:
-            direct = answer == self.dtype
-            out = spare if direct and spare is not None else self._arrays.empty(len(th), answer)
+            out = self._arrays.empty(len(th), answer)
         elif not isinstance(out, np.ndarray) or out.shape != th.shape or out.dtype != answer:
             raise ShapeError(f"out must be an array of shape {th.shape} and dtype {answer}, as theta is")
         elif not out.flags.writeable:
             raise DataError("out is read-only: give an array that may be written to")
-        else:
-            direct = out.dtype == self.dtype and out.flags.c_contiguous and not np.shares_memory(out, th)
-        g = out if direct else np.empty(len(th), self.dtype)
-        scale = self._scale(len(x), s)
-        fused = getattr(self.kernel, "value_and_grad", None)
-        if fused is not None:
-            value = float(fused(th, x, t, None if s is None else s.s.astype(self.dtype, copy=False), scale, g))
-        else:
-            saved = self.kernel.forward(th, x)
-            y = self.origin.outputs_of(saved).astype(np.float64)
-            summed, dy = _loss_and_base(loss, y, t.astype(np.float64), None if s is None else s.s)
-            adjoint = self._backward(th, saved, dy)
-            self.plan.fold(adjoint.weight, adjoint.bias, g)
-            g *= self.dtype.type(scale)
-            value = summed * scale
-        if not direct:
-            out[...] = g
-        return value, out
+        elif np.may_share_memory(out, th):
+            return out, np.empty(len(th), self.dtype)
+        fits = out.dtype == self.dtype and out.flags.c_contiguous
+        return out, out if fits else np.empty(len(th), self.dtype)
+
+    def _both_ways(self, theta: Array, x: Array, t: Array, share: Array | None, scale: float, out: Array) -> float:
+        """`Differentiates.value_and_grad` of a kernel that does not have it: forward and backward in turn."""
+        saved, loss = self.kernel.forward(theta, x), self._need_loss()
+        y = self.origin.outputs_of(saved).astype(np.float64)
+        summed, dy = _loss_and_base(loss, y, t.astype(np.float64), None if share is None else share.astype(np.float64))
+        adjoint = self._backward(theta, saved, dy)
+        self.plan.fold(adjoint.weight, adjoint.bias, out)
+        out *= self.dtype.type(scale)
+        return summed * scale
 
     def predict(self, X: Any, theta: ArrayLike | None = None) -> Array:
         """(B, O): the outputs only."""
-        ready = getattr(self.kernel, "ready_predict", None)
-        if ready is not None:
-            taken: Array | None = ready(self._theta if theta is None else theta, X)
-            if taken is not None:
-                return taken
-        x, theta = self._x(X), self._given(theta)
-        fast = getattr(self.kernel, "predict", None)
-        result: Array = self.origin.outputs_of(self.kernel.forward(theta, x)) if fast is None else fast(theta, x)
-        return result
+        x = X if batch.is_plain(X, self.dtype, (-1, len(self.inputs))) and len(X) else self._x(X)
+        return self._predict(self._given(theta), x)
+
+    def _outputs_alone(self, theta: Array, x: Array) -> Array:
+        """`Predicts.predict` of a kernel that does not have it."""
+        outputs: Array = self.origin.outputs_of(self.kernel.forward(theta, x))
+        return outputs
 
     def _need_own(self, acts: Any) -> None:
         """Raises DataError where these are not Activations that this program made."""
@@ -304,15 +326,6 @@ class Program:
             raise DataError(
                 "these Activations belong to another program: backward takes what this program's own forward(X) gave"
             )
-
-    def _within_domain(self, T: Any) -> bool:
-        """Whether T can be handed on as it is; raises DataError for a target that the loss does not take."""
-        if self.loss is None or self.loss.domain is None:
-            return True
-        if not isinstance(T, np.ndarray) or T.dtype != self.dtype or T.shape[1:] != (len(self.outputs),):
-            return False
-        self.loss.check(T, self.outputs)
-        return True
 
     def _x(self, X: Any) -> Array:
         return batch.table(X, self.inputs, "X", "input", self.dtype)

@@ -76,7 +76,7 @@ def test_a_thread_that_calls_between_any_two_lines_gets_a_workspace_of_its_lanes
         seen.append(p.value_and_grad(p.theta.copy(), *many))
 
     def tracer(frame: Any, event: str, _: Any) -> Any:
-        if frame.f_code.co_name != "_put_back":
+        if frame.f_code.co_name != "_call":
             return tracer
         if event == "line":
             thread = threading.Thread(target=other)
@@ -92,7 +92,8 @@ def test_a_thread_that_calls_between_any_two_lines_gets_a_workspace_of_its_lanes
         sys.settrace(before)
     assert len(seen) >= 2
     for lanes, idle in p.kernel._live._idle.items():
-        assert {w.code.lanes.n for w in idle} == {lanes}
+        assert {w.tiles["S"][0] % 64 for w in idle} == {0}
+        assert {p.kernel._live._nets[lanes].address for _ in idle} == {int(w.call["net"]) for w in idle}
     for found in [*seen, p.value_and_grad(p.theta, *many, sample_weight=np.ones(100))]:
         assert found[0] == want[0]
         np.testing.assert_array_equal(found[1], want[1])
@@ -143,8 +144,8 @@ def test_a_large_batch_takes_memory_by_tiles() -> None:
     x, t = data(p, 20_000)
     p.value_and_grad(p.theta, x, t)
     kernel: Any = p.kernel
-    held = sum(len(b) for idle in kernel._live._idle.values() for w in idle for b in w._buffers.values())
-    assert held < 10_000_000 < 20_000 * 3000 * 4
+    held = sum(w.held for idle in kernel._live._idle.values() for w in idle)
+    assert held < 16_000_000 < 20_000 * 3000 * 4
 
 
 def succeeds(script: str) -> None:
@@ -286,19 +287,13 @@ def halved(z: float) -> float:
     return SCALE * z
 
 
-def test_a_users_activation_calls_what_it_likes_and_recompiles_nothing_else() -> None:
-    from flowgrad.executors._numba import code
-
+def test_a_users_activation_calls_what_it_likes() -> None:
     own = fg.Activation("own", lambda z: halved(z) + z * z, lambda z: SCALE + 2.0 * z)
-    reference = program(1, 100, "float64")
-    x, t = data(reference, 5)
-    reference.value_and_grad(reference.theta, x, t)
-    before = len(code._addresses)
     p = program(1, 100, "float64", own)
+    x, t = data(p, 5)
     p.theta = p.theta * 0.1
     slow = fg.compile(p.network(), executor="python", loss="squared_error")
     loss, g = p.value_and_grad(p.theta, x, t)
-    assert len(code._addresses) == before + 2  # its rows, and its slopes
     want_loss, want = slow.value_and_grad(p.theta, x, t)
     assert loss == pytest.approx(want_loss, rel=1e-13)
     np.testing.assert_allclose(g, want, rtol=0, atol=1e-13 * np.abs(want).max())
@@ -324,21 +319,10 @@ def test_listing_it_imports_no_numba() -> None:
     assert done.stdout.split() == ["False", "False"]
 
 
-def test_addresses_of_arrays_of_every_kind() -> None:
-    from flowgrad.executors._numba import workspace
-
-    whole = np.arange(24.0).reshape(4, 6)
-    fixed = np.zeros(3)
-    fixed.flags.writeable = False
-    arrays = [
-        whole,
-        whole.T,
-        whole[1:, ::-2],
-        fixed,
-        whole.view(np.recarray),
-        np.frombuffer(b"12345678"),
-        np.zeros((0, 3)),
-    ]
-    for array in arrays:
-        want = array.__array_interface__["data"][0]
-        assert workspace.address(array) == workspace._by_interface(array) == want
+def test_numba_is_what_compiles() -> None:
+    code = (
+        "import sys, flowgrad as fg; net = fg.Network.from_arrays([0], [1]); "
+        "fg.compile(net, executor='numba').predict([[1.0]]); print('numba' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True"]

@@ -11,8 +11,8 @@ import flowgrad as fg
 
 pytest.importorskip("numba")
 
-from flowgrad.executors._numba import engine, floats, machine, memory, pool
-from flowgrad.executors._numba.translate import translate
+from flowgrad.executors._numba import engine, memory
+from flowgrad.executors._numba.compiled import kernel
 
 RAISED = 0x3F
 """What has happened so far, which the same register of an x86 says."""
@@ -27,23 +27,20 @@ def chain(*weights: float) -> fg.Network:
 def mode() -> Callable[[int], int]:
     """Sets this thread's mode, and gives what it was."""
 
-    def kernel(word: int, new: int, _: int) -> None:
-        memory.put_i64(word, 0, floats.float_mode())
-        floats.set_float_mode(new)
-
-    compiled, word = pool.native(machine.compile(translate(kernel, "test_float_mode", 3))), np.zeros(1, np.int64)
-
+    @kernel
     def exchange(new: int) -> int:
-        compiled(word.ctypes.data, new, 0)
-        return int(word[0])
+        before = memory.float_mode()
+        memory.set_float_mode(new)
+        return before
 
-    return exchange
+    found: Callable[[int], int] = exchange
+    return found
 
 
 @pytest.fixture
 def flushing(mode: Callable[[int], int]) -> Iterator[None]:
     """A thread as a library that was compiled for speed at any price leaves it."""
-    before = mode(floats.FLUSH)
+    before = mode(memory.FLUSH)
     yield
     mode(before)
 
@@ -53,7 +50,7 @@ def test_a_result_may_be_smaller_than_the_smallest_normal_number() -> None:
     assert p.predict(np.ones((3, 1)))[0, 0] == np.float32(1e-20) * np.float32(1e-20) != 0
 
 
-@pytest.mark.skipif(floats.FLUSH == floats.IEEE, reason="this machine has no mode that takes them for 0")
+@pytest.mark.skipif(memory.FLUSH == memory.IEEE, reason="this machine has no mode that takes them for 0")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_gradients_below_the_smallest_normal_number_are_0(dtype: str) -> None:
     tiny = float(np.finfo(dtype).tiny) ** 0.5
@@ -74,8 +71,8 @@ def test_the_mode_of_the_callers_thread_changes_no_bit(
         p = fg.compile(chain(1e-20, 1e-20), executor="numba", dtype="float32", threads=threads)
         for _ in range(20):
             y = p.predict(x)
-        before = mode(floats.IEEE)
-        assert before | RAISED == floats.FLUSH | RAISED  # given back
+        before = mode(memory.IEEE)
+        assert before | RAISED == memory.FLUSH | RAISED  # given back
         np.testing.assert_array_equal(y, np.float32(1e-20) * (np.float32(1e-20) * x))
         assert (y > 0).all()
         mode(before)

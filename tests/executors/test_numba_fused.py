@@ -11,7 +11,7 @@ import flowgrad as fg
 
 pytest.importorskip("numba")
 
-from flowgrad.executors._numba.exponentials import FORMS
+from flowgrad.executors._numba.forms import FORMS
 
 
 def network(activation: str, spread: float) -> fg.Network:

@@ -1,4 +1,4 @@
-"""Calls that compiled code looks at: taken where every array is ready, and otherwise as if nobody had tried."""
+"""Arrays that are just as kernels read them are handed on; others are converted, and what does not fit is refused."""
 
 from __future__ import annotations
 
@@ -12,9 +12,6 @@ import flowgrad as fg
 from flowgrad.errors import FlowgradError
 
 pytest.importorskip("numba")
-
-from flowgrad.executors._numba import operands
-from flowgrad.executors._numba.engine import TAKEN
 
 ROWS = 5
 Call = Callable[..., Any]
@@ -44,14 +41,6 @@ def arrays(program: Any, rows: int = ROWS) -> tuple[Any, Any, Any]:
     return (theta, *(rng.standard_normal((rows, n)).astype(program.dtype) for n in (3, 2)))
 
 
-def taken(program: Any) -> bool:
-    return bool(program.kernel._live._recent[-1].frame[TAKEN])
-
-
-def test_arrays_are_read_as_they_are() -> None:
-    assert operands.readable()
-
-
 CALLS: dict[str, Call] = {
     "value_and_grad": lambda program, theta, x, t: program.value_and_grad(theta, x, t),
     "predict": lambda program, theta, x, t: (0.0, program.predict(x, theta)),
@@ -62,14 +51,12 @@ CALLS: dict[str, Call] = {
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 @pytest.mark.parametrize("call", CALLS)
-def test_the_next_call_is_taken_and_gives_the_same_bits(call: str, reduction: Any, dtype: str, gathered: bool) -> None:
+def test_the_next_call_gives_the_same_bits(call: str, reduction: Any, dtype: str, gathered: bool) -> None:
     program = fg.compile(network(gathered), executor="numba", dtype=dtype, loss="squared_error", reduction=reduction)
     given = arrays(program)
     first = CALLS[call](program, *given)
-    assert not taken(program)
     for _ in range(3):
         value, array = CALLS[call](program, *given)
-        assert taken(program)
         assert value == first[0]
         np.testing.assert_array_equal(array, first[1])
 
@@ -81,7 +68,6 @@ def test_the_programs_own_theta_and_another_one() -> None:
     for _ in range(2):
         np.testing.assert_array_equal(program.predict(x), want[0])
         np.testing.assert_array_equal(program.predict(x, theta), want[1])
-    assert taken(program)
 
 
 class Table(np.ndarray[Any, Any]):
@@ -153,11 +139,11 @@ def test_what_does_not_fit_is_refused_in_the_same_words(form: str, which: int) -
     assert said[0][0] is not None or (form, which) == ("one axis", 0)  # a θ of one axis is none that is wrong
 
 
-OUT: dict[str, tuple[bool, Call]] = {
-    "as θ is": (True, lambda theta: np.empty_like(theta)),
-    "θ itself": (False, lambda theta: theta),
-    "part of θ's memory": (False, lambda theta: np.concatenate([theta, theta])[3:][: len(theta)]),
-    "every other": (False, lambda theta: np.empty(2 * len(theta))[::2]),
+OUT: dict[str, Call] = {
+    "as θ is": lambda theta: np.empty_like(theta),
+    "θ itself": lambda theta: theta,
+    "part of θ's memory": lambda theta: np.concatenate([theta, theta])[3:][: len(theta)],
+    "every other": lambda theta: np.empty(2 * len(theta))[::2],
 }
 
 
@@ -166,13 +152,11 @@ def test_an_array_to_write_to(form: str) -> None:
     program = compiled()
     theta, x, t = arrays(program)
     want = program.value_and_grad(theta, x, t)
-    is_taken, make = OUT[form]
-    out = make(theta)
+    out = OUT[form](theta)
     if form == "part of θ's memory":
         theta = np.lib.stride_tricks.as_strided(out, shape=theta.shape)  # moves by nothing, and is another object
         theta[:] = arrays(program)[0]
     value, gradient = program.value_and_grad(theta, x, t, out=out)
-    assert taken(program) == is_taken
     assert gradient is out
     assert value == want[0]
     np.testing.assert_array_equal(gradient, want[1])
@@ -213,37 +197,3 @@ def test_batches_in_turn_weighted_and_not() -> None:
             assert value == pytest.approx(want[0], rel=1e-12)
             np.testing.assert_allclose(gradient, want[1], rtol=0, atol=1e-12)
             np.testing.assert_allclose(program.predict(x, theta), python.predict(x, theta), rtol=1e-12)
-
-
-class Other:
-    """A kernel in the place of a program's."""
-
-    def __init__(self, kernel: Any) -> None:
-        self.forward, self.backward = kernel.forward, kernel.backward
-
-    def value_and_grad(self, *_: Any) -> float:
-        return -1.0
-
-    def predict(self, theta: Any, x: Any) -> Any:
-        return np.full((len(x), 2), -1.0)
-
-
-def test_a_kernel_that_takes_the_place_of_another_is_asked() -> None:
-    program = compiled()
-    theta, x, t = arrays(program)
-    program.value_and_grad(theta, x, t)
-    program.kernel = Other(program.kernel)
-    assert program.value_and_grad(theta, x, t)[0] == -1.0
-    assert (program.predict(x) == -1.0).all()
-
-
-def test_a_python_that_keeps_arrays_elsewhere_has_no_quick_calls(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(operands, "readable", lambda: False)
-    program = compiled()
-    theta, x, t = arrays(program)
-    first = program.value_and_grad(theta, x, t)
-    again = program.value_and_grad(theta, x, t)
-    assert not taken(program)
-    assert first[0] == again[0]
-    np.testing.assert_array_equal(first[1], again[1])
-    np.testing.assert_array_equal(program.predict(x, theta), program.predict(x, theta))

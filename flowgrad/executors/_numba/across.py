@@ -56,9 +56,7 @@ def _products(builder: Any, x: Any, y: Any) -> Any:
     n, total = min(x.type.count, wide), None
     for at in range(0, x.type.count, n):
         p, q = (_shuffled(builder, v, v, range(at, at + n)) for v in (x, y))
-        total = (
-            builder.fmul(p, q) if total is None else call(builder, name_of("fmuladd", p.type), p.type, p, q, total)
-        )
+        total = builder.fmul(p, q) if total is None else call(builder, name_of("fmuladd", p.type), p.type, p, q, total)
     return total
 
 
@@ -123,7 +121,9 @@ def _emit_gather(builder: Any, eight: Any, kinds: Any, values: Any) -> Any:
     index = builder.load(pointer(builder, index), align=4, typ=ints)
     inside = builder.icmp_signed(">=", index, constant(ints, 0))
     offset = builder.mul(builder.sext(index, words), constant(words, size))
-    places = builder.inttoptr(builder.add(offset, splatted(builder, base, words)), ir.VectorType(ir.PointerType(), GATHERED))
+    places = builder.inttoptr(
+        builder.add(offset, splatted(builder, base, words)), ir.VectorType(ir.PointerType(), GATHERED)
+    )
     name = f"llvm.masked.gather.v{GATHERED}f{8 * size}.v{GATHERED}p0"
     return call(builder, name, eight.ir, places, ir.Constant(I32, size), inside, otherwise)
 
@@ -150,7 +150,9 @@ def load8(spec: Any, address: int) -> Any:
 @block(
     lambda spec, index: Truth(GATHERED),
     lambda b, r, k, v: b.icmp_signed(
-        ">=", b.load(pointer(b, v[1]), align=4, typ=ir.VectorType(I32, GATHERED)), ir.Constant(ir.VectorType(I32, GATHERED), [0] * GATHERED)
+        ">=",
+        b.load(pointer(b, v[1]), align=4, typ=ir.VectorType(I32, GATHERED)),
+        ir.Constant(ir.VectorType(I32, GATHERED), [0] * GATHERED),
     ),
 )
 def placed(spec: Any, index: int) -> Any:

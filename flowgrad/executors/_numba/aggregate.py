@@ -1,86 +1,244 @@
-"""Kernels of neurons with another aggregation than a multiple of the sum: equation (1) and its gradient, by formula.
+"""Kernels of neurons with another aggregation than a multiple of the sum: equation (1) and its gradient, on rows.
 
-Lane by lane, in float64; O(fan-in) a neuron and sample beside what the formula takes. Forward makes z = b + r·m,
-backward one message row an in-edge, ∂L/∂t_k = r·∂m/∂t_k·∂L/∂z, which the predecessors pull. Lanes without a sample
-become 0 there.
+Forward makes z = b + r·m, m of the terms t_k = w_uv·a_u; backward writes one message row an in-edge, ∂L/∂t_k =
+r·∂m/∂t_k·∂L/∂z, which the predecessors pull. Lanes without a sample become 0 there. Ties, NaN and zeros are those of
+`flowgrad.maths.aggregations`: the first edge wins; where a term is NaN, max, min, max_abs and median have a gradient
+of NaN at the terms that are NaN, and 0 at the others; a zero is a factor of a product like any other.
+
+Terms are rounded to the program's dtype, but for products: those run in float64, mantissas and exponents apart, for any
+number of factors. A median sorts its rows by Batcher's merge exchange, O(K log² K) for K terms (Knuth, The Art of
+Computer Programming 3, algorithm 5.2.2M); all else is O(K). Room at a tile's `terms`: `ROOM` bytes a lane and term of
+the neuron that has the most.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import carray
 from numba.core import types
 
-from flowgrad.executors._numba.compiled import address, kernel
+from flowgrad.executors._numba import aggregate_formula
+from flowgrad.executors._numba.compiled import address, inline, kernel
 from flowgrad.executors._numba.formula import formula
 from flowgrad.executors._numba.memory import i32_at, i64_at
+from flowgrad.executors._numba.products import gather_product, spread_product
 from flowgrad.executors._numba.records import STRIDE, net_at, tile_at
-from flowgrad.executors._numba.scalar import called
-from flowgrad.executors._numba.simd import Spec, block, lanes_of, memory_at, pointer, put_real, real_at, size_of
+from flowgrad.executors._numba.rows import absolute as magnitude
+from flowgrad.executors._numba.rows import written
+from flowgrad.executors._numba.simd import (
+    Spec,
+    SpecType,
+    Truth,
+    any_lane,
+    choose,
+    fma,
+    keep,
+    load,
+    real_at,
+    size_of,
+    splat,
+    store,
+)
 from flowgrad.maths.aggregations import Aggregation
+from flowgrad.registry import is_own
 
 I = types.int64
-f, df = called("f"), called("df")
-"""A spec's formulas of terms."""
+ROOM = 16
 
 
 def gathers(aggregation: Aggregation, dtype: np.dtype[Any], lanes: int) -> int:
     """The address of forward's kernel of an aggregation: gather(spec, net, tile, run, w, b)."""
-    return address(gather_by_formula, Spec(dtype, lanes, f=formula(aggregation.f)).type, I, I, I, I, I)
+    name = own_name(aggregation)
+    if name is None:
+        spec = Spec(dtype, lanes, f=formula(aggregation.f))
+        return address(aggregate_formula.gather, spec.type, I, I, I, I, I)
+    return address(GATHER[name], Spec(dtype, lanes, aggregation=name).type, I, I, I, I, I)
 
 
 def spreads(aggregation: Aggregation, dtype: np.dtype[Any], lanes: int) -> int:
     """The address of backward's: spread(spec, net, tile, run, w)."""
-    return address(spread_by_formula, Spec(dtype, lanes, df=formula(aggregation.df)).type, I, I, I, I)
+    name = own_name(aggregation)
+    if name is None:
+        spec = Spec(dtype, lanes, df=formula(aggregation.df))
+        return address(aggregate_formula.spread, spec.type, I, I, I, I)
+    return address(SPREAD[name], Spec(dtype, lanes, aggregation=name).type, I, I, I, I)
 
 
-_doubles = types.CPointer(types.float64)
+def own_name(aggregation: Aggregation) -> str | None:
+    """The name of an aggregation of ours that has kernels here."""
+    return aggregation.name if aggregation.name in GATHER and is_own("aggregations", aggregation) else None
 
 
-@block(lambda address: _doubles, lambda b, r, k, v: pointer(b, v[0]))
-def doubles(address: int) -> Any:
-    """The float64 at an address, as `carray` takes them."""
-    return memory_at(address, np.float64, 1).ctypes
+@inline
+def term(spec: Any, n: Any, t: Any, w: int, e: int) -> Any:
+    """t_k of in-edge e."""
+    return load(spec, t.A + i32_at(n.in_source, e) * (size_of(spec) // STRIDE)) * real_at(spec, w, e)
+
+
+@inline
+def message(spec: Any, n: Any, t: Any, v: int, k: int) -> int:
+    """Where ∂L/∂t_k goes."""
+    return t.A + (i32_at(n.message, v) + k) * size_of(spec)
+
+
+@inline
+def settled(spec: Any, n: Any, t: Any, w: int, v: int, m: Any, first: Any, second: Any, share: float) -> None:
+    """Messages that give `share` of the gradient to the terms numbered `first` and `second`; NaN where m is NaN."""
+    begin, mask = i64_at(n.in_begin, v), load(spec, t.mask)
+    r, dz = real_at(spec, n.response, v), load(spec, t.A + v * size_of(spec))
+    nan = any_lane(m != m)
+    for k in range(i64_at(n.in_end, v) - begin):
+        number = splat(spec, float(k))
+        slope = choose(first == number, share, splat(spec, 0.0)) + choose(second == number, share, splat(spec, 0.0))
+        if nan:
+            x = term(spec, n, t, w, begin + k)
+            slope = choose(m == m, slope, choose(x == x, splat(spec, 0.0), x))
+        store(message(spec, n, t, v, k), keep(slope * r * dz, mask))
+
+
+# ---- the largest of something ----------------------------------------------------------------------------------
+
+_BETTER: dict[str, Callable[[Any, Any], Any]] = {
+    "max": lambda x, m: x > m,
+    "min": lambda x, m: x < m,
+    "max_abs": lambda x, m: magnitude(x) > magnitude(m),
+}
+
+
+def _name(spec: Any) -> str:
+    return str(dict(spec.functions)["aggregation"])
+
+
+@written(lambda spec: _BETTER[_name(spec)], lambda spec, x, m: Truth(x.n) if isinstance(spec, SpecType) else None)
+def better(spec: Any, x: Any, m: Any) -> Any:
+    """Where a term wins over the one that has won till now."""
+    return _BETTER[_name(spec)](x, m)
 
 
 @kernel
-def gather_by_formula(spec: Any, net: int, tile: int, run: int, w: int, b: int) -> None:
-    """z of the run's neurons."""
-    n, t, lanes, scale = net_at(net), tile_at(tile), lanes_of(spec), size_of(spec) // STRIDE
+def gather_winner(spec: Any, net: int, tile: int, run: int, w: int, b: int) -> None:
+    """z of the run's neurons, of max, min or max_abs."""
+    n, t = net_at(net), tile_at(tile)
     for v in range(i32_at(n.run_begin, run), i32_at(n.run_begin, run + 1)):
-        first = i64_at(n.in_begin, v)
-        fan_in = i64_at(n.in_end, v) - first
-        bias, r = np.float64(real_at(spec, b, i32_at(n.position, v))), np.float64(real_at(spec, n.response, v))
-        terms = carray(doubles(t.terms), (fan_in,))
-        for lane in range(lanes):
-            for k in range(fan_in):
-                a = np.float64(real_at(spec, t.A + i32_at(n.in_source, first + k) * scale, lane))
-                terms[k] = np.float64(real_at(spec, w, first + k)) * a
-            m = float(f(spec, terms)) if fan_in > 0 else 0.0
-            put_real(spec, t.Z, v * lanes + lane, bias + r * m)
+        begin, end = i64_at(n.in_begin, v), i64_at(n.in_end, v)
+        m = term(spec, n, t, w, begin) if begin < end else splat(spec, 0.0)
+        for e in range(begin + 1, end):
+            x = term(spec, n, t, w, e)
+            m = choose(better(spec, x, m), x, choose(x == x, m, x))
+        bias, r = real_at(spec, b, i32_at(n.position, v)), real_at(spec, n.response, v)
+        store(t.Z + v * size_of(spec), fma(m, r, bias))
 
 
 @kernel
-def spread_by_formula(spec: Any, net: int, tile: int, run: int, w: int) -> None:
-    """∂L/∂t_k of every in-edge of the run's neurons, into its message row."""
-    n, t, lanes, scale = net_at(net), tile_at(tile), lanes_of(spec), size_of(spec) // STRIDE
+def spread_winner(spec: Any, net: int, tile: int, run: int, w: int) -> None:
+    """∂L/∂t_k of every in-edge of the run's neurons, of max, min or max_abs."""
+    n, t = net_at(net), tile_at(tile)
     for v in range(i32_at(n.run_begin, run), i32_at(n.run_begin, run + 1)):
-        first = i64_at(n.in_begin, v)
-        fan_in = i64_at(n.in_end, v) - first
-        if fan_in == 0:
-            continue
-        row, r = i32_at(n.message, v), np.float64(real_at(spec, n.response, v))
-        terms, slopes = carray(doubles(t.terms), (fan_in,)), carray(doubles(t.slopes), (fan_in,))
-        for lane in range(t.count):
-            for k in range(fan_in):
-                a = np.float64(real_at(spec, t.A + i32_at(n.in_source, first + k) * scale, lane))
-                terms[k] = np.float64(real_at(spec, w, first + k)) * a
-            df(spec, terms, slopes)
-            dz = np.float64(real_at(spec, t.A, v * lanes + lane))
-            for k in range(fan_in):
-                put_real(spec, t.A, (row + k) * lanes + lane, r * slopes[k] * dz)
-        for lane in range(t.count, lanes):
-            for k in range(fan_in):
-                put_real(spec, t.A, (row + k) * lanes + lane, 0.0)
+        begin, end = i64_at(n.in_begin, v), i64_at(n.in_end, v)
+        if begin < end:
+            m, winner = term(spec, n, t, w, begin), splat(spec, 0.0)
+            for e in range(begin + 1, end):
+                x = term(spec, n, t, w, e)
+                wins = better(spec, x, m)
+                winner = choose(wins, float(e - begin), winner)
+                m = choose(wins, x, choose(x == x, m, x))
+            settled(spec, n, t, w, v, m, winner, splat(spec, -1.0), 1.0)
+
+
+# ---- median ----------------------------------------------------------------------------------------------------
+
+
+@inline
+def exchange(spec: Any, at: int, other: int) -> None:
+    """The lesser of two rows to the first place, the larger to the second."""
+    x, y = load(spec, at), load(spec, other)
+    swap = y < x
+    store(at, choose(swap, y, x))
+    store(other, choose(swap, x, y))
+
+
+@inline
+def sort(spec: Any, rows: int, K: int) -> None:
+    """K rows in ascending order lane by lane, but where a lane has NaN."""
+    size, top = size_of(spec), 1
+    while 2 * top < K:
+        top *= 2
+    p = top
+    while p > 0:
+        q, shift, d = top, 0, p
+        while True:
+            for i in range(K - d):
+                if i & p == shift:
+                    exchange(spec, rows + i * size, rows + (i + d) * size)
+            if q == p:
+                break
+            d, q, shift = q - p, q // 2, p
+        p //= 2
+
+
+@inline
+def terms_sorted(spec: Any, n: Any, t: Any, w: int, begin: int, K: int) -> Any:
+    """Sorts the terms into the room; gives one that is NaN in lanes where one is, else 0."""
+    nan = splat(spec, 0.0)
+    for k in range(K):
+        x = term(spec, n, t, w, begin + k)
+        nan = choose(x == x, nan, x)
+        store(t.terms + k * size_of(spec), x)
+    sort(spec, t.terms, K)
+    return nan
+
+
+@kernel
+def gather_median(spec: Any, net: int, tile: int, run: int, w: int, b: int) -> None:
+    """z of the run's neurons: the middle term, or the mean of the middle two."""
+    n, t = net_at(net), tile_at(tile)
+    size = size_of(spec)
+    for v in range(i32_at(n.run_begin, run), i32_at(n.run_begin, run + 1)):
+        begin, m = i64_at(n.in_begin, v), splat(spec, 0.0)
+        K = i64_at(n.in_end, v) - begin
+        if K > 0:
+            nan = terms_sorted(spec, n, t, w, begin, K)
+            m = load(spec, t.terms + (K - 1) // 2 * size)
+            if K % 2 == 0:
+                y = load(spec, t.terms + K // 2 * size)
+                m = choose(m * m < 1.0, (m + y) * 0.5, m * 0.5 + y * 0.5)
+            m = choose(nan == nan, m, nan)
+        bias, r = real_at(spec, b, i32_at(n.position, v)), real_at(spec, n.response, v)
+        store(t.Z + v * size, fma(m, r, bias))
+
+
+@inline
+def number_of(spec: Any, n: Any, t: Any, w: int, begin: int, K: int, rank: int) -> Any:
+    """The edge of the term of a rank, ties in edge order: among those like it, the rank less those below."""
+    x = load(spec, t.terms + rank * size_of(spec))
+    left = splat(spec, float(rank))
+    for k in range(K):
+        left = left - choose(term(spec, n, t, w, begin + k) < x, 1.0, splat(spec, 0.0))
+    found = splat(spec, -1.0)
+    for k in range(K):
+        like = term(spec, n, t, w, begin + k) == x
+        found = choose(like, choose(left == 0.0, float(k), found), found)
+        left = left - choose(like, 1.0, splat(spec, 0.0))
+    return found
+
+
+@kernel
+def spread_median(spec: Any, net: int, tile: int, run: int, w: int) -> None:
+    """∂L/∂t_k of every in-edge of the run's neurons: half for each of the middle two, all for the one."""
+    n, t = net_at(net), tile_at(tile)
+    for v in range(i32_at(n.run_begin, run), i32_at(n.run_begin, run + 1)):
+        begin = i64_at(n.in_begin, v)
+        K = i64_at(n.in_end, v) - begin
+        if K > 0:
+            nan = terms_sorted(spec, n, t, w, begin, K)
+            first = number_of(spec, n, t, w, begin, K, (K - 1) // 2)
+            second = first if K % 2 == 1 else number_of(spec, n, t, w, begin, K, K // 2)
+            settled(spec, n, t, w, v, nan, first, second, 0.5)
+
+
+GATHER = {"max": gather_winner, "min": gather_winner, "max_abs": gather_winner, "median": gather_median}
+SPREAD = {"max": spread_winner, "min": spread_winner, "max_abs": spread_winner, "median": spread_median}
+GATHER["product"], SPREAD["product"] = gather_product, spread_product
+"""Kernels by name of the aggregation."""

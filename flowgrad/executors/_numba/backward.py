@@ -95,7 +95,7 @@ def whole_run(spec: Any, net: int, tile: int, run: int, w: int) -> None:
     row, real = size_of(spec), bytes_of(spec)
     e, dz = i64_at(n.in_begin, q.first), t.A + q.first * row
     skip = q.inputs if t.DA == 0 else 0
-    weights, base = w + (e + skip) * real, n.dense_base + (q.base + skip) * 4
+    weights, base = w + (e + skip) * real, n.dense_base + (q.base_rows + skip) * 4
     product(spec, t.G, base, row, dz, n.iota, row, weights, real, q.sources * real, q.count, q.sources - skip, 0)
     if t.turned_block != q.block:
         t.turned_block = q.block

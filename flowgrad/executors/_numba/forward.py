@@ -72,9 +72,7 @@ def whole_run(spec: Any, net: int, tile: int, run: int, w: int, b: int) -> None:
         store(t.Z + v * row, splat(spec, real_at(spec, b, i32_at(n.position, v))))
     e, z = i64_at(n.in_begin, q.first), t.Z + q.first * row
     weights, step = w + e * real, q.sources * real
-    product(
-        spec, z, n.iota, row, t.A, n.in_source + e * 4, row // STRIDE, weights, step, real, q.sources, q.count, 0
-    )
+    product(spec, z, n.iota, row, t.A, n.in_source + e * 4, row // STRIDE, weights, step, real, q.sources, q.count, 0)
 
 
 @kernel

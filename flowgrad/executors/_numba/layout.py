@@ -145,7 +145,9 @@ def _in_blocks(part: Part, kind: Ints) -> Ints:
 def _fused(plan: Plan, kind: Ints, activation: Ints) -> str:
     """The activation of FUSABLE that most plain neurons have, or "identity"; `kind` becomes FUSED there."""
     able = [is_own("activations", sigma) and sigma.name in FUSABLE for sigma in plan.activations]
-    counts = np.bincount(activation[(kind == PLAIN) & (activation >= 0)], minlength=len(able)) * np.array(able, np.int64)
+    counts = np.bincount(activation[(kind == PLAIN) & (activation >= 0)], minlength=len(able)) * np.array(
+        able, np.int64
+    )
     if not counts.any():
         return "identity"
     fused = int(counts.argmax())
@@ -162,7 +164,9 @@ def _sparse(part: Part, block: Ints) -> tuple[Longs, Ints, Ints]:
 
 
 @kernel
-def place_edges(nodes: Any, edge_ptr: Any, row: Any, edge: Any, out_ptr: Any, out_row: Any, out_edge: Any, out_place: Any) -> None:
+def place_edges(
+    nodes: Any, edge_ptr: Any, row: Any, edge: Any, out_ptr: Any, out_row: Any, out_edge: Any, out_place: Any
+) -> None:
     """The last node's out-edges first, so that backward reads upwards; each node's filled up to whole groups."""
     k = 0
     for v in range(nodes - 1, -1, -1):
@@ -230,7 +234,7 @@ def _bases(inputs: int, output: Ints, part: Part, dense: npt.NDArray[np.void]) -
     counts = dense["sources"][leads]
     sources = part.in_source[ranges(part.in_begin[dense["first"][leads]], counts)]
     starts = np.cumsum(counts) - counts
-    dense["base"] = starts[run_block]
+    dense["base_rows"] = starts[run_block]
     is_input = sources < inputs
     seen = np.concatenate([[0], np.cumsum(~is_input)])  # of a block's sources, its inputs before any other
     later = np.searchsorted(seen, seen[starts] + 1) - 1
@@ -253,7 +257,9 @@ def _messages(part: Part, kind: Ints, target: Ints, edge: Ints) -> tuple[Ints, I
 
 
 @kernel
-def find_runs(first: Any, nodes: Any, in_begin: Any, in_end: Any, source: Any, kind: Any, activation: Any, block: Any, begin: Any) -> Any:
+def find_runs(
+    first: Any, nodes: Any, in_begin: Any, in_end: Any, source: Any, kind: Any, activation: Any, block: Any, begin: Any
+) -> Any:
     """Cut neurons where kind or activation changes, or one needs another of the same run; gives how many runs."""
     runs, start = 0, first
     for v in range(first, nodes):

@@ -1,7 +1,10 @@
-"""Kernels of losses over one tile: equations (4) and (9), in float64.
+"""Kernels of losses over one tile: equations (4) and (9), in float64 over rows of outputs.
 
 The summed loss of the tile's samples is added to that of its chunk, and the base cases ∂L/∂y_n go into rows of G.
-Neither is multiplied by 1/B: who sums them is to do that.
+Neither is multiplied by 1/B: who sums them is to do that. A loss of ours is the formula of `flowgrad.maths.losses`,
+evaluated over rows; a user's own is called number by number (`loss_formula`).
+
+Room at a tile's `shift`, `lse`, `mass`, `share`: a row of float64 each.
 """
 
 from __future__ import annotations
@@ -11,77 +14,153 @@ from typing import Any
 import numpy as np
 from numba.core import types
 
-from flowgrad.executors._numba.compiled import address, kernel
+from flowgrad.executors._numba import loss_formula, primitives
+from flowgrad.executors._numba.compiled import address, inline, kernel
 from flowgrad.executors._numba.formula import formula
 from flowgrad.executors._numba.memory import f64_at, i32_at, put_f64
+from flowgrad.executors._numba.powers import exp
 from flowgrad.executors._numba.records import net_at, tile_at
-from flowgrad.executors._numba.scalar import called
-from flowgrad.executors._numba.simd import Spec, lanes_of, put_real, real_at, size_of
+from flowgrad.executors._numba.rows import load_wide, of_rows_alone, real, wide, written
+from flowgrad.executors._numba.simd import (
+    Spec,
+    SpecType,
+    Vector,
+    choose,
+    keep,
+    lanes_of,
+    load,
+    put_real,
+    real_at,
+    size_of,
+    splat,
+    store,
+)
 from flowgrad.maths.losses import Loss
+from flowgrad.registry import find, is_own
 
 I = types.int64
-f, df = called("f"), called("df")
-"""A spec's formulas."""
 
 
 def address_of(loss: Loss, dtype: np.dtype[Any], lanes: int) -> int:
     """The address of a loss' kernel: loss(spec, net, tile, t, t_step, t_next, sample_weight)."""
+    if is_own("losses", loss):
+        spec = Spec(dtype, lanes, loss=loss.name)
+        return address(coupled if loss.coupled else separate, spec.type, I, I, I, I, I, I)
     spec = Spec(dtype, lanes, f=formula(loss.f), df=formula(loss.df))
-    return address(coupled_by_formula if loss.coupled else by_formula, spec.type, I, I, I, I, I, I)
+    by_formula = loss_formula.coupled if loss.coupled else loss_formula.separate
+    return address(by_formula, spec.type, I, I, I, I, I, I)
+
+
+# ---- formulas of losses over rows of float64 ------------------------------------------------------------------
+
+
+def _loss(spec: Any) -> Any:
+    return find("losses", dict(spec.functions)["loss"])
+
+
+def _as_row(spec: Any, *rows: Any) -> Any:
+    return rows[0] if isinstance(spec, SpecType) and isinstance(rows[0], Vector) else None
+
+
+@written(lambda spec: _loss(spec).f, _as_row)
+def value(spec: Any, *rows: Any) -> Any:
+    """l_n of y and t, and of a coupled loss lse."""
+    with np.errstate(all="ignore"):
+        return _loss(spec).f(*rows)
+
+
+@written(lambda spec: _loss(spec).df, _as_row)
+def slope(spec: Any, *rows: Any) -> Any:
+    """∂(Σ_k l_k)/∂y_n of y and t, and of a coupled loss lse and mass."""
+    with np.errstate(all="ignore"):
+        return _loss(spec).df(*rows)
+
+
+raised = of_rows_alone(exp)
+logarithm = of_rows_alone(primitives.log)
+logarithm_above_one = of_rows_alone(primitives.log1p)
+
+
+# ---- kernels --------------------------------------------------------------------------------------------------
+
+
+@inline
+def open_shares(spec: Any, w: Any, sample_weight: int) -> None:
+    """The weight of each sample of the tile; 0 in lanes without one."""
+    for lane in range(lanes_of(spec)):
+        share = 0.0
+        if lane < w.count:
+            share = np.float64(real_at(spec, sample_weight, w.begin + lane)) if sample_weight != 0 else 1.0
+        put_f64(w.share, lane, share)
+
+
+@inline
+def targets(spec: Any, w: Any, room: int, t: int, t_step: int) -> Any:
+    """One output's targets of the tile's samples, read into `room` and taken from there; 0 in lanes without a sample."""
+    store(room, splat(spec, 0.0))
+    for lane in range(w.count):
+        put_real(spec, room, lane, real_at(spec, t + (w.begin + lane) * t_step, 0))
+    return wide(spec, load(spec, room))
+
+
+@inline
+def close_total(spec: Any, w: Any, total: Any) -> None:
+    """Adds the losses of the tile's samples to its chunk's."""
+    store(w.lse, total)
+    loss = f64_at(w.loss, 0)
+    for lane in range(w.count):
+        loss += f64_at(w.lse, lane)
+    put_f64(w.loss, 0, loss)
 
 
 @kernel
-def by_formula(spec: Any, net: int, tile: int, t: int, t_step: int, t_next: int, sample_weight: int) -> None:
-    """A loss whose terms l_n read y_n and t_n alone, number by number.
+def separate(spec: Any, net: int, tile: int, t: int, t_step: int, t_next: int, sample_weight: int) -> None:
+    """A loss whose terms l_n read y_n and t_n alone.
 
     Args:
         t: address of targets (B, O), with the bytes from sample to sample and from output to output.
         sample_weight: address of (B,) reals, or 0: every sample then counts once.
     """
-    n, w, lanes = net_at(net), tile_at(tile), lanes_of(spec)
-    total = 0.0
+    n, w, size = net_at(net), tile_at(tile), size_of(spec)
+    open_shares(spec, w, sample_weight)
+    share, mask, total = load_wide(spec, w.share), load(spec, w.mask), wide(spec, splat(spec, 0.0))
     for k in range(n.outputs):
-        y_row, base = w.A + i32_at(n.output, k) * size_of(spec), w.G + (k + 1) * size_of(spec)
-        for lane in range(w.count):
-            share = np.float64(real_at(spec, sample_weight, w.begin + lane)) if sample_weight != 0 else 1.0
-            y = np.float64(real_at(spec, y_row, lane))
-            wanted = np.float64(real_at(spec, t + (w.begin + lane) * t_step + k * t_next, 0))
-            total += share * float(f(spec, y, wanted))
-            put_real(spec, base, lane, share * float(df(spec, y, wanted)))
-        for lane in range(w.count, lanes):
-            put_real(spec, base, lane, 0.0)
-    put_f64(w.loss, 0, f64_at(w.loss, 0) + total)
+        base = w.G + (k + 1) * size
+        x = targets(spec, w, base, t + k * t_next, t_step)
+        y = wide(spec, load(spec, w.A + i32_at(n.output, k) * size))
+        total = total + share * value(spec, y, x)
+        store(base, keep(real(spec, share * slope(spec, y, x)), mask))
+    close_total(spec, w, total)
 
 
 @kernel
-def coupled_by_formula(spec: Any, net: int, tile: int, t: int, t_step: int, t_next: int, sample_weight: int) -> None:
-    """A loss whose terms read the differences between a sample's outputs; the arguments are those of `by_formula`.
+def coupled(spec: Any, net: int, tile: int, t: int, t_step: int, t_next: int, sample_weight: int) -> None:
+    """A loss whose terms read the differences between a sample's outputs; the arguments are those of `separate`.
 
     Of each sample the largest y is subtracted; lse = log Σ_n e^{y_n} of what is left, as in `losses.log_partition`.
     """
-    n, w, lanes = net_at(net), tile_at(tile), lanes_of(spec)
-    total = 0.0
-    for lane in range(w.count):
-        share = np.float64(real_at(spec, sample_weight, w.begin + lane)) if sample_weight != 0 else 1.0
-        targets, top, first, mass = t + (w.begin + lane) * t_step, -np.inf, 0, 0.0
-        for k in range(n.outputs):
-            y = np.float64(real_at(spec, w.A + i32_at(n.output, k) * size_of(spec), lane))
-            if top == top and (y > top or y != y):
-                top, first = y, k
-            mass += np.float64(real_at(spec, targets + k * t_next, 0))
-        finite = top - top == 0.0
-        shift, others, largest = top if finite else 0.0, 0.0, 0.0
-        for k in range(n.outputs):
-            e = np.exp(np.float64(real_at(spec, w.A + i32_at(n.output, k) * size_of(spec), lane)) - shift)
-            others += 0.0 if k == first else e
-            largest = e if k == first else largest
-        lse = np.log1p(others) if finite else np.log(others + largest)
-        for k in range(n.outputs):
-            y = np.float64(real_at(spec, w.A + i32_at(n.output, k) * size_of(spec), lane)) - shift
-            wanted = np.float64(real_at(spec, targets + k * t_next, 0))
-            total += share * float(f(spec, y, wanted, lse))
-            put_real(spec, w.G + (k + 1) * size_of(spec), lane, share * float(df(spec, y, wanted, lse, mass)))
+    n, w, size = net_at(net), tile_at(tile), size_of(spec)
+    open_shares(spec, w, sample_weight)
+    share, mask, zeros = load_wide(spec, w.share), load(spec, w.mask), wide(spec, splat(spec, 0.0))
+    top, first, mass = zeros - np.inf, zeros, zeros
     for k in range(n.outputs):
-        for lane in range(w.count, lanes):
-            put_real(spec, w.G + (k + 1) * size_of(spec), lane, 0.0)
-    put_f64(w.loss, 0, f64_at(w.loss, 0) + total)
+        y = wide(spec, load(spec, w.A + i32_at(n.output, k) * size))
+        above = choose(
+            top == top, choose(y > top, y, choose(y == y, top, y)), top
+        )  # the first NaN, or the first largest
+        first = choose(above == top, first, choose(top == top, float(k), first))
+        top = above
+        mass = mass + targets(spec, w, w.G + (k + 1) * size, t + k * t_next, t_step)
+    finite = top - top == 0.0
+    shift, others, largest = choose(finite, top, zeros), zeros, zeros
+    for k in range(n.outputs):
+        e = raised(wide(spec, load(spec, w.A + i32_at(n.output, k) * size)) - shift)
+        others = others + choose(first == float(k), zeros, e)
+        largest = choose(first == float(k), e, largest)
+    lse, total = choose(finite, logarithm_above_one(others), logarithm(others + largest)), zeros
+    for k in range(n.outputs):
+        base = w.G + (k + 1) * size
+        y, x = wide(spec, load(spec, w.A + i32_at(n.output, k) * size)) - shift, wide(spec, load(spec, base))
+        total = total + share * value(spec, y, x, lse)
+        store(base, keep(real(spec, share * slope(spec, y, x, lse, mass)), mask))
+    close_total(spec, w, total)

@@ -17,7 +17,19 @@ from numba.core import types
 from flowgrad.executors._numba.compiled import inline
 from flowgrad.executors._numba.machine import register_lanes, registers
 from flowgrad.executors._numba.memory import i32_at
-from flowgrad.executors._numba.simd import I32, I64, block, call, load, name_of, pointer, real_at, splat, splatted, store
+from flowgrad.executors._numba.simd import (
+    I32,
+    I64,
+    block,
+    call,
+    load,
+    name_of,
+    pointer,
+    real_at,
+    splat,
+    splatted,
+    store,
+)
 
 LONGEST = 12
 """Rows of C at once, at most: two registers each, of 32, with room for a row of B and a weight."""
@@ -60,7 +72,20 @@ def panel(count: Callable[[Any], int]) -> Callable[..., None]:
 
 
 def _emit_panel(
-    build: Any, row: Any, n: int, c: Any, ci: Any, cs: Any, b: Any, bi: Any, bs: Any, s: Any, sr: Any, sk: Any, terms: Any, new: Any
+    build: Any,
+    row: Any,
+    n: int,
+    c: Any,
+    ci: Any,
+    cs: Any,
+    b: Any,
+    bi: Any,
+    bs: Any,
+    s: Any,
+    sr: Any,
+    sk: Any,
+    terms: Any,
+    new: Any,
 ) -> None:
     """A loop over k with the rows of C as phi nodes."""
     kind, size = row.ir, row.real.bitwidth // 8
@@ -106,7 +131,19 @@ _one = panel(lambda spec: 1)
 
 @inline
 def product(
-    spec: Any, c: int, ci: int, cs: int, b: int, bi: int, bs: int, s: int, sr: int, sk: int, terms: int, rows: int, new: int
+    spec: Any,
+    c: int,
+    ci: int,
+    cs: int,
+    b: int,
+    bi: int,
+    bs: int,
+    s: int,
+    sr: int,
+    sk: int,
+    terms: int,
+    rows: int,
+    new: int,
 ) -> None:
     """As `panel`, for any number of rows."""
     most = most_rows(spec)

@@ -23,10 +23,10 @@ NEXT = 16
 
 
 @inline
-def wait_until(word: int, items: int) -> None:
-    """Until so many items are done."""
+def wait_until(word: int, items: int, stop: int) -> None:
+    """Until so many items are done, or the word `stop` says that nobody wants them any more."""
     looks = 0
-    while atomic_get(word) < items:
+    while atomic_get(word) < items and atomic_get(stop) == 0:
         pause()
         looks += 1
         if looks > GLANCES:
@@ -48,7 +48,7 @@ def collect(spec: Any, call: int, theta: int) -> None:
             put_real(spec, c.bias, p, real_at(spec, theta, slot) if slot >= 0 else real_at(spec, n.frozen_bias, p))
         fetch_add(taken + DONE, 1)
         item = fetch_add(taken, 1)
-    wait_until(taken + DONE, c.pieces)
+    wait_until(taken + DONE, c.pieces, c.stop)
 
 
 @kernel
@@ -63,7 +63,7 @@ def prepare(spec: Any, call: int, w: int) -> None:
             store(c.turned + k * size, gather(spec, w, n.out_edge + k * 4, eight(spec, 0.0)))
         fetch_add(taken + DONE, 1)
         item = fetch_add(taken, 1)
-    wait_until(taken + DONE, c.pieces)
+    wait_until(taken + DONE, c.pieces, c.stop)
 
 
 @kernel
@@ -85,7 +85,7 @@ def finish(spec: Any, call: int, taken: int, grad_weight: int, grad_bias: int, s
             store(at, g)
         fetch_add(taken + DONE, 1)
         item = fetch_add(taken, 1)
-    wait_until(taken + DONE, c.pieces)
+    wait_until(taken + DONE, c.pieces, c.stop)
     taken += NEXT
     sparse = 0 if n.all_dense != 0 else n.edges
     eights = sparse // GATHERED
@@ -107,7 +107,7 @@ def finish(spec: Any, call: int, taken: int, grad_weight: int, grad_bias: int, s
             put_real(spec, grad_bias, p, b * factor)
         fetch_add(taken + DONE, 1)
         item = fetch_add(taken, 1)
-    wait_until(taken + DONE, c.pieces)
+    wait_until(taken + DONE, c.pieces, c.stop)
 
 
 @kernel
@@ -129,4 +129,4 @@ def fold(spec: Any, call: int, taken: int, out: int, scale: float) -> None:
         for k in range(n.parameters):
             put_real(spec, out, k, real_at(spec, out, k) * real_of(spec, scale))
         fetch_add(taken + DONE, 1)
-    wait_until(taken + DONE, 1)
+    wait_until(taken + DONE, 1, c.stop)

@@ -98,7 +98,7 @@ DENSE = record(
     "first count sources inputs block",
     # reals from one lane of its sources' a to the next; where these, and its ∂L/∂z, stand in what is kept, in rows of
     # lanes; where its rows of base cases are
-    "wide turned dz base",
+    "wide turned dz base_rows",
 )
 
 net_at: Any = record_at(NET)

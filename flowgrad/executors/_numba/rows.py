@@ -21,6 +21,7 @@ from flowgrad.executors._numba import simd
 from flowgrad.executors._numba.simd import (
     BLOCKS,
     I64,
+    SpecType,
     Truth,
     Twin,
     Vector,
@@ -190,6 +191,37 @@ def narrowed(x: Any) -> Any:
     """float64 rounded to float32"""
     with np.errstate(all="ignore"):
         return x.astype(np.float32)
+
+
+def dtype_of(spec: Any) -> np.dtype[Any]:
+    """That of a spec, or of its type."""
+    return np.dtype(spec.char) if isinstance(spec, SpecType) else np.dtype(spec.dtype)
+
+
+def _as_wide(spec: Any, x: Any) -> Any:
+    return Vector(types.float64, x.n) if isinstance(x, Vector) else None
+
+
+@written(lambda spec: lambda x: x if x.dtype == np.float64 else widened(x), _as_wide)
+def wide(spec: Any, x: Any) -> Any:
+    """A row of the kernel's dtype as float64."""
+    return x.astype(np.float64)
+
+
+@written(lambda spec: lambda x: x if dtype_of(spec) == np.float64 else narrowed(x), lambda spec, x: spec.row)
+def real(spec: Any, x: Any) -> Any:
+    """A row of float64, rounded to the kernel's dtype."""
+    with np.errstate(all="ignore"):
+        return x.astype(spec.dtype)
+
+
+@block(
+    lambda spec, address: Vector(types.float64, spec.n),
+    lambda b, row, kinds, values: b.load(pointer(b, values[1]), align=8, typ=row.ir),
+)
+def load_wide(spec: Any, address: int) -> Any:
+    """The row of float64 at an address."""
+    return simd.memory_at(address, np.float64, spec.n).copy()
 
 
 # ---- bits ------------------------------------------------------------------------------------------------------

@@ -234,7 +234,13 @@ for _operator, _emit in (
     (operator.truediv, lambda b, x, y: b.fdiv(x, y)),
 ):
     of_rows(_emit)(_operator)
-for _operator, _sign in ((operator.lt, "<"), (operator.le, "<="), (operator.gt, ">"), (operator.ge, ">="), (operator.eq, "==")):
+for _operator, _sign in (
+    (operator.lt, "<"),
+    (operator.le, "<="),
+    (operator.gt, ">"),
+    (operator.ge, ">="),
+    (operator.eq, "=="),
+):
     of_rows(lambda b, x, y, sign=_sign: b.fcmp_ordered(sign, x, y), _truth)(_operator)
 of_rows(lambda b, x, y: b.fcmp_unordered("!=", x, y), _truth)(operator.ne)
 of_rows(lambda b, x: b.fneg(x))(operator.neg)
@@ -275,7 +281,10 @@ def choose(c: Any, x: Any, y: Any) -> Any:
     return np.where(c, x, y).astype(np.result_type(x, y) if isinstance(x, np.ndarray) else y.dtype)
 
 
-@block(lambda c: types.boolean, lambda b, r, k, v: b.icmp_unsigned("!=", b.bitcast(v[0], bits := ir.IntType(k[0].n)), ir.Constant(bits, 0)))
+@block(
+    lambda c: types.boolean,
+    lambda b, r, k, v: b.icmp_unsigned("!=", b.bitcast(v[0], bits := ir.IntType(k[0].n)), ir.Constant(bits, 0)),
+)
 def any_lane(c: Any) -> Any:
     """Whether a comparison holds in any lane."""
     return bool(np.any(c))
@@ -292,7 +301,13 @@ def _emit_power_of_two(builder: Any, row: Any, kinds: Any, values: Any) -> Any:
     shift = constant(words, 23 if bits == 32 else 52)
     bias = ir.Constant(words.element, 127 if bits == 32 else 1023)
     more = values[1]
-    more = builder.trunc(more, words.element) if more.type.width > bits else builder.sext(more, words.element) if more.type.width < bits else more
+    more = (
+        builder.trunc(more, words.element)
+        if more.type.width > bits
+        else builder.sext(more, words.element)
+        if more.type.width < bits
+        else more
+    )
     n = builder.bitcast(values[0], words)
     n = builder.add(n, splatted(builder, builder.add(more, bias), words))
     return builder.bitcast(builder.shl(n, shift), row.ir)

@@ -44,7 +44,7 @@ def multiply_runs(n: Any, c: Any, call: int, tile: int, taken: int, turn: int, g
             call_address(n.multiply, c.net, call, tile, item, turn, grad_weight, scale)
         fetch_add(taken + DONE, 1)
         item = fetch_add(taken, 1)
-    wait_until(taken + DONE, n.dense_runs)
+    wait_until(taken + DONE, n.dense_runs, c.stop)
 
 
 # ---- samples ------------------------------------------------------------------------------------------------
@@ -121,7 +121,7 @@ def predict(spec: Any, call: int, slot: int, theta: Any, x: Any, y: Any) -> None
                     put_real(spec, at + k * y.strides[1], 0, a)
         fetch_add(taken + DONE, 1)
         number = fetch_add(taken, 1)
-    wait_until(taken + DONE, c.tiles)
+    wait_until(taken + DONE, c.tiles, c.stop)
     set_float_mode(mode)
 
 
@@ -147,14 +147,12 @@ def trace(spec: Any, call: int, slot: int, theta: Any, x: Any, z: Any, a: Any) -
         empty(spec, n, t, t.A, data_of(a), a.strides[1], a.strides[0], n.nodes)
         fetch_add(taken + DONE, 1)
         number = fetch_add(taken, 1)
-    wait_until(taken + DONE, c.tiles)
+    wait_until(taken + DONE, c.tiles, c.stop)
     set_float_mode(mode)
 
 
 @kernel
-def step(
-    spec: Any, call: int, slot: int, theta: Any, x: Any, targets: Any, share: Any, scale: float, out: Any
-) -> None:
+def step(spec: Any, call: int, slot: int, theta: Any, x: Any, targets: Any, share: Any, scale: float, out: Any) -> None:
     """∂L/∂θ times `scale` into out (P,), the chunks' losses into theirs; share (B,) of each sample, or empty."""
     mode = float_mode()
     set_float_mode(IEEE)
@@ -179,13 +177,15 @@ def step(
                 fill(spec, n, t, t.A, data_of(x), x.strides[0], x.strides[1], n.inputs)
                 call_address(n.forward, c.net, tile, c.stop, w, b, FUSE | BACKWARD)
                 call_address(n.loss, c.net, tile, data_of(targets), targets.strides[0], targets.strides[1], shares)
-                set_float_mode(FLUSH)  # numbers below the smallest normal one are 0: a processor takes 100 times as long
+                set_float_mode(
+                    FLUSH
+                )  # numbers below the smallest normal one are 0: a processor takes 100 times as long
                 call_address(n.backward, c.net, tile, c.stop, w, c.turned, FUSE)
                 set_float_mode(IEEE)
                 t.first = 0
             fetch_add(taken + DONE, 1)
             chunk = fetch_add(taken, 1)
-        wait_until(taken + DONE, c.chunks)
+        wait_until(taken + DONE, c.chunks, c.stop)
         multiply_runs(n, c, call, tile, taken + NEXT, turn, grad_weight, summed)
         taken += 2 * NEXT
     call_address(n.finish, call, taken, grad_weight, grad_bias, summed)
@@ -229,7 +229,7 @@ def adjoint(
                 t.first = 0
             fetch_add(taken + DONE, 1)
             chunk = fetch_add(taken, 1)
-        wait_until(taken + DONE, c.chunks)
+        wait_until(taken + DONE, c.chunks, c.stop)
         multiply_runs(n, c, call, tile, taken + NEXT, turn, data_of(weight), 1.0)
         taken += 2 * NEXT
     call_address(n.finish, call, taken, data_of(weight), data_of(bias), 1.0)

@@ -1,0 +1,201 @@
+"""Kernels of products: Π_k t_k in float64, slopes from the factors before one and those behind it, never a division.
+
+Factors are multiplied as they are, while it is watched that every product of those before, zeros left out, is within
+2^±SAFE: then those behind, their quotients, are within 2^±2·SAFE, and none has overflowed or lost a bit. Where that
+fails in any lane, the neuron is done again with mantissas and exponents apart: a factor is split into 2^k and a mantissa within √½ … √2; zeros, infinities and NaN
+are mantissas of their own. So no partial product decides what the product is, whatever their number.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from flowgrad.executors._numba.compiled import inline, kernel
+from flowgrad.executors._numba.memory import i32_at, i64_at
+from flowgrad.executors._numba.powers import constants
+from flowgrad.executors._numba.records import STRIDE, net_at, tile_at
+from flowgrad.executors._numba.rows import (
+    absolute,
+    both,
+    choose,
+    exponent,
+    filled,
+    load_wide,
+    mantissa,
+    of_rows_alone,
+    power_of_two,
+    real,
+    wide,
+    with_sign,
+)
+from flowgrad.executors._numba.simd import any_lane, fma, keep, lanes_of, load, real_at, size_of, splat, store
+
+SMALLEST, LIFT = 2.0**-1022, 54.0
+SAFE = 500
+TOGETHER = 512
+"""Mantissas that are multiplied before the product is split again: 2^(512/2) is far from overflow."""
+
+
+def _lifted(x: Any) -> Any:
+    """|x|, times 2^LIFT where it is subnormal or 0."""
+    y = absolute(x)
+    return choose(y < SMALLEST, y * 2.0**LIFT, y)
+
+
+def _ordinary(y: Any) -> Any:
+    return both(y >= SMALLEST, y < np.inf)
+
+
+@of_rows_alone
+def factor(x: Any) -> Any:
+    """The mantissa of each number with its sign; 0, ±inf and NaN as they are."""
+    y = _lifted(x)
+    return choose(_ordinary(y), with_sign(mantissa(y), x), x)
+
+
+@of_rows_alone
+def power(x: Any) -> Any:
+    """The exponent of 2 that `factor` leaves; 0 where it leaves nothing."""
+    y, none = _lifted(x), filled(x, 0.0)
+    return choose(_ordinary(y), exponent(y) - choose(absolute(x) < SMALLEST, LIFT, none), none)
+
+
+@of_rows_alone
+def but_zeros(x: Any) -> Any:
+    """1 where a number is 0."""
+    return choose(x == 0.0, 1.0, x)
+
+
+@of_rows_alone
+def lesser(least: Any, x: Any) -> Any:
+    """The least magnitude till now."""
+    y = absolute(x)
+    return choose(y < least, y, least)
+
+
+@of_rows_alone
+def larger(largest: Any, x: Any) -> Any:
+    """The largest magnitude till now."""
+    y = absolute(x)
+    return choose(y > largest, y, largest)
+
+
+@of_rows_alone
+def scaled(x: Any, k: Any) -> Any:
+    """x · 2^k, |x| within √½ … √2, 0, ±inf or NaN; k an integer. It is rounded once."""
+    k = choose(k > 2000.0, 2000.0, choose(k < -2000.0, -2000.0, k))
+    first = choose(k > 1000.0, 1000.0, choose(k < -1000.0, -1000.0, k))
+    onto = constants(x).onto
+    return x * power_of_two(first + onto, 0) * power_of_two((k - first) + onto, 0)
+
+
+@inline
+def wide_term(spec: Any, n: Any, t: Any, w: int, e: int) -> Any:
+    """t_k of in-edge e, in float64."""
+    a = load(spec, t.A + i32_at(n.in_source, e) * (size_of(spec) // STRIDE))
+    return wide(spec, a) * np.float64(real_at(spec, w, e))
+
+
+@inline
+def unsafe(least: Any, largest: Any, q: Any) -> Any:
+    """Whether products of what is not 0 have left the safe range in any lane, or are NaN."""
+    return any_lane(least < 2.0**-SAFE) or any_lane(largest > 2.0**SAFE) or any_lane(q != q)
+
+
+@inline
+def plain_product(spec: Any, n: Any, t: Any, w: int, begin: int, end: int, keeps: bool) -> Any:
+    """Π t_k, and whether that is unsafe; the products of the factors before each go to `terms` where that is wanted."""
+    m = wide(spec, splat(spec, 1.0))
+    q, least, largest = m, m, m
+    for e in range(begin, end):
+        if keeps:
+            store(t.terms + (e - begin) * 8 * lanes_of(spec), m)
+        x = wide_term(spec, n, t, w, e)
+        m, q = m * x, q * but_zeros(x)
+        least, largest = lesser(least, q), larger(largest, q)
+    return m, unsafe(least, largest, q)
+
+
+@inline
+def split_product(spec: Any, n: Any, t: Any, w: int, begin: int, end: int) -> Any:
+    """Π t_k, mantissas and exponents apart."""
+    k = wide(spec, splat(spec, 0.0))
+    m = k + 1.0
+    for e in range(begin, end):
+        x = wide_term(spec, n, t, w, e)
+        m, k = m * factor(x), k + power(x)
+        if (e - begin) % TOGETHER == TOGETHER - 1:
+            m, k = factor(m), k + power(m)
+    return scaled(factor(m), k + power(m))
+
+
+@kernel
+def gather_product(spec: Any, net: int, tile: int, run: int, w: int, b: int) -> None:
+    """z of the run's neurons."""
+    n, t = net_at(net), tile_at(tile)
+    zeros = wide(spec, splat(spec, 0.0))
+    for v in range(i32_at(n.run_begin, run), i32_at(n.run_begin, run + 1)):
+        begin, end = i64_at(n.in_begin, v), i64_at(n.in_end, v)
+        m, far = plain_product(spec, n, t, w, begin, end, False)
+        if far:
+            m = split_product(spec, n, t, w, begin, end)
+        m = m if begin < end else zeros
+        bias, r = np.float64(real_at(spec, b, i32_at(n.position, v))), np.float64(real_at(spec, n.response, v))
+        store(t.Z + v * size_of(spec), real(spec, fma(m, r, zeros + bias)))
+
+
+@inline
+def plain_slopes(spec: Any, n: Any, t: Any, w: int, v: int) -> Any:
+    """Messages of a neuron; whether every number on the way was safe."""
+    begin, end, mask, row = i64_at(n.in_begin, v), i64_at(n.in_end, v), load(spec, t.mask), 8 * lanes_of(spec)
+    r, dz = np.float64(real_at(spec, n.response, v)), wide(spec, load(spec, t.A + v * size_of(spec)))
+    _, far = plain_product(spec, n, t, w, begin, end, True)
+    if far:
+        return False
+    dz = dz * r
+    m = wide(spec, splat(spec, 1.0))
+    for e in range(end - 1, begin - 1, -1):
+        slope = load_wide(spec, t.terms + (e - begin) * row) * m
+        to = t.A + (i32_at(n.message, v) + e - begin) * size_of(spec)
+        store(to, keep(real(spec, slope * dz), mask))
+        m = m * wide_term(spec, n, t, w, e)
+    return True
+
+
+@inline
+def split_slopes(spec: Any, n: Any, t: Any, w: int, v: int) -> None:
+    """Messages of a neuron, mantissas and exponents apart."""
+    begin, end, mask, row = i64_at(n.in_begin, v), i64_at(n.in_end, v), load(spec, t.mask), 8 * lanes_of(spec)
+    r, dz = np.float64(real_at(spec, n.response, v)), wide(spec, load(spec, t.A + v * size_of(spec)))
+    zeros = wide(spec, splat(spec, 0.0))
+    m, k = zeros + 1.0, zeros
+    for e in range(begin, end):
+        at = t.terms + 2 * (e - begin) * row
+        store(at, m)
+        store(at + row, k)
+        x = wide_term(spec, n, t, w, e)
+        m, k = m * factor(x), k + power(x)
+        if (e - begin) % TOGETHER == TOGETHER - 1:
+            m, k = factor(m), k + power(m)
+    m, k = zeros + 1.0, zeros
+    for e in range(end - 1, begin - 1, -1):
+        at = t.terms + 2 * (e - begin) * row
+        x, before = load_wide(spec, at) * m, load_wide(spec, at + row)
+        slope = scaled(factor(x), before + k + power(x))
+        to = t.A + (i32_at(n.message, v) + e - begin) * size_of(spec)
+        store(to, keep(real(spec, slope * r * dz), mask))
+        x = wide_term(spec, n, t, w, e)
+        m, k = m * factor(x), k + power(x)
+        if (e - begin) % TOGETHER == 0:
+            m, k = factor(m), k + power(m)
+
+
+@kernel
+def spread_product(spec: Any, net: int, tile: int, run: int, w: int) -> None:
+    """∂L/∂t_k of every in-edge of the run's neurons."""
+    n, t = net_at(net), tile_at(tile)
+    for v in range(i32_at(n.run_begin, run), i32_at(n.run_begin, run + 1)):
+        if not plain_slopes(spec, n, t, w, v):
+            split_slopes(spec, n, t, w, v)
