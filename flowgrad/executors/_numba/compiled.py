@@ -57,7 +57,10 @@ def kernel(py_func: Function) -> Any:
 
 
 def inner(py_func: Function) -> Any:
-    """Return a dispatcher, as `kernel` does, for kernels alone to call: it is kept in their files, and has no entry."""
+    """Return a dispatcher, as `kernel` does, of a function that kernels call: kept in their files, without an entry.
+
+    Called by Python, it runs uncompiled.
+    """
     return py_func if config.DISABLE_JIT else _Inner(py_func, targetoptions=INNER)
 
 
@@ -108,14 +111,14 @@ def _cached(py_func: Function, without: str) -> Any:
 
 
 class _Inner(CPUDispatcher):  # type: ignore[misc]
-    """A dispatcher whose functions Python cannot call: they have no wrapper for it."""
+    """A dispatcher whose compiled functions have no wrapper by which Python could call them."""
 
     def add_overload(self, cres: Any) -> None:
         """Keep a result for kernels; the table that Python's calls look into stays empty."""
         self.overloads[tuple(cres.signature.args)] = cres
 
     def _compile_for_args(self, *args: Any, **kws: Any) -> Any:
-        raise TypeError(f"{self.py_func.__name__} is a function that kernels call: Python calls its .py_func")
+        return self.py_func
 
 
 class DiskCache(_Cache):  # type: ignore[misc]

@@ -46,8 +46,9 @@ def digest(function: Any) -> str:
 def stamp(modules: Iterable[ModuleType]) -> str:
     """Return 32 hexadecimal digits for what modules hold: functions, classes and constants.
 
-    Constants are numbers, text, tuples, arrays, and those lists and dicts whose name has no leading underscore: one
-    with it is state, which changes. A function that no name in its module leads to is not seen.
+    Constants are numbers, text, tuples, arrays, and those lists and dicts whose name has no leading underscore: of one
+    with it, which may be state that changes, functions alone count. A function that no name in its module leads to is
+    not seen.
     """
     return _Modules().of(sorted(modules, key=lambda module: module.__name__))
 
@@ -200,10 +201,16 @@ class _Modules(_Walk):
         return super().node(node)
 
     def member(self, name: str, value: Any) -> str:
-        """Describe a global, or an attribute of a class; state, and what Python keeps there itself, as nothing."""
-        of_python = name.startswith("__") and self.inner(value) is None and not isinstance(value, FunctionType)
-        state = name.startswith("_") and isinstance(value, list | dict)
-        return "" if of_python or state else f"{name}={self.value(value)}"
+        """Describe a global, or an attribute of a class; of state its functions, of what Python keeps there nothing."""
+        if name.startswith("__") and self.inner(value) is None and not isinstance(value, FunctionType):
+            return ""
+        if name.startswith("_") and isinstance(value, list | dict):
+            held = value.values() if isinstance(value, dict) else value
+            functions = [
+                each for each in held if isinstance(each, FunctionType) and "<locals>" not in each.__qualname__
+            ]
+            return "".join(map(self.value, functions))
+        return f"{name}={self.value(value)}"
 
     def function(self, f: FunctionType) -> str:
         if not f.__module__.startswith("flowgrad."):

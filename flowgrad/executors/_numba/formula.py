@@ -53,6 +53,10 @@ class Formula:
     def __repr__(self) -> str:
         return f"Formula({brief(self.f)})"
 
+    def __reduce__(self) -> Any:
+        """Write the digest alone: who reads it, a cache, has the function or does not need it."""
+        return _recalled, (self.digest,)
+
     @property
     def type(self) -> FormulaType:
         """Its Numba type, for `entry` and `address`."""
@@ -79,6 +83,14 @@ def formula(f: Function) -> Formula:
     key = digest(f)
     found = _known.get(key)
     return _known.setdefault(key, Formula(f, key)) if found is None else found
+
+
+def _recalled(digest: str) -> Formula:
+    return _known.get(digest) or Formula(_forgotten, digest)
+
+
+def _forgotten(*_: Any) -> Any:
+    raise ExecutorError("of this function only the digest was kept")
 
 
 def apply(formula: Formula, *args: Any) -> Any:
@@ -143,9 +155,9 @@ class FormulaType(numba.types.Type):  # type: ignore[misc]
         super().__init__(name=f"Formula({digest})")
 
     @property
-    def dispatchers(self) -> tuple[Any, Any]:
-        """Numba's dispatchers of the function, whose Formula somebody holds."""
-        return _known[self.digest].compiled, _known[self.digest].single
+    def formula(self) -> Formula:
+        """The Formula, which somebody holds."""
+        return _known[self.digest]
 
 
 def typeof_formula(value: Formula, context: Any) -> FormulaType:
@@ -171,25 +183,34 @@ class TypeApply(AbstractTemplate):  # type: ignore[misc]
         """Return the signature of a call; None where the first argument is no Formula."""
         if not args or not isinstance(args[0], FormulaType):
             return None
-        for dispatcher in args[0].dispatchers:
-            _, pysig, types, _ = dispatcher.get_call_template(args[1:], kws)
-            result = dispatcher.overloads[types].signature.return_type
-            if not (isinstance(result, numba.types.Array) and result.ndim == 0):
-                break
-        parameters = [FIRST, *pysig.parameters.values()]
-        return signature(result, args[0], *types).replace(pysig=pysig.replace(parameters=parameters))
+        return typed(args[0].formula, args, kws)
 
 
-def lower_apply(context: Any, builder: Any, call: Any, args: Any) -> Any:
+def lower_apply(context: Any, builder: Any, call: Any, values: Any) -> Any:
     """Call the compiled function."""
-    formula, *types = call.args
-    results = [dispatcher.overloads.get(tuple(types)) for dispatcher in formula.dispatchers]
-    result = next(each for each in results if each and each.signature.return_type == call.return_type)
-    context.add_linking_libs([result.library])
-    return context.call_internal(builder, result.fndesc, result.signature, args[1:])
+    return lowered(call.args[0].formula, context, builder, call, values)
 
 
 lower_builtin(apply, FormulaType, numba.types.VarArg(numba.types.Any))(lower_apply)
+
+
+def typed(f: Formula, args: Any, kws: Any) -> Any:
+    """Compile a function for Numba types; return the signature of a call that has one more argument before its own."""
+    for dispatcher in (f.compiled, f.single):
+        _, pysig, types, _ = dispatcher.get_call_template(args[1:], kws)
+        result = dispatcher.overloads[types].signature.return_type
+        if not (isinstance(result, numba.types.Array) and result.ndim == 0):
+            break
+    parameters = [FIRST, *pysig.parameters.values()]
+    return signature(result, args[0], *types).replace(pysig=pysig.replace(parameters=parameters))
+
+
+def lowered(f: Formula, context: Any, builder: Any, call: Any, values: Any) -> Any:
+    """Write the LLVM IR of a call that `typed` gave the signature of."""
+    results = [dispatcher.overloads.get(call.args[1:]) for dispatcher in (f.compiled, f.single)]
+    result = next(each for each in results if each and each.signature.return_type == call.return_type)
+    context.add_linking_libs([result.library])
+    return context.call_internal(builder, result.fndesc, result.signature, values[1:])
 
 
 class _Copies:
@@ -199,16 +220,14 @@ class _Copies:
         self.made: dict[FunctionType, Any] = {}
 
     def compiled(self, f: Any) -> Any:
-        """Return a dispatcher of the function: the user's, where it is one."""
+        """Return a dispatcher of a function: the user's, where it is one."""
         if isinstance(f, Dispatcher):
             return f
         if f is np.where:
             return CHOOSE
         if not isinstance(f, FunctionType):
             raise ExecutorError(f"{brief(f)} is no plain Python function")
-        if f not in self.made:
-            self.made[f] = self.copied(f)
-        return self.made[f]
+        return self.made[f] if f in self.made else self.copied(f)
 
     def copied(self, f: FunctionType) -> Any:
         """Return a dispatcher of a copy, whose module is this one: loading it from disk imports no other."""
@@ -224,6 +243,7 @@ class _Copies:
         return dispatcher
 
     def resolved(self, value: Any) -> Any:
+        """Return what a copy has in place of a global or a closure's value."""
         return self.compiled(value) if isinstance(value, FunctionType) or value is np.where else value
 
 
