@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flowgrad import batch
-from flowgrad.arguments import frozen, instance, plain
+from flowgrad.arguments import frozen, instance
 from flowgrad.attributes import numbers
 from flowgrad.batch import SampleWeights
 from flowgrad.choice import choose, requested
@@ -286,7 +286,7 @@ class Program:
         return th, x if kept is None else x[kept], t, s, len(x)
 
     def _room_for_gradient(self, out: Any, theta: Any, th: Array) -> tuple[Array, Array]:
-        """What is given back, and where a kernel writes: another array where that is of another dtype, or is θ itself."""
+        """What is given back, and where a kernel writes: another array where that has another dtype, or is θ itself."""
         kind = theta.dtype if isinstance(theta, np.ndarray) else np.asarray(theta).dtype
         answer = kind if kind.kind == "f" else self.dtype
         if out is None:

@@ -18,7 +18,6 @@ from flowgrad.executors._numba.across import dots, eight, gather, load8, placed,
 from flowgrad.executors._numba.compiled import kernel
 from flowgrad.executors._numba.memory import atomic_get, f64_at, fetch_add, i32_at, i64_at, put_f64
 from flowgrad.executors._numba.simd import (
-    Spec,
     absolute,
     any_lane,
     both,
@@ -40,6 +39,7 @@ from flowgrad.executors._numba.simd import (
     store,
     with_sign,
 )
+from flowgrad.executors._numba.spec import REALS, Spec
 
 WIDTHS = [(np.float32, 8), (np.float32, 32), (np.float64, 4), (np.float64, 16)]
 
@@ -102,7 +102,7 @@ def powers(spec: Any, x: int, more: int, out: int) -> None:
 @pytest.mark.parametrize(("dtype", "n"), WIDTHS)
 def test_a_power_of_two_is_exact(dtype: Any, n: int) -> None:
     real = np.dtype(dtype)
-    x = (np.arange(n) - n // 2 + simd.ROUND[simd.REALS[real]]).astype(dtype)
+    x = (np.arange(n) - n // 2 + simd.ROUND[REALS[real]]).astype(dtype)
     for run in (powers, powers.py_func):
         out = np.zeros(n, dtype)
         run(Spec(dtype, n), x.ctypes.data, 3, out.ctypes.data)

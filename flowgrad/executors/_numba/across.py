@@ -12,8 +12,6 @@ from flowgrad.executors._numba.machine import register_lanes
 from flowgrad.executors._numba.simd import (
     I32,
     I64,
-    Truth,
-    Vector,
     as_row,
     block,
     call,
@@ -23,6 +21,7 @@ from flowgrad.executors._numba.simd import (
     pointer,
     splatted,
 )
+from flowgrad.executors._numba.spec import Truth, Vector
 
 
 def _shuffled(builder: Any, x: Any, y: Any, lanes: Any) -> Any:
@@ -115,7 +114,7 @@ GATHERED = 8
 
 
 def _emit_gather(builder: Any, eight: Any, kinds: Any, values: Any) -> Any:
-    spec, base, index, otherwise = values
+    _, base, index, otherwise = values
     size = eight.real.bitwidth // 8
     ints, words = ir.VectorType(I32, GATHERED), ir.VectorType(I64, GATHERED)
     index = builder.load(pointer(builder, index), align=4, typ=ints)

@@ -27,20 +27,8 @@ from flowgrad.executors._numba.products import gather_product, spread_product
 from flowgrad.executors._numba.records import STRIDE, net_at, tile_at
 from flowgrad.executors._numba.rows import absolute as magnitude
 from flowgrad.executors._numba.rows import written
-from flowgrad.executors._numba.simd import (
-    Spec,
-    SpecType,
-    Truth,
-    any_lane,
-    choose,
-    fma,
-    keep,
-    load,
-    real_at,
-    size_of,
-    splat,
-    store,
-)
+from flowgrad.executors._numba.simd import any_lane, choose, fma, keep, load, real_at, size_of, splat, store
+from flowgrad.executors._numba.spec import Spec, SpecType, Truth
 from flowgrad.maths.aggregations import Aggregation
 from flowgrad.registry import is_own
 

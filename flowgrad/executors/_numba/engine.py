@@ -17,7 +17,7 @@ from flowgrad.executors._numba.layout import RUN_ROWS, WHOLE_ROWS, layout
 from flowgrad.executors._numba.network import Net
 from flowgrad.executors._numba.part import Part
 from flowgrad.executors._numba.records import WIDE
-from flowgrad.executors._numba.simd import REALS, Spec
+from flowgrad.executors._numba.spec import REALS, Spec
 from flowgrad.executors._numba.workspace import Workspace
 from flowgrad.plan import Plan
 from flowgrad.recycling import Recycler
@@ -118,8 +118,9 @@ class Engine:
         gradient = kind in ("step", "adjoint")
         chunks = self._chunks(batch, tiles) if gradient else 1
         # with dense runs a chunk takes one tile a round, and their products are made after each round
-        at_once = 1 if len(self._layout.dense) else -(-tiles // chunks)
-        rounds = -(-(-(-tiles // chunks)) // at_once) if gradient else 1
+        longest = -(-tiles // chunks)
+        at_once = 1 if len(self._layout.dense) else longest
+        rounds = -(-longest // at_once) if gradient else 1
         w.set(batch=batch, tiles=tiles, chunks=chunks, at_once=at_once, rounds=rounds)
         w.set(pieces=min(max(self.plan.n_edges // PIECE, 1), PIECES))
         w.set_phases(2 * rounds + 5)

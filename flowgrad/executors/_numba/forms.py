@@ -35,7 +35,8 @@ from flowgrad.executors._numba.powers import (
     tanh,
 )
 from flowgrad.executors._numba.rows import absolute, choose, fma, with_sign, written
-from flowgrad.executors._numba.simd import SpecType, Truth, Vector, block
+from flowgrad.executors._numba.simd import block
+from flowgrad.executors._numba.spec import SpecType, Truth, Vector
 from flowgrad.maths.activation import Activation, Affine
 from flowgrad.maths.rectifiers import LEAKY_SLOPE, SELU_ALPHA, SELU_SCALE
 from flowgrad.registry import find, is_own
@@ -169,7 +170,7 @@ STEADY = ("tanh", "elu", "identity", "leaky_relu", "relu")
 
 
 def form_key(sigma: Activation) -> Any:
-    """What a spec has as `sigma` for an activation: the name of one of ours, or its formulas; None where it has none."""
+    """What a spec has as `sigma` for an activation: the name of one of ours, or formulas; None where there are none."""
     if is_own("activations", sigma):
         return sigma.name if sigma.name in FORMS or sigma.expression or _follows(sigma.affine) else None
     return sigma.expression

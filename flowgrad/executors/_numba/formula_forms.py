@@ -1,7 +1,7 @@
 """Vector forms made from what an activation's record says: its formulas as text.
 
-A formula's tree is evaluated over rows (`primitives`), each part once. In float32 it is evaluated in float64 and rounded
-at the end, unless all of it is arithmetic and choices. z is kept, and σ' found from it by its own formula.
+A formula's tree is evaluated over rows (`primitives`), each part once. In float32 it is evaluated in float64 and
+rounded at the end, unless all of it is arithmetic and choices. z is kept, and σ' found from it by its own formula.
 """
 
 from __future__ import annotations

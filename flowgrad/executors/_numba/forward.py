@@ -8,8 +8,8 @@ registers, and while the rows of one neuron come from the caches the processor w
 run z is written, and one call of the activation's kernel makes a of the whole run.
 
 Backward finds σ'(z) from a where a tells it, since memory is what a step on a large graph waits for. Near saturation,
-where 1 − a² would cancel, it is found from a further row that forward keeps (`forms.kept`). Fused runs pile such rows up,
-and backward, which goes the other way, takes them off: every row is written to the top of the pile, and the next over
+where 1 − a² would cancel, it is found from a further row that forward keeps (`forms.kept`). Fused runs pile such rows
+up, and backward, which goes the other way, takes them off: every row is written to the top of the pile, and the next over
 it unless it was wanted, so that forward has no branch that depends on a, which a processor would learn too late.
 """
 
@@ -18,7 +18,7 @@ from __future__ import annotations
 from typing import Any
 
 from flowgrad.executors._numba.compiled import inline, kernel
-from flowgrad.executors._numba.forms import kept, keeps, untold, value
+from flowgrad.executors._numba.forms import keeps, kept, untold, value
 from flowgrad.executors._numba.memory import LINE, atomic_get, call_address, i32_at, i64_at, prefetch
 from flowgrad.executors._numba.panels import product
 from flowgrad.executors._numba.records import (
@@ -50,7 +50,7 @@ def fetch_row(spec: Any, row: int) -> None:
 
 @inline
 def grown(spec: Any, z: Any, A: int, source: int, w: int, begin: int, end: int, last: int, ahead: int) -> Any:
-    """z + Σ w_e · a of the sources of in-edges begin … end−1, in order; rows are fetched `ahead` edges ahead, if any."""
+    """z + Σ w_e · a of the sources of in-edges begin … end−1, in order; rows are fetched `ahead` edges ahead."""
     scale = size_of(spec) // STRIDE
     if ahead > 0:
         for e in range(begin, end):

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 from numba.core import types
 
 from flowgrad.executor import Adjoint, Array, Live, Request, Saved
 from flowgrad.executors._numba.engine import Engine
-from flowgrad.executors._numba.formula import check, formula
 from flowgrad.executors._numba.forms import form_key
+from flowgrad.executors._numba.formula import check, formula
 from flowgrad.executors._numba.part import live as live_part
 from flowgrad.executors._numba.part import whole
 from flowgrad.maths.activation import Activation

@@ -208,7 +208,7 @@ def _padded(n: Any) -> Any:
 
 
 def _dense_runs(part: Part, kind: Ints, run_begin: Ints, block: Ints) -> npt.NDArray[np.void]:
-    """A record of `records.DENSE` for each dense run, but for what `_bases` fills; runs of a block share its sources."""
+    """A record of `records.DENSE` for each dense run, but for what `_bases` fills; a block's runs share its sources."""
     runs = np.flatnonzero(kind[run_begin[:-1]] == WHOLE)
     first = run_begin[runs]
     dense = np.zeros(len(runs), DENSE)

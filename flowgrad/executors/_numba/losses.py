@@ -21,20 +21,8 @@ from flowgrad.executors._numba.memory import f64_at, i32_at, put_f64
 from flowgrad.executors._numba.powers import exp
 from flowgrad.executors._numba.records import net_at, tile_at
 from flowgrad.executors._numba.rows import load_wide, of_rows_alone, real, wide, written
-from flowgrad.executors._numba.simd import (
-    Spec,
-    SpecType,
-    Vector,
-    choose,
-    keep,
-    lanes_of,
-    load,
-    put_real,
-    real_at,
-    size_of,
-    splat,
-    store,
-)
+from flowgrad.executors._numba.simd import choose, keep, lanes_of, load, put_real, real_at, size_of, splat, store
+from flowgrad.executors._numba.spec import Spec, SpecType, Vector
 from flowgrad.maths.losses import Loss
 from flowgrad.registry import find, is_own
 
@@ -96,7 +84,7 @@ def open_shares(spec: Any, w: Any, sample_weight: int) -> None:
 
 @inline
 def targets(spec: Any, w: Any, room: int, t: int, t_step: int) -> Any:
-    """One output's targets of the tile's samples, read into `room` and taken from there; 0 in lanes without a sample."""
+    """One output's targets of the tile's samples, by way of `room`; 0 in lanes without a sample."""
     store(room, splat(spec, 0.0))
     for lane in range(w.count):
         put_real(spec, room, lane, real_at(spec, t + (w.begin + lane) * t_step, 0))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import platform
 import sys
 import time
@@ -100,7 +99,7 @@ def _emit_call(builder: Any, _: Any, kinds: Any, values: Any) -> None:
 
 
 @block(lambda function, *arguments: types.none, _emit_call)
-def call_address(function: int, *arguments: int) -> None:
+def call_address(function: int, *arguments: float) -> None:
     """Call a kernel by its address, with a Spec in front that it does not look at, and integers."""
     from flowgrad.executors._numba.compiled import uncompiled
 

@@ -12,7 +12,7 @@ from flowgrad.executors._numba.compiled import address
 from flowgrad.executors._numba.layout import Layout
 from flowgrad.executors._numba.machine import own_cache
 from flowgrad.executors._numba.records import AGGREGATED, AHEAD, FUSED, NET, WIDE
-from flowgrad.executors._numba.simd import Spec
+from flowgrad.executors._numba.spec import Spec
 from flowgrad.locks import reentrant_lock
 from flowgrad.maths.losses import Loss
 from flowgrad.plan import Plan

@@ -53,7 +53,7 @@ NET = record(
     "run_begin run_kind run_activation run_dense",
     # records of dense runs; int32: rows of base cases of their sources; 0, 1, 2, …
     "dense dense_base iota",
-    # int32: node of output n; of node v: row of its base case in G, first of its message rows in A; real: c·r of (1), (2)
+    # int32: node of output n; of node v: row of its base case in G, first of its message rows in A; real: c·r
     "output base_row message response",
     # int32 slots into θ; real values of what is frozen
     "weight_slot bias_slot frozen_weight frozen_bias",

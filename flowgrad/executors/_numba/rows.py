@@ -18,18 +18,8 @@ from llvmlite import ir
 from numba.core import cgutils, types
 
 from flowgrad.executors._numba import simd
-from flowgrad.executors._numba.simd import (
-    BLOCKS,
-    I64,
-    SpecType,
-    Truth,
-    Twin,
-    Vector,
-    block,
-    call,
-    constant,
-    pointer,
-)
+from flowgrad.executors._numba.simd import BLOCKS, I64, Twin, block, call, constant, pointer
+from flowgrad.executors._numba.spec import SpecType, Truth, Vector
 
 _DTYPES = {types.float32: np.dtype(np.float32), types.float64: np.dtype(np.float64)}
 _NUMBERS: dict[type, tuple[Any, Any]] = {float: (types.float64, ir.DoubleType()), int: (types.int64, I64)}
@@ -293,7 +283,7 @@ def bit(x: Any, k: int) -> Any:
 
 
 def rarely(name: str, function: Function) -> Function:
-    """A block of (row, rare, otherwise): in lanes where `rare` holds a function of the C library, elsewhere `otherwise`.
+    """A block of (row, rare, otherwise): where `rare` holds a function of the C library, elsewhere `otherwise`.
 
     Args:
         name: the C library's, of a function of float64; rows are of those.

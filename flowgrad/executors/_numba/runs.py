@@ -16,7 +16,8 @@ from flowgrad.executors._numba.forms import exact, form_key, found, kept, untold
 from flowgrad.executors._numba.forms import keeps as form_keeps
 from flowgrad.executors._numba.formula import formula
 from flowgrad.executors._numba.scalar import called
-from flowgrad.executors._numba.simd import Spec, any_lane, bytes_of, choose, load, put_real, real_at, size_of, store
+from flowgrad.executors._numba.simd import any_lane, bytes_of, choose, load, put_real, real_at, size_of, store
+from flowgrad.executors._numba.spec import Spec
 from flowgrad.maths.activation import Activation
 
 REGISTERS = 128

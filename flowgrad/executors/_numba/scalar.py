@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from numba.core import types
-from numba.core.typing.templates import AbstractTemplate, builtin_registry, signature
+from numba.core.typing.templates import AbstractTemplate, builtin_registry
 from numba.extending import lower_builtin
 
-from flowgrad.executors._numba.simd import SpecType
+from flowgrad.executors._numba.formula import Formula, lowered, typed
+from flowgrad.executors._numba.spec import SpecType
 
 
 def called(role: str) -> Callable[..., Any]:
@@ -22,16 +23,10 @@ def called(role: str) -> Callable[..., Any]:
         key = run
 
         def generic(self, args: Any, kws: Any) -> Any:
-            if not isinstance(args[0], SpecType):
-                return None
-            dispatcher = _dispatcher(args[0], role)
-            _, _, kinds, _ = dispatcher.get_call_template(args[1:], kws)
-            return signature(dispatcher.overloads[kinds].signature.return_type, args[0], *kinds)
+            return typed(_formula(args[0], role), args, kws) if isinstance(args[0], SpecType) else None
 
     def lower(context: Any, builder: Any, sig: Any, values: Any) -> Any:
-        made = _dispatcher(sig.args[0], role).overloads[sig.args[1:]]
-        context.add_linking_libs([made.library])
-        return context.call_internal(builder, made.fndesc, made.signature, values[1:])
+        return lowered(_formula(sig.args[0], role), context, builder, sig, values)
 
     builtin_registry.register(Template)
     builtin_registry.register_global(run, types.Function(Template))
@@ -39,5 +34,6 @@ def called(role: str) -> Callable[..., Any]:
     return run
 
 
-def _dispatcher(spec: SpecType, role: str) -> Any:
-    return dict(spec.functions)[role].compiled
+def _formula(spec: SpecType, role: str) -> Formula:
+    found: Formula = dict(spec.functions)[role]
+    return found

@@ -2,8 +2,7 @@
 
 Each block below is a plain function on NumPy arrays of one row, its definition, and beside it what it becomes in LLVM
 IR where a kernel is compiled. LLVM cuts a vector into the registers that the machine has (AVX2, AVX-512, NEON), so
-that a kernel is written once for all of them. What a kernel is compiled for, it is told by one argument, its `Spec`: a
-value without content, whose type says dtype, lanes and functions.
+that a kernel is written once for all of them.
 """
 
 from __future__ import annotations
@@ -17,104 +16,12 @@ import numpy as np
 from llvmlite import ir
 from numba.core import types
 from numba.core.typing.templates import AbstractTemplate, builtin_registry, signature
-from numba.extending import NativeValue, lower_builtin, models, register_model, typeof_impl, unbox
+from numba.extending import lower_builtin
+
+from flowgrad.executors._numba.spec import ELEMENTS, Spec, Truth, Vector
 
 Twin = TypeVar("Twin", bound=Callable[..., Any])
 I8, I32, I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
-REALS = {np.dtype(np.float32): types.float32, np.dtype(np.float64): types.float64}
-_ELEMENTS = {types.float32: ir.FloatType(), types.float64: ir.DoubleType()}
-
-
-# ---- types --------------------------------------------------------------------------------------------------
-
-
-class Vector(types.Type):  # type: ignore[misc]  # numba has no types
-    """n numbers of one dtype."""
-
-    def __init__(self, real: Any, n: int) -> None:
-        self.real, self.n = real, n
-        super().__init__(name=f"Vector({real}, {n})")
-
-    @property
-    def ir(self) -> Any:
-        """LLVM's type of it."""
-        return ir.VectorType(_ELEMENTS[self.real], self.n)
-
-    @property
-    def words(self) -> Any:
-        """The vector of integers as wide as its numbers."""
-        return ir.VectorType(ir.IntType(self.real.bitwidth), self.n)
-
-
-class Truth(types.Type):  # type: ignore[misc]
-    """n truths: what comparing vectors gives."""
-
-    def __init__(self, n: int) -> None:
-        self.n = n
-        super().__init__(name=f"Truth({n})")
-
-
-@register_model(Vector)
-class _VectorModel(models.PrimitiveModel):  # type: ignore[misc]
-    def __init__(self, manager: Any, kind: Any) -> None:
-        super().__init__(manager, kind, kind.ir)
-
-
-@register_model(Truth)
-class _TruthModel(models.PrimitiveModel):  # type: ignore[misc]
-    def __init__(self, manager: Any, kind: Any) -> None:
-        super().__init__(manager, kind, ir.VectorType(ir.IntType(1), kind.n))
-
-
-class Spec:
-    """What a kernel is compiled for: dtype, lanes of a row, and the functions that are compiled into it, by role."""
-
-    def __init__(self, dtype: np.dtype[Any], n: int, **functions: Any) -> None:
-        self.dtype, self.n, self.functions = np.dtype(dtype), n, functions
-        self.size = n * self.dtype.itemsize
-        self.type = SpecType(self.dtype.char, n, tuple(functions.items()))
-
-    def __getattr__(self, role: str) -> Any:
-        try:
-            return self.__dict__["functions"][role]
-        except KeyError:
-            raise AttributeError(role) from None
-
-
-class SpecType(types.Type):  # type: ignore[misc]
-    """A `Spec`'s; of functions it knows what is theirs: a name, or a digest."""
-
-    def __init__(self, char: str, n: int, functions: tuple[tuple[str, Any], ...]) -> None:
-        self.char, self.n, self.functions = char, n, functions
-        said = "".join(f", {role}={getattr(f, 'digest', f)}" for role, f in functions)
-        super().__init__(name=f"Spec({char}, {n}{said})")
-
-    def spec(self) -> Spec:
-        """A value of this type."""
-        return Spec(np.dtype(self.char), self.n, **dict(self.functions))
-
-    @property
-    def real(self) -> Any:
-        return REALS[np.dtype(self.char)]
-
-    @property
-    def row(self) -> Vector:
-        return Vector(self.real, self.n)
-
-
-@register_model(SpecType)
-class _SpecModel(models.OpaqueModel):  # type: ignore[misc]
-    pass
-
-
-@typeof_impl.register(Spec)
-def _type_of_spec(spec: Spec, _: Any) -> SpecType:
-    return spec.type
-
-
-@unbox(SpecType)
-def _unbox_spec(kind: Any, value: Any, c: Any) -> Any:
-    return NativeValue(c.context.get_dummy_value())
 
 
 # ---- blocks -------------------------------------------------------------------------------------------------
@@ -391,7 +298,7 @@ def _place(builder: Any, address: Any, index: Any, size: int) -> Any:
 
 def _emit_real_at(builder: Any, real: Any, kinds: Any, values: Any) -> Any:
     size = real.bitwidth // 8
-    return builder.load(_place(builder, values[1], values[2], size), align=size, typ=_ELEMENTS[real])
+    return builder.load(_place(builder, values[1], values[2], size), align=size, typ=ELEMENTS[real])
 
 
 @block(lambda spec, address, k: spec.real, _emit_real_at)
@@ -404,7 +311,7 @@ def _emit_real_of(builder: Any, real: Any, kinds: Any, values: Any) -> Any:
     given, x = kinds[1], values[1]
     if given.bitwidth == real.bitwidth:
         return x
-    return (builder.fptrunc if given.bitwidth > real.bitwidth else builder.fpext)(x, _ELEMENTS[real])
+    return (builder.fptrunc if given.bitwidth > real.bitwidth else builder.fpext)(x, ELEMENTS[real])
 
 
 @block(lambda spec, x: spec.real if isinstance(x, types.Float) else None, _emit_real_of)

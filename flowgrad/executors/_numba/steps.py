@@ -1,10 +1,10 @@
 """What a thread does in a call, from its first to its last: phases, whose items the threads take in turn.
 
 An entry is called by every thread of a call with the same arguments but for its slot, which is its tile. Items are
-tiles, chunks of tiles or pieces of the parameters: how the work is cut depends on batch and graph alone, and every sum
-runs in one fixed order, so that the number of threads changes no bit of a result. Of each phase two words count how many
-items are taken, and how many are done. A thread that finds none left waits until all are done; one that comes late finds
-none and waits for nothing.
+tiles, chunks of tiles or pieces of the parameters: how the work is cut depends on batch and graph alone, and every
+sum runs in one fixed order, so that the number of threads changes no bit of a result. Of each phase two words count
+how many items are taken, and how many are done. A thread that finds none left waits until all are done; one that comes
+late finds none and waits for nothing.
 
 Entries know a dtype; how many lanes a row has they read, and sweeps they call by address.
 """

@@ -1,0 +1,105 @@
+"""What a kernel is compiled for, and the Numba types of rows.
+
+A kernel is told dtype, lanes and functions by one argument, its `Spec`: a value without content, whose type says them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba.core import types
+from numba.extending import NativeValue, models, register_model, typeof_impl, unbox
+
+REALS = {np.dtype(np.float32): types.float32, np.dtype(np.float64): types.float64}
+ELEMENTS = {types.float32: ir.FloatType(), types.float64: ir.DoubleType()}
+
+
+class Vector(types.Type):  # type: ignore[misc]  # numba has no types
+    """n numbers of one dtype."""
+
+    def __init__(self, real: Any, n: int) -> None:
+        self.real, self.n = real, n
+        super().__init__(name=f"Vector({real}, {n})")
+
+    @property
+    def ir(self) -> Any:
+        """LLVM's type of it."""
+        return ir.VectorType(ELEMENTS[self.real], self.n)
+
+    @property
+    def words(self) -> Any:
+        """The vector of integers as wide as its numbers."""
+        return ir.VectorType(ir.IntType(self.real.bitwidth), self.n)
+
+
+class Truth(types.Type):  # type: ignore[misc]
+    """n truths: what comparing vectors gives."""
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+        super().__init__(name=f"Truth({n})")
+
+
+@register_model(Vector)
+class _VectorModel(models.PrimitiveModel):  # type: ignore[misc]
+    def __init__(self, manager: Any, kind: Any) -> None:
+        super().__init__(manager, kind, kind.ir)
+
+
+@register_model(Truth)
+class _TruthModel(models.PrimitiveModel):  # type: ignore[misc]
+    def __init__(self, manager: Any, kind: Any) -> None:
+        super().__init__(manager, kind, ir.VectorType(ir.IntType(1), kind.n))
+
+
+class Spec:
+    """What a kernel is compiled for: dtype, lanes of a row, and the functions that are compiled into it, by role."""
+
+    def __init__(self, dtype: np.dtype[Any], n: int, **functions: Any) -> None:
+        self.dtype, self.n, self.functions = np.dtype(dtype), n, functions
+        self.size = n * self.dtype.itemsize
+        self.type = SpecType(self.dtype.char, n, tuple(functions.items()))
+
+    def __getattr__(self, role: str) -> Any:
+        try:
+            return self.__dict__["functions"][role]
+        except KeyError:
+            raise AttributeError(role) from None
+
+
+class SpecType(types.Type):  # type: ignore[misc]
+    """A `Spec`'s; of functions it knows what is theirs: a name, or a digest."""
+
+    def __init__(self, char: str, n: int, functions: tuple[tuple[str, Any], ...]) -> None:
+        self.char, self.n, self.functions = char, n, functions
+        said = "".join(f", {role}={getattr(f, 'digest', f)}" for role, f in functions)
+        super().__init__(name=f"Spec({char}, {n}{said})")
+
+    def spec(self) -> Spec:
+        """A value of this type."""
+        return Spec(np.dtype(self.char), self.n, **dict(self.functions))
+
+    @property
+    def real(self) -> Any:
+        return REALS[np.dtype(self.char)]
+
+    @property
+    def row(self) -> Vector:
+        return Vector(self.real, self.n)
+
+
+@register_model(SpecType)
+class _SpecModel(models.OpaqueModel):  # type: ignore[misc]
+    pass
+
+
+@typeof_impl.register(Spec)
+def _type_of_spec(spec: Spec, _: Any) -> SpecType:
+    return spec.type
+
+
+@unbox(SpecType)
+def _unbox_spec(kind: Any, value: Any, c: Any) -> Any:
+    return NativeValue(c.context.get_dummy_value())
