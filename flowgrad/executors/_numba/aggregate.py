@@ -68,7 +68,8 @@ def term(spec: Any, n: Any, t: Any, w: int, e: int) -> Any:
 @inline
 def message(spec: Any, n: Any, t: Any, v: int, k: int) -> int:
     """Where ∂L/∂t_k goes."""
-    return t.A + (i32_at(n.message, v) + k) * size_of(spec)
+    at: int = t.A + (i32_at(n.message, v) + k) * size_of(spec)
+    return at
 
 
 @inline

@@ -21,7 +21,7 @@ from flowgrad.executors._numba import simd
 from flowgrad.executors._numba.simd import BLOCKS, I64, Twin, block, call, constant, pointer
 from flowgrad.executors._numba.spec import SpecType, Truth, Vector
 
-_DTYPES = {types.float32: np.dtype(np.float32), types.float64: np.dtype(np.float64)}
+_DTYPES: dict[Any, np.dtype[Any]] = {types.float32: np.dtype(np.float32), types.float64: np.dtype(np.float64)}
 _NUMBERS: dict[type, tuple[Any, Any]] = {float: (types.float64, ir.DoubleType()), int: (types.int64, I64)}
 Function = Callable[..., Any]
 
@@ -39,6 +39,9 @@ class Row:
     @property
     def lanes(self) -> int:
         return int(self.kind.n)
+
+    def __neg__(self) -> Row:
+        return _written(operator.neg, (self,))
 
     def __array_ufunc__(self, ufunc: Any, method: str, *arguments: Any) -> Any:
         return _of_numpy(ufunc)(*arguments) if method == "__call__" else NotImplemented
@@ -69,7 +72,6 @@ for _name in ("add", "sub", "mul", "truediv", "lt", "le", "gt", "ge", "eq", "ne"
     setattr(Row, f"__{_name}__", _method(getattr(operator, _name)))
 for _name in ("add", "sub", "mul", "truediv"):
     setattr(Row, f"__r{_name}__", _method(getattr(operator, _name), swapped=True))
-Row.__neg__ = lambda self: _written(operator.neg, (self,))  # type: ignore[attr-defined]
 
 
 def _written(function: Function, arguments: tuple[Any, ...]) -> Row:

@@ -95,11 +95,13 @@ class _SpecModel(models.OpaqueModel):  # type: ignore[misc]
     pass
 
 
-@typeof_impl.register(Spec)
 def _type_of_spec(spec: Spec, _: Any) -> SpecType:
     return spec.type
 
 
-@unbox(SpecType)
 def _unbox_spec(kind: Any, value: Any, c: Any) -> Any:
     return NativeValue(c.context.get_dummy_value())
+
+
+typeof_impl.register(Spec)(_type_of_spec)
+unbox(SpecType)(_unbox_spec)
