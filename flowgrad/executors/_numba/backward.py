@@ -26,6 +26,7 @@ from flowgrad.executors._numba.records import (
     DENSE_SIZE,
     FUSE,
     FUSED,
+    FUSED_SCALED,
     GROUP,
     SCALED,
     STRIDE,
@@ -138,7 +139,7 @@ def sweep(spec: Any, net: int, tile: int, stop: int, w: int, turned: int, flags:
         kind = i32_at(n.run_kind, run) if run >= 0 else INPUTS
         first = i32_at(n.run_begin, run) if run >= 0 else 0
         end = i32_at(n.run_begin, run + 1)
-        fused, at = kind == FUSED and flags & FUSE != 0, first * row
+        fused, at = kind in (FUSED, FUSED_SCALED) and flags & FUSE != 0, first * row
         for v in range(end - 1, first - 1, -1):
             fetch_row(spec, A + (v - NEXT) * row)
             a = load(spec, A + v * row)
@@ -165,7 +166,7 @@ def sweep(spec: Any, net: int, tile: int, stop: int, w: int, turned: int, flags:
                 store(A + v * row, dz)
             s = total(dz)
             put_real(spec, t.bias, v, s if t.first != 0 else s + real_at(spec, t.bias, v))
-            if kind == SCALED:
+            if kind in (SCALED, FUSED_SCALED):
                 store(A + i32_at(n.message, v) * row, splat(spec, real_at(spec, n.response, v)) * dz)
         if kind == WHOLE:
             call_address(n.whole_backward, net, tile, run, w)

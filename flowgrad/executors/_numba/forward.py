@@ -27,6 +27,7 @@ from flowgrad.executors._numba.records import (
     DENSE_SIZE,
     FUSE,
     FUSED,
+    FUSED_SCALED,
     SCALED,
     STRIDE,
     WHOLE,
@@ -93,11 +94,14 @@ def sweep(spec: Any, net: int, tile: int, stop: int, w: int, b: int, flags: int)
             return
         kind = i32_at(n.run_kind, run)
         first, end = i32_at(n.run_begin, run), i32_at(n.run_begin, run + 1)
-        if kind == FUSED and flags & FUSE != 0:
+        scaled = kind in (SCALED, FUSED_SCALED)
+        if kind in (FUSED, FUSED_SCALED) and flags & FUSE != 0:
             for v in range(first, end):
                 fetch_row(spec, A + (v + NEXT) * row)
-                z = splat(spec, real_at(spec, b, i32_at(position, v)))
-                z = grown(spec, z, A, source, w, i64_at(in_begin, v), i64_at(in_end, v), last, ahead)
+                bias = splat(spec, real_at(spec, b, i32_at(position, v)))
+                start = splat(spec, 0.0) if scaled else bias
+                z = grown(spec, start, A, source, w, i64_at(in_begin, v), i64_at(in_end, v), last, ahead)
+                z = fma(splat(spec, real_at(spec, n.response, v)), z, bias) if scaled else z
                 a = value(spec, z)
                 store(A + v * row, a)
                 if keeps(spec) and backward != 0:
@@ -107,9 +111,9 @@ def sweep(spec: Any, net: int, tile: int, stop: int, w: int, b: int, flags: int)
         if kind < WHOLE:
             for v in range(first, end):
                 bias = splat(spec, real_at(spec, b, i32_at(position, v)))
-                start = splat(spec, 0.0) if kind == SCALED else bias
+                start = splat(spec, 0.0) if scaled else bias
                 z = grown(spec, start, A, source, w, i64_at(in_begin, v), i64_at(in_end, v), last, ahead)
-                store(Z + v * row, fma(splat(spec, real_at(spec, n.response, v)), z, bias) if kind == SCALED else z)
+                store(Z + v * row, fma(splat(spec, real_at(spec, n.response, v)), z, bias) if scaled else z)
         elif kind == WHOLE:
             call_address(n.whole_forward, net, tile, run, w, b)
         else:

@@ -14,7 +14,18 @@ from flowgrad.errors import ExecutorError
 from flowgrad.executors._numba.across import GATHERED
 from flowgrad.executors._numba.compiled import entry, kernel
 from flowgrad.executors._numba.part import Part
-from flowgrad.executors._numba.records import AGGREGATED, AHEAD, DENSE, FUSED, GROUP, PLAIN, SCALED, STRIDE, WHOLE
+from flowgrad.executors._numba.records import (
+    AGGREGATED,
+    AHEAD,
+    DENSE,
+    FUSED,
+    FUSED_SCALED,
+    GROUP,
+    PLAIN,
+    SCALED,
+    STRIDE,
+    WHOLE,
+)
 from flowgrad.order import ranges
 from flowgrad.plan import Plan
 from flowgrad.registry import is_own
@@ -81,7 +92,7 @@ def layout(plan: Plan, part: Part) -> Layout:
     firsts = run_begin[:-1]
     edge_ptr, edge, target = _sparse(part, block)
     message, row, rows = np.zeros(1, np.int32), target, n
-    if ((kind == SCALED) | (kind >= AGGREGATED)).any():
+    if (scaled(kind) | (kind >= AGGREGATED)).any():
         message, row, rows = _messages(part, kind, target, edge)
     if rows > MOST_ROWS:
         raise ExecutorError(f"{rows:,} nodes and messages: executor 'numba' numbers {MOST_ROWS:,}")
@@ -126,6 +137,12 @@ def _kinds(plan: Plan, part: Part) -> Ints:
     return kind
 
 
+def scaled(kind: Ints) -> npt.NDArray[np.bool_]:
+    """Which are multiples of sums, other than the sum."""
+    found: npt.NDArray[np.bool_] = (kind == SCALED) | (kind == FUSED_SCALED)
+    return found
+
+
 def factors(plan: Plan, part: Part) -> npt.NDArray[np.float64]:
     """(n,): c·r with z = b + c·r·Σ w·a, of (1) and (2); NaN of a neuron whose m is no multiple of the sum."""
     factor: npt.NDArray[np.float64] = (plan.coefficient * plan.response)[part.position]
@@ -143,15 +160,16 @@ def _in_blocks(part: Part, kind: Ints) -> Ints:
 
 
 def _fused(plan: Plan, kind: Ints, activation: Ints) -> str:
-    """The activation of FUSABLE that most plain neurons have, or "identity"; `kind` becomes FUSED there."""
+    """The activation of FUSABLE that most sums have, or "identity"; `kind` becomes FUSED or FUSED_SCALED there."""
     able = [is_own("activations", sigma) and sigma.name in FUSABLE for sigma in plan.activations]
-    counts = np.bincount(activation[(kind == PLAIN) & (activation >= 0)], minlength=len(able)) * np.array(
+    counts = np.bincount(activation[(kind <= SCALED) & (activation >= 0)], minlength=len(able)) * np.array(
         able, np.int64
     )
     if not counts.any():
         return "identity"
     fused = int(counts.argmax())
-    kind[(kind == PLAIN) & (activation == fused)] = FUSED
+    mine = activation == fused
+    kind[mine & (kind == PLAIN)], kind[mine & (kind == SCALED)] = FUSED, FUSED_SCALED
     return plan.activations[fused].name
 
 
@@ -248,7 +266,7 @@ def _messages(part: Part, kind: Ints, target: Ints, edge: Ints) -> tuple[Ints, I
     """First message row of each node; of each sparse out-edge, the row with ∂L/∂(w·a); rows in all."""
     n = part.n_nodes
     fan_in = part.in_end - part.in_begin
-    count = np.where(kind >= AGGREGATED, fan_in, np.where(kind == SCALED, 1, 0))
+    count = np.where(kind >= AGGREGATED, fan_in, np.where(scaled(kind), 1, 0))
     ends = np.cumsum(count)
     message = (n + ends - count).astype(np.int32)
     place = np.where(kind[target] >= AGGREGATED, edge - part.in_begin[target], 0)

@@ -11,7 +11,7 @@ from flowgrad.executors._numba import aggregate, backward, forward, losses, para
 from flowgrad.executors._numba.compiled import address
 from flowgrad.executors._numba.layout import Layout
 from flowgrad.executors._numba.machine import own_cache
-from flowgrad.executors._numba.records import AGGREGATED, AHEAD, FUSED, NET, WIDE
+from flowgrad.executors._numba.records import AGGREGATED, AHEAD, FUSED, FUSED_SCALED, NET, WIDE
 from flowgrad.executors._numba.spec import Spec
 from flowgrad.locks import reentrant_lock
 from flowgrad.maths.losses import Loss
@@ -60,7 +60,10 @@ class Net:
     def _functions(self, gradient: bool, fused: bool) -> None:
         """The addresses of what a sweep calls: of every run's functions, or of those that are not fused."""
         l, r = self._layout, self._record
-        kinds, used = l.run_kind, np.unique(l.run_activation[(l.run_kind != FUSED) | (not fused)]).tolist()
+        kinds, used = (
+            l.run_kind,
+            np.unique(l.run_activation[~np.isin(l.run_kind, (FUSED, FUSED_SCALED)) | (not fused)]).tolist(),
+        )
         for code in used:
             sigma = self.plan.activations[code]
             self._activate[code] = runs.activation(sigma, self.dtype, self.lanes)

@@ -14,7 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from flowgrad.executors._numba.machine import features
 from flowgrad.executors._numba.rows import absolute, choose, fma, power_of_two, with_sign
+from flowgrad.executors._numba.tables import tanh_of_positive
 
 LOG2E = 1.4426950408889634
 
@@ -139,6 +141,8 @@ def exp(x: Any) -> Any:
 
 def tanh(z: Any) -> Any:
     """1 − e by p; in float32 what rounding took from 1 + e is given back to the quotient, for which 2 ulp ask."""
+    if z.dtype == np.float32 and features().get("avx512f"):
+        return with_sign(tanh_of_positive(absolute(z)), z)
     c = constants(z)
     x = floored(absolute(z) * -2.0)
     n = power(x)

@@ -12,9 +12,9 @@ import numpy as np
 
 from flowgrad.executors._numba.memory import record_at
 
-PLAIN, FUSED, SCALED, WHOLE, AGGREGATED = 0, 1, 2, 3, 4
-"""Kinds of runs: sum; the same, of the activation that is compiled into the sweep; a multiple of the sum; part of a
-dense block; AGGREGATED + code: another aggregation."""
+PLAIN, FUSED, SCALED, FUSED_SCALED, WHOLE, AGGREGATED = 0, 1, 2, 3, 4, 5
+"""Kinds of runs: sum; the same, of the activation that is compiled into the sweep; a multiple of the sum, and of that
+activation; part of a dense block; AGGREGATED + code: another aggregation."""
 FUSE, BACKWARD = 1, 2
 """Flags of a sweep: runs that are FUSED have their activation compiled in, and leave no z; backward follows."""
 STRIDE = 16
