@@ -81,7 +81,7 @@ def _values(
         able = [f for f in names("formats") if _has_attributes(find("formats", f))]
         raise ConfigError(f"format {chosen.name!r} has no place for values of samples; these have: {listing(able)}")
     samples, roles = Table(data), model.roles
-    answers = roles.label in samples.names if roles.label else set(roles.targets) <= set(samples.names)
+    answers = _data.answered(samples, roles)
     known = _data.read(samples, roles, answers=answers)
     X, T = known.X, known.T if answers else None
     first = None if sample is None else row("sample", sample, len(X))
