@@ -18,7 +18,7 @@ Model = Annotated[
     ),
 ]
 Data = Annotated[
-    Path, typer.Option(metavar="FILE", help="Samples: CSV with a header, TSV, or .npz.", show_default=False)
+    Path, typer.Option(metavar="FILE", help="Samples: CSV with a header, TSV, Parquet, or .npz.", show_default=False)
 ]
 MaybeData = Annotated[
     Path | None,

@@ -93,7 +93,8 @@ class ByFeature:
                     at = [(row, k) for row, name in enumerate(block.texts[0]) for k in places.get(name, ())]
                     if at:
                         rows, into = map(list, zip(*at, strict=True))
-                        array[:, into] = block.numbers[rows].T
+                        with np.errstate(over="ignore"):
+                            array[:, into] = block.numbers[rows].T
         return arrays, [self._text(name, samples) for name in texts]
 
     def _text(self, name: str, samples: Sequence[int]) -> list[str]:
@@ -115,7 +116,8 @@ class _Growing:
             self._claim.add(size, str(self._claim.path), "its cells, unpacked,")
         if end > len(self._array):
             self._resize(max(end, int(GROWTH * len(self._array))))
-        self._array[self._rows : end] = block
+        with np.errstate(over="ignore"):  # what float32 cannot hold is inf there
+            self._array[self._rows : end] = block
         self._rows = end
 
     def finished(self) -> Numbers:
