@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from flowgrad import metrics, schedule
+from flowgrad.cli._tables import Reading
 from flowgrad.errors import ConfigError, FileError, UnknownNameError, suggest
 from flowgrad.registry import names, singular
 
@@ -98,7 +99,16 @@ KEYS: dict[str, dict[str, Key]] = {
         "seed": Key(whole(0), 0, "draws the weights that nobody gave"),
     },
     "data": {
-        "file": Key(TEXT, None, "CSV with a header, TSV, or .npz of columns; needed"),
+        "file": Key(TEXT, None, "CSV with a header, TSV, Parquet, or .npz of columns; needed"),
+        "orient": Key(
+            choice("samples", "features"),
+            "samples",
+            "features: a row a feature and a column a sample, as genes × samples",
+        ),
+        "labels": Key(TEXT, None, "another table, with the label or the targets, joined by the samples' ids"),
+        "key": Key(TEXT, None, "the column of ids; left out: the unnamed first column, or the header under features"),
+        "surplus": Key(choice("error", "ignore"), "error", "columns that nothing reads"),
+        "missing": Key(choice("error", "drop"), "error", "inputs that the table lacks; drop: the network goes without"),
         "inputs": Key(COLUMNS, None, "columns of the inputs, in their order; left out: by the inputs' names"),
         "targets": Key(COLUMNS, None, "columns of the targets, in the outputs' order; left out: by the outputs' names"),
         "label": Key(TEXT, None, "a column of classes, instead of targets"),
@@ -227,6 +237,21 @@ def _check_together(config: Config) -> None:
         raise ConfigError(
             f"train.patience = {config['train']['patience']}: needs data.validation, a fraction or a file"
         )
+
+
+def reading_of(data: Mapping[str, Any]) -> Reading:
+    """How tables are read, by the section [data] or by options of a command, where None is left out.
+
+    Raises:
+        ConfigError: a value breaks its key's rule.
+    """
+    names = [each.name for each in fields(Reading)]
+    given = {name: data[name] for name in names if data.get(name) is not None}
+    for name, value in given.items():
+        check_value("data", name, str(value))
+    if "labels" in given:
+        given["labels"] = Path(given["labels"])
+    return Reading(**given)
 
 
 REGISTERED = {
