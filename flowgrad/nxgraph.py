@@ -14,6 +14,7 @@ from flowgrad.arguments import hashable
 from flowgrad.attributes import encode, flags, numbers, rows_of
 from flowgrad.columns import ABSENT, Columns
 from flowgrad.errors import GraphError, brief
+from flowgrad.weights import initializer_for
 
 NODE_KEYS = ("activation", "aggregation", "bias", "response", "trainable")
 EDGE_KEYS = ("weight", "trainable", "param")
@@ -27,6 +28,7 @@ def read(
     activation: object,
     output_activation: object,
     seed: int,
+    initializer: object,
 ) -> Columns:
     """Columns of a DiGraph: nodes in its order, each neuron's in-edges in the order of `G.pred`."""
     _refuse_other_graphs(G)
@@ -63,6 +65,7 @@ def read(
         edge_trainable=edge.flags("trainable"),
         param=_params(edge),
         seed=seed,
+        initializer=initializer_for(initializer),
         node_extra=node.extra(NODE_KEYS),
         edge_extra=edge.extra(EDGE_KEYS),
         graph_extra=dict(G.graph),

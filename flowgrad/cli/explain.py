@@ -38,4 +38,4 @@ def entry(
     answers = _data.answered(samples, roles)
     known = _data.read(samples, roles, answers=answers)
     program = fg.compile(model.network, executor=executor, loss=loss or model.loss or "squared_error")
-    say(explain(program, names[node], model.scaled(known.X), known.T, sample=sample, most=most))
+    say(explain(program, model.scaled(known.X), known.T, names[node], sample=sample, most=most))

@@ -27,6 +27,7 @@ from flowgrad.network import Network
 from flowgrad.program import Program
 from flowgrad.registry import find
 from flowgrad.scaling import Scaling, folded
+from flowgrad.weights import initializer_for
 
 
 def entry(
@@ -201,10 +202,15 @@ def _outputs(n: int) -> str:
 def _given(section: Mapping[str, Any]) -> Model:
     """The network of a run, a file or a list of edges."""
     if section["file"] is None:
-        keys = ("inputs", "outputs", "activation", "output_activation", "seed")
+        keys = ("inputs", "outputs", "activation", "output_activation", "seed", "initializer")
         return bare(load(section["edges"], "edgelist", **{key: section[key] for key in keys}))
     model = _from_file(section)
-    network = Network.from_columns(replace(model.network.columns, seed=section["seed"]))
+    columns = model.network.columns
+    if section["initializer"] is not None and not np.isnan(columns.weight).any():
+        said = _config.written(section["initializer"])
+        raise ConfigError(f"network.initializer = {said}: {section['file']} gives every weight itself")
+    initializer = initializer_for(section["initializer"]) or columns.initializer
+    network = Network.from_columns(replace(columns, seed=section["seed"], initializer=initializer))
     if section["output_activation"] is not None:
         network = with_outputs(network, section["output_activation"])
     return replace(model, network=network)

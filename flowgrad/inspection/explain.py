@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from flowgrad import batch
+from flowgrad.aliases import formerly
 from flowgrad.arguments import instance, row, whole
 from flowgrad.errors import ConfigError, show
 from flowgrad.inspection.given import samples
@@ -17,11 +18,12 @@ from flowgrad.program import Program
 
 def explain(
     program: Program,
-    node: Hashable,
     X: Any,
     T: Any = None,
+    node: Hashable = None,
     *,
     cotangent: Any = None,
+    theta: Any = None,
     sample: int = 0,
     digits: int = 6,
     most: int = 12,
@@ -33,17 +35,25 @@ def explain(
 
     Args:
         X, T, cotangent: as for `forward` and `backward`; `sample` says which row counts.
+        node: the neuron, by id; always needed.
+        theta: (P,); None takes the program's.
         digits: of every number.
         most: terms that a sum lists; the others are added up in one.
 
     Raises:
         ConfigError: program is no Program, or X is a Network or Activations.
-        UnknownNameError: no such node. DataError: no such sample.
+        UnknownNameError: no such node, or none at all. DataError: no such sample.
+
+    Warns:
+        DeprecationWarning: the node stands second, where it stood before 0.2 and X stands now.
     """
     instance("explain", program, Program, ConfigError)
+    if program.labels.is_node(X):
+        formerly("explain(program, node, X, T)", "explain(program, X, T, node)")
+        X, T, node = T, node, X
     samples("explain", X=X, T=T, cotangent=cotangent)
     v = program.labels.node(node)
-    acts = program.forward(X)
+    acts = program.forward(X, theta)
     chosen = row("sample", sample, acts.a.array.shape[1])
     lines = _Explanation(program, acts, v, chosen, whole("digits", digits, 1), whole("most", most, 1))
     lines.forward()

@@ -132,7 +132,7 @@ def test_the_explanation_adds_up(executor: str, seed: int) -> None:
     acts = program.forward(X)
     grads = program.backward(acts, T)
     for v in program.labels.nodes:
-        said = explain(program, v, X, T, sample=1, digits=17, most=99)
+        said = explain(program, X, T, v, sample=1, digits=17, most=99)
         value = {
             m[1]: float(m[2]) for m in re.finditer(r"(?m)^ *\((\d+)\).* = (-?[\d.e+-]+|nan)(?:   \(cached.*)?$", said)
         }
@@ -157,7 +157,7 @@ def test_the_explanation_adds_up(executor: str, seed: int) -> None:
 
 def test_long_sums_are_cut_and_add_up(executor: str) -> None:
     net = fg.topologies.layered([40, 1], output_activation="identity", seed=1)
-    said = explain(fg.compile(net, executor=executor), 40, np.ones((1, 40)), most=3, digits=12)
+    said = explain(fg.compile(net, executor=executor), np.ones((1, 40)), node=40, most=3, digits=12)
     assert "… and 37 more, together" in said
     assert said.count(" · ") == 3
     assert "(10)" not in said
@@ -166,9 +166,9 @@ def test_long_sums_are_cut_and_add_up(executor: str) -> None:
 def test_explain_refuses(executor: str) -> None:
     program = fg.compile(fg.topologies.from_edge_list([("a", "y", 2.0)]), executor=executor)
     with pytest.raises(LookupError, match="'z' is no node"):
-        explain(program, "z", [[1.0]])
+        explain(program, [[1.0]], node="z")
     with pytest.raises(ValueError, match="sample=-1"):
-        explain(program, "y", [[1.0]], sample=-1)
+        explain(program, [[1.0]], node="y", sample=-1)
 
 
 # ---- ties, signs, zeros, and products beyond floats ------------------------------------------------------------
