@@ -29,6 +29,7 @@ _HOME = {
     "fit": "flowgrad.training",
     "History": "flowgrad.training",
     "gradcheck": "flowgrad.checking",
+    "reversed_network": "flowgrad.inspection.reversal",
     "load": "flowgrad.files",
     "save": "flowgrad.files",
 }
@@ -66,6 +67,7 @@ __all__ = [
     "load",
     "metrics",
     "optimizers",
+    "reversed_network",
     "save",
     "schedules",
     "topologies",
@@ -78,6 +80,7 @@ if TYPE_CHECKING:
     from flowgrad.choice import executors
     from flowgrad.errors import BoundedOutputWarning, FlowgradError
     from flowgrad.files import load, save
+    from flowgrad.inspection.reversal import reversed_network
     from flowgrad.maths import initializers
     from flowgrad.maths.activation import Activation
     from flowgrad.maths.aggregations import Aggregation

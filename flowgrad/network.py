@@ -81,7 +81,7 @@ class Network:
         Args:
             G: the graph; it is read, never kept or changed.
             inputs: ids, in order; None takes the nodes without in-edges that carry no activation, aggregation
-                or bias (with one of these they are bias-only neurons).
+                or bias (with one of these they are bias-only neurons), of `net.reverse()` the outputs of `net`.
             outputs: ids, in order; None takes the neurons without out-edges.
             activation: of hidden neurons that name none themselves.
             output_activation: of outputs that name none themselves.
@@ -260,8 +260,14 @@ class Network:
         return self._graph
 
     def reverse(self) -> nx.DiGraph[Any]:
-        """`graph` with every arrow turned round: a read-only view that shares its attributes."""
-        return self.graph.reverse(copy=False)
+        """`graph` with every arrow turned round: a read-only view that shares its attributes.
+
+        `Network.from_networkx(net.reverse())` makes a network of it: outputs that feed no other node are its inputs,
+        inputs its outputs. The network that computes gradients is `fg.reversed_network(program, acts)`.
+        """
+        from flowgrad.nxgraph import ReversedView
+
+        return ReversedView.of(self.graph, self.inputs, self.outputs)
 
     def plot(
         self,

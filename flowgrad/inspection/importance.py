@@ -179,7 +179,7 @@ def node_importance(
     """
     instance("node_importance", program, Program, ConfigError)
     samples("node_importance", X=X, T=T)
-    if outputs is None and _names_outputs(program, T):
+    if outputs is None and _are_texts(T):
         formerly("node_importance(program, X, outputs)", "node_importance(program, X, outputs=outputs)")
         T, outputs = None, T
     x = program._x(X)
@@ -213,9 +213,9 @@ def node_importance(
     return _result(program, passes.names, labels, found, gap, kept)
 
 
-def _names_outputs(program: Program, T: Any) -> bool:
-    """Whether these are texts, which no targets are, and ids of outputs."""
-    return isinstance(T, (list, tuple)) and bool(T) and all(isinstance(v, str) and v in program.outputs for v in T)
+def _are_texts(T: Any) -> bool:
+    """Whether these are texts, which no targets are."""
+    return isinstance(T, str) or (isinstance(T, (list, tuple)) and bool(T) and all(isinstance(v, str) for v in T))
 
 
 def _wanted(program: Program, outputs: Any, T: Any) -> tuple[Hashable, ...]:

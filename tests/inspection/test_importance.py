@@ -253,9 +253,9 @@ def test_bad_arguments() -> None:
     with pytest.raises(UnknownNameError, match="'k' is no output"):
         node_importance(program, X, outputs=["k"])
     with pytest.raises(ConfigError, match="give a list"):
-        node_importance(program, X, "y1")
+        node_importance(program, X, outputs="y1")
     with pytest.raises(ConfigError, match="one output at least"):
-        node_importance(program, X, [])
+        node_importance(program, X, outputs=[])
     for wrong, words in (
         ({"classes": [1, 2]}, r"classes has shape \(2,\): must be \(1,\)"),
         ({"integrated": True, "steps": 12}, "steps=12: must be a multiple of 8"),
