@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import flowgrad as fg
-from flowgrad.inspection import explain, path_attribution
+from flowgrad.inspection import explain, path_attribution, reuse_report
 
 
 def _program(executor: str, seed: int) -> tuple[fg.Program, np.ndarray]:
@@ -153,6 +153,34 @@ def test_the_explanation_adds_up(executor: str, seed: int) -> None:
             }
             for u in program.network().graph.pred[v]:
                 assert got[str(u)] == pytest.approx(alone.weight[u, v], rel=1e-12, abs=1e-15)
+
+
+def test_readers_of_cached_values_are_counted_forward_and_backward(executor: str) -> None:
+    net = fg.topologies.from_edge_list([("x", "h"), ("u", "h"), ("h", "y"), ("h", "z"), ("u", "y")])
+    program = fg.compile(net, executor=executor, loss="squared_error")
+    for v in net.nodes:
+        said = explain(program, [[0.5, 1.0]], [[1.0, 2.0]], v)
+        found = re.findall(r"cached: written once, read by (\d+) (successor|predecessor)s?$", said, re.MULTILINE)
+        into, out = len(net.graph.pred[v]), len(net.graph.succ[v])
+        assert found == [(str(out), "successor"), *([(str(into), "predecessor")] if into else [])]
+        assert reuse_report(net, limit=0).reads[net.nodes.index(v)] == into
+        shared = re.findall(r"which (\d+) read", said)
+        assert shared == [str(len(net.graph.pred[s])) for s in net.graph.succ[v] if len(net.graph.pred[s]) > 1]
+
+
+def test_an_output_says_what_it_adds_to_the_loss(executor: str) -> None:
+    net = fg.topologies.from_edge_list([("x", "y", 2.0), ("x", "z", -1.0)])
+    program = fg.compile(net, executor=executor, loss="squared_error")
+    said = explain(program, [[9.0], [1.0]], [[0.0, 0.0], [1.0, 1.0]], "z", sample=1)
+    assert "l = squared_error(y, t) = 2 with y = -1 and t = 1" in said
+    assert "L = Σ l over 2 outputs = 2.5" in said
+    assert "L = Σ l" not in explain(program, [[9.0]], [[0.0, 0.0]], "x")
+
+
+def test_a_node_is_wanted(executor: str) -> None:
+    program = fg.compile(fg.topologies.from_edge_list([("x", "y")]), executor=executor)
+    with pytest.raises(fg.FlowgradError, match=r"explain wants the id of a neuron.*known: x, y"):
+        explain(program, [[1.0]])
 
 
 def test_long_sums_are_cut_and_add_up(executor: str) -> None:
