@@ -42,7 +42,7 @@ def test_the_card_counts_readers_and_losses_as_explain_does(browser: Any, make: 
         lines = [line.strip() for line in said.splitlines() if "cached: written once" in line]
         shown = [line for line in browser["card"].text.splitlines() if line.startswith("cached: written once")]
         assert shown == lines[: 1 if name == "x1" else 2], name
-        of_all = [line.split(" = ")[0].strip() for line in said.splitlines() if "L = Σ l over" in line]
+        of_all = [line.rsplit(" = ", 1)[0].strip() for line in said.splitlines() if "L = Σ l over" in line]
         assert of_all == (["L = Σ l over 2 outputs"] if name in ("y1", "y2") else [])
         assert all(line in browser["card"].text for line in of_all)
         browser["search"].clear()
