@@ -57,13 +57,11 @@ def reversed_network(program: Program, acts: Activations, *, sample: int = 0) ->
     """
     instance("reversed_network", program, Program, ConfigError)
     program._need_own(acts, "reversed_network")
-    k, plan, names = row("sample", sample, acts.a.array.shape[1]), program.plan, program.labels.nodes
-    slope, through = _constants(program, acts, k)
-    O, V = len(plan.outputs), plan.n_nodes
-    ids = [*_base_ids(program), *names]
+    plan, O = program.plan, len(program.outputs)
+    slope, through = _constants(program, acts, row("sample", sample, acts.a.array.shape[1]))
     label = program.labels.columns.node_extra.get("label")
     columns = Columns.of(
-        ids,
+        [*_base_ids(program), *program.labels.nodes],
         np.arange(O),
         O + plan.inputs,
         np.concatenate([np.arange(O), O + plan.in_target]),
@@ -75,7 +73,6 @@ def reversed_network(program: Program, acts: Activations, *, sample: int = 0) ->
         edge_trainable=False,
         node_extra={} if label is None else {"label": [ABSENT] * O + [label[r] for r in plan.nodes.tolist()]},
     )
-    assert len(ids) == O + V
     return Network.from_columns(columns)
 
 
@@ -92,12 +89,12 @@ def _constants(program: Program, acts: Activations, k: int) -> tuple[Array, Arra
     with np.errstate(all="ignore"):
         through = np.where(live, plan.response, 0.0)[plan.in_target] * plan.term_slopes(weight, a) * weight
     through[~live[plan.in_target]] = 0.0
-    names, edges = program.labels.nodes, program.labels
+    names, ends = program.labels.nodes, program.labels.edges
     for v in np.flatnonzero(~np.isfinite(slope))[:1].tolist():
         raise GraphError(f"σ'(z) of neuron {brief(names[v])} is {slope[v]} at sample {k}: no network has such a number")
     for e in np.flatnonzero(~np.isfinite(through))[:1].tolist():
-        u, v = edges.edges[e]
-        said = f"∂z/∂a of edge {brief(u)} → {brief(v)} is {through[e]} at sample {k}"
+        edge = " → ".join(map(brief, ends[e]))
+        said = f"∂z/∂a of edge {edge} is {through[e]} at sample {k}"
         raise GraphError(f"{said}: no network has such a number")
     return slope, through
 
