@@ -283,7 +283,7 @@ def test_every_way_draws_weights_by_the_initializer(tmp_path: Path) -> None:
         he, glorot = (way(initializer=rule, seed=3).columns for rule in rules)
         np.testing.assert_array_equal(glorot.weights, way(seed=3).columns.weights)  # which suits tanh and identity
         fan_in, fan_out = (np.bincount(end, minlength=he.n_nodes)[end] for end in (he.target, he.source))
-        np.testing.assert_allclose(he.weights, glorot.weights * np.sqrt((fan_in + fan_out) / (2 * fan_in)), rtol=1e-12)
+        np.testing.assert_allclose(he.weights, glorot.weights * np.sqrt((fan_in + fan_out) / fan_in), rtol=1e-12)
         with pytest.raises(UnknownNameError, match="did you mean 'glorot'"):
             _ = way(initializer="xavier").columns
         for wrong in (lambda i, o: np.nan, lambda i, o: -1.0, lambda i, o: np.ones(99), lambda i, o: "x"):
