@@ -27,7 +27,7 @@ def said(value: Any) -> str:
 def named(pairs: Iterable[tuple[str, Any]], n: int) -> str:
     """Write `name: value, name: value … (n more)` for a repr: at most `SHOWN` of n pairs.
 
-    >>> named([("a", 1.0), ("b", np.array([2.0, 3.0]))], 2), named(((str(k), k) for k in range(12)), 12)[-22:]
+    >>> named([("a", 1.0), ("b", np.array([2.0, 3.0]))], 2), named(((str(k), k) for k in range(12)), 12)[-21:]
     ('a: 1, b: [2, 3]', '8: 8, 9: 9 … (2 more)')
     """
     shown = [f"{name}: {said(value)}" for name, value in islice(pairs, SHOWN)]
