@@ -23,15 +23,26 @@ _HOME = {
     "Activation": "flowgrad.maths.activation",
     "Aggregation": "flowgrad.maths.aggregations",
     "Loss": "flowgrad.maths.losses",
+    "Initializer": "flowgrad.maths.initializers",
     "FlowgradError": "flowgrad.errors",
     "BoundedOutputWarning": "flowgrad.errors",
     "fit": "flowgrad.training",
     "History": "flowgrad.training",
     "gradcheck": "flowgrad.checking",
+    "reversed_network": "flowgrad.inspection.reversal",
     "load": "flowgrad.files",
     "save": "flowgrad.files",
 }
-_MODULES = ("errors", "inspection", "topologies")
+_MODULES = {
+    "callbacks": "flowgrad.callbacks",
+    "errors": "flowgrad.errors",
+    "initializers": "flowgrad.maths.initializers",
+    "inspection": "flowgrad.inspection",
+    "metrics": "flowgrad.metrics",
+    "optimizers": "flowgrad.optimizers",
+    "schedules": "flowgrad.schedules",
+    "topologies": "flowgrad.topologies",
+}
 
 __all__ = [
     "Activation",
@@ -41,29 +52,39 @@ __all__ = [
     "FlowgradError",
     "Gradients",
     "History",
+    "Initializer",
     "Loss",
     "Network",
     "Program",
+    "callbacks",
     "compile",
     "errors",
     "executors",
     "fit",
     "gradcheck",
+    "initializers",
     "inspection",
     "load",
+    "metrics",
+    "optimizers",
+    "reversed_network",
     "save",
+    "schedules",
     "topologies",
     "union",
 ]
 
 if TYPE_CHECKING:
-    from flowgrad import errors, inspection, topologies
+    from flowgrad import callbacks, errors, inspection, metrics, optimizers, schedules, topologies
     from flowgrad.checking import gradcheck
     from flowgrad.choice import executors
     from flowgrad.errors import BoundedOutputWarning, FlowgradError
     from flowgrad.files import load, save
+    from flowgrad.inspection.reversal import reversed_network
+    from flowgrad.maths import initializers
     from flowgrad.maths.activation import Activation
     from flowgrad.maths.aggregations import Aggregation
+    from flowgrad.maths.initializers import Initializer
     from flowgrad.maths.losses import Loss
     from flowgrad.network import Network
     from flowgrad.program import Program, compile
@@ -76,7 +97,7 @@ def __getattr__(name: str) -> Any:
     if name in _HOME:
         value = getattr(import_module(_HOME[name]), name)
     elif name in _MODULES:
-        value = import_module(f"flowgrad.{name}")
+        value = import_module(_MODULES[name])
     else:
         raise AttributeError(f"module 'flowgrad' has no attribute {name!r}")
     globals()[name] = value

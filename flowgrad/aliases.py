@@ -1,9 +1,12 @@
-"""What other programs call the things of a registry: names that a message suggests ours for, and never accepts.
+"""Other names: what other programs call the things of a registry, which a message suggests ours for and never accepts;
+and the former names and orders of our own, which are taken with a warning.
 
 Case and separators need no line here: `ReLU`, `leakyrelu` and `HardTanh` are near without one.
 """
 
 from __future__ import annotations
+
+import warnings
 
 BY_KIND: dict[str, dict[str, tuple[str, ...]]] = {
     "activations": {
@@ -74,3 +77,8 @@ BY_KIND: dict[str, dict[str, tuple[str, ...]]] = {
 
 PACKAGES = {"executors": {"torch": "flowgrad-torch", "dask": "flowgrad-dask", "scipy": "flowgrad-scipy"}}
 """Kind → names that other packages bring → the package to install."""
+
+
+def formerly(given: str, now: str) -> None:
+    """Warn the caller's caller, by a DeprecationWarning, that what was given is written otherwise now."""
+    warnings.warn(f"{given} is written {now} now", DeprecationWarning, stacklevel=3)

@@ -14,6 +14,7 @@ from flowgrad.attributes import encode, formula, numbers, rows_of
 from flowgrad.columns import Coded, Columns
 from flowgrad.errors import GraphError, UnknownNameError, brief
 from flowgrad.sizes import fits
+from flowgrad.weights import initializer_for
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -31,6 +32,8 @@ def read(
     outputs: Iterable[int] | None,
     n_nodes: int | None,
     seed: int,
+    output_activation: object,
+    initializer: object,
 ) -> Columns:
     """Columns of neurons 0 … n_nodes−1, edges in their order; arguments and errors are `Network.from_arrays`'s."""
     src, dst = _node_numbers(source, "source"), _node_numbers(target, "target")
@@ -47,10 +50,11 @@ def read(
         output_rows,
         src,
         dst,
-        _activation_codes(activation, is_input),
+        _activation_codes(activation, output_activation, is_input, output_rows),
         bias=_column(bias, V, "bias", lambda row: f"node {row}", 0.0),
         weight=_column(weight, E, "weight", lambda row: f"edge {row}, {src[row]} → {dst[row]}", np.nan),
         seed=seed,
+        initializer=initializer_for(initializer),
     )
 
 
@@ -98,11 +102,19 @@ def _named_rows(names: Iterable[int] | None, V: int, what: str, default: Any) ->
     return array.astype(np.int32)
 
 
-def _activation_codes(activation: Any, is_input: npt.NDArray[np.bool_]) -> Coded:
-    """Codes and table of the activations: one for every neuron, or one a node."""
+def _activation_codes(activation: Any, output_activation: Any, is_input: npt.NDArray[np.bool_], outputs: Any) -> Coded:
+    """Codes and table of the activations: one for every neuron, where given another for the outputs; or one a node."""
     V = len(is_input)
     if isinstance(activation, str) or not isinstance(activation, Iterable):
-        return 0, (formula("activations", activation, lambda: ""),)
+        record = formula("activations", activation, lambda: "")
+        if output_activation is None:
+            return 0, (record,)
+        last, codes = formula("activations", output_activation, lambda: ""), np.zeros(V, np.int16)
+        codes[outputs] = 1
+        hidden = ~is_input & (codes == 0)
+        return (codes, (record, last)) if hidden.any() and record != last else (0, (last,))
+    if output_activation is not None:
+        raise GraphError(f"output_activation={brief(output_activation)}: activation says one a node already")
     named = list(islice(activation, V + 1))
     if len(named) != V:
         many = len(activation) if isinstance(activation, Sized) else f"{len(named)}{' or more' * (len(named) > V)}"

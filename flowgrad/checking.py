@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from flowgrad import batch
-from flowgrad.arguments import instance, real, whole
-from flowgrad.errors import ConfigError, show
+from flowgrad.arguments import instance, real, row, whole
+from flowgrad.errors import ConfigError, ShapeError, show
 from flowgrad.executor import Array
 from flowgrad.program import Program, compile
 from flowgrad.registry import names
@@ -44,7 +44,7 @@ class Slot:
     verdict: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class GradientCheck:
     """What `gradcheck` found.
 
@@ -55,6 +55,9 @@ class GradientCheck:
     tolerance   what was asked for
     scale       the largest |∂L/∂θ_k|
     checked, parameters: how many slots of θ were compared, out of how many
+    rows        how many of the worst slots `repr` shows
+
+    Its repr is a table of the worst slots, analytic beside numeric, and a sentence.
     """
 
     slots: tuple[Slot, ...]
@@ -63,6 +66,7 @@ class GradientCheck:
     scale: float
     checked: int
     parameters: int
+    rows: int = 10
 
     @property
     def passed(self) -> bool:
@@ -70,9 +74,9 @@ class GradientCheck:
         sure = sum(s.verdict == "agrees" for s in self.slots)
         return 2 * sure >= len(self.slots) and all(s.verdict != "differs" for s in self.slots)
 
-    def table(self, rows: int = 10) -> str:
-        """The worst slots, analytic beside numeric, and a sentence."""
-        shown = self.slots[:rows]
+    def table(self, rows: int | None = None) -> str:
+        """The worst slots, analytic beside numeric, and a sentence; rows: how many, None as `rows` says."""
+        shown = self.slots[: self.rows if rows is None else rows]
         width = max([len(s.label) for s in shown], default=0)
         lines = [f"{'':<{width}}  {'analytic':>22}  {'numeric':>22}  {'error':>8}"]
         lines += [
@@ -93,7 +97,7 @@ class GradientCheck:
         )
 
     def __repr__(self) -> str:
-        return f"GradientCheck({self._sentence()})"
+        return self.table() if self.rows else f"GradientCheck({self._sentence()})"
 
 
 def gradcheck(
@@ -102,6 +106,7 @@ def gradcheck(
     T: Any,
     *,
     theta: Any = None,
+    sample: int | None = None,
     sample_weight: Any = None,
     slots: int = 200,
     directions: int = 8,
@@ -109,7 +114,7 @@ def gradcheck(
     tolerance: float | None = None,
     rows: int = 10,
 ) -> GradientCheck:
-    """Compare ∂L/∂θ of backward with Richardson's differences of L, and print both at the worst slots.
+    """Compare ∂L/∂θ of backward with Richardson's differences of L; the result shows both at the worst slots.
 
     Differences of a float32 program are taken of the same network in float64. Where σ
     has a kink (relu at 0) the loss has no derivative to compare with: such slots are named and not held
@@ -119,10 +124,11 @@ def gradcheck(
         program: compiled with a loss.
         X, T, sample_weight: as for `program.value_and_grad`.
         theta: (P,); None takes the program's.
+        sample: the row to take alone; None takes all.
         slots: compare every slot of θ up to so many; of a longer θ, so many drawn by the seed.
         directions: of a longer θ also so many derivatives along random directions, through all slots at once.
         tolerance: allowed error as a share of the largest component; None takes 1e-7 in float64, 1e-3 in float32.
-        rows: how many of the worst slots to print; 0 prints nothing.
+        rows: how many of the worst slots the result's repr shows; with 0 it is one sentence.
 
     Raises:
         ConfigError: an argument of the wrong type or range.
@@ -131,14 +137,16 @@ def gradcheck(
     >>> import flowgrad as fg
     >>> net = fg.Network.from_arrays([0, 1], [1, 2], weight=[0.5, 2.0])
     >>> program = fg.compile(net, executor="python", loss="squared_error")
-    >>> gradcheck(program, [[1.0], [2.0]], [[0.5], [0.1]], rows=0).passed
-    True
+    >>> check = gradcheck(program, [[1.0], [2.0]], [[0.5], [0.1]], rows=0)
+    >>> check, check.passed
+    (GradientCheck(passed: 4 of 4 slots of θ; worst error ... of the largest component, allowed 1e-07), True)
     """
     instance("gradcheck", program, Program, ConfigError)
     limit, rows = whole("slots", slots, 1), whole("rows", rows, 0)
     allowed = TOLERANCE[program.dtype.name] if tolerance is None else real("tolerance", tolerance, 0, open_low=True)
     rng = np.random.default_rng(whole("seed", seed, 0))
     th = batch.parameters(program.theta if theta is None else theta, program.plan, program.dtype).astype(np.float64)
+    X, T, sample_weight = _one(program, sample, X, T, sample_weight)
     loss_at = _loss_function(program, X, T, sample_weight)
     g = program.value_and_grad(th.astype(program.dtype), X, T, sample_weight=sample_weight)[1].astype(np.float64)
     P, scale = len(th), float(np.abs(g).max(initial=0.0))
@@ -148,10 +156,20 @@ def gradcheck(
         found.append(_compare_direction(loss_at, th, g, n + 1, rng.normal(size=P), allowed))
     found.sort(key=lambda s: (s.verdict != "differs", s.verdict != "agrees", -s.error))
     worst = max((s.error for s in found if s.verdict in ("agrees", "differs")), default=0.0)
-    check = GradientCheck(tuple(found), worst, allowed, scale, len(chosen), P)
-    if rows:
-        print(check.table(rows))
-    return check
+    return GradientCheck(tuple(found), worst, allowed, scale, len(chosen), P, rows)
+
+
+def _one(program: Program, sample: int | None, X: Any, T: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
+    """X, T and sample_weight of one sample alone; as they are where `sample` is None."""
+    if sample is None:
+        return X, T, sample_weight
+    x = batch.table(X, program.inputs, "X", "input", program.dtype)
+    k = row("sample", sample, len(x))
+    weights = None if sample_weight is None else batch.real(sample_weight, "sample_weight", np.dtype(np.float64))
+    if weights is not None and weights.shape != (len(x),):
+        raise ShapeError(f"sample_weight has shape {weights.shape}: must be ({len(x)},), one a sample")
+    t = batch.targets(T, program.outputs, len(x), program._need_loss(), program.dtype, np.array([k]))
+    return x[k : k + 1], t, None if weights is None else weights[k : k + 1]
 
 
 def _loss_function(program: Program, X: Any, T: Any, sample_weight: Any) -> Callable[[Array], float]:

@@ -18,6 +18,7 @@ from flowgrad.attributes import Bools, Codes, Floats, Ints
 from flowgrad.errors import CycleError, brief
 from flowgrad.maths.activation import Activation
 from flowgrad.maths.aggregations import Aggregation
+from flowgrad.maths.initializers import Initializer
 from flowgrad.order import find_cycle, grouped, id_rank, levels
 from flowgrad.registry import find
 from flowgrad.weights import drawn, shared
@@ -38,6 +39,7 @@ class Columns:
     bias, response (V,) float64; trainable (V,) bool: whether θ holds the bias
     source, target (E,) int32 rows; weight (E,) float64, NaN where the seed decides; edge_trainable (E,) bool
     param        (E,) int32 index into `params` of the shared weight's name, −1 for none
+    initializer  draws the absent weights; None leaves it to the activation of each edge's target
     part         of a union, (V,) int32: the number of the node's network, −1 for shared inputs
     place        of a union, (V,) int64: network by network, each node's place in its own canonical order
     known_level  `level`, where who makes the columns has it already; no column, and not kept by `replace`
@@ -61,6 +63,7 @@ class Columns:
     aggregations: tuple[Aggregation, ...]
     params: tuple[Hashable, ...] = ()
     seed: int = 0
+    initializer: Initializer | None = None
     part: Ints | None = None
     place: npt.NDArray[np.int64] | None = None
     node_extra: Mapping[str, Sequence[Any]] = field(default_factory=dict)
@@ -103,7 +106,7 @@ class Columns:
             aggregation: the same; None is the sum for all.
             weight: NaN where the seed decides.
             param: codes, −1 for none, and the names of the shared weights.
-            rest: `seed`, `part`, `place`, `known_level`, `node_extra`, `edge_extra`, `graph_extra`.
+            rest: `seed`, `initializer`, `part`, `place`, `known_level`, `node_extra`, `edge_extra`, `graph_extra`.
         """
         V, E = len(ids), np.size(source)
         codes, activations = activation
@@ -192,12 +195,13 @@ class Columns:
 
     @cached_property
     def weights(self) -> Floats:
-        """(E,) float64: the weights, absent ones drawn from the seed (Glorot or He), one for all edges of a param.
+        """(E,) float64: the weights, absent ones drawn from the seed (`initializer`), one for all edges of a param.
 
         Raises:
             GraphError: two edges of one param were given different weights.
         """
-        weight = drawn(self.weight, self.source, self.target, self.activation, self.activations, self.seed)
+        functions = self.activation, self.activations
+        weight = drawn(self.weight, self.source, self.target, *functions, self.seed, self.initializer)
         return frozen(shared(weight, ~np.isnan(self.weight), self.param, self.params, self.edge_name))
 
     def edge_name(self, row: int) -> str:

@@ -11,6 +11,10 @@ from flowgrad.arguments import hashable
 from flowgrad.attributes import encode
 from flowgrad.columns import ABSENT, Columns
 from flowgrad.errors import GraphError, UnknownNameError, brief, suggest
+from flowgrad.maths.initializers import Initializer
+
+LEFT_OUT = "left out"
+"""Stands for the activation of a neuron that was given none: `columns` knows whether it is an output."""
 
 
 class Draft:
@@ -76,14 +80,20 @@ class Draft:
             raise GraphError(f"edge {name} goes into an input: inputs have no in-edges")
         self.edges[u, v] = (weight, bool(trainable), param)
 
-    def columns(self, seed: int) -> Columns:
-        """Arrays of what is there; outputs default to the neurons without out-edges."""
+    def columns(self, seed: int, initializer: Initializer | None) -> Columns:
+        """Arrays of what is there; outputs default to the neurons without out-edges.
+
+        Activations that were left out are tanh, and identity at outputs.
+        """
         V, E = len(self.ids), len(self.edges)
         ends = np.array(list(self.edges), np.int32).reshape(E, 2)
         outputs = self.outputs
         if outputs is None:
             feeds = {u for u, _ in self.edges}
             outputs = [v for v in range(V) if v not in feeds and self.functions[v][0] is not None]
+        last = set(outputs)
+        left_out = {row: "identity" if row in last else "tanh" for row in range(V)}
+        functions = [left_out[row] if s == LEFT_OUT else s for row, (s, _) in enumerate(self.functions)]
         weight, trainable, shared = zip(*self.edges.values(), strict=True) if E else ((), (), ())
         params: dict[Hashable, int] = {None: -1}
         for name in shared:
@@ -95,7 +105,7 @@ class Draft:
             np.array(outputs, np.int32),
             ends[:, 0].copy(),
             ends[:, 1].copy(),
-            encode("activations", [s for s, _ in self.functions], self.ids),
+            encode("activations", functions, self.ids),
             encode("aggregations", [g for _, g in self.functions], self.ids),
             bias=np.array([b for b, _, _ in self.values], np.float64),
             response=np.array([r for _, r, _ in self.values], np.float64),
@@ -104,6 +114,7 @@ class Draft:
             edge_trainable=trainable,
             param=([params[name] for name in shared], tuple(params)[1:]),
             seed=seed,
+            initializer=initializer,
             node_extra={k: [*column, *[ABSENT] * (V - len(column))] for k, column in node_extra.items()},
             edge_extra={k: [*column, *[ABSENT] * (E - len(column))] for k, column in edge_extra.items()},
             graph_extra=graph_extra,

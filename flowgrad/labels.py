@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flowgrad.errors import FlowgradError, UnknownNameError, brief, show, suggest
+from flowgrad.reprs import named
 
 if TYPE_CHECKING:
     from flowgrad.columns import Columns
@@ -72,6 +73,16 @@ class Labels:
 class _Named(Mapping[Any, Any]):
     """A mapping whose `[…]` raises UnknownNameError with the nearest name; `in` and `get` do not raise."""
 
+    def _pairs(self) -> Iterable[tuple[str, Any]]:
+        """Names as text, and values, for a repr."""
+        return ((show(name), self[name]) for name in self)
+
+    def _listed(self) -> str:
+        return named(self._pairs(), len(self))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._listed()})"
+
     def __contains__(self, name: object) -> bool:
         try:
             self[name]
@@ -104,9 +115,6 @@ class ByNode(_Named):
 
     def __contains__(self, name: object) -> bool:
         return self._labels.is_node(name)
-
-    def __repr__(self) -> str:
-        return f"<values of {len(self):,} nodes, each {self.array.shape[1:]} {self.array.dtype}>"
 
 
 class ByInput(ByNode):
@@ -163,11 +171,18 @@ class ByEdge(_Named):
     def __len__(self) -> int:
         return len(self.array)
 
-    def __repr__(self) -> str:
-        return f"<values of {len(self):,} edges, {self.array.dtype}>"
+    def _pairs(self) -> Iterable[tuple[str, Any]]:
+        ends = zip(self._labels.plan.in_source.tolist(), self._labels.plan.in_target.tolist(), strict=True)
+        names = self._labels.nodes
+        return ((f"{show(names[u])} → {show(names[v])}", x) for (u, v), x in zip(ends, self.array, strict=True))
 
 
 class _WeightSlots(ByEdge):
+    """Slots of weights; a repr leaves out those that θ does not hold."""
+
+    def _listed(self) -> str:
+        return named(((name, slot) for name, slot in self._pairs() if slot >= 0), int((self.array >= 0).sum()))
+
     def __getitem__(self, key: Edge) -> int:
         slot = int(super().__getitem__(key))
         if slot < 0:
@@ -178,6 +193,12 @@ class _WeightSlots(ByEdge):
 
 
 class _BiasSlots(ByNode):
+    """Slots of biases; a repr leaves out those that θ does not hold."""
+
+    def _listed(self) -> str:
+        rows = np.flatnonzero(self.array >= 0)
+        return named(((show(self._labels.nodes[v]), int(self.array[v])) for v in rows.tolist()), len(rows))
+
     def __getitem__(self, name: Hashable) -> int:
         slot = int(super().__getitem__(name))
         if slot < 0:
@@ -218,4 +239,5 @@ class ThetaIndex:
     def __repr__(self) -> str:
         plan = self._labels.plan
         biases = int((plan.bias_slot >= 0).sum())
-        return f"ThetaIndex({len(self) - biases:,} weights, {biases:,} biases)"
+        size = f"{len(self) - biases:,} weights, {biases:,} biases"
+        return f"ThetaIndex({size})\n  weight  {self.weight._listed()}\n  bias    {self.bias._listed()}"

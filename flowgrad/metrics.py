@@ -5,6 +5,9 @@
 
 Metrics speak of what the loss predicts, its link: probabilities under cross_entropy and binary_cross_entropy, rates
 under poisson, y itself otherwise. The link is applied here. A NaN among predictions or targets makes a metric NaN.
+
+Names stand for those in `entries`; names of another package are entry points of the group `flowgrad.metrics`, each a
+Metric.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flowgrad.arguments import plain
-from flowgrad.errors import ConfigError, UnknownNameError, brief, suggest
+from flowgrad.errors import ConfigError, brief
 from flowgrad.maths.losses import Loss
 from flowgrad.registry import find, names
 
@@ -26,10 +29,22 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True, repr=False)
 class Metric:
-    """A named f(y, t, loss); `loss` is the name of the program's loss, or the Loss where it is a user's own."""
+    """A named f(y, t, loss); `loss` is the name of the program's loss, or the Loss where it is a user's own.
+
+    `fit(..., metrics=[Metric("bias", lambda y, t, loss: float((y - t).mean()))])` takes one of your own.
+
+    Raises:
+        ConfigError: the name is no text or empty, or `f` cannot be called.
+    """
 
     name: str
     f: Callable[[Array, Array, Any], float]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name:
+            raise ConfigError(f"the name of a metric is {brief(self.name)}: must be a text, not empty")
+        if not callable(self.f):
+            raise ConfigError(f"metric {brief(self.name)}: f={brief(self.f)} cannot be called")
 
     def __repr__(self) -> str:
         return f"Metric({self.name!r})"
@@ -153,9 +168,8 @@ def metrics_for(metrics: Iterable[str | Metric]) -> tuple[Metric, ...]:
         raise ConfigError(f"metrics={brief(metrics)}: give a list of names")
     found = []
     for metric in metrics:
-        if isinstance(metric, str) and metric not in entries:
-            raise UnknownNameError(f"unknown metric {brief(metric)}{suggest(metric, entries)}")
-        if not isinstance(metric, (str, Metric)):
+        record = find("metrics", metric) if isinstance(metric, str) else metric
+        if not isinstance(record, Metric):
             raise ConfigError(f"metrics holds {brief(metric)}: give names or Metric records")
-        found.append(entries[metric] if isinstance(metric, str) else metric)
+        found.append(record)
     return tuple(found)

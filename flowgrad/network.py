@@ -11,10 +11,11 @@ from flowgrad import arrays
 from flowgrad.arguments import hashable, instance
 from flowgrad.attributes import formula, number, rows_of
 from flowgrad.columns import Columns
-from flowgrad.draft import Draft
+from flowgrad.draft import LEFT_OUT, Draft
 from flowgrad.errors import GraphError, UnknownNameError, brief, listing
 from flowgrad.registry import find
 from flowgrad.rules import check
+from flowgrad.weights import initializer_for
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from flowgrad.maths.activation import Activation
     from flowgrad.maths.aggregations import Aggregation
+    from flowgrad.maths.initializers import Initializer
 
 
 class Network:
@@ -39,11 +41,12 @@ class Network:
     Network(2 nodes, 1 edge, depth 1, 1 input: x, 1 output: h)
 
     A network changes only by its own methods; programs keep the plan they were compiled from. Weights that
-    nobody gave are drawn from `seed` (Glorot or He, by activation and fan-in).
+    nobody gave are drawn from `seed`, by `initializer`, or where that is None by the one that suits the activation
+    (Glorot or He).
     """
 
-    def __init__(self, *, seed: int = 0) -> None:
-        self._seed = seed
+    def __init__(self, *, seed: int = 0, initializer: str | Initializer | None = None) -> None:
+        self._seed, self._initializer = seed, initializer_for(initializer)
         self._draft: Draft | None = Draft()
         self._columns: Columns | None = None
         self._graph: nx.DiGraph[Any] | None = None
@@ -53,7 +56,8 @@ class Network:
     @classmethod
     def from_columns(cls, columns: Columns) -> Network:
         """A network of these columns, checked: what readers of formats call."""
-        net = cls(seed=instance("from_columns", columns, Columns).seed)
+        columns = instance("from_columns", columns, Columns)
+        net = cls(seed=columns.seed, initializer=columns.initializer)
         net._draft, net._columns = None, check(columns)
         return net
 
@@ -63,9 +67,11 @@ class Network:
         G: nx.DiGraph[Any],
         inputs: Iterable[Hashable] | None = None,
         outputs: Iterable[Hashable] | None = None,
-        activation: str | Activation = "sigmoid",
+        activation: str | Activation = "tanh",
         output_activation: str | Activation = "identity",
         seed: int = 0,
+        *,
+        initializer: str | Initializer | None = None,
     ) -> Network:
         """A snapshot of any `nx.DiGraph`.
 
@@ -75,21 +81,23 @@ class Network:
         Args:
             G: the graph; it is read, never kept or changed.
             inputs: ids, in order; None takes the nodes without in-edges that carry no activation, aggregation
-                or bias (with one of these they are bias-only neurons).
+                or bias (with one of these they are bias-only neurons), of `net.reverse()` the outputs of `net`.
             outputs: ids, in order; None takes the neurons without out-edges.
             activation: of hidden neurons that name none themselves.
             output_activation: of outputs that name none themselves.
             seed: draws the weights that the graph does not give.
+            initializer: of these weights, a name (`flowgrad list initializers`) or an Initializer; None takes the one
+                that suits the activation of each edge's target.
 
         Raises:
             GraphError: undirected, a multigraph, empty, no inputs or outputs, a self-loop, an edge into an
                 input, a value that is no finite number.
             CycleError: a cycle, named node by node.
-            UnknownNameError: an input, output, activation or aggregation that does not exist.
+            UnknownNameError: an input, output, activation, aggregation or initializer that does not exist.
         """
         from flowgrad.nxgraph import read
 
-        return cls.from_columns(read(G, inputs, outputs, activation, output_activation, seed))
+        return cls.from_columns(read(G, inputs, outputs, activation, output_activation, seed, initializer))
 
     @classmethod
     def from_arrays(
@@ -103,6 +111,9 @@ class Network:
         outputs: Iterable[int] | None = None,
         n_nodes: int | None = None,
         seed: int = 0,
+        *,
+        output_activation: str | Activation | None = None,
+        initializer: str | Initializer | None = None,
     ) -> Network:
         """A network from columns: edge k goes from neuron `source[k]` to `target[k]`, numbered 0 … n_nodes−1.
 
@@ -110,20 +121,23 @@ class Network:
             source, target: (E,) integers, arrays or columns of a data frame.
             weight: (E,) finite numbers; None draws them from `seed`.
             bias: (n_nodes,) finite numbers, an input's is ignored; None is all 0.
-            activation: one for every neuron, outputs included, or one a node (an input's is ignored).
+            activation: one for every neuron, or one a node (an input's is ignored).
             inputs: numbers of the inputs, in order; None takes the nodes without in-edges.
             outputs: numbers of the outputs, in order; None takes the neurons without out-edges.
             n_nodes: None takes the largest number that occurs, plus 1.
+            output_activation: of the outputs, where `activation` is one for all; None takes that one for them too.
+            initializer: as for `from_networkx`.
 
         Raises:
             GraphError: an edge given twice, a self-loop, a number out of range, columns of unequal length, a
-                value that is no finite number.
+                value that is no finite number, output_activation beside one activation a node.
             CycleError: a cycle, named node by node.
 
         >>> Network.from_arrays([0, 1, 0], [1, 2, 2], weight=[0.5, -1.0, 2.0])
         Network(3 nodes, 3 edges, depth 2, 1 input: 0, 1 output: 2)
         """
-        return cls.from_columns(arrays.read(source, target, weight, bias, activation, inputs, outputs, n_nodes, seed))
+        ends = source, target, weight, bias, activation, inputs, outputs, n_nodes, seed
+        return cls.from_columns(arrays.read(*ends, output_activation, initializer))
 
     # ---- by hand --------------------------------------------------------------------------------------------
 
@@ -137,7 +151,7 @@ class Network:
         predecessors: Mapping[Any, float] | Iterable[Hashable] = (),
         *,
         bias: float = 0.0,
-        activation: str | Activation = "sigmoid",
+        activation: str | Activation | None = None,
         aggregation: str | Aggregation = "sum",
         response: float = 1.0,
         trainable: bool = True,
@@ -146,6 +160,7 @@ class Network:
 
         Args:
             predecessors: {node: weight}, or just nodes, whose weights are then drawn from the seed.
+            activation: None is tanh, or identity if the neuron turns out to be an output.
             response: r_v of (2), never trained.
             trainable: whether θ holds the bias.
 
@@ -155,7 +170,7 @@ class Network:
         """
         draft = self._edit()
         place = f" at neuron {brief(name)}"
-        sigma = formula("activations", activation, lambda: place)
+        sigma = LEFT_OUT if activation is None else formula("activations", activation, lambda: place)
         agg = formula("aggregations", aggregation, lambda: place)
         b = number(bias, "bias", lambda _: f"neuron {brief(name)}")
         r = number(response, "response", lambda _: f"neuron {brief(name)}")
@@ -211,7 +226,7 @@ class Network:
         """The network as validated arrays; read-only by agreement."""
         if self._columns is None:
             assert self._draft is not None
-            self._columns = check(self._draft.columns(self._seed))
+            self._columns = check(self._draft.columns(self._seed, self._initializer))
         return self._columns
 
     @property
@@ -245,8 +260,14 @@ class Network:
         return self._graph
 
     def reverse(self) -> nx.DiGraph[Any]:
-        """`graph` with every arrow turned round: a read-only view that shares its attributes."""
-        return self.graph.reverse(copy=False)
+        """`graph` with every arrow turned round: a read-only view that shares its attributes.
+
+        `Network.from_networkx(net.reverse())` makes a network of it: outputs that feed no other node are its inputs,
+        inputs its outputs. The network that computes gradients is `fg.reversed_network(program, acts)`.
+        """
+        from flowgrad.nxgraph import ReversedView
+
+        return ReversedView.of(self.graph, self.inputs, self.outputs)
 
     def plot(
         self,
@@ -299,7 +320,8 @@ class Network:
         return f"Network({size}, {inputs}, {outputs})"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_seed": self._seed, "_draft": self._draft, "_columns": self._columns, "_graph": None}
+        kept = {"_seed": self._seed, "_initializer": self._initializer}
+        return kept | {"_draft": self._draft, "_columns": self._columns, "_graph": None}
 
 
 def _plural(n: int, noun: str) -> str:

@@ -13,7 +13,9 @@ import numpy as np
 from flowgrad.arguments import hashable
 from flowgrad.attributes import encode, flags, numbers, rows_of
 from flowgrad.columns import ABSENT, Columns
-from flowgrad.errors import GraphError, brief
+from flowgrad.errors import GraphError, brief, show
+from flowgrad.reprs import named
+from flowgrad.weights import initializer_for
 
 NODE_KEYS = ("activation", "aggregation", "bias", "response", "trainable")
 EDGE_KEYS = ("weight", "trainable", "param")
@@ -27,9 +29,13 @@ def read(
     activation: object,
     output_activation: object,
     seed: int,
+    initializer: object,
 ) -> Columns:
     """Columns of a DiGraph: nodes in its order, each neuron's in-edges in the order of `G.pred`."""
     _refuse_other_graphs(G)
+    if isinstance(G, ReversedView):
+        inputs = (G.inputs or None) if inputs is None else inputs
+        outputs = (G.outputs or None) if outputs is None else outputs
     ids = list(G)
     index = dict(zip(ids, range(len(ids)), strict=True))
     pred = dict(G.reverse(copy=False).adjacency())
@@ -63,6 +69,7 @@ def read(
         edge_trainable=edge.flags("trainable"),
         param=_params(edge),
         seed=seed,
+        initializer=initializer_for(initializer),
         node_extra=node.extra(NODE_KEYS),
         edge_extra=edge.extra(EDGE_KEYS),
         graph_extra=dict(G.graph),
@@ -162,6 +169,36 @@ class ReadOnlyAttributes(dict[str, Any]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return dict, (dict(self),)
+
+
+class ReversedView(nx.DiGraph):  # type: ignore[misc]  # networkx has no types
+    """A network's graph with every arrow turned round: a read-only view that shares its attributes.
+
+    inputs, outputs   ids: the network's outputs that feed no other node, and its inputs; what `from_networkx` takes
+                      where it is given none. () in views of this view.
+    """
+
+    inputs: tuple[Hashable, ...] = ()
+    outputs: tuple[Hashable, ...] = ()
+
+    @classmethod
+    def of(cls, G: nx.DiGraph[Any], inputs: Iterable[Hashable], outputs: Iterable[Hashable]) -> ReversedView:
+        """The view of a network's graph, whose inputs and outputs these are."""
+        turned = cls()
+        turned.graph, turned._node = G.graph, G._node
+        turned._succ, turned._pred = G._pred, G._succ
+        turned.inputs, turned.outputs = tuple(n for n in outputs if not G.succ[n]), tuple(inputs)
+        nx.freeze(turned)
+        return turned
+
+    def copy(self, as_view: bool = False) -> nx.DiGraph[Any]:
+        """A plain `nx.DiGraph`, which can be changed."""
+        return nx.DiGraph(self).copy(as_view)
+
+    def __repr__(self) -> str:
+        pairs = ((f"{show(u)} → {show(v)}", w) for u, v, w in self.edges(data="weight"))
+        n = self.number_of_edges()
+        return f"ReversedView({self.number_of_nodes():,} nodes, {n:,} edge{'' if n == 1 else 's'}, {named(pairs, n)})"
 
 
 def view(c: Columns) -> nx.DiGraph[Any]:

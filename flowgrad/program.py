@@ -189,7 +189,7 @@ class Program:
         """
         if per_output and not self.origin.executor.per_output:
             raise ExecutorError(f"executor {brief(self.executor)} gives no {PER_OUTPUT}")
-        self._need_own(acts)
+        self._need_own(acts, "backward")
         if (T is None) == (cotangent is None):
             raise DataError("backward wants targets T or cotangent=, and not both")
         if cotangent is not None:
@@ -201,12 +201,13 @@ class Program:
         t = batch.targets(T, self.outputs, B, loss, self.dtype, None if s is None else s.kept).astype(np.float64)
         saved = acts.saved if s is None or s.kept is None else self._again(acts, s.kept)
         y, scale = self.origin.outputs_of(saved).astype(np.float64), self._scale(B, s)
-        value, dy = _loss_and_base(loss, y, t, None if s is None else s.s)
+        value, of_output, dy = _loss_and_base(loss, y, t, None if s is None else s.s)
         adjoint = self._backward(acts.theta, saved, dy)
         rows = None
         if per_output:
             rows = ByOutput(self.labels, frozen(self._each_output(acts.theta, saved, loss, y, t, s, scale)))
-        return Gradients(self.origin, acts, _of_all(adjoint, B, s), value * scale, scale, rows)
+        losses = ByOutput(self.labels, frozen(of_output * scale))
+        return Gradients(self.origin, acts, _of_all(adjoint, B, s), value * scale, scale, rows, losses)
 
     def _pulled(self, acts: Activations, cotangent: Any) -> Adjoint:
         """Backward from ∂L/∂y; outputs whose column is all 0 are not wanted."""
@@ -304,7 +305,7 @@ class Program:
         """`Differentiates.value_and_grad` of a kernel that does not have it: forward and backward in turn."""
         saved, loss = self.kernel.forward(theta, x), self._need_loss()
         y = self.origin.outputs_of(saved).astype(np.float64)
-        summed, dy = _loss_and_base(loss, y, t.astype(np.float64), None if share is None else share.astype(np.float64))
+        summed, _, dy = _loss_and_base(loss, y, t.astype(np.float64), None if share is None else share.astype(np.float64))
         adjoint = self._backward(theta, saved, dy)
         self.plan.fold(adjoint.weight, adjoint.bias, out)
         out *= self.dtype.type(scale)
@@ -320,11 +321,11 @@ class Program:
         outputs: Array = self.origin.outputs_of(self.kernel.forward(theta, x))
         return outputs
 
-    def _need_own(self, acts: Any) -> None:
-        """Raises DataError where these are not Activations that this program made."""
-        if not instance("backward", acts, Activations).belong_to(self):
+    def _need_own(self, acts: Any, who: str) -> None:
+        """Raises DataError where these are not Activations that this program made; `who` wants them."""
+        if not instance(who, acts, Activations).belong_to(self):
             raise DataError(
-                "these Activations belong to another program: backward takes what this program's own forward(X) gave"
+                f"these Activations belong to another program: {who} takes what this program's own forward(X) gave"
             )
 
     def _x(self, X: Any) -> Array:
@@ -346,13 +347,13 @@ class Program:
         return f"Program({self.plan!r}, executor={self.executor}, dtype={self.dtype}, {loss}, {self.reduction})"
 
 
-def _loss_and_base(loss: Loss, y: Array, t: Array, s: Array | None) -> tuple[float, Array]:
-    """Σ_b s_b·L_b of (4), and the base cases (9), (B, O), of each sample times s_b. float64."""
+def _loss_and_base(loss: Loss, y: Array, t: Array, s: Array | None) -> tuple[float, Array, Array]:
+    """Σ_b s_b·L_b of (4); Σ_b s_b·l_n of each output, (O,); s_b times the base cases (9), (B, O). All float64."""
     with np.errstate(all="ignore"):
         value, dy = loss.evaluate(y, t)
         if s is not None:
             value, dy = value * s[:, None], dy * s[:, None]
-        return float(value.sum()), dy
+        return float(value.sum()), value.sum(axis=0), dy
 
 
 def _of_all(adjoint: Adjoint, B: int, s: SampleWeights | None) -> Adjoint:

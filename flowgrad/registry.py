@@ -1,8 +1,8 @@
 """Open sets by name: `find(kind, name)` looks in flowgrad's own folder or table, then among entry points.
 
 A kind is a folder with one file a name (executors, optimizers, formats, callbacks, displays, cli), each file
-defining `entry`, or a module of `flowgrad.maths` with a table `entries` (activations, aggregations, losses,
-initializers).
+defining `entry`, or a module with a table `entries` (metrics, schedules, topologies; of `flowgrad.maths` activations,
+aggregations, losses, initializers).
 Packages of other people add to kind K by the entry point group `flowgrad.K`. Nothing is registered at run
 time, and listing names imports nothing of theirs.
 """
@@ -23,13 +23,16 @@ from flowgrad.errors import FlowgradError, UnknownNameError, brief, folded, sugg
 
 FOLDERS = ("executors", "optimizers", "formats", "callbacks", "displays", "cli")
 ELSEWHERE = ("executor_info",)  # light declarations, found among entry points only
-TABLES = {  # kind → modules of flowgrad.maths
-    "activations": ("activations", "rectifiers", "foreign"),
-    "aggregations": ("aggregations",),
-    "losses": ("losses",),
-    "initializers": ("initializers",),
+TABLES = {  # kind → modules whose tables hold its entries
+    "activations": ("maths.activations", "maths.rectifiers", "maths.foreign"),
+    "aggregations": ("maths.aggregations",),
+    "losses": ("maths.losses",),
+    "initializers": ("maths.initializers",),
+    "metrics": ("metrics",),
+    "schedules": ("schedules",),
+    "topologies": ("topologies",),
 }
-SINGULAR = {"aggregations": "aggregation", "losses": "loss", "cli": "command"}
+SINGULAR = {"aggregations": "aggregation", "losses": "loss", "topologies": "topology", "cli": "command"}
 
 
 def _own(kind: str) -> tuple[str, ...]:
@@ -48,12 +51,12 @@ def _own(kind: str) -> tuple[str, ...]:
 @cache
 def _table(kind: str) -> Mapping[str, Any]:
     """The entries of a kind's modules, in their order."""
-    modules = (import_module(f"flowgrad.maths.{module}") for module in TABLES[kind])
+    modules = (import_module(f"flowgrad.{module}") for module in TABLES[kind])
     return MappingProxyType({name: entry for module in modules for name, entry in module.entries.items()})
 
 
 def is_own(kind: str, record: Any) -> bool:
-    """Whether a record of a kind of mathematics is flowgrad's own: no user's and no other package's.
+    """Whether a record of a kind that has a table is flowgrad's own: no user's and no other package's.
 
     >>> from flowgrad.maths.activations import entries
     >>> is_own("activations", entries["tanh"]), is_own("losses", entries["tanh"])

@@ -10,12 +10,13 @@ from typing import Any, Protocol
 import numpy as np
 
 from flowgrad.arguments import frozen
-from flowgrad.errors import ExecutorError, brief
+from flowgrad.errors import ExecutorError, brief, show
 from flowgrad.executor import INPUT, Adjoint, Array, ExecutorInfo, Saved
 from flowgrad.frames import frame
 from flowgrad.labels import ByEdge, ByInput, ByNode, ByOutput, Labels
 from flowgrad.plan import Plan
 from flowgrad.registry import find
+from flowgrad.reprs import SHOWN, said
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +93,8 @@ class Activations:
 
     def __repr__(self) -> str:
         V, B = self.saved.a.shape
-        return f"Activations({V:,} nodes, {B:,} samples, {self.saved.a.dtype})"
+        head = f"Activations({V:,} nodes, {_samples(B)}, {self.saved.a.dtype})"
+        return _table(head, self._origin.labels, {"z": self.saved.z, "a": self.saved.a})
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -100,6 +102,7 @@ class Gradients:
     """What backward found: ∂L/∂ everything; every array is read-only.
 
     loss        the reduced loss; None under a cotangent
+    loss_by_output  l_n by output, reduced, whose sum is the loss, (4); None under a cotangent
     theta       (P,) reduced
     dz, da      ∂L/∂z, ∂L/∂a by node, (B,) each; `.array` (V, B); of each sample, never divided by B
     input       ∂L/∂x by input, (B,) each; `.array` (B, I)
@@ -115,10 +118,16 @@ class Gradients:
     loss: float | None
     _scale: float
     _rows: ByOutput | None = None
+    _losses: ByOutput | None = None
 
     def __post_init__(self) -> None:
         for array in (self._adjoint.dz, self._adjoint.da, self._adjoint.weight, self._adjoint.bias):
             array.flags.writeable = False
+
+    @property
+    def loss_by_output(self) -> ByOutput | None:
+        """l_n by output, reduced; `.array` (O,) float64: L = Σ_n l_n, (4). None under a cotangent."""
+        return self._losses
 
     @property
     def counts(self) -> dict[str, int] | None:
@@ -206,4 +215,24 @@ class Gradients:
     def __repr__(self) -> str:
         V, B = self._adjoint.dz.shape
         loss = "cotangent" if self.loss is None else f"loss {self.loss:.6g}"
-        return f"Gradients({loss}, {self._origin.plan.n_parameters:,} parameters, {V:,} nodes, {B:,} samples)"
+        head = f"Gradients({loss}, {self._origin.plan.n_parameters:,} parameters, {V:,} nodes, {_samples(B)})"
+        table = _table(head, self._origin.labels, {"∂L/∂a": self._adjoint.da, "∂L/∂z": self._adjoint.dz})
+        listed = [f"  ∂L/∂w  {self.weight._listed()}"]
+        if self._losses is not None:
+            listed.append(f"  L = Σ l_n  {self._losses._listed()}")
+        return "\n".join([table, *listed])
+
+
+def _samples(B: int) -> str:
+    return f"{B:,} sample{'' if B == 1 else 's'}"
+
+
+def _table(head: str, labels: Labels, columns: Mapping[str, Array]) -> str:
+    """Lines for a repr: a head, and the numbers of at most `SHOWN` nodes, of the first samples or of the only one."""
+    shown = range(min(SHOWN, len(labels.nodes)))
+    values = [c[:SHOWN, 0] if c.shape[1] == 1 else c[:SHOWN] for c in columns.values()]
+    rows = [["", *columns], *([show(labels.nodes[v]), *(said(c[v]) for c in values)] for v in shown)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  " + "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+    more = len(labels.nodes) - len(shown)
+    return "\n".join([head, *lines, *([f"  … ({more:,} more)"] if more else [])])

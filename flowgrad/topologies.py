@@ -1,9 +1,14 @@
-"""Networks by shape: layered, random, oriented random graphs, an edge list; and many networks as one."""
+"""Networks by shape: layered, random, oriented random graphs, an edge list; and many networks as one.
+
+Hidden neurons are tanh and outputs identity unless `activation` and `output_activation` say otherwise. `seed` draws the
+graph, where it is random, and the weights, these by `initializer` (None: the one that suits each activation). Shapes by
+name stand in `entries`; those of another package are entry points of the group `flowgrad.topologies`.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence, Set
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +23,7 @@ from flowgrad.sizes import NUMBERED, fits
 
 if TYPE_CHECKING:
     from flowgrad.maths.activation import Activation
+    from flowgrad.maths.initializers import Initializer
 
 
 def _numbered(
@@ -29,28 +35,30 @@ def _numbered(
     activation: str | Activation,
     output_activation: str | Activation,
     seed: int,
+    initializer: str | Initializer | None,
 ) -> Network:
     """Neurons 0 … n−1, the first `n_inputs` of them inputs, absent weights drawn from the seed."""
-    functions: list[str | Activation] = [activation] * n
-    for row in outputs.tolist():
-        functions[row] = output_activation
     return Network.from_arrays(
         source,
         target,
-        activation=functions,
+        activation=activation,
         inputs=np.arange(n_inputs),
         outputs=outputs,
         n_nodes=n,
         seed=seed,
+        output_activation=output_activation,
+        initializer=initializer,
     )
 
 
 def layered(
     sizes: Sequence[int],
-    activation: str | Activation = "sigmoid",
+    activation: str | Activation = "tanh",
     output_activation: str | Activation = "identity",
     seed: int = 0,
     skips: int = 0,
+    *,
+    initializer: str | Initializer | None = None,
 ) -> Network:
     """A multi-layer perceptron: every neuron of a layer feeds every neuron of the next, and of `skips` more behind it.
 
@@ -79,7 +87,8 @@ def layered(
         target.append(np.repeat(layer, len(before)))
         source.append(np.tile(before, len(layer)))
     ends = np.concatenate(source), np.concatenate(target)
-    return _numbered(*ends, widths[0], layers[-1], sum(widths), activation, output_activation, seed)
+    outputs, n = layers[-1], sum(widths)
+    return _numbered(*ends, widths[0], outputs, n, activation, output_activation, seed, initializer)
 
 
 def random_dag(
@@ -90,6 +99,8 @@ def random_dag(
     activation: str | Activation = "tanh",
     output_activation: str | Activation = "identity",
     seed: int = 0,
+    *,
+    initializer: str | Initializer | None = None,
 ) -> Network:
     """Every neuron reads `fan_in` distinct nodes among the `window` before it (None: all before it).
 
@@ -119,7 +130,7 @@ def random_dag(
     source, target = draws[kept], np.repeat(neuron, reads)
     n = n_inputs + n_neurons
     sinks = neuron[np.bincount(source, minlength=n)[neuron] == 0]
-    return _numbered(source, target, n_inputs, sinks, n, activation, output_activation, seed)
+    return _numbered(source, target, n_inputs, sinks, n, activation, output_activation, seed, initializer)
 
 
 def _oriented(
@@ -129,6 +140,7 @@ def _oriented(
     activation: str | Activation,
     output_activation: str | Activation,
     seed: int,
+    initializer: str | Initializer | None,
 ) -> Network:
     """A randomly wired network: each edge points from the lower to the higher number, as in Xie et al. 2019
     (Exploring Randomly Wired Neural Networks); inputs feed the nodes without predecessors, and the nodes without
@@ -145,7 +157,7 @@ def _oriented(
     target = [np.repeat(first, n_inputs), edges[:, 1] + n_inputs, np.repeat(outputs, len(last))]
     total = n_inputs + n + n_outputs
     ends = np.concatenate(source), np.concatenate(target)
-    return _numbered(*ends, n_inputs, outputs, total, activation, output_activation, seed)
+    return _numbered(*ends, n_inputs, outputs, total, activation, output_activation, seed, initializer)
 
 
 def _fits(argument: str, n: int, edges: int, n_inputs: int, n_outputs: int) -> None:
@@ -160,9 +172,11 @@ def watts_strogatz(
     p: float,
     n_inputs: int = 1,
     n_outputs: int = 1,
-    activation: str | Activation = "relu",
+    activation: str | Activation = "tanh",
     output_activation: str | Activation = "identity",
     seed: int = 0,
+    *,
+    initializer: str | Initializer | None = None,
 ) -> Network:
     """A randomly wired network on a small-world graph: n neurons in a ring, k neighbours each, rewired with chance p.
 
@@ -179,7 +193,7 @@ def watts_strogatz(
         raise ConfigError(f"k={k}: must be below n={n}")
     _fits(f"n={n}, k={k}", n, n * (k // 2), n_inputs, n_outputs)
     graph = nx.watts_strogatz_graph(n, k, chance("p", p), seed=seed)
-    return _oriented(graph, n_inputs, n_outputs, activation, output_activation, seed)
+    return _oriented(graph, n_inputs, n_outputs, activation, output_activation, seed, initializer)
 
 
 def erdos_renyi(
@@ -187,9 +201,11 @@ def erdos_renyi(
     p: float,
     n_inputs: int = 1,
     n_outputs: int = 1,
-    activation: str | Activation = "relu",
+    activation: str | Activation = "tanh",
     output_activation: str | Activation = "identity",
     seed: int = 0,
+    *,
+    initializer: str | Initializer | None = None,
 ) -> Network:
     """A randomly wired network on G(n, p): each of the n(n−1)/2 edges with chance p.
 
@@ -205,7 +221,7 @@ def erdos_renyi(
     if pairs > NUMBERED:
         raise ConfigError(f"n={n}: {pairs:,} pairs of neurons are looked at one by one: at most {NUMBERED:,}")
     graph = nx.gnp_random_graph(n, p, seed=seed)
-    return _oriented(graph, n_inputs, n_outputs, activation, output_activation, seed)
+    return _oriented(graph, n_inputs, n_outputs, activation, output_activation, seed, initializer)
 
 
 def barabasi_albert(
@@ -213,9 +229,11 @@ def barabasi_albert(
     m: int,
     n_inputs: int = 1,
     n_outputs: int = 1,
-    activation: str | Activation = "relu",
+    activation: str | Activation = "tanh",
     output_activation: str | Activation = "identity",
     seed: int = 0,
+    *,
+    initializer: str | Initializer | None = None,
 ) -> Network:
     """A randomly wired network on a preferential-attachment graph: each new neuron meets m earlier ones.
 
@@ -229,16 +247,18 @@ def barabasi_albert(
         raise ConfigError(f"m={m}: must be below n={n}")
     _fits(f"n={n}, m={m}", n, m * (n - m), n_inputs, n_outputs)
     graph = nx.barabasi_albert_graph(n, m, seed=seed)
-    return _oriented(graph, n_inputs, n_outputs, activation, output_activation, seed)
+    return _oriented(graph, n_inputs, n_outputs, activation, output_activation, seed, initializer)
 
 
 def from_edge_list(
     edges: Iterable[Sequence[Any]],
     inputs: Iterable[Hashable] | None = None,
     outputs: Iterable[Hashable] | None = None,
-    activation: str | Activation = "sigmoid",
+    activation: str | Activation = "tanh",
     output_activation: str | Activation = "identity",
     seed: int = 0,
+    *,
+    initializer: str | Initializer | None = None,
 ) -> Network:
     """A network from (source, target) or (source, target, weight) rows, ids of any hashable kind.
 
@@ -266,7 +286,13 @@ def from_edge_list(
             twice = f"edge {brief(source)} → {brief(target)} is given twice"
             raise GraphError(f"{twice}, the second time as edge {row}")
         graph.add_edge(source, target, **({"weight": edge[2]} if len(edge) == 3 else {}))
-    return Network.from_networkx(graph, inputs, outputs, activation, output_activation, seed)
+    functions = activation, output_activation
+    return Network.from_networkx(graph, inputs, outputs, *functions, seed, initializer=initializer)
+
+
+entries: dict[str, Callable[..., Network]] = {
+    f.__name__: f for f in (layered, random_dag, watts_strogatz, erdos_renyi, barabasi_albert)
+}
 
 
 # ---- many networks are one ----------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from flowgrad.nonfinite import culprit
 from flowgrad.optimizer import Optimizer, Step
 from flowgrad.program import Program
 from flowgrad.registry import find, is_own
-from flowgrad.schedule import Schedule, schedule_for
+from flowgrad.schedules import Schedule, schedule_for
 
 Array = npt.NDArray[Any]
 Penalty = float | Sequence[tuple[Any, float]]
@@ -61,7 +61,8 @@ def fit(
         program: compiled with a loss; its θ moves, and stands after every epoch where training stands.
         X: (N, I) array, or a mapping or data frame by input name.
         T: (N, O), or class indices (N,) under cross_entropy.
-        optimizer: a name (`flowgrad list optimizers`) or an Optimizer with settings of its own.
+        optimizer: a name (`flowgrad list optimizers`) or an Optimizer with settings of its own
+            (`fg.optimizers.SGD(momentum=0.9)`).
         learning_rate: above 0; None takes the optimizer's.
         epochs, batch_size: whole numbers from 1; the last batch of an epoch may be smaller.
         seed: of the shuffling and of the split.
@@ -72,12 +73,12 @@ def fit(
             data of its own, (X, T).
         patience: stop after so many epochs without a lower val_loss; training that had patience ends with the
             θ of its best epoch.
-        metrics: names (see `flowgrad.metrics`) or Metric records.
+        metrics: names (`flowgrad list metrics`) or `fg.metrics.Metric` records.
         l1, l2: factors of the penalty l1·Σ|θ_k| + l2·Σθ_k² (no ½), which is added to the reduced loss of each
             batch. A number is for all weights, not for biases; (slots, factor) pairs are for the slots of θ
             that they name.
-        schedule: a name (see `flowgrad.schedule`) or a function epoch → factor on the learning rate; epochs
-            count from 1.
+        schedule: a name (`flowgrad list schedules`) or a function epoch → factor on the learning rate, as those of
+            `fg.schedules`; epochs count from 1.
         progress: show a bar (needs rich).
         on_epoch: called with each epoch's row.
         callbacks: names, "tensorboard" or "mlflow", or Callback objects (`flowgrad.callback`), which hear of the

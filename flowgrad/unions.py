@@ -72,6 +72,7 @@ def _concatenate(
         edge_trainable=edges("edge_trainable"),
         param=_params(parts),
         seed=parts[0].seed,
+        initializer=parts[0].initializer if len({c.initializer for c in parts}) == 1 else None,
         node_extra=_extra([c.node_extra for c in parts], rows, V),
         edge_extra=_extra(
             [c.edge_extra for c in parts],

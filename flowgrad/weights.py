@@ -18,19 +18,25 @@ Floats = npt.NDArray[np.float64]
 
 
 def drawn(
-    weight: Floats, source: Ints, target: Ints, activation: Codes, activations: Sequence[Activation], seed: int
+    weight: Floats,
+    source: Ints,
+    target: Ints,
+    activation: Codes,
+    activations: Sequence[Activation],
+    seed: int,
+    initializer: Initializer | None = None,
 ) -> Floats:
     """Draw the absent weights from the seed, in the order of the edges: (E,) float64, given ones as they are.
 
-    The standard deviation follows from the target's activation, its fan-in and the source's fan-out
-    (`maths.initializers`).
+    The standard deviation follows from the target's fan-in and the source's fan-out (`maths.initializers`).
 
     Args:
         weight: (E,) float64, NaN where absent. source, target: (E,) int32 rows.
         activation: (V,) int16 index into `activations`, −1 for inputs.
+        initializer: of all edges; None takes that of the target's activation.
 
     Raises:
-        GraphError: an activation names an initializer that does not exist.
+        GraphError: an activation names an initializer that does not exist; one gives what is no standard deviation.
     """
     absent = np.isnan(weight)
     if not absent.any():
@@ -40,10 +46,38 @@ def drawn(
     std = np.empty(len(weight))
     for code, function in enumerate(activations):
         mine = activation[target] == code
-        std[mine] = _initializer(function).std(fan_in[mine], fan_out[mine])
+        rule = _initializer(function) if initializer is None else initializer
+        std[mine] = _deviations(rule, fan_in[mine], fan_out[mine])
     weight = weight.copy()
     weight[absent] = normal * std[absent]
     return weight
+
+
+def initializer_for(initializer: object) -> Initializer | None:
+    """The initializer that a name, or the record itself, stands for; None of None, which leaves it to the activations.
+
+    Raises:
+        UnknownNameError: no such name; the message gives the nearest.
+        GraphError: neither a name nor an Initializer.
+    """
+    if initializer is None or isinstance(initializer, Initializer):
+        return initializer
+    if not isinstance(initializer, str):
+        raise GraphError(f"initializer={brief(initializer)}: give a name, an Initializer, or None")
+    found: Initializer = find("initializers", initializer)
+    return found
+
+
+def _deviations(rule: Initializer, fan_in: Floats, fan_out: Floats) -> Floats:
+    """(E,) what the rule says of these edges, one number for all or one each."""
+    found = np.asarray(rule.std(fan_in.astype(np.float64), fan_out.astype(np.float64)))
+    good = found.shape in ((), fan_in.shape) and found.dtype.kind in "fiu"
+    if not good or not (np.isfinite(found) & (found >= 0)).all():
+        raise GraphError(
+            f"initializer {brief(rule.name)} gives {brief(found)} for {len(fan_in)} edges: must be one "
+            "standard deviation an edge, or one for all, finite and 0 or more"
+        )
+    return np.broadcast_to(found, fan_in.shape)
 
 
 def _initializer(activation: Activation) -> Initializer:

@@ -19,7 +19,7 @@ from flowgrad.callback import callbacks_for
 from flowgrad.errors import ConfigError, DataError, FileError, UnknownNameError, brief, folded, listing, show, suggest
 from flowgrad.format import Source
 from flowgrad.registry import find, names, nearest
-from flowgrad.schedule import schedule_for
+from flowgrad.schedules import schedule_for
 
 PLUGINS = Path(__file__).parents[1] / "plugins"
 

@@ -55,7 +55,7 @@ def _agree(a: float, b: float, what: str) -> None:
 def perceptron(threads: int, rounds: int) -> list[Result]:
     """W1: a perceptron 784-512-256-10 given as half a million single edges, batch 128, cross-entropy."""
     sizes = [784, 512, 256, 10]
-    net = layered(sizes)
+    net = layered(sizes, activation="sigmoid")
     program, rng = _program(net, threads, "cross_entropy"), np.random.default_rng(0)
     X, classes = rng.standard_normal((128, 784)).astype(np.float32), rng.integers(0, 10, 128)
     weights, first = [], 0

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any
 
-from flowgrad import metrics, schedule
+from flowgrad.cli._tables import Reading
 from flowgrad.errors import ConfigError, FileError, UnknownNameError, suggest
-from flowgrad.registry import names, singular
+from flowgrad.optimizer import Optimizer
+from flowgrad.optimizers import with_settings
+from flowgrad.registry import find, names, singular
 
 Config = dict[str, dict[str, Any]]
 
@@ -70,6 +73,10 @@ POSITIVE = Rule("a number above 0", lambda v: _is_number(v) and v > 0)
 NOT_NEGATIVE = Rule("a number, 0 or more", lambda v: _is_number(v) and v >= 0)
 FRACTION = Rule("a fraction between 0 and 1", lambda v: _is_number(v) and 0 < v < 1)
 PROBABILITY = Rule("a probability, 0 to 1", lambda v: _is_number(v) and 0 <= v <= 1)
+SETTINGS = either(
+    Rule("a name", TEXT.holds),
+    Rule("a table of its name and settings, [train.optimizer]", lambda v: isinstance(v, dict)),
+)
 COLUMNS = either(TEXTS, Rule("the name of a 2-D array of an .npz", TEXT.holds))
 PART = either(FRACTION, Rule("a file's name", TEXT.holds))
 
@@ -78,9 +85,7 @@ KEYS: dict[str, dict[str, Key]] = {
         "file": Key(TEXT, None, "a network in any format that flowgrad reads, or a run folder"),
         "format": Key(TEXT, None, "of the file; left out: by its suffix, see flowgrad list formats"),
         "edges": Key(TEXT, None, "a CSV, TSV or Parquet of edges: source,target[,weight]"),
-        "topology": Key(
-            choice("layered", "watts_strogatz", "erdos_renyi", "barabasi_albert"), None, "a shape; sizes from the data"
-        ),
+        "topology": Key(TEXT, None, "a shape, see flowgrad list topologies; sizes from the data"),
         "hidden": Key(WHOLES, None, "layered: neurons of each hidden layer"),
         "skips": Key(whole(0), None, "layered: how many more layers each layer feeds"),
         "n": Key(whole(2), None, "randomly wired: hidden neurons"),
@@ -90,15 +95,27 @@ KEYS: dict[str, dict[str, Key]] = {
         "inputs": Key(TEXTS, None, "edges: the inputs; left out: nodes without in-edges"),
         "outputs": Key(TEXTS, None, "edges: the outputs; left out: nodes without out-edges"),
         "activation": Key(
-            TEXT, None, "of hidden neurons; left out: sigmoid (edges, topology), or what the file's reader takes"
+            TEXT, None, "of hidden neurons; left out: tanh (edges, topology), or what the file's reader takes"
         ),
         "output_activation": Key(
             TEXT, None, "of outputs, in the place of the file's own; left out: identity (edges, topology)"
         ),
+        "initializer": Key(
+            TEXT, None, "of the weights that nobody gave, see flowgrad list initializers; left out: by activation"
+        ),
         "seed": Key(whole(0), 0, "draws the weights that nobody gave"),
     },
     "data": {
-        "file": Key(TEXT, None, "CSV with a header, TSV, or .npz of columns; needed"),
+        "file": Key(TEXT, None, "CSV with a header, TSV, Parquet, or .npz of columns; needed"),
+        "orient": Key(
+            choice("samples", "features"),
+            "samples",
+            "features: a row a feature and a column a sample, as genes × samples",
+        ),
+        "labels": Key(TEXT, None, "another table, with the label or the targets, joined by the samples' ids"),
+        "key": Key(TEXT, None, "the column of ids; left out: the unnamed first column, or the header under features"),
+        "surplus": Key(choice("error", "ignore"), "error", "columns that nothing reads"),
+        "missing": Key(choice("error", "drop"), "error", "inputs that the table lacks; drop: the network goes without"),
         "inputs": Key(COLUMNS, None, "columns of the inputs, in their order; left out: by the inputs' names"),
         "targets": Key(COLUMNS, None, "columns of the targets, in the outputs' order; left out: by the outputs' names"),
         "label": Key(TEXT, None, "a column of classes, instead of targets"),
@@ -111,7 +128,7 @@ KEYS: dict[str, dict[str, Key]] = {
     },
     "train": {
         "loss": Key(TEXT, None, "left out: cross_entropy with a label, else squared_error"),
-        "optimizer": Key(TEXT, "adam", "see flowgrad list optimizers"),
+        "optimizer": Key(SETTINGS, "adam", "see flowgrad list optimizers"),
         "learning_rate": Key(POSITIVE, None, "left out: the optimizer's own"),
         "epochs": Key(whole(1), 50, "at most"),
         "batch_size": Key(whole(1), 64, "samples a step"),
@@ -174,7 +191,7 @@ def check(given: Mapping[str, Any]) -> Config:
     }
     _check_together(config)
     if config["network"]["file"] is None:
-        for name, default in (("activation", "sigmoid"), ("output_activation", "identity")):
+        for name, default in (("activation", "tanh"), ("output_activation", "identity")):
             config["network"][name] = config["network"][name] or default
     return config
 
@@ -188,6 +205,9 @@ def check_value(section: str, name: str, value: Any) -> None:
     rule = KEYS[section][name].rule
     if not rule.holds(value):
         raise ConfigError(f"{section}.{name} = {written(value)}: must be {rule.words}")
+    if name == "optimizer" and isinstance(value, dict):
+        optimizer_of(value)
+        return
     kind = REGISTERED.get(f"{section}.{name}")
     if kind is not None:
         known = registered(kind)
@@ -199,9 +219,42 @@ def check_value(section: str, name: str, value: Any) -> None:
 
 def registered(kind: str) -> tuple[str, ...]:
     """The names that a key of that kind may have."""
-    if kind in ("metrics", "schedules"):
-        return tuple((metrics if kind == "metrics" else schedule).entries)
     return (*names(kind), "auto") if kind == "executors" else names(kind)
+
+
+def optimizer_of(given: str | Mapping[str, Any]) -> Optimizer:
+    """The optimizer of a name, or of a table of its name and settings.
+
+    Raises:
+        ConfigError, UnknownNameError: no such name or setting, or a setting of the wrong type or range.
+    """
+    table = {"name": given} if isinstance(given, str) else dict(given)
+    name = table.pop("name", None)
+    if not isinstance(name, str):
+        said = "is missing" if name is None else f"= {written(name)}: must be a text"
+        raise ConfigError(f"train.optimizer.name {said}; see flowgrad list optimizers")
+    try:
+        return with_settings(name, **table)
+    except (ConfigError, UnknownNameError) as error:
+        raise type(error)(f"train.optimizer: {error}") from None
+
+
+def topology_keys(name: str) -> dict[str, bool]:
+    """The keys of [network] that a topology takes, and whether it needs them.
+
+    Raises:
+        ConfigError: the data cannot say how large it is.
+    """
+    if name == "layered":
+        return {"hidden": False, "skips": False}
+    takes = signature(find("topologies", name)).parameters
+    if not {"n_inputs", "n_outputs"} <= set(takes):
+        raise ConfigError(
+            f"network.topology = {written(name)}: it does not take the data's numbers of inputs and outputs"
+        )
+    return {
+        key: takes[key].default is Parameter.empty for key in ("hidden", "skips", "n", "k", "m", "p") if key in takes
+    }
 
 
 def _check_together(config: Config) -> None:
@@ -211,7 +264,8 @@ def _check_together(config: Config) -> None:
     if len(ways) != 1:
         found = " and ".join(f"network.{way}" for way in ways) or "none of them"
         raise ConfigError(f"[network] must have one of file, edges and topology, and has {found}")
-    takes = {"file": ("format",), "edges": ("inputs", "outputs")}.get(ways[0]) or TOPOLOGY_KEYS[network["topology"]]
+    by_way = {"file": ("format",), "edges": ("inputs", "outputs")}
+    takes = by_way.get(ways[0]) or tuple(topology_keys(network["topology"]))
     for name in ("format", "inputs", "outputs", "hidden", "skips", "n", "k", "m", "p"):
         if network[name] is not None and name not in takes:
             what = f"topology {network['topology']!r}" if ways == ["topology"] else f"a network by {ways[0]}"
@@ -223,14 +277,34 @@ def _check_together(config: Config) -> None:
         raise ConfigError("data.label and data.targets exclude each other: give classes or targets")
     if data["positive"] is not None and data["label"] is None:
         raise ConfigError(f"data.positive = {written(data['positive'])}: needs data.label")
+    optimizer, rate = config["train"]["optimizer"], config["train"]["learning_rate"]
+    if isinstance(optimizer, dict) and "learning_rate" in optimizer and rate is not None:
+        raise ConfigError("train.learning_rate and train.optimizer.learning_rate exclude each other: give one")
     if config["train"]["patience"] is not None and data["validation"] is None:
         raise ConfigError(
             f"train.patience = {config['train']['patience']}: needs data.validation, a fraction or a file"
         )
 
 
+def reading_of(data: Mapping[str, Any]) -> Reading:
+    """How tables are read, by the section [data] or by options of a command, where None is left out.
+
+    Raises:
+        ConfigError: a value breaks its key's rule.
+    """
+    names = [each.name for each in fields(Reading)]
+    given = {name: data[name] for name in names if data.get(name) is not None}
+    for name, value in given.items():
+        check_value("data", name, str(value))
+    if "labels" in given:
+        given["labels"] = Path(given["labels"])
+    return Reading(**given)
+
+
 REGISTERED = {
     "network.format": "formats",
+    "network.topology": "topologies",
+    "network.initializer": "initializers",
     "network.activation": "activations",
     "network.output_activation": "activations",
     "train.loss": "losses",
@@ -239,12 +313,6 @@ REGISTERED = {
     "train.schedule": "schedules",
     "train.executor": "executors",
     "train.log": "callbacks",
-}
-TOPOLOGY_KEYS = {
-    "layered": ("hidden", "skips"),
-    "watts_strogatz": ("n", "k", "p"),
-    "erdos_renyi": ("n", "p"),
-    "barabasi_albert": ("n", "m"),
 }
 
 
@@ -268,10 +336,13 @@ def written(value: Any) -> str:
 
 
 def document(config: Config) -> str:
-    """The configuration as TOML; keys without a value are left out."""
+    """The configuration as TOML; keys without a value are left out, tables become sections of their own."""
     lines = []
     for section, values in config.items():
-        kept = [f"{name} = {written(value)}" for name, value in values.items() if value is not None]
-        if kept:
-            lines += [f"[{section}]", *kept, ""]
+        tables = {f"{section}.{name}": value for name, value in values.items() if isinstance(value, dict)}
+        plain = {name: value for name, value in values.items() if not isinstance(value, dict)}
+        for title, keys in ({section: plain} | tables).items():
+            kept = [f"{name} = {written(value)}" for name, value in keys.items() if value is not None]
+            if kept:
+                lines += [f"[{title}]", *kept, ""]
     return "\n".join(lines)

@@ -12,14 +12,14 @@ import numpy.typing as npt
 from flowgrad.cli._tables import Table
 from flowgrad.errors import ConfigError, DataError, UnknownNameError, brief, listing, suggest
 
-Floats = npt.NDArray[np.float64]
+ROWS = 1024  # that are looked at together
 
 
 @dataclass(frozen=True)
 class Samples:
-    """X (B, I) and T: (B, O) float64 targets, or (B,) int64 class indices under a label."""
+    """X (B, I), float64 or float32, and T: (B, O) float64 targets, or (B,) int64 class indices under a label."""
 
-    X: Floats
+    X: npt.NDArray[Any]
     T: npt.NDArray[Any]
 
     def __len__(self) -> int:
@@ -58,40 +58,55 @@ def columns_of(table: Table, given: Sequence[str] | str | None, default: Sequenc
     return tuple(given)
 
 
-def read(table: Table, roles: Roles, *, finite: bool = False, answers: bool = True) -> Samples:
-    """The samples of a file; columns that are nothing to the network are an error.
+def read(table: Table, roles: Roles, *, finite: bool = False, answers: bool = True, dtype: Any = np.float64) -> Samples:
+    """Read the samples of a file; a column that nothing reads is an error, unless the table's reading ignores it.
 
     Args:
         finite: refuse NaN and inf, naming the cell.
         answers: whether targets or labels are read; without, T is empty.
+        dtype: of X; float32 is float64 rounded.
     """
     for name in roles.inputs:
         table.need(name, "input")
     for name in roles.targets if answers else ():
         table.need(name, "target")
-    expected = {*roles.inputs, *roles.targets, *roles.ignore, roles.label}
-    extra = [name for name in table.names if name not in expected]
-    if extra:
-        raise UnknownNameError(
-            f"{table.path} has a column {brief(extra[0])}, which is no input, target or label"
-            f"{f', and {len(extra) - 1} more' if len(extra) > 1 else ''}: have it ignored, or rename it"
-        )
-    X = table.numbers(roles.inputs)
+    if table.reading.surplus == "error":
+        _check_surplus(table, roles)
+    classes = roles.label if answers else None
+    groups = [roles.inputs] if not answers or classes is not None else [roles.inputs, roles.targets]
+    X, *rest = table.gather(groups, [dtype, np.float64][: len(groups)], () if classes is None else (classes,))
     if finite:
         _check_finite(table, X, roles.inputs)
     if not answers:
         return Samples(X, np.empty((len(X), 0)))
-    if roles.label is not None:
-        return Samples(X, class_indices(table, roles.label, roles.classes))
-    T = table.numbers(roles.targets)
-    _check_finite(table, T, roles.targets)
-    return Samples(X, T)
+    if classes is not None:
+        return Samples(X, class_indices(table, classes, roles.classes))
+    _check_finite(table, rest[0], roles.targets)
+    return Samples(X, rest[0])
 
 
-def _check_finite(table: Table, values: Floats, names: Sequence[str]) -> None:
-    wrong = np.argwhere(~np.isfinite(values))
-    if len(wrong):
-        row, column = wrong[0].tolist()
+def answered(table: Table, roles: Roles) -> bool:
+    """Whether a table holds the label, or all targets."""
+    return table.has(roles.label) if roles.label is not None else all(map(table.has, roles.targets))
+
+
+def _check_surplus(table: Table, roles: Roles) -> None:
+    expected = {*roles.inputs, *roles.targets, *roles.ignore, roles.label, table.reading.key}
+    extra = [name for name in table.names if name not in expected]
+    if extra:
+        raise UnknownNameError(
+            f"{table.path} has a {table.what} {brief(extra[0])}, which is no input, target or label"
+            f"{f', and {len(extra) - 1} more' if len(extra) > 1 else ''}: have it ignored, rename it, or say "
+            'surplus = "ignore"'
+        )
+
+
+def _check_finite(table: Table, values: npt.NDArray[Any], names: Sequence[str]) -> None:
+    for first in range(0, len(values), ROWS):
+        wrong = np.argwhere(~np.isfinite(values[first : first + ROWS]))
+        if not len(wrong):
+            continue
+        row, column = first + int(wrong[0, 0]), int(wrong[0, 1])
         raise DataError(
             f"{table.path}, sample {row + 1}, column {brief(names[column])}: {values[row, column]} is not finite"
         )

@@ -13,7 +13,7 @@ from typing import Any
 import flowgrad as fg
 from flowgrad.cli import _config, _data, train
 from flowgrad.cli._model import RUN_NETWORK, Model
-from flowgrad.cli._tables import Table
+from flowgrad.cli._tables import Reading, Table
 from flowgrad.errors import FlowgradError
 from flowgrad.locks import lock
 from flowgrad.viewer.record import Record, columns_of
@@ -104,30 +104,33 @@ class Followed:
         """Arguments of `record`: with targets where the samples hold them."""
         model = self._model()
         self._title = self.path.resolve().stem + (", inputs standardised" if model.scaling is not None else "")
-        chosen = self._data if self._data is not None else own_samples(self.path)
+        chosen, reading = (self._data, Reading()) if self._data is not None else own_samples(self.path)
         program = fg.compile(model.network, executor=self._executor, loss=model.loss or "squared_error")
         given: dict[str, Any] = {"network": model.network, "program": program, "sample": self._sample}
-        return given if chosen is None else given | _samples(model, chosen)
+        return given if chosen is None else given | _samples(model, chosen, reading)
 
 
-def _samples(model: Model, path: Path) -> dict[str, Any]:
+def _samples(model: Model, path: Path, reading: Reading) -> dict[str, Any]:
     """X as the network wants it, and T where the file has it."""
-    table, roles = Table(path), model.roles
-    answers = roles.label in table.names if roles.label else set(roles.targets) <= set(table.names)
+    table, roles = Table(path, reading), model.roles
+    answers = _data.answered(table, roles)
     known = _data.read(table, roles, answers=answers)
     return {"X": model.scaled(known.X), "T": known.T if answers else None}
 
 
-def own_samples(run: Path) -> Path | None:
-    """The samples a run has of its own: its test.csv, else what it was tested or trained on; None without them."""
+def own_samples(run: Path) -> tuple[Path | None, Reading]:
+    """The samples a run has of its own, and how they are read: its test.csv, else what it was tested or trained on."""
     if not run.is_dir():
-        return None
-    found = [run / "test.csv"]
+        return None, Reading()
+    if (run / "test.csv").is_file():
+        return run / "test.csv", Reading()
     settings = _settings(run)
-    if settings is not None:
-        train.resolve(settings, run)
-        found += [Path(settings["data"][name]) for name in ("test", "file") if isinstance(settings["data"][name], str)]
-    return next((path for path in found if path.is_file()), None)
+    if settings is None:
+        return None, Reading()
+    train.resolve(settings, run)
+    data = settings["data"]
+    found = [Path(data[name]) for name in ("test", "file") if isinstance(data[name], str)]
+    return next((path for path in found if path.is_file()), None), _config.reading_of(data)
 
 
 class Metrics:

@@ -10,6 +10,7 @@ import numpy as np
 
 import flowgrad as fg
 from flowgrad.callback import Callback
+from flowgrad.cli._config import optimizer_of
 from flowgrad.cli._data import Samples
 from flowgrad.errors import NonFiniteError
 from flowgrad.metrics import metrics_for
@@ -70,9 +71,10 @@ class Settings:
     def arguments(self, program: Program) -> dict[str, Any]:
         """What `fg.fit` is called with."""
         v = self.values
-        plain = ("optimizer", "learning_rate", "epochs", "batch_size", "seed", "shuffle", "patience", "schedule")
+        plain = ("learning_rate", "epochs", "batch_size", "seed", "shuffle", "patience", "schedule")
         l1, l2 = (_penalty(program, v["penalize"], v[name]) for name in ("l1", "l2"))
-        return {name: v[name] for name in plain} | {"metrics": v["metrics"] or (), "l1": l1, "l2": l2}
+        given = {name: v[name] for name in plain} | {"optimizer": optimizer_of(v["optimizer"])}
+        return given | {"metrics": v["metrics"] or (), "l1": l1, "l2": l2}
 
 
 def _penalty(program: Program, on: str, factor: float) -> Any:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from flowgrad import topologies
+from flowgrad.cli._config import topology_keys
 from flowgrad.cli._console import share_shown
 from flowgrad.cli._data import Roles
 from flowgrad.cli._options import reading
@@ -174,17 +175,17 @@ def shaped(settings: dict[str, Any], inputs: Sequence[str], outputs: Sequence[st
         settings: the section [network] of a configuration.
     """
     shape = settings["topology"]
-    common = {name: settings[name] for name in ("activation", "output_activation", "seed")}
+    common = {name: settings[name] for name in ("activation", "output_activation", "seed", "initializer")}
     if shape == "layered":
         sizes = [len(inputs), *(settings["hidden"] or []), len(outputs)]
         network = topologies.layered(sizes, skips=settings["skips"] or 0, **common)
     else:
-        takes = {"watts_strogatz": ("n", "k", "p"), "erdos_renyi": ("n", "p"), "barabasi_albert": ("n", "m")}[shape]
-        for name in takes:
-            if settings[name] is None:
+        takes = topology_keys(shape)
+        for name, needed in takes.items():
+            if needed and settings[name] is None:
                 raise ConfigError(f"network.{name} is missing: topology {brief(shape)} takes {', '.join(takes)}")
-        sized = {name: settings[name] for name in takes}
-        network = getattr(topologies, shape)(**sized, n_inputs=len(inputs), n_outputs=len(outputs), **common)
+        sized = {name: settings[name] for name in takes if settings[name] is not None}
+        network = find("topologies", shape)(**sized, n_inputs=len(inputs), n_outputs=len(outputs), **common)
     return renamed(network, inputs, outputs)
 
 

@@ -18,7 +18,7 @@ Model = Annotated[
     ),
 ]
 Data = Annotated[
-    Path, typer.Option(metavar="FILE", help="Samples: CSV with a header, TSV, or .npz.", show_default=False)
+    Path, typer.Option(metavar="FILE", help="Samples: CSV with a header, TSV, Parquet, or .npz.", show_default=False)
 ]
 MaybeData = Annotated[
     Path | None,
@@ -26,6 +26,39 @@ MaybeData = Annotated[
 ]
 Out = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Write a CSV there instead of printing.", show_default=False)
+]
+Orient = Annotated[
+    str | None,
+    typer.Option(
+        metavar="WAY",
+        help="samples (a row each), or features: a row a feature, as genes × samples.",
+        show_default=False,
+    ),
+]
+Labels = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="A table with the label or targets, joined by the samples' ids.", show_default=False
+    ),
+]
+Key = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMN",
+        help="The column of ids; left out: the unnamed first column, or the header.",
+        show_default=False,
+    ),
+]
+Surplus = Annotated[
+    str | None, typer.Option(metavar="WHAT", help="Columns that nothing reads: error or ignore.", show_default=False)
+]
+Missing = Annotated[
+    str | None,
+    typer.Option(
+        metavar="WHAT",
+        help="Inputs that the table lacks: error, or drop: the network goes without.",
+        show_default=False,
+    ),
 ]
 Ignore = Annotated[
     list[str] | None,

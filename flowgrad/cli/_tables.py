@@ -1,11 +1,12 @@
-"""Tables of samples: CSV, TSV or .npz in, CSV out. Columns by name; numbers as float64, classes as text."""
+"""Tables of samples: text, Parquet or .npz in, CSV out. Columns by name; numbers as floats, classes as text."""
 
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from itertools import islice
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
 from typing import IO, Any, TypeVar
@@ -14,106 +15,184 @@ import numpy as np
 import numpy.typing as npt
 
 from flowgrad.atomic import put
-from flowgrad.errors import DataError, FileError, UnknownNameError, brief, suggest
-from flowgrad.format import Claim
+from flowgrad.cli._archives import Archive, Parquet
+from flowgrad.cli._delimited import Delimited
+from flowgrad.cli._views import ByFeature, BySample
+from flowgrad.errors import ConfigError, DataError, FileError, UnknownNameError, brief, suggest
 
-Floats = npt.NDArray[np.float64]
+Numbers = npt.NDArray[Any]
 T = TypeVar("T")
-BLOCK = 8192  # rows turned into numbers at a time
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How tables of samples are read: keys of [data], and options of commands.
+
+    orient   "samples": a row a sample; "features": a row a feature, as genes × samples
+    surplus  "error": a column that nothing reads is refused, as a name that may be misspelt; "ignore": it is skipped
+    missing  "error": an input that the table lacks is refused; "drop": the network goes without it
+    labels   another table, with columns of targets or classes, joined by the samples' ids
+    key      the column of ids, in both tables; None takes their unnamed first columns, or the header under "features"
+    """
+
+    orient: str = "samples"
+    surplus: str = "error"
+    missing: str = "error"
+    labels: Path | None = None
+    key: str | None = None
 
 
 class Table:
     """A file of samples: its columns' names at once, their values when asked for.
 
-    `wide` names the 2-D arrays of an .npz; `A` of k columns stands for the columns `A[0]` … `A[k-1]`.
+    Text (CSV, TSV, under gzip too), Parquet, or .npz, by the suffix; whatever has none of these is text. `names` are
+    the columns of the file itself, those of `reading.labels` can be asked for as well. `wide` names the 2-D arrays of
+    an .npz; `A` of k columns stands for the columns `A[0]` … `A[k-1]`.
 
     Raises:
         FileError: missing, unreadable, or not of the format that its suffix says.
-        DataError: no header, a name twice, no rows.
+        DataError: no header, a name twice (under `surplus="ignore"`: when it is asked for), no rows.
+        ConfigError: an .npz whose rows are features.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.wide: dict[str, tuple[str, ...]] = {}
-        self._arrays: dict[str, npt.NDArray[Any]] | None = None
-        if path.suffix.lower() == ".npz":
-            self._arrays, self.wide = _arrays(path)
-            self.names = tuple(self._arrays)
-        else:
-            with _rows(path) as rows:
-                self.names = _header(path, rows)
-        self._place = {name: k for k, name in enumerate(self.names)}
+    def __init__(self, path: Path, reading: Reading = Reading()) -> None:
+        self.path, self.reading = path, reading
+        source = _source(path)
+        self.wide: dict[str, tuple[str, ...]] = source.wide if isinstance(source, Archive) else {}
+        if reading.orient == "features" and isinstance(source, Archive):
+            raise ConfigError(f"{path}: an .npz has no rows of features: transpose its arrays, or write a CSV")
+        self._view = ByFeature(source) if reading.orient == "features" else BySample(source)
+        self.names = self._view.names
+        self._known, self._texts = Counter(self.names), dict[str, list[str]]()
+        twice = repeated(self.names) if reading.surplus == "error" else None
+        if twice is not None:
+            raise DataError(f"{path} names the {self.what} {brief(twice)} twice")
+        self._labels = None
+        if reading.labels is not None:
+            self._labels = Table(reading.labels, Reading(surplus="ignore", key=reading.key))
+
+    @property
+    def what(self) -> str:
+        """What a name stands for, in messages."""
+        return "column" if self.reading.orient == "samples" else "feature"
+
+    def has(self, name: str) -> bool:
+        """Whether there is a column of that name, in the file or in its labels."""
+        return name in self._known or (self._labels is not None and self._labels.has(name))
 
     def need(self, name: str, what: str) -> None:
-        """Raises UnknownNameError, with the nearest name, where there is no such column."""
-        if name not in self._place:
-            raise UnknownNameError(f"{self.path} lacks the column of {what} {brief(name)}{suggest(name, self.names)}")
+        """Raise UnknownNameError, with the nearest name, where there is no such column; DataError where two are."""
+        if not self.has(name):
+            rest, known = "", [*self.names]
+            if self._labels is not None:
+                rest, known = f", and so does {self._labels.path}", [*known, *self._labels.names]
+            raise UnknownNameError(
+                f"{self.path} lacks the {self.what} of {what} {brief(name)}{rest}{suggest(name, known)}"
+            )
+        if self._known[name] > 1:
+            raise DataError(f"{self.path} names the {self.what} {brief(name)} twice")
+        if self._labels is not None and self._labels.has(name):
+            if name in self._known:
+                raise DataError(f"{brief(name)} stands in {self.path} and in {self._labels.path}: rename one of them")
+            self._labels.need(name, what)
 
-    def numbers(self, names: Sequence[str]) -> Floats:
-        """(B, len(names)) float64; NaN and inf are numbers here.
+    def numbers(self, names: Sequence[str], dtype: Any = np.float64) -> Numbers:
+        """(B, len(names)) of that dtype, rounded from float64; NaN and inf are numbers here.
+
+        Raises: as `gather`.
+        """
+        return self.gather([names], [dtype])[0]
+
+    def gather(
+        self, groups: Sequence[Sequence[str]], dtypes: Sequence[Any], texts: Sequence[str] = ()
+    ) -> list[Numbers]:
+        """An array (B, columns) of each group, all in one pass; columns of `texts` are kept for `text`.
 
         Raises:
             UnknownNameError: no such column.
             DataError: a cell is no number, named by line and column; no rows; a row of another length.
         """
-        for name in names:
-            self.need(name, "numbers")
-        if self._arrays is not None:
-            return np.stack([_real(self.path, name, self._arrays[name]) for name in names], axis=1)
-        places = [self._place[name] for name in names]
-        blocks = [_floats(self.path, names, places, block, lines) for lines, block in self._blocks()]
-        return np.concatenate(blocks)
+        for group in groups:
+            for name in group:
+                self.need(name, "numbers")
+        own = [[name for name in group if name in self._known] for group in groups]
+        both = {name for group in own for name in group}
+        words = [name for name in texts if name in self._known and name not in self._texts and name not in both]
+        arrays, found = self._view.gather(own, dtypes, words)
+        if any(map(len, own)) and not all(map(len, arrays)):
+            raise DataError(f"{self.path} has no samples under its header")
+        self._texts |= dict(zip(words, found, strict=True))
+        joined = zip(groups, own, arrays, strict=True)
+        return [array if len(mine) == len(group) else self._joined(group, mine, array) for group, mine, array in joined]
+
+    def _joined(self, group: Sequence[str], own: Sequence[str], array: Numbers) -> Numbers:
+        """The columns of a group that stand in two files, in the order of the group."""
+        assert self._labels is not None
+        others = [name for name in group if name not in self._known]
+        rows = self._rows_of_labels
+        found = np.empty((len(rows), len(group)), array.dtype)
+        at = {name: k for k, name in enumerate(group)}
+        if own:
+            found[:, [at[name] for name in own]] = array
+        found[:, [at[name] for name in others]] = self._labels.numbers(others)[rows]
+        return found
 
     def text(self, name: str) -> list[str]:
         """A column as text: classes."""
         self.need(name, "classes")
-        if self._arrays is not None:
-            return [str(value) for value in self._arrays[name].tolist()]
-        place = self._place[name]
-        return [row[place].strip() for _, block in self._blocks() for row in block]
+        if name not in self._known:
+            assert self._labels is not None
+            words = self._labels.text(name)
+            return [words[row] for row in self._rows_of_labels.tolist()]
+        if name not in self._texts:
+            self._texts[name] = self._view.gather([], [], [name])[1][0]
+        if not self._texts[name]:
+            raise DataError(f"{self.path} has no samples under its header")
+        return self._texts[name]
 
-    def _blocks(self) -> Iterator[tuple[list[int], list[list[str]]]]:
-        """Blocks of rows, and the line of each; empty lines are left out."""
-        with _rows(self.path) as rows:
-            _header(self.path, rows)
-            numbered = ((rows.line_num, row) for row in rows if row)
-            found = False
-            while block := list(islice(numbered, BLOCK)):
-                found = True
-                for line, row in block:
-                    if len(row) != len(self.names):
-                        raise DataError(
-                            f"{self.path} line {line} has {len(row)} cells: its header names {len(self.names)} columns"
-                        )
-                yield [line for line, _ in block], [row for _, row in block]
-            if not found:
-                raise DataError(f"{self.path} has no samples under its header")
+    def ids(self) -> list[str]:
+        """The name of each sample: the column `reading.key`, else the unnamed first column, or the header.
+
+        Raises:
+            ConfigError: there is neither.
+        """
+        if self.reading.orient == "samples" and self.reading.key is not None and self.reading.key in self._known:
+            return self.text(self.reading.key)
+        if self._ids is None:
+            lacks = "it has no unnamed first column" if self.reading.key is None else "it lacks that column"
+            said = "data.key is missing" if self.reading.key is None else f'data.key = "{self.reading.key}"'
+            near = suggest(self.reading.key or "", self.names)
+            raise ConfigError(f"{said}: {self.path} cannot be joined by ids, as {lacks}{near}")
+        return self._ids
+
+    @cached_property
+    def _ids(self) -> list[str] | None:
+        return self._view.ids()
+
+    @cached_property
+    def _rows_of_labels(self) -> npt.NDArray[np.int64]:
+        """(B,) the row of `labels` that each sample has; DataError where one has none, or two."""
+        assert self._labels is not None
+        known, own = self._labels.ids(), self.ids()
+        twice = repeated(known)
+        if twice is not None:
+            raise DataError(f"{self._labels.path} has two rows of the sample {brief(twice)}: ids must be unique there")
+        row = {name: k for k, name in enumerate(known)}
+        lost = [name for name in own if name not in row]
+        if lost:
+            more = f", and {len(lost) - 1:,} more" if len(lost) > 1 else ""
+            raise DataError(
+                f"{self._labels.path} has no row of the sample {brief(lost[0])} of {self.path}{more}"
+                f"{suggest(lost[0], row)}"
+            )
+        return np.array([row[name] for name in own], np.int64)
 
 
-@contextmanager
-def _rows(path: Path) -> Iterator[Any]:
-    """The csv.reader of a CSV or, by its suffix, TSV."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            yield csv.reader(file, delimiter="\t" if path.suffix.lower() in (".tsv", ".tab") else ",", strict=True)
-    except UnicodeDecodeError:
-        raise FileError(f"{path} is not UTF-8 text: give a CSV with a header, or an .npz") from None
-    except csv.Error as error:
-        raise FileError(f"{path} is no CSV: {error}") from None
-    except FileError:
-        raise
-    except OSError as error:
-        raise FileError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from None
-
-
-def _header(path: Path, rows: Iterator[list[str]]) -> tuple[str, ...]:
-    names = tuple(name.strip() for name in next(rows, []))
-    if not names:
-        raise DataError(f"{path} is empty: it has no header")
-    twice = repeated(names)
-    if twice is not None:
-        raise DataError(f"{path} names the column {brief(twice)} twice")
-    return names
+def _source(path: Path) -> Archive | Parquet | Delimited:
+    suffix = path.suffix.lower()
+    if suffix == ".npz":
+        return Archive(path)
+    return Parquet(path) if suffix in (".parquet", ".pq") else Delimited(path)
 
 
 def repeated(names: Iterable[T]) -> T | None:
@@ -124,62 +203,6 @@ def repeated(names: Iterable[T]) -> T | None:
             return name
         seen.add(name)
     return None
-
-
-def _floats(path: Path, names: Sequence[str], places: list[int], block: list[list[str]], lines: list[int]) -> Floats:
-    """(rows, columns) of one block; the slow path finds the cell that is no number."""
-    try:
-        return np.array([[row[k] for k in places] for row in block], np.float64).reshape(len(block), len(places))
-    except ValueError:
-        for line, row in zip(lines, block, strict=True):
-            for name, place in zip(names, places, strict=True):
-                try:
-                    float(row[place])
-                except ValueError:
-                    cell = repr(row[place]) if row[place].strip() else "an empty cell"
-                    raise DataError(f"{path} line {line}, column {brief(name)}: {cell} is no number") from None
-        raise
-
-
-def _arrays(path: Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, tuple[str, ...]]]:
-    """Columns by name, and the names of the columns of each 2-D array."""
-    columns: dict[str, npt.NDArray[Any]] = {}
-    wide: dict[str, tuple[str, ...]] = {}
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            held = sum(member.file_size for member in archive.zip.infolist())
-            claim = Claim(path, remedy="write it by np.savez, which does not compress")
-            claim.add(2 * held, str(path), f"{held:,} bytes of arrays, decompressed,")
-            given = {name: archive[name] for name in archive.files}
-    except FileError:
-        raise
-    except OSError as error:
-        raise FileError(f"cannot read {path}: {(error.strerror or 'it is no .npz archive').lower()}") from None
-    except Exception as error:  # zipfile and NumPy raise many kinds for a damaged archive
-        raise FileError(f"{path} is no readable .npz archive: {error}") from None
-    for name, array in given.items():
-        if array.ndim == 2:
-            wide[name] = tuple(f"{name}[{k}]" for k in range(array.shape[1]))
-            columns.update(zip(wide[name], array.T, strict=True))
-        elif array.ndim == 1:
-            columns[name] = array
-        else:
-            raise DataError(
-                f"{path}: array {brief(name)} has shape {array.shape}: must be a column or a table of columns"
-            )
-    lengths = {name: len(column) for name, column in columns.items()}
-    if not lengths or not min(lengths.values()):
-        raise DataError(f"{path} has no samples")
-    if len(set(lengths.values())) > 1:
-        a, b = min(lengths, key=lengths.__getitem__), max(lengths, key=lengths.__getitem__)
-        raise DataError(f"{path}: {brief(a)} has {lengths[a]} samples and {brief(b)} {lengths[b]}: all must be equal")
-    return columns, wide
-
-
-def _real(path: Path, name: str, array: npt.NDArray[Any]) -> Floats:
-    if array.dtype.kind not in "fiub":
-        raise DataError(f"{path}: array {brief(name)} holds {array.dtype}: must be real numbers")
-    return array.astype(np.float64)
 
 
 def write(path: Path, columns: Mapping[str, Iterable[Any]]) -> None:

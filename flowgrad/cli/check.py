@@ -42,7 +42,7 @@ def entry(
     for missing in fg.executors().keys() - reached.keys():
         say(f"{missing} was not checked: {fg.executors()[missing]}")
     fastest = fg.compile(model.network, dtype=dtype, loss=name)
-    found = fg.gradcheck(fastest, X, T, slots=slots, seed=seed, rows=0)
+    found = fg.gradcheck(fastest, X, T, slots=slots, seed=seed)
     rows = [(s.label, s.analytic, s.numeric, f"{s.error:.1e}", s.verdict) for s in found.slots[:10]]
     title = f"∂L/∂θ on the {fastest.executor} executor beside differences of the loss, worst first"
     table(("parameter", "analytic", "numeric", "error", ""), rows, title)

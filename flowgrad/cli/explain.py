@@ -35,7 +35,7 @@ def entry(
     if node not in names:
         raise UnknownNameError(f"{brief(node)} is no node of the network{suggest(node, names)}")
     samples, roles = Table(data), model.roles
-    answers = roles.label in samples.names if roles.label else set(roles.targets) <= set(samples.names)
+    answers = _data.answered(samples, roles)
     known = _data.read(samples, roles, answers=answers)
     program = fg.compile(model.network, executor=executor, loss=loss or model.loss or "squared_error")
-    say(explain(program, names[node], model.scaled(known.X), known.T, sample=sample, most=most))
+    say(explain(program, model.scaled(known.X), known.T, names[node], sample=sample, most=most))

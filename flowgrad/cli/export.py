@@ -16,7 +16,7 @@ from flowgrad.cli import _data, _options
 from flowgrad.cli._console import say, share_shown
 from flowgrad.cli._followed import losses, own_samples
 from flowgrad.cli._model import Model, open_network
-from flowgrad.cli._tables import Table
+from flowgrad.cli._tables import Reading, Table
 from flowgrad.errors import ConfigError, listing
 from flowgrad.files import format_of
 from flowgrad.format import Format
@@ -57,9 +57,11 @@ def entry(
     opened = open_network(network, ignore or (), read_as, option)
     model = opened.folded()
     told: dict[str, Any] = {}
+    reading = Reading()
     if "history" in takes(chosen):  # the page of a run shows the run's own samples, and its training
-        data, told = data or own_samples(network), {"history": losses(network)}
-    options = told | _values(model, chosen, data, sample, loss, executor)
+        told = {"history": losses(network)}
+        data, reading = (data, reading) if data is not None else own_samples(network)
+    options = told | _values(model, chosen, data, reading, sample, loss, executor)
     with share_shown(f"writing {to.name}") as progress:
         fg.save(model.network, to, chosen.name, progress=progress, **options)
     said = ", ".join(name for key in ("node_values", "edge_values") for name in options.get(key, ()))
@@ -69,7 +71,13 @@ def entry(
 
 
 def _values(
-    model: Model, chosen: Format, data: Path | None, sample: int | None, loss: str | None, executor: str
+    model: Model,
+    chosen: Format,
+    data: Path | None,
+    reading: Reading,
+    sample: int | None,
+    loss: str | None,
+    executor: str,
 ) -> dict[str, Any]:
     """Options of the writer that hold the values of samples: by node and edge, or the samples themselves."""
     if data is None:
@@ -80,8 +88,8 @@ def _values(
     if not places:
         able = [f for f in names("formats") if _has_attributes(find("formats", f))]
         raise ConfigError(f"format {chosen.name!r} has no place for values of samples; these have: {listing(able)}")
-    samples, roles = Table(data), model.roles
-    answers = roles.label in samples.names if roles.label else set(roles.targets) <= set(samples.names)
+    samples, roles = Table(data, reading), model.roles
+    answers = _data.answered(samples, roles)
     known = _data.read(samples, roles, answers=answers)
     X, T = known.X, known.T if answers else None
     first = None if sample is None else row("sample", sample, len(X))

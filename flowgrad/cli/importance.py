@@ -61,7 +61,7 @@ def entry(
     program = fg.compile(model.network, executor=executor, loss=loss)
     wanted = None if loss is not None else _wanted(model, output)
     targets = known.T if loss is not None else None
-    found = node_importance(program, model.scaled(known.X), wanted, T=targets, classes=classes, integrated=integrated)
+    found = node_importance(program, model.scaled(known.X), targets, wanted, classes=classes, integrated=integrated)
     if out is not None:
         _write(out, found)
         return

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import typer
 
 import flowgrad as fg
-from flowgrad import metrics, schedule
 from flowgrad.choice import executor_info
 from flowgrad.cli._console import say, table
 from flowgrad.errors import FlowgradError, UnknownNameError, brief, suggest
@@ -16,8 +15,8 @@ from flowgrad.format import Format
 from flowgrad.registry import find, names
 
 KINDS = (
-    "executors", "activations", "aggregations", "losses", "optimizers", "initializers", "formats", "callbacks",
-    "metrics", "schedules", "commands",
+    "executors", "activations", "aggregations", "losses", "optimizers", "initializers", "topologies", "formats",
+    "callbacks", "metrics", "schedules", "commands",
 )  # fmt: skip
 
 MORE = {"executors": ("available",), "formats": ("read", "write", "suffixes")}  # columns between name and summary
@@ -41,8 +40,7 @@ def entry(
 
 
 def _names(kind: str) -> tuple[str, ...]:
-    own: dict[str, Any] = {"metrics": metrics.entries, "schedules": schedule.entries}
-    return tuple(own[kind]) if kind in own else names("cli" if kind == "commands" else kind)
+    return names("cli" if kind == "commands" else kind)
 
 
 def _about(kind: str, name: str) -> tuple[str, ...]:
@@ -55,16 +53,18 @@ def _about(kind: str, name: str) -> tuple[str, ...]:
             case "formats":
                 f: Format = find(kind, name)
                 return (*("yes" if act else "" for act in (f.read, f.write)), " ".join(f.suffixes), f.summary)
-            case "metrics":
-                return (_first_line(metrics.entries[name].f),)
-            case "schedules":
-                return (_first_line(getattr(schedule, name)),)
             case "commands":
                 return (_first_line(find("cli", name)),)
         record = find(kind, name)
-        return (getattr(record, "summary", None) or _first_line(getattr(record, "f", record)),)
+        return (getattr(record, "summary", None) or _first_line(_function_of(record)),)
     except (FlowgradError, ImportError) as error:
         return (*("" for _ in MORE.get(kind, ())), f"cannot be loaded: {error}")
+
+
+def _function_of(record: Any) -> Callable[..., Any]:
+    """What a record's name stands for, whose docstring says what it is."""
+    found: Callable[..., Any] = next((getattr(record, name) for name in ("f", "std") if hasattr(record, name)), record)
+    return found
 
 
 def _first_line(function: Callable[..., Any]) -> str:

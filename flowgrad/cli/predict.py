@@ -12,7 +12,9 @@ import typer
 
 import flowgrad as fg
 from flowgrad.cli import _data, _job, _options, _tables
+from flowgrad.cli._config import reading_of
 from flowgrad.cli._console import console, say, table
+from flowgrad.cli._missing import fitted
 from flowgrad.cli._model import Model, column_names, open_network
 from flowgrad.cli._tables import Table
 from flowgrad.maths.losses import Loss, identity
@@ -27,6 +29,11 @@ def entry(
     raw: Annotated[bool, typer.Option("--raw", help="The outputs as they are: logits, log rates.")] = False,
     ignore: _options.Ignore = None,
     executor: _options.Executor = "auto",
+    orient: _options.Orient = None,
+    labels: _options.Labels = None,
+    key: _options.Key = None,
+    surplus: _options.Surplus = None,
+    missing: _options.Missing = None,
 ) -> None:
     """Predict: one row of answers for each sample.
 
@@ -35,9 +42,11 @@ def entry(
     the output itself under other losses. Samples are scaled as they were in training. Columns of targets or labels may
     be there; with --out the figures on them are printed.
     """
-    model, samples = open_network(network, ignore or ()), Table(data)
+    reading = reading_of({"orient": orient, "labels": labels, "key": key, "surplus": surplus, "missing": missing})
+    samples = Table(data, reading)
+    model = fitted(open_network(network, ignore or ()), samples)
     roles = model.roles
-    answers = roles.label in samples.names if roles.label else set(roles.targets) <= set(samples.names)
+    answers = _data.answered(samples, roles)
     known = _data.read(samples, roles, answers=answers)
     scaled = _data.Samples(model.scaled(known.X), known.T)
     program = fg.compile(model.network, executor=executor, loss=model.loss or "squared_error")

@@ -56,7 +56,7 @@ def entry(
         if value is not None and value < least:
             raise ConfigError(f"{option} {value}: must be a whole number, {least} or more")
     file = config / "config.toml" if config.is_dir() else config
-    settings = train._overridden(_config.read(file), {"epochs": epochs})
+    settings = train._overridden(_config.read(file), "train", {"epochs": epochs})
     train.resolve(settings, file.parent)
     name = (config if config.is_dir() else file).resolve()
     folder = out if out is not None else Path("runs", f"{name.name if config.is_dir() else name.stem}-stability")

@@ -15,9 +15,10 @@ import numpy as np
 import typer
 
 from flowgrad.callback import Callback
-from flowgrad.cli import _config, _data, _job, _live, _pictures, _run
+from flowgrad.cli import _config, _data, _job, _live, _options, _pictures, _run
 from flowgrad.cli._console import epochs_shown, say, table
 from flowgrad.cli._data import Roles, Samples
+from flowgrad.cli._missing import fitted, present
 from flowgrad.cli._model import RUN_NETWORK, Model, bare, open_network, save_model, shaped, with_outputs, write_json
 from flowgrad.cli._tables import Table, repeated
 from flowgrad.errors import ConfigError, NonFiniteError, brief
@@ -26,6 +27,7 @@ from flowgrad.network import Network
 from flowgrad.program import Program
 from flowgrad.registry import find
 from flowgrad.scaling import Scaling, folded
+from flowgrad.weights import initializer_for
 
 
 def entry(
@@ -44,6 +46,11 @@ def entry(
         list[str] | None,
         typer.Option(metavar="NAME", help="Instead of train.log: tensorboard, mlflow; may be repeated."),
     ] = None,
+    orient: _options.Orient = None,
+    labels: _options.Labels = None,
+    key: _options.Key = None,
+    surplus: _options.Surplus = None,
+    missing: _options.Missing = None,
 ) -> int:
     """Train a network by a TOML file; the result is a run folder.
 
@@ -51,8 +58,11 @@ def entry(
     resolved configuration. It is there from the start and kept up to date, so that flowgrad view can follow.
     Ctrl-C ends training early and keeps what was reached. Paths in the file are relative to the file.
     """
-    settings = _overridden(_config.read(config), {"epochs": epochs, "executor": executor, "log": log or None})
+    settings = _config.read(config)
     resolve(settings, config.parent)
+    tables = {"orient": orient, "labels": labels and str(labels), "key": key, "surplus": surplus, "missing": missing}
+    settings = _overridden(settings, "train", {"epochs": epochs, "executor": executor, "log": log or None})
+    settings = _overridden(settings, "data", tables)
     folder = out if out is not None else settings["run"]["folder"] and Path(settings["run"]["folder"])
     if folder is not None:
         _run.check_target(folder, overwrite)
@@ -91,18 +101,19 @@ def _callback(name: str, folder: Path) -> Callback:
     return callback
 
 
-def _overridden(settings: _config.Config, options: Mapping[str, Any]) -> _config.Config:
-    """The configuration with the options of the command line, which are held to the same rules."""
+def _overridden(settings: _config.Config, section: str, options: Mapping[str, Any]) -> _config.Config:
+    """The configuration with a section's options of the command line, which are held to the same rules."""
     given = {name: value for name, value in options.items() if value is not None}
     for name, value in given.items():
-        _config.check_value("train", name, value)
-    return settings | {"train": settings["train"] | given}
+        _config.check_value(section, name, value)
+    return settings | {section: settings[section] | given}
 
 
 PATHS = (
     ("network", "file"),
     ("network", "edges"),
     ("data", "file"),
+    ("data", "labels"),
     ("data", "test"),
     ("data", "validation"),
     ("run", "folder"),
@@ -120,10 +131,11 @@ def resolve(settings: _config.Config, base: Path) -> None:
 def prepare(settings: _config.Config) -> tuple[Model, _job.Parts]:
     """The network, as it begins, with what its data needs; and the samples in their parts."""
     section, data = settings["network"], settings["data"]
-    samples = Table(Path(data["file"]))
-    given = None if section["topology"] is not None else _given(section)
+    samples = Table(Path(data["file"]), _config.reading_of(data))
+    given = None if section["topology"] is not None else _given_for(samples, settings)
     network, roles, loss = _network_and_roles(settings, samples, given)
-    train, validation, test = _parts(data, samples, roles)
+    narrow = settings["train"]["dtype"] == "float32" and not data["standardize"]
+    train, validation, test = _parts(data, samples, roles, np.float32 if narrow else np.float64)
     run = given if _run_of(section) is not None else None
     network, scaling = _standardised(network, run, train.X, data["standardize"])
     parts = _job.Parts.of(train, validation, test, scaling)
@@ -152,15 +164,15 @@ def _network_and_roles(settings: _config.Config, samples: Table, given: Model | 
         samples.need(label, "label")
     if given is not None:
         network = given.network
-        own = bare(network).roles
-        inputs = _data.columns_of(samples, data["inputs"], own.inputs)
+        own, inputs = bare(network).roles, given.roles.inputs
         targets = () if label else _data.columns_of(samples, data["targets"], own.targets)
         outputs = own.targets
     else:
         targets = () if label else _data.columns_of(samples, _needed(data["targets"]), ())
-        taken = {*targets, label, *ignore}
+        taken = {*targets, label, *ignore, data["key"]}
         rest = [name for name in samples.names if name not in taken]
-        inputs = _data.columns_of(samples, data["inputs"], rest)
+        named = _data.columns_of(samples, data["inputs"], rest)
+        inputs = tuple(named[k] for k in present(samples, named))
         outputs = targets or _class_outputs(samples, label)
         network = shaped(section, inputs, outputs)
     _check_count("inputs", inputs, len(network.inputs))
@@ -175,6 +187,14 @@ def _network_and_roles(settings: _config.Config, samples: Table, given: Model | 
     return network, Roles(inputs, (), label, classes, ignore), loss
 
 
+def _given_for(samples: Table, settings: _config.Config) -> Model:
+    """The network of a run, a file or a list of edges, its inputs named as the columns are that feed them."""
+    given = _given(settings["network"])
+    inputs = _data.columns_of(samples, settings["data"]["inputs"], bare(given.network).roles.inputs)
+    _check_count("inputs", inputs, len(given.network.inputs))
+    return fitted(replace(given, roles=replace(given.roles, inputs=inputs)), samples)
+
+
 def _outputs(n: int) -> str:
     return f"{n} outputs" if n > 1 else "one output"
 
@@ -182,10 +202,15 @@ def _outputs(n: int) -> str:
 def _given(section: Mapping[str, Any]) -> Model:
     """The network of a run, a file or a list of edges."""
     if section["file"] is None:
-        keys = ("inputs", "outputs", "activation", "output_activation", "seed")
+        keys = ("inputs", "outputs", "activation", "output_activation", "seed", "initializer")
         return bare(load(section["edges"], "edgelist", **{key: section[key] for key in keys}))
     model = _from_file(section)
-    network = Network.from_columns(replace(model.network.columns, seed=section["seed"]))
+    columns = model.network.columns
+    if section["initializer"] is not None and not np.isnan(columns.weight).any():
+        said = _config.written(section["initializer"])
+        raise ConfigError(f"network.initializer = {said}: {section['file']} gives every weight itself")
+    initializer = initializer_for(section["initializer"]) or columns.initializer
+    network = Network.from_columns(replace(columns, seed=section["seed"], initializer=initializer))
     if section["output_activation"] is not None:
         network = with_outputs(network, section["output_activation"])
     return replace(model, network=network)
@@ -238,13 +263,15 @@ def _check_count(what: str, names: tuple[str, ...], n: int) -> None:
         raise ConfigError(f"data.{what} names the column {brief(twice)} twice")
 
 
-def _parts(data: Mapping[str, Any], samples: Table, roles: Roles) -> tuple[Samples, Samples | None, Samples]:
+def _parts(
+    data: Mapping[str, Any], samples: Table, roles: Roles, dtype: Any
+) -> tuple[Samples, Samples | None, Samples]:
     """Training, validation and test samples: files of their own, or fractions of the one file."""
 
     def from_file(path: str) -> Samples:
-        return _data.read(Table(Path(path)), roles, finite=True)
+        return _data.read(Table(Path(path), samples.reading), roles, finite=True, dtype=dtype)
 
-    rest, classes = _data.read(samples, roles, finite=True), len(roles.classes)
+    rest, classes = _data.read(samples, roles, finite=True, dtype=dtype), len(roles.classes)
     if isinstance(data["test"], str):
         test = from_file(data["test"])
     else:

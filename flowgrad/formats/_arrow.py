@@ -12,15 +12,16 @@ def arrow() -> Any:
     try:
         import pyarrow
         import pyarrow.compute
+        import pyarrow.csv
         import pyarrow.parquet
     except ModuleNotFoundError:
         return None
     return pyarrow
 
 
-def needed(purpose: str) -> Any:
-    """The library, or MissingDependencyError, whose message begins with the purpose."""
+def needed(purpose: str, extra: str = "parquet") -> Any:
+    """The library, or MissingDependencyError, whose message begins with the purpose and names the extra."""
     found = arrow()
     if found is None:
-        raise MissingDependencyError("pyarrow", "parquet", purpose)
+        raise MissingDependencyError("pyarrow", extra, purpose)
     return found

@@ -17,12 +17,15 @@ from flowgrad.columns import ABSENT, Columns
 from flowgrad.errors import ConfigError, FileError, GraphError, brief, listing
 from flowgrad.formats._arrow import needed
 from flowgrad.maths.activation import Activation
+from flowgrad.maths.initializers import Initializer
 from flowgrad.network import Network
+from flowgrad.weights import initializer_for
 
 UNQUOTED = "\t "  # between such delimiters a quotation mark is a character as any other
 Codes = npt.NDArray[np.int32]
 Duplicates = Literal["error", "first", "sum"]
 Function = str | Activation
+Initial = str | Initializer | None
 Place = Callable[[int], str]
 """Where in the file an edge stands, for messages: "net.csv, line 7"."""
 
@@ -190,9 +193,10 @@ def build(
     drop_self_loops: bool = False,
     inputs: Iterable[Hashable] | None = None,
     outputs: Iterable[Hashable] | Mapping[Hashable, str] | None = None,
-    activation: Any = "sigmoid",
+    activation: Any = "tanh",
     output_activation: Any = "identity",
     seed: int = 0,
+    initializer: Any = None,
     node_extra: Callable[[Sequence[Hashable]], dict[str, list[Any]]] | None = None,
 ) -> Network:
     """The network of edges between numbered names.
@@ -237,6 +241,7 @@ def build(
         _functions(role, (activation, output_activation), ids),
         weight=np.nan if weight is None else weight,
         seed=seed,
+        initializer=initializer_for(initializer),
         node_extra=extra,
         edge_extra=edge_extra,
     )

@@ -222,9 +222,10 @@ def reader(parse: Callable[[bytes, str], Any], dialect: Dialect) -> Callable[...
         integer_ids: bool | None = None,
         inputs: Iterable[Hashable] | None = None,
         outputs: Iterable[Hashable] | None = None,
-        activation: Any = "sigmoid",
+        activation: Any = "tanh",
         output_activation: Any = "identity",
         seed: int = 0,
+        initializer: Any = None,
     ) -> Network:
         """The network of a graph that a tool wrote.
 
@@ -245,7 +246,8 @@ def reader(parse: Callable[[bytes, str], Any], dialect: Dialect) -> Callable[...
             for place, given in zip(PLACES, (inputs, outputs), strict=True)
         )
         graph = _settled(graph, source, dialect)
-        return Network.from_networkx(graph, first, last, activation, output_activation, seed)
+        functions = activation, output_activation
+        return Network.from_networkx(graph, first, last, *functions, seed, initializer=initializer)
 
     return read
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from flowgrad.errors import FileError, UnknownNameError, brief, suggest
 from flowgrad.format import Format, Source, read_bytes
-from flowgrad.formats._edges import Function, network, text
+from flowgrad.formats._edges import Function, Initial, network, text
 from flowgrad.network import Network
 
 KEYS = ("ROOT:", "GENES:", "TERMS:")
@@ -29,6 +29,7 @@ def read(
     activation: Function = "tanh",
     output_activation: Function = "tanh",
     seed: int = 0,
+    initializer: Initial = None,
 ) -> Network:
     """Genes are the inputs, sorted, under `g:<name>`; every term is one neuron, the root a tanh as DCell's.
 
@@ -70,6 +71,7 @@ def read(
         activation=activation,
         output_activation=output_activation,
         seed=seed,
+        initializer=initializer,
     )
     _check_counts(net, below, roots, what)
     return net

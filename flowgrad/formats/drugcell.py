@@ -10,7 +10,7 @@ from typing import Literal
 
 from flowgrad.errors import FileError, brief
 from flowgrad.format import Format, Source
-from flowgrad.formats._edges import Function, network, table
+from flowgrad.formats._edges import Function, Initial, network, table
 from flowgrad.network import Network
 
 KINDS = ("default", "gene")
@@ -25,6 +25,7 @@ def read(
     activation: Function = "tanh",
     output_activation: Function = "tanh",
     seed: int = 0,
+    initializer: Initial = None,
 ) -> Network:
     """Genes are the inputs, in the order of first mention, under their names as `gene:<name>`; terms keep theirs.
 
@@ -66,6 +67,7 @@ def read(
         activation=activation,
         output_activation=output_activation,
         seed=seed,
+        initializer=initializer,
     )
 
 

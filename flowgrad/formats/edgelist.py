@@ -20,7 +20,7 @@ from flowgrad.columns import ABSENT
 from flowgrad.errors import ConfigError, FileError, GraphError, brief
 from flowgrad.format import Format, Parts, Source
 from flowgrad.formats import _header, _parquet
-from flowgrad.formats._edges import Duplicates, Function, Names, Place, build, names_only, quoted
+from flowgrad.formats._edges import Duplicates, Function, Initial, Names, Place, build, names_only, quoted
 from flowgrad.formats._header import Column, Layout, texts
 from flowgrad.formats._rows import Delimited, floats
 from flowgrad.network import Network
@@ -44,9 +44,10 @@ def read(
     max_bytes: int | None = None,
     inputs: Iterable[Hashable] | None = None,
     outputs: Iterable[Hashable] | Mapping[Hashable, str] | None = None,
-    activation: Function = "sigmoid",
+    activation: Function = "tanh",
     output_activation: Function = "identity",
     seed: int = 0,
+    initializer: Initial = None,
 ) -> Network:
     """A network from an edge list.
 
@@ -103,6 +104,7 @@ def read(
         activation=activation,
         output_activation=output_activation,
         seed=seed,
+        initializer=initializer,
     )
 
 

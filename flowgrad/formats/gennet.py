@@ -13,14 +13,19 @@ from typing import Any
 from flowgrad.columns import ABSENT
 from flowgrad.errors import FileError, brief
 from flowgrad.format import Format, Source
-from flowgrad.formats._edges import Function, network, table
+from flowgrad.formats._edges import Function, Initial, network, table
 from flowgrad.network import Network
 
 OUTPUT = "output"
 
 
 def read(
-    source: Source, *, activation: Function = "tanh", output_activation: Function = "sigmoid", seed: int = 0
+    source: Source,
+    *,
+    activation: Function = "tanh",
+    output_activation: Function = "sigmoid",
+    seed: int = 0,
+    initializer: Initial = None,
 ) -> Network:
     """Inputs are the nodes of layer 0, by number; the output is `"output"`, a sigmoid as GenNet's.
 
@@ -69,6 +74,7 @@ def read(
         activation=activation,
         output_activation=output_activation,
         seed=seed,
+        initializer=initializer,
         node_extra=attributes,
     )
 

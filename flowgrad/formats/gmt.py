@@ -15,7 +15,7 @@ from typing import Any, Literal
 from flowgrad.columns import ABSENT
 from flowgrad.errors import FileError, FileWarning, brief
 from flowgrad.format import Format, Source
-from flowgrad.formats._edges import Function, network, text
+from flowgrad.formats._edges import Function, Initial, network, text
 from flowgrad.network import Network
 
 MEMBER = re.compile(r"(.+),([+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)")
@@ -28,9 +28,10 @@ def read(
     *,
     duplicates: Literal["error", "first", "union"] = "error",
     set_prefix: str = "",
-    activation: Function = "tanh",
+    activation: Function | None = None,
     output_activation: Function | None = None,
     seed: int = 0,
+    initializer: Initial = None,
 ) -> Network:
     """Genes in the order of first mention, then sets in the order of lines, the description as an attribute.
 
@@ -42,7 +43,8 @@ def read(
         duplicates: of two lines of one set with other genes, "first" takes the first, "union" the genes of both,
             "error" neither.
         set_prefix: stands before the name of every set; "set:", say, where a set is called as a gene is.
-        output_activation: what sets apply, which are the outputs; None: `activation`.
+        activation, output_activation: of the sets, which are neurons and outputs at once; the second where both are
+            given, and identity where neither is.
 
     Raises:
         FileError: a line that is no set, a set given twice or named as a gene is; with its line.
@@ -68,7 +70,8 @@ def read(
     if notes:
         said = "; ".join(f"{kind}: {len(places):,}, first in {places[0]}" for kind, places in notes.items())
         warnings.warn(f"{what}: {said}", FileWarning, stacklevel=3)
-    return _network(sets, genes, what, (activation, output_activation or activation), seed)
+    function = output_activation or activation or "identity"
+    return _network(sets, genes, what, output_activation=function, seed=seed, initializer=initializer)
 
 
 @dataclass
@@ -130,9 +133,7 @@ def _fold(old: _Set, new: _Set, duplicates: str, what: str, notes: Notes) -> Non
         raise FileError(f"{what}, {place}: {said} (duplicates='first' takes the first, 'union' the genes of both)")
 
 
-def _network(
-    sets: Mapping[Hashable, _Set], genes: Mapping[Hashable, int], what: str, functions: tuple[Any, Any], seed: int
-) -> Network:
+def _network(sets: Mapping[Hashable, _Set], genes: Mapping[Hashable, int], what: str, **options: Any) -> Network:
     """Genes, then sets."""
     edges = [(gene, name, one.line, m) for name, one in sets.items() for gene, m in one.genes.items()]
     sources, targets, lines, memberships = ([edge[k] for edge in edges] for k in range(4))
@@ -147,8 +148,7 @@ def _network(
         nodes=[*genes, *sets],
         inputs=genes,
         outputs=list(sets),
-        output_activation=functions[1],
-        seed=seed,
+        **options,
         node_extra=descriptions,
         edge_extra={"membership": memberships} if None not in memberships and memberships else None,
     )

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from flowgrad.errors import ConfigError, FileError, GraphError, UnknownNameError, brief, listing, suggest
 from flowgrad.format import Format, Source, read_bytes
-from flowgrad.formats._edges import Duplicates, Function, Place, names_only, network, numbers, quoted, table
+from flowgrad.formats._edges import Duplicates, Function, Initial, Place, names_only, network, numbers, quoted, table
 from flowgrad.network import Network
 
 SUFFIX = "_gene"
@@ -27,11 +27,14 @@ def read(
     duplicates: Literal["error", "first"] = "error",
     drop_self_loops: bool = False,
     outputs: Iterable[Hashable] | None = None,
-    activation: Function = "sigmoid",
+    activation: Function = "tanh",
     output_activation: Function = "identity",
     seed: int = 0,
+    initializer: Initial = None,
 ) -> Network:
     """Nodes without children are the inputs, and must be genes; roots are the outputs.
+
+    The program of the paper has sigmoids throughout, `activation="sigmoid"`, which learn slowly in deep hierarchies.
 
     Args:
         duplicates: of rows between the same two nodes, "first" takes the first, "error" none.
@@ -64,6 +67,7 @@ def read(
         activation=activation,
         output_activation=output_activation,
         seed=seed,
+        initializer=initializer,
     )
 
 

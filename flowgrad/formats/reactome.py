@@ -11,7 +11,7 @@ from typing import Literal
 
 from flowgrad.errors import FileError, UnknownNameError, brief, suggest
 from flowgrad.format import Format, Source
-from flowgrad.formats._edges import Function, network, table
+from flowgrad.formats._edges import Function, Initial, network, table
 from flowgrad.network import Network
 
 
@@ -24,13 +24,11 @@ def read(
     inputs: Iterable[Hashable] | None = None,
     outputs: Iterable[Hashable] | None = None,
     activation: Function = "tanh",
-    output_activation: Function = "tanh",
+    output_activation: Function = "identity",
     seed: int = 0,
+    initializer: Initial = None,
 ) -> Network:
     """The pathways of one species (three letters, as in `R-HSA-109581`), or with None of all.
-
-    Outputs are tanh as the pathways below; `output_activation="identity"` gives the plain output, which
-    cross_entropy, binary_cross_entropy and poisson want.
 
     Args:
         duplicates: of lines between the same two nodes, "first" takes the first, "error" none.
@@ -66,6 +64,7 @@ def read(
         activation=activation,
         output_activation=output_activation,
         seed=seed,
+        initializer=initializer,
     )
 
 

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from flowgrad import batch
+from flowgrad.aliases import formerly
 from flowgrad.arguments import instance, row, whole
-from flowgrad.errors import ConfigError, show
+from flowgrad.errors import ConfigError, UnknownNameError, show, suggest
 from flowgrad.inspection.given import samples
 from flowgrad.inspection.local import base_cases, reached
 from flowgrad.program import Program
@@ -17,11 +18,12 @@ from flowgrad.program import Program
 
 def explain(
     program: Program,
-    node: Hashable,
     X: Any,
     T: Any = None,
+    node: Hashable = None,
     *,
     cotangent: Any = None,
+    theta: Any = None,
     sample: int = 0,
     digits: int = 6,
     most: int = 12,
@@ -33,17 +35,28 @@ def explain(
 
     Args:
         X, T, cotangent: as for `forward` and `backward`; `sample` says which row counts.
+        node: the neuron, by id; always needed.
+        theta: (P,); None takes the program's.
         digits: of every number.
         most: terms that a sum lists; the others are added up in one.
 
     Raises:
         ConfigError: program is no Program, or X is a Network or Activations.
-        UnknownNameError: no such node. DataError: no such sample.
+        UnknownNameError: no such node, or none at all. DataError: no such sample.
+
+    Warns:
+        DeprecationWarning: the node stands second, where it stood before 0.2 and X stands now.
     """
     instance("explain", program, Program, ConfigError)
+    if program.labels.is_node(X):
+        formerly("explain(program, node, X, T)", "explain(program, X, T, node)")
+        X, T, node = T, node, X
     samples("explain", X=X, T=T, cotangent=cotangent)
+    if node is None:
+        known = suggest("", program.labels.nodes)
+        raise UnknownNameError(f"explain wants the id of a neuron: explain(program, X, T, node){known}")
     v = program.labels.node(node)
-    acts = program.forward(X)
+    acts = program.forward(X, theta)
     chosen = row("sample", sample, acts.a.array.shape[1])
     lines = _Explanation(program, acts, v, chosen, whole("digits", digits, 1), whole("most", most, 1))
     lines.forward()
@@ -84,6 +97,11 @@ class _Explanation:
             rest = sum(value for _, value in order[self.most :])
             self.add("", f"    … and {len(order) - self.most} more, together {self.number(rest)}")
 
+    def cached(self, pointers: Any, reader: str) -> None:
+        """How many neurons read the value: of a, those that it feeds; of ∂L/∂z, those that feed it."""
+        readers = int(pointers[self.v + 1] - pointers[self.v])
+        self.add("", f"    cached: written once, read by {_count(readers, reader)}")
+
     @np.errstate(all="ignore")  # what is not finite flows
     def forward(self) -> None:
         """(1), (2), (3)."""
@@ -91,6 +109,7 @@ class _Explanation:
         if p.activation[v] < 0:
             self.text.append(f"{self.name(v)}, an input, at sample {self.sample}")
             self.add("(3)", f"a = x = {n(self.a[v])}")
+            self.cached(p.out_ptr, "successor")
             return
         sigma, agg = p.activations[p.activation[v]], p.aggregations[p.aggregation[v]]
         edges = range(p.in_ptr[v], p.in_ptr[v + 1])
@@ -109,6 +128,7 @@ class _Explanation:
         response = f"{n(p.response[v])} · " if p.response[v] != 1 else ""
         self.add("(2)", f"z = b + {'r · ' if response else ''}m = {n(self.b[v])} + {response}{n(m)} = {n(self.z[v])}")
         self.add("(3)", f"a = {sigma.name}(z) = {n(self.a[v])}")
+        self.cached(p.out_ptr, "successor")
         self.slope = float(sigma.df(np.float64(self.z[v])))
         self.add("(7)", f"σ'(z) = {n(self.slope)}")
 
@@ -124,6 +144,10 @@ class _Explanation:
         t, value, dy = base_cases(program, y, T)
         at, self.dy = (self.sample, place), float(dy[self.sample, place])
         self.add("(4)", f"l = {loss.name}(y, t) = {n(value[at])} with y = {n(y[at])} and t = {n(t[at])}")
+        if value.shape[1] > 1:
+            with np.errstate(all="ignore"):
+                total = value[self.sample].sum()
+            self.add("", f"    L = Σ l over {_count(value.shape[1], 'output')} = {n(total)}")
         whose = ", of all outputs' losses" if loss.coupled else ""
         self.add("(9)", f"base case ∂L/∂y = {n(self.dy)}{whose}")
 
@@ -146,8 +170,7 @@ class _Explanation:
         if p.activation[v] < 0:
             return
         self.add("(8)", f"∂L/∂z = σ'(z) · ∂L/∂a = {n(self.slope)} · {n(da[v])} = {n(dz[v])}")
-        readers = int(p.in_ptr[v + 1] - p.in_ptr[v])
-        self.add("", f"    cached: written once, read by {_count(readers, 'predecessor')}")
+        self.cached(p.in_ptr, "predecessor")
         self.add("(5)", f"∂L/∂b = {n(dz[v])}; ∂L/∂w = ∂z/∂w · ∂L/∂z with ∂z/∂w by (6):")
         gradients = []
         for e in range(p.in_ptr[v], p.in_ptr[v + 1]):

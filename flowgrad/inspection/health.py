@@ -11,7 +11,7 @@ import numpy as np
 from flowgrad.arguments import instance
 from flowgrad.errors import ConfigError, listing, show
 from flowgrad.executor import Array
-from flowgrad.inspection.given import samples
+from flowgrad.inspection.given import chosen, samples
 from flowgrad.inspection.local import reached, slopes
 from flowgrad.inspection.saturation import saturated
 from flowgrad.plan import Plan
@@ -97,8 +97,13 @@ class Health:
         return "\n".join(self.lines())
 
 
-def health(program: Program, X: Any, T: Any) -> Health:
+def health(program: Program, X: Any, T: Any, *, theta: Any = None, sample: int | None = None) -> Health:
     """Look through forward and backward of these samples for what does not work.
+
+    Args:
+        X, T: as for `forward` and `backward`.
+        theta: (P,); None takes the program's.
+        sample: the row to look at alone; None takes all.
 
     Raises:
         ConfigError: program is no Program, or X is a Network or Activations.
@@ -115,7 +120,8 @@ def health(program: Program, X: Any, T: Any) -> Health:
     instance("health", program, Program, ConfigError)
     samples("health", X=X, T=T)
     plan, names = program.plan, program.labels.nodes
-    acts = program.forward(X)
+    X, T = chosen(program, sample, X, T)
+    acts = program.forward(X, theta)
     grads = program.backward(acts, T)
     z, a = (values.array.astype(np.float64) for values in (acts.z, acts.a))
     weight, _ = plan.parameters(acts.theta.astype(np.float64))

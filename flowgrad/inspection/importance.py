@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from flowgrad.arguments import instance, plain, whole
+from flowgrad.aliases import formerly
+from flowgrad.arguments import instance, plain, row, whole
 from flowgrad.errors import ConfigError, ShapeError, UnknownNameError, brief, show, suggest
 from flowgrad.executor import Array
 from flowgrad.frames import frame
-from flowgrad.inspection.given import samples
+from flowgrad.inspection.given import chosen, samples
 from flowgrad.inspection.integrated import along, baseline_of
 from flowgrad.inspection.moments import Moments
 from flowgrad.inspection.passes import Passes
@@ -122,11 +123,12 @@ class Importance:
 def node_importance(
     program: Program,
     X: Any,
+    T: Any = None,
     outputs: Iterable[Hashable] | None = None,
     *,
-    T: Any = None,
-    classes: Any = None,
     theta: Any = None,
+    sample: int | None = None,
+    classes: Any = None,
     each: bool = False,
     integrated: bool = False,
     baseline: Any = None,
@@ -150,11 +152,12 @@ def node_importance(
     Args:
         program: with or without a loss.
         X: (B, I), or a mapping or data frame by input name.
-        outputs: ids of outputs; None takes all.
         T: targets; the importance is then that for the sample's loss, ∂L/∂a_v, and `outputs` of the result is
             ("loss",).
-        classes: (B,) a label a sample: the same over the samples of each class, in `.classes`.
+        outputs: ids of outputs; None takes all.
         theta: (P,); None takes the program's.
+        sample: the row to look at alone; None takes the mean over all.
+        classes: (B,) a label a sample: the same over the samples of each class, in `.classes`.
         each: also keep the gradient of every sample, (N, V, B).
         integrated: also integrate, which takes steps + 1 passes a sample and output.
         baseline: x', (I,), a mapping by input name, or None: zeros.
@@ -164,7 +167,10 @@ def node_importance(
         UnknownNameError: no such output.
         ConfigError: program is no Program, or X is a Network or Activations; outputs is a single text, or empty, or
             stands beside T; steps.
-        ShapeError, DataError: as `program.forward` and `backward`; classes or baseline does not fit.
+        ShapeError, DataError: as `program.forward` and `backward`; classes or baseline does not fit; no such sample.
+
+    Warns:
+        DeprecationWarning: outputs stand third, where they stood before 0.2 and T stands now.
 
     >>> import flowgrad as fg
     >>> net = fg.Network.from_arrays([0, 1], [1, 2], weight=[0.5, 2.0], activation="identity")
@@ -173,8 +179,15 @@ def node_importance(
     """
     instance("node_importance", program, Program, ConfigError)
     samples("node_importance", X=X, T=T)
-    passes = Passes(program, program._x(X), _wanted(program, outputs, T), T, theta)
-    labels, codes = _classes(classes, len(passes.x))
+    if outputs is None and _are_texts(T):
+        formerly("node_importance(program, X, outputs)", "node_importance(program, X, outputs=outputs)")
+        T, outputs = None, T
+    x = program._x(X)
+    labels, codes = _classes(classes, len(x))
+    if sample is not None:
+        labels, codes = labels and [labels[codes[row("sample", sample, len(x))]]], np.zeros(1, np.intp)
+    x, T = chosen(program, sample, x, T)
+    passes = Passes(program, x, _wanted(program, outputs, T), T, theta)
     if integrated and (whole("steps", steps, 8) % 8):
         raise ConfigError(f"steps={steps}: must be a multiple of 8")
     start = baseline_of(program, baseline) if integrated else None
@@ -198,6 +211,11 @@ def node_importance(
             found["integrated"].add(n, codes[rows], c)
             gap[n] = max(gap[n], missing)
     return _result(program, passes.names, labels, found, gap, kept)
+
+
+def _are_texts(T: Any) -> bool:
+    """Whether these are texts, which no targets are."""
+    return isinstance(T, str) or (isinstance(T, (list, tuple)) and bool(T) and all(isinstance(v, str) for v in T))
 
 
 def _wanted(program: Program, outputs: Any, T: Any) -> tuple[Hashable, ...]:

@@ -64,7 +64,7 @@ class PathAttribution:
 
 
 def path_attribution(
-    program: Program, X: Any, source: Hashable, target: Hashable, *, k: int = 10, sample: int = 0, theta: Any = None
+    program: Program, X: Any, source: Hashable, target: Hashable, *, theta: Any = None, sample: int = 0, k: int = 10
 ) -> PathAttribution:
     """How `source` moves `target`: over all paths, and over the k strongest.
 
@@ -75,8 +75,8 @@ def path_attribution(
 
     Args:
         X: (B, I), or a mapping or data frame by input name; `sample` says which row counts.
-        k: how many paths to give, 1 or more.
         theta: (P,); None takes the program's.
+        k: how many paths to give, 1 or more.
 
     Raises:
         UnknownNameError: source or target is no node.

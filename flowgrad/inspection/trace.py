@@ -28,7 +28,7 @@ from flowgrad.registry import find
 Step = dict[str, Any]
 
 
-def trace(program: Program, X: Any, T: Any, *, sample: int = 0) -> Iterator[Step]:
+def trace(program: Program, X: Any, T: Any, *, theta: Any = None, sample: int = 0) -> Iterator[Step]:
     """The steps, in the order of the equations: an input or neuron forward, then every node backward.
 
     A forward step reads weights and activations and writes z and a, (1)–(3); a backward step reads weights and
@@ -37,6 +37,8 @@ def trace(program: Program, X: Any, T: Any, *, sample: int = 0) -> Iterator[Step
 
     Args:
         T: targets; the loss is the program's.
+        theta: (P,); None takes the program's.
+        sample: the row to follow.
 
     Raises:
         ConfigError: program is no Program, or X is a Network or Activations.
@@ -44,7 +46,7 @@ def trace(program: Program, X: Any, T: Any, *, sample: int = 0) -> Iterator[Step
     """
     instance("trace", program, Program, ConfigError)
     samples("trace", X=X, T=T)
-    acts = program.forward(X)
+    acts = program.forward(X, theta)
     chosen = row("sample", sample, acts.a.array.shape[1])
     _, _, dy = base_cases(program, acts.output, T)
     return _Trace(program, acts, program.backward(acts, T), chosen, dy[chosen]).steps()

@@ -2,7 +2,7 @@
 
 In a graph the two fans differ from edge to edge: of w_uv, fan_in is the number of in-edges of v, fan_out the
 number of out-edges of u. In a layered network these are the usual ones. Which one draws the weights into a neuron is
-said by its activation (`Activation.initializer`).
+said by its activation (`Activation.initializer`), unless the network is made with `initializer=`.
 """
 
 from __future__ import annotations
@@ -13,19 +13,32 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from flowgrad.errors import ConfigError, brief
+
 Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, repr=False)
 class Initializer:
-    """A named rule; `std(fan_in, fan_out)` takes and gives arrays (E,) float64, one value an edge, fans ≥ 1.
+    """A named rule; `std(fan_in, fan_out)` takes arrays (E,) float64, one value an edge, fans ≥ 1.
 
-    >>> entries["he"]
-    Initializer('he', std=he)
+    It gives an array (E,), or one number for all edges, each finite and 0 or more.
+
+    Raises:
+        ConfigError: the name is no text or empty, or `std` cannot be called.
+
+    >>> entries["he"], Initializer("small", lambda fan_in, fan_out: 0.01).name
+    (Initializer('he', std=he), 'small')
     """
 
     name: str
-    std: Callable[[Array, Array], Array]
+    std: Callable[[Array, Array], Array | float]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name:
+            raise ConfigError(f"the name of an initializer is {brief(self.name)}: must be a text, not empty")
+        if not callable(self.std):
+            raise ConfigError(f"initializer {brief(self.name)}: std={brief(self.std)} cannot be called")
 
     def __repr__(self) -> str:
         return f"Initializer({self.name!r}, std={getattr(self.std, '__name__', repr(self.std))})"

@@ -176,13 +176,21 @@ def _sample(program: Program, x: Any, t: Any, k: int) -> Record:
     acts = program.forward(x[k : k + 1])
     if t is None:
         grads = program.backward(acts, cotangent=np.ones((1, len(program.outputs))))
-        loss = float(acts.output.sum())
+        losses = acts.output[0]
+        loss = float(losses.sum())
     else:
         grads = program.backward(acts, t[k : k + 1])
-        loss = float(grads.loss or 0.0)
+        loss, losses = float(grads.loss or 0.0), grads.loss_by_output.array  # type: ignore[union-attr]  # of targets
     plan, z, a = program.plan, acts.z.array[:, 0].astype(np.float64), acts.a.array[:, 0]
     slope = activation_slopes(plan, z)
-    found = {"row": k, "loss": repr(loss), "z": _floats(z), "a": _floats(a), "slope": _floats(slope)}
+    found = {
+        "row": k,
+        "loss": repr(loss),
+        "losses": _floats(losses),
+        "z": _floats(z),
+        "a": _floats(a),
+        "slope": _floats(slope),
+    }
     found["da"] = _floats(grads.da.array[:, 0])
     if _shares_matter(program):
         weight, _ = plan.parameters(acts.theta.astype(np.float64))

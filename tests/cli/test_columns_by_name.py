@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 import flowgrad as fg
 from flowgrad.cli import _config, _data, _model, _tables, train
 from flowgrad.cli._data import Roles
+from flowgrad.cli._delimited import Delimited, Head
 from flowgrad.errors import ConfigError, DataError, GraphError
 
 
@@ -43,12 +45,13 @@ def looks(work: Callable[[int], Any], n: int) -> int:
 @pytest.fixture
 def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], _tables.Table]:
     """table(n) is a file of n columns, 3 rows, whose names count."""
-    real = _tables._header
+    real = Delimited._head
 
-    def header(path: Path, rows: Any) -> tuple[str, ...]:
-        return tuple(map(Name, real(path, rows)))
+    def head(self: Delimited) -> Head:
+        found = real(self)
+        return replace(found, names=tuple(map(Name, found.names)))
 
-    monkeypatch.setattr(_tables, "_header", header)
+    monkeypatch.setattr(Delimited, "_head", head)
 
     def made(n: int) -> _tables.Table:
         path = tmp_path / f"{n}.csv"

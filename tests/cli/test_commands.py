@@ -204,18 +204,18 @@ def test_doctor_examines_a_network_on_its_data(run, tmp_path) -> None:
 
 def test_explain_and_importance_of_a_network(run, tmp_path) -> None:
     (tmp_path / "net.csv").write_text("source,target,weight\nx,h,1.0\nh,y,2.0\nu,y,0.5\n")
-    (tmp_path / "data.csv").write_text("x,u,y\n0.0,1.0,1.5\n0.0,3.0,0.0\n")
+    (tmp_path / "data.csv").write_text("x,u,y\n0.0,1.0,0.5\n0.0,3.0,0.0\n")
     result = run("explain", "net.csv", "h", "--data", "data.csv", "--sample", "0")
     assert result.code == 0
-    assert "(3)  a = sigmoid(z) = 0.5" in result.out
+    assert "(3)  a = tanh(z) = 0\n" in result.out
     assert "(10)  ∂L/∂a = Σ over 1 successor = 0\n" in result.out
     result = run("importance", "net.csv", "--data", "data.csv", "--out", "all.csv")
     assert result.code == 0
     rows = (tmp_path / "all.csv").read_text().splitlines()
     assert len(rows) == 1 + 4
-    assert "y,h,hidden,2.0,0.0,1.0,0.0,1.0" in rows  # a of h is 0.5 at both samples
+    assert "y,h,hidden,2.0,0.0,0.0,0.0,0.0" in rows  # a of h is 0 at both samples
     result = run("importance", "net.csv", "--data", "data.csv", "--by", "y", "--ignore", "y", "--integrated")
-    assert "if 1.5" in result.out
+    assert "if 0.5" in result.out
     assert "adds up to y(x) − y(0) within" in result.out
     result = run("importance", "net.csv", "--data", "data.csv", "--loss", "squared_error")
     assert result.out.startswith("for the loss\n")

@@ -94,7 +94,7 @@ def test_info_counts_parameters_and_dead_ends() -> None:
     assert said["constant: they depend on no input"] == "0 neurons"
     assert said["dense blocks"] == "none"
     assert facts(fg.topologies.layered([5, 7, 3]))["dense blocks"] == "2 (7 × 5, 3 × 7): 100% of the edges"
-    assert said["activations"] == "2 sigmoid, 1 relu"
+    assert said["activations"] == "1 identity, 1 relu, 1 tanh"
     assert said["aggregations"] == "2 sum, 1 max"
     assert said["fan-out"] == f"{np.sum([1, 1])} × 0, 2 × 2"
 

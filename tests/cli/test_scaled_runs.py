@@ -123,7 +123,7 @@ def test_a_run_goes_on_where_it_ended(run: Any, model: Path, job: Path, rows: An
         config = text.replace('edges = "edges.csv"\nseed = 3', f'file = "{file}"').replace(
             "[train]", f"{more}\n[train]"
         )
-        config = config.replace("learning_rate = 0.05", "learning_rate = 1e-9")
+        config = config.replace("learning_rate = 0.05", "learning_rate = 1e-12")
         (job / "more.toml").write_text(config)
         result = run("train", "more.toml", "--out", name, "--epochs", 1)
         assert result.code == 0, result.err

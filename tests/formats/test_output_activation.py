@@ -13,7 +13,7 @@ import flowgrad as fg
 from flowgrad.registry import find, names
 
 SQUASHED = [n for n in names("formats") if find("formats", n).example and n in
-            ("gennet", "dcell", "drugcell", "reactome", "gmt")]  # fmt: skip
+            ("gennet", "dcell", "drugcell")]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", SQUASHED)
@@ -28,6 +28,15 @@ def test_ontologies_give_the_plain_output(tmp_path: Path, name: str) -> None:
     squashed = fg.compile(given, executor="python").predict(np.ones((1, len(given.inputs))) * 50)
     assert (abs(squashed) <= 1).all()
     assert {given.graph.nodes[v]["activation"] for v in given.outputs} <= {"sigmoid", "tanh"}
+
+
+@pytest.mark.parametrize("name", ["reactome", "gmt"])
+def test_hierarchies_and_gene_sets_end_in_the_plain_output(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "net"
+    path.write_bytes(find("formats", name).example)
+    given, squashed = fg.load(path, name), fg.load(path, name, output_activation="tanh")
+    assert {given.graph.nodes[v]["activation"] for v in given.outputs} == {"identity"}
+    assert {squashed.graph.nodes[v]["activation"] for v in squashed.outputs} == {"tanh"}
 
 
 def test_evolved_networks_give_the_plain_output_where_it_is_asked_for(tmp_path: Path) -> None:

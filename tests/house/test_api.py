@@ -47,6 +47,7 @@ CONTRACT = {  # names that users rely on: added to, never renamed
         "Loss",
     ),
     *("FlowgradError", "fit", "History", "gradcheck", "load", "save", "errors", "inspection", "topologies"),
+    *("Initializer", "initializers", "optimizers", "metrics", "schedules", "callbacks", "reversed_network"),
 }
 PARAMETERS = {  # and their parameters, in order
     "Network.from_networkx": "G inputs outputs activation output_activation seed",

@@ -1,7 +1,7 @@
 """The house has one way through it: imports point down only, in no circle, and each optional library has its one door.
 
 An import counts wherever it stands: at the top, inside a function, for types alone. What a file finds in the registry
-by a kind that is a folder counts as an import of that folder. The order, and what may stand against it, are read from
+by a kind that is a folder or module counts as an import of it. The order, and what may stand against it, are read from
 docs/architecture.md, so that the page cannot say anything else than the code does.
 """
 
@@ -16,7 +16,7 @@ from typing import NamedTuple
 import networkx as nx
 import pytest
 
-from flowgrad.registry import FOLDERS
+from flowgrad.registry import FOLDERS, TABLES
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "flowgrad"
@@ -28,6 +28,7 @@ UPWARD = {  # (module, what it finds or imports above itself) → why
     (pair.split()[0], pair.split()[1]): why.strip()
     for pair, _, why in (line.partition(":") for line in PAGE.split("```upward\n")[1].split("```")[0].splitlines())
 }
+FOUND = {*FOLDERS, *TABLES} & set(LAYER)  # kinds that are modules of their own
 TREES = [PACKAGE, *sorted((ROOT / "plugins").glob("*/src/flowgrad_*"))]
 
 # Who may import it at the top of the file; those in LAZY nobody may.
@@ -104,7 +105,7 @@ def walked(path: Path, tree: ast.Module) -> Iterator[Import]:
 
 @cache
 def found(text: str) -> dict[str, int]:
-    """Kinds of folders that a file finds something of, and a line; where a kind is a variable, every kind it names."""
+    """Kinds that are modules of which a file finds something, and a line; of a variable kind, every one it names."""
     nodes = list(ast.walk(parsed(text)))
     calls = [
         n
@@ -114,7 +115,7 @@ def found(text: str) -> dict[str, int]:
     kinds: list[ast.AST] = [call.args[0] for call in calls if call.args]
     if not all(isinstance(kind, ast.Constant) for kind in kinds):
         kinds = nodes
-    return {n.value: n.lineno for n in kinds if isinstance(n, ast.Constant) and n.value in FOLDERS}
+    return {n.value: n.lineno for n in kinds if isinstance(n, ast.Constant) and n.value in FOUND}
 
 
 def points(path: Path) -> Iterator[tuple[str, int]]:

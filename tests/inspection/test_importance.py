@@ -74,7 +74,7 @@ def test_the_passes_of_all_outputs_are_one_batch(monkeypatch: Any) -> None:
     X = np.ones((2, 2))
     both = node_importance(program, X)
     assert rows == [4]  # two outputs, two samples
-    one = node_importance(program, X, ["y2"])
+    one = node_importance(program, X, outputs=["y2"])
     assert rows == [4, 2]
     assert (one.gradient[0] == both.gradient[1]).all()
     assert one.each_gradient is None
@@ -181,7 +181,7 @@ def test_integrals_are_complete(executor: str, activation: str) -> None:
 
 def test_completeness_across_a_cut_of_a_graph_with_skips() -> None:
     program = fg.compile(network(), executor="python")
-    found = node_importance(program, [[1.0, -0.5]], ["y1"], integrated=True)
+    found = node_importance(program, [[1.0, -0.5]], outputs=["y1"], integrated=True)
     moved = (program.predict([[1.0, -0.5]]) - program.predict([[0.0, 0.0]]))[0, 0]
     assert found.integrated is not None
     by_name = dict(zip(found.nodes, found.integrated[0].tolist(), strict=True))
@@ -251,11 +251,11 @@ def test_bad_arguments() -> None:
     program = fg.compile(network(), executor="python")
     X = np.ones((1, 2))
     with pytest.raises(UnknownNameError, match="'k' is no output"):
-        node_importance(program, X, ["k"])
+        node_importance(program, X, outputs=["k"])
     with pytest.raises(ConfigError, match="give a list"):
-        node_importance(program, X, "y1")
+        node_importance(program, X, outputs="y1")
     with pytest.raises(ConfigError, match="one output at least"):
-        node_importance(program, X, [])
+        node_importance(program, X, outputs=[])
     for wrong, words in (
         ({"classes": [1, 2]}, r"classes has shape \(2,\): must be \(1,\)"),
         ({"integrated": True, "steps": 12}, "steps=12: must be a multiple of 8"),
@@ -266,7 +266,7 @@ def test_bad_arguments() -> None:
     ):
         with pytest.raises(fg.FlowgradError, match=words):
             node_importance(program, X, **wrong)
-    found = node_importance(program, X, ["y1"])
+    found = node_importance(program, X, outputs=["y1"])
     with pytest.raises(UnknownNameError, match="'y2' is no output asked for"):
         found.top(output="y2")
     with pytest.raises(UnknownNameError, match="did you mean 'hidden'"):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import flowgrad as fg
-from flowgrad.inspection import explain, path_attribution
+from flowgrad.inspection import explain, path_attribution, reuse_report
 
 
 def _program(executor: str, seed: int) -> tuple[fg.Program, np.ndarray]:
@@ -132,7 +132,7 @@ def test_the_explanation_adds_up(executor: str, seed: int) -> None:
     acts = program.forward(X)
     grads = program.backward(acts, T)
     for v in program.labels.nodes:
-        said = explain(program, v, X, T, sample=1, digits=17, most=99)
+        said = explain(program, X, T, v, sample=1, digits=17, most=99)
         value = {
             m[1]: float(m[2]) for m in re.finditer(r"(?m)^ *\((\d+)\).* = (-?[\d.e+-]+|nan)(?:   \(cached.*)?$", said)
         }
@@ -155,9 +155,37 @@ def test_the_explanation_adds_up(executor: str, seed: int) -> None:
                 assert got[str(u)] == pytest.approx(alone.weight[u, v], rel=1e-12, abs=1e-15)
 
 
+def test_readers_of_cached_values_are_counted_forward_and_backward(executor: str) -> None:
+    net = fg.topologies.from_edge_list([("x", "h"), ("u", "h"), ("h", "y"), ("h", "z"), ("u", "y")])
+    program = fg.compile(net, executor=executor, loss="squared_error")
+    for v in net.nodes:
+        said = explain(program, [[0.5, 1.0]], [[1.0, 2.0]], v)
+        found = re.findall(r"cached: written once, read by (\d+) (successor|predecessor)s?$", said, re.MULTILINE)
+        into, out = len(net.graph.pred[v]), len(net.graph.succ[v])
+        assert found == [(str(out), "successor"), *([(str(into), "predecessor")] if into else [])]
+        assert reuse_report(net, limit=0).reads[net.nodes.index(v)] == into
+        shared = re.findall(r"which (\d+) read", said)
+        assert shared == [str(len(net.graph.pred[s])) for s in net.graph.succ[v] if len(net.graph.pred[s]) > 1]
+
+
+def test_an_output_says_what_it_adds_to_the_loss(executor: str) -> None:
+    net = fg.topologies.from_edge_list([("x", "y", 2.0), ("x", "z", -1.0)])
+    program = fg.compile(net, executor=executor, loss="squared_error")
+    said = explain(program, [[9.0], [1.0]], [[0.0, 0.0], [1.0, 1.0]], "z", sample=1)
+    assert "l = squared_error(y, t) = 2 with y = -1 and t = 1" in said
+    assert "L = Σ l over 2 outputs = 2.5" in said
+    assert "L = Σ l" not in explain(program, [[9.0]], [[0.0, 0.0]], "x")
+
+
+def test_a_node_is_wanted(executor: str) -> None:
+    program = fg.compile(fg.topologies.from_edge_list([("x", "y")]), executor=executor)
+    with pytest.raises(fg.FlowgradError, match=r"explain wants the id of a neuron.*known: x, y"):
+        explain(program, [[1.0]])
+
+
 def test_long_sums_are_cut_and_add_up(executor: str) -> None:
     net = fg.topologies.layered([40, 1], output_activation="identity", seed=1)
-    said = explain(fg.compile(net, executor=executor), 40, np.ones((1, 40)), most=3, digits=12)
+    said = explain(fg.compile(net, executor=executor), np.ones((1, 40)), node=40, most=3, digits=12)
     assert "… and 37 more, together" in said
     assert said.count(" · ") == 3
     assert "(10)" not in said
@@ -166,9 +194,9 @@ def test_long_sums_are_cut_and_add_up(executor: str) -> None:
 def test_explain_refuses(executor: str) -> None:
     program = fg.compile(fg.topologies.from_edge_list([("a", "y", 2.0)]), executor=executor)
     with pytest.raises(LookupError, match="'z' is no node"):
-        explain(program, "z", [[1.0]])
+        explain(program, [[1.0]], node="z")
     with pytest.raises(ValueError, match="sample=-1"):
-        explain(program, "y", [[1.0]], sample=-1)
+        explain(program, [[1.0]], node="y", sample=-1)
 
 
 # ---- ties, signs, zeros, and products beyond floats ------------------------------------------------------------

@@ -292,6 +292,6 @@ def test_traces_and_explanations_multiply_nothing_in_that_takes_no_part(
     for x in (0.0, 2.0):
         write_trace(tmp_path / "trace.jsonl", trace(compiled, [[x]], [[1.0]]))
         assert replay(tmp_path / "trace.jsonl") == 2 * len(net.nodes)
-        said = str(explain(compiled, "h", [[x]], T=[[1.0]]))
+        said = str(explain(compiled, [[x]], [[1.0]], "h"))
         assert f"Σ over 3 successors = {2 * (2 * x - 1):g}" in said
         assert "nan" not in said.partition("(10)")[2]

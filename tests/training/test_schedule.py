@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from flowgrad import schedule
+from flowgrad import schedules as schedule
 from flowgrad.errors import ConfigError, UnknownNameError
-from flowgrad.schedule import entries, schedule_for
+from flowgrad.schedules import entries, schedule_for
 
 
 def values(name: str, epochs: int) -> np.ndarray:

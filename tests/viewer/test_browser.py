@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
-from networks import EVIL
+from networks import EVIL, options
+
+from flowgrad.inspection import explain
 
 Make = Callable[[str], Path]
 
@@ -27,6 +29,23 @@ def test_a_small_network(browser: Any, make: Make) -> None:
     assert browser.text("#card h2") in ("x1", "x2")
     browser.press("\ue00c")  # Escape
     assert browser.text("#card h2") == "The network"
+    browser.nothing_wrong()
+
+
+def test_the_card_counts_readers_and_losses_as_explain_does(browser: Any, make: Make) -> None:
+    given = options("small")
+    browser.open(make("small").as_uri())
+    for name in ("x1", "h1", "h3", "y1", "y2", EVIL):
+        browser["search"].send_keys(f"{name}\n")
+        assert browser.text("#card h2") == name
+        said = explain(given["program"], given["X"], given["T"], name)
+        lines = [line.strip() for line in said.splitlines() if "cached: written once" in line]
+        shown = [line for line in browser["card"].text.splitlines() if line.startswith("cached: written once")]
+        assert shown == lines[: 1 if name == "x1" else 2], name
+        of_all = [line.rsplit(" = ", 1)[0].strip() for line in said.splitlines() if "L = Σ l over" in line]
+        assert of_all == (["L = Σ l over 2 outputs"] if name in ("y1", "y2") else [])
+        assert all(line in browser["card"].text for line in of_all)
+        browser["search"].clear()
     browser.nothing_wrong()
 
 

@@ -63,6 +63,11 @@ def test_the_values_are_those_of_the_passes(tmp_path: Path) -> None:
     np.testing.assert_allclose(given["a"], acts.a.array[:, 0], rtol=1e-6)
     np.testing.assert_allclose((given["slope"] * given["da"])[2:], grads.dz.array[2:, 0], rtol=1e-6)
     assert float(data["samples"][0]["loss"]) == grads.loss
+    losses = np.frombuffer(base64.b64decode(data["samples"][0]["losses"]), "<f4")
+    np.testing.assert_allclose(losses, grads.loss_by_output.array, rtol=1e-6)  # type: ignore[union-attr]  # of targets
+    drawn = record(teaching())["samples"][0]
+    outputs = np.frombuffer(base64.b64decode(drawn["losses"]), "<f4")
+    assert float(outputs.sum()) == pytest.approx(float(drawn["loss"]), rel=1e-6)  # L = Σ y
 
 
 def test_levels_are_columns_and_the_layout_is_the_same_every_time() -> None:

@@ -4,8 +4,8 @@
 
 Every octave from 2⁻⁴ on is cut into four pieces, and the lowest reaches down to 0; each has a centre c and a
 polynomial g of degree 4. Centres are such that tanh c is all but a float32 (Gal's accurate tables), and g is
-interpolated at Chebyshev's points: so the last rounding is nearly all the error there is, which is below 1 ulp. It takes
-half the instructions of the form by exponentials.
+interpolated at Chebyshev's points: so the last rounding is nearly all the error there is, which is below 1 ulp. It
+takes half the instructions of the form by exponentials.
 """
 
 from __future__ import annotations

@@ -74,20 +74,28 @@ function neuronCard(card, v) {
   put(card, "h3", "forward");
   if (input) equation(card, 3, `a = x = ${fmt(s.a[v])}`);
   else forwardCard(card, v, s);
+  cachedTold(card, outEdges(v), "successor");
   put(card, "h3", "backward, arrows turned round");
   const out = outEdges(v).map((e) => {
     const v2 = target[e];
     return [v2, `${fmt(s.through(e))} · ${bracketed(s.dz[v2])}`, s.through(e) * s.dz[v2]];
   });
+  if (isOutput[v]) equation(card, 4, lossTold(v, s));
   if (isOutput[v]) equation(card, 9, `base case ∂L/∂y = ${fmt(base(v, s))}`);
   equation(card, 10, `∂L/∂a = ${isOutput[v] ? "base + " : ""}Σ ∂z/∂a · cached ∂L/∂z = ${fmt(s.da[v])}`);
   terms(card, out, isOutput[v] ? "" : "leads nowhere: 0");
   if (input) return;
   equation(card, 8, `∂L/∂z = σ′(z) · ∂L/∂a = ${bracketed(s.slope[v])} · ${bracketed(s.da[v])} = ${fmt(s.dz[v])}`);
-  const readers = inEdges(v).filter((e) => !isInput(source[e])).length;
-  put(card, "p", `written once, then read by ${plural(readers, "neuron")} and ${plural(inEdges(v).length, "weight")}`, "quiet");
+  cachedTold(card, inEdges(v), "predecessor");
   equation(card, 5, `∂L/∂b = ${fmt(s.dz[v])};  ∂L/∂w = ∂z/∂w (6) · ∂L/∂z`);
   terms(card, inEdges(v).map((e) => [source[e], `${fmt(s.local(e))} · ${bracketed(s.dz[v])}`, s.dw[e]]));
+}
+function cachedTold(card, readers, noun) { // in the words of explain
+  put(card, "p", `cached: written once, read by ${plural(readers.length, noun)}`, "quiet");
+}
+function lossTold(v, s) { // what this output adds to L = Σ l
+  const l = `l = ${fmt(s.losses[D.outputs.indexOf(v)])}`;
+  return D.outputs.length > 1 ? `${l};  L = Σ l over ${plural(D.outputs.length, "output")} = ${fmt(s.loss)}` : l;
 }
 function forwardCard(card, v, s) {
   const into = inEdges(v), agg = D.aggregations[aggregation[v]], r = response[v];

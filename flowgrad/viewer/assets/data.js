@@ -37,7 +37,7 @@ const opened = new Map();
 function sampleAt(k) { // z, a, σ′(z), ∂L/∂a of every neuron; ∂L/∂z and ∂L/∂w follow from (8) and (5)
   if (opened.has(k)) return opened.get(k);
   const s = D.samples[k], one = { row: s.row, loss: Number(s.loss.replace("inf", "Infinity")) };
-  for (const key of ["z", "a", "slope", "da"]) one[key] = floats(s[key]);
+  for (const key of ["z", "a", "slope", "da", "losses"]) one[key] = floats(s[key]);
   one.dz = one.da.map((d, v) => d * one.slope[v]);
   const shares = s.share ? floats(s.share) : null; // ∂m/∂t where it does not follow from the topology
   one.share = (e) => (shares ? shares[e] : coefficient[target[e]]);

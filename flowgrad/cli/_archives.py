@@ -1,0 +1,167 @@
+"""Tables that are no text: .npz of columns, and Parquet; read by columns, block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from itertools import compress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from flowgrad.cli._delimited import Block, matrix
+from flowgrad.errors import DataError, FileError, brief
+from flowgrad.format import Claim
+from flowgrad.formats._arrow import needed
+
+ROWS = 8192  # of an .npz that are turned into float64 at a time
+CELLS = 1 << 22  # of a Parquet file
+UNNAMED = "__index_level_0__"  # pandas calls an index without a name so
+
+
+class Archive:
+    """An .npz: a 1-D array is a column; `wide` names 2-D arrays, `A` of k columns standing for `A[0]` … `A[k-1]`.
+
+    Raises:
+        FileError: missing, damaged, no archive, or one that claims more memory than its size allows.
+        DataError: no samples, arrays of different lengths or of three axes.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._arrays, self.wide = _arrays(path)
+        self.names = tuple(self._arrays)
+
+    def blocks(self, numbers: Sequence[int], texts: Sequence[int], only: None = None) -> Iterator[Block]:
+        """The columns at these places, block by block; DataError where an array that numbers are read from has none."""
+        columns = list(self._arrays.items())
+        for place in numbers:
+            name, array = columns[place]
+            if array.dtype.kind not in "fiub":
+                raise DataError(f"{self.path}: array {brief(name)} holds {array.dtype}: must be real numbers")
+        for first in range(0, len(columns[0][1]), ROWS):
+            rows = slice(first, first + ROWS)
+            values = [columns[place][1][rows].astype(np.float64) for place in numbers]
+            words = [[str(value) for value in columns[place][1][rows].tolist()] for place in texts]
+            yield Block(np.stack(values, axis=1) if values else np.empty((0, 0)), words)
+
+
+def _arrays(path: Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, tuple[str, ...]]]:
+    """Columns by name, and the names of the columns of each 2-D array."""
+    columns: dict[str, npt.NDArray[Any]] = {}
+    wide: dict[str, tuple[str, ...]] = {}
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            held = sum(member.file_size for member in archive.zip.infolist())
+            claim = Claim(path, remedy="write it by np.savez, which does not compress")
+            claim.add(2 * held, str(path), f"{held:,} bytes of arrays, decompressed,")
+            given = {name: archive[name] for name in archive.files}
+    except FileError:
+        raise
+    except OSError as error:
+        raise FileError(f"cannot read {path}: {(error.strerror or 'it is no .npz archive').lower()}") from None
+    except Exception as error:  # zipfile and NumPy raise many kinds for a damaged archive
+        raise FileError(f"{path} is no readable .npz archive: {error}") from None
+    for name, array in given.items():
+        if array.ndim == 2:
+            wide[name] = tuple(f"{name}[{k}]" for k in range(array.shape[1]))
+            columns.update(zip(wide[name], array.T, strict=True))
+        elif array.ndim == 1:
+            columns[name] = array
+        else:
+            raise DataError(
+                f"{path}: array {brief(name)} has shape {array.shape}: must be a column or a table of columns"
+            )
+    lengths = {name: len(column) for name, column in columns.items()}
+    if not lengths or not min(lengths.values()):
+        raise DataError(f"{path} has no samples")
+    if len(set(lengths.values())) > 1:
+        a, b = min(lengths, key=lengths.__getitem__), max(lengths, key=lengths.__getitem__)
+        raise DataError(f"{path}: {brief(a)} has {lengths[a]} samples and {brief(b)} {lengths[b]}: all must be equal")
+    return columns, wide
+
+
+class Parquet:
+    """A Parquet file of columns of numbers and text; pandas's unnamed index has the name "".
+
+    Raises:
+        FileError: missing, or no Parquet file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.arrow = path, needed("reading Parquet", "cli")
+        try:
+            self._file = self.arrow.parquet.ParquetFile(path)
+            schema = self._file.schema_arrow
+        except FileNotFoundError:
+            raise FileError(f"cannot read {path}: no such file or directory") from None
+        except Exception as error:  # whatever the library finds wrong with the bytes
+            raise self._broken(error) from None
+        self._columns: list[str] = list(schema.names)
+        names = ["" if name == UNNAMED else name for name in self._columns]
+        if "" in names:  # pandas writes the index last
+            first = names.index("")
+            for row in (names, self._columns):
+                row.insert(0, row.pop(first))
+        self.names = tuple(names)
+
+    def _broken(self, error: Exception) -> FileError:
+        said = (str(error) or type(error).__name__).splitlines()[0][:200]
+        return FileError(f"{self.path} is no Parquet file, or a damaged one: {said}")
+
+    def blocks(
+        self, numbers: Sequence[int], texts: Sequence[int], only: Collection[str] | None = None
+    ) -> Iterator[Block]:
+        """As `Delimited.blocks`; a cell that is missing is named by its row."""
+        places = [*numbers, *texts]
+        self._claim(places)
+        rows, done = max(1, CELLS // max(1, len(places))), 0
+        for batch in self._batches(rows, [self._columns[place] for place in places]):
+            values = [self._numbers(batch.column(self._columns[k]), k, done) for k in numbers]
+            words = [self._texts(batch.column(self._columns[k]), k, done) for k in texts]
+            done += batch.num_rows
+            if only is not None:
+                keep = [word in only for word in words[0]]
+                values = [column.filter(self.arrow.array(keep)) for column in values]
+                words = [list(compress(column, keep)) for column in words]
+            yield Block(matrix(self.arrow, values), words)
+
+    def _claim(self, places: Sequence[int]) -> None:
+        """Refuse a file whose own words ask for more memory than its size allows."""
+        metadata, wanted = self._file.metadata, {self._columns[place] for place in places}
+        groups = [metadata.row_group(k) for k in range(metadata.num_row_groups)]
+        chunks = [group.column(k) for group in groups for k in range(group.num_columns)]
+        held = sum(max(0, chunk.total_uncompressed_size) for chunk in chunks if chunk.path_in_schema in wanted)
+        amount = 8 * metadata.num_rows * len(places) + held
+        said = f"{metadata.num_rows:,} rows of {len(places):,} columns"
+        Claim(self.path, remedy="write it without compression").add(amount, str(self.path), said)
+
+    def _batches(self, rows: int, columns: list[str]) -> Iterator[Any]:
+        try:
+            yield from self._file.iter_batches(rows, columns=columns)
+        except Exception as error:
+            raise self._broken(error) from None
+
+    def _numbers(self, column: Any, place: int, done: int) -> Any:
+        types, name = self.arrow.types, brief(self.names[place])
+        self._check_full(column, place, done)
+        if not (types.is_integer(column.type) or types.is_floating(column.type) or types.is_boolean(column.type)):
+            raise DataError(f"{self.path}, column {name} is {column.type!s:.100}: must be real numbers")
+        if types.is_boolean(column.type):
+            column = column.cast(self.arrow.uint8())
+        return column.cast(self.arrow.float64(), safe=False)
+
+    def _texts(self, column: Any, place: int, done: int) -> list[str]:
+        self._check_full(column, place, done)
+        try:
+            return [str(value).strip() for value in column.to_pylist()]
+        except UnicodeDecodeError:
+            raise FileError(f"{self.path}, column {brief(self.names[place])} is not UTF-8 text") from None
+
+    def _check_full(self, column: Any, place: int, done: int) -> None:
+        if column.null_count:
+            row = int(np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))[0])
+            raise DataError(
+                f"{self.path} row {done + row + 1}, column {brief(self.names[place])}: an empty cell is no number"
+            )

@@ -1,0 +1,320 @@
+"""Tables in text: CSV, TSV and their relatives, plain or under gzip, block by block through pyarrow.
+
+pyarrow decides what is fast, Python's csv module what is right: where pyarrow refuses a row or a cell, or a quotation
+mark stands where the two could differ, the csv module reads on from the last good row, and names the line of what is
+wrong.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import re
+import stat
+import zlib
+from codecs import BOM_UTF8
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+from typing import IO, Any, NamedTuple, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from flowgrad.errors import DataError, FileError, brief
+from flowgrad.formats._arrow import needed
+
+BLOCK = 1 << 24  # bytes that pyarrow takes at a time
+CAREFUL = 1 << 18  # cells that the csv module turns into numbers at a time
+HEAD = 20  # rows that are looked at for decimal commas before the others are read
+DELIMITERS = ",", "\t", ";"
+QUOTED = re.compile(r'"[^"]*"')
+COMMA = re.compile(r"\s*[+-]?\d*,\d+([eE][+-]?\d+)?\s*")
+POINT = re.compile(r"\s*[+-]?(\d+\.\d*|\.\d+)([eE][+-]?\d+)?\s*")
+
+
+class Block(NamedTuple):
+    """Some rows of a table: `numbers` (rows, columns) float64, and `texts`, a list a column."""
+
+    numbers: npt.NDArray[np.float64]
+    texts: list[list[str]]
+
+
+@dataclass(frozen=True)
+class Head:
+    """What the first lines say: names of the columns, what parts the cells, where the rows begin, decimal commas."""
+
+    names: tuple[str, ...]
+    delimiter: str
+    start: int
+    comma: bool
+
+
+class Delimited:
+    """A table in text; its first row names the columns.
+
+    Cells stand between commas, tabs or semicolons, whichever divides the header into most names; under `.tsv` and
+    `.tab` it is the tab. Lines end in LF, CRLF or CR, empty ones are left out. Between semicolons numbers may have
+    decimal commas, throughout.
+
+    Raises:
+        FileError: missing, unreadable, or no text in UTF-8.
+        DataError: no header.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.arrow = needed("reading tables", "cli")
+        self.packed = path.suffix.lower() == ".gz"
+        inner = Path(path.stem) if self.packed else path
+        self._tabs = inner.suffix.lower() in (".tsv", ".tab")
+        with self._reading():
+            self.head = self._head()
+        self.names = self.head.names
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Raise errors of the system, of gzip and of the csv module as FileError."""
+        try:
+            yield
+        except FileError:
+            raise
+        except csv.Error as error:
+            raise FileError(f"{self.path} is no CSV: {error}") from None
+        except (OSError, EOFError, zlib.error) as error:
+            said = getattr(error, "strerror", None) or str(error)
+            raise FileError(f"cannot read {self.path}: {said.lower()}") from None
+
+    def open(self) -> IO[bytes]:
+        """Open the file, unpacked, behind its byte order mark."""
+        if stat.S_ISFIFO(self.path.stat().st_mode):
+            raise FileError(f"{self.path} is a pipe: a table is read more than once, write it into a file")
+        file: Any = (gzip.open if self.packed else open)(self.path, "rb")
+        if file.read(len(BOM_UTF8)) != BOM_UTF8:
+            file.seek(0)
+        return cast("IO[bytes]", file)
+
+    @contextmanager
+    def _text(self) -> Iterator[IO[str]]:
+        """Open the file as text; what is no UTF-8 becomes surrogates, which only matter in cells that are read."""
+        with self.open() as file, io.TextIOWrapper(file, "utf-8", "surrogateescape", newline="") as text:
+            yield text
+
+    def _head(self) -> Head:
+        taken: list[str] = []
+
+        def kept(text: IO[str]) -> Iterator[str]:
+            for line in text:
+                taken.append(line)
+                yield line
+
+        with self._text() as text:
+            lines = kept(text)
+            first = next((line for line in lines if line.strip("\r\n")), "")
+            delimiter = "\t" if self._tabs else max(DELIMITERS, key=QUOTED.sub("", first).count)
+            rows = csv.reader(chain([first], lines), delimiter=delimiter, strict=True)
+            cells = next(rows, [])
+            start = len("".join(taken).encode("utf-8", "surrogateescape"))
+            if not all(map(_is_text, cells)):
+                raise FileError(f"{self.path} is not UTF-8 text: give a CSV with a header, a Parquet file or an .npz")
+            if not cells:
+                raise DataError(f"{self.path} is empty: it has no header")
+            some = [cell for row in islice(rows, HEAD) for cell in row] if delimiter == ";" else []
+        comma = any(map(COMMA.fullmatch, some)) and not any(map(POINT.fullmatch, some))
+        return Head(tuple(cell.strip() for cell in cells), delimiter, start, comma)
+
+    def blocks(
+        self, numbers: Sequence[int], texts: Sequence[int], only: Collection[str] | None = None
+    ) -> Iterator[Block]:
+        """The columns at these places, block by block.
+
+        Args:
+            numbers, texts: places of columns, none twice, to be read as float64 and as text without outer spaces.
+            only: takes the rows only whose first text is one of these.
+
+        Raises:
+            DataError: a row of another length than the header, a cell that is no number, named by line and column.
+            FileError: quotation marks that do not match, a NUL, text that is no UTF-8.
+        """
+        done = 0
+        with self._reading():
+            stream = _Watched(self.open(), self.head)
+        try:
+            for count, block in self._fast(stream, numbers, texts, only):
+                done += count
+                yield block
+            sure = not stream.doubtful
+        except (self.arrow.ArrowException, OSError, EOFError, zlib.error):
+            sure = False  # whatever is wrong, the careful reader meets it too
+        finally:
+            stream.close()
+        if not sure:
+            with self._reading():
+                yield from self._careful(numbers, texts, only, done)
+
+    def _fast(
+        self, stream: _Watched, numbers: Sequence[int], texts: Sequence[int], only: Collection[str] | None
+    ) -> Iterator[tuple[int, Block]]:
+        """Blocks by pyarrow, and the number of rows that each was made of."""
+        arrow, csv_ = self.arrow, self.arrow.csv
+        places = [*numbers, *texts]
+        as_text = set(places if only is not None else texts)  # what stands in rows that nobody wants may be text
+        types = {str(k): arrow.string() if k in as_text else arrow.float64() for k in places}
+        reader = csv_.open_csv(
+            arrow.PythonFile(stream, "r"),
+            csv_.ReadOptions(
+                block_size=max(BLOCK, 8 * self.head.start), column_names=[str(k) for k in range(len(self.names))]
+            ),
+            csv_.ParseOptions(delimiter=self.head.delimiter, newlines_in_values=True),
+            csv_.ConvertOptions(
+                include_columns=[str(k) for k in places],
+                column_types=types,
+                null_values=[],
+                decimal_point="," if self.head.comma else ".",
+            ),
+        )
+        for batch in reader:
+            columns, words = batch.columns[: len(numbers)], batch.columns[len(numbers) :]
+            words = [arrow.compute.utf8_trim_whitespace(column) for column in words]
+            if only is not None:
+                mask = arrow.compute.is_in(words[0], arrow.array(list(only), arrow.string()))
+                words = [column.filter(mask) for column in words]
+                columns = [self._cast(column.filter(mask)) for column in columns]
+            yield batch.num_rows, Block(matrix(arrow, columns), [column.to_pylist() for column in words])
+        reader.close()
+
+    def _cast(self, column: Any) -> Any:
+        """A column of text as float64."""
+        compute = self.arrow.compute
+        if self.head.comma:
+            if compute.any(compute.match_substring(column, ".")).as_py():
+                raise self.arrow.ArrowInvalid("a decimal point among decimal commas")
+            column = compute.replace_substring(column, ",", ".")
+        try:
+            return column.cast(self.arrow.float64())
+        except self.arrow.ArrowInvalid:
+            return compute.utf8_trim_whitespace(column).cast(self.arrow.float64())
+
+    def _careful(
+        self, numbers: Sequence[int], texts: Sequence[int], only: Collection[str] | None, done: int
+    ) -> Iterator[Block]:
+        """The rows after the first `done`, by the csv module, which looks at every row."""
+        decimal = _Decimals(self.head)
+        rows = islice(self._records(), done, None)
+        while block := list(islice(rows, max(1, CAREFUL // len(self.names)))):
+            kept = block if only is None else [(line, row) for line, row in block if row[texts[0]].strip() in only]
+            values = np.empty((len(kept), len(numbers)))
+            for k, (line, row) in enumerate(kept):
+                try:
+                    values[k] = decimal.all([row[place] for place in numbers])
+                except ValueError:
+                    values[k] = [self._number(decimal, line, row[place], place) for place in numbers]
+            yield Block(values, [[self._word(line, row[place]) for line, row in kept] for place in texts])
+
+    def _records(self) -> Iterator[tuple[int, list[str]]]:
+        """Every row under the header, with its line."""
+        with self._text() as text:
+            rows = csv.reader(text, delimiter=self.head.delimiter, strict=True)
+            numbered = ((rows.line_num, row) for row in rows if row)
+            next(numbered)
+            for line, row in numbered:
+                if len(row) != len(self.names):
+                    raise DataError(
+                        f"{self.path} line {line} has {len(row)} cells: its header names {len(self.names)} columns"
+                    )
+                place = next((k for k, cell in enumerate(row) if "\0" in cell), None)
+                if place is not None:
+                    name = brief(self.names[place])
+                    raise FileError(f"{self.path} line {line}, column {name} holds a NUL: it is no text")
+                yield line, row
+
+    def _number(self, decimal: _Decimals, line: int, cell: str, place: int) -> float:
+        try:
+            return decimal.all([cell])[0]
+        except ValueError:
+            said, name = brief(cell) if cell.strip() else "an empty cell", brief(self.names[place])
+            raise DataError(f"{self.path} line {line}, column {name}: {said} is no number") from None
+
+    def _word(self, line: int, cell: str) -> str:
+        if not _is_text(cell):
+            raise FileError(f"{self.path} line {line} is not UTF-8 text: {brief(cell)}")
+        return cell.strip()
+
+
+class _Watched(io.RawIOBase):
+    """The bytes under the header, as pyarrow takes them.
+
+    `doubtful` becomes True where pyarrow may read them in another way than the csv module: a quotation mark that is not
+    closed, or that stands within a cell; a NUL.
+    """
+
+    def __init__(self, file: IO[bytes], head: Head) -> None:
+        self._file, self._last, self._quotes, self._odd = file, b"", 0, False
+        other = rb'[^"\r\n' + head.delimiter.encode() + rb"]"
+        self._within = re.compile(other + rb'"' + other)
+        for _ in range(head.start >> 20):
+            file.read(1 << 20)
+        file.read(head.start & ((1 << 20) - 1))
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes, at most `size`."""
+        piece = self._file.read(size)
+        quotes = piece.count(b'"')
+        self._quotes += quotes
+        if quotes or self._last.endswith(b'"'):
+            self._odd = self._odd or self._within.search(self._last + piece) is not None
+        self._odd = self._odd or b"\0" in piece
+        self._last = piece[-2:]
+        return piece
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether the csv module should look as well; known when all is read."""
+        return self._odd or self._quotes % 2 == 1
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+class _Decimals:
+    """Turns cells into numbers; between semicolons the first that has a decimal comma, or point, decides for all."""
+
+    def __init__(self, head: Head) -> None:
+        self._sign = "." if head.delimiter != ";" else "," if head.comma else None
+
+    def all(self, cells: Sequence[str]) -> list[float]:
+        """The numbers; ValueError where one is none."""
+        joined = "".join(cells)
+        if self._sign is None and ("," in joined or "." in joined):
+            self._sign = "," if "," in joined else "."
+        if self._sign == ",":
+            if "." in joined:
+                raise ValueError
+            cells = [cell.replace(",", ".") for cell in cells]
+        if "_" in joined or not joined.isascii():
+            raise ValueError  # Python takes 1_000 and digits of other scripts, tables do not
+        return list(map(float, cells))
+
+
+def matrix(arrow: Any, columns: Sequence[Any]) -> npt.NDArray[np.float64]:
+    """(rows, columns) float64 of pyarrow's arrays without nulls."""
+    if not columns:
+        return np.empty((0, 0))
+    batch = arrow.RecordBatch.from_arrays(list(columns), [str(k) for k in range(len(columns))])
+    found: npt.NDArray[np.float64] = batch.to_tensor(row_major=False).to_numpy()
+    return found
+
+
+def _is_text(cell: str) -> bool:
+    try:
+        cell.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,141 @@
+"""The two ways a table can lie: a row a sample, or a row a feature. Both give columns of samples by name."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from flowgrad.cli._delimited import Block
+from flowgrad.errors import DataError
+from flowgrad.format import Claim
+
+Numbers = npt.NDArray[Any]
+GROWTH = 1.125  # room that is made at once for rows that have not been read
+
+
+class Source(Protocol):
+    """A file that gives some of its columns block by block."""
+
+    path: Path
+    names: tuple[str, ...]
+
+    def blocks(self, numbers: Sequence[int], texts: Sequence[int], only: Any = None) -> Iterator[Block]: ...
+
+
+class BySample:
+    """A table with a row a sample; a first column without a name is the index, and no column of `names`."""
+
+    def __init__(self, source: Source) -> None:
+        self.source, self.names = source, source.names
+        self._skipped = 1 if len(source.names) > 1 and source.names[0] == "" else 0
+        self.names = source.names[self._skipped :]
+        self._place = {name: k for k, name in enumerate(source.names) if k >= self._skipped}
+
+    def ids(self) -> list[str] | None:
+        """The index; None where there is none."""
+        return self._gather((), [], [0])[1][0] if self._skipped else None
+
+    def gather(
+        self, groups: Sequence[Sequence[str]], dtypes: Sequence[Any], texts: Sequence[str]
+    ) -> tuple[list[Numbers], list[list[str]]]:
+        """An array (B, columns) of each group, and a list of each text, in one pass; all names must be there."""
+        columns = [[self._place[name] for name in group] for group in groups]
+        return self._gather(columns, dtypes, [self._place[name] for name in texts])
+
+    def _gather(
+        self, groups: Sequence[Sequence[int]], dtypes: Sequence[Any], texts: Sequence[int]
+    ) -> tuple[list[Numbers], list[list[str]]]:
+        numbers = list(dict.fromkeys(place for group in groups for place in group))
+        order = {place: k for k, place in enumerate(numbers)}
+        kept = [_span([order[place] for place in group]) for group in groups]
+        claim = Claim(self.source.path, remedy="unpack it first") if self.source.path.suffix.lower() == ".gz" else None
+        arrays = [_Growing(len(group), dtype, claim) for group, dtype in zip(groups, dtypes, strict=True)]
+        words: list[list[str]] = [[] for _ in texts]
+        for block in self.source.blocks(numbers, texts):
+            for array, columns in zip(arrays, kept, strict=True):
+                array.add(block.numbers[:, columns])
+            for column, more in zip(words, block.texts, strict=True):
+                column += more
+        return [array.finished() for array in arrays], words
+
+
+class ByFeature:
+    """A table with a row a feature, as genes × samples: the first column names the features, the header the samples."""
+
+    def __init__(self, source: Source) -> None:
+        self.source, self._ids = source, list(source.names[1:])
+        if not self._ids:
+            raise DataError(f"{source.path} has no samples: orient = 'features' takes a column a sample")
+        found: list[str] = []
+        for block in source.blocks((), (0,)):
+            found += block.texts[0]
+        self.names = tuple(found)
+
+    def ids(self) -> list[str]:
+        """The names of the samples, which stand in the header."""
+        return self._ids
+
+    def gather(
+        self, groups: Sequence[Sequence[str]], dtypes: Sequence[Any], texts: Sequence[str]
+    ) -> tuple[list[Numbers], list[list[str]]]:
+        """As `BySample.gather`; texts need a pass of their own."""
+        samples = range(1, len(self._ids) + 1)
+        arrays = [np.empty((len(samples), len(group)), t) for group, t in zip(groups, dtypes, strict=True)]
+        columns = [_places(group) for group in groups]
+        wanted = {name for group in groups for name in group}
+        if wanted:
+            for block in self.source.blocks(samples, (0,), wanted):
+                for array, places in zip(arrays, columns, strict=True):
+                    at = [(row, k) for row, name in enumerate(block.texts[0]) for k in places.get(name, ())]
+                    if at:
+                        rows, into = map(list, zip(*at, strict=True))
+                        with np.errstate(over="ignore"):
+                            array[:, into] = block.numbers[rows].T
+        return arrays, [self._text(name, samples) for name in texts]
+
+    def _text(self, name: str, samples: Sequence[int]) -> list[str]:
+        found = [block.texts for block in self.source.blocks((), (0, *samples), {name}) if block.texts[0]]
+        return [column[0] for column in found[0][1:]]
+
+
+class _Growing:
+    """An array whose rows come block by block; it grows in place, where the system moves pages without a copy."""
+
+    def __init__(self, columns: int, dtype: Any, claim: Claim | None) -> None:
+        self._array: Numbers = np.empty((0, columns), dtype)
+        self._rows, self._claim = 0, claim
+
+    def add(self, block: Numbers) -> None:
+        end = self._rows + len(block)
+        if self._claim is not None:
+            size = block.size * self._array.itemsize
+            self._claim.add(size, str(self._claim.path), "its cells, unpacked,")
+        if end > len(self._array):
+            self._resize(max(end, int(GROWTH * len(self._array))))
+        with np.errstate(over="ignore"):  # what float32 cannot hold is inf there
+            self._array[self._rows : end] = block
+        self._rows = end
+
+    def finished(self) -> Numbers:
+        self._resize(self._rows)
+        return self._array
+
+    def _resize(self, rows: int) -> None:
+        self._array.resize((rows, self._array.shape[1]), refcheck=False)
+
+
+def _span(places: list[int]) -> Any:
+    """The places, as a slice where they stand side by side."""
+    n = len(places)
+    return slice(places[0], places[0] + n) if n and places == list(range(places[0], places[0] + n)) else places
+
+
+def _places(names: Collection[str]) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for k, name in enumerate(names):
+        found.setdefault(name, []).append(k)
+    return found
