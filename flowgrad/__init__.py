@@ -29,6 +29,8 @@ _HOME = {
     "History": "flowgrad.training",
     "gradcheck": "flowgrad.checking",
     "load": "flowgrad.files",
+    "load_model": "flowgrad.runs",
+    "Model": "flowgrad.model",
     "save": "flowgrad.files",
 }
 _MODULES = ("errors", "inspection", "topologies")
@@ -42,6 +44,7 @@ __all__ = [
     "Gradients",
     "History",
     "Loss",
+    "Model",
     "Network",
     "Program",
     "compile",
@@ -51,6 +54,7 @@ __all__ = [
     "gradcheck",
     "inspection",
     "load",
+    "load_model",
     "save",
     "topologies",
     "union",
@@ -65,9 +69,11 @@ if TYPE_CHECKING:
     from flowgrad.maths.activation import Activation
     from flowgrad.maths.aggregations import Aggregation
     from flowgrad.maths.losses import Loss
+    from flowgrad.model import Model
     from flowgrad.network import Network
     from flowgrad.program import Program, compile
     from flowgrad.results import Activations, Gradients
+    from flowgrad.runs import load_model
     from flowgrad.topologies import union
     from flowgrad.training import History, fit
 

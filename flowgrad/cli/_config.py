@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from flowgrad import metrics, schedule
 from flowgrad.cli._tables import Reading
-from flowgrad.errors import ConfigError, FileError, UnknownNameError, suggest
+from flowgrad.errors import ConfigError, FileError, UnknownNameError, brief, suggest
 from flowgrad.registry import names, singular
+from flowgrad.shapes import TAKES
 
 Config = dict[str, dict[str, Any]]
 
@@ -66,6 +67,7 @@ WHOLES = Rule(
     "a list of whole numbers, 1 or more each",
     lambda v: isinstance(v, list) and all(_is_whole(x) and x >= 1 for x in v),
 )
+TABLE = Rule("a table of options", lambda v: isinstance(v, dict) and all(isinstance(name, str) for name in v))
 FLAG = Rule("true or false", lambda v: isinstance(v, bool))
 POSITIVE = Rule("a number above 0", lambda v: _is_number(v) and v > 0)
 NOT_NEGATIVE = Rule("a number, 0 or more", lambda v: _is_number(v) and v >= 0)
@@ -76,12 +78,11 @@ PART = either(FRACTION, Rule("a file's name", TEXT.holds))
 
 KEYS: dict[str, dict[str, Key]] = {
     "network": {
-        "file": Key(TEXT, None, "a network in any format that flowgrad reads, or a run folder"),
+        "file": Key(TEXT, None, "a network in any format that flowgrad reads, a run folder, or a model (.fgm)"),
         "format": Key(TEXT, None, "of the file; left out: by its suffix, see flowgrad list formats"),
+        "options": Key(TABLE, None, 'file, edges: what the format\'s reader takes besides, as {species = "MMU"}'),
         "edges": Key(TEXT, None, "a CSV, TSV or Parquet of edges: source,target[,weight]"),
-        "topology": Key(
-            choice("layered", "watts_strogatz", "erdos_renyi", "barabasi_albert"), None, "a shape; sizes from the data"
-        ),
+        "topology": Key(choice(*TAKES), None, "a shape; sizes from the data"),
         "hidden": Key(WHOLES, None, "layered: neurons of each hidden layer"),
         "skips": Key(whole(0), None, "layered: how many more layers each layer feeds"),
         "n": Key(whole(2), None, "randomly wired: hidden neurons"),
@@ -115,6 +116,7 @@ KEYS: dict[str, dict[str, Key]] = {
         "positive": Key(TEXT, None, "with a label and one output: the class that the output speaks for"),
         "ignore": Key(TEXTS, None, "columns that are neither"),
         "standardize": Key(FLAG, True, "inputs to mean 0 and variance 1 on the training samples"),
+        "standardize_targets": Key(FLAG, False, "targets likewise; predictions come back on the data's scale"),
         "test": Key(PART, 0.2, "held out, for the last figures only: a fraction, or a file"),
         "validation": Key(PART, None, "held out, for early stopping: a fraction of the rest, or a file"),
         "seed": Key(whole(0), 0, "draws what is held out"),
@@ -144,8 +146,11 @@ KEYS: dict[str, dict[str, Key]] = {
 }
 
 
-def read(path: Path) -> Config:
+def read(path: Path, options: Mapping[str, Any] | None = None) -> Config:
     """A checked configuration: every section, each with every key; absent ones by default, else None.
+
+    Args:
+        options: "section.key" → value, in the place of the file's.
 
     Raises:
         FileError: the file is missing or no text.
@@ -160,7 +165,34 @@ def read(path: Path) -> Config:
         raise FileError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is no TOML: {error}") from None
+    for key, value in (options or {}).items():
+        section, _, name = key.partition(".")
+        if isinstance(given.setdefault(section, {}), dict):
+            given[section][name] = value
     return check(given)
+
+
+def options_of(given: Iterable[str] | None) -> dict[str, Any]:
+    """The options of `read` from SECTION.KEY=VALUE: a value as TOML writes it, else text.
+
+    Raises:
+        ConfigError: no SECTION.KEY=VALUE, or a key given twice.
+
+    >>> options_of(["train.l2=0.01", "train.metrics=['accuracy']", "network.file=net.json"])
+    {'train.l2': 0.01, 'train.metrics': ['accuracy'], 'network.file': 'net.json'}
+    """
+    found: dict[str, Any] = {}
+    for words in given or ():
+        key, equals, value = words.partition("=")
+        if not equals or not all(key.partition(".")):
+            raise ConfigError(f"--set {brief(words)}: must be SECTION.KEY=VALUE, as train.epochs=20")
+        if key in found:
+            raise ConfigError(f"--set {brief(words)}: {brief(key)} is given twice")
+        try:
+            found[key] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            found[key] = value
+    return found
 
 
 def check(given: Mapping[str, Any]) -> Config:
@@ -221,8 +253,9 @@ def _check_together(config: Config) -> None:
     if len(ways) != 1:
         found = " and ".join(f"network.{way}" for way in ways) or "none of them"
         raise ConfigError(f"[network] must have one of file, edges and topology, and has {found}")
-    takes = {"file": ("format",), "edges": ("inputs", "outputs")}.get(ways[0]) or TOPOLOGY_KEYS[network["topology"]]
-    for name in ("format", "inputs", "outputs", "hidden", "skips", "n", "k", "m", "p"):
+    takes = {"file": ("format", "options"), "edges": ("options", "inputs", "outputs")}.get(ways[0])
+    takes = takes or TAKES[network["topology"]]
+    for name in ("format", "options", "inputs", "outputs", "hidden", "skips", "n", "k", "m", "p"):
         if network[name] is not None and name not in takes:
             what = f"topology {network['topology']!r}" if ways == ["topology"] else f"a network by {ways[0]}"
             known = ", ".join(takes)
@@ -264,12 +297,6 @@ REGISTERED = {
     "train.schedule": "schedules",
     "train.executor": "executors",
     "train.log": "callbacks",
-}
-TOPOLOGY_KEYS = {
-    "layered": ("hidden", "skips"),
-    "watts_strogatz": ("n", "k", "p"),
-    "erdos_renyi": ("n", "p"),
-    "barabasi_albert": ("n", "m"),
 }
 
 

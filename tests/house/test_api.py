@@ -46,7 +46,19 @@ CONTRACT = {  # names that users rely on: added to, never renamed
         "Aggregation",
         "Loss",
     ),
-    *("FlowgradError", "fit", "History", "gradcheck", "load", "save", "errors", "inspection", "topologies"),
+    *(
+        "FlowgradError",
+        "fit",
+        "History",
+        "gradcheck",
+        "load",
+        "save",
+        "Model",
+        "load_model",
+        "errors",
+        "inspection",
+        "topologies",
+    ),
 }
 PARAMETERS = {  # and their parameters, in order
     "Network.from_networkx": "G inputs outputs activation output_activation seed",
@@ -61,6 +73,12 @@ PARAMETERS = {  # and their parameters, in order
     "Activation": "name f df",
     "Aggregation": "name f df",
     "Loss": "name f df",
+    "Model": "network inputs targets label classes scaling target_scaling loss",
+    "Model.predict": "self X",
+    "Model.predict_proba": "self X",
+    "Model.folded": "self",
+    "Model.save": "self path",
+    "load_model": "path format activations",
     "fit": "program X T optimizer learning_rate epochs batch_size seed shuffle sample_weight validation patience "
     "metrics l1 l2 schedule progress on_epoch",
 }
