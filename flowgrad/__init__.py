@@ -31,6 +31,8 @@ _HOME = {
     "gradcheck": "flowgrad.checking",
     "reversed_network": "flowgrad.inspection.reversal",
     "load": "flowgrad.files",
+    "load_model": "flowgrad.runs",
+    "Model": "flowgrad.model",
     "save": "flowgrad.files",
 }
 _MODULES = {
@@ -54,6 +56,7 @@ __all__ = [
     "History",
     "Initializer",
     "Loss",
+    "Model",
     "Network",
     "Program",
     "callbacks",
@@ -65,6 +68,7 @@ __all__ = [
     "initializers",
     "inspection",
     "load",
+    "load_model",
     "metrics",
     "optimizers",
     "reversed_network",
@@ -86,9 +90,11 @@ if TYPE_CHECKING:
     from flowgrad.maths.aggregations import Aggregation
     from flowgrad.maths.initializers import Initializer
     from flowgrad.maths.losses import Loss
+    from flowgrad.model import Model
     from flowgrad.network import Network
     from flowgrad.program import Program, compile
     from flowgrad.results import Activations, Gradients
+    from flowgrad.runs import load_model
     from flowgrad.topologies import union
     from flowgrad.training import History, fit
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 import numpy as np
@@ -68,6 +69,16 @@ def hashable(value: Any) -> bool:
     except TypeError:
         return False
     return True
+
+
+def repeated(values: Iterable[T]) -> T | None:
+    """Give the first of these hashable values that has come before; None where each comes once."""
+    seen: set[T] = set()
+    for value in values:
+        if value in seen:
+            return value
+        seen.add(value)
+    return None
 
 
 LARGEST = 2**63  # which no integer argument reaches

@@ -7,9 +7,11 @@ import errno
 import os
 import secrets
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
+
+from flowgrad.errors import DataError, FileError, brief
 
 KINDS = {
     stat.S_IFIFO: "a FIFO",
@@ -50,6 +52,31 @@ def put(path: Path, parts: Iterable[bytes], like: os.stat_result | None = None) 
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
+
+
+@contextlib.contextmanager
+def refused(target: Path) -> Iterator[None]:
+    """Raise what the system does not allow as a FileError that names the file."""
+    try:
+        yield
+    except (OSError, ValueError, MemoryError) as error:
+        reason = getattr(error, "strerror", None) or error or "out of memory"
+        raise FileError(f"{target} cannot be written: {reason}") from None
+
+
+def path_of(path: object) -> Path:
+    """Give the path that text or a path object names, symbolic links followed: a link that is written to stays a link.
+
+    Raises:
+        DataError: it is neither. FileError: it is no path of this system.
+    """
+    if not isinstance(path, (str, os.PathLike)):
+        raise DataError(f"path {brief(path)} is a {type(path).__name__}: give text or a Path")
+    text = os.fsdecode(path)
+    try:
+        return resolved(Path(text)) if text else Path(text)
+    except (OSError, ValueError) as error:
+        raise FileError(f"{brief(text)} is no path: {getattr(error, 'strerror', None) or error}") from None
 
 
 def resolved(path: Path) -> Path:

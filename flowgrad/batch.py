@@ -44,7 +44,7 @@ def is_plain(values: Any, dtype: np.dtype[Any], shape: tuple[int, ...]) -> bool:
     return bool(fits and flags.c_contiguous and flags.aligned)
 
 
-def _by_name(values: Any) -> list[Hashable] | None:
+def by_name(values: Any) -> list[Hashable] | None:
     """Column names of a mapping or data frame; None for plain arrays."""
     if isinstance(values, np.ndarray):
         return None
@@ -54,22 +54,24 @@ def _by_name(values: Any) -> list[Hashable] | None:
     return None if columns is None else list(columns)
 
 
-def table(values: Any, names: tuple[Hashable, ...], what: str, noun: str, dtype: np.dtype[Any]) -> Array:
-    """(B, len(names)) from an array, or from a mapping or data frame by name.
+def table(
+    values: Any, names: tuple[Hashable, ...], what: str, noun: str, dtype: np.dtype[Any], surplus: bool = False
+) -> Array:
+    """(B, len(names)) from an array, or from a mapping or data frame by name; other columns only where `surplus`.
 
     Raises:
         ShapeError: not two axes, another number of columns, no rows, columns of unequal length.
         UnknownNameError: a missing or an extra column, with the nearest name.
         DataError: no real numbers.
     """
-    given = _by_name(values)
+    given = by_name(values)
     if given is None:
         array = real(values, what, dtype)
         if array.ndim != 2 or array.shape[1] != len(names):
             hint = f"; one sample is {what}[None, :]" if array.ndim == 1 else ""
             raise ShapeError(f"{what} has shape {array.shape}: must be (B, {len(names)}), a column an {noun}{hint}")
     else:
-        _check_columns(given, names, what, noun)
+        _check_columns(given, names, what, noun, surplus)
         whole = _at_once(values, names)
         array = _by_column(values, names, what, dtype) if whole is None else real(whole, what, dtype)
     if not len(array):
@@ -95,14 +97,14 @@ def _by_column(values: Any, names: tuple[Hashable, ...], what: str, dtype: np.dt
     return np.ascontiguousarray(np.stack(columns, axis=1))
 
 
-def _check_columns(given: list[Hashable], names: tuple[Hashable, ...], what: str, noun: str) -> None:
+def _check_columns(given: list[Hashable], names: tuple[Hashable, ...], what: str, noun: str, surplus: bool) -> None:
     known, present = set(names), set(given)
     extra = [name for name in given if name not in known]
     missing = [name for name in names if name not in present]
     if missing:
         near = suggest(missing[0], extra).replace("; known", f"; {what} has, unasked") if extra else ""
         raise UnknownNameError(f"{what} lacks the column of {noun} {brief(missing[0])}{near}")
-    if extra:
+    if extra and not surplus:
         raise UnknownNameError(
             f"{what} has a column {brief(extra[0])}, which is no {noun} of the network{suggest(extra[0], names)}"
         )
@@ -121,7 +123,7 @@ def targets(
         DataError: no real numbers, or a finite target outside the loss's domain; the message names the sample.
     """
     O = len(names)
-    array = T if _by_name(T) is not None else plain(T, "T")
+    array = T if by_name(T) is not None else plain(T, "T")
     if isinstance(array, np.ndarray) and array.ndim == 1:
         if loss.coupled:
             _one_a_sample(array, rows)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from flowgrad.arguments import instance
-from flowgrad.atomic import flush_folder, occupant, put, resolved
+from flowgrad.atomic import flush_folder, occupant, path_of, put, refused
 from flowgrad.errors import (
     ConfigError,
     CycleError,
@@ -25,6 +25,7 @@ from flowgrad.errors import (
 from flowgrad.format import Format, Parts, Progress, Source, described, is_bare, is_of, options_of, read_bytes
 from flowgrad.maths.activation import Activation
 from flowgrad.maths.aggregations import Aggregation
+from flowgrad.model import Model, about_of
 from flowgrad.network import Network
 from flowgrad.registry import find, names
 
@@ -33,15 +34,16 @@ RUN_NETWORK = "network.json"  # of a run folder
 
 
 def save(
-    network: Network,
+    network: Network | Model,
     path: str | os.PathLike[str],
     format: str | None = None,
     *,
     progress: Progress | None = None,
     **options: Any,
 ) -> None:
-    """Write a network to a file. Its format follows from the suffix, or is named.
+    """Write a network or a model to a file. Its format follows from the suffix, or is named.
 
+    Of a model `.fgm` keeps everything, and every other format the folded network, which takes the raw columns.
     `.json` keeps topology, functions and labels as JSON, and the weights in a file of safetensors beside it;
     `.safetensors` keeps all in that one file. Whatever stood there before stays whole until the new files are
     complete and on disk, also when the machine stops half-way (docs/files.md).
@@ -57,16 +59,22 @@ def save(
             attribute of some other type, a function whose name stands for another one.
         MissingDependencyError: the format needs a library that is not installed.
     """
-    network = instance("save", network, Network)
-    target = _path(path)
+    model = network if isinstance(network, Model) else None
+    network = instance("save", network, Network) if model is None else model.network
+    target = path_of(path)
     if os.path.isdir(target):
         raise FileError(f"{target} is a folder: give the name of a file")
     chosen = format_of(target, format, "write")
     assert chosen.write is not None
     check_options(chosen, "write", options)
-    with _refused(target):
+    with refused(target):
         before = occupant(target)
-    files = chosen.write(network, target, **options)
+    if model is None:
+        files = chosen.write(network, target, **options)
+    elif chosen.write_model is None:
+        files = chosen.write(model.folded(), target, **options)
+    else:
+        files = chosen.write_model(network, about_of(model), target)
     obsolete = _companions(chosen, target) - set(files)
     _put_all(target, before, files, progress)
     for name in obsolete:  # nothing refers to them any more
@@ -97,16 +105,35 @@ def load(
         GraphError: what the file describes is no network.
         MissingDependencyError: the format needs a library that is not installed.
     """
-    target = _path(path)
+    chosen, source = source_of(path, format, activations, progress, options)
+    assert chosen.read is not None
+    with said_of(source.path):
+        return chosen.read(source, **options)
+
+
+def source_of(
+    path: str | os.PathLike[str],
+    format: str | None,
+    activations: Iterable[Activation | Aggregation],
+    progress: Progress | None,
+    options: Mapping[str, object],
+) -> tuple[Format, Source]:
+    """Find the format that reads a file, and what its reader takes; arguments and errors are those of `load`."""
+    target = path_of(path)
     if os.path.isdir(target):
         run = target / RUN_NETWORK
-        raise FileError(f"{target} is a folder: give {run if run.is_file() else 'the name of a file in it'}")
+        of_run = f"fg.load_model for the run, or {run} for its network" if run.is_file() else "the name of a file in it"
+        raise FileError(f"{target} is a folder: give {of_run}")
     chosen = format_of(target, format, "read")
-    assert chosen.read is not None
     check_options(chosen, "read", options)
-    source = Source(target, _own(activations), progress)
+    return chosen, Source(target, _own(activations), progress)
+
+
+@contextlib.contextmanager
+def said_of(target: Path) -> Iterator[None]:
+    """Raise errors of a reader with the file's name in their message, and the message cut."""
     try:
-        return chosen.read(source, **options)
+        yield
     except MemoryError:
         raise FileError(f"{target} holds more than fits into memory") from None
     except CycleError as error:
@@ -131,17 +158,6 @@ def check_options(chosen: Format, act: str, given: Mapping[str, object]) -> None
         if not is_of(value, hints[name]):
             said = f"option {name}={brief(value)} of format {chosen.name!r}"
             raise ConfigError(f"{said}: must be {' or '.join(described(hints[name]))}")
-
-
-def _path(path: object) -> Path:
-    """The path, symbolic links followed: a link that is written to stays a link."""
-    if not isinstance(path, (str, os.PathLike)):
-        raise DataError(f"path {brief(path)} is a {type(path).__name__}: give text or a Path")
-    text = os.fsdecode(path)
-    try:
-        return resolved(Path(text)) if text else Path(text)
-    except (OSError, ValueError) as error:
-        raise FileError(f"{brief(text)} is no path: {getattr(error, 'strerror', None) or error}") from None
 
 
 def _own(given: Iterable[Activation | Aggregation]) -> dict[str, Activation | Aggregation]:
@@ -176,7 +192,7 @@ def format_of(path: Path, name: str | None, act: str) -> Format:
         return chosen
     if not path.name:
         raise FileError(f"{brief(str(path))} is no name of a file")
-    if path.suffixes in ([".json"], [".safetensors"]):
+    if path.suffixes in ([".json"], [".safetensors"], [".fgm"]):
         native: Format = find("formats", path.suffix[1:])
         return native  # no other format need be imported
     known = [f for f in (find("formats", n) for n in names("formats")) if getattr(f, act) is not None]
@@ -220,7 +236,7 @@ def _put_all(
     folder, new = target.parent, [target.parent / name for name in files]
     new = [path for path in new if not os.path.exists(path)]
     old = None if before is None else (before.st_dev, before.st_ino)
-    with _refused(target):
+    with refused(target):
         try:
             for name, data in files.items():
                 put(folder / name, _told(data, progress), before)
@@ -231,16 +247,6 @@ def _put_all(
                     with contextlib.suppress(OSError):
                         path.unlink()
             raise
-
-
-@contextlib.contextmanager
-def _refused(target: Path) -> Iterator[None]:
-    """What the system does not allow, as a FileError that names the file."""
-    try:
-        yield
-    except (OSError, ValueError, MemoryError) as error:
-        reason = getattr(error, "strerror", None) or error or "out of memory"
-        raise FileError(f"{target} cannot be written: {reason}") from None
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

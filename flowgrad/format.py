@@ -206,6 +206,8 @@ class Format:
     keeps: str | None = None
     example: bytes | None = None
     companions: Callable[[bytes], tuple[str, ...]] | None = None
+    read_model: Callable[[Source], tuple[Network, dict[str, Any] | None]] | None = None
+    write_model: Callable[[Network, Mapping[str, Any], Path], Mapping[str, bytes | Parts]] | None = None
 
 
 def is_bare(name: str) -> bool:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
-from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any
 
 from flowgrad.cli._tables import Reading
-from flowgrad.errors import ConfigError, FileError, UnknownNameError, suggest
+from flowgrad.errors import ConfigError, FileError, UnknownNameError, brief, suggest
 from flowgrad.optimizer import Optimizer
 from flowgrad.optimizers import with_settings
-from flowgrad.registry import find, names, singular
+from flowgrad.registry import names, singular
+from flowgrad.shapes import takes
 
 Config = dict[str, dict[str, Any]]
 
@@ -68,6 +68,7 @@ WHOLES = Rule(
     "a list of whole numbers, 1 or more each",
     lambda v: isinstance(v, list) and all(_is_whole(x) and x >= 1 for x in v),
 )
+TABLE = Rule("a table of options", lambda v: isinstance(v, dict) and all(isinstance(name, str) for name in v))
 FLAG = Rule("true or false", lambda v: isinstance(v, bool))
 POSITIVE = Rule("a number above 0", lambda v: _is_number(v) and v > 0)
 NOT_NEGATIVE = Rule("a number, 0 or more", lambda v: _is_number(v) and v >= 0)
@@ -82,8 +83,9 @@ PART = either(FRACTION, Rule("a file's name", TEXT.holds))
 
 KEYS: dict[str, dict[str, Key]] = {
     "network": {
-        "file": Key(TEXT, None, "a network in any format that flowgrad reads, or a run folder"),
+        "file": Key(TEXT, None, "a network in any format that flowgrad reads, a run folder, or a model (.fgm)"),
         "format": Key(TEXT, None, "of the file; left out: by its suffix, see flowgrad list formats"),
+        "options": Key(TABLE, None, 'file, edges: what the format\'s reader takes besides, as {species = "MMU"}'),
         "edges": Key(TEXT, None, "a CSV, TSV or Parquet of edges: source,target[,weight]"),
         "topology": Key(TEXT, None, "a shape, see flowgrad list topologies; sizes from the data"),
         "hidden": Key(WHOLES, None, "layered: neurons of each hidden layer"),
@@ -122,6 +124,7 @@ KEYS: dict[str, dict[str, Key]] = {
         "positive": Key(TEXT, None, "with a label and one output: the class that the output speaks for"),
         "ignore": Key(TEXTS, None, "columns that are neither"),
         "standardize": Key(FLAG, True, "inputs to mean 0 and variance 1 on the training samples"),
+        "standardize_targets": Key(FLAG, False, "targets likewise; predictions come back on the data's scale"),
         "test": Key(PART, 0.2, "held out, for the last figures only: a fraction, or a file"),
         "validation": Key(PART, None, "held out, for early stopping: a fraction of the rest, or a file"),
         "seed": Key(whole(0), 0, "draws what is held out"),
@@ -151,8 +154,11 @@ KEYS: dict[str, dict[str, Key]] = {
 }
 
 
-def read(path: Path) -> Config:
+def read(path: Path, options: Mapping[str, Any] | None = None) -> Config:
     """A checked configuration: every section, each with every key; absent ones by default, else None.
+
+    Args:
+        options: "section.key" → value, in the place of the file's.
 
     Raises:
         FileError: the file is missing or no text.
@@ -167,7 +173,34 @@ def read(path: Path) -> Config:
         raise FileError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is no TOML: {error}") from None
+    for key, value in (options or {}).items():
+        section, _, name = key.partition(".")
+        if isinstance(given.setdefault(section, {}), dict):
+            given[section][name] = value
     return check(given)
+
+
+def options_of(given: Iterable[str] | None) -> dict[str, Any]:
+    """The options of `read` from SECTION.KEY=VALUE: a value as TOML writes it, else text.
+
+    Raises:
+        ConfigError: no SECTION.KEY=VALUE, or a key given twice.
+
+    >>> options_of(["train.l2=0.01", "train.metrics=['accuracy']", "network.file=net.json"])
+    {'train.l2': 0.01, 'train.metrics': ['accuracy'], 'network.file': 'net.json'}
+    """
+    found: dict[str, Any] = {}
+    for words in given or ():
+        key, equals, value = words.partition("=")
+        if not equals or not all(key.partition(".")):
+            raise ConfigError(f"--set {brief(words)}: must be SECTION.KEY=VALUE, as train.epochs=20")
+        if key in found:
+            raise ConfigError(f"--set {brief(words)}: {brief(key)} is given twice")
+        try:
+            found[key] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            found[key] = value
+    return found
 
 
 def check(given: Mapping[str, Any]) -> Config:
@@ -239,24 +272,6 @@ def optimizer_of(given: str | Mapping[str, Any]) -> Optimizer:
         raise type(error)(f"train.optimizer: {error}") from None
 
 
-def topology_keys(name: str) -> dict[str, bool]:
-    """The keys of [network] that a topology takes, and whether it needs them.
-
-    Raises:
-        ConfigError: the data cannot say how large it is.
-    """
-    if name == "layered":
-        return {"hidden": False, "skips": False}
-    takes = signature(find("topologies", name)).parameters
-    if not {"n_inputs", "n_outputs"} <= set(takes):
-        raise ConfigError(
-            f"network.topology = {written(name)}: it does not take the data's numbers of inputs and outputs"
-        )
-    return {
-        key: takes[key].default is Parameter.empty for key in ("hidden", "skips", "n", "k", "m", "p") if key in takes
-    }
-
-
 def _check_together(config: Config) -> None:
     """Rules over several keys."""
     network, data = config["network"], config["data"]
@@ -264,13 +279,13 @@ def _check_together(config: Config) -> None:
     if len(ways) != 1:
         found = " and ".join(f"network.{way}" for way in ways) or "none of them"
         raise ConfigError(f"[network] must have one of file, edges and topology, and has {found}")
-    by_way = {"file": ("format",), "edges": ("inputs", "outputs")}
-    takes = by_way.get(ways[0]) or tuple(topology_keys(network["topology"]))
-    for name in ("format", "inputs", "outputs", "hidden", "skips", "n", "k", "m", "p"):
-        if network[name] is not None and name not in takes:
+    known = {"file": ("format", "options"), "edges": ("options", "inputs", "outputs")}.get(ways[0])
+    known = known or tuple(takes(network["topology"]))
+    for name in ("format", "options", "inputs", "outputs", "hidden", "skips", "n", "k", "m", "p"):
+        if network[name] is not None and name not in known:
             what = f"topology {network['topology']!r}" if ways == ["topology"] else f"a network by {ways[0]}"
-            known = ", ".join(takes)
-            raise ConfigError(f"network.{name} = {written(network[name])}: {what} has no {name}; it takes {known}")
+            said = ", ".join(known)
+            raise ConfigError(f"network.{name} = {written(network[name])}: {what} has no {name}; it takes {said}")
     if data["file"] is None:
         raise ConfigError("data.file is missing: name the file of samples")
     if data["label"] is not None and data["targets"] is not None:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
+from itertools import zip_longest
+from textwrap import TextWrapper, wrap
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from flowgrad.network import Network
+
 Cell = str | float | int
 EIGHTHS = " ▏▎▍▌▋▊▉"
+LEAST = 6  # characters of a column of text
 
 
 @cache
@@ -22,9 +28,41 @@ def console() -> Console:
     return Console(highlight=False, markup=False, emoji=False)
 
 
+def width() -> int | None:
+    """Columns that a line may have: those of a terminal, or what the variable COLUMNS says; None where neither does.
+
+    Without either no line is wrapped, so that it can be searched for.
+    """
+    said = os.environ.get("COLUMNS", "")
+    if console().is_terminal:
+        return console().width
+    return int(said) if said.isdecimal() and 0 < len(said) < 6 and int(said) else None
+
+
 def say(text: str = "", style: str = "") -> None:
-    """One line, never wrapped, so that it can be searched for."""
-    console().print(text, style=style or None, soft_wrap=True)
+    """Lines of text, wrapped between words where they have a `width`."""
+    room = width()
+    lines = text.split("\n") if room is None else [part for line in text.split("\n") for part in _wrapped(line, room)]
+    console().print("\n".join(lines), style=style or None, soft_wrap=True)
+
+
+def _wrapped(line: str, room: int) -> list[str]:
+    """The line in pieces of at most `room` characters, but for longer words; those behind the first are indented."""
+    if len(line) <= room:
+        return [line]
+    indent = " " * (len(line) - len(line.lstrip()) + 2)
+    wrapper = TextWrapper(
+        room, subsequent_indent=indent, replace_whitespace=False, break_long_words=False, break_on_hyphens=False
+    )
+    return wrapper.wrap(line)
+
+
+def echo(network: Network) -> None:
+    """The network in one short line."""
+    c = network.columns
+    counts = {"node": c.n_nodes, "edge": c.n_edges, "input": len(c.inputs), "output": len(c.outputs)}
+    nodes, edges, inputs, outputs = (f"{n:,} {noun}{'s' * (n != 1)}" for noun, n in counts.items())
+    say(f"network: {nodes}, {edges}, depth {network.depth:,}; {inputs} → {outputs}")
 
 
 def shown(value: Cell) -> str:
@@ -53,11 +91,30 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Cell]], title: str = "
         _pretty(columns, cells, numeric, title)
         return
     widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
+    numbers = [max(map(len, column)) if n else LEAST for n, *column in zip(numeric, *cells, strict=True)]
+    widths = _fitted(widths, numbers, width())
     if title:
         say(title)
     for row in [list(columns), *cells]:
-        aligned = (c.rjust(w) if n else c.ljust(w) for c, w, n in zip(row, widths, numeric, strict=True))
-        say("  ".join(aligned).rstrip())
+        for line in zip_longest(*map(_folded, row, widths), fillvalue=""):
+            aligned = (c.rjust(w) if n else c.ljust(w) for c, w, n in zip(line, widths, numeric, strict=True))
+            console().print("  ".join(aligned).rstrip(), soft_wrap=True)
+
+
+def _fitted(widths: Sequence[int], least: Sequence[int], room: int | None) -> list[int]:
+    """The widths of columns; where the table has more than `room`, the widest are made narrower, down to `least`."""
+    found = list(widths)
+    while room is not None and sum(found) + 2 * (len(found) - 1) > room:
+        able = [k for k, n in enumerate(found) if n > least[k]]
+        if not able:
+            break
+        found[max(able, key=found.__getitem__)] -= 1
+    return found
+
+
+def _folded(cell: str, room: int) -> list[str]:
+    """The lines of a cell."""
+    return [cell] if len(cell) <= room else wrap(cell, room, break_on_hyphens=False)
 
 
 def _pretty(columns: Sequence[str], cells: list[list[str]], numeric: list[bool], title: str) -> None:

@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import flowgrad as fg
-from flowgrad.cli import _config, _data, train
-from flowgrad.cli._model import RUN_NETWORK, Model
-from flowgrad.cli._tables import Reading, Table
+from flowgrad.cli import _config
+from flowgrad.cli._experiment import resolve
+from flowgrad.cli._opened import program_of, samples_of
+from flowgrad.cli._tables import Reading
 from flowgrad.errors import FlowgradError
+from flowgrad.files import RUN_NETWORK
 from flowgrad.locks import lock
+from flowgrad.model import Model
 from flowgrad.viewer.record import Record, columns_of
 from flowgrad.viewer.record import record as recorded
 from flowgrad.viewer.record import values as moved
@@ -105,17 +108,12 @@ class Followed:
         model = self._model()
         self._title = self.path.resolve().stem + (", inputs standardised" if model.scaling is not None else "")
         chosen, reading = (self._data, Reading()) if self._data is not None else own_samples(self.path)
-        program = fg.compile(model.network, executor=self._executor, loss=model.loss or "squared_error")
+        program = program_of(model, None, self._executor)
         given: dict[str, Any] = {"network": model.network, "program": program, "sample": self._sample}
-        return given if chosen is None else given | _samples(model, chosen, reading)
-
-
-def _samples(model: Model, path: Path, reading: Reading) -> dict[str, Any]:
-    """X as the network wants it, and T where the file has it."""
-    table, roles = Table(path, reading), model.roles
-    answers = _data.answered(table, roles)
-    known = _data.read(table, roles, answers=answers)
-    return {"X": model.scaled(known.X), "T": known.T if answers else None}
+        if chosen is None:
+            return given
+        X, T = samples_of(model, chosen, "if there", reading)
+        return given | {"X": X, "T": T}
 
 
 def own_samples(run: Path) -> tuple[Path | None, Reading]:
@@ -127,7 +125,7 @@ def own_samples(run: Path) -> tuple[Path | None, Reading]:
     settings = _settings(run)
     if settings is None:
         return None, Reading()
-    train.resolve(settings, run)
+    resolve(settings, run)
     data = settings["data"]
     found = [Path(data[name]) for name in ("test", "file") if isinstance(data[name], str)]
     return next((path for path in found if path.is_file()), None), _config.reading_of(data)

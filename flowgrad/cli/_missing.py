@@ -9,18 +9,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from flowgrad.cli._tables import Table
 from flowgrad.columns import Columns
 from flowgrad.errors import DataError, GraphError, brief, listing
+from flowgrad.model import Model
 from flowgrad.network import Network
 from flowgrad.scaling import Scaling
-
-if TYPE_CHECKING:
-    from flowgrad.cli._model import Model
 
 
 def present(table: Table, inputs: Sequence[str]) -> list[int]:
@@ -46,12 +43,12 @@ def present(table: Table, inputs: Sequence[str]) -> list[int]:
 
 def fitted(model: Model, table: Table) -> Model:
     """The model, without the inputs that the table lacks where its reading says so."""
-    kept = present(table, model.roles.inputs)
-    if len(kept) == len(model.roles.inputs):
+    kept = present(table, model.inputs)
+    if len(kept) == len(model.inputs):
         return model
     scaling = model.scaling and Scaling(model.scaling.mean[kept], model.scaling.scale[kept])
-    roles = replace(model.roles, inputs=tuple(model.roles.inputs[k] for k in kept))
-    return replace(model, network=restricted(model.network, kept), roles=roles, scaling=scaling)
+    inputs = tuple(model.inputs[k] for k in kept)
+    return replace(model, network=restricted(model.network, kept), inputs=inputs, scaling=scaling)
 
 
 def restricted(network: Network, kept: Sequence[int]) -> Network:

@@ -11,10 +11,14 @@ import typer
 
 from flowgrad.errors import ConfigError, brief
 
-Model = Annotated[
+FOLDED = "it takes the columns as they were measured: the scaling is in its weights"
+
+Network = Annotated[
     Path,
     typer.Argument(
-        metavar="NETWORK", help="A run folder, or a network in any format that flowgrad reads.", show_default=False
+        metavar="NETWORK",
+        help="A run folder, a model (.fgm), or a network in any format that flowgrad reads.",
+        show_default=False,
     ),
 ]
 Data = Annotated[
@@ -60,18 +64,37 @@ Missing = Annotated[
         show_default=False,
     ),
 ]
-Ignore = Annotated[
+Format = Annotated[
+    str | None,
+    typer.Option(metavar="FORMAT", help="Of the file to write; left out: by its suffix.", show_default=False),
+]
+Set = Annotated[
     list[str] | None,
     typer.Option(
-        metavar="COLUMN", help="A column that is nothing to the network; may be repeated.", show_default=False
+        "--set",
+        metavar="KEY=VALUE",
+        help="Instead of any key of the configuration, as train.l2=0.01; may be repeated.",
+        show_default=False,
     ),
+]
+Ignore = Annotated[
+    list[str] | None,
+    typer.Option(metavar="COLUMN", help="Column to skip; may be repeated.", show_default=False),
 ]
 Executor = Annotated[str, typer.Option(metavar="NAME", help="See flowgrad list executors.")]
 Loss = Annotated[
     str | None, typer.Option(metavar="NAME", help="Left out: the run's own, else squared_error.", show_default=False)
 ]
+Top = Annotated[int, typer.Option("--top", min=1, metavar="N", help="Rows to show.")]
+Rows = Annotated[
+    int | None,
+    typer.Option(
+        "--top", min=1, metavar="N", help="Rows to show; left out: 20 on a terminal, all in a CSV.", show_default=False
+    ),
+]
 ReadAs = Annotated[
-    str | None, typer.Option("--from", metavar="FORMAT", help="Left out: by the suffix.", show_default=False)
+    str | None,
+    typer.Option("--from", metavar="FORMAT", help="Format of NETWORK; left out: by its suffix.", show_default=False),
 ]
 Reading = Annotated[
     list[str] | None,

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
-from typing import IO, Any, TypeVar
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from flowgrad.arguments import repeated
 from flowgrad.atomic import put
 from flowgrad.cli._archives import Archive, Parquet
 from flowgrad.cli._delimited import Delimited
@@ -21,7 +22,6 @@ from flowgrad.cli._views import ByFeature, BySample
 from flowgrad.errors import ConfigError, DataError, FileError, UnknownNameError, brief, suggest
 
 Numbers = npt.NDArray[Any]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -193,16 +193,6 @@ def _source(path: Path) -> Archive | Parquet | Delimited:
     if suffix == ".npz":
         return Archive(path)
     return Parquet(path) if suffix in (".parquet", ".pq") else Delimited(path)
-
-
-def repeated(names: Iterable[T]) -> T | None:
-    """The first of these hashable names that has come before; None where each comes once."""
-    seen: set[T] = set()
-    for name in names:
-        if name in seen:
-            return name
-        seen.add(name)
-    return None
 
 
 def write(path: Path, columns: Mapping[str, Iterable[Any]]) -> None:

@@ -8,47 +8,49 @@ import numpy as np
 import typer
 
 import flowgrad as fg
-from flowgrad.cli import _data, _options
+from flowgrad.cli import _options
 from flowgrad.cli._console import say, table
-from flowgrad.cli._model import Model, open_network
-from flowgrad.cli._tables import Table
+from flowgrad.cli._opened import open_network, samples_of
 from flowgrad.maths.losses import Loss
+from flowgrad.model import Model
 from flowgrad.registry import find
 
 AGREE = {"float64": 1e-9, "float32": 1e-4}  # of the largest component, between executors
 
 
 def entry(
-    network: _options.Model,
+    network: _options.Network,
     data: _options.MaybeData = None,
     samples: Annotated[int, typer.Option(min=1, metavar="N", help="Samples to draw, or to take of the file.")] = 16,
     loss: _options.Loss = None,
     dtype: Annotated[str, typer.Option(metavar="NAME", help="float32 or float64.")] = "float64",
     slots: Annotated[int, typer.Option(min=1, metavar="N", help="Parameters to check by differences.")] = 200,
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Draws samples and parameters.")] = 0,
+    top: _options.Top = 10,
+    read_as: _options.ReadAs = None,
+    option: _options.Reading = None,
     ignore: _options.Ignore = None,
 ) -> int:
     """Check the gradients of a network: backward against differences, and every executor against the definition.
 
     The exit code is 1 where something differs.
     """
-    model = open_network(network, ignore or ())
-    name = loss or model.loss or "squared_error"
+    model = open_network(network, read_as=read_as, option=option, ignore=ignore)
+    name = loss or model.record.name
     X, T = _samples(model, data, samples, name, seed)
     reached = {e: answer for e, answer in fg.executors().items() if answer is True}
     programs = {e: fg.compile(model.network, executor=e, dtype=dtype, loss=name) for e in reached}
-    say(repr(model.network))
     agreed = executors_agree(programs, X, T)
     for missing in fg.executors().keys() - reached.keys():
         say(f"{missing} was not checked: {fg.executors()[missing]}")
     fastest = fg.compile(model.network, dtype=dtype, loss=name)
     found = fg.gradcheck(fastest, X, T, slots=slots, seed=seed)
-    rows = [(s.label, s.analytic, s.numeric, f"{s.error:.1e}", s.verdict) for s in found.slots[:10]]
+    rows = [(s.label, s.analytic, s.numeric, f"{s.error:.1e}", s.verdict) for s in found.slots[:top]]
     title = f"∂L/∂θ on the {fastest.executor} executor beside differences of the loss, worst first"
     table(("parameter", "analytic", "numeric", "error", ""), rows, title)
     say(
         f"{found.checked} of {found.parameters} parameters: {'passed' if found.passed else 'FAILED'}, "
-        f"worst error {found.worst_error:.1e} of the largest component, allowed {found.tolerance:.0e}"
+        f"worst error {found.worst_error:.1e}, allowed {found.tolerance:.0e}"
     )
     return 0 if found.passed and agreed else 1
 
@@ -56,8 +58,8 @@ def entry(
 def _samples(model: Model, data: Any, n: int, loss: str, seed: int) -> tuple[Any, Any]:
     """The first samples of the file, or drawn ones that suit the loss."""
     if data is not None:
-        given = _data.read(Table(data), model.roles)
-        return model.scaled(given.X[:n]), given.T[:n]
+        X, T = samples_of(model, data, "needed")
+        return X[:n], T[:n]
     rng = np.random.default_rng(seed)
     X, O = rng.standard_normal((n, len(model.network.inputs))), len(model.network.outputs)
     record: Loss = find("losses", loss)

@@ -10,24 +10,37 @@ import typer
 import flowgrad as fg
 from flowgrad.cli import _options
 from flowgrad.cli._console import say, share_shown
+from flowgrad.cli._opened import open_network
+from flowgrad.errors import ConfigError
+from flowgrad.registry import names
 
 
 def entry(
-    source: Annotated[Path, typer.Argument(metavar="FROM", help="The file to read.", show_default=False)],
-    target: Annotated[Path, typer.Argument(metavar="TO", help="The file to write.", show_default=False)],
-    read_as: _options.ReadAs = None,
-    write_as: Annotated[
-        str | None, typer.Option("--to", metavar="FORMAT", help="Left out: by the suffix.", show_default=False)
+    network: _options.Network,
+    target: Annotated[Path | None, typer.Argument(metavar="TO", help="The file to write.", show_default=False)] = None,
+    to: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The file to write, instead of TO.", show_default=False)
     ] = None,
+    format: _options.Format = None,
+    read_as: _options.ReadAs = None,
     option: _options.Reading = None,
 ) -> None:
     """Convert a network from one file format to another.
 
     What a format cannot keep is refused by name, or is not its purpose: an edge list keeps edges and weights,
-    a picture shows. flowgrad list formats says which there are.
+    a picture shows. Of a run or a model, .fgm keeps everything; any other file holds the network that takes the raw
+    columns. flowgrad list formats says which formats there are.
     """
-    with share_shown(f"reading {source.name}") as progress:
-        network = fg.load(source, format=read_as, progress=progress, **_options.reading(option))
-    with share_shown(f"writing {target.name}") as progress:
-        fg.save(network, target, format=write_as, progress=progress)
-    say(f"{network!r}: {target}")
+    if target is not None and to is not None and format is None and str(to) in names("formats"):
+        say(f"--to {to} names a format: --format {to} is its newer name")
+        to, format = None, str(to)
+    if (target is None) == (to is None):
+        raise ConfigError("name the file to write once: flowgrad convert NETWORK TO")
+    path = target or to
+    assert path is not None
+    model = open_network(network, read_as=read_as, option=option)
+    with share_shown(f"writing {path.name}") as progress:
+        fg.save(model, path, format=format, progress=progress)
+    say(f"written: {path}")
+    if model.scaling is not None or model.target_scaling is not None:
+        say(_options.FOLDED)

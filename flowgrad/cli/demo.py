@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,13 +11,13 @@ import numpy as np
 import typer
 
 import flowgrad as fg
-from flowgrad.cli import _config, _data, _job, _pictures, _run, _tables, train
-from flowgrad.cli._console import bar, epochs_shown, say, table
+from flowgrad.cli import _config, _data, _tables
+from flowgrad.cli._console import bar, echo, epochs_shown, say, table
 from flowgrad.cli._data import Roles, Samples
-from flowgrad.cli._model import Model
+from flowgrad.cli._experiment import Experiment, Outcome, Parts, assemble, pictures
 from flowgrad.errors import MissingDependencyError
-from flowgrad.files import load
-from flowgrad.scaling import Scaling
+from flowgrad.runs.folder import check_target, write
+from flowgrad.runs.start import start_of
 
 EDGES = Path(__file__).with_name("_demo_edges.csv")
 LABEL, CLASSES = "diagnosis", ("benign", "malignant")
@@ -26,7 +26,7 @@ next:
   flowgrad predict {run} --data {run}/test.csv
       answers to the held-out samples
   flowgrad train {run}/config.toml --out runs/again
-      the same network by its configuration: copy that and edges.csv, and change them
+      the same again: copy its config.toml and edges.csv, and change them
   flowgrad check {run}
       its gradients against differences, on every executor"""
 
@@ -45,30 +45,30 @@ def entry(
     on a second executor, the concepts weighed, and the result is a run folder with pictures.
     """
     if out is not None:
-        _run.check_target(out, overwrite=False)
+        check_target(out, overwrite=False)
     settings = configuration(seed, executor)
     job = Job.of(settings)
-    say("Does this tumour look malignant? 569 biopsies, 30 measurements of the cell nuclei in each.")
-    say(f"{job.model.network.columns.n_nodes - 30} neurons, each a named concept, wired by a list of "
-        f"{job.model.network.columns.n_edges} edges")  # fmt: skip
+    network, parts = job.experiment.model.network, job.experiment.parts
+    say("Does this tumour look malignant? 569 biopsies, 30 measurements of the nuclei.")
+    say("Every neuron is a named concept; written edges say what it is made of.")
+    echo(network)
     with epochs_shown(settings["train"]["epochs"], quiet=True) as show:
-        outcome = _job.run(job.model.network, job.parts, _job.Settings(settings["train"]), show)
+        outcome = job.experiment.train([show])
     if outcome.reason == "interrupted":
-        kept = train.keep(outcome, job.model, job.parts, _in_folder(settings, out), out, "demo")
-        say(f"interrupted after {len(outcome.rows)} epochs; kept in {kept}")
+        say(f"interrupted after {len(outcome.rows)} epochs; kept in {job.keep(out, outcome)}")
         return 130
-    say(f"trained on {len(job.parts.train)} samples: {outcome.reason} after {len(outcome.rows)} epochs, "
-        f"{outcome.rows[-1]['seconds']:.1f} s on the {outcome.program.executor} executor")  # fmt: skip
+    say(f"trained on {len(parts.train)} samples: {outcome.reason} after {len(outcome.rows)} epochs, "
+        f"{outcome.rows[-1]['seconds']:.1f} s")  # fmt: skip
+    say(f"on the {outcome.program.executor} executor")
     if "; not " in outcome.program.why:  # chosen because a faster one cannot run here
         say(outcome.program.why)
-    say(verification(outcome.program, job.parts.train))
-    importance, inputs = weigh(outcome.program, job.parts.train)
+    say(verification(outcome.program, parts.train))
+    importance, inputs = weigh(outcome.program, parts.train)
     _print_importance(importance, inputs)
-    more = job.files(outcome, importance)
-    kept = train.keep(outcome, job.model, job.parts, _in_folder(settings, out), out, "demo", more=more)
-    pictures = "concepts.png is the network, loss.png the training"
-    wanting = "pictures need matplotlib: pip install 'flowgrad[plot]'"
-    say(f"run folder: {kept}  ({pictures if _pictures.available() else wanting})")
+    kept = job.keep(out, outcome, importance)
+    say(f"run folder: {kept}")
+    there = "concepts.png is the network, loss.png the training"
+    say(there if pictures() else "pictures need matplotlib: pip install 'flowgrad[plot]'")
     say(NEXT.format(run=kept))
     say(f"test accuracy: {outcome.figures['accuracy']:.2f}", "bold")
     return 0
@@ -98,52 +98,50 @@ def configuration(seed: int, executor: str = "auto") -> _config.Config:
     )
 
 
-def _in_folder(settings: _config.Config, out: Path | None) -> _config.Config:
-    """The configuration as the run folder keeps it: its files are there too."""
-    folder = out or Path("runs", "demo")
-    resolved = {section: dict(values) for section, values in settings.items()}
-    resolved["network"]["edges"] = str(folder / "edges.csv")
-    resolved["data"] |= {name: str(folder / resolved["data"][name]) for name in ("file", "test")}
-    return resolved
-
-
 @dataclass(frozen=True)
 class Job:
-    """The demo's network and samples: `rest` are those that are not for testing, as measured."""
+    """The demo's experiment, and its samples as measured: `rest` are those that are not for testing."""
 
-    model: Model
-    parts: _job.Parts
+    experiment: Experiment
     rest: Samples
     test: Samples
 
     @classmethod
     def of(cls, settings: _config.Config) -> Job:
         """Network from the written edges, samples from scikit-learn, a fifth held out by the seed."""
-        section, data = settings["network"], settings["data"]
-        network = load(EDGES, activation=section["activation"], seed=section["seed"])
-        everything = samples(network.inputs)
-        rest, test = _data.hold_out(everything, 0.2, data["seed"], len(CLASSES))
+        data, start = settings["data"], start_of(settings["network"])
+        assert start is not None
+        network = start.model.network
+        rest, test = _data.hold_out(samples(network.inputs), 0.2, data["seed"], len(CLASSES))
         kept, validation = _data.hold_out(rest, data["validation"], data["seed"] + 1, len(CLASSES))
-        parts = _job.Parts.of(kept, validation, test, Scaling.of(kept.X))
         roles = Roles(tuple(map(str, network.inputs)), (), LABEL, CLASSES)
-        return cls(Model(network, roles, parts.scaling, settings["train"]["loss"]), parts, rest, test)
+        parts = Parts(kept, validation, test)
+        return cls(assemble(settings, network, roles, "binary_cross_entropy", parts, start), rest, test)
 
-    def files(self, outcome: _job.Outcome, importance: dict[str, float]) -> Any:
-        """Writes what the demo's run folder has besides: samples, edges, importance and the drawing."""
+    def keep(self, out: Path | None, outcome: Outcome, importance: dict[str, float] | None = None) -> Path:
+        """Write the run folder, with samples, and where they are known importance and the drawing; its path."""
+        place = out or Path("runs", "demo")
+        files = {"file": str(place / "train.csv"), "test": str(place / "test.csv")}
+        data = self.experiment.settings["data"] | files
+        experiment = replace(self.experiment, settings=self.experiment.settings | {"data": data})
 
         def fill(folder: Path) -> None:
+            experiment.write(folder, place, "demo", outcome)
             for name, part in (("train", self.rest), ("test", self.test)):
-                columns = dict(zip(self.model.roles.inputs, part.X.T, strict=True))
-                classes = [CLASSES[k] for k in part.T.tolist()]
-                _tables.write(folder / f"{name}.csv", columns | {LABEL: classes})
-            (folder / "edges.csv").write_bytes(EDGES.read_bytes())
-            _tables.write(folder / "importance.csv", {"concept": importance.keys(), "importance": importance.values()})
-            if _pictures.available():
-                network = outcome.program.network()
-                title = "What makes a tumour look malignant: concepts, coloured by importance"
-                _pictures.concept_graph(folder / "concepts.png", network, importance, title)
+                columns = dict(zip(experiment.model.inputs, part.X.T, strict=True))
+                _tables.write(folder / f"{name}.csv", columns | {LABEL: [CLASSES[k] for k in part.T.tolist()]})
+            if importance is not None:
+                self._weighed(folder, outcome, importance)
 
-        return fill
+        return write(out, "demo", fill)
+
+    def _weighed(self, folder: Path, outcome: Outcome, importance: dict[str, float]) -> None:
+        _tables.write(folder / "importance.csv", {"concept": importance.keys(), "importance": importance.values()})
+        if pictures():
+            from flowgrad.displays._curves import concept_graph
+
+            title = "What makes a tumour look malignant: concepts, coloured by importance"
+            concept_graph(folder / "concepts.png", outcome.program.network(), importance, title)
 
 
 def samples(inputs: Any) -> Samples:
@@ -166,16 +164,16 @@ def verification(program: fg.Program, part: Samples) -> str:
     if program.executor == "python":
         check = fg.gradcheck(program, part.X[:16], part.T[:16])
         return (
-            f"gradients verified by differences of the loss: worst difference {check.worst_error:.1e} of the largest "
-            f"of {check.parameters} components, over 16 samples"
+            f"gradients verified by differences of the loss: worst difference {check.worst_error:.1e} of\n"
+            f"the largest of {check.parameters} components, over 16 samples"
         )
     exact = fg.compile(program.network(), executor="python", loss=program.loss)
     _, wanted = exact.value_and_grad(exact.theta, part.X, part.T)
     _, found = program.value_and_grad(program.theta, part.X, part.T)
     worst = float(np.abs(found - wanted).max() / np.abs(wanted).max())
     return (
-        f"gradients verified on the python executor: worst difference {worst:.1e} of the largest of "
-        f"{len(found)} components, over {len(part)} samples"
+        f"gradients verified on the python executor: worst difference {worst:.1e} of\n"
+        f"the largest of {len(found)} components, over {len(part)} samples"
     )
 
 

@@ -6,7 +6,7 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated
@@ -15,43 +15,33 @@ import numpy as np
 import typer
 
 import flowgrad as fg
-from flowgrad.cli import _data, _options
-from flowgrad.cli._console import bar, say, table
-from flowgrad.cli._model import open_network
-from flowgrad.cli._tables import Table
+from flowgrad.cli._console import say, table
+from flowgrad.cli._examined import examined
+from flowgrad.cli._opened import opened
 from flowgrad.errors import ConfigError
-from flowgrad.inspection import health
 
-LEVELS = 12  # rows of the table of gradients by depth
 FEATURES = ("sse4_2", "avx", "avx2", "fma", "avx512f", "asimd", "sve")
 
 
 def entry(
-    network: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="NETWORK",
-            help="A run folder or network file to examine instead.",
-            show_default=False,
-        ),
-    ] = None,
-    data: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Samples with their targets, for the network.")
-    ] = None,
-    loss: _options.Loss = None,
-    ignore: _options.Ignore = None,
+    network: Annotated[Path | None, typer.Argument(hidden=True, help="Older use: flowgrad health NETWORK.")] = None,
+    data: Annotated[Path | None, typer.Option(hidden=True, help="Older use: flowgrad health --data.")] = None,
+    loss: Annotated[str | None, typer.Option(hidden=True, help="Older use: flowgrad health --loss.")] = None,
+    ignore: Annotated[list[str] | None, typer.Option(hidden=True, help="Older use: flowgrad health --ignore.")] = None,
 ) -> int:
     """Say what is installed and what works: versions, executors, processor, optional libraries.
 
-    Every executor computes one gradient, whose value is known. The exit code is 1 where none can. With a
-    network and data: its dead, saturated and unreached neurons, weights without effect, and gradients that vanish
-    or explode; the exit code is 1 where there are any.
+    Every executor computes one gradient, whose value is known. The exit code is 1 where none can. flowgrad health
+    examines a network.
     """
     if network is not None:
-        return _examine(network, data, loss, ignore or ())
+        if data is None:
+            raise ConfigError("a network is examined on --data, samples with their targets: flowgrad health NETWORK")
+        say("flowgrad health is the newer name of this")
+        return examined(opened(network, data, "needed", loss=loss, ignore=ignore))
     for option, value in (("--data", data), ("--loss", loss), ("--ignore", ignore)):
-        if value is not None:
-            raise ConfigError(f"{option} goes with a network")
+        if value:
+            raise ConfigError(f"{option} goes with a network: flowgrad health NETWORK")
     say(f"flowgrad {fg.__version__}, Python {platform.python_version()}, {platform.platform()}")
     say(f"processor: {_processor()}")
     say(f"threads: {_threads()} of {os.cpu_count()} may be used")
@@ -65,26 +55,6 @@ def entry(
         "all is well" if all(answer == "yes" for answer in works.values()) else "flowgrad works, without some executors"
     )
     return 0
-
-
-def _examine(path: Path, data: Path | None, loss: str | None, ignore: Sequence[str]) -> int:
-    """What ails a network on some data."""
-    if data is None:
-        raise ConfigError("a network is examined on --data, samples with their targets")
-    model = open_network(path, ignore)
-    samples = _data.read(Table(data), model.roles)
-    program = fg.compile(model.network, loss=loss or model.loss or "squared_error")
-    found = health(program, model.scaled(samples.X), samples.T)
-    most = float(np.nan_to_num(found.gradient, posinf=0.0).max()) or 1.0
-    levels = list(zip(found.nodes.tolist(), found.gradient.tolist(), strict=True))
-    rows = [(k, n, g, bar(g / most if np.isfinite(g) else 1.0)) for k, (n, g) in enumerate(levels)]
-    if len(rows) > LEVELS:
-        rows = [*rows[: LEVELS // 2], *rows[-LEVELS // 2 :]]
-        say(f"the first and last {LEVELS // 2} of {len(levels)} levels:")
-    table(("level", "nodes", "∂L/∂a, rms", ""), rows)
-    for line in found.lines():
-        say(line)
-    return 0 if found.well else 1
 
 
 def _works(name: str, answer: object) -> str:

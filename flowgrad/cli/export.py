@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from inspect import signature
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,25 +13,24 @@ import typer
 
 import flowgrad as fg
 from flowgrad.arguments import row
-from flowgrad.cli import _data, _options
+from flowgrad.cli import _options
 from flowgrad.cli._console import say, share_shown
 from flowgrad.cli._followed import losses, own_samples
-from flowgrad.cli._model import Model, open_network
-from flowgrad.cli._tables import Reading, Table
+from flowgrad.cli._opened import open_network, samples_of
+from flowgrad.cli._tables import Reading
 from flowgrad.errors import ConfigError, listing
 from flowgrad.files import format_of
 from flowgrad.format import Format
+from flowgrad.model import Model
 from flowgrad.registry import find, names
 
 BATCH = 1024  # samples at a time: z and a of every neuron are kept for so many
 
 
 def entry(
-    network: _options.Model,
+    network: _options.Network,
     to: Annotated[Path, typer.Option(metavar="FILE", help="The file to write.", show_default=False)],
-    format: Annotated[
-        str | None, typer.Option(metavar="FORMAT", help="Left out: by the suffix of FILE.", show_default=False)
-    ] = None,
+    format: _options.Format = None,
     data: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Samples to write values of.", show_default=False)
     ] = None,
@@ -54,8 +54,9 @@ def entry(
     flowgrad list formats says which formats there are.
     """
     chosen = format_of(to, format, "write")
-    opened = open_network(network, ignore or (), read_as, option)
-    model = opened.folded()
+    trained = open_network(network, read_as=read_as, option=option, ignore=ignore)
+    scaled = trained.scaling is not None or trained.target_scaling is not None
+    model = replace(trained, network=trained.folded(), scaling=None, target_scaling=None) if scaled else trained
     told: dict[str, Any] = {}
     reading = Reading()
     if "history" in takes(chosen):  # the page of a run shows the run's own samples, and its training
@@ -63,11 +64,12 @@ def entry(
         data, reading = (data, reading) if data is not None else own_samples(network)
     options = told | _values(model, chosen, data, reading, sample, loss, executor)
     with share_shown(f"writing {to.name}") as progress:
-        fg.save(model.network, to, chosen.name, progress=progress, **options)
+        given = model.network if chosen.write_model is None else trained
+        fg.save(given, to, chosen.name, progress=progress, **options)
     said = ", ".join(name for key in ("node_values", "edge_values") for name in options.get(key, ()))
-    say(f"{model.network!r}: {to}" + (f", with {said}" if said else ""))
-    if opened.scaling is not None:
-        say("it takes the columns as they were measured: the scaling of the run is in its weights")
+    say(f"written: {to}" + (f", with {said}" if said else ""))
+    if scaled:
+        say(_options.FOLDED)
 
 
 def _values(
@@ -88,14 +90,10 @@ def _values(
     if not places:
         able = [f for f in names("formats") if _has_attributes(find("formats", f))]
         raise ConfigError(f"format {chosen.name!r} has no place for values of samples; these have: {listing(able)}")
-    samples, roles = Table(data, reading), model.roles
-    answers = _data.answered(samples, roles)
-    known = _data.read(samples, roles, answers=answers)
-    X, T = known.X, known.T if answers else None
+    X, T = samples_of(model, data, "if there", reading)
     first = None if sample is None else row("sample", sample, len(X))
     reduction: Literal["mean", "sum"] = "mean" if "X" in places else "sum"
-    loss = loss or model.loss or "squared_error"
-    program = fg.compile(model.network, executor=executor, loss=loss, reduction=reduction)
+    program = fg.compile(model.network, executor=executor, loss=loss or model.record, reduction=reduction)
     if "X" in places:
         return {"program": program, "X": X, "T": T, "sample": first or 0}
     if first is not None:

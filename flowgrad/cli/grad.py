@@ -9,10 +9,10 @@ import numpy as np
 import typer
 
 import flowgrad as fg
-from flowgrad.cli import _data, _options
-from flowgrad.cli._model import column_name, open_network
-from flowgrad.cli._tables import Table
-from flowgrad.cli.predict import show
+from flowgrad.cli import _options
+from flowgrad.cli._answers import is_data, show
+from flowgrad.cli._opened import opened
+from flowgrad.model import column_name
 
 
 class Of(StrEnum):
@@ -24,13 +24,16 @@ class Of(StrEnum):
 
 
 def entry(
-    network: _options.Model,
+    network: _options.Network,
     data: _options.Data,
     of: Annotated[
         Of, typer.Option(help="By every weight and bias, or, a column each, by every z or input.")
     ] = Of.parameters,
     out: _options.Out = None,
+    top: _options.Rows = None,
     loss: _options.Loss = None,
+    read_as: _options.ReadAs = None,
+    option: _options.Reading = None,
     ignore: _options.Ignore = None,
     executor: _options.Executor = "auto",
 ) -> None:
@@ -39,16 +42,17 @@ def entry(
     By parameters: a row an edge and a bias, largest gradient first, each the mean over the samples. By neurons
     or inputs: ∂L/∂z or ∂L/∂x, a row a sample.
     """
-    model = open_network(network, ignore or ())
-    samples = _data.read(Table(data), model.roles)
-    program = fg.compile(model.network, executor=executor, loss=loss or model.loss or "squared_error")
-    grads = program.backward(program.forward(model.scaled(samples.X)), samples.T)
+    o = opened(
+        network, data, "needed", loss=loss, executor=executor, read_as=read_as, option=option, ignore=ignore,
+        quiet=is_data(out),
+    )  # fmt: skip
+    grads = o.program.backward(o.program.forward(o.X), o.T)
     if of is Of.parameters:
-        columns = by_parameter(program, grads)
+        columns = by_parameter(o.program, grads)
     else:
         of_each: Any = grads.dz if of is Of.neurons else grads.input
         columns = {column_name(v): of_each[v] for v in of_each}
-    show(columns, out)
+    show(columns, out, top)
 
 
 def by_parameter(program: fg.Program, grads: fg.Gradients) -> dict[str, Any]:

@@ -7,21 +7,21 @@ from typing import Annotated, Any
 
 import typer
 
-import flowgrad as fg
-from flowgrad.cli import _data, _options
+from flowgrad.cli import _options
 from flowgrad.cli._console import bar, console, say, table
-from flowgrad.cli._model import Model, column_name, open_network
+from flowgrad.cli._opened import Opened, opened
 from flowgrad.cli._tables import Table, write
 from flowgrad.errors import ConfigError, UnknownNameError, brief, suggest
 from flowgrad.inspection import Importance, node_importance
 from flowgrad.inspection.importance import LOSS
+from flowgrad.model import column_name
 
 KINDS = ("input", "hidden", "output")
 CLASSES = 4  # that the table on the screen has room for
 
 
 def entry(
-    network: _options.Model,
+    network: _options.Network,
     data: _options.Data,
     output: Annotated[
         str | None, typer.Option(metavar="NAME", help="Left out: the first output.", show_default=False)
@@ -37,8 +37,10 @@ def entry(
         bool, typer.Option("--integrated", help="Also integrated gradients, from inputs of 0 (after scaling).")
     ] = False,
     kind: Annotated[str | None, typer.Option(help=f"One of {', '.join(KINDS)}; left out: all.")] = None,
-    top: Annotated[int, typer.Option(help="Neurons to show.")] = 20,
+    top: _options.Top = 20,
     out: _options.Out = None,
+    read_as: _options.ReadAs = None,
+    option: _options.Reading = None,
     ignore: _options.Ignore = None,
     executor: _options.Executor = "auto",
 ) -> None:
@@ -50,26 +52,23 @@ def entry(
     """
     if kind is not None and kind not in KINDS:
         raise UnknownNameError(f"unknown kind {brief(kind)}{suggest(kind, KINDS)}")
-    if top < 1:
-        raise ConfigError(f"--top {top}: must be a whole number, 1 or more")
     if loss is not None and output is not None:
         raise ConfigError("--loss and --output exclude each other: importance is for the loss, or for an output")
-    model = open_network(network, [*(ignore or ()), *([by] if by else [])])
-    samples = Table(data)
-    classes = samples.text(by) if by is not None else None
-    known = _data.read(samples, model.roles, answers=loss is not None)
-    program = fg.compile(model.network, executor=executor, loss=loss)
-    wanted = None if loss is not None else _wanted(model, output)
-    targets = known.T if loss is not None else None
-    found = node_importance(program, model.scaled(known.X), targets, wanted, classes=classes, integrated=integrated)
+    classes = Table(data).text(by) if by is not None else None
+    o = opened(
+        network, data, "needed" if loss is not None else "none", loss=loss, executor=executor, read_as=read_as,
+        option=option, ignore=[*(ignore or ()), *([by] if by else [])],
+    )  # fmt: skip
+    wanted = None if loss is not None else _wanted(o, output)
+    found = node_importance(o.program, o.X, o.T, wanted, classes=classes, integrated=integrated)
     if out is not None:
         _write(out, found)
         return
     _print(found, kind, top)
 
 
-def _wanted(model: Model, output: str | None) -> list[Any]:
-    names = {column_name(v): v for v in model.network.outputs}
+def _wanted(o: Opened, output: str | None) -> list[Any]:
+    names = {column_name(v): v for v in o.model.network.outputs}
     if output is not None and output not in names:
         raise UnknownNameError(f"{brief(output)} is no output{suggest(output, names)}")
     return list(names.values()) if output is None else [names[output]]
@@ -97,7 +96,7 @@ def _print(found: Importance, kind: str | None, top: int) -> None:
                         for r, m, b in zip(rows, more, bars, strict=True)], title)  # fmt: skip
     if found.gap is not None:
         what = "L(x) − L(0)" if for_loss else "y(x) − y(0)"
-        say(f"of the inputs, the integrated column adds up to {what} within {found.gap[0]:.1e} at every sample")
+        say(f"of the inputs, integrated adds up to {what} within {found.gap[0]:.1e} at every sample")
     hidden = len(found.classes) - CLASSES
     if hidden > 0:
         say(f"{hidden} more classes: --out FILE")

@@ -10,30 +10,30 @@ import typer
 
 import flowgrad as fg
 from flowgrad.cli import _options
-from flowgrad.cli._console import say, table
-from flowgrad.cli._model import open_network
+from flowgrad.cli._console import table
+from flowgrad.cli._opened import open_network
 from flowgrad.errors import listing
 from flowgrad.inspection import network_facts
 
 
 def entry(
-    network: _options.Model,
+    network: _options.Network,
     read_as: _options.ReadAs = None,
     option: _options.Reading = None,
+    top: Annotated[int, typer.Option("--top", min=1, metavar="N", help="Entries of a list to show.")] = 12,
     as_json: Annotated[bool, typer.Option("--json", help="The figures as one line of JSON, all of them.")] = False,
 ) -> None:
     """Say what a network is like: size, depth, levels, fan-in, functions, parameters, dead neurons, dense blocks."""
-    net = open_network(network, (), read_as, option).network
+    net = open_network(network, read_as=read_as, option=option, quiet=as_json).network
     if as_json:
         found = network_facts(net)
-        say(json.dumps(found | {key: list(map(repr, found[key])) for key in ("dead", "constant")}))
+        print(json.dumps(found | {key: list(map(repr, found[key])) for key in ("dead", "constant")}))
         return
-    say(repr(net))
-    table(("", ""), [(name, value) for name, value in facts(net).items()])
+    table(("", ""), [(name, value) for name, value in facts(net, top).items()])
 
 
-def facts(net: fg.Network) -> Mapping[str, str]:
-    """What the command says, by name."""
+def facts(net: fg.Network, top: int = 12) -> Mapping[str, str]:
+    """What the command says, by name; of lists the first `top` entries."""
     f = network_facts(net)
     neurons = {size: n - (f["inputs"] if size == 0 else 0) for size, n in f["fan_in"].items()}
     share = f"{f['block_edges'] / f['edges']:.0%} of the edges" if f["edges"] else ""
@@ -41,9 +41,9 @@ def facts(net: fg.Network) -> Mapping[str, str]:
         "nodes": f"{f['nodes']:,}: {f['inputs']:,} inputs, {f['neurons']:,} neurons",
         "edges": f"{f['edges']:,}, {f['skip_edges']:,} of them skip a level",
         "depth": f"{f['depth']:,}",
-        "neurons a level": _counts(f["nodes_per_level"]),
-        "fan-in": _histogram({size: n for size, n in neurons.items() if n}),
-        "fan-out": _histogram(f["fan_out"]),
+        "neurons a level": _counts(f["nodes_per_level"], top),
+        "fan-in": _histogram({size: n for size, n in neurons.items() if n}, top),
+        "fan-out": _histogram(f["fan_out"], top),
         "sources, sinks": f"{f['sources']:,}, {f['sinks']:,}",
         "parts not connected": f"{f['weak_components']:,}",
         "activations": _used(f["activations"]),
@@ -52,21 +52,21 @@ def facts(net: fg.Network) -> Mapping[str, str]:
         "frozen": f"{f['frozen_weights']:,} weights, {f['frozen_biases']:,} biases",
         "shared weights": f"{f['shared_edges']:,} edges under {f['shared_weights']:,} names",
         "dense blocks": _blocks(f["blocks"]) + (f": {share}" if f["blocks"] else ""),
-        "dead: no output depends on them": _some(f["dead"]),
-        "constant: they depend on no input": _some(f["constant"]),
+        "dead: no output depends on them": _some(f["dead"], top),
+        "constant: they depend on no input": _some(f["constant"], top),
     }
 
 
-def _some(ids: Sequence[Any]) -> str:
-    return f"{len(ids):,} neurons" + (f": {listing(ids)}" if ids else "")
+def _some(ids: Sequence[Any], most: int) -> str:
+    return f"{len(ids):,} neurons" + (f": {listing(ids, limit=most)}" if ids else "")
 
 
-def _counts(values: list[int], most: int = 16) -> str:
+def _counts(values: list[int], most: int) -> str:
     said = ", ".join(f"{n:,}" for n in values[:most])
     return said + (f", … ({len(values)} levels)" if len(values) > most else "")
 
 
-def _histogram(counts: Mapping[int, int], most: int = 12) -> str:
+def _histogram(counts: Mapping[int, int], most: int) -> str:
     said = [f"{n:,} × {size:,}" for size, n in counts.items()]
     return ", ".join(said[:most]) + (f", … up to {max(counts):,}" if len(said) > most else "")
 

@@ -7,25 +7,26 @@ from typing import Annotated
 
 import typer
 
-import flowgrad as fg
-from flowgrad.cli import _data, _options
+from flowgrad.cli import _options
 from flowgrad.cli._console import say, table
-from flowgrad.cli._model import column_name, open_network
-from flowgrad.cli._tables import Table, write
-from flowgrad.errors import UnknownNameError, brief, suggest
+from flowgrad.cli._opened import opened
+from flowgrad.cli._tables import write
 from flowgrad.inspection import path_attribution
+from flowgrad.model import column_name
 
 
 def entry(
-    network: _options.Model,
+    network: _options.Network,
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="Where paths begin, by name.", show_default=False)],
     target: Annotated[str, typer.Argument(metavar="TARGET", help="Where they end.", show_default=False)],
     data: _options.Data,
-    top: Annotated[int, typer.Option(metavar="K", help="How many of the strongest paths.")] = 10,
+    top: Annotated[int, typer.Option(metavar="N", help="How many of the strongest paths.")] = 10,
     sample: Annotated[int, typer.Option(help="Which row of the samples, from 0.")] = 0,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the paths to a CSV there.", show_default=False)
     ] = None,
+    read_as: _options.ReadAs = None,
+    option: _options.Reading = None,
     ignore: _options.Ignore = None,
     executor: _options.Executor = "auto",
 ) -> None:
@@ -34,14 +35,8 @@ def entry(
     The product of a path is that of ∂a/∂a over its edges. Number, sum and strongest are exact, by dynamic
     programming, however many paths there are.
     """
-    model = open_network(network, ignore or ())
-    names = {column_name(v): v for v in model.network.nodes}
-    for name in (source, target):
-        if name not in names:
-            raise UnknownNameError(f"{brief(name)} is no node of the network{suggest(name, names)}")
-    samples = _data.read(Table(data), model.roles, answers=False)
-    program = fg.compile(model.network, executor=executor)
-    found = path_attribution(program, model.scaled(samples.X), names[source], names[target], k=top, sample=sample)
+    o = opened(network, data, "none", executor=executor, read_as=read_as, option=option, ignore=ignore)
+    found = path_attribution(o.program, o.X, o.node(source), o.node(target), k=top, sample=sample)
     rows = [(path.product, " → ".join(map(column_name, path.nodes))) for path in found.paths]
     if out is not None:
         write(out, {"product": [p for p, _ in rows], "path": [way for _, way in rows]})

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
 
-import flowgrad as fg
-from flowgrad.cli import _data, _job, _options, _tables
+from flowgrad.cli import _options
+from flowgrad.cli._answers import is_data, show
 from flowgrad.cli._config import reading_of
-from flowgrad.cli._console import console, say, table
-from flowgrad.cli._missing import fitted
-from flowgrad.cli._model import Model, column_names, open_network
-from flowgrad.cli._tables import Table
+from flowgrad.cli._console import table
+from flowgrad.cli._experiment import figures
+from flowgrad.cli._opened import opened
 from flowgrad.maths.losses import Loss, identity
-
-SHOWN = 20  # rows on a terminal
+from flowgrad.model import Model, column_names, probabilities
 
 
 def entry(
-    network: _options.Model,
+    network: _options.Network,
     data: _options.Data,
     out: _options.Out = None,
     raw: Annotated[bool, typer.Option("--raw", help="The outputs as they are: logits, log rates.")] = False,
+    top: _options.Rows = None,
+    read_as: _options.ReadAs = None,
+    option: _options.Reading = None,
     ignore: _options.Ignore = None,
     executor: _options.Executor = "auto",
     orient: _options.Orient = None,
@@ -43,27 +41,31 @@ def entry(
     be there; with --out the figures on them are printed.
     """
     reading = reading_of({"orient": orient, "labels": labels, "key": key, "surplus": surplus, "missing": missing})
-    samples = Table(data, reading)
-    model = fitted(open_network(network, ignore or ()), samples)
-    roles = model.roles
-    answers = _data.answered(samples, roles)
-    known = _data.read(samples, roles, answers=answers)
-    scaled = _data.Samples(model.scaled(known.X), known.T)
-    program = fg.compile(model.network, executor=executor, loss=model.loss or "squared_error")
-    columns = answers_of(model, program.predict(scaled.X), raw)
-    show(columns, out)
-    if out is not None and answers:
-        table((f"on {data.name}", "value"), list(_job.figures(program, scaled).items()))
+    o = opened(
+        network, data, "if there", executor=executor, read_as=read_as, option=option, ignore=ignore,
+        quiet=is_data(out), reading=reading,
+    )  # fmt: skip
+    y = o.program.predict(o.X)
+    show(answers_of(o.model, y, raw), out, top)
+    if out is not None and o.T is not None:
+        table((f"on {data.name}", "value"), list(figures(o.model, y, o.T).items()))
 
 
 def answers_of(model: Model, y: Any, raw: bool = False) -> dict[str, Any]:
-    """Columns of answers: outputs; what the loss's link makes of them; or class and probabilities."""
-    roles, y = model.roles, np.asarray(y, np.float64)
-    if roles.label is not None and not raw:
+    """Columns of answers: outputs; what the loss's link makes of them; or class and probabilities.
+
+    Args:
+        y: (B, O), the network's outputs.
+        raw: outputs as they are, targets being on the data's scale all the same.
+    """
+    y = np.asarray(y, np.float64)
+    if model.classes and not raw:
         p = probabilities(model.record, y)
-        chosen = [roles.classes[k] for k in p.argmax(axis=1).tolist()]
-        return {roles.label: chosen} | {f"p({name})": p[:, k] for k, name in enumerate(roles.classes)}
-    names = column_names(model.network.outputs) if roles.label or not roles.targets else roles.targets
+        chosen = [model.classes[k] for k in p.argmax(axis=1).tolist()]
+        return {str(model.label): chosen} | {f"p({name})": p[:, k] for k, name in enumerate(model.classes)}
+    if model.target_scaling is not None:
+        y = model.target_scaling.back(y)
+    names = column_names(model.network.outputs) if model.classes else model.targets
     if raw or model.loss is None:
         return dict(zip(names, y.T, strict=True))
     predicted = model.record.link(y)
@@ -75,25 +77,3 @@ def called(loss: Loss, name: str) -> str:
     if loss.logits:
         return f"p({name})"
     return name if loss.link is identity else f"{loss.link.__name__}({name})"
-
-
-def probabilities(loss: Loss, y: Any) -> Any:
-    """(B, classes): of each class one output's, or of two the complement and the one output's."""
-    if y.shape[1] > 1:
-        return loss.link(y)
-    return np.concatenate([loss.link(-y), loss.link(y)], axis=1)  # 1 − p would cancel the digits of a small one
-
-
-def show(columns: Mapping[str, Any], out: Path | None) -> None:
-    """A CSV in a file, or on stdout; on a terminal a table of the first rows."""
-    rows = len(next(iter(columns.values())))
-    if out is not None:
-        _tables.write(out, columns)
-        say(f"{rows:,} rows: {out}")
-    elif not console().is_terminal:
-        _tables.write_rows(sys.stdout, columns)
-    else:
-        first = [list(c[:SHOWN].tolist() if isinstance(c, np.ndarray) else c[:SHOWN]) for c in columns.values()]
-        table(tuple(columns), zip(*first, strict=True))
-        if rows > SHOWN:
-            say(f"{rows - SHOWN:,} more rows: --out FILE writes them all")

@@ -9,26 +9,29 @@ import typer
 
 from flowgrad.cli import _options
 from flowgrad.cli._console import say
-from flowgrad.cli._model import column_name, open_network
+from flowgrad.cli._opened import open_network
 from flowgrad.cli._tables import write
 from flowgrad.inspection import reuse_report
+from flowgrad.model import column_name
 
 
 def entry(
-    network: _options.Model,
+    network: _options.Network,
     limit: Annotated[
         int, typer.Option(metavar="N", help="Run plain recursion for real, for so many calls at most; 0: not.")
     ] = 200_000,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also write a CSV with a row a neuron.", show_default=False)
     ] = None,
+    read_as: _options.ReadAs = None,
+    option: _options.Reading = None,
 ) -> None:
     """Count the paths of a network, exactly, and what backward saves by computing each gradient once.
 
     Plain recursion computes a neuron's gradient again for every path that leads to it; it is run for real as far as
     that is feasible, its calls counted and its result compared. With the cache every edge is visited once.
     """
-    report = reuse_report(open_network(network).network, limit=limit)
+    report = reuse_report(open_network(network, read_as=read_as, option=option).network, limit=limit)
     say(report.table())
     if out is not None:
         records = report.records()

@@ -7,14 +7,16 @@ from typing import Annotated, Any
 
 import typer
 
-from flowgrad.cli import _config, _job, train
-from flowgrad.cli._console import console, say, table
-from flowgrad.cli._model import column_name
+from flowgrad.cli import _options
+from flowgrad.cli._config import options_of
+from flowgrad.cli._console import console, echo, say, table
+from flowgrad.cli._experiment import Experiment, prepare, read
 from flowgrad.cli._tables import write
 from flowgrad.errors import ConfigError, UnknownNameError, brief, suggest
 from flowgrad.inspection import Stability, importance_stability
 from flowgrad.inspection.intervals import FEWEST
 from flowgrad.inspection.study import CONTROLS, Run
+from flowgrad.model import column_name
 
 SHORT = dict(zip(("graph", "labels", "inputs"), CONTROLS, strict=True))
 
@@ -36,10 +38,11 @@ def entry(
     epochs: Annotated[
         int | None, typer.Option(help="Instead of train.epochs.", show_default=False, metavar="N")
     ] = None,
+    set_: _options.Set = None,
     workers: Annotated[
         int | None, typer.Option(metavar="N", help="Processes; left out: one a core.", show_default=False)
     ] = None,
-    top: Annotated[int, typer.Option(help="Neurons to show.")] = 15,
+    top: _options.Top = 15,
     out: Annotated[
         Path | None,
         typer.Option(metavar="FOLDER", help="Keeps every run; left out: runs/NAME-stability.", show_default=False),
@@ -52,19 +55,18 @@ def entry(
     are kept as they are done: after Ctrl-C the same command goes on, and more seeds or controls are added to what is
     there. neurons.csv and conditions.csv beside them hold every figure.
     """
-    for option, value, least in (("--top", top, 1), ("--seeds", seeds, FEWEST), ("--workers", workers, 1)):
+    for option, value, least in (("--seeds", seeds, FEWEST), ("--workers", workers, 1)):
         if value is not None and value < least:
             raise ConfigError(f"{option} {value}: must be a whole number, {least} or more")
-    file = config / "config.toml" if config.is_dir() else config
-    settings = train._overridden(_config.read(file), "train", {"epochs": epochs})
-    train.resolve(settings, file.parent)
-    name = (config if config.is_dir() else file).resolve()
-    folder = out if out is not None else Path("runs", f"{name.name if config.is_dir() else name.stem}-stability")
+    name = config.resolve().name if config.is_dir() else config.stem
+    settings, _ = read(config, {"train.epochs": epochs} | options_of(set_))
+    folder = out if out is not None else Path("runs", f"{name}-stability")
     controls = CONTROLS if control is None else _named(control)
     try:
-        found = _study(settings, seeds, controls, kind, workers, folder)
+        found = _study(prepare(settings), seeds, controls, kind, workers, folder)
     except KeyboardInterrupt:
-        say(f"interrupted; the runs that are done are in {folder}, and the same command goes on from there")
+        say(f"interrupted; the runs that are done are in {folder}")
+        say("the same command goes on from there")
         return 130
     _print(found, top)
     write(folder / "neurons.csv", _columns(found.records()))
@@ -82,18 +84,15 @@ def _named(control: list[str]) -> tuple[str, ...]:
 
 
 def _study(
-    settings: _config.Config, seeds: int, controls: tuple[str, ...], kind: str, workers: int | None, folder: Path
+    experiment: Experiment, seeds: int, controls: tuple[str, ...], kind: str, workers: int | None, folder: Path
 ) -> Stability:
     """Train, with a bar on a terminal, else with a line a run."""
-    model, parts = train.prepare(settings)
-    section = settings["train"] | {"loss": model.loss}
-    job = _job.Settings(section)
-    options = job.arguments(job.program(model.network))
+    model, parts, section = experiment.model, experiment.parts, experiment.settings["train"]
+    options = experiment.arguments(experiment.compile())
     options.pop("seed")
-    if parts.validation is not None:
-        options["validation"] = (parts.validation.X, parts.validation.T)
-    say(f"{model.network!r}")
-    say(f"{len(parts.train):,} samples, {seeds} seeds, {', '.join(('trained', *controls))}", "dim")
+    echo(model.network)
+    say(f"{len(parts.train):,} samples, {seeds} seeds", "dim")
+    say(", ".join(("trained", *controls)), "dim")
     on_terminal = console().is_terminal
 
     def line(run: Run) -> None:

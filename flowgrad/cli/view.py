@@ -11,14 +11,15 @@ import typer
 from flowgrad.cli import _options
 from flowgrad.cli._console import say
 from flowgrad.cli._followed import Followed
-from flowgrad.cli._model import open_network
+from flowgrad.cli._opened import open_network
 from flowgrad.errors import ConfigError
+from flowgrad.model import Model
 from flowgrad.viewer.page import page
 from flowgrad.viewer.server import Server
 
 
 def entry(
-    network: _options.Model,
+    network: _options.Network,
     data: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Samples; left out: the run's own, else drawn.", show_default=False),
@@ -36,7 +37,12 @@ def entry(
     The page is served on 127.0.0.1 under a random address until Ctrl-C, and fetches nothing from anywhere else. A run
     that is training is followed: its losses and its values move as training writes them.
     """
-    followed = Followed(lambda: open_network(network, ignore or (), read_as, option), network, data, sample, executor)
+
+    def model(quiet: bool = True) -> Model:
+        return open_network(network, read_as=read_as, option=option, ignore=ignore, quiet=quiet)
+
+    model(quiet=False)
+    followed = Followed(model, network, data, sample, executor)
     followed.record()  # what is wrong is said before anything is served
     answers = {"state": followed.state, "values": followed.values}
     try:

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flowgrad.cli import _pictures, main
+from flowgrad.cli import main
+from flowgrad.displays import _curves
 
 pytest.importorskip("typer")
 
@@ -42,8 +43,9 @@ def run(
     as to train these networks.
     """
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("COLUMNS", raising=False)  # which GNU readline sets where a module loads it
     if "drawn" not in request.fixturenames:
-        monkeypatch.setattr(_pictures, "loss_curve", lambda path, *_: path.touch())
+        monkeypatch.setattr(_curves, "loss_curve", lambda path, *_: path.touch())
 
     def command(*words: object) -> Result:
         capsys.readouterr()

@@ -54,7 +54,7 @@ def test_the_c_leaves_the_arithmetic_of_the_process_alone() -> None:
 
 
 def test_the_perceptron_by_hand_is_ours() -> None:
-    net = fg.topologies.layered([5, 4, 3], seed=1)
+    net = fg.topologies.layered([5, 4, 3], activation="sigmoid", seed=1)
     rng = np.random.default_rng(0)
     X, classes = rng.standard_normal((7, 5)).astype(np.float32), rng.integers(0, 3, 7)
     w = net.columns.weights.astype(np.float32)

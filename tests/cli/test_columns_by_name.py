@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import flowgrad as fg
-from flowgrad.cli import _config, _data, _model, _tables, train
+from flowgrad import model, shapes
+from flowgrad.cli import _config, _data, _experiment, _tables
 from flowgrad.cli._data import Roles
 from flowgrad.cli._delimited import Delimited, Head
 from flowgrad.errors import ConfigError, DataError, GraphError
@@ -88,8 +89,8 @@ def test_arrays_of_an_npz(tmp_path: Path) -> None:
 
 
 def test_names_of_nodes() -> None:
-    assert linear(lambda n: _model.column_names(named(n)))
-    assert linear(lambda n: _model.renamed(fg.topologies.layered([n, 1]), named(n), [Name("y")]))
+    assert linear(lambda n: model.column_names(named(n)))
+    assert linear(lambda n: shapes.renamed(fg.topologies.layered([n, 1]), named(n), [Name("y")]))
 
 
 def test_a_topology_that_takes_its_inputs_from_the_columns(table: Any) -> None:
@@ -98,8 +99,8 @@ def test_a_topology_that_takes_its_inputs_from_the_columns(table: Any) -> None:
         given = {"topology": "layered", "hidden": [2]}
         ignored = list(named(n)[1 : n // 2])
         settings = _config.check({"network": given, "data": {"file": file, "targets": ["c0"], "ignore": ignored}})
-        model, _ = train.prepare(settings)
-        assert len(model.network.inputs) == n - n // 2
+        experiment = _experiment.prepare(settings)
+        assert len(experiment.model.network.inputs) == n - n // 2
 
     assert linear(work)
 
@@ -110,8 +111,8 @@ def test_a_name_that_comes_twice_is_still_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="names the column '7' twice"):
         _tables.Table(tmp_path / "t.csv")
     with pytest.raises(ConfigError, match=r"data\.inputs names the column '7' twice"):
-        train._check_count("inputs", tuple(names), len(names))
+        _experiment._check_count("inputs", tuple(names), len(names))
     with pytest.raises(GraphError, match="two nodes are called 7 in a table"):
-        _model.column_names([7, "a", "7"])
+        model.column_names([7, "a", "7"])
     with pytest.raises(GraphError, match="two nodes would be called 'h1'"):
-        _model.renamed(fg.topologies.layered([1, 1, 1]), ["h1"], ["y"])
+        shapes.renamed(fg.topologies.layered([1, 1, 1]), ["h1"], ["y"])

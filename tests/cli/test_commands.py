@@ -51,7 +51,7 @@ def test_version(run: Any) -> None:
     ("words", "message"),
     [
         (("lst",), "unknown command 'lst': did you mean 'list'?"),
-        (("heal",), "unknown command 'heal'; known: "),  # --help is no command
+        (("hlp",), "unknown command 'hlp'; known: "),  # --help is no command
         (("--hepl",), "unknown option '--hepl': did you mean '--help'?"),
         (("train",), "Missing argument"),
         (("train", "a.toml", "--epoch", "3"), "No such option: --epoch"),
@@ -218,7 +218,7 @@ def test_explain_and_importance_of_a_network(run, tmp_path) -> None:
     assert "if 0.5" in result.out
     assert "adds up to y(x) − y(0) within" in result.out
     result = run("importance", "net.csv", "--data", "data.csv", "--loss", "squared_error")
-    assert result.out.startswith("for the loss\n")
+    assert "\nfor the loss\n" in result.out
     for words, said in [
         (("explain", "net.csv", "hh", "--data", "data.csv"), "did you mean 'h'"),
         (("explain", "net.csv", "h", "--data", "data.csv", "--sample", "7"), "sample=7"),

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 import flowgrad as fg
-from flowgrad.cli import _job, _run, demo
+from flowgrad.cli import demo
+from flowgrad.runs.models import TRAINED
 from flowgrad.scaling import folded
 
 pytestmark = pytest.mark.skipif(find_spec("sklearn") is None, reason="the data of the demo are scikit-learn's")
@@ -61,8 +62,8 @@ def test_test_accuracy_over_five_seeds() -> None:
     for seed in range(5):
         settings = demo.configuration(seed)
         job = demo.Job.of(settings)
-        outcome = _job.run(job.model.network, job.parts, _job.Settings(settings["train"]))
-        raw = folded(outcome.program.network(), job.parts.scaling)  # counted here, not by the command
+        outcome = job.experiment.train()
+        raw = folded(outcome.program.network(), job.experiment.model.scaling)  # counted here, not by the command
         y = fg.compile(raw).predict(job.test.X)[:, 0]
         found.append(float(np.mean((y > 0) == (job.test.T == 1))))
         assert found[-1] == outcome.figures["accuracy"]
@@ -72,22 +73,22 @@ def test_test_accuracy_over_five_seeds() -> None:
 def test_no_sample_serves_two_purposes_and_none_is_lost() -> None:
     for seed in (0, 1):
         job = demo.Job.of(demo.configuration(seed))
-        assert job.parts.validation is not None
-        parts = [job.parts.train, job.parts.validation, job.parts.test]
-        assert job.parts.scaling is not None
-        raw = [job.parts.scaling.back(part.X) for part in parts]
+        assert job.experiment.parts.validation is not None
+        parts = [job.experiment.parts.train, job.experiment.parts.validation, job.experiment.parts.test]
+        assert job.experiment.model.scaling is not None
+        raw = [job.experiment.model.scaling.back(part.X) for part in parts]
         rows = {tuple(row) for part in raw for row in part.round(9).tolist()}
         assert sum(map(len, parts)) == 569
         assert len(rows) == 569
         assert sum(int(part.T.sum()) for part in parts) == 212  # malignant ones
-        assert job.parts.train.X.mean(axis=0) == pytest.approx(np.zeros(30), abs=1e-12)
-        assert job.parts.train.X.std(axis=0) == pytest.approx(np.ones(30))
-        assert abs(job.parts.test.T.mean() - 212 / 569) < 0.01
+        assert job.experiment.parts.train.X.mean(axis=0) == pytest.approx(np.zeros(30), abs=1e-12)
+        assert job.experiment.parts.train.X.std(axis=0) == pytest.approx(np.ones(30))
+        assert abs(job.experiment.parts.test.T.mean() - 212 / 569) < 0.01
     assert not np.array_equal(demo.Job.of(demo.configuration(0)).test.X, demo.Job.of(demo.configuration(1)).test.X)
 
 
 def test_the_written_edges_are_named_concepts_wired_irregularly() -> None:
-    net = demo.Job.of(demo.configuration(0)).model.network
+    net = demo.Job.of(demo.configuration(0)).experiment.model.network
     from sklearn.datasets import load_breast_cancer
 
     assert set(net.inputs) == set(map(str, load_breast_cancer().feature_names))
@@ -104,15 +105,15 @@ def test_importance_is_the_mean_of_gradient_times_activation(run: Any, tmp_path:
     run("demo", "--out", "d")
     with (tmp_path / "d/importance.csv").open(encoding="utf-8") as file:
         found = {row["concept"]: float(row["importance"]) for row in csv.DictReader(file)}
-    net = fg.load(tmp_path / "d" / _run.TRAINED)  # which takes the samples as they are scaled
+    net = fg.load(tmp_path / "d" / TRAINED)  # which takes the samples as they are scaled
     assert set(found) == set(net.nodes) - set(net.inputs) - set(net.outputs)
     job = demo.Job.of(demo.configuration(0))
     program = fg.compile(net, executor="python")
-    acts = program.forward(job.parts.train.X)
+    acts = program.forward(job.experiment.parts.train.X)
     step, v = 1e-5, "size"
     moved = net.graph.nodes[v]["bias"]  # ∂y/∂a_v by moving a: a differs by σ′(z)·step when the bias does
     up, down = ({**program_bias(net), v: moved + s} for s in (step, -step))
-    dy = predict_with(net, up, job.parts.train.X) - predict_with(net, down, job.parts.train.X)
+    dy = predict_with(net, up, job.experiment.parts.train.X) - predict_with(net, down, job.experiment.parts.train.X)
     da = np.tanh(acts.z[v] + step) - np.tanh(acts.z[v] - step)
     assert found[v] == pytest.approx(float(np.mean(np.abs(acts.a[v] * dy / da))), rel=1e-5)
 
@@ -141,7 +142,7 @@ def test_without_scikit_learn_the_demo_says_what_to_install(run: Any, monkeypatc
 def test_without_matplotlib_there_is_a_run_folder_without_pictures(
     run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flowgrad.cli._pictures.find_spec", lambda name: None)
+    monkeypatch.setattr("flowgrad.cli._experiment.find_spec", lambda name: None)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     result = run("demo", "--out", "d")
     assert result.code == 0, result.err

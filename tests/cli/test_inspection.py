@@ -30,7 +30,7 @@ def test_reuse_counts_and_writes_a_row_a_neuron(run: Any, tmp_path: Any) -> None
 def test_trace_writes_steps_that_follow(run: Any, tmp_path: Any) -> None:
     result = run("trace", "net.csv", "--data", "data.csv", "--sample", 1)
     assert result.code == 0
-    assert result.out.startswith("8 steps in trace.jsonl, played again")
+    assert "\n8 steps in trace.jsonl, played again" in result.out
     steps = [json.loads(line) for line in (tmp_path / "trace.jsonl").read_text().splitlines()]
     assert steps[0]["nodes"] == ["x", "h", "k", "y"]
     assert len(steps) == 9
@@ -52,7 +52,7 @@ def test_explain_says_loss_base_case_and_who_reads_what(run: Any) -> None:
 def test_paths_are_listed_strongest_first(run: Any, tmp_path: Any) -> None:
     result = run("paths", "net.csv", "x", "y", "--data", "data.csv", "--top", 2)
     lines = result.out.splitlines()
-    assert lines[1].endswith("x → h → y")
+    assert lines[2].endswith("x → h → y")
     assert lines[-1].startswith("3 paths in all, ∂a/∂a = ")
     assert run("paths", "net.csv", "x", "y", "--data", "data.csv", "--out", "paths.csv").code == 0
     assert len((tmp_path / "paths.csv").read_text().splitlines()) == 4
@@ -60,10 +60,15 @@ def test_paths_are_listed_strongest_first(run: Any, tmp_path: Any) -> None:
 
 
 @pytest.mark.usefixtures("files")
-def test_doctor_shows_gradients_by_level(run: Any) -> None:
-    result = run("doctor", "net.csv", "--data", "data.csv")
+@pytest.mark.parametrize("command", ["health", "doctor"])
+def test_health_shows_gradients_by_level(run: Any, command: str) -> None:
+    result = run(command, "net.csv", "--data", "data.csv")
     assert result.code == 0
-    lines = result.out.splitlines()
+    first, *lines = result.out.splitlines()
+    if command == "doctor":
+        assert first == "flowgrad health is the newer name of this"
+        first, *lines = lines
+    assert first == "network: 4 nodes, 5 edges, depth 3; 1 input → 1 output"
     assert lines[0].split()[:3] == ["level", "nodes", "∂L/∂a,"]
     assert [line.split()[:2] for line in lines[1:5]] == [["0", "1"], ["1", "1"], ["2", "1"], ["3", "1"]]
     assert lines[5].startswith("well")

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 import flowgrad as fg
-from flowgrad.cli import _claims, _live, _run
-from flowgrad.cli._model import bare, save_model
+from flowgrad.runs import claims, live
+from flowgrad.runs import folder as folders
+from flowgrad.runs.models import save_run
 
 pytest.importorskip("fcntl", reason="this system has no locks that end with their process")
 
@@ -33,10 +34,10 @@ def write(name: str, seed: int, *, epochs: bool = True) -> Path:
     """A run folder; without epochs as it is before its first one has ended."""
 
     def fill(part: Path) -> None:
-        save_model(part, bare(network(seed)))
-        _run.save_metrics(part / "metrics.csv", [{"epoch": 1, "loss": 0.5}] if epochs else [])
+        save_run(part, fg.Model(network(seed)))
+        live.save_metrics(part, [{"epoch": 1, "loss": 0.5}] if epochs else [])
 
-    return _run.write(Path(name), name, fill)
+    return folders.write(Path(name), name, fill)
 
 
 def is_of(seed: int, folder: Path = Path("a")) -> bool:
@@ -52,16 +53,16 @@ KILLED = """
 import sys, time
 from pathlib import Path
 import flowgrad as fg
-from flowgrad.cli import _live, _run
-from flowgrad.cli._model import bare
-model = bare(fg.topologies.layered([2, 3, 1], seed=5))
+from flowgrad.runs import folder as folders
+from flowgrad.runs import live
+model = fg.Model(fg.topologies.layered([2, 3, 1], seed=5))
 if sys.argv[1] == "writing":
     def fill(part):
         (part / "network.json").write_text("{")
         print("there", flush=True)
         time.sleep(600)
-    _run.write(Path("a"), "a", fill)
-with _live.Training(Path("a"), "a", True, model, lambda place: "") as run:
+    folders.write(Path("a"), "a", fill)
+with live.Training(Path("a"), "a", True, model, lambda folder, place: None) as run:
     run.start(fg.compile(model.network, executor="python"))
     if sys.argv[1] == "epoch":
         run._place.drop_old = lambda: None  # killed on the way from the first epoch to there
@@ -103,10 +104,10 @@ def test_an_older_run_comes_back_where_its_successor_was_killed_before_an_epoch(
     write("a", 1)
     with process("start"):
         assert is_of(5)
-        _run.clear(Path("a"))
+        folders.clear(Path("a"))
         assert len(names()) == 2, "both belong to a living process"
         assert is_of(5)
-    _run.clear(Path("a"))
+    folders.clear(Path("a"))
     assert names() == {"a"}
     assert is_of(1)
 
@@ -116,14 +117,14 @@ def test_an_older_run_goes_where_its_successor_has_an_epoch() -> None:
     with process("epoch"):
         pass
     assert len(names()) == 2
-    _run.check_target(Path("a"), overwrite=True)
+    folders.check_target(Path("a"), overwrite=True)
     assert names() == {"a"}
     assert is_of(5)
 
 
 def test_an_older_run_comes_back_where_nothing_took_its_place() -> None:
     write("a", 1)
-    Path("a").rename(_claims.hidden(Path("a"), "old"))
+    Path("a").rename(claims.hidden(Path("a"), "old"))
     with pytest.raises(fg.FlowgradError, match="a exists"):
         write("a", 2)
     assert is_of(1)
@@ -133,30 +134,30 @@ def test_a_run_without_a_folder_clears_what_it_passes() -> None:
     for name in ("a", "a-2", "a-3"):
         path = Path("runs") / name
         path.parent.mkdir(exist_ok=True)
-        _claims.hidden(path, "part").mkdir()
+        claims.hidden(path, "part").mkdir()
     write("runs/a", 1)
-    assert _run.write(None, "a", lambda part: None) == Path("runs/a-2")
+    assert folders.write(None, "a", lambda part: None) == Path("runs/a-2")
     assert len(list(Path("runs").glob(".a-3.*.part"))) == 1
     assert len(list(Path("runs").iterdir())) == 3
 
 
 def test_what_is_no_run_is_never_removed_for_an_older_one() -> None:
     write("a", 1)
-    Path("a").rename(_claims.hidden(Path("a"), "old"))
+    Path("a").rename(claims.hidden(Path("a"), "old"))
     Path("a").mkdir()
     Path("a/notes.txt").write_text("mine")
-    _run.clear(Path("a"))
+    folders.clear(Path("a"))
     assert Path("a/notes.txt").read_text() == "mine"
     assert len(names()) == 2
 
 
 def test_a_run_that_replaces_one_that_trains_leaves_it_alone() -> None:
     program = fg.compile(network(1), executor="python")
-    with _live.Training(Path("a"), "a", True, bare(network(1)), lambda place: "") as first:
+    with live.Training(Path("a"), "a", True, fg.Model(network(1)), lambda folder, place: None) as first:
         first.start(program)
-        with _live.Training(Path("a"), "a", True, bare(network(2)), lambda place: "") as second:
+        with live.Training(Path("a"), "a", True, fg.Model(network(2)), lambda folder, place: None) as second:
             second.start(fg.compile(network(2), executor="python"))
-            _run.clear(Path("a"))
+            folders.clear(Path("a"))
             assert len(names()) == 2
             second.epoch({"epoch": 1, "loss": 0.5, "seconds": 0.1})
         first.epoch({"epoch": 1, "loss": 0.5, "seconds": 0.1})
@@ -165,18 +166,18 @@ def test_a_run_that_replaces_one_that_trains_leaves_it_alone() -> None:
 
 
 def test_locks_end_with_their_run() -> None:
-    with _live.Training(Path("a"), "a", True, bare(network(1)), lambda place: "") as run:
+    with live.Training(Path("a"), "a", True, fg.Model(network(1)), lambda folder, place: None) as run:
         run.start(fg.compile(network(1), executor="python"))
         run.epoch({"epoch": 1, "loss": 0.5, "seconds": 0.1})
         with pytest.raises(BlockingIOError):
-            _claims.lock(Path("a"))
-    _claims.release(_claims.lock(Path("a")))
+            claims.lock(Path("a"))
+    claims.release(claims.lock(Path("a")))
 
 
 def test_what_cannot_be_locked_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    left = _claims.hidden(Path("a"), "part")
+    left = claims.hidden(Path("a"), "part")
     left.mkdir()
-    monkeypatch.setattr(_claims, "fcntl", None)
+    monkeypatch.setattr(claims, "fcntl", None)
     write("a", 1)
     assert names() == {"a", left.name}
 
@@ -188,9 +189,9 @@ def test_a_folder_that_was_cleared_before_it_was_locked_is_made_again() -> None:
         path.mkdir()
         made.append(path)
         if len(made) == 1:
-            _run.clear(Path("a"))
+            folders.clear(Path("a"))
 
-    path, lock = _claims.claim(Path("a"), make)
+    path, lock = claims.claim(Path("a"), make)
     assert (path, len(made)) == (made[1], 2)
     assert names() == {path.name}
-    _claims.release(lock)
+    claims.release(lock)

@@ -17,10 +17,12 @@ import numpy as np
 import pytest
 
 import flowgrad as fg
-from flowgrad.cli import _followed, _live, _run
+from flowgrad.cli import _followed
 from flowgrad.cli._followed import Followed
-from flowgrad.cli._model import bare, open_network, save_model, save_networks
 from flowgrad.errors import FileError
+from flowgrad.runs import folder as folders
+from flowgrad.runs import live
+from flowgrad.runs.models import save_networks, save_run
 from flowgrad.scaling import Scaling
 from flowgrad.viewer.record import columns_of
 
@@ -29,9 +31,9 @@ def network(seed: int = 0) -> fg.Network:
     return fg.topologies.layered([2, 3, 1], seed=seed)
 
 
-def training(folder: Path | None, overwrite: bool = False, clock: Any = None, seed: int = 0) -> _live.Training:
+def training(folder: Path | None, overwrite: bool = False, clock: Any = None, seed: int = 0) -> live.Training:
     more = {"clock": clock} if clock else {}
-    return _live.Training(folder, "a", overwrite, bare(network(seed)), lambda place: "", **more)
+    return live.Training(folder, "a", overwrite, fg.Model(network(seed)), lambda folder, place: None, **more)
 
 
 def row(epoch: int) -> dict[str, float]:
@@ -90,7 +92,7 @@ def test_what_was_trained_stays_when_something_breaks_after_an_epoch() -> None:
 @pytest.mark.parametrize("older", [False, True])
 def test_before_an_epoch_nothing_has_happened(tmp_path: Path, older: bool) -> None:
     if older:
-        _run.write(Path("a"), "a", lambda folder: save_model(folder, bare(network(7))))
+        folders.write(Path("a"), "a", lambda folder: save_run(folder, fg.Model(network(7))))
 
     def interrupted() -> None:
         with training(Path("a"), overwrite=True) as run:
@@ -106,7 +108,7 @@ def test_before_an_epoch_nothing_has_happened(tmp_path: Path, older: bool) -> No
 
 
 def test_an_older_run_goes_when_the_new_one_has_something(tmp_path: Path) -> None:
-    _run.write(Path("a"), "a", lambda folder: save_model(folder, bare(network(7))))
+    folders.write(Path("a"), "a", lambda folder: save_run(folder, fg.Model(network(7))))
     with training(Path("a"), overwrite=True) as run:
         run.start(fg.compile(network(), executor="python"))
         assert len(list(tmp_path.iterdir())) == 2
@@ -121,9 +123,9 @@ def test_a_folder_that_was_taken_away_is_made_anew(tmp_path: Path) -> None:
         run.start(fg.compile(network(), executor="python"))
         run.epoch(row(1))
         shutil.rmtree("a")
-        _run.write(Path("a"), "a", lambda folder: save_model(folder, bare(network(7))))
+        folders.write(Path("a"), "a", lambda folder: save_run(folder, fg.Model(network(7))))
         run.epoch(row(2))
-        assert run.finish(lambda folder: save_model(folder, bare(network()))) == Path("a-2")
+        assert run.finish(lambda folder: save_run(folder, fg.Model(network()))) == Path("a-2")
     assert (weights(Path("a")) == network(7).columns.weights).all()
     assert (weights(Path("a-2")) == network().columns.weights).all()
 
@@ -136,12 +138,12 @@ def test_a_full_disk_does_not_end_training(monkeypatch: pytest.MonkeyPatch) -> N
     with training(Path("a")) as run:
         run.start(program)
         with monkeypatch.context() as patch:
-            patch.setattr("flowgrad.cli._model.save", full)
+            patch.setattr("flowgrad.runs.models.save", full)
             run.epoch(row(1))
             run.epoch(row(2))
         program.theta = program.theta + 1.0
-        final = bare(program.network())
-        run.finish(lambda folder: save_model(folder, final))
+        final = fg.Model(program.network())
+        run.finish(lambda folder: save_run(folder, final))
     assert (weights(Path("a")) == weights_of(program)).all()
     assert len(list(Path("a").glob("*.safetensors"))) == 1, "weights that nothing names any more are gone"
 
@@ -163,7 +165,7 @@ def test_a_run_that_was_killed_is_a_run(job: Path) -> None:
         process.communicate()
     assert not (job / "model/summary.json").exists()
     assert np.isfinite(weights(job / "model")).all()
-    state = Followed(lambda: open_network(job / "model"), job / "model", None, 0).state()
+    state = Followed(lambda: fg.load_model(job / "model"), job / "model", None, 0).state()
     assert state["state"]["reason"] is None
     assert state["state"]["epochs"] == 100000
     assert len(state["history"]["loss"]) >= 3
@@ -171,20 +173,20 @@ def test_a_run_that_was_killed_is_a_run(job: Path) -> None:
 
 def test_the_values_of_a_run_are_read_again_when_they_change(run: Any, job: Path) -> None:
     assert run("train", "config.toml", "--out", "model").code == 0
-    followed = Followed(lambda: open_network(Path("model")), Path("model"), None, 2, "python")
+    followed = Followed(lambda: fg.load_model(Path("model")), Path("model"), None, 2, "python")
     first = followed.record()
     assert first["loss"] == "squared_error", "the run's own samples have targets"
     assert first["samples"][0]["row"] == 2
     assert first["state"]["reason"] in ("finished", "early stopping")
     assert followed.state()["version"] == first["version"]
     assert followed.values()["values"] == {name: first[name] for name in followed.values()["values"]}
-    model = open_network(Path("model"))
+    model = fg.load_model(Path("model"))
     program = fg.compile(model.network)
     program.theta = program.theta * 2
     save_networks(Path("model"), replace(model, network=program.network()))
     assert followed.state()["version"] != first["version"]
     assert followed.values()["values"]["weight"] != first["weight"]
-    save_networks(Path("model"), replace(model, network=network(), scaling=Scaling.of(np.eye(2))))
+    save_networks(Path("model"), fg.Model(network(), scaling=Scaling.of(np.eye(2))))
     assert followed.values()["values"] is None, "it does not fit the model beside it"
     shutil.rmtree("model")
     assert followed.values() == {"version": "", "other": False, "values": None}
@@ -194,7 +196,7 @@ def test_the_values_of_a_run_are_read_again_when_they_change(run: Any, job: Path
 def test_another_network_in_its_place_is_said_to_be_another() -> None:
     path = Path("net.json")
     fg.save(network(), path)
-    followed = Followed(lambda: open_network(path), path, None, 0)
+    followed = Followed(lambda: fg.load_model(path), path, None, 0)
     assert followed.record()["state"] is None
     assert followed.values()["other"] is False
     fg.save(fg.topologies.layered([2, 4, 1]), path)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import flowgrad as fg
-from flowgrad.cli import _run
 from flowgrad.formats.gennet import entry as gennet
+from flowgrad.runs.models import TRAINED
 
 EXAMPLE = gennet.example
 
@@ -37,7 +37,7 @@ def configured(folder: Path, more: str, file: str = 'file = "topology.csv"\nform
 
 
 def activations(folder: Path) -> dict[Any, str]:
-    graph = fg.load(folder / _run.TRAINED).graph
+    graph = fg.load(folder / TRAINED).graph
     return {v: graph.nodes[v].get("activation", "") for v in graph}
 
 
@@ -54,7 +54,7 @@ def test_output_activation_beside_a_file_is_that_of_the_outputs(run: Any, genes:
     configured(genes, "", 'file = "squashed"\noutput_activation = "identity"')
     assert run("train", "config.toml", "--out", "on").code == 0
     assert activations(genes / "on")["output"] == "identity"
-    fg.save(fg.load(genes / "squashed" / _run.TRAINED), genes / "net.json")
+    fg.save(fg.load(genes / "squashed" / TRAINED), genes / "net.json")
     configured(genes, "", 'file = "net.json"\noutput_activation = "identity"')
     assert run("train", "config.toml", "--out", "again").code == 0
     assert activations(genes / "again")["output"] == "identity"
@@ -116,5 +116,5 @@ def test_a_seed_beside_a_file_draws_the_weights_that_it_does_not_give(run: Any, 
         configured(genes, f'output_activation = "identity"\nseed = {seed}')
         out = f"run{len(text)}"
         assert run("train", "config.toml", "--epochs", 1, "--out", out).code == 0
-        text.append(fg.load(genes / out / _run.TRAINED).columns.weights.tolist())
+        text.append(fg.load(genes / out / TRAINED).columns.weights.tolist())
     assert text[0] != text[1] == text[2]

@@ -9,7 +9,7 @@ import networkx as nx
 import pytest
 
 import flowgrad as fg
-from flowgrad.cli import _pictures
+from flowgrad.displays import _curves
 
 pytest.importorskip("matplotlib")
 
@@ -37,7 +37,7 @@ def network(edges: str) -> fg.Network:
     ids=["no epoch", "one epoch", "orders of magnitude", "below zero"],
 )
 def test_a_loss_curve_is_a_picture(tmp_path: Path, rows: list[dict[str, float]]) -> None:
-    _pictures.loss_curve(tmp_path / "loss.png", rows, "a [title] $with$ signs_of_markup", best=1)
+    _curves.loss_curve(tmp_path / "loss.png", rows, "a [title] $with$ signs_of_markup", best=1)
     width, height = size(tmp_path / "loss.png")
     assert width > 600
     assert height > 300
@@ -47,5 +47,5 @@ def test_a_loss_curve_is_a_picture(tmp_path: Path, rows: list[dict[str, float]])
 def test_a_drawing_of_a_network_is_a_picture(tmp_path: Path, edges: str) -> None:
     net = network(edges)
     hidden = dict.fromkeys(net.nodes[:1], 0.3)
-    _pictures.concept_graph(tmp_path / "net.png", net, hidden, "title")
+    _curves.concept_graph(tmp_path / "net.png", net, hidden, "title")
     assert min(size(tmp_path / "net.png")) > 300

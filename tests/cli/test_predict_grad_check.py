@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 import flowgrad as fg
-from flowgrad.cli._model import bare
 from flowgrad.executors.numba import NumbaExecutor
 
 
@@ -85,7 +84,7 @@ def test_check_fails_where_a_gradient_is_wrong(run: Any, monkeypatch: pytest.Mon
     network.add_input("x")
     network.add_neuron("h", {"x": 0.5}, activation=fg.Activation("mine", lambda z: z * z, lambda z: 3.0 * z))
     network.add_neuron("y", {"h": 2.0})
-    monkeypatch.setattr("flowgrad.cli.check.open_network", lambda *_: bare(network))
+    monkeypatch.setattr("flowgrad.cli.check.open_network", lambda *_, **__: fg.Model(network))
     monkeypatch.setattr(fg, "executors", lambda: {"python": True, "numba": "left out"})
     monkeypatch.setattr(NumbaExecutor, "info", replace(NumbaExecutor.info, auto=0))
     result = run("check", "any")

@@ -45,7 +45,7 @@ def test_predict_and_its_figures_speak_of_the_link(
     p, y = (np.array([float(v) for row in table for v in row.values()]) for table in (found, raw))
     np.testing.assert_allclose(p, link(y), rtol=1e-12)
     t = np.array([float(row["y"]) for row in rows(job / "samples.csv")])
-    shown = {line.split()[0]: float(line.split()[1]) for line in result.out.splitlines()[2:]}
+    shown = {line.split()[0]: float(line.split()[1]) for line in result.out.splitlines()[3:]}
     assert shown["rmse"] == pytest.approx(np.sqrt(np.mean((p - t) ** 2)), rel=1e-3)
     assert shown["pearson"] == pytest.approx(np.corrcoef(p, t)[0, 1], rel=1e-3)
     held = np.sort(np.random.default_rng(0).permutation(40)[:8])
@@ -59,7 +59,7 @@ def test_auc_of_classes_is_that_of_the_probabilities_that_are_written(run: Any, 
     names = ("ann", "bob", "cleo")
     p = np.array([[float(row[f"p({name})"]) for name in names] for row in rows(classes / "p.csv")])
     t = np.array([[float(row["who"] == name) for name in names] for row in rows(classes / "samples.csv")])
-    shown = {line.split()[0]: float(line.split()[1]) for line in result.out.splitlines()[2:]}
+    shown = {line.split()[0]: float(line.split()[1]) for line in result.out.splitlines()[3:]}
     assert shown["auc"] == pytest.approx(metrics["auc"].f(p, t, "squared_error"), rel=1e-3)
 
 
@@ -102,10 +102,9 @@ def test_a_loss_of_logits_over_a_plain_output_says_nothing(run: Any, job: Path) 
 
 @pytest.mark.parametrize("loss", ["cross_entropy", "binary_cross_entropy", "poisson", "huber"])
 def test_drawn_samples_suit_the_loss(loss: str) -> None:
-    from flowgrad.cli._model import bare
     from flowgrad.cli.check import _samples
 
-    model = bare(fg.topologies.layered([3, 2]))
+    model = fg.Model(fg.topologies.layered([3, 2]))
     X, T = _samples(model, None, 50, loss, 0)
     program = fg.compile(model.network, executor="python", loss=loss)
     assert np.isfinite(program.value_and_grad(program.theta, X, T)[0])

@@ -126,7 +126,7 @@ def test_the_careful_reader_goes_on_where_the_fast_one_stopped(tmp_path: Path, m
         Table(tmp_path / "t.csv").numbers(["a", "b"])
 
 
-@pytest.mark.parametrize("data", [b"no gzip", gzip.compress(b"a,b\n1,2\n" * 999)[:-30]])
+@pytest.mark.parametrize("data", [b"no gzip", gzip.compress(b"a,b\n1,2\n" * 999)[:-30]], ids=["none", "cut"])
 def test_damaged_gzip_is_refused(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "t.csv.gz").write_bytes(data)
     with pytest.raises(FileError, match=r"cannot read .*t\.csv\.gz"):

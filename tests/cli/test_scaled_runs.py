@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 
 import flowgrad as fg
-from flowgrad.cli import _run
 from flowgrad.cli._followed import Followed
-from flowgrad.cli._model import open_network
 from flowgrad.registry import find, names
+from flowgrad.runs.models import TRAINED
 
 
 @pytest.fixture
@@ -132,18 +131,18 @@ def test_a_run_goes_on_where_it_ended(run: Any, model: Path, job: Path, rows: An
         np.testing.assert_allclose(predicted(run, name), predicted(run, "model"), rtol=1e-4)
     assert began["json"] == began["folder"]
     assert began["raw"] == pytest.approx(began["folder"], rel=1e-6)
-    assert not (job / "raw" / _run.TRAINED).exists()
+    assert not (job / "raw" / TRAINED).exists()
     config = text.replace('edges = "edges.csv"\nseed = 3', 'file = "raw"').replace(
         "learning_rate = 0.05", "learning_rate = 1e-9"
     )
     (job / "more.toml").write_text(config)
     assert run("train", "more.toml", "--out", "again", "--epochs", 1).code == 0
-    assert (job / "again" / _run.TRAINED).exists()
+    assert (job / "again" / TRAINED).exists()
     np.testing.assert_allclose(predicted(run, "again"), predicted(run, "raw"), rtol=1e-4)
 
 
 def test_the_page_says_that_its_inputs_are_standardised(model: Path) -> None:
-    followed = Followed(lambda: open_network(model), model, None, 0, "python")
+    followed = Followed(lambda: fg.load_model(model), model, None, 0, "python")
     assert followed.record()["title"] == "model, inputs standardised"
 
 
@@ -162,7 +161,7 @@ def test_a_run_that_was_not_standardised_has_one_network(run: Any, job: Path) ->
         (job / "config.toml").read_text().replace("[train]", "standardize = false\n[train]")
     )
     assert run("train", "config.toml", "--out", "model").code == 0
-    assert not (job / "model" / _run.TRAINED).exists()
+    assert not (job / "model" / TRAINED).exists()
     assert json.loads((job / "model/model.json").read_text())["standardised"] is None
     found = outputs(fg.load(job / "model/network.json"), samples(job)[:, :3])
     assert predicted(run, "model").tolist() == found.tolist()
@@ -172,7 +171,7 @@ def test_a_folder_of_the_first_version_is_read_as_it_was_meant(run: Any, model: 
     wanted = predicted(run, "model")
     old = job / "old"
     old.mkdir()
-    fg.save(open_network(model).network, old / "network.json")
+    fg.save(fg.load_model(model).network, old / "network.json")
     about = json.loads((model / "model.json").read_text())
     given = about.pop("standardised")
     about["scaling"] = {"mean": given["mean"], "scale": given["scale"]}
@@ -184,12 +183,12 @@ def test_a_folder_of_the_first_version_is_read_as_it_was_meant(run: Any, model: 
 
 @pytest.mark.parametrize("damage", ["missing", "another"])
 def test_a_run_without_its_trained_network_is_refused(run: Any, model: Path, damage: str) -> None:
-    (model / _run.TRAINED).unlink()
+    (model / TRAINED).unlink()
     if damage == "another":
-        fg.save(fg.topologies.layered([2, 1]), model / _run.TRAINED)
+        fg.save(fg.topologies.layered([2, 1]), model / TRAINED)
     result = run("predict", "model", "--data", "samples.csv")
     assert (result.code, result.err.count("\n")) == (2, 1)
-    assert (_run.TRAINED if damage == "missing" else "does not fit") in result.err
+    assert (TRAINED if damage == "missing" else "does not fit") in result.err
 
 
 def test_what_reads_an_input_in_another_way_gets_a_neuron_in_front(run: Any, job: Path) -> None:

@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 
 import flowgrad as fg
-from flowgrad.cli import _run
 from flowgrad.errors import FileError
+from flowgrad.runs import folder as folders
+from flowgrad.runs.models import TRAINED
 
 
 def test_a_run_folder_holds_everything(run: Any, job: Path, executor: str, rows: Any, drawn: None) -> None:
@@ -96,11 +97,11 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytes
         raise OSError(28, "No space left on device")
 
     with pytest.raises(FileError, match="cannot write model: no space left on device"):
-        _run.write(Path("model"), "model", fails)
+        folders.write(Path("model"), "model", fails)
     assert not list(tmp_path.iterdir())
-    done = _run.write(Path("model"), "model", lambda folder: (folder / "network.json").write_text("{}") and None)
+    done = folders.write(Path("model"), "model", lambda folder: (folder / "network.json").write_text("{}") and None)
     with pytest.raises(FileError):
-        _run.write(Path("model"), "model", fails, overwrite=True)
+        folders.write(Path("model"), "model", fails, overwrite=True)
     assert (done / "network.json").read_text() == "{}"
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
@@ -110,10 +111,10 @@ def test_two_runs_at_once_get_a_folder_each(tmp_path: Path, monkeypatch: pytest.
 
     def slow(folder: Path) -> None:
         if not (tmp_path / "runs/a").exists():
-            _run.write(None, "a", lambda other: (other / "mark").write_text("other") and None)
+            folders.write(None, "a", lambda other: (other / "mark").write_text("other") and None)
         (folder / "mark").write_text("mine")
 
-    assert _run.write(None, "a", slow) == Path("runs/a-2")
+    assert folders.write(None, "a", slow) == Path("runs/a-2")
     assert (tmp_path / "runs/a/mark").read_text() == "other"
     assert (tmp_path / "runs/a-2/mark").read_text() == "mine"
 
@@ -246,7 +247,7 @@ def test_a_penalty_on_input_weights_spares_the_others(run: Any, job: Path) -> No
     )
     (job / "config.toml").write_text(config.replace("patience = 6", "").replace("validation = 0.25", ""))
     assert run("train", "config.toml", "--out", "model").code == 0
-    net = fg.load(job / "model" / _run.TRAINED)
+    net = fg.load(job / "model" / TRAINED)
     weight = {(u, v): abs(d["weight"]) for u, v, d in net.graph.edges(data=True)}
     assert max(w for (u, _), w in weight.items() if u in net.inputs) < 0.15
     assert max(w for (u, _), w in weight.items() if u not in net.inputs) > 0.3

@@ -47,6 +47,7 @@ CONTRACT = {  # names that users rely on: added to, never renamed
         "Loss",
     ),
     *("FlowgradError", "fit", "History", "gradcheck", "load", "save", "errors", "inspection", "topologies"),
+    *("Model", "load_model"),
     *("Initializer", "initializers", "optimizers", "metrics", "schedules", "callbacks", "reversed_network"),
 }
 PARAMETERS = {  # and their parameters, in order
@@ -62,6 +63,12 @@ PARAMETERS = {  # and their parameters, in order
     "Activation": "name f df",
     "Aggregation": "name f df",
     "Loss": "name f df",
+    "Model": "network inputs targets label classes scaling target_scaling loss",
+    "Model.predict": "self X",
+    "Model.predict_proba": "self X",
+    "Model.folded": "self",
+    "Model.save": "self path",
+    "load_model": "path format activations",
     "fit": "program X T optimizer learning_rate epochs batch_size seed shuffle sample_weight validation patience "
     "metrics l1 l2 schedule progress on_epoch",
 }

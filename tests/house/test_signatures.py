@@ -370,11 +370,11 @@ def test_another_package_adds_metrics_schedules_and_topologies(package: Callable
     assert history["rate"].tolist() == [1.0, 0.5, 0.25]
     assert len(history["worst"]) == 3
     from flowgrad.cli import _config
-    from flowgrad.cli._model import shaped
+    from flowgrad.shapes import shaped
 
     given = {"network": {"topology": "star", "initializer": "tiny"}, "data": {"file": "x.csv"}}
     config = _config.check(given | {"train": {"metrics": ["worst"], "schedule": "halves"}})
-    assert shaped(config["network"], ["a", "b"], ["c"]).nodes == ("a", "b", "c")
+    assert shaped("star", config["network"], ["a", "b"], ["c"]).nodes == ("a", "b", "c")
 
 
 # ---- the command line's configuration says the same -------------------------------------------------------------

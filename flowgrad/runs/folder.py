@@ -1,31 +1,18 @@
-"""The run folder: network and weights, what the data needs, metrics, loss curve, resolved configuration.
-
-    network.json, and its weights beside it     the trained network for `fg.load`: it takes the raw columns
-    trained.safetensors     where inputs were standardised, the network as it was trained, to inspect and to go on with
-    model.json      columns, classes, scaling and loss: what `flowgrad predict RUN` needs besides the network
-    metrics.csv     one row an epoch
-    summary.json    the figures on the test samples, why training ended, versions
-    loss.png        training and validation loss (where matplotlib is installed)
-    config.toml     the resolved configuration
-
-A folder appears whole, under its final name, or not at all; while training runs it is `_live` that keeps it up to date.
-"""
+"""A run folder appears whole, under its final name, or not at all; `live` keeps it up to date while training runs."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-from flowgrad.cli import _claims, _tables
-from flowgrad.cli._model import RUN_NETWORK, TRAINED
 from flowgrad.errors import FileError
-
-NAMES = (RUN_NETWORK, TRAINED, "model.json", "metrics.csv", "summary.json", "loss.png", "config.toml")
+from flowgrad.files import RUN_NETWORK
+from flowgrad.runs import claims
 
 
 @dataclass
@@ -52,7 +39,7 @@ class Place:
     def release(self) -> None:
         """Give the locks back: this process is done with the folder."""
         while self.locks:
-            _claims.release(self.locks.pop())
+            claims.release(self.locks.pop())
 
 
 def write(folder: Path | None, name: str, fill: Callable[[Path], None], overwrite: bool = False) -> Path:
@@ -122,7 +109,7 @@ def _part(target: Path) -> Iterator[tuple[Path, int | None]]:
     part, lock = None, None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        part, lock = _claims.claim(target)
+        part, lock = claims.claim(target)
         yield part, lock
     except FileError:
         raise
@@ -131,7 +118,7 @@ def _part(target: Path) -> Iterator[tuple[Path, int | None]]:
     finally:
         if part is not None:
             shutil.rmtree(part, ignore_errors=True)
-        _claims.release(lock)
+        claims.release(lock)
 
 
 def free(parent: Path, name: str) -> Path:
@@ -150,8 +137,8 @@ def clear(folder: Path) -> None:
     Where a killed run had put an older one aside, and has no epoch to show, the older one is put back; else that goes.
     What belongs to a living process is not touched.
     """
-    _claims.clear_parts(folder)
-    with _claims.left_behind(folder, "old") as older:
+    claims.clear_parts(folder)
+    with claims.left_behind(folder, "old") as older:
         for old in older:
             with suppress(OSError):
                 if not folder.exists():
@@ -159,11 +146,11 @@ def clear(folder: Path) -> None:
                 elif _has_epochs(folder):
                     shutil.rmtree(old)
                 elif (folder / RUN_NETWORK).exists():
-                    lock = _claims.lock(folder)  # of a living run: BlockingIOError, and both stay
+                    lock = claims.lock(folder)  # of a living run: BlockingIOError, and both stay
                     try:
                         Place(folder, old).put_back()
                     finally:
-                        _claims.release(lock)
+                        claims.release(lock)
 
 
 def _has_epochs(folder: Path) -> bool:
@@ -193,8 +180,8 @@ def _put(part: Path, placed: Place) -> None:
     target = placed.folder
     if target.exists():
         with suppress(OSError):  # a run that trains there still has it
-            placed.locks.append(_claims.lock(target))
-        placed.old = _claims.hidden(target, "old")
+            placed.locks.append(claims.lock(target))
+        placed.old = claims.hidden(target, "old")
         target.rename(placed.old)
     part.rename(target)
     _sync_folder(target.parent)
@@ -215,11 +202,3 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
-
-
-def save_metrics(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
-    """metrics.csv: a column a name, whole numbers for the epochs."""
-    names = list(rows[0]) if rows else ["epoch", "loss"]
-    columns = {name: [row[name] for row in rows] for name in names}
-    columns["epoch"] = [int(value) for value in columns["epoch"]]
-    _tables.write(path, columns)

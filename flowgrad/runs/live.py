@@ -1,4 +1,4 @@
-"""The run folder while its training runs: nothing that was trained is lost, and `flowgrad view` can follow.
+"""A run folder while its training runs: nothing that was trained is lost, and `flowgrad view` can follow.
 
     network.json, its weights     θ at the start, then again as often as writing stays cheap; so
     trained.safetensors           where inputs are standardised: the network that is trained
@@ -14,20 +14,24 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import io
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TextIO
+from typing import Any, BinaryIO
 
-from flowgrad.cli import _run, _tables
-from flowgrad.cli._model import Model, save_model, save_networks
+from flowgrad.atomic import put
 from flowgrad.errors import FileError, FlowgradError
 from flowgrad.history import Row
+from flowgrad.model import Model
 from flowgrad.program import Program
+from flowgrad.runs import folder as folders
+from flowgrad.runs.models import save_networks, save_run
 
 LEAST = 0.5  # seconds between two checkpoints, and …
+METRICS = "metrics.csv"
 SHARE = 20.0  # … so many times as long as the last one took to write
 
 
@@ -38,9 +42,10 @@ class Training:
     it was to replace stands there as before; after an epoch what was trained stays.
 
     Args:
-        folder, name, overwrite: as `_run.write`.
+        folder, name, overwrite: as `folders.write`.
         model: of the untrained network.
-        config: folder → the text of its config.toml.
+        more: (folder, place) → writes into the folder what else is there from the start, as config.toml; place is
+            where the folder will be.
         clock: seconds, monotonic.
     """
 
@@ -50,14 +55,14 @@ class Training:
         name: str,
         overwrite: bool,
         model: Model,
-        config: Callable[[Path], str],
+        more: Callable[[Path, Path], object],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._given, self._name, self._overwrite = folder, name, overwrite
-        self._model, self._config, self._clock = model, config, clock
+        self._model, self._more, self._clock = model, more, clock
         self._program: Program | None = None
-        self._metrics: TextIO | None = None
-        self._place: _run.Place | None = None
+        self._metrics: BinaryIO | None = None
+        self._place: folders.Place | None = None
         self._identity: tuple[int, int] | None = None
         self._epochs, self._next, self._done = 0, 0.0, False
         self.folder = folder if folder is not None else Path("runs", name)
@@ -73,12 +78,12 @@ class Training:
         """
 
         def fill(part: Path) -> None:
-            save_model(part, self._model)
-            _run.save_metrics(part / "metrics.csv", [])
-            (part / "config.toml").write_text(self._config(self.folder), encoding="utf-8")
+            save_run(part, self._model)
+            save_metrics(part, [])
+            self._more(part, self.folder)
 
         self._program = program
-        self._place = _run.place(self._given, self._name, fill, self._overwrite)
+        self._place = folders.place(self._given, self._name, fill, self._overwrite)
         self.folder = self._place.folder
         self._identity = _identity(self.folder)
         self._next = self._clock() + LEAST
@@ -115,9 +120,10 @@ class Training:
         """
         self._close()
         if self._identity is not None and _identity(self.folder) == self._identity:
-            _run.refill(self.folder, fill)
+            folders.refill(self.folder, fill)
         else:
-            self.folder = _run.write(None if self._given is None else _run.free(*_split(self.folder)), self._name, fill)
+            given = None if self._given is None else folders.free(*_split(self.folder))
+            self.folder = folders.write(given, self._name, fill)
         if self._place is not None:
             self._place.drop_old()
         self._done = True
@@ -139,12 +145,12 @@ class Training:
             self._place.release()
 
     def _line(self, row: Row) -> None:
-        """One line more of metrics.csv, floats by repr; the first epoch says the columns."""
-        shown = {name: int(value) if name == "epoch" else value for name, value in row.items()}
+        """One line more of metrics.csv; the first epoch says the columns."""
         if self._metrics is None:
-            _tables.write(self.folder / "metrics.csv", dict.fromkeys(shown, ()))
-            self._metrics = (self.folder / "metrics.csv").open("a", newline="", encoding="utf-8")
-        csv.writer(self._metrics, lineterminator="\n").writerow(shown.values())
+            path = self.folder / METRICS
+            put(path, [_csv([list(row)])])
+            self._metrics = path.open("ab")
+        self._metrics.write(_csv([_cells(row)]))
         self._metrics.flush()
 
     def _close(self) -> None:
@@ -152,6 +158,22 @@ class Training:
             with contextlib.suppress(OSError):
                 self._metrics.close()
             self._metrics = None
+
+
+def save_metrics(folder: Path, rows: Sequence[Row]) -> None:
+    """Write metrics.csv: a column a name, floats by repr, so that they come back bit for bit."""
+    names = list(rows[0]) if rows else ["epoch", "loss"]
+    put(folder / METRICS, [_csv([names, *map(_cells, rows)])])
+
+
+def _cells(row: Row) -> list[Any]:
+    return [int(value) if name == "epoch" else value for name, value in row.items()]
+
+
+def _csv(lines: Sequence[Sequence[Any]]) -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows(lines)
+    return text.getvalue().encode()
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:

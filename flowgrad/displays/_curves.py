@@ -1,4 +1,4 @@
-"""Pictures of a run: the loss curve, and the network with its neurons coloured by a value."""
+"""Pictures of a training: the loss curve, and the network with its neurons coloured by a value."""
 
 from __future__ import annotations
 
@@ -14,14 +14,9 @@ from flowgrad.viewer.palette import INK, SERIES
 TRAINING, VALIDATION = SERIES
 
 
-def available() -> bool:
-    """Whether matplotlib is installed."""
-    return find_spec("matplotlib") is not None
-
-
 def figure(width: float, height: float) -> Any:
     """An empty figure of so many inches, drawn without a display and without matplotlib's global state."""
-    if not available():
+    if not find_spec("matplotlib"):
         raise MissingDependencyError("matplotlib", "plot", "a picture")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -1,0 +1,25 @@
+"""What ails a network on some data, on the terminal; `health`, and `doctor` by its older use, say it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from flowgrad.cli._console import bar, say, table
+from flowgrad.cli._opened import Opened
+from flowgrad.inspection import health
+
+
+def examined(opened: Opened, top: int = 12) -> int:
+    """Print the gradients by depth, of at most `top` levels, and what is wrong; the exit code: 1 where anything is."""
+    found = health(opened.program, opened.X, opened.T)
+    most = float(np.nan_to_num(found.gradient, posinf=0.0).max()) or 1.0
+    levels = list(zip(found.nodes.tolist(), found.gradient.tolist(), strict=True))
+    rows = [(k, n, g, bar(g / most if np.isfinite(g) else 1.0)) for k, (n, g) in enumerate(levels)]
+    if len(rows) > top:
+        half = max(1, top // 2)
+        rows = [*rows[:half], *rows[-half:]]
+        say(f"the first and last {half} of {len(levels)} levels:")
+    table(("level", "nodes", "∂L/∂a, rms", ""), rows)
+    for line in found.lines():
+        say(line)
+    return 0 if found.well else 1

@@ -1,0 +1,398 @@
+"""An experiment: the way of a configuration to a model and its samples, to a training, and to a run folder.
+
+settings, name = read(path, options)        checked, with the options of the command line in their places
+experiment = prepare(settings)              the untrained model, and the samples in their parts
+outcome = experiment.train()                the trained program, and its figures
+experiment.write(folder, outcome)           the files of a run folder
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import flowgrad as fg
+from flowgrad.arguments import repeated
+from flowgrad.callback import Callback
+from flowgrad.cli import _config, _data
+from flowgrad.cli._console import share_shown
+from flowgrad.cli._data import Roles, Samples
+from flowgrad.cli._missing import fitted, present
+from flowgrad.cli._tables import Table
+from flowgrad.errors import ConfigError, FileError, NonFiniteError, brief
+from flowgrad.history import Row
+from flowgrad.metrics import metrics_for
+from flowgrad.model import Model
+from flowgrad.network import Network
+from flowgrad.program import Program
+from flowgrad.runs.live import save_metrics
+from flowgrad.runs.models import save_run
+from flowgrad.runs.start import Start, start_of
+from flowgrad.scaling import Scaling, folded
+from flowgrad.shapes import shaped
+
+FILES = ("file", "labels", "test", "validation")  # keys of [data] that may name a file
+PATHS = (("network", "file"), ("network", "edges"), *(("data", name) for name in FILES), ("run", "folder"))
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Samples by what they are for, as the network takes them."""
+
+    train: Samples
+    validation: Samples | None
+    test: Samples
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a training.
+
+    rows      one a finished epoch, as `fg.History.rows`
+    reason    why training ended; "stopped" after a number that is not finite, then `error` says where
+    figures   name → value on the test samples: accuracy and auc, or rmse and pearson
+    """
+
+    program: Program
+    rows: list[Row]
+    reason: str
+    figures: dict[str, float]
+    error: str | None = None
+    best_epoch: int | None = None
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """An untrained model with its samples, and how to train it.
+
+    settings  the configuration: every section, every key, paths relative to where we are
+    start     the network's file, for the run folder; None of a topology
+    """
+
+    settings: _config.Config
+    model: Model
+    parts: Parts
+    start: Start | None = None
+
+    def compile(self) -> Program:
+        """The model's network, compiled as the settings say."""
+        v = self.settings["train"]
+        loss = self.model.record
+        return fg.compile(self.model.network, executor=v["executor"], dtype=v["dtype"], loss=loss, threads=v["threads"])
+
+    def arguments(self, program: Program) -> dict[str, Any]:
+        """What `fg.fit` is called with."""
+        v, held = self.settings["train"], self.parts.validation
+        plain = ("learning_rate", "epochs", "batch_size", "seed", "shuffle", "patience", "schedule")
+        l1, l2 = (_penalty(program, v["penalize"], v[name]) for name in ("l1", "l2"))
+        given = {name: v[name] for name in plain} | {"l1": l1, "l2": l2, "metrics": v["metrics"] or ()}
+        validation = (held.X, held.T) if held else None
+        return given | {"optimizer": _config.optimizer_of(v["optimizer"]), "validation": validation}
+
+    def train(
+        self,
+        on_epoch: Sequence[Callable[[Row], object]] = (),
+        start: Callable[[Program], object] = lambda program: None,
+        logs: Callable[[], Sequence[Callback]] = tuple,
+    ) -> Outcome:
+        """Train on the first part, stop by the second, measure on the third.
+
+        `start` is called with the program before its first epoch, then `logs` for the callbacks; each of `on_epoch`
+        with the row of an epoch. Ctrl-C and numbers that are not finite end training; the outcome has what was
+        reached.
+        """
+        program = self.compile()
+        rows: list[Row] = []
+
+        def keep(row: Row) -> None:
+            rows.append(row)
+            for call in on_epoch:
+                call(row)
+
+        reason, error, best = "stopped", None, None
+        try:
+            arguments = self.arguments(program)
+            start(program)
+            arguments |= {"on_epoch": keep, "callbacks": logs()}
+            history = fg.fit(program, self.parts.train.X, self.parts.train.T, **arguments)
+            reason, best = history.reason, history.best_epoch
+        except NonFiniteError as problem:
+            error = str(problem)
+        test = self.parts.test
+        return Outcome(program, rows, reason, figures(self.model, program.predict(test.X), test.T), error, best)
+
+    def begin(self, folder: Path, place: Path) -> None:
+        """Write what a run folder holds from the start besides its model; `place` is where the folder will be."""
+        (folder / "config.toml").write_text(_config.document(self._relocated(place)), encoding="utf-8")
+        if self.start is not None:
+            (folder / self.start.name).write_bytes(self.start.data)
+
+    def write(self, folder: Path, place: Path, name: str, outcome: Outcome) -> None:
+        """Write every file of a run folder; `place` is where the folder will be."""
+        save_run(folder, replace(self.model, network=outcome.program.network()))
+        save_metrics(folder, outcome.rows)
+        text = json.dumps(self.summary(outcome), indent=1, ensure_ascii=False)
+        (folder / "summary.json").write_text(text + "\n", encoding="utf-8")
+        self.begin(folder, place)
+        if pictures():
+            from flowgrad.displays._curves import loss_curve
+
+            loss_curve(folder / "loss.png", outcome.rows, f"{name}: loss", outcome.best_epoch)
+
+    def summary(self, outcome: Outcome) -> dict[str, Any]:
+        """Give what summary.json says."""
+        parts, program = self.parts, outcome.program
+        return {
+            "test": outcome.figures,
+            "reason": outcome.reason,
+            "error": outcome.error,
+            "epochs": len(outcome.rows),
+            "best_epoch": outcome.best_epoch,
+            "samples": {
+                "train": len(parts.train),
+                "validation": len(parts.validation) if parts.validation else 0,
+                "test": len(parts.test),
+            },
+            "parameters": int(program.plan.n_parameters),
+            "executor": program.executor,
+            "dtype": program.dtype.name,
+            "versions": {"flowgrad": fg.__version__, "numpy": np.__version__, "python": platform.python_version()},
+        }
+
+    def _relocated(self, folder: Path) -> _config.Config:
+        """The configuration as it stands in a run folder: paths relative to that, the network's file beside it."""
+        moved = {section: dict(values) for section, values in self.settings.items()}
+        moved["run"]["folder"] = None
+        for section, name in PATHS:
+            value = moved[section][name]
+            if isinstance(value, str):
+                with suppress(ValueError):  # another drive of Windows
+                    moved[section][name] = os.path.relpath(value, folder)
+        if self.start is not None:
+            moved["network"] |= self.start.section()
+        return moved
+
+
+def pictures() -> bool:
+    """Whether matplotlib is installed."""
+    return find_spec("matplotlib") is not None
+
+
+def _penalty(program: Program, on: str, factor: float) -> Any:
+    """The penalty of all weights, or only of those that leave an input."""
+    if on == "weights" or not factor:
+        return factor
+    slots = program.plan.weight_slot[np.isin(program.plan.in_source, program.plan.inputs)]
+    return [(slots[slots >= 0], factor)]
+
+
+def figures(model: Model, y: Any, T: Any) -> dict[str, float]:
+    """Give accuracy and area under the ROC curve for classes; else root mean square error and Pearson's r.
+
+    All speak of what the loss predicts: probabilities, rates, or the targets on the data's scale.
+
+    Args:
+        y: (B, O), the network's outputs; T: class indices (B,), or targets (B, O) as the network answers them.
+    """
+    y, t, classes = np.asarray(y, np.float64), T, T.ndim == 1
+    if classes:
+        t = np.eye(y.shape[1])[T] if y.shape[1] > 1 else T[:, None].astype(np.float64)
+    elif model.target_scaling is not None:
+        y, t = model.target_scaling.back(y), model.target_scaling.back(t)
+    names: Sequence[str] = ("accuracy", "auc") if classes else ("rmse", "pearson")
+    return {metric.name: metric.f(y, t, model.record.name) for metric in metrics_for(names)}
+
+
+# ---- from a file to settings --------------------------------------------------------------------------------------
+
+
+def read(path: Path, options: Mapping[str, Any] | None = None) -> tuple[_config.Config, str]:
+    """Give the configuration of a TOML file or a run folder, and its name; paths are relative to where we are.
+
+    Args:
+        options: "section.key" → value, in the place of the file's, paths being relative to where we are; None says
+            nothing.
+
+    Raises:
+        FileError, ConfigError, UnknownNameError: as `_config.read`.
+    """
+    file = path / "config.toml" if path.is_dir() else path
+    given = {key: value for key, value in (options or {}).items() if value is not None}
+    given |= {key: str(Path(given[key]).absolute()) for key in map(".".join, PATHS) if isinstance(given.get(key), str)}
+    settings = _config.read(file, given)
+    resolve(settings, file.parent)
+    return settings, file.stem if file.stem != "config" else file.resolve().parent.name
+
+
+def resolve(settings: _config.Config, base: Path) -> None:
+    """Make the configuration's paths, which are relative to its file, relative to where we are."""
+    for section, name in PATHS:
+        value = settings[section][name]
+        if isinstance(value, str):
+            settings[section][name] = str(base / value)
+
+
+# ---- from settings to an experiment -------------------------------------------------------------------------------
+
+
+def prepare(settings: _config.Config) -> Experiment:
+    """Read the network and the samples that a configuration names.
+
+    Raises:
+        FileError: a file is missing; the message says which key names it.
+        ConfigError, UnknownNameError, DataError: what they hold does not go together.
+    """
+    data = settings["data"]
+    for name in FILES:
+        if isinstance(data[name], str) and not Path(data[name]).exists():
+            raise FileError(f"no file {data[name]}, which data.{name} of the configuration names")
+    samples = Table(Path(data["file"]), _config.reading_of(data))
+    with share_shown("reading the network") as progress:
+        start = start_of(settings["network"], progress)
+    if start is not None:
+        start = replace(start, model=_named(start.model, samples, data))
+    network, roles, loss = _network_and_roles(settings, samples, None if start is None else start.model)
+    narrow = settings["train"]["dtype"] == "float32" and not data["standardize"]
+    parts = _parts(data, samples, roles, np.float32 if narrow else np.float64)
+    return assemble(settings, network, roles, loss, parts, start)
+
+
+def _named(model: Model, samples: Table, data: Mapping[str, Any]) -> Model:
+    """The model, its inputs called as the columns are that feed them, and without those that the table lacks."""
+    inputs = _data.columns_of(samples, data["inputs"], model.inputs)
+    _check_count("inputs", inputs, len(model.network.inputs))
+    named = replace(model, inputs=inputs)
+    return named if samples.reading.missing == "error" else fitted(named, samples)
+
+
+def assemble(
+    settings: _config.Config,
+    network: Network,
+    roles: Roles,
+    loss: str,
+    parts: Parts,
+    start: Start | None = None,
+) -> Experiment:
+    """Make an experiment of a network and samples as they were measured.
+
+    Where a trained model is gone on with, the scaling stays that under which its weights were trained; where it
+    is to scale otherwise its weights are folded, so that it begins as the same function of the columns.
+    """
+    data = settings["data"]
+    trained = start.model if start is not None and start.trained else None
+    answers = data["standardize_targets"] and not roles.label
+    own = (None, None) if trained is None else (trained.scaling, trained.target_scaling)
+    into, inputs = _rescaled(trained, own[0], parts.train.X, data["standardize"])
+    out, targets = _rescaled(trained, own[1], parts.train.T, answers)
+    loss = settings["train"]["loss"] or loss
+    model = Model(
+        folded(network, into, out), roles.inputs, roles.targets, roles.label, roles.classes, inputs, targets, loss,
+        roles.ignore,
+    )  # fmt: skip
+
+    def scaled(part: Samples) -> Samples:
+        return Samples(model.scaled(part.X), part.T if targets is None else targets(part.T))
+
+    whole = Parts(scaled(parts.train), scaled(parts.validation) if parts.validation else None, scaled(parts.test))
+    resolved = settings | {"train": settings["train"] | {"loss": loss}}
+    return Experiment(resolved, model, whole, start)
+
+
+def _rescaled(
+    trained: Model | None, own: Scaling | None, values: Any, wanted: bool
+) -> tuple[Scaling | None, Scaling | None]:
+    """The scaling to fold into the network's weights, and the one to keep; `own` is that of the trained model."""
+    if own is not None:
+        return (None, own) if wanted else (own, None)
+    if not wanted:
+        return None, None
+    scaling = Scaling.of(values)
+    return None if trained is None else scaling.inverse(), scaling
+
+
+def _network_and_roles(settings: _config.Config, samples: Table, given: Model | None) -> tuple[Network, Roles, str]:
+    """The network, what each column is to it, and the loss that goes with that."""
+    data, section = settings["data"], settings["network"]
+    ignore = tuple(data["ignore"] or ())
+    label = data["label"] if given is None or data["targets"] is not None else data["label"] or given.label
+    if label is not None:
+        samples.need(label, "label")
+    if given is not None:
+        network = given.network
+        inputs = given.inputs
+        targets = () if label else _data.columns_of(samples, data["targets"], given.targets)
+        outputs = tuple(map(str, network.outputs))
+    else:
+        targets = () if label else _data.columns_of(samples, _needed(data["targets"]), ())
+        taken = {*targets, label, *ignore, data["key"]}
+        rest = [name for name in samples.names if name not in taken]
+        inputs = _data.columns_of(samples, data["inputs"], rest)
+        if samples.reading.missing != "error":
+            inputs = tuple(inputs[k] for k in present(samples, inputs))
+        outputs = targets or _class_outputs(samples, label)
+        network = shaped(section["topology"], section, inputs, outputs)
+    _check_count("inputs", inputs, len(network.inputs))
+    if label is None:
+        _check_count("targets", targets, len(network.outputs))
+        return network, Roles(inputs, targets, ignore=ignore), "squared_error"
+    if given is not None and given.label == label and data["positive"] is None:
+        classes = tuple(map(str, given.classes))  # an output goes on to mean what it was trained to mean
+    else:
+        classes = _data.classes_of(samples, label, outputs, data["positive"])
+    loss = "cross_entropy" if len(outputs) > 1 else "binary_cross_entropy"
+    if settings["train"]["loss"] not in (None, loss):
+        said, n = _config.written(settings["train"]["loss"]), len(outputs)
+        raise ConfigError(
+            f"train.loss = {said}: classes with {f'{n} outputs' if n > 1 else 'one output'} are trained with {loss}"
+        )
+    return network, Roles(inputs, (), label, classes, ignore), loss
+
+
+def _needed(targets: Any) -> Any:
+    if targets is None:
+        raise ConfigError("data.targets or data.label is missing: a topology takes its outputs from there")
+    return targets
+
+
+def _class_outputs(samples: Table, label: Any) -> tuple[str, ...]:
+    """Outputs of a topology under a label: one a class, or, of two classes, one for the last."""
+    found = sorted(set(samples.text(label)), key=_data._class_order)
+    return tuple(found) if len(found) > 2 else (f"{label}={found[-1]}",)
+
+
+def _check_count(what: str, names: tuple[str, ...], n: int) -> None:
+    if len(names) != n:
+        raise ConfigError(
+            f"data.{what} names {len(names)} columns: the network has {n} {what.replace('targets', 'outputs')}"
+        )
+    twice = repeated(names)
+    if twice is not None:
+        raise ConfigError(f"data.{what} names the column {brief(twice)} twice")
+
+
+def _parts(data: Mapping[str, Any], samples: Table, roles: Roles, dtype: Any) -> Parts:
+    """Training, validation and test samples: files of their own, or fractions of the one file."""
+
+    def from_file(path: str) -> Samples:
+        return _data.read(Table(Path(path), samples.reading), roles, finite=True, dtype=dtype)
+
+    rest, classes = _data.read(samples, roles, finite=True, dtype=dtype), len(roles.classes)
+    if isinstance(data["test"], str):
+        test = from_file(data["test"])
+    else:
+        rest, test = _data.hold_out(rest, data["test"], data["seed"], classes)
+    validation = None
+    if isinstance(data["validation"], str):
+        validation = from_file(data["validation"])
+    elif data["validation"] is not None:
+        rest, validation = _data.hold_out(rest, data["validation"], data["seed"] + 1, classes)
+    return Parts(rest, validation, test)

@@ -1,0 +1,132 @@
+"""What commands work on: a network with what its data needs, its samples, and the program that runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import flowgrad as fg
+from flowgrad.cli import _data
+from flowgrad.cli._console import echo, share_shown
+from flowgrad.cli._data import Roles, Samples
+from flowgrad.cli._missing import fitted
+from flowgrad.cli._options import reading
+from flowgrad.cli._tables import Reading, Table
+from flowgrad.errors import ConfigError, FileError, UnknownNameError, brief, suggest
+from flowgrad.model import Model, column_name
+from flowgrad.runs.models import load_model
+
+Answers = Literal["needed", "if there", "none"]
+"""Whether the samples hold targets or labels: they must, they may, or they are not looked at."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A model with samples.
+
+    X        (B, I), scaled as the network takes them
+    T        class indices (B,) or targets (B, O), scaled as the network answers them; None where they were not read
+    program  the network compiled; under the loss that was asked for, else the model's own, else squared_error;
+             under none where no answers were asked for
+    """
+
+    model: Model
+    X: Any
+    T: Any
+    program: fg.Program
+
+    def node(self, name: str) -> Hashable:
+        """The node of that name.
+
+        Raises:
+            UnknownNameError: there is none; the message gives the nearest.
+        """
+        names = {column_name(v): v for v in self.model.network.nodes}
+        if name not in names:
+            raise UnknownNameError(f"{brief(name)} is no node of the network{suggest(name, names)}")
+        return names[name]
+
+
+def open_network(
+    path: Path,
+    *,
+    read_as: str | None = None,
+    option: Iterable[str] | None = None,
+    ignore: Sequence[str] | None = None,
+    quiet: bool = False,
+) -> Model:
+    """The model of a run folder, of a `.fgm`, or of a network in a file of any format that `fg.load` knows.
+
+    Args:
+        read_as: the format; None goes by the suffix.
+        option: KEY=VALUE each, for the format's reader.
+        ignore: columns of the samples to skip, besides those that the model ignores itself.
+        quiet: do not say which network it is.
+
+    Raises:
+        FileError: missing, or not what it should be.
+    """
+    given = reading(option)
+    if path.is_dir() and (read_as is not None or given):
+        raise ConfigError(f"{path} is the folder of a run: --from and --option are for files of networks")
+    if not path.exists():
+        raise FileError(f"no file or folder {path}")
+    with share_shown(f"reading {path.name}") as progress:
+        model = load_model(path, read_as, progress=progress, **given)
+    if not quiet:
+        echo(model.network)
+    return replace(model, ignore=tuple(dict.fromkeys((*model.ignore, *(ignore or ())))))
+
+
+def opened(
+    path: Path,
+    data: Path,
+    answers: Answers,
+    *,
+    loss: str | None = None,
+    executor: str = "auto",
+    read_as: str | None = None,
+    option: Iterable[str] | None = None,
+    ignore: Sequence[str] | None = None,
+    quiet: bool = False,
+    reading: Reading = Reading(),  # noqa: B008  (frozen)
+) -> Opened:
+    """Open a network, its samples, the loss and the executor; see `open_network`, `samples_of` and `Opened`."""
+    model = open_network(path, read_as=read_as, option=option, ignore=ignore, quiet=quiet)
+    if reading.missing != "error":
+        model = fitted(model, Table(data, reading))
+    X, T = samples_of(model, data, answers, reading)
+    return Opened(model, X, T, program_of(model, loss, executor, trained=answers != "none"))
+
+
+def samples_of(
+    model: Model,
+    data: Path,
+    answers: Answers,
+    reading: Reading = Reading(),  # noqa: B008  (frozen)
+) -> tuple[Any, Any]:
+    """X and T of a file of samples, as `Opened` has them; `reading` says how the file is read.
+
+    Raises:
+        UnknownNameError: a column is missing, or is nothing to the model.
+        FileError, DataError: as `_tables.Table`.
+    """
+    table, roles = Table(data, reading), roles_of(model)
+    there = answers == "needed" or (answers == "if there" and _data.answered(table, roles))
+    known: Samples = _data.read(table, roles, answers=there)
+    if not there:
+        return model.scaled(known.X), None
+    return model.scaled(known.X), known.T if model.target_scaling is None else model.target_scaling(known.T)
+
+
+def program_of(model: Model, loss: str | None, executor: str = "auto", *, trained: bool = True) -> fg.Program:
+    """The program of a model; `trained` says whether the model's own loss counts where none is named."""
+    own = model.record if trained else None
+    return fg.compile(model.network, executor=executor, loss=loss or own)
+
+
+def roles_of(model: Model) -> Roles:
+    """What the columns of a table are to a model."""
+    return Roles(model.inputs, model.targets, model.label, tuple(map(str, model.classes)), model.ignore)

@@ -1,0 +1,26 @@
+"""`flowgrad health`: what ails a network on some data."""
+
+from __future__ import annotations
+
+from flowgrad.cli import _options
+from flowgrad.cli._examined import examined
+from flowgrad.cli._opened import opened
+
+
+def entry(
+    network: _options.Network,
+    data: _options.Data,
+    top: _options.Top = 12,
+    loss: _options.Loss = None,
+    read_as: _options.ReadAs = None,
+    option: _options.Reading = None,
+    ignore: _options.Ignore = None,
+    executor: _options.Executor = "auto",
+) -> int:
+    """Examine a network on samples with their targets.
+
+    Shown are the gradients by depth, and what is wrong: dead, saturated and unreached neurons, weights without effect,
+    gradients that vanish or explode. The exit code is 1 where there is any of these.
+    """
+    o = opened(network, data, "needed", loss=loss, executor=executor, read_as=read_as, option=option, ignore=ignore)
+    return examined(o, top)

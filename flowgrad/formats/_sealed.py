@@ -1,0 +1,76 @@
+"""A document and its tensors as one file of safetensors that holds its own SHA-256, and back.
+
+The document stands as JSON in the file's `__metadata__`. Its last key is the SHA-256 of the whole file, taken with
+these 64 digits as zeros.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+
+from flowgrad.errors import FileError
+from flowgrad.formats._document import describe
+from flowgrad.formats._strict import dump, parse
+from flowgrad.formats._tensors import Tensors, pack, unpack
+from flowgrad.network import Network
+
+_ZEROS = "0" * 64
+_SEAL = re.compile(rb'\\"sha256\\":\\"([0-9a-f]{64})\\"}"')
+
+
+def described(network: Network) -> tuple[dict[str, Any], Tensors]:
+    """Give the network's document, and its tensors: floats and integers.
+
+    Raises:
+        GraphError: as `_document.describe`.
+    """
+    integers: Tensors = {}
+
+    def keep(name: str, column: Any) -> dict[str, str]:
+        integers[name] = column.astype(np.int64 if column.dtype.itemsize == 8 else np.int32)
+        return {"tensor": name}
+
+    document, floats = describe(network, keep)
+    return document, {**floats, **integers}
+
+
+def seal(document: Mapping[str, Any], tensors: Tensors) -> bytes:
+    """Give the bytes of the file.
+
+    Raises:
+        GraphError: the document does not fit into the header of such a file.
+    """
+    blank = pack(tensors, dump({**document, "sha256": _ZEROS}))
+    return blank.replace(_field(_ZEROS), _field(sha256(blank).hexdigest()), 1)
+
+
+def unseal(data: bytes, what: str) -> tuple[dict[str, Any], Tensors]:
+    """Give the document and the tensors, once the file is the one that was written, byte by byte.
+
+    Raises:
+        FileError: it is truncated, altered or none of these files; `what` names it in the message.
+    """
+    digests = _SEAL.findall(data)
+    if len(digests) == 1:
+        (digest,) = digests
+        blank = data.replace(_field(digest.decode()), _field(_ZEROS))
+        if sha256(blank).hexdigest().encode() != digest:
+            raise FileError(f"{what} is truncated or altered: its SHA-256 is not the one that stands in it")
+    text, tensors = unpack(data, what)
+    if text.startswith("flowgrad weights"):
+        raise FileError(f"{what} holds weights alone: load the .json beside it")
+    document = parse(text, f"the metadata of {what}")
+    if len(digests) != 1 or not isinstance(document, dict) or "sha256" not in document:
+        raise FileError(f"{what} is altered, or no network of flowgrad's: its SHA-256 does not stand in it")
+    document.pop("sha256")
+    return document, tensors
+
+
+def _field(digest: str) -> bytes:
+    r"""The digest as it stands in the file: a JSON text within a JSON text, quoted by \"."""
+    return f'\\"sha256\\":\\"{digest}\\"}}"'.encode()

@@ -1,0 +1,372 @@
+"""Model: a network with what its data needs: columns, scaling, classes and loss; saved, predicted with, handed on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from flowgrad import batch, scaling
+from flowgrad.arguments import instance, repeated
+from flowgrad.atomic import flush_folder, path_of, put, refused
+from flowgrad.columns import Columns
+from flowgrad.errors import ConfigError, DataError, FileError, FlowgradError, GraphError, ShapeError, brief, show
+from flowgrad.formats._values import decode, encode
+from flowgrad.formats.fgm import scalings, write_model
+from flowgrad.maths.losses import Loss, identity
+from flowgrad.network import Network
+from flowgrad.program import Program, compile
+from flowgrad.registry import find, names
+from flowgrad.scaling import Scaling
+
+Floats = npt.NDArray[np.float64]
+Class = str | int | float | bool
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Model:
+    """A network with what its data needs: which columns feed it, how they are scaled, what its outputs mean.
+
+    Args:
+        network: takes the columns of `inputs`, scaled by `scaling`.
+        inputs: the columns of X, in the order of the network's inputs; left out: called as the inputs are, ids that are
+            no text by their repr.
+        targets: the columns that the outputs predict, in their order; left out: called as the outputs are. A model
+            with classes has none.
+        label: the column of classes; left out, where there are classes: "class".
+        classes: class k is output k's; of a single output, `classes[1]` is the one whose logit it is.
+        scaling: of the inputs; None where the network takes them as they are.
+        target_scaling: of the targets, where the outputs answer on another scale than the data's.
+        loss: the loss that the network was trained with, which says what outputs predict; None of a network that
+            nobody trained, and of one with classes the cross-entropy that fits.
+        ignore: columns of the data that say nothing to the network; the command line refuses any others.
+
+    Raises:
+        ShapeError: another number of columns, classes or scaled columns than of inputs or outputs.
+        ConfigError: two columns or classes of one name; a label without classes; a loss whose outputs are no logits of
+            classes, or no numbers that can be scaled.
+        UnknownNameError: no such loss.
+        DataError: an argument of the wrong type.
+
+    >>> net = Network.from_arrays([0], [1], weight=[2.0], activation="identity")
+    >>> model = Model(net, inputs=("dose",), targets=("response",), scaling=Scaling([10.0], [5.0]))
+    >>> model.predict({"dose": [10.0, 20.0], "patient": ["a", "b"]}).tolist()
+    [[0.0], [4.0]]
+    """
+
+    network: Network
+    inputs: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
+    label: str | None = None
+    classes: tuple[Class, ...] = ()
+    scaling: Scaling | None = None
+    target_scaling: Scaling | None = None
+    loss: str | Loss | None = None
+    ignore: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        network = instance("Model", self.network, Network)
+        classes = _classes(self.classes)
+        inputs, targets, ignore = (_columns(name, getattr(self, name)) for name in ("inputs", "targets", "ignore"))
+        values = {
+            "inputs": inputs or _called(network.inputs),
+            "targets": targets or (() if classes else _called(network.outputs)),
+            "ignore": ignore,
+            "classes": classes,
+            "label": "class" if classes and self.label is None else self.label,
+            "loss": _loss(self.loss, classes, len(network.outputs)),
+        }
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+        _check(self)
+
+    # ---- predicting -----------------------------------------------------------------------------------------
+
+    def predict(self, X: Any) -> npt.NDArray[Any]:
+        """Predict from samples as they were measured: the class of each, (B,), or numbers, (B, targets) float64.
+
+        Numbers are what the loss says that outputs predict, on the data's own scale: probabilities under
+        binary_cross_entropy and cross_entropy, rates under poisson, else the outputs themselves.
+
+        Args:
+            X: a data frame or mapping with a column a name of `inputs`, others being left alone; or an array (B, I)
+                in their order.
+
+        Raises:
+            UnknownNameError: a column is missing; the message gives the nearest name.
+            ShapeError, DataError: an array of another shape, no samples, a column that holds no numbers.
+        """
+        y = self.outputs(X)
+        if self.classes:
+            return _array(self.classes)[probabilities(self.record, y).argmax(axis=1)]
+        predicted = y if self.loss is None else np.asarray(self.record.link(y), np.float64)
+        return predicted if self.target_scaling is None else self.target_scaling.back(predicted)
+
+    def predict_proba(self, X: Any) -> Floats:
+        """Give the probability of each class, (B, classes) float64, in the order of `classes`.
+
+        Raises:
+            ConfigError: the model has no classes.
+            UnknownNameError, ShapeError, DataError: as `predict`.
+        """
+        if not self.classes:
+            raise ConfigError("predict_proba needs classes, and this model has targets: predict gives their values")
+        return probabilities(self.record, self.outputs(X))
+
+    def outputs(self, X: Any) -> Floats:
+        """Give the network's own outputs, (B, O) float64: logits, log rates, or targets on the network's scale.
+
+        Raises:
+            UnknownNameError, ShapeError, DataError: as `predict`.
+        """
+        return np.asarray(self._program().predict(self.scaled(self.samples(X))), np.float64)
+
+    def samples(self, X: Any) -> Floats:
+        """Give the columns of `inputs` as an array (B, I) float64, as they were measured.
+
+        Raises:
+            UnknownNameError, ShapeError, DataError: as `predict`.
+        """
+        given = batch.by_name(X)
+        wanted: tuple[Hashable, ...] = self.inputs
+        if given is not None:  # an id that is no text stands for its column: 0 for '0'
+            called = {column_name(name): name for name in given}
+            wanted = tuple(called.get(name, name) for name in self.inputs)
+        return batch.table(X, wanted, "X", "input", np.dtype(np.float64), surplus=True)
+
+    def scaled(self, X: Any) -> Any:
+        """Scale an array of raw columns (B, I) as `network` takes it."""
+        return X if self.scaling is None else self.scaling(X)
+
+    @property
+    def record(self) -> Loss:
+        """The loss itself; the squared error where nobody trained the network."""
+        if isinstance(self.loss, Loss):
+            return self.loss
+        found: Loss = find("losses", self.loss or "squared_error")
+        return found
+
+    def _program(self) -> Program:
+        """The network compiled, once for as long as it stays as it is."""
+        columns, known = self.network.columns, self._compiled
+        if not known or known[0][0] is not columns:
+            known[:] = [(columns, compile(self.network))]
+        return known[0][1]
+
+    @cached_property
+    def _compiled(self) -> list[tuple[Columns, Program]]:
+        """What `_program` has compiled last."""
+        return []
+
+    # ---- handing on -----------------------------------------------------------------------------------------
+
+    def folded(self) -> Network:
+        """Give the network that takes raw columns: scaling is in its weights.
+
+        It ends in the network's own outputs (logits, log rates), or in targets on the data's scale.
+
+        Raises:
+            GraphError: a weight or bias overflows.
+        """
+        return scaling.folded(self.network, self.scaling, self.target_scaling)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write everything to one file, `.fgm`, which `flowgrad.load_model` and the command line read.
+
+        The file is put in its place whole or not at all, holds its own SHA-256 and no code.
+
+        Raises:
+            ConfigError: another suffix; `flowgrad.save(model, path)` writes other formats. Or a loss of your own.
+            FileError: the path cannot be written.
+            GraphError: the network holds what a file cannot keep, which the message names.
+            MissingDependencyError: the library `safetensors` is not installed.
+        """
+        target = path_of(path)
+        if target.suffix.lower() != ".fgm":
+            raise ConfigError(
+                f"a model is saved as .fgm, and not as {brief(target.name)}: fg.save(model, path) writes its network "
+                "in other formats"
+            )
+        files = write_model(self.network, about_of(self), target)
+        with refused(target):
+            put(target, [files[target.name]])
+            flush_folder(target.parent)
+
+    def __reduce__(self) -> tuple[type[Model], tuple[Any, ...]]:
+        return Model, tuple(getattr(self, field.name) for field in fields(self))
+
+    def __repr__(self) -> str:
+        answers = f"{self.label}: {_cut(self.classes)}" if self.classes else _cut(self.targets)
+        loss = self.record.name if self.loss is not None else "no loss"
+        scaled = [name for name in ("scaling", "target_scaling") if getattr(self, name) is not None]
+        with_scaling = f", with {' and '.join(scaled)}" if scaled else ""
+        return f"Model({_cut(self.inputs)} → {answers}; {loss}{with_scaling}; {self.network!r})"
+
+
+def probabilities(loss: Loss, y: Floats) -> Floats:
+    """Give the probability of each class (B, classes) from logits: one output's each, or of two classes the one's."""
+    if y.shape[1] > 1:
+        return np.asarray(loss.link(y), np.float64)
+    return np.concatenate([loss.link(-y), loss.link(y)], axis=1)  # 1 − p would cancel the digits of a small one
+
+
+def column_name(node: Hashable) -> str:
+    """Give the column of a node: text as it is, other ids by repr (`0`, `('a', 1)`)."""
+    return node if isinstance(node, str) else repr(node)
+
+
+def column_names(nodes: Sequence[Hashable]) -> tuple[str, ...]:
+    """Give the columns of several nodes.
+
+    Raises:
+        GraphError: two of them would have one name, such as 1 and '1'.
+    """
+    found = tuple(map(column_name, nodes))
+    twice = repeated(found)
+    if twice is not None:
+        raise GraphError(f"two nodes are called {show(twice)} in a table: relabel one of them")
+    return found
+
+
+def _called(nodes: Sequence[Hashable]) -> tuple[str, ...]:
+    """The columns of nodes that nobody named: as `column_names`, but by repr throughout where 1 and '1' stand there."""
+    by_repr = tuple(map(repr, nodes))
+    alike = repeated(map(column_name, nodes)) is not None and repeated(by_repr) is None
+    return by_repr if alike else column_names(nodes)
+
+
+# ---- what is checked --------------------------------------------------------------------------------------------
+
+
+def _columns(what: str, given: Any) -> tuple[str, ...]:
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise DataError(f"{what}={brief(given)} of a Model: give the names of columns, as a tuple of text")
+    found = tuple(given)
+    for name in found:
+        if not isinstance(name, str):
+            raise DataError(f"{what} of a Model names {brief(name)}, a {type(name).__name__}: give text")
+    twice = repeated(found)
+    if twice is not None:
+        raise ConfigError(f"{what} of a Model names the column {brief(twice)} twice")
+    return found
+
+
+def _classes(given: Any) -> tuple[Class, ...]:
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise DataError(f"classes={brief(given)} of a Model: give a tuple of text or numbers")
+    found = tuple(each.item() if isinstance(each, np.generic) else each for each in given)
+    for each in found:
+        if type(each) not in (str, int, float, bool) or each != each:
+            raise DataError(f"classes of a Model has {brief(each)}: a class is text, a number or a truth value")
+    twice = repeated([str(each) for each in found])
+    if twice is not None:
+        raise ConfigError(f"classes of a Model has two that are written {brief(twice)}")
+    return found
+
+
+def _loss(given: Any, classes: tuple[Class, ...], outputs: int) -> str | Loss | None:
+    """The loss: its name where it is one of the registry, the record of a user's own."""
+    if given is None:
+        return None if not classes else "cross_entropy" if outputs > 1 else "binary_cross_entropy"
+    if isinstance(given, Loss):
+        known = given.name in names("losses") and find("losses", given.name) == given
+        return given.name if known else given
+    if not isinstance(given, str):
+        raise DataError(f"loss={brief(given)} of a Model: give the name of a loss, a Loss or None")
+    found: Loss = find("losses", given)
+    return found.name
+
+
+def _check(model: Model) -> None:
+    """Counts and what goes together."""
+    n, outputs = len(model.network.inputs), len(model.network.outputs)
+    counts = [("inputs", len(model.inputs), n, "inputs")]
+    if model.classes:
+        counts += [("classes", len(model.classes), outputs if outputs > 1 else 2, "classes by its outputs")]
+    else:
+        counts += [("targets", len(model.targets), outputs, "outputs")]
+    for name, given, ends, of in (
+        ("scaling", model.scaling, n, "inputs"),
+        ("target_scaling", model.target_scaling, outputs, "outputs"),
+    ):
+        if given is not None:
+            counts.append((name, len(instance(f"{name} of a Model", given, Scaling)), ends, of))
+    for what, found, wanted, of in counts:
+        if found != wanted:
+            raise ShapeError(f"{what} of a Model has {found} entries: the network has {wanted} {of}")
+    if model.label is not None and not isinstance(model.label, str):
+        raise DataError(f"label={brief(model.label)} of a Model: give the name of a column, as text")
+    if model.label is not None and not model.classes:
+        raise ConfigError(f"label={brief(model.label)} of a Model: a label needs classes")
+    if model.classes and model.targets:
+        raise ConfigError("classes and targets of a Model exclude each other")
+    _check_loss(model, outputs)
+
+
+def _check_loss(model: Model, outputs: int) -> None:
+    record = model.record
+    if model.classes and not (record.logits and record.coupled == (outputs > 1)):
+        fitting = "cross_entropy" if outputs > 1 else "binary_cross_entropy"
+        raise ConfigError(f"loss {record.name!r} of a Model with classes: its outputs need {fitting}")
+    if model.target_scaling is not None and record.link is not identity:
+        raise ConfigError(f"target_scaling of a Model: the outputs under loss {record.name!r} are no scaled targets")
+
+
+def _array(classes: tuple[Class, ...]) -> npt.NDArray[Any]:
+    """The classes as an array that keeps their types."""
+    return np.array(classes, None if len(set(map(type, classes))) == 1 else np.object_)
+
+
+def _cut(names: Sequence[Any], limit: int = 4) -> str:
+    said = [str(name)[:40] for name in names[:limit]]
+    return ", ".join(said) + (f", … ({len(names)})" if len(names) > limit else "")
+
+
+# ---- as JSON data -----------------------------------------------------------------------------------------------
+
+
+def about_of(model: Model) -> dict[str, Any]:
+    """Give what a file keeps of a model besides its network, as JSON data.
+
+    Raises:
+        ConfigError: the loss is a user's own: a file keeps names of functions alone.
+    """
+    if isinstance(model.loss, Loss):
+        raise ConfigError(f"loss {brief(model.loss.name)} of the model is your own: a file keeps names of known losses")
+    roles = ("inputs", "targets", "label", "classes", "ignore")
+    return {
+        "loss": model.loss,
+        "roles": {name: _encoded(getattr(model, name)) for name in roles},
+        "standardised": _numbers(model.scaling),
+        "standardised_targets": _numbers(model.target_scaling),
+    }
+
+
+def restored(network: Network, about: Mapping[str, Any] | None, what: str) -> Model:
+    """Make the model that `about_of` was given; None: of the network by itself.
+
+    Raises:
+        FileError: the data is damaged, or does not fit the network; `what` names the file in the message.
+    """
+    if about is None:
+        return Model(network)
+    inputs, targets = scalings(about, what)
+    try:
+        roles = {name: decode(value) for name, value in about["roles"].items()}
+        return Model(network, **roles, scaling=inputs, target_scaling=targets, loss=about["loss"])
+    except (FlowgradError, ValueError, TypeError, KeyError, AttributeError) as error:
+        said = f"{type(error).__name__}: {str(error)[:200]}"
+        raise FileError(f"{what} is damaged, or does not fit its network: {said}") from None
+
+
+def _encoded(value: Any) -> Any:
+    return list(map(encode, value)) if isinstance(value, tuple) else encode(value)
+
+
+def _numbers(given: Scaling | None) -> dict[str, list[float]] | None:
+    return None if given is None else {"mean": given.mean.tolist(), "scale": given.scale.tolist()}

@@ -1,0 +1,97 @@
+"""Models in run folders; `load_model` reads one from wherever it stands."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from flowgrad.atomic import path_of
+from flowgrad.errors import ConfigError, FileError
+from flowgrad.files import RUN_NETWORK, load, said_of, save, source_of
+from flowgrad.format import Progress, read_bytes
+from flowgrad.formats._strict import parse
+from flowgrad.maths.activation import Activation
+from flowgrad.maths.aggregations import Aggregation
+from flowgrad.model import Model, about_of, restored
+
+TRAINED = "trained.safetensors"
+ABOUT = "model.json"
+SCALINGS = ("standardised", "standardised_targets")  # keys of model.json
+
+
+def load_model(
+    path: str | os.PathLike[str],
+    format: str | None = None,
+    activations: Iterable[Activation | Aggregation] = (),
+    *,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Model:
+    """Read a model from a run folder, from a file that `Model.save` wrote, or from any file of a network.
+
+    Of a network by itself, inputs and targets are called as its nodes are; nothing is scaled.
+
+    Args:
+        path: the folder or file; `format`, `activations`, `progress` and `options` are as `flowgrad.load` takes them.
+
+    Raises:
+        ConfigError: a format or an option beside the folder of a run.
+        FileError, UnknownNameError, GraphError, MissingDependencyError: as `flowgrad.load`; or the folder is no run.
+    """
+    target = path_of(path)
+    if target.is_dir():
+        if format is not None or options:
+            raise ConfigError(f"{target} is the folder of a run: a format and its options are for files of networks")
+        return _read(target, activations)
+    chosen, source = source_of(target, format, activations, progress, options)
+    if chosen.read_model is None:
+        return Model(load(target, chosen.name, activations, progress=progress, **options))
+    with said_of(target):
+        return restored(*chosen.read_model(source), str(target))
+
+
+def save_run(folder: Path, model: Model) -> None:
+    """Write the files of a model into a run folder.
+
+    Raises:
+        FileError: they cannot be written. ConfigError, GraphError: as `Model.save`.
+    """
+    save_networks(folder, model)
+    about = about_of(model)
+    for key in SCALINGS:
+        if about[key] is not None:
+            about[key] = {"network": TRAINED, **about[key]}
+    text = json.dumps(about, indent=1, ensure_ascii=False) + "\n"
+    (folder / ABOUT).write_text(text, encoding="utf-8")
+
+
+def save_networks(folder: Path, model: Model) -> None:
+    """Write the network as it was trained, where that takes scaled columns; then the one that takes the raw ones."""
+    if _is_scaled(model):
+        save(model.network, folder / TRAINED)
+    save(model.folded(), folder / RUN_NETWORK)
+
+
+def _is_scaled(model: Model) -> bool:
+    return model.scaling is not None or model.target_scaling is not None
+
+
+def _read(folder: Path, activations: Iterable[Activation | Aggregation]) -> Model:
+    """The model of a run folder: the network as it was trained, and its scaling.
+
+    A folder of version 0.1 holds that network as network.json, and its scaling under another key.
+    """
+    if not (folder / RUN_NETWORK).is_file():
+        raise FileError(f"{folder} is no run folder: it has no {RUN_NETWORK}")
+    path = folder / ABOUT
+    if not path.exists():
+        return Model(load(folder / RUN_NETWORK, activations=activations))
+    about = parse(read_bytes(path), f"{path} is damaged: it")
+    if not isinstance(about, dict):
+        raise FileError(f"{path} is damaged: it holds no object")
+    scaled = [about[key] for key in SCALINGS if isinstance(about.get(key), dict)]
+    name = TRAINED if any(given.get("network") == TRAINED for given in scaled) else RUN_NETWORK
+    return restored(load(folder / name, activations=activations), about, str(path))

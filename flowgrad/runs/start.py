@@ -1,0 +1,119 @@
+"""The network from which a training starts, and the file by which its run folder starts again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flowgrad.errors import ConfigError, FileError, brief
+from flowgrad.files import RUN_NETWORK, format_of, load
+from flowgrad.format import Format, Progress
+from flowgrad.formats.fgm import write_model
+from flowgrad.model import Model, about_of
+from flowgrad.network import Network
+from flowgrad.runs.models import ABOUT, load_model
+from flowgrad.shapes import with_outputs
+from flowgrad.weights import initializer_for
+
+
+@dataclass(frozen=True)
+class Start:
+    """A network that was read for a training.
+
+    model    the network, and what its data needs, where the file says so
+    trained  whether that is a model whose scaling the training goes on with
+    key      "file" or "edges": the key of [network] that names it
+    name     of the file in a run folder
+    data     its bytes
+    """
+
+    model: Model
+    trained: bool
+    key: str
+    name: str
+    data: bytes
+
+    def section(self) -> dict[str, Any]:
+        """Give what [network] says of it in a run folder."""
+        return {self.key: self.name} | ({"format": None, "options": None} if self.name.endswith(".fgm") else {})
+
+
+def start_of(section: Mapping[str, Any], progress: Progress | None = None) -> Start | None:
+    """Read the network of a run, a file or a list of edges; None where the section names a topology.
+
+    Args:
+        section: [network] of a configuration, with every key.
+
+    Raises:
+        ConfigError: a key beside the file says what its reader does not take.
+        FileError: the file is missing; the message says which key names it. Else as `load_model`.
+    """
+    key = next((key for key in ("file", "edges") if section[key] is not None), None)
+    if key is None:
+        return None
+    path = Path(section[key])
+    if not path.exists():
+        raise FileError(f"no file {path}, which network.{key} of the configuration names")
+    if key == "edges":
+        names = ("inputs", "outputs", "activation", "output_activation", "seed", "initializer")
+        options = {name: section[name] for name in names} | (section["options"] or {})
+        model = Model(load(path, "edgelist", progress=progress, **options))
+        return Start(model, False, key, "".join(("edges", *path.suffixes)), path.read_bytes())
+    run = _run_of(path)
+    chosen = None if run is not None else format_of(path, section["format"], "read")
+    options = _options(section, path, chosen)
+    model = load_model(run or path, section["format"], progress=progress, **options)
+    columns = model.network.columns
+    if section["initializer"] is not None and not np.isnan(columns.weight).any():
+        said = _written(section["initializer"])
+        raise ConfigError(f"network.initializer = {said}: {path} gives every weight itself")
+    initializer = initializer_for(section["initializer"]) or columns.initializer
+    network = Network.from_columns(replace(columns, seed=section["seed"], initializer=initializer))
+    if section["output_activation"] is not None:
+        network = with_outputs(network, section["output_activation"])
+    model = replace(model, network=network)
+    if chosen is None or chosen.keeps == "everything":
+        name = "start.fgm"
+        says = model.loss is not None or model.scaling is not None or model.target_scaling is not None
+        trained = says and (chosen is None or chosen.read_model is not None)
+        (data,) = write_model(network, about_of(model) if trained else None, Path(name)).values()
+        assert isinstance(data, bytes)
+        return Start(model, trained, key, name, data)
+    return Start(model, False, key, "".join(("start", *path.suffixes)), path.read_bytes())
+
+
+def _run_of(path: Path) -> Path | None:
+    """The run folder that a path names, by its network too; None where it names none."""
+    if path.name == RUN_NETWORK and (path.parent / ABOUT).exists():
+        return path.parent
+    return path if path.is_dir() else None
+
+
+def _options(section: Mapping[str, Any], path: Path, chosen: Format | None) -> dict[str, Any]:
+    """What the reader takes; `chosen` is None of a run.
+
+    Raises:
+        ConfigError: a key beside the file says what neither a run nor this reader takes.
+    """
+    given = section["activation"]
+    for key in ("format", "options"):
+        if chosen is None and section[key]:
+            raise ConfigError(f"network.{key} = {_written(section[key])}: {path} is of a run")
+    if given is None:
+        return dict(section["options"] or {})
+    said = f"network.activation = {_written(given)}"
+    if chosen is None:
+        raise ConfigError(f"{said}: a run says itself what its neurons are")
+    if chosen.read is None or "activation" not in signature(chosen.read).parameters:
+        raise ConfigError(f"{said}: a file of format {chosen.name!r} says itself what its neurons are")
+    return {"activation": given} | (section["options"] or {})
+
+
+def _written(value: object) -> str:
+    """A value as TOML writes it, cut."""
+    return f'"{value:.60}"' if isinstance(value, str) else brief(value)
