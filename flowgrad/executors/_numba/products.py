@@ -1,9 +1,10 @@
 """Kernels of products: Π_k t_k in float64, slopes from the factors before one and those behind it, never a division.
 
 Factors are multiplied as they are, while it is watched that every product of those before, zeros left out, is within
-2^±SAFE: then those behind, their quotients, are within 2^±2·SAFE, and none has overflowed or lost a bit. Where that
+2^±SAFE: then those behind, quotients of two, are within 2^±2·SAFE, and none has overflowed or lost a bit. Where that
 fails in any lane, the neuron is done again with mantissas and exponents apart: a factor is split into 2^k and a
-mantissa within √½ … √2; zeros, infinities and NaN are mantissas of their own. So no partial product decides what the product is, whatever their number.
+mantissa within √½ … √2; zeros, infinities and NaN are mantissas of their own. So no partial product decides what the
+product is, whatever the number of factors.
 """
 
 from __future__ import annotations
