@@ -19,7 +19,7 @@ f, df = called("f"), called("df")
 """A spec's formulas of terms."""
 
 
-_doubles = types.CPointer(types.float64)  # type: ignore[attr-defined]
+_doubles = types.CPointer(types.float64)
 
 
 @block(lambda address: _doubles, lambda b, r, k, v: pointer(b, v[0]))

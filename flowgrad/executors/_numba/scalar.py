@@ -30,7 +30,7 @@ def called(role: str) -> Callable[..., Any]:
 
     builtin_registry.register(Template)
     builtin_registry.register_global(run, types.Function(Template))
-    lower_builtin(run, types.VarArg(types.Any))(lower)  # type: ignore[attr-defined]
+    lower_builtin(run, types.VarArg(types.Any))(lower)
     return run
 
 
