@@ -91,7 +91,6 @@ class Aggregated:
             "A": self.A,
             "Z": self.Z,
             "terms": np.zeros(aggregate.ROOM * lanes * max(self.fans) // 8 + 1),
-            "slopes": np.zeros(max(self.fans) + 1),
             "mask": mask_of(self.dtype, lanes, self.count),
         }
         net, tile = np.zeros(1, NET), np.zeros(1, TILE)

@@ -34,6 +34,7 @@ from flowgrad.registry import is_own
 
 I = types.int64
 ROOM = 16
+"""Bytes a lane and term."""
 
 
 def gathers(aggregation: Aggregation, dtype: np.dtype[Any], lanes: int) -> int:

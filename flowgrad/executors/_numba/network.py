@@ -31,7 +31,7 @@ class Net:
         self._lock = reentrant_lock()
         self._fill()
         self.address = int(self._record.ctypes.data)
-        self.scratch = 8 * lanes * layout.max_fan_in
+        self.scratch = aggregate.ROOM * lanes * layout.max_fan_in
 
     def need(self, kind: str) -> None:
         """See to it that all is compiled, and its address known, that a call of that kind runs."""
