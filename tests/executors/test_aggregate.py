@@ -214,6 +214,14 @@ def test_a_users_own_aggregation(name: str, dtype: Any) -> None:
     agree(Aggregated(dtype, FANS), own)
 
 
+def test_more_terms_than_float32_numbers_run_their_formula() -> None:
+    ours = find("aggregations", "max")
+    own = Aggregation("own", ours.f, ours.df)
+    dtype, many = np.dtype(np.float32), 2**23 + 1
+    assert aggregate.spreads(ours, dtype, 32, many) == aggregate.spreads(own, dtype, 32)
+    assert aggregate.spreads(ours, dtype, 32) == aggregate.spreads(ours, dtype, 32, many - 1)
+
+
 def test_kernels_run_uncompiled() -> None:
     """The same tests where Numba leaves all functions as they are."""
     tests = [f"{__file__}::{test}" for test in ("test_zeros_infinities_and_nan", "test_a_users_own_aggregation")]

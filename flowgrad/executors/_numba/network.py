@@ -73,7 +73,7 @@ class Net:
             aggregation = self.plan.aggregations[code]
             self._gather[code] = aggregate.gathers(aggregation, self.dtype, self.lanes)
             if gradient:
-                self._spread[code] = aggregate.spreads(aggregation, self.dtype, self.lanes)
+                self._spread[code] = aggregate.spreads(aggregation, self.dtype, self.lanes, l.max_fan_in)
         if not len(l.dense):
             return
         spec = Spec(self.dtype, self.lanes).type
