@@ -49,7 +49,7 @@ class Activation:
                      about half of what comes in, as relu does
         affine       the relation to another σ, of which executors may use the faster form
         expression   σ(z) and σ'(z) as text, in the grammar of `flowgrad.maths.expression`: what files in other
-                     languages are printed from
+                     languages are printed from, and what executors may evaluate in place of `f` and `df`
 
     Raises:
         ConfigError: the name or the initializer's is no text or empty, `f` or `df` cannot be called, `range` is no pair

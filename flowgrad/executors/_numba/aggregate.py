@@ -34,6 +34,7 @@ from flowgrad.registry import is_own
 
 I = types.int64
 ROOM = 16
+"""Bytes a lane and term."""
 
 
 def gathers(aggregation: Aggregation, dtype: np.dtype[Any], lanes: int) -> int:
@@ -45,10 +46,14 @@ def gathers(aggregation: Aggregation, dtype: np.dtype[Any], lanes: int) -> int:
     return address(GATHER[name], Spec(dtype, lanes, aggregation=name).type, I, I, I, I, I)
 
 
-def spreads(aggregation: Aggregation, dtype: np.dtype[Any], lanes: int) -> int:
-    """The address of backward's: spread(spec, net, tile, run, w)."""
+def spreads(aggregation: Aggregation, dtype: np.dtype[Any], lanes: int, most: int = 0) -> int:
+    """The address of backward's: spread(spec, net, tile, run, w).
+
+    Args:
+        most: terms of a neuron. Where the dtype has not room for their numbers, its formula runs.
+    """
     name = own_name(aggregation)
-    if name is None:
+    if name is None or most > 2 ** np.finfo(dtype).nmant:
         spec = Spec(dtype, lanes, df=formula(aggregation.df))
         return address(aggregate_formula.spread, spec.type, I, I, I, I)
     return address(SPREAD[name], Spec(dtype, lanes, aggregation=name).type, I, I, I, I)

@@ -55,7 +55,7 @@ def spread(spec: Any, net: int, tile: int, run: int, w: int) -> None:
         if fan_in == 0:
             continue
         row, r = i32_at(n.message, v), np.float64(real_at(spec, n.response, v))
-        terms, slopes = carray(doubles(t.terms), (fan_in,)), carray(doubles(t.slopes), (fan_in,))
+        terms, slopes = carray(doubles(t.terms), (fan_in,)), carray(doubles(t.terms + 8 * fan_in), (fan_in,))
         for lane in range(t.count):
             for k in range(fan_in):
                 a = np.float64(real_at(spec, t.A + i32_at(n.in_source, first + k) * scale, lane))

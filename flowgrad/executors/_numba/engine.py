@@ -148,8 +148,7 @@ class Engine:
                 tile[name] = w.room(f"{name}{k}", count * row)
             for name in ("shift", "lse", "mass", "share"):
                 tile[name] = w.room(f"{name}{k}", 8 * net.lanes)
-            for name in ("terms", "slopes"):
-                tile[name] = w.room(f"{name}{k}", net.scratch)
+            tile["terms"] = w.room(f"terms{k}", net.scratch)
 
     def _chunk_memory(self, w: Workspace, net: Net, chunks: int) -> None:
         """Room for every chunk's gradients, and for the weights by place."""

@@ -36,6 +36,7 @@ from flowgrad.executors._numba.powers import (
 )
 from flowgrad.executors._numba.rows import absolute, choose, fma, with_sign, written
 from flowgrad.executors._numba.simd import block
+from flowgrad.executors._numba.smooth import SMOOTH
 from flowgrad.executors._numba.spec import SpecType, Truth, Vector
 from flowgrad.maths.activation import Activation, Affine
 from flowgrad.maths.rectifiers import LEAKY_SLOPE, SELU_ALPHA, SELU_SCALE
@@ -162,6 +163,7 @@ FORMS = {
     "selu": _exponential_linear(SELU_SCALE, SELU_SCALE * SELU_ALPHA),
     "relu": Form(_relu, _relu_found),
     "leaky_relu": Form(_leaky_relu, _leaky_relu_found),
+    **SMOOTH,
     "identity": Form(itself, _one),
 }
 """Forms by name of the activation."""

@@ -1,7 +1,7 @@
 """Vector forms made from what an activation's record says: its formulas as text.
 
 A formula's tree is evaluated over rows (`primitives`), each part once. In float32 it is evaluated in float64 and
-rounded at the end, unless all of it is arithmetic and choices. z is kept, and σ' found from it by its own formula.
+rounded at the end, unless all of it is arithmetic and choices, with numbers that float32 has. Forward keeps σ'.
 """
 
 from __future__ import annotations
@@ -49,15 +49,16 @@ _FUNCTIONS: dict[str, Function] = {
 
 def from_formulas(value: str, slope: str) -> Form:
     """The form of σ(z) and σ'(z) as text, in the grammar of `flowgrad.maths.expression`."""
-    df = _function(slope)
-    return Form(_function(value), itself, always, itself, lambda z, a: df(z))
+    return Form(_function(value), itself, always, _function(slope))
 
 
 def _function(text: str) -> Function:
     """The formula over rows of either dtype."""
     tree = parse(text)
-    calls = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
-    wide = not calls <= _ARITHMETIC.keys()
+    nodes = list(ast.walk(tree))
+    calls = {node.func.id for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+    numbers = [float(node.value) for node in nodes if isinstance(node, ast.Constant)]  # type: ignore[arg-type]
+    wide = not calls <= _ARITHMETIC.keys() or any(float(np.float32(x)) != x for x in numbers)
 
     def run(z: Any) -> Any:
         with np.errstate(all="ignore"):

@@ -125,7 +125,7 @@ def layout(plan: Plan, part: Part) -> Layout:
         rows=rows + 1,
         reach=_reach(len(plan.inputs), part, edge, target),
         kept=int((dense["dz"] + dense["count"]).max(initial=0)),
-        max_fan_in=int((part.in_end - part.in_begin).max(initial=0)),
+        max_fan_in=int((part.in_end - part.in_begin)[kind >= AGGREGATED].max(initial=0)),
     )
 
 

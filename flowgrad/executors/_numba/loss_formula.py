@@ -1,4 +1,4 @@
-"""Kernels of losses by their scalar formulas, as `loss_rows` describes them: number by number, in float64."""
+"""Kernels of losses by their scalar formulas, as `losses` describes them: number by number, in float64."""
 
 from __future__ import annotations
 

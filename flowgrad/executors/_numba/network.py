@@ -31,7 +31,7 @@ class Net:
         self._lock = reentrant_lock()
         self._fill()
         self.address = int(self._record.ctypes.data)
-        self.scratch = 8 * lanes * layout.max_fan_in
+        self.scratch = aggregate.ROOM * lanes * layout.max_fan_in
 
     def need(self, kind: str) -> None:
         """See to it that all is compiled, and its address known, that a call of that kind runs."""
@@ -73,7 +73,7 @@ class Net:
             aggregation = self.plan.aggregations[code]
             self._gather[code] = aggregate.gathers(aggregation, self.dtype, self.lanes)
             if gradient:
-                self._spread[code] = aggregate.spreads(aggregation, self.dtype, self.lanes)
+                self._spread[code] = aggregate.spreads(aggregation, self.dtype, self.lanes, l.max_fan_in)
         if not len(l.dense):
             return
         spec = Spec(self.dtype, self.lanes).type

@@ -85,8 +85,14 @@ def power(x: Any) -> Any:
 
 def remainder(x: Any, n: Any) -> Any:
     """p, from what `power` gave."""
+    return remainder_of(x, n, None)
+
+
+def remainder_of(x: Any, n: Any, low: Any) -> Any:
+    """The same of x + low, a sum that has no room in one number."""
     c = constants(x)
     r = fma(n - c.onto, -c.ln2_low, fma(n - c.onto, -c.ln2_high, x))
+    r = r if low is None else r + low
     return fma(r * r, polynomial(c.q, r), r)
 
 
@@ -118,9 +124,7 @@ def lifted_gaussian(x: Any) -> Any:
     square = x * x
     error = fma(x, x, -square)
     n = power(-square)
-    r = fma(n - c.onto, -c.ln2_low, fma(n - c.onto, -c.ln2_high, -square)) - error
-    p = fma(r * r, polynomial(c.q, r), r)
-    return (p + 1.0) * power_of_two(n, c.lift)
+    return (remainder_of(-square, n, -error) + 1.0) * power_of_two(n, c.lift)
 
 
 def short(x: Any) -> Any:

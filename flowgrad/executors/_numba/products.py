@@ -1,9 +1,10 @@
 """Kernels of products: Π_k t_k in float64, slopes from the factors before one and those behind it, never a division.
 
 Factors are multiplied as they are, while it is watched that every product of those before, zeros left out, is within
-2^±SAFE: then those behind, their quotients, are within 2^±2·SAFE, and none has overflowed or lost a bit. Where that
-fails in any lane, the neuron is done again with mantissas and exponents apart: a factor is split into 2^k and a
-mantissa within √½ … √2; zeros, infinities and NaN are mantissas of their own. So no partial product decides what the product is, whatever their number.
+2^±SAFE: then those behind, quotients of two, have not overflowed or lost a bit either. Where that fails in any lane,
+the neuron is done again with mantissas and exponents apart: a factor is split into 2^k and a mantissa within √½ … √2;
+zeros, infinities and NaN are mantissas of their own. So no partial product decides what the product is, whatever the
+number of factors.
 """
 
 from __future__ import annotations
@@ -30,10 +31,10 @@ from flowgrad.executors._numba.rows import (
     wide,
     with_sign,
 )
-from flowgrad.executors._numba.simd import any_lane, fma, keep, lanes_of, load, real_at, size_of, splat, store
+from flowgrad.executors._numba.simd import any_lane, bytes_of, fma, keep, lanes_of, load, real_at, size_of, splat, store
 
 SMALLEST, LIFT = 2.0**-1022, 54.0
-SAFE = 500
+SAFE = 300
 TOGETHER = 512
 """Mantissas that are multiplied before the product is split again: 2^(512/2) is far from overflow."""
 
@@ -106,7 +107,10 @@ def unsafe(least: Any, largest: Any, q: Any) -> Any:
 
 @inline
 def plain_product(spec: Any, n: Any, t: Any, w: int, begin: int, end: int, keeps: bool) -> Any:
-    """Π t_k, and whether that is unsafe; the products of the factors before each go to `terms` where that is wanted."""
+    """Π t_k, and whether that is unsafe; the products of the factors before each go to `terms` where that is wanted.
+
+    In float32 every second product is looked at: a factor w·a is 0 or within 2^−298 … 2^256.
+    """
     m = wide(spec, splat(spec, 1.0))
     q, least, largest = m, m, m
     for e in range(begin, end):
@@ -114,7 +118,8 @@ def plain_product(spec: Any, n: Any, t: Any, w: int, begin: int, end: int, keeps
             store(t.terms + (e - begin) * 8 * lanes_of(spec), m)
         x = wide_term(spec, n, t, w, e)
         m, q = m * x, q * but_zeros(x)
-        least, largest = lesser(least, q), larger(largest, q)
+        if bytes_of(spec) == 8 or (e - begin) % 2 == 1 or e == end - 1:
+            least, largest = lesser(least, q), larger(largest, q)
     return m, unsafe(least, largest, q)
 
 
