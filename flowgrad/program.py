@@ -305,7 +305,9 @@ class Program:
         """`Differentiates.value_and_grad` of a kernel that does not have it: forward and backward in turn."""
         saved, loss = self.kernel.forward(theta, x), self._need_loss()
         y = self.origin.outputs_of(saved).astype(np.float64)
-        summed, _, dy = _loss_and_base(loss, y, t.astype(np.float64), None if share is None else share.astype(np.float64))
+        summed, _, dy = _loss_and_base(
+            loss, y, t.astype(np.float64), None if share is None else share.astype(np.float64)
+        )
         adjoint = self._backward(theta, saved, dy)
         self.plan.fold(adjoint.weight, adjoint.bias, out)
         out *= self.dtype.type(scale)

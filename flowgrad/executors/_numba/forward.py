@@ -9,8 +9,8 @@ run z is written, and one call of the activation's kernel makes a of the whole r
 
 Backward finds σ'(z) from a where a tells it, since memory is what a step on a large graph waits for. Near saturation,
 where 1 − a² would cancel, it is found from a further row that forward keeps (`forms.kept`). Fused runs pile such rows
-up, and backward, which goes the other way, takes them off: every row is written to the top of the pile, and the next over
-it unless it was wanted, so that forward has no branch that depends on a, which a processor would learn too late.
+up, and backward, which goes the other way, takes them off: every row is written to the top of the pile, and the next
+over it unless it was wanted, so that forward has no branch that depends on a, which a processor would learn too late.
 """
 
 from __future__ import annotations
