@@ -44,7 +44,6 @@ OPTIONS = {"nopython": True, "nogil": True, "error_model": "numpy"}
 INNER = {**OPTIONS, "no_cfunc_wrapper": True, "no_cpython_wrapper": True}
 CHECKSUM = hashlib.sha256().digest_size
 
-_addressed: list[Any] = []
 _uncompiled: list[Function] = []
 
 
@@ -87,16 +86,20 @@ def address(dispatcher: Any, *types: Any) -> int:
     if config.DISABLE_JIT:
         _uncompiled.append(partial(dispatcher, types[0].spec()))
         return len(_uncompiled)
-    of_c = _of_c(dispatcher.py_func)
-    entry(of_c, *types)
-    result = of_c.overloads[types]
-    _addressed.append(result)
-    return int(result.library.get_pointer_to_function(result.fndesc.llvm_cfunc_wrapper_name))
+    return _address(dispatcher.py_func, types)
 
 
 def uncompiled(place: int) -> Function:
     """Return what `address` gave this for an address, where NUMBA_DISABLE_JIT leaves all functions as they are."""
     return _uncompiled[place - 1]
+
+
+@cache
+def _address(py_func: Function, types: tuple[Any, ...]) -> int:
+    of_c = _of_c(py_func)
+    entry(of_c, *types)
+    result = of_c.overloads[types]  # which the dispatcher, and so this cache, keeps alive
+    return int(result.library.get_pointer_to_function(result.fndesc.llvm_cfunc_wrapper_name))
 
 
 @cache

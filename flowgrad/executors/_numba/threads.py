@@ -14,6 +14,7 @@ import sys
 from _thread import get_ident, start_new_thread
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import cache
 from pathlib import Path, PurePosixPath
 from queue import Empty, SimpleQueue
 
@@ -64,8 +65,11 @@ def _processors() -> int:
     return os.cpu_count() or 1
 
 
+@cache
 def _quota(root: Path = Path("/")) -> float:
     """Return the CPU time per second that the cgroups of this process allow (Linux, v1 and v2); infinity without limit.
+
+    It is read once: a program asks when it is compiled, and a new network may come every few milliseconds.
 
     Args:
         root: the folder that holds `proc/self/cgroup` and `sys/fs/cgroup`.
