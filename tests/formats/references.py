@@ -78,7 +78,9 @@ def dcell(data: Path) -> float:
 
 def reactome(data: Path) -> float:
     folder = data / "reactome"
-    return hierarchy(folder, fg.load(folder / "ReactomePathwaysRelation.txt", format="reactome"))
+    return hierarchy(
+        folder, fg.load(folder / "ReactomePathwaysRelation.txt", format="reactome", output_activation="tanh")
+    )
 
 
 def edgelist(data: Path) -> float:

@@ -95,9 +95,17 @@ def test_the_version_is_said_once() -> None:
     assert f"## {flowgrad.__version__}" in (ROOT / "docs" / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
-def test_decisions_are_numbered_without_gaps_and_listed() -> None:
-    pages = sorted(path.name for path in (ROOT / "docs" / "decisions").glob("[0-9]*.md"))
-    assert [int(page[:4]) for page in pages] == list(range(1, len(pages) + 1))
+def test_decisions_are_numbered_and_listed() -> None:
+    """A number that is missing is of a decision that another says it supersedes."""
+    folder = ROOT / "docs" / "decisions"
+    pages = sorted(path.name for path in folder.glob("[0-9]*.md"))
+    said = re.findall(
+        r"^Supersedes decisions (.*)\.$", "\n".join(page.read_text("utf-8") for page in folder.glob("*.md")), re.M
+    )
+    superseded = {int(number) for line in said for number in re.findall(r"\d+", line)}
+    found = {int(page[:4]) for page in pages}
+    assert found | superseded == set(range(1, max(found) + 1))
+    assert not found & superseded
     architecture = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     assert [page for page in pages if f"decisions/{page}" not in architecture] == []
 

@@ -64,6 +64,7 @@ def test_a_run_is_followed_while_it_trains(browser: Any, processes: Any, job: Pa
     while not training.stdout.readline().startswith("follow it: flowgrad view model"):
         assert training.poll() is None
     view = processes("view", "model", "--no-browser")
+    assert view.stdout.readline().startswith("network: ")
     url = view.stdout.readline().strip()
     assert url.startswith("http://127.0.0.1:")
     browser.open(url)
