@@ -107,7 +107,7 @@ def test_what_we_write_neat_python_runs_as_we_do(tmp_path: Path) -> None:
     wanted = np.array([theirs.activate(x) for x in X.tolist()])
     np.testing.assert_allclose(program.predict(X), wanted, rtol=0, atol=1e-12 * np.abs(wanted).max())
     again = fg.compile(fg.load(tmp_path / "net.neat.json"))
-    np.testing.assert_allclose(again.predict(X), wanted, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(again.predict(X), wanted, rtol=0, atol=1e-12 * np.abs(wanted).max())
 
 
 @pytest.mark.data
