@@ -13,8 +13,9 @@ import numpy.typing as npt
 
 from flowgrad import batch
 from flowgrad.arguments import instance, real, whole
+from flowgrad.bars import bar
 from flowgrad.callback import Callback, callbacks_for, hearing
-from flowgrad.errors import ConfigError, MissingDependencyError, NonFiniteError, brief
+from flowgrad.errors import ConfigError, NonFiniteError, brief
 from flowgrad.history import History, Row
 from flowgrad.metrics import Metric, metrics_for
 from flowgrad.nonfinite import culprit
@@ -124,7 +125,7 @@ def fit(
     given = {"optimizer": type(rule).__name__, "learning_rate": rate, "epochs": epochs, "batch_size": batch_size}
     given |= {"seed": seed, "shuffle": shuffle, "patience": patience, "schedule": schedule}
     given |= {name: value for name, value in (("l1", l1), ("l2", l2)) if isinstance(value, (int, float))}
-    with _bar(progress, epochs) as show, hearing(listeners, given | _sizes(program, data, held), history) as log:
+    with _shown(progress, epochs) as show, hearing(listeners, given | _sizes(program, data, held), history) as log:
 
         def tell(row: Row) -> None:
             show(row)
@@ -368,24 +369,12 @@ def _loss_of(program: Program, y: Array, data: _Data) -> float:
 
 
 @contextmanager
-def _bar(wanted: bool, epochs: int) -> Iterator[Callable[[Row], None]]:
-    """A bar that takes rows, or nothing that takes them."""
-    if not wanted:
-        yield lambda row: None
-        return
-    try:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-    except ModuleNotFoundError:
-        raise MissingDependencyError("rich", "cli", "a progress bar") from None
-    columns = TextColumn("epoch"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}")
-    with Progress(*columns, TimeRemainingColumn()) as bar:
-        task = bar.add_task("", total=epochs)
-
-        def show(row: Row) -> None:
-            shown = (f"{k} {v:.4g}" for k, v in row.items() if k not in ("epoch", "rate", "seconds"))
-            bar.update(task, advance=1, description="  ".join(shown))
-
-        yield show
+def _shown(wanted: bool, epochs: int) -> Iterator[Callable[[Row], None]]:
+    """A bar that takes rows."""
+    with bar("epoch", epochs, wanted=wanted) as advance:
+        yield lambda row: advance(
+            "  ".join(f"{k} {v:.4g}" for k, v in row.items() if k not in ("epoch", "rate", "seconds"))
+        )
 
 
 def _check(program: object, shuffle: object, progress: object, on_epoch: object) -> None:

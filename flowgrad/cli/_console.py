@@ -10,6 +10,8 @@ from itertools import zip_longest
 from textwrap import TextWrapper, wrap
 from typing import TYPE_CHECKING
 
+from flowgrad.bars import bar as progress_bar
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -138,17 +140,8 @@ def epochs_shown(total: int, quiet: bool = False) -> Iterator[Callable[[Mapping[
     if not console().is_terminal:
         yield (lambda row: None) if quiet else (lambda row: _line(row, max(1, total // 10)))
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-    columns = TextColumn("epoch"), MofNCompleteColumn(), BarColumn(), TextColumn("{task.description}")
-    with Progress(*columns, console=console(), transient=True) as progress:
-        task = progress.add_task("", total=total)
-
-        def advance(row: Mapping[str, float]) -> None:
-            losses = (f"{name} {row[name]:.4f}" for name in ("loss", "val_loss") if name in row)
-            progress.update(task, advance=1, description="  ".join(losses))
-
-        yield advance
+    with progress_bar("epoch", total, console=console(), transient=True) as advance:
+        yield lambda row: advance("  ".join(f"{name} {row[name]:.4f}" for name in ("loss", "val_loss") if name in row))
 
 
 @contextmanager
@@ -157,12 +150,8 @@ def share_shown(text: str) -> Iterator[Callable[[float], None] | None]:
     if not console().is_terminal:
         yield None
         return
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
-
-    columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=console(), transient=True) as progress:
-        task = progress.add_task(text, total=1.0)
-        yield lambda share: progress.update(task, completed=share)
+    with progress_bar(text, 1.0, console=console(), transient=True) as advance:
+        yield lambda share: advance(to=share)
 
 
 def _line(row: Mapping[str, float], every: int) -> None:

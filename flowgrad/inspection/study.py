@@ -9,7 +9,6 @@ import os
 import sys
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,8 @@ import numpy as np
 from flowgrad import batch
 from flowgrad.arguments import instance, whole
 from flowgrad.atomic import flush_folder, put
-from flowgrad.errors import ConfigError, FileError, MissingDependencyError, UnknownNameError, brief, listing, suggest
+from flowgrad.bars import bar
+from flowgrad.errors import ConfigError, FileError, UnknownNameError, brief, listing, suggest
 from flowgrad.executor import Array
 from flowgrad.inspection.controls import deterministic_inputs, fresh, shuffled_graph, shuffled_labels
 from flowgrad.inspection.given import samples
@@ -177,7 +177,7 @@ def importance_stability(
     kept = None if folder is None else _Folder(Path(folder), study)
     done = {} if kept is None else kept.read(jobs)
     left = [job for job in jobs if job not in done]
-    with _bar(progress, len(jobs), len(done)) as advance:
+    with bar("run", len(jobs), len(done), progress) as advance:
         for run in _runs(study, left, whole("workers", workers, 1) if workers is not None else _cores()):
             if kept is not None:
                 kept.keep(run)
@@ -259,21 +259,6 @@ def _runs(study: Study, jobs: list[Job], workers: int) -> Iterator[Run]:
         yield from (study.run(condition, seed) for condition, seed in jobs)
     else:
         yield from in_processes(study.run, deque((c, s, 1) for c, s in jobs), min(workers, len(jobs)))
-
-
-@contextmanager
-def _bar(wanted: bool, total: int, done: int) -> Iterator[Callable[[], None]]:
-    """A bar that moves at each call, or nothing that does not."""
-    if not wanted:
-        yield lambda: None
-        return
-    try:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-    except ModuleNotFoundError:
-        raise MissingDependencyError("rich", "cli", "a progress bar") from None
-    with Progress(TextColumn("run"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) as bar:
-        task = bar.add_task("", total=total, completed=done)
-        yield lambda: bar.update(task, advance=1)
 
 
 class _Folder:

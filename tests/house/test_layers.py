@@ -43,7 +43,7 @@ DOORS: dict[str, tuple[str, ...]] = {
 }
 INSIDE: dict[str, tuple[str, ...]] = {  # …and inside functions as well
     "networkx": ("topologies.py",),
-    "rich": ("training.py", "inspection/study.py"),
+    "rich": ("bars.py",),
 }
 LAZY = (
     "tensorboard",

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from flowgrad.executor import Array, Executor
+from flowgrad.executor import Array, Differentiates, Executor
 from flowgrad.maths.losses import Loss
 from flowgrad.network import Network
 from flowgrad.program import Program, compile
@@ -84,9 +84,8 @@ def gradient(
     kernel, plan, loss = program.kernel, program.plan, program.loss
     assert loss is not None  # the program asks for a gradient only where it has a loss
     g = np.empty(plan.n_parameters, program.dtype) if out is None else out
-    fused = getattr(kernel, "value_and_grad", None)
-    if fused is not None:
-        return float(fused(theta, x, t, s, scale, g)), g
+    if isinstance(kernel, Differentiates):
+        return float(kernel.value_and_grad(theta, x, t, s, scale, g)), g
     saved = kernel.forward(theta, x)
     y = np.ascontiguousarray(saved.a[plan.outputs].T).astype(np.float64)
     value, dy = loss.evaluate(y, t.astype(np.float64))
