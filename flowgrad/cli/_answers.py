@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from flowgrad.cli._console import console, say, table
-from flowgrad.cli._tables import write, write_rows
+from flowgrad.tables.table import write, write_rows
 
 SHOWN = 20  # rows on a terminal
 

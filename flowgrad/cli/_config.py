@@ -9,12 +9,12 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from flowgrad.cli._tables import Reading
 from flowgrad.errors import ConfigError, FileError, UnknownNameError, brief, suggest
 from flowgrad.optimizer import Optimizer
 from flowgrad.optimizers import with_settings
 from flowgrad.registry import names, singular
 from flowgrad.shapes import takes
+from flowgrad.tables.table import Reading
 
 Config = dict[str, dict[str, Any]]
 

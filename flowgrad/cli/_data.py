@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from flowgrad.cli._tables import Table
 from flowgrad.errors import ConfigError, DataError, UnknownNameError, brief, listing, suggest
+from flowgrad.tables.table import Table
 
 ROWS = 1024  # that are looked at together
 

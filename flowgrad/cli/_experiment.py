@@ -27,7 +27,6 @@ from flowgrad.cli import _config, _data
 from flowgrad.cli._console import share_shown
 from flowgrad.cli._data import Roles, Samples
 from flowgrad.cli._missing import fitted, present
-from flowgrad.cli._tables import Table
 from flowgrad.errors import ConfigError, FileError, NonFiniteError, brief
 from flowgrad.history import Row
 from flowgrad.metrics import metrics_for
@@ -39,6 +38,7 @@ from flowgrad.runs.models import save_run
 from flowgrad.runs.start import Start, start_of
 from flowgrad.scaling import Scaling, folded
 from flowgrad.shapes import shaped
+from flowgrad.tables.table import Table
 
 FILES = ("file", "labels", "test", "validation")  # keys of [data] that may name a file
 PATHS = (("network", "file"), ("network", "edges"), *(("data", name) for name in FILES), ("run", "folder"))

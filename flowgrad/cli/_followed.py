@@ -14,11 +14,11 @@ import flowgrad as fg
 from flowgrad.cli import _config
 from flowgrad.cli._experiment import resolve
 from flowgrad.cli._opened import program_of, samples_of
-from flowgrad.cli._tables import Reading
 from flowgrad.errors import FlowgradError
 from flowgrad.files import RUN_NETWORK
 from flowgrad.locks import lock
 from flowgrad.model import Model
+from flowgrad.tables.table import Reading
 from flowgrad.viewer.record import Record, columns_of
 from flowgrad.viewer.record import record as recorded
 from flowgrad.viewer.record import values as moved

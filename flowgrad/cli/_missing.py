@@ -12,12 +12,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from flowgrad.cli._tables import Table
 from flowgrad.columns import Columns
 from flowgrad.errors import DataError, GraphError, brief, listing
 from flowgrad.model import Model
 from flowgrad.network import Network
 from flowgrad.scaling import Scaling
+from flowgrad.tables.table import Table
 
 
 def present(table: Table, inputs: Sequence[str]) -> list[int]:

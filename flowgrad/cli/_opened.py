@@ -13,10 +13,10 @@ from flowgrad.cli._console import echo, share_shown
 from flowgrad.cli._data import Roles, Samples
 from flowgrad.cli._missing import fitted
 from flowgrad.cli._options import reading
-from flowgrad.cli._tables import Reading, Table
 from flowgrad.errors import ConfigError, FileError, UnknownNameError, brief, suggest
 from flowgrad.model import Model, column_name
 from flowgrad.runs.models import load_model
+from flowgrad.tables.table import Reading, Table
 
 Answers = Literal["needed", "if there", "none"]
 """Whether the samples hold targets or labels: they must, they may, or they are not looked at."""
@@ -111,7 +111,7 @@ def samples_of(
 
     Raises:
         UnknownNameError: a column is missing, or is nothing to the model.
-        FileError, DataError: as `_tables.Table`.
+        FileError, DataError: as `tables.Table`.
     """
     table, roles = Table(data, reading), roles_of(model)
     there = answers == "needed" or (answers == "if there" and _data.answered(table, roles))

@@ -11,13 +11,14 @@ import numpy as np
 import typer
 
 import flowgrad as fg
-from flowgrad.cli import _config, _data, _tables
+from flowgrad.cli import _config, _data
 from flowgrad.cli._console import bar, echo, epochs_shown, say, table
 from flowgrad.cli._data import Roles, Samples
 from flowgrad.cli._experiment import Experiment, Outcome, Parts, assemble, pictures
 from flowgrad.errors import MissingDependencyError
 from flowgrad.runs.folder import check_target, write
 from flowgrad.runs.start import start_of
+from flowgrad.tables import table as tables
 
 EDGES = Path(__file__).with_name("_demo_edges.csv")
 LABEL, CLASSES = "diagnosis", ("benign", "malignant")
@@ -129,14 +130,14 @@ class Job:
             experiment.write(folder, place, "demo", outcome)
             for name, part in (("train", self.rest), ("test", self.test)):
                 columns = dict(zip(experiment.model.inputs, part.X.T, strict=True))
-                _tables.write(folder / f"{name}.csv", columns | {LABEL: [CLASSES[k] for k in part.T.tolist()]})
+                tables.write(folder / f"{name}.csv", columns | {LABEL: [CLASSES[k] for k in part.T.tolist()]})
             if importance is not None:
                 self._weighed(folder, outcome, importance)
 
         return write(out, "demo", fill)
 
     def _weighed(self, folder: Path, outcome: Outcome, importance: dict[str, float]) -> None:
-        _tables.write(folder / "importance.csv", {"concept": importance.keys(), "importance": importance.values()})
+        tables.write(folder / "importance.csv", {"concept": importance.keys(), "importance": importance.values()})
         if pictures():
             from flowgrad.displays._curves import concept_graph
 

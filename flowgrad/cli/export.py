@@ -17,12 +17,12 @@ from flowgrad.cli import _options
 from flowgrad.cli._console import say, share_shown
 from flowgrad.cli._followed import losses, own_samples
 from flowgrad.cli._opened import open_network, samples_of
-from flowgrad.cli._tables import Reading
 from flowgrad.errors import ConfigError, listing
 from flowgrad.files import format_of
 from flowgrad.format import Format
 from flowgrad.model import Model
 from flowgrad.registry import find, names
+from flowgrad.tables.table import Reading
 
 BATCH = 1024  # samples at a time: z and a of every neuron are kept for so many
 

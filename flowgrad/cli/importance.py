@@ -10,11 +10,11 @@ import typer
 from flowgrad.cli import _options
 from flowgrad.cli._console import bar, console, say, table
 from flowgrad.cli._opened import Opened, opened
-from flowgrad.cli._tables import Table, write
 from flowgrad.errors import ConfigError, UnknownNameError, brief, suggest
 from flowgrad.inspection import Importance, node_importance
 from flowgrad.inspection.importance import LOSS
 from flowgrad.model import column_name
+from flowgrad.tables.table import Table, write
 
 KINDS = ("input", "hidden", "output")
 CLASSES = 4  # that the table on the screen has room for

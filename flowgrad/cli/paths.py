@@ -10,9 +10,9 @@ import typer
 from flowgrad.cli import _options
 from flowgrad.cli._console import say, table
 from flowgrad.cli._opened import opened
-from flowgrad.cli._tables import write
 from flowgrad.inspection import path_attribution
 from flowgrad.model import column_name
+from flowgrad.tables.table import write
 
 
 def entry(

@@ -11,12 +11,12 @@ from flowgrad.cli import _options
 from flowgrad.cli._config import options_of
 from flowgrad.cli._console import console, echo, say, table
 from flowgrad.cli._experiment import Experiment, prepare, read
-from flowgrad.cli._tables import write
 from flowgrad.errors import ConfigError, UnknownNameError, brief, suggest
 from flowgrad.inspection import Stability, importance_stability
 from flowgrad.inspection.intervals import FEWEST
 from flowgrad.inspection.study import CONTROLS, Run
 from flowgrad.model import column_name
+from flowgrad.tables.table import write
 
 SHORT = dict(zip(("graph", "labels", "inputs"), CONTROLS, strict=True))
 

@@ -39,7 +39,7 @@ def read(reader: str, path: Path) -> int:
         import polars
 
         return int(polars.read_csv(path).estimated_size())
-    from flowgrad.cli._tables import Table
+    from flowgrad.tables.table import Table
 
     table = Table(path)
     X, _ = table.gather([table.names[:-1], table.names[-1:]], [reader, "float64"])

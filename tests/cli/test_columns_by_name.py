@@ -12,10 +12,11 @@ import pytest
 
 import flowgrad as fg
 from flowgrad import model, shapes
-from flowgrad.cli import _config, _data, _experiment, _tables
+from flowgrad.cli import _config, _data, _experiment
 from flowgrad.cli._data import Roles
-from flowgrad.cli._delimited import Delimited, Head
 from flowgrad.errors import ConfigError, DataError, GraphError
+from flowgrad.tables import table as tables
+from flowgrad.tables.delimited import Delimited, Head
 
 
 class Name(str):
@@ -44,7 +45,7 @@ def looks(work: Callable[[int], Any], n: int) -> int:
 
 
 @pytest.fixture
-def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], _tables.Table]:
+def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], tables.Table]:
     """table(n) is a file of n columns, 3 rows, whose names count."""
     real = Delimited._head
 
@@ -54,11 +55,11 @@ def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], _t
 
     monkeypatch.setattr(Delimited, "_head", head)
 
-    def made(n: int) -> _tables.Table:
+    def made(n: int) -> tables.Table:
         path = tmp_path / f"{n}.csv"
         row = ",".join(["1"] * n)
         path.write_text("\n".join([",".join(f"c{k}" for k in range(n)), row, row, row]))
-        return _tables.Table(path)
+        return tables.Table(path)
 
     return made
 
@@ -81,7 +82,7 @@ def test_a_column_of_classes(table: Any) -> None:
 def test_arrays_of_an_npz(tmp_path: Path) -> None:
     def work(n: int) -> None:
         np.savez(tmp_path / "t.npz", X=np.ones((2, n)))
-        found = _tables.Table(tmp_path / "t.npz")
+        found = tables.Table(tmp_path / "t.npz")
         names = tuple(map(Name, found.names))
         assert found.numbers(names).shape == (2, n)
 
@@ -109,7 +110,7 @@ def test_a_name_that_comes_twice_is_still_named(tmp_path: Path) -> None:
     names = [*map(str, range(30)), "7", "3"]
     (tmp_path / "t.csv").write_text(",".join(names) + "\n")
     with pytest.raises(DataError, match="names the column '7' twice"):
-        _tables.Table(tmp_path / "t.csv")
+        tables.Table(tmp_path / "t.csv")
     with pytest.raises(ConfigError, match=r"data\.inputs names the column '7' twice"):
         _experiment._check_count("inputs", tuple(names), len(names))
     with pytest.raises(GraphError, match="two nodes are called 7 in a table"):

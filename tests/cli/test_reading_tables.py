@@ -16,10 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import flowgrad as fg
-from flowgrad.cli import _archives, _delimited
 from flowgrad.cli._missing import restricted
-from flowgrad.cli._tables import Reading, Table
 from flowgrad.errors import ConfigError, DataError, FileError, GraphError, MissingDependencyError, UnknownNameError
+from flowgrad.tables import archives, delimited
+from flowgrad.tables.table import Reading, Table
 
 numbers = st.floats(width=64) | st.integers(-(2**70), 2**70).map(float)
 words = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=6)
@@ -115,7 +115,7 @@ def test_what_is_wrong_is_named_by_file_line_and_column(
 
 
 def test_the_careful_reader_goes_on_where_the_fast_one_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_delimited, "BLOCK", 1 << 10)
+    monkeypatch.setattr(delimited, "BLOCK", 1 << 10)
     rows = [(float(k), k / 7) for k in range(3000)]
     lines = [f"{a!r},{b!r}" for a, b in rows]
     lines[2500] = "\x0b" + lines[2500]  # which pyarrow takes for no number
@@ -299,7 +299,7 @@ def test_prediction_without_an_input_takes_it_at_its_mean(run: Any, job: Path, r
 
 
 def test_an_archive_is_read_in_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_archives, "ROWS", 7)
+    monkeypatch.setattr(archives, "ROWS", 7)
     X = np.random.default_rng(0).standard_normal((50, 3))
     np.savez(tmp_path / "t.npz", X=X)
     assert np.array_equal(Table(tmp_path / "t.npz").numbers(["X[2]", "X[0]"]), X[:, [2, 0]])

@@ -8,17 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flowgrad.cli import _tables
 from flowgrad.cli._data import Samples, hold_out
-from flowgrad.cli._tables import Table
 from flowgrad.errors import DataError, FileError
 from flowgrad.scaling import Scaling
+from flowgrad.tables import table as tables
+from flowgrad.tables.table import Table
 
 
 def test_numbers_come_back_bit_for_bit(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     values = rng.standard_normal((20_000, 3)) * 10.0 ** rng.integers(-300, 300, (20_000, 3))
-    _tables.write(tmp_path / "t.csv", dict(zip("abc", values.T, strict=True)))
+    tables.write(tmp_path / "t.csv", dict(zip("abc", values.T, strict=True)))
     assert np.array_equal(Table(tmp_path / "t.csv").numbers(["c", "a"]), values[:, [2, 0]])
     assert [path.name for path in tmp_path.iterdir()] == ["t.csv"]
 
@@ -52,13 +52,13 @@ def test_a_wrong_cell_is_named_by_its_line_in_a_long_file_with_blank_lines(tmp_p
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
-    _tables.write(path, {"a": [1.0]})
+    tables.write(path, {"a": [1.0]})
     with pytest.raises(ValueError, match="zip"):
-        _tables.write(path, {"a": [1.0, 2.0], "b": [1.0]})
+        tables.write(path, {"a": [1.0, 2.0], "b": [1.0]})
     assert path.read_text() == "a\n1.0\n"
     assert list(tmp_path.iterdir()) == [path]
     with pytest.raises(FileError, match="cannot write"):
-        _tables.write(tmp_path / "no" / "t.csv", {"a": [1.0]})
+        tables.write(tmp_path / "no" / "t.csv", {"a": [1.0]})
 
 
 def test_an_npz_that_claims_gigabytes_is_refused_before_they_are_taken(tmp_path: Path) -> None:

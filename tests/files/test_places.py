@@ -17,8 +17,8 @@ import pytest
 
 import flowgrad as fg
 from flowgrad import atomic
-from flowgrad.cli import _tables
 from flowgrad.inspection import trace, write_trace
+from flowgrad.tables import table as tables
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="files of POSIX")
 
@@ -37,7 +37,7 @@ WRITERS: dict[str, Callable[[Path], object]] = {
     "graphml": lambda path: fg.save(network(), path, format="graphml"),
     "html": lambda path: fg.save(network(), path, format="html"),
     "a trace": lambda path: write_trace(path, steps()),
-    "a table": lambda path: _tables.write(path, {"x": [1.0]}),
+    "a table": lambda path: tables.write(path, {"x": [1.0]}),
 }
 
 

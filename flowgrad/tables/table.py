@@ -16,10 +16,10 @@ import numpy.typing as npt
 
 from flowgrad.arguments import repeated
 from flowgrad.atomic import put
-from flowgrad.cli._archives import Archive, Parquet
-from flowgrad.cli._delimited import Delimited
-from flowgrad.cli._views import ByFeature, BySample
 from flowgrad.errors import ConfigError, DataError, FileError, UnknownNameError, brief, suggest
+from flowgrad.tables.archives import Archive, Parquet
+from flowgrad.tables.delimited import Delimited
+from flowgrad.tables.views import ByFeature, BySample
 
 Numbers = npt.NDArray[Any]
 

@@ -9,9 +9,9 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from flowgrad.cli._delimited import Block
 from flowgrad.errors import DataError
 from flowgrad.format import Claim
+from flowgrad.tables.delimited import Block
 
 Numbers = npt.NDArray[Any]
 GROWTH = 1.125  # room that is made at once for rows that have not been read

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from flowgrad.cli._delimited import Block, matrix
 from flowgrad.errors import DataError, FileError, brief
 from flowgrad.format import Claim
 from flowgrad.formats._arrow import needed
+from flowgrad.tables.delimited import Block, matrix
 
 ROWS = 8192  # of an .npz that are turned into float64 at a time
 CELLS = 1 << 22  # of a Parquet file
