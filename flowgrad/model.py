@@ -103,9 +103,12 @@ class Model:
         """
         y = self.outputs(X)
         if self.classes:
-            return _array(self.classes)[probabilities(self.record, y).argmax(axis=1)]
-        predicted = y if self.loss is None else np.asarray(self.record.link(y), np.float64)
-        return predicted if self.target_scaling is None else self.target_scaling.back(predicted)
+            found: npt.NDArray[Any] = _array(self.classes)[probabilities(self.record, y).argmax(axis=1)]
+            return found
+        predicted: Floats = y if self.loss is None else np.asarray(self.record.link(y), np.float64)
+        if self.target_scaling is not None:
+            predicted = self.target_scaling.back(predicted)
+        return predicted
 
     def predict_proba(self, X: Any) -> Floats:
         """Give the probability of each class, (B, classes) float64, in the order of `classes`.

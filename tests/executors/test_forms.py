@@ -32,8 +32,7 @@ DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 
 def kernels(sigma: Activation, dtype: Any) -> tuple[Any, Any]:
     """Forward's and backward's, to call from Python."""
-    lanes = 128 // np.dtype(dtype).itemsize
-    forward, backward = runs.activation(sigma, np.dtype(dtype), lanes), runs.slope(sigma, np.dtype(dtype), lanes)
+    forward, backward = runs.activation(sigma, np.dtype(dtype)), runs.slope(sigma, np.dtype(dtype))
     return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 6)(forward), ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 5)(
         backward
     )

@@ -41,3 +41,8 @@ class Form:
     def keeps(self) -> bool:
         """Whether a ever leaves it untold."""
         return self.untold is not never
+
+    @property
+    def keeps_slope(self) -> bool:
+        """Whether what forward keeps is σ' itself, of every lane."""
+        return self.untold is always and self.exact is as_kept

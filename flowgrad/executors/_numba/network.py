@@ -66,9 +66,9 @@ class Net:
         )
         for code in used:
             sigma = self.plan.activations[code]
-            self._activate[code] = runs.activation(sigma, self.dtype, self.lanes)
+            self._activate[code] = runs.activation(sigma, self.dtype)
             if gradient:
-                self._slopes[code] = runs.slope(sigma, self.dtype, self.lanes)
+                self._slopes[code] = runs.slope(sigma, self.dtype)
         for code in (np.unique(kinds[kinds >= AGGREGATED]) - AGGREGATED).tolist():
             aggregation = self.plan.aggregations[code]
             self._gather[code] = aggregate.gathers(aggregation, self.dtype, self.lanes)

@@ -1,7 +1,7 @@
 """Kernels of activations over a run of neurons: forward a = σ(z), (3), and backward ∂L/∂z = σ'(z)·∂L/∂a, (7) and (8).
 
-Both run over the n reals of a run, whose rows follow upon one another; n is a multiple of a row's lanes. A kernel's
-spec has rows of at most REGISTERS bytes, which divide those of the sweeps.
+Both run over the n reals of a run, whose rows follow upon one another. They take rows of REGISTERS bytes, whatever the
+sweeps', and write n numbers; they read up to a row further, which all buffers have room for.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from numba.core import types
 
-from flowgrad.executors._numba.compiled import address, kernel
-from flowgrad.executors._numba.forms import exact, form_key, found, kept, untold, value
+from flowgrad.executors._numba.compiled import address, inline, kernel
+from flowgrad.executors._numba.forms import exact, form_key, form_of, found, kept, untold, value
 from flowgrad.executors._numba.forms import keeps as form_keeps
 from flowgrad.executors._numba.formula import formula
 from flowgrad.executors._numba.scalar import called
-from flowgrad.executors._numba.simd import any_lane, bytes_of, choose, load, put_real, real_at, size_of, store
+from flowgrad.executors._numba.simd import any_lane, bytes_of, choose, lanes_of, load, numbers, put_real, real_at, store
 from flowgrad.executors._numba.spec import Spec
 from flowgrad.maths.activation import Activation
 
@@ -27,27 +27,35 @@ f, df = called("f"), called("df")
 """A spec's scalar formulas."""
 
 
-def spec_of(sigma: Activation, dtype: np.dtype[Any], lanes: int) -> Spec:
-    """What the kernels of an activation are compiled for, in sweeps of so many lanes: its form, or its formulas."""
-    n, key = min(lanes, REGISTERS // np.dtype(dtype).itemsize), form_key(sigma)
+def spec_of(sigma: Activation, dtype: np.dtype[Any]) -> Spec:
+    """What the kernels of an activation are compiled for: its form, or its formulas."""
+    n, key = REGISTERS // np.dtype(dtype).itemsize, form_key(sigma)
     if key is None:
         return Spec(dtype, n, f=formula(sigma.f), df=formula(sigma.df))
     return Spec(dtype, n, sigma=key)
 
 
-def activation(sigma: Activation, dtype: np.dtype[Any], lanes: int) -> int:
+def activation(sigma: Activation, dtype: np.dtype[Any]) -> int:
     """The address of forward's kernel of an activation: activate(spec, z, a, kept, n, keeps)."""
-    spec = spec_of(sigma, dtype, lanes)
+    spec = spec_of(sigma, dtype)
     by = activate if "sigma" in spec.functions else activate_by_formula
     return address(by, spec.type, I, I, I, I, I)
 
 
-def slope(sigma: Activation, dtype: np.dtype[Any], lanes: int) -> int:
-    """The address of backward's: slopes(spec, a, kept, da, n)."""
-    spec = spec_of(sigma, dtype, lanes)
-    if "sigma" in spec.functions:
+def slope(sigma: Activation, dtype: np.dtype[Any]) -> int:
+    """The address of backward's: slopes(spec, a, kept, da, n); one serves all whose σ' itself is kept."""
+    spec = spec_of(sigma, dtype)
+    if "sigma" in spec.functions and not form_of(spec).keeps_slope:
         return address(slopes, spec.type, I, I, I, I)
     return address(slopes_kept, Spec(dtype, spec.n).type, I, I, I, I)
+
+
+@inline
+def put(spec: Any, at: int, x: Any, left: int) -> None:
+    """Write a row; where fewer numbers are left than it has, no more than these."""
+    if left < lanes_of(spec):
+        x = choose(numbers(spec) < float(left), x, load(spec, at))
+    store(at, x)
 
 
 @kernel
@@ -57,22 +65,24 @@ def activate(spec: Any, z: int, a: int, row: int, n: int, keeps: int) -> None:
     Args:
         row: where that goes, not looked at where `keeps` is 0 or the form keeps nothing.
     """
-    for j in range(0, n * bytes_of(spec), size_of(spec)):
+    for k in range(0, n, lanes_of(spec)):
+        j, left = k * bytes_of(spec), n - k
         x = load(spec, z + j)
-        store(a + j, value(spec, x))
+        put(spec, a + j, value(spec, x), left)
         if form_keeps(spec) and keeps != 0:
-            store(row + j, kept(spec, x))
+            put(spec, row + j, kept(spec, x), left)
 
 
 @kernel
 def slopes(spec: Any, a: int, row: int, da: int, n: int) -> None:
     """∂L/∂z of n numbers, over a, from ∂L/∂a and what `activate` kept."""
-    for j in range(0, n * bytes_of(spec), size_of(spec)):
+    for k in range(0, n, lanes_of(spec)):
+        j = k * bytes_of(spec)
         x = load(spec, a + j)
         slope, near = found(spec, x), untold(spec, x)
         if any_lane(near):
             slope = choose(near, exact(spec, load(spec, row + j), x), slope)
-        store(a + j, slope * load(spec, da + j))
+        put(spec, a + j, slope * load(spec, da + j), n - k)
 
 
 @kernel
@@ -88,5 +98,6 @@ def activate_by_formula(spec: Any, z: int, a: int, row: int, n: int, keeps: int)
 @kernel
 def slopes_kept(spec: Any, a: int, row: int, da: int, n: int) -> None:
     """∂L/∂z of n numbers, over a, from ∂L/∂a and σ'."""
-    for j in range(0, n * bytes_of(spec), size_of(spec)):
-        store(a + j, load(spec, row + j) * load(spec, da + j))
+    for k in range(0, n, lanes_of(spec)):
+        j = k * bytes_of(spec)
+        put(spec, a + j, load(spec, row + j) * load(spec, da + j), n - k)

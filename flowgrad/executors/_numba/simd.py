@@ -307,6 +307,16 @@ def real_at(spec: Spec, address: int, k: int) -> Any:
     return memory_at(address + k * spec.dtype.itemsize, spec.dtype, 1)[0]
 
 
+def _emit_numbers(builder: Any, row: Any, kinds: Any, values: Any) -> Any:
+    return ir.Constant(row.ir, [float(k) for k in range(row.n)])
+
+
+@block(lambda spec: spec.row, _emit_numbers)
+def numbers(spec: Spec) -> Any:
+    """0, 1, 2, …: the number of every lane."""
+    return np.arange(spec.n, dtype=spec.dtype)
+
+
 def _emit_real_of(builder: Any, real: Any, kinds: Any, values: Any) -> Any:
     given, x = kinds[1], values[1]
     if given.bitwidth == real.bitwidth:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flowgrad.executors._numba.memory import LINE
-from flowgrad.executors._numba.records import CALL, TILE
+from flowgrad.executors._numba.records import CALL, TILE, WIDE
 
 
 class Workspace:
@@ -57,10 +57,13 @@ class Workspace:
         return float(sum(self.losses.tolist()))
 
     def room(self, name: str, size: int) -> int:
-        """The address of `size` bytes under that name, on a cache line; zeros when they are new."""
+        """The address of `size` bytes under that name, on a cache line; zeros when they are new.
+
+        A row behind them may be read, and written as it was.
+        """
         buffer = self._buffers.get(name)
-        if buffer is None or len(buffer) < size + LINE:
-            buffer = self._buffers[name] = np.zeros(size + LINE, np.uint8)
+        if buffer is None or len(buffer) < size + LINE + WIDE:
+            buffer = self._buffers[name] = np.zeros(size + LINE + WIDE, np.uint8)
         return -(-buffer.ctypes.data // LINE) * LINE
 
     @property
