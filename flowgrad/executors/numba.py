@@ -28,15 +28,17 @@ class NumbaExecutor:
     )
 
     def can_run(self, network: Network, request: Request) -> Answer:
-        """A user's own activation has to be compilable."""
-        own = tuple(sigma for sigma in network.columns.activations if not is_own("activations", sigma))
-        if own:
-            from flowgrad.executors._numba.kernel import check_activations
+        """Functions of a user's own have to be compilable."""
+        c, loss = network.columns, request.loss
+        kinds = (("activations", c.activations), ("aggregations", c.aggregations), ("losses", (loss,) if loss else ()))
+        if all(is_own(kind, each) for kind, used in kinds for each in used):
+            return True
+        from flowgrad.executors._numba.kernel import check_functions
 
-            try:
-                check_activations(own)
-            except ExecutorError as error:
-                return str(error)
+        try:
+            check_functions(c.activations, c.aggregations, loss)
+        except ExecutorError as error:
+            return str(error)
         return True
 
     def compile(self, network: Network, request: Request) -> Kernel:

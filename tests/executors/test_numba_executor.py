@@ -305,6 +305,32 @@ def test_what_numba_cannot_compile_is_refused_by_name() -> None:
         program(1, 100, "float64", bad)
 
 
+UNCOMPILABLE: dict[str, Any] = {
+    "loss 'bad': f": lambda: (None, fg.Loss("bad", lambda y, t: __import__(str(y)), lambda y, t: y)),
+    "loss 'bad': df": lambda: (None, fg.Loss("bad", lambda y, t: y * t, lambda y, t: __import__(str(y)))),
+    "aggregation 'bad': f": lambda: (fg.Aggregation("bad", lambda t: __import__(str(t)), lambda t, d: None), None),
+    "aggregation 'bad': df": lambda: (
+        fg.Aggregation("bad", lambda t: t[0], lambda t, d: d.fill(__import__(str(t)))),
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize("what", UNCOMPILABLE)
+def test_losses_and_aggregations_that_numba_cannot_compile_are_refused_by_name(what: str) -> None:
+    """When the program is compiled, and not when it is first run; "auto" goes on without Numba."""
+    aggregation, loss = UNCOMPILABLE[what]()
+    net = fg.Network()
+    net.add_input("x")
+    net.add_neuron("y", {"x": 0.5}, aggregation=aggregation or "sum")
+    net.set_outputs(["y"])
+    with pytest.raises(ExecutorError, match=f"{what} cannot be compiled by Numba"):
+        fg.compile(net, executor="numba", loss=loss or "squared_error")
+    chosen = fg.compile(net, loss=loss or "squared_error")
+    assert chosen.executor == "python"
+    assert f"{what} cannot be compiled by Numba" in chosen.why
+
+
 def test_without_numba_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     from flowgrad.executors.numba import entry
 

@@ -103,7 +103,7 @@ class Engine:
             run(spec, address, 0, *operands)
         else:
             aside = work >= LONG and threading.current_thread() is threading.main_thread()
-            threads.run(lambda slot: run(spec, address, slot, *operands), self.threads, aside, w.halt)
+            threads.run(lambda slot: run(spec, address, slot, *operands), self._slots(net, batch), aside, w.halt)
         loss = w.summed_loss() if kind == "step" else 0.0
         self._idle.setdefault(lanes, []).append(w)  # not after an error: it may be half filled
         return loss
@@ -127,7 +127,7 @@ class Engine:
         if not self.plan.direct:
             for name, count in (("weight", self.plan.n_edges), ("bias", self.plan.n_nodes)):
                 w.set(**{name: w.room(name, count * size), f"grad_{name}": w.room(f"grad_{name}", count * size)})
-        self._tiles(w, net, kind)
+        self._tiles(w, net, kind, batch)
         if gradient:
             self._chunk_memory(w, net, chunks)
 
@@ -136,14 +136,18 @@ class Engine:
         many = min(MANY, max(MEMORY // max(self._layout.zero * self.dtype.itemsize, 1), FEW))
         return min(tiles, max(min(-(-batch // LEAST), FEW), min(batch // (2 * LEAST), many)))
 
-    def _tiles(self, w: Workspace, net: Net, kind: str) -> None:
+    def _slots(self, net: Net, batch: int) -> int:
+        """Threads that have a tile to sweep."""
+        return min(self.threads, -(-batch // net.lanes))
+
+    def _tiles(self, w: Workspace, net: Net, kind: str, batch: int) -> None:
         """The threads' rows."""
         l, row = self._layout, net.lanes * self.dtype.itemsize
         rows = {"A": l.rows, "D": l.part.n_nodes, "stack": l.part.n_nodes + 1, "G": l.bases}
         rows |= {"S": max(RUN_ROWS, WHOLE_ROWS), "mask": 1}
         if kind in ("trace", "adjoint"):
             rows["DA"] = l.part.n_nodes
-        for k, tile in enumerate(w.tiles):
+        for k, tile in enumerate(w.tiles[: self._slots(net, batch)]):
             for name, count in rows.items():
                 tile[name] = w.room(f"{name}{k}", count * row)
             for name in ("shift", "lse", "mass", "share"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import numpy.typing as npt
 from numba.core import types
@@ -13,22 +15,36 @@ from flowgrad.executors._numba.formula import check, formula
 from flowgrad.executors._numba.part import live as live_part
 from flowgrad.executors._numba.part import whole
 from flowgrad.maths.activation import Activation
+from flowgrad.maths.aggregations import Aggregation
+from flowgrad.maths.losses import Loss
 from flowgrad.plan import Plan
+from flowgrad.registry import is_own
 
 
-def check_activations(used: tuple[Activation, ...]) -> None:
-    """Raise ExecutorError for an activation of a user's own that Numba cannot compile, which has no vector form."""
-    for sigma in used:
+def check_functions(activations: Iterable[Activation], aggregations: Iterable[Aggregation], loss: Loss | None) -> None:
+    """Raise ExecutorError for a function of a user's own that Numba cannot compile; the message names it.
+
+    An activation that has a vector form, by its expression, is run by that.
+    """
+    number, terms = types.float64, types.float64[::1]
+    for sigma in activations:
         if form_key(sigma) is None:
-            for role, g in (("f", sigma.f), ("df", sigma.df)):
-                check(formula(g), f"activation {sigma.name!r}: {role}", types.float64)
+            check(formula(sigma.f), f"activation {sigma.name!r}: f", number)
+            check(formula(sigma.df), f"activation {sigma.name!r}: df", number)
+    for aggregation in aggregations:
+        if not is_own("aggregations", aggregation) and aggregation.coefficient is None:
+            check(formula(aggregation.f), f"aggregation {aggregation.name!r}: f", terms)
+            check(formula(aggregation.df), f"aggregation {aggregation.name!r}: df", terms, terms)
+    if loss is not None and not is_own("losses", loss):
+        check(formula(loss.f), f"loss {loss.name!r}: f", *[number] * (3 if loss.coupled else 2))
+        check(formula(loss.df), f"loss {loss.name!r}: df", *[number] * (4 if loss.coupled else 2))
 
 
 class NumbaKernel:
     """One network: results and gradients by what they depend on, traces of every neuron."""
 
     def __init__(self, plan: Plan, request: Request) -> None:
-        check_activations(plan.activations)
+        check_functions(plan.activations, plan.aggregations, request.loss)
         self._plan, self._request = plan, request
         leading = plan.live()
         self._all: Engine | None = None
