@@ -145,7 +145,7 @@ def exp(x: Any) -> Any:
 
 def tanh(z: Any) -> Any:
     """1 − e by p; in float32 what rounding took from 1 + e is given back to the quotient, for which 2 ulp ask."""
-    if z.dtype == np.float32 and features().get("avx512f"):
+    if z.dtype == np.float32 and "avx512f" in features():
         return with_sign(tanh_of_positive(absolute(z)), z)
     c = constants(z)
     x = floored(absolute(z) * -2.0)
