@@ -60,11 +60,9 @@ class Net:
     def _functions(self, gradient: bool, fused: bool) -> None:
         """The addresses of what a sweep calls: of every run's functions, or of those that are not fused."""
         l, r = self._layout, self._record
-        kinds, used = (
-            l.run_kind,
-            np.unique(l.run_activation[~np.isin(l.run_kind, (FUSED, FUSED_SCALED)) | (not fused)]).tolist(),
-        )
-        for code in used:
+        kinds = l.run_kind
+        alone = ~np.isin(kinds, (FUSED, FUSED_SCALED)) | (not fused)
+        for code in np.unique(l.run_activation[alone]).tolist():
             sigma = self.plan.activations[code]
             self._activate[code] = runs.activation(sigma, self.dtype)
             if gradient:
@@ -83,12 +81,20 @@ class Net:
             r["multiply"] = address(backward.multiply, spec, I, I, I, I, I, I, F)
 
     def _fill(self) -> None:
-        """What never changes: sizes and the arrays of the plan and its layout."""
+        """What never changes: sizes, and the addresses of the arrays of the plan and its layout."""
+        for name, value in self._sizes().items():
+            self._record[name] = value
+        for name, array in self._columns().items():
+            assert array.flags.c_contiguous, name
+            self._arrays.append(array)  # it lives as long as its address is used
+            self._record[name] = array.ctypes.data
+
+    def _sizes(self) -> dict[str, int]:
+        """The record's numbers."""
         p, l, part = self.plan, self._layout, self._layout.part
-        real = self.dtype
         # rows are fetched ahead where an edge reaches a quarter of the core's own cache far, and so they have left it
-        far = l.reach * self.lanes * real.itemsize > own_cache() // 4
-        values: dict[str, int] = {
+        far = l.reach * self.lanes * self.dtype.itemsize > own_cache() // 4
+        return {
             "nodes": part.n_nodes,
             "positions": p.n_nodes,
             "inputs": len(p.inputs),
@@ -104,9 +110,13 @@ class Net:
             "ahead": AHEAD if far else 0,
             "lanes": self.lanes,
         }
+
+    def _columns(self) -> dict[str, Any]:
+        """The record's arrays; tables of addresses are filled as kernels are compiled."""
+        p, l, part, real = self.plan, self._layout, self._layout.part, self.dtype
         self._activate, self._slopes = (np.zeros(len(p.activations), np.int64) for _ in range(2))
         self._gather, self._spread = (np.zeros(len(p.aggregations), np.int64) for _ in range(2))
-        arrays: dict[str, Any] = {
+        return {
             "position": part.position,
             "node": part.node,
             "in_begin": part.in_begin,
@@ -137,9 +147,3 @@ class Net:
             "gather": self._gather,
             "spread": self._spread,
         }
-        for name, value in values.items():
-            self._record[name] = value
-        for name, array in arrays.items():
-            assert array.flags.c_contiguous, name
-            self._arrays.append(array)  # it lives as long as its address is used
-            self._record[name] = array.ctypes.data
