@@ -22,6 +22,7 @@ _HOME = {
     "Gradients": "flowgrad.results",
     "Activation": "flowgrad.maths.activation",
     "Aggregation": "flowgrad.maths.aggregations",
+    "Dropout": "flowgrad.maths.dropout",
     "Loss": "flowgrad.maths.losses",
     "Initializer": "flowgrad.maths.initializers",
     "FlowgradError": "flowgrad.errors",
@@ -51,6 +52,7 @@ __all__ = [
     "Activations",
     "Aggregation",
     "BoundedOutputWarning",
+    "Dropout",
     "FlowgradError",
     "Gradients",
     "History",
@@ -88,6 +90,7 @@ if TYPE_CHECKING:
     from flowgrad.maths import initializers
     from flowgrad.maths.activation import Activation
     from flowgrad.maths.aggregations import Aggregation
+    from flowgrad.maths.dropout import Dropout
     from flowgrad.maths.initializers import Initializer
     from flowgrad.maths.losses import Loss
     from flowgrad.model import Model

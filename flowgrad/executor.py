@@ -79,7 +79,12 @@ class Kernel(Protocol):
     """
 
     def forward(self, theta: Array, x: Array) -> Saved:
-        """Equations (1)–(3): θ (P,) and x (B, I) to z and a of every node."""
+        """Equations (1)–(3): θ (P,) and x (B, I) to z and a of every node.
+
+        An executor that declares `dropout` takes a third argument, `dropout: Dropout | None = None`: a of a hidden
+        neuron (no input, no output) is then times `dropout.factors`, and so is its ∂L/∂z in
+        backward; where the factor is 0 both are 0, whatever stood there.
+        """
         ...
 
     def backward(self, theta: Array, saved: Saved, dy: Array, live: Live) -> Adjoint:
@@ -111,7 +116,19 @@ class Differentiates(Protocol):
         """Equations (1)–(10): the summed loss Σ_b s_b·L_b times `scale`; its gradient times `scale` into out (P,).
 
         `t` is (B, O), `sample_weight` (B,), above 0, or None. Every output is wanted: what `Plan.live()` says of the
-        nodes holds here as in backward.
+        nodes holds here as in backward. An executor that declares `dropout` takes a last argument of that name here
+        too.
+        """
+        ...
+
+
+@runtime_checkable
+class Pulls(Protocol):
+    """A kernel that pulls ∂L/∂y back to θ and x without keeping z, a and what is derived by them."""
+
+    def vjp(self, theta: Array, x: Array, dy: Array, live: Live, out: Array, dx: Array | None) -> None:
+        """Equations (1)–(10) from base cases dy (B, O): ∂L/∂θ, summed over the samples, into out (P,), and ∂L/∂x into
+        dx (B, I) where it is wanted. `live` as in backward.
         """
         ...
 
@@ -131,6 +148,7 @@ class ExecutorInfo:
     activations, aggregations  names it knows; None is every one of flowgrad's
     custom_functions  whether a user's own `fg.Activation` and `fg.Aggregation` work
     per_output      whether its backward may be asked for one output alone, equation (11)
+    dropout         whether its forward, and `value_and_grad` where it has one, take a `Dropout`
     input_gradients whether it gives ∂L/∂x: where not, `Adjoint.dz` and `.da` of inputs may hold anything
     deterministic   the same bits from run to run and for any number of threads
     auto            executor="auto" asks in falling order of this; 0: runs only when it is named
@@ -149,6 +167,7 @@ class ExecutorInfo:
     custom_functions: bool = True
     per_output: bool = True
     input_gradients: bool = True
+    dropout: bool = False
     deterministic: bool = True
     auto: int = 0
     largest: int | None = None

@@ -25,10 +25,13 @@ from flowgrad.executor import (
     ExecutorInfo,
     Kernel,
     Predicts,
+    Pulls,
     Request,
     Saved,
 )
+from flowgrad.inturn import InTurn
 from flowgrad.labels import ByOutput, Labels, ThetaIndex
+from flowgrad.maths.dropout import Dropout
 from flowgrad.maths.losses import Loss
 from flowgrad.network import Network
 from flowgrad.plan import Plan, lower
@@ -99,8 +102,11 @@ class Program:
     ) -> None:
         self.plan: Plan = lower(network)
         self.kernel = kernel
-        self._differentiate = kernel.value_and_grad if isinstance(kernel, Differentiates) else self._both_ways
-        self._predict = kernel.predict if isinstance(kernel, Predicts) else self._outputs_alone
+        in_turn = InTurn(kernel, self.plan, request.loss)
+        self._forward = in_turn.forward
+        self._differentiate = (kernel if isinstance(kernel, Differentiates) else in_turn).value_and_grad
+        self._pull = (kernel if isinstance(kernel, Pulls) else in_turn).vjp
+        self._predict = (kernel if isinstance(kernel, Predicts) else in_turn).predict
         self._arrays = Recycler()
         self.dtype, self.loss, self.reduction = request.dtype, request.loss, reduction
         self.executor, self.why = executor.name, why
@@ -152,19 +158,26 @@ class Program:
 
     # ---- running it -----------------------------------------------------------------------------------------
 
-    def forward(self, X: Any, theta: ArrayLike | None = None) -> Activations:
+    def forward(self, X: Any, theta: ArrayLike | None = None, dropout: Dropout | None = None) -> Activations:
         """Equations (1)–(3): z and a of every neuron.
 
         Args:
             X: (B, I), or a mapping or data frame by input name. inf and NaN flow.
             theta: (P,); None takes the program's. The result keeps its own copy for backward.
+            dropout: a training step's draw (`fg.Dropout`): a of hidden neurons is times m/(1 − p), and backward knows.
 
         Raises:
             ShapeError, DataError, UnknownNameError: X or theta does not fit; the message says how.
         """
         x = self._x(X)
         theta = self._given(theta).copy()
-        return Activations(self.origin, self.kernel.forward(theta, x), theta)
+        return Activations(self.origin, self._forward(theta, x, *self._drawn(dropout)), theta, dropout)
+
+    def _drawn(self, dropout: Dropout | None) -> tuple[Dropout, ...]:
+        """What calls of a kernel that may be dropped end in."""
+        if dropout is not None and not self.origin.executor.dropout:
+            raise ExecutorError(f"executor {brief(self.executor)} drops no neurons: it does not declare dropout")
+        return () if dropout is None else (instance("dropout=", dropout, Dropout, ConfigError),)
 
     def backward(
         self,
@@ -201,7 +214,7 @@ class Program:
         t = batch.targets(T, self.outputs, B, loss, self.dtype, None if s is None else s.kept).astype(np.float64)
         saved = acts.saved if s is None or s.kept is None else self._again(acts, s.kept)
         y, scale = self.origin.outputs_of(saved).astype(np.float64), self._scale(B, s)
-        value, of_output, dy = _loss_and_base(loss, y, t, None if s is None else s.s)
+        value, of_output, dy = loss.summed(y, t, None if s is None else s.s)
         adjoint = self._backward(acts.theta, saved, dy)
         rows = None
         if per_output:
@@ -211,16 +224,21 @@ class Program:
 
     def _pulled(self, acts: Activations, cotangent: Any) -> Adjoint:
         """Backward from ∂L/∂y; outputs whose column is all 0 are not wanted."""
-        B = acts.saved.a.shape[1]
-        dy = batch.table(cotangent, self.outputs, "cotangent", "output", self.dtype)
+        dy = self._cotangent(cotangent, acts.saved.a.shape[1])
+        return self._backward(acts.theta, acts.saved, dy, (dy != 0).any(axis=0))
+
+    def _cotangent(self, given: Any, B: int) -> Array:
+        """∂L/∂y (B, O)."""
+        dy = batch.table(given, self.outputs, "cotangent", "output", self.dtype)
         if len(dy) != B:
             raise ShapeError(f"cotangent has shape {dy.shape}: must be {(B, len(self.outputs))}, as the output")
-        return self._backward(acts.theta, acts.saved, dy, (dy != 0).any(axis=0))
+        return dy
 
     def _again(self, acts: Activations, kept: npt.NDArray[np.intp]) -> Saved:
         """Forward of some of the samples alone: what the others hold reaches no sum."""
-        x = acts.saved.a[self.plan.inputs].T[kept]
-        return self.kernel.forward(acts.theta, np.ascontiguousarray(x))
+        if acts.dropout is not None:
+            raise DataError("samples of weight 0 under dropout: leave them out of X, a draw goes by the row")
+        return self.kernel.forward(acts.theta, np.ascontiguousarray(acts.saved.a[self.plan.inputs].T[kept]))
 
     def _backward(self, theta: Array, saved: Saved, dy: Array, wanted: npt.NDArray[np.bool_] | None = None) -> Adjoint:
         """The kernel's, with NaN for the gradients that it declares not to give."""
@@ -250,6 +268,7 @@ class Program:
         T: Any,
         out: Array | None = None,
         sample_weight: ArrayLike | None = None,
+        dropout: Dropout | None = None,
     ) -> tuple[float, Array]:
         """Loss and its gradient by θ, as `scipy.optimize.minimize(jac=True)` wants it.
 
@@ -257,6 +276,7 @@ class Program:
             theta: (P,); float64 is taken by a float32 program too, and answered in float64.
             X, T, sample_weight: as for forward and backward.
             out: (P,) array to write the gradient into, of theta's dtype.
+            dropout: as for forward; its samples are those of weight above 0, in their order.
 
         Raises:
             as forward and backward; ShapeError where out does not fit, DataError where it is read-only.
@@ -264,7 +284,7 @@ class Program:
         th, x, t, s, rows = self._operands(theta, X, T, sample_weight)
         out, g = self._room_for_gradient(out, theta, th)
         share = None if s is None else s.s.astype(self.dtype, copy=False)
-        value = self._differentiate(th, x, t, share, self._scale(rows, s), g)
+        value = self._differentiate(th, x, t, share, self._scale(rows, s), g, *self._drawn(dropout))
         if g is not out:
             out[...] = g
         return value, out
@@ -301,27 +321,38 @@ class Program:
         fits = out.dtype == self.dtype and out.flags.c_contiguous
         return out, out if fits else np.empty(len(th), self.dtype)
 
-    def _both_ways(self, theta: Array, x: Array, t: Array, share: Array | None, scale: float, out: Array) -> float:
-        """`Differentiates.value_and_grad` of a kernel that does not have it: forward and backward in turn."""
-        saved, loss = self.kernel.forward(theta, x), self._need_loss()
-        y = self.origin.outputs_of(saved).astype(np.float64)
-        summed, _, dy = _loss_and_base(
-            loss, y, t.astype(np.float64), None if share is None else share.astype(np.float64)
-        )
-        adjoint = self._backward(theta, saved, dy)
-        self.plan.fold(adjoint.weight, adjoint.bias, out)
-        out *= self.dtype.type(scale)
-        return summed * scale
+    def vjp(
+        self, X: Any, cotangent: Any, theta: ArrayLike | None = None, inputs: bool = True
+    ) -> tuple[Array, Array | None]:
+        """Gradients by θ, summed over the samples, and by x: what backward gives of ∂L/∂y, without the neurons' own.
+
+        Args:
+            X, cotangent: (B, I) and (B, O), or by name, as for forward and backward.
+            theta: (P,); None takes the program's.
+            inputs: whether ∂L/∂x is wanted; without it a dense first layer is half the work.
+
+        Returns:
+            ∂L/∂θ (P,) and ∂L/∂x (B, I) or None, in the program's dtype.
+
+        Raises:
+            as forward and backward; ExecutorError: `inputs`, of an executor that declares not to give their gradients.
+
+        >>> program = compile(Network.from_arrays([0, 1], [1, 2], weight=[0.5, 2.0], activation="identity"))
+        >>> [g.tolist() for g in program.vjp([[3.0], [1.0]], [[1.0], [10.0]])]
+        [[26.0, 6.5, 22.0, 11.0], [[1.0], [10.0]]]
+        """
+        if inputs:
+            self.origin.need_input_gradients()
+        x = self._x(X)
+        dy, out = self._cotangent(cotangent, len(x)), self._arrays.empty(self.plan.n_parameters, self.dtype)
+        dx = self._arrays.empty(x.shape, self.dtype) if inputs else None
+        self._pull(self._given(theta), x, dy, self.plan.live((dy != 0).any(axis=0)), out, dx)
+        return out, dx
 
     def predict(self, X: Any, theta: ArrayLike | None = None) -> Array:
         """(B, O): the outputs only."""
         x = X if batch.is_plain(X, self.dtype, (-1, len(self.inputs))) and len(X) else self._x(X)
         return self._predict(self._given(theta), x)
-
-    def _outputs_alone(self, theta: Array, x: Array) -> Array:
-        """`Predicts.predict` of a kernel that does not have it."""
-        outputs: Array = self.origin.outputs_of(self.kernel.forward(theta, x))
-        return outputs
 
     def _need_own(self, acts: Any, who: str) -> None:
         """Raises DataError where these are not Activations that this program made; `who` wants them."""
@@ -347,15 +378,6 @@ class Program:
     def __repr__(self) -> str:
         loss = self.loss.name if self.loss else "no loss"
         return f"Program({self.plan!r}, executor={self.executor}, dtype={self.dtype}, {loss}, {self.reduction})"
-
-
-def _loss_and_base(loss: Loss, y: Array, t: Array, s: Array | None) -> tuple[float, Array, Array]:
-    """Σ_b s_b·L_b of (4); Σ_b s_b·l_n of each output, (O,); s_b times the base cases (9), (B, O). All float64."""
-    with np.errstate(all="ignore"):
-        value, dy = loss.evaluate(y, t)
-        if s is not None:
-            value, dy = value * s[:, None], dy * s[:, None]
-        return float(value.sum()), value.sum(axis=0), dy
 
 
 def _of_all(adjoint: Adjoint, B: int, s: SampleWeights | None) -> Adjoint:

@@ -14,6 +14,7 @@ from flowgrad.errors import ExecutorError, brief, show
 from flowgrad.executor import INPUT, Adjoint, Array, ExecutorInfo, Saved
 from flowgrad.frames import frame
 from flowgrad.labels import ByEdge, ByInput, ByNode, ByOutput, Labels
+from flowgrad.maths.dropout import Dropout
 from flowgrad.plan import Plan
 from flowgrad.registry import find
 from flowgrad.reprs import SHOWN, said
@@ -62,11 +63,13 @@ class Activations:
 
     saved   z and a as arrays (V, B), read-only
     theta   (P,) the θ it was made with, read-only
+    dropout the draw it was made with; a is then what a neuron's successors read
     """
 
     _origin: Origin
     saved: Saved
     theta: Array
+    dropout: Dropout | None = None
 
     def __post_init__(self) -> None:
         for array in (self.saved.z, self.saved.a, self.theta):

@@ -24,6 +24,7 @@ class NumbaExecutor:
         "machine code compiled once for every graph; threads, float32 and float64",
         needs=("numba",),
         install="pip install numba",
+        dropout=True,
         auto=20,
     )
 

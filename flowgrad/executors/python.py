@@ -13,6 +13,7 @@ import networkx as nx
 import numpy as np
 
 from flowgrad.executor import Adjoint, Answer, Array, ExecutorInfo, Live, Request, Saved
+from flowgrad.maths.dropout import Dropout
 from flowgrad.plan import Plan, lower
 
 if TYPE_CHECKING:
@@ -25,7 +26,11 @@ class PythonExecutor:
     """Runs any network, anywhere."""
 
     info = ExecutorInfo(
-        "python", "the definition: walks the NetworkX graph, equation by equation", auto=10, largest=100_000
+        "python",
+        "the definition: walks the NetworkX graph, equation by equation",
+        dropout=True,
+        auto=10,
+        largest=100_000,
     )
 
     def can_run(self, network: Network, request: Request) -> Answer:
@@ -60,9 +65,9 @@ class PythonKernel:
         weight, bias = self.plan.parameters(theta.astype(np.float64))
         return dict(zip(self.edges, weight, strict=True)), dict(zip(self.nodes, bias, strict=True))
 
-    def forward(self, theta: Array, x: Array) -> Saved:
-        """Equations (1), (2), (3), in topological order."""
-        P, r = self.graph.pred, self.r
+    def forward(self, theta: Array, x: Array, dropout: Dropout | None = None) -> Saved:
+        """Equations (1), (2), (3), in topological order; under dropout a hidden neuron's a is times m/(1 − p)."""
+        P, r, m_v = self.graph.pred, self.r, self._factors(dropout, len(x))
         w, b = self.parameters(theta)
         z: Values = dict(zip(self.inputs, x.T.astype(np.float64), strict=True))
         a: Values = dict(z)  # an input neuron has a_v = x_v, and no z of its own: z_v = x_v
@@ -73,8 +78,15 @@ class PythonKernel:
                 terms = np.array([w[u, v] * a[u] for u in P[v]]).reshape(-1, len(x))
                 m = np.array([self.agg[v].f(t) if t.size else 0.0 for t in terms.T])  # (1)
                 z[v] = b[v] + r[v] * m  # (2)
-                a[v] = each(self.sigma[v].f, z[v])  # (3)
-        return Saved(self._rounded(z, self.nodes), self._rounded(a, self.nodes), extra=(theta, z, a))
+                a[v] = thinned(each(self.sigma[v].f, z[v]), m_v.get(v))  # (3)
+        return Saved(self._rounded(z, self.nodes), self._rounded(a, self.nodes), extra=(z, a, m_v))
+
+    def _factors(self, dropout: Dropout | None, samples: int) -> Values:
+        """0 or 1/(1 − p), (B,), by hidden neuron; nothing without dropout."""
+        if dropout is None:
+            return {}
+        hidden = [k for k, v in enumerate(self.nodes) if v in self.sigma and v not in self.outputs]
+        return dict(zip((self.nodes[k] for k in hidden), dropout.factors(hidden, samples), strict=True))
 
     def backward(self, theta: Array, saved: Saved, dy: Array, live: Live) -> Adjoint:
         """Equations (5)–(10), in topological order of the reversed graph.
@@ -82,7 +94,7 @@ class PythonKernel:
         Each ∂L/∂z_s is written once and read by every predecessor of s; each edge is visited once. Structure decides
         what takes part: a neuron from which no wanted output can be reached has ∂L/∂z = 0 and is multiplied nowhere.
         """
-        _, z, a = saved.extra
+        z, a, m_v = saved.extra
         w, _ = self.parameters(theta)
         B = dy.shape[0]
         base = dict(zip(self.outputs, dy.T.astype(np.float64), strict=True))  # (9)
@@ -104,7 +116,7 @@ class PythonKernel:
                 if v not in takes_part:
                     dz[v] = none
                 elif v in self.sigma:
-                    dz[v] = each(self.sigma[v].df, z[v]) * da[v]  # (8), the one write of this ∂L/∂z
+                    dz[v] = thinned(each(self.sigma[v].df, z[v]) * da[v], m_v.get(v))  # (8), the one write of it
                     dterm[v] = self._terms(v, w, a, dz[v])
                 else:
                     dz[v] = da[v]
@@ -139,6 +151,11 @@ class PythonKernel:
         """In the request's dtype; what is too large for float32 is inf there."""
         with np.errstate(over="ignore"):
             return np.array([values[k] for k in order], np.float64).astype(self.dtype, copy=False)
+
+
+def thinned(values: Array, m: Array | None) -> Array:
+    """Times m = 0 or 1/(1 − p) of each sample; 0 where that is 0, whatever the value."""
+    return values if m is None else np.where(m == 0, 0.0, values * m)
 
 
 def each(f: Callable[[float], float], z: Array) -> Array:

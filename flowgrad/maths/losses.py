@@ -89,6 +89,19 @@ class Loss:
             mass = t.sum(axis=1, keepdims=True)
             return np.asarray(self.f(below, t, lse)), np.asarray(self.df(below, t, lse, mass))
 
+    def summed(self, y: Array, t: Array, s: Array | None) -> tuple[float, Array, Array]:
+        """Σ_b s_b·L_b of (4); Σ_b s_b·l_n of each output, (O,); s_b times the base cases (9), (B, O); s (B,) or None.
+
+        >>> l, by_output, dy = entries["squared_error"].summed(np.ones((2, 1)), np.zeros((2, 1)), np.array([1.0, 3.0]))
+        >>> l, by_output.tolist(), dy.tolist()
+        (2.0, [2.0], [[1.0], [3.0]])
+        """
+        with np.errstate(all="ignore"):
+            value, dy = self.evaluate(y, t)
+            if s is not None:
+                value, dy = value * s[:, None], dy * s[:, None]
+            return float(value.sum()), value.sum(axis=0), dy
+
     def alone(self, y: Array, t: Array, n: int) -> tuple[Array, npt.NDArray[np.bool_]]:
         """∂l_n/∂y_j (B, O) of output n's loss alone, the base cases of (11), and (O,) bool: the y_j that l_n reads.
 

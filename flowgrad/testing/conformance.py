@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Result = Literal["pass", "fail", "skip", "xfail", "xpass"]
 
 # of `checks`, in order
-MODULES = ("protocol", "gradients", "functions", "losses", "graphs", "structure", "calls", "refusals")
+MODULES = ("protocol", "gradients", "functions", "losses", "graphs", "structure", "calls", "dropout", "refusals")
 
 # What the battery holds at the least, by feature, so that a shrunken one cannot stay green; raise it with the battery.
 LEAST: dict[str, int] = {

@@ -202,8 +202,11 @@ def test_whole_calls_run_uncompiled_too() -> None:
             x, t = rng.standard_normal((5, len(net.inputs))), rng.standard_normal((5, len(net.outputs)))
             want, found = (fg.compile(net, executor=e, loss="squared_error") for e in ("python", "numba"))
             np.testing.assert_allclose(found.predict(x), want.predict(x), rtol=1e-12)
-            np.testing.assert_allclose(found.value_and_grad(found.theta, x, t)[1],
-                                       want.value_and_grad(want.theta, x, t)[1], rtol=1e-11, atol=1e-14)
+            for draw in (None, fg.Dropout(0.3, seed=1, step=2)):
+                np.testing.assert_allclose(found.value_and_grad(found.theta, x, t, dropout=draw)[1],
+                                           want.value_and_grad(want.theta, x, t, dropout=draw)[1],
+                                           rtol=1e-11, atol=1e-14)
+            np.testing.assert_allclose(found.vjp(x, t)[1], want.vjp(x, t)[1], rtol=1e-11, atol=1e-14)
             pair = [p.backward(p.forward(x), t) for p in (want, found)]
             np.testing.assert_allclose(pair[1].dz.array, pair[0].dz.array, rtol=1e-11, atol=1e-14)
         import numba

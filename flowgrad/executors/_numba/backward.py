@@ -17,6 +17,7 @@ from typing import Any
 
 from flowgrad.executors._numba.across import dots, store_turned, total
 from flowgrad.executors._numba.compiled import inline, kernel
+from flowgrad.executors._numba.dropped import thinned
 from flowgrad.executors._numba.forms import exact, found, untold
 from flowgrad.executors._numba.forward import NEXT, fetch_row
 from flowgrad.executors._numba.memory import atomic_get, call_address, i32_at, i64_at, prefetch
@@ -24,6 +25,7 @@ from flowgrad.executors._numba.panels import most_rows, product
 from flowgrad.executors._numba.records import (
     AGGREGATED,
     DENSE_SIZE,
+    DROP,
     FUSE,
     FUSED,
     FUSED_SCALED,
@@ -95,7 +97,7 @@ def whole_run(spec: Any, net: int, tile: int, run: int, w: int) -> None:
     q = dense_at(n.dense + i32_at(n.run_dense, run) * DENSE_SIZE)
     row, real = size_of(spec), bytes_of(spec)
     e, dz = i64_at(n.in_begin, q.first), t.A + q.first * row
-    skip = q.inputs if t.DA == 0 else 0
+    skip = q.inputs if t.inputs == 0 else 0
     weights, base = w + (e + skip) * real, n.dense_base + (q.base_rows + skip) * 4
     product(spec, t.G, base, row, dz, n.iota, row, weights, real, q.sources * real, q.count, q.sources - skip, 0)
     if t.turned_block != q.block:
@@ -153,6 +155,8 @@ def sweep(spec: Any, net: int, tile: int, stop: int, w: int, turned: int, flags:
             elif kind == INPUTS:
                 store(A + v * row, keep(da, mask))
             else:
+                if flags & DROP != 0:
+                    store(A + v * row, load(spec, t.U + v * row))
                 store(S + (v - first) * row, da)
         if kind == INPUTS:
             return
@@ -163,6 +167,8 @@ def sweep(spec: Any, net: int, tile: int, stop: int, w: int, turned: int, flags:
             dz = load(spec, A + v * row)
             if not fused:
                 dz = keep(dz, mask)
+                if flags & DROP != 0:
+                    dz = thinned(spec, n, t, v, dz)
                 store(A + v * row, dz)
             s = total(dz)
             put_real(spec, t.bias, v, s if t.first != 0 else s + real_at(spec, t.bias, v))

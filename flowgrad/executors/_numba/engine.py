@@ -14,11 +14,12 @@ from flowgrad.executor import Adjoint, Array, Request, Saved
 from flowgrad.executors._numba import steps, threads
 from flowgrad.executors._numba.compiled import entry
 from flowgrad.executors._numba.layout import RUN_ROWS, WHOLE_ROWS, layout
-from flowgrad.executors._numba.network import Net
+from flowgrad.executors._numba.network import FUSING, GRADIENTS, Net
 from flowgrad.executors._numba.part import Part
-from flowgrad.executors._numba.records import WIDE
+from flowgrad.executors._numba.records import DROP, FUSE, WIDE
 from flowgrad.executors._numba.spec import REALS, Spec
 from flowgrad.executors._numba.workspace import Workspace
+from flowgrad.maths.dropout import Dropout
 from flowgrad.plan import Plan
 from flowgrad.recycling import Recycler
 
@@ -35,6 +36,7 @@ ALONE = 2_000_000
 LONG = 600_000_000
 """Edges · samples from which on a call of the main thread leaves the work to others, to hear Ctrl-C."""
 NONE = {dtype: np.zeros(0, dtype) for dtype in REALS}
+NO_ROWS = {dtype: np.zeros((0, 0), dtype) for dtype in REALS}
 
 
 class Engine:
@@ -51,39 +53,51 @@ class Engine:
 
     # ---- what is asked of it, as in the protocol; `forward` is for a part that is whole -------------------------
 
-    def forward(self, theta: Array, x: Array) -> Saved:
+    def forward(self, theta: Array, x: Array, dropout: Dropout | None = None) -> Saved:
         """Equations (1)–(3)."""
         V, B = self.plan.n_nodes, len(x)
         z, a = self._arrays.empty((V, B), self.dtype), self._arrays.empty((V, B), self.dtype)
-        self._call("trace", B, theta, x, z, a)
-        return Saved(z, a)
+        self._call("trace", B, dropout, theta, x, z, a)
+        return Saved(z, a, dropout)
 
     def backward(self, theta: Array, saved: Saved, dy: Array) -> Adjoint:
         """Equations (5)–(10): `saved`, dy and what it gives by node have a row or column each of the part's alone."""
         n, B = self._layout.part.n_nodes, len(dy)
         dz, da = self._arrays.empty((n, B), self.dtype), self._arrays.empty((n, B), self.dtype)
         weight, bias = self._arrays.empty(self.plan.n_edges, self.dtype), np.zeros(self.plan.n_nodes, self.dtype)
-        self._call("adjoint", B, theta, saved.z, dy, dz, da, weight, bias)
+        self._call("adjoint", B, saved.extra, theta, saved.z, saved.a, dy, dz, da, weight, bias)
         return Adjoint(dz, da, weight, bias)
 
     def predict(self, theta: Array, x: Array) -> Array:
         """The outputs alone; memory for a tile a thread."""
         y = self._arrays.empty((len(x), len(self.plan.outputs)), self.dtype)
-        self._call("predict", len(x), theta, x, y)
+        self._call("predict", len(x), None, theta, x, y)
         return y
 
     def value_and_grad(
-        self, theta: Array, x: Array, t: Array, sample_weight: Array | None, scale: float, out: Array
+        self,
+        theta: Array,
+        x: Array,
+        t: Array,
+        sample_weight: Array | None,
+        scale: float,
+        out: Array,
+        dropout: Dropout | None = None,
     ) -> float:
         """The summed loss times `scale`, its gradient times `scale` into `out`."""
         if self.loss is None:
             raise ExecutorError("the kernel was compiled without a loss")
         share = NONE[self.dtype] if sample_weight is None else sample_weight
-        return self._call("step", len(x), theta, x, t, share, scale, out) * scale
+        return self._call("step", len(x), dropout, theta, x, t, share, scale, out, NO_ROWS[self.dtype]) * scale
+
+    def vjp(self, theta: Array, x: Array, dy: Array, out: Array, dx: Array | None) -> None:
+        """∂L/∂θ into out (P,) and ∂L/∂x into dx (B, I) from ∂L/∂y of the part's outputs."""
+        dx = NO_ROWS[self.dtype] if dx is None else dx
+        self._call("pull", len(x), None, theta, x, dy, NONE[self.dtype], 1.0, out, dx)
 
     # ---- a call ---------------------------------------------------------------------------------------------
 
-    def _call(self, kind: str, batch: int, *operands: Any) -> float:
+    def _call(self, kind: str, batch: int, dropout: Dropout | None, *operands: Any) -> float:
         """Run an entry of `steps`, on as many threads as it is worth; gives the summed loss, where there is one."""
         wide = WIDE // self.dtype.itemsize
         lanes = wide // 4 if batch <= wide // 4 else wide
@@ -92,11 +106,15 @@ class Engine:
             w = self._idle[lanes].pop()
         except LookupError:
             w = Workspace(net.address, self.threads)
-        if w.use != (kind, batch):
-            self._prepare(w, net, kind, batch)
-            w.use = kind, batch
+        drops = dropout is not None
+        if w.use != (kind, batch, drops):
+            self._prepare(w, net, kind, batch, drops)
+            w.use = kind, batch, drops
+        if dropout is not None:
+            samples, neurons = dropout.keys
+            w.set(drop_samples=samples, drop_neurons=neurons, drop_least=dropout.least, drop_first=dropout.first)
         w.begin()
-        net.need(kind)
+        net.need(kind, drops)
         (run, spec), address = entry_of(kind, self.dtype.char), w.address
         work = self._work * batch
         if work < ALONE:
@@ -111,23 +129,24 @@ class Engine:
     def _net(self, lanes: int) -> Net:
         return self._nets.setdefault(lanes, Net(self.plan, self.dtype, lanes, self._layout, self.loss))
 
-    def _prepare(self, w: Workspace, net: Net, kind: str, batch: int) -> None:
+    def _prepare(self, w: Workspace, net: Net, kind: str, batch: int, drops: bool) -> None:
         """Memory for a call of that kind and batch."""
         lanes, size = net.lanes, self.dtype.itemsize
         tiles = -(-batch // lanes)
-        gradient = kind in ("step", "adjoint")
+        gradient = kind in GRADIENTS
         chunks = self._chunks(batch, tiles) if gradient else 1
         # with dense runs a chunk takes one tile a round, and their products are made after each round
         longest = -(-tiles // chunks)
         at_once = 1 if len(self._layout.dense) else longest
         rounds = -(-longest // at_once) if gradient else 1
         w.set(batch=batch, tiles=tiles, chunks=chunks, at_once=at_once, rounds=rounds)
+        w.set(how=DROP if drops else FUSE if kind in FUSING else 0, pulled=kind == "pull")
         w.set(pieces=min(max(self.plan.n_edges // PIECE, 1), PIECES))
         w.set_phases(2 * rounds + 5)
         if not self.plan.direct:
             for name, count in (("weight", self.plan.n_edges), ("bias", self.plan.n_nodes)):
                 w.set(**{name: w.room(name, count * size), f"grad_{name}": w.room(f"grad_{name}", count * size)})
-        self._tiles(w, net, kind, batch)
+        self._tiles(w, net, kind, batch, drops)
         if gradient:
             self._chunk_memory(w, net, chunks)
 
@@ -140,13 +159,15 @@ class Engine:
         """Threads that have a tile to sweep."""
         return min(self.threads, -(-batch // net.lanes))
 
-    def _tiles(self, w: Workspace, net: Net, kind: str, batch: int) -> None:
+    def _tiles(self, w: Workspace, net: Net, kind: str, batch: int, drops: bool) -> None:
         """The threads' rows."""
         l, row = self._layout, net.lanes * self.dtype.itemsize
         rows = {"A": l.rows, "D": l.part.n_nodes, "stack": l.part.n_nodes + 1, "G": l.bases}
         rows |= {"S": max(RUN_ROWS, WHOLE_ROWS), "mask": 1}
         if kind in ("trace", "adjoint"):
             rows["DA"] = l.part.n_nodes
+        if drops:
+            rows |= {"U": l.part.n_nodes, "draws": 1}
         for k, tile in enumerate(w.tiles[: self._slots(net, batch)]):
             for name, count in rows.items():
                 tile[name] = w.room(f"{name}{k}", count * row)
@@ -175,11 +196,12 @@ class Engine:
 def entry_of(kind: str, char: str) -> tuple[Any, Spec]:
     """An entry of `steps` for a dtype, and the Spec to call it with."""
     spec = Spec(np.dtype(char), WIDE // np.dtype(char).itemsize)
+    kind = "step" if kind == "pull" else kind
     one, two = types.Array(spec.type.real, 1, "C"), types.Array(spec.type.real, 2, "A")
     operands = {
         "predict": (one, two, two),
         "trace": (one, two, two, two),
-        "step": (one, two, two, one, types.float64, one),
-        "adjoint": (one, two, two, two, two, one, one),
+        "step": (one, two, two, one, types.float64, one, two),
+        "adjoint": (one, two, two, two, two, two, one, one),
     }[kind]
     return entry(getattr(steps, kind), spec.type, types.int64, types.int64, *operands), spec

@@ -18,6 +18,7 @@ from __future__ import annotations
 from typing import Any
 
 from flowgrad.executors._numba.compiled import inline, kernel
+from flowgrad.executors._numba.dropped import thin_run
 from flowgrad.executors._numba.forms import keeps, kept, untold, value
 from flowgrad.executors._numba.memory import LINE, atomic_get, call_address, i32_at, i64_at, prefetch
 from flowgrad.executors._numba.panels import product
@@ -25,6 +26,7 @@ from flowgrad.executors._numba.records import (
     AGGREGATED,
     BACKWARD,
     DENSE_SIZE,
+    DROP,
     FUSE,
     FUSED,
     FUSED_SCALED,
@@ -83,7 +85,7 @@ def sweep(spec: Any, net: int, tile: int, stop: int, w: int, b: int, flags: int)
     Args:
         net, tile: addresses of records; stop: of the word that ends a sweep between two runs.
         w, b: addresses of the weights by in-edge and the biases by position.
-        flags: FUSE, BACKWARD.
+        flags: FUSE, BACKWARD, DROP.
     """
     n, t = net_at(net), tile_at(tile)
     row, lanes, last, ahead = size_of(spec), lanes_of(spec), n.edges - 1, n.ahead
@@ -120,4 +122,6 @@ def sweep(spec: Any, net: int, tile: int, stop: int, w: int, b: int, flags: int)
             call_address(i64_at(n.gather, kind - AGGREGATED), net, tile, run, w, b)
         sigma, at = i64_at(n.activate, i32_at(n.run_activation, run)), first * row
         call_address(sigma, Z + at, A + at, t.D + at, (end - first) * lanes, backward)
+        if flags & DROP != 0:
+            thin_run(spec, n, t, first, end)
     t.top = top

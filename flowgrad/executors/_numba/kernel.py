@@ -16,6 +16,7 @@ from flowgrad.executors._numba.part import live as live_part
 from flowgrad.executors._numba.part import whole
 from flowgrad.maths.activation import Activation
 from flowgrad.maths.aggregations import Aggregation
+from flowgrad.maths.dropout import Dropout
 from flowgrad.maths.losses import Loss
 from flowgrad.plan import Plan
 from flowgrad.registry import is_own
@@ -56,9 +57,9 @@ class NumbaKernel:
             self._all = Engine(self._plan, self._request, whole(self._plan))
         return self._all
 
-    def forward(self, theta: Array, x: Array) -> Saved:
+    def forward(self, theta: Array, x: Array, dropout: Dropout | None = None) -> Saved:
         """Equations (1)–(3), of every neuron."""
-        return self._whole().forward(theta, x)
+        return self._whole().forward(theta, x, dropout)
 
     def backward(self, theta: Array, saved: Saved, dy: Array, live: Live) -> Adjoint:
         """Equations (5)–(10), of every neuron.
@@ -67,19 +68,22 @@ class NumbaKernel:
         that leads to one is swept alone.
         """
         adjoint = self._whole().backward(theta, saved, dy)
-        if live is None or _finite(adjoint):
+        if live is None or _finite(adjoint.dz, adjoint.da, adjoint.weight, adjoint.bias):
             return adjoint
-        if live is self._plan.live():
-            return self._backward_of_part(self._live, theta, saved, dy, live)
-        part = Engine(self._plan, self._request, live_part(self._plan, live))
-        return self._backward_of_part(part, theta, saved, dy, live)
+        return self._backward_of_part(self._of_part(live), theta, saved, dy, live)
+
+    def _of_part(self, live: npt.NDArray[np.bool_]) -> Engine:
+        """An engine of the inputs and what is marked."""
+        return (
+            self._live if live is self._plan.live() else Engine(self._plan, self._request, live_part(self._plan, live))
+        )
 
     def _backward_of_part(
         self, engine: Engine, theta: Array, saved: Saved, dy: Array, live: npt.NDArray[np.bool_]
     ) -> Adjoint:
         """The same of an engine's nodes; the others' ∂L/∂z and ∂L/∂a are 0."""
         at = engine.part.position
-        found = engine.backward(theta, Saved(saved.z[at], saved.a[at]), dy[:, live[self._plan.outputs]])
+        found = engine.backward(theta, Saved(saved.z[at], saved.a[at], saved.extra), dy[:, live[self._plan.outputs]])
         dz, da = np.zeros_like(saved.z), np.zeros_like(saved.z)
         dz[at], da[at] = found.dz, found.da
         return Adjoint(dz, da, found.weight, found.bias)
@@ -89,13 +93,25 @@ class NumbaKernel:
         return self._live.predict(theta, x)
 
     def value_and_grad(
-        self, theta: Array, x: Array, t: Array, sample_weight: Array | None, scale: float, out: Array
+        self,
+        theta: Array,
+        x: Array,
+        t: Array,
+        sample_weight: Array | None,
+        scale: float,
+        out: Array,
+        dropout: Dropout | None = None,
     ) -> float:
         """The summed loss times `scale`, its gradient times `scale` into `out`."""
-        return self._live.value_and_grad(theta, x, t, sample_weight, scale, out)
+        return self._live.value_and_grad(theta, x, t, sample_weight, scale, out, dropout)
+
+    def vjp(self, theta: Array, x: Array, dy: Array, live: Live, out: Array, dx: Array | None) -> None:
+        """∂L/∂θ and ∂L/∂x from ∂L/∂y; a part that leads to no wanted output is looked at as in `backward`."""
+        self._live.vjp(theta, x, dy, out, dx)
+        if live is not None and live is not self._plan.live() and not _finite(out, *(() if dx is None else (dx,))):
+            self._of_part(live).vjp(theta, x, dy[:, live[self._plan.outputs]], out, dx)
 
 
-def _finite(adjoint: Adjoint) -> bool:
-    """Whether no number of it is inf or NaN."""
-    arrays = (adjoint.dz, adjoint.da, adjoint.weight, adjoint.bias)
+def _finite(*arrays: Array) -> bool:
+    """Whether no number of these is inf or NaN."""
     return all(np.isfinite(array.max()) and np.isfinite(array.min()) for array in arrays if array.size)

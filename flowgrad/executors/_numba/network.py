@@ -18,6 +18,8 @@ from flowgrad.maths.losses import Loss
 from flowgrad.plan import Plan
 
 I, F = types.int64, types.float64
+GRADIENTS, FUSING = ("step", "pull", "adjoint"), ("predict", "step", "pull")
+"""Kinds of calls that go backward too; that have the commonest activation compiled into the sweep, unless they drop."""
 
 
 class Net:
@@ -27,18 +29,18 @@ class Net:
         self.plan, self.dtype, self.lanes, self._layout, self._loss = plan, dtype, lanes, layout, loss
         self._record: Any = np.zeros((), NET)
         self._arrays: list[Any] = []
-        self._ready: set[str] = set()
+        self._ready: set[tuple[str, bool]] = set()
         self._lock = reentrant_lock()
         self._fill()
         self.address = int(self._record.ctypes.data)
         self.scratch = aggregate.ROOM * lanes * layout.max_fan_in
 
-    def need(self, kind: str) -> None:
+    def need(self, kind: str, drops: bool) -> None:
         """See to it that all is compiled, and its address known, that a call of that kind runs."""
-        if kind in self._ready:
+        if (kind, drops) in self._ready:
             return
         with self._lock:
-            gradient, fused = kind in ("step", "adjoint"), kind in ("predict", "step")
+            gradient, fused = kind in GRADIENTS, kind in FUSING and not drops
             spec = Spec(self.dtype, self.lanes, sigma=self._layout.fused).type
             if kind != "adjoint":
                 self._record["forward"] = address(forward.sweep, spec, I, I, I, I, I, I)
@@ -49,13 +51,13 @@ class Net:
                 self._record["backward"] = address(backward.sweep, spec, I, I, I, I, I, I)
                 self._record["prepare"] = address(parameters.prepare, passes, I, I)
                 self._record["finish"] = address(parameters.finish, passes, I, I, I, I, F)
+            if kind in ("step", "pull") and not self.plan.direct:
+                self._record["fold"] = address(parameters.fold, passes, I, I, I, F)
             if kind == "step":
                 assert self._loss is not None
-                if not self.plan.direct:
-                    self._record["fold"] = address(parameters.fold, passes, I, I, I, F)
                 self._record["loss"] = losses.address_of(self._loss, self.dtype, self.lanes)
             self._functions(gradient, fused)
-            self._ready.add(kind)
+            self._ready.add((kind, drops))
 
     def _functions(self, gradient: bool, fused: bool) -> None:
         """The addresses of what a sweep calls: of every run's functions, or of those that are not fused."""

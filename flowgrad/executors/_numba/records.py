@@ -15,8 +15,9 @@ from flowgrad.executors._numba.memory import record_at
 PLAIN, FUSED, SCALED, FUSED_SCALED, WHOLE, AGGREGATED = 0, 1, 2, 3, 4, 5
 """Kinds of runs: sum; the same, of the activation that is compiled into the sweep; a multiple of the sum, and of that
 activation; part of a dense block; AGGREGATED + code: another aggregation."""
-FUSE, BACKWARD = 1, 2
-"""Flags of a sweep: runs that are FUSED have their activation compiled in, and leave no z; backward follows."""
+FUSE, BACKWARD, DROP = 1, 2, 4
+"""Flags of a sweep: runs that are FUSED have their activation compiled in, and leave no z; backward follows; neurons
+are dropped, which goes without FUSE."""
 STRIDE = 16
 """What numbers of rows are multiplied by: rows of 128 or 32 bytes are then found by 8 or 2 times that, which a
 processor multiplies by while it reads."""
@@ -69,6 +70,9 @@ CALL = record(
     "net batch tiles chunks at_once rounds",
     # pieces that passes over the parameters are cut into
     "pieces",
+    # how to sweep, by flags; whether targets are base cases; of dropout: first sample, what is added to numbers of
+    # samples and of neurons, and the least hash that stays
+    "how pulled drop_first drop_samples drop_neurons drop_least",
     # the threads' records; words, 0 before a call: of each phase how many items are taken, and how many are done; the
     # word that stops all
     "works counters stop",
@@ -87,6 +91,10 @@ TILE = record(
     "stack top",
     # the mask row: all ones where a lane is a sample; first sample, how many
     "mask begin count",
+    # rows of a before neurons were dropped; hashes of the samples; as in the call
+    "U draws drop_neurons drop_least",
+    # whether ∂L/∂x is wanted
+    "inputs",
     # its chunk's arrays; whether it is the chunk's first; the block whose sources' a have been turned
     "weight bias loss kept first turned_block",
     # room for one neuron of another aggregation, see `aggregate`; for losses, see `losses`

@@ -4,7 +4,8 @@ An entry is called by every thread of a call with the same arguments but for its
 tiles, chunks of tiles or pieces of the parameters: how the work is cut depends on batch and graph alone, and every
 sum runs in one fixed order, so that the number of threads changes no bit of a result. Of each phase two words count
 how many items are taken, and how many are done. A thread that finds none left waits until all are done; one that comes
-late finds none and waits for nothing.
+late finds none and waits for nothing. Backward takes numbers below the smallest normal one for 0 (FLUSH): a processor
+takes 100 times as long over them.
 
 Entries know a dtype; how many lanes a row has they read, and sweeps they call by address.
 """
@@ -14,6 +15,7 @@ from __future__ import annotations
 from typing import Any
 
 from flowgrad.executors._numba.compiled import inline, kernel
+from flowgrad.executors._numba.dropped import draw_samples
 from flowgrad.executors._numba.memory import (
     FLUSH,
     IEEE,
@@ -28,7 +30,7 @@ from flowgrad.executors._numba.memory import (
     set_float_mode,
 )
 from flowgrad.executors._numba.parameters import DONE, NEXT, wait_until
-from flowgrad.executors._numba.records import BACKWARD, FUSE, TILE_SIZE, call_at, net_at, tile_at
+from flowgrad.executors._numba.records import BACKWARD, DROP, TILE_SIZE, call_at, net_at, tile_at
 from flowgrad.executors._numba.simd import bytes_of, put_real, put_word, real_at
 
 COLUMNS = 16
@@ -69,12 +71,23 @@ def empty(spec: Any, n: Any, t: Any, rows: int, values: int, step: int, next: in
 
 
 @inline
+def fill_base(spec: Any, n: Any, t: Any, dy: int, step: int, next: int) -> None:
+    """Base cases of outputs from ∂L/∂y (B, O); 0 in lanes that are no samples."""
+    fill(spec, n, t, t.G + n.lanes * bytes_of(spec), dy, step, next, n.outputs)
+    for k in range(1, n.outputs + 1):
+        for lane in range(t.count, n.lanes):
+            put_real(spec, t.G, k * n.lanes + lane, 0.0)
+
+
+@inline
 def open_tile(spec: Any, n: Any, c: Any, t: Any, number: int) -> None:
     """Say which samples a tile has, in the mask row too; base cases of what is no output are 0."""
     t.begin = number * n.lanes
     t.count = min(n.lanes, c.batch - t.begin)
     t.turned_block = -1
     t.top = t.stack
+    if c.how & DROP != 0:
+        draw_samples(spec, n, c, t)
     for lane in range(n.lanes):
         put_word(spec, t.mask, lane, -1 if lane < t.count else 0)
     for k in range((n.outputs + 1) * n.lanes, n.bases * n.lanes):
@@ -112,7 +125,7 @@ def predict(spec: Any, call: int, slot: int, theta: Any, x: Any, y: Any) -> None
     while number < c.tiles:
         open_tile(spec, n, c, t, number)
         fill(spec, n, t, t.A, data_of(x), x.strides[0], x.strides[1], n.inputs)
-        call_address(n.forward, c.net, tile, c.stop, w, b, FUSE)
+        call_address(n.forward, c.net, tile, c.stop, w, b, c.how)
         for begin in range(0, n.outputs, COLUMNS):
             for lane in range(t.count):
                 at = data_of(y) + (t.begin + lane) * y.strides[0]
@@ -142,7 +155,7 @@ def trace(spec: Any, call: int, slot: int, theta: Any, x: Any, z: Any, a: Any) -
         open_tile(spec, n, c, t, number)
         fill(spec, n, t, t.A, data_of(x), x.strides[0], x.strides[1], n.inputs)
         fill(spec, n, t, t.Z, data_of(x), x.strides[0], x.strides[1], n.inputs)
-        call_address(n.forward, c.net, tile, c.stop, w, b, 0)
+        call_address(n.forward, c.net, tile, c.stop, w, b, c.how)
         empty(spec, n, t, t.Z, data_of(z), z.strides[1], z.strides[0], n.nodes)
         empty(spec, n, t, t.A, data_of(a), a.strides[1], a.strides[0], n.nodes)
         fetch_add(taken + DONE, 1)
@@ -152,13 +165,18 @@ def trace(spec: Any, call: int, slot: int, theta: Any, x: Any, z: Any, a: Any) -
 
 
 @kernel
-def step(spec: Any, call: int, slot: int, theta: Any, x: Any, targets: Any, share: Any, scale: float, out: Any) -> None:
-    """∂L/∂θ times `scale` into out (P,), the chunks' losses into theirs; share (B,) of each sample, or empty."""
+def step(
+    spec: Any, call: int, slot: int, theta: Any, x: Any, targets: Any, share: Any, scale: float, out: Any, dx: Any
+) -> None:
+    """∂L/∂θ times `scale` into out (P,), the chunks' losses into theirs; share (B,) of each sample, or empty.
+
+    Where the call says `pulled`, `targets` are the base cases ∂L/∂y, and ∂L/∂x goes into dx (B, I) or, empty, nowhere.
+    """
     mode = float_mode()
     set_float_mode(IEEE)
     c, tile = call_at(call), call_at(call).works + slot * TILE_SIZE
     n, t, taken = net_at(c.net), tile_at(tile), c.counters
-    t.Z, t.DA, shares = t.A, 0, data_of(share) if len(share) > 0 else 0
+    t.Z, t.DA, t.inputs, shares = t.A, 0, len(dx), data_of(share) if len(share) > 0 else 0
     w, b = data_of(theta), data_of(theta) + (n.edges - n.inputs) * bytes_of(spec)
     grad_weight, grad_bias = data_of(out), data_of(out) + (n.edges - n.inputs) * bytes_of(spec)
     summed = scale
@@ -175,13 +193,16 @@ def step(spec: Any, call: int, slot: int, theta: Any, x: Any, targets: Any, shar
             for number in range(begin, min(begin + c.at_once, end)):
                 open_tile(spec, n, c, t, number)
                 fill(spec, n, t, t.A, data_of(x), x.strides[0], x.strides[1], n.inputs)
-                call_address(n.forward, c.net, tile, c.stop, w, b, FUSE | BACKWARD)
-                call_address(n.loss, c.net, tile, data_of(targets), targets.strides[0], targets.strides[1], shares)
-                set_float_mode(
-                    FLUSH
-                )  # numbers below the smallest normal one are 0: a processor takes 100 times as long
-                call_address(n.backward, c.net, tile, c.stop, w, c.turned, FUSE)
+                call_address(n.forward, c.net, tile, c.stop, w, b, c.how | BACKWARD)
+                if c.pulled != 0:
+                    fill_base(spec, n, t, data_of(targets), targets.strides[0], targets.strides[1])
+                else:
+                    call_address(n.loss, c.net, tile, data_of(targets), targets.strides[0], targets.strides[1], shares)
+                set_float_mode(FLUSH)
+                call_address(n.backward, c.net, tile, c.stop, w, c.turned, c.how)
                 set_float_mode(IEEE)
+                if len(dx) > 0:
+                    empty(spec, n, t, t.A, data_of(dx), dx.strides[0], dx.strides[1], n.inputs)
                 t.first = 0
             fetch_add(taken + DONE, 1)
             chunk = fetch_add(taken, 1)
@@ -196,14 +217,14 @@ def step(spec: Any, call: int, slot: int, theta: Any, x: Any, targets: Any, shar
 
 @kernel
 def adjoint(
-    spec: Any, call: int, slot: int, theta: Any, z: Any, dy: Any, dz: Any, da: Any, weight: Any, bias: Any
+    spec: Any, call: int, slot: int, theta: Any, z: Any, a: Any, dy: Any, dz: Any, da: Any, weight: Any, bias: Any
 ) -> None:
-    """From z (V, B) of forward and ∂L/∂y (B, O): ∂L/∂z and ∂L/∂a (V, B), ∂L/∂w (E,) and ∂L/∂b (V,)."""
+    """From z and a (V, B) of forward and ∂L/∂y (B, O): ∂L/∂z and ∂L/∂a (V, B), ∂L/∂w (E,) and ∂L/∂b (V,)."""
     mode = float_mode()
     set_float_mode(IEEE)
     c, tile = call_at(call), call_at(call).works + slot * TILE_SIZE
     n, t, taken = net_at(c.net), tile_at(tile), c.counters
-    w = data_of(theta)
+    w, t.inputs = data_of(theta), 1
     if n.direct == 0:
         w = c.weight
         call_address(n.collect, call, data_of(theta))
@@ -217,12 +238,13 @@ def adjoint(
             for number in range(begin, min(begin + c.at_once, end)):
                 open_tile(spec, n, c, t, number)
                 remember(spec, n, t, data_of(z), z.strides[1], z.strides[0])
-                fill(spec, n, t, t.G + n.lanes * bytes_of(spec), data_of(dy), dy.strides[0], dy.strides[1], n.outputs)
-                for k in range(1, n.outputs + 1):
-                    for lane in range(t.count, n.lanes):
-                        put_real(spec, t.G, k * n.lanes + lane, 0.0)
+                if c.how & DROP != 0:
+                    for k in range(n.nodes * n.lanes):
+                        put_real(spec, t.U, k, real_at(spec, t.A, k))
+                    fill(spec, n, t, t.A, data_of(a), a.strides[1], a.strides[0], n.nodes)
+                fill_base(spec, n, t, data_of(dy), dy.strides[0], dy.strides[1])
                 set_float_mode(FLUSH)
-                call_address(n.backward, c.net, tile, c.stop, w, c.turned, 0)
+                call_address(n.backward, c.net, tile, c.stop, w, c.turned, c.how)
                 set_float_mode(IEEE)
                 empty(spec, n, t, t.A, data_of(dz), dz.strides[1], dz.strides[0], n.nodes)
                 empty(spec, n, t, t.DA, data_of(da), da.strides[1], da.strides[0], n.nodes)

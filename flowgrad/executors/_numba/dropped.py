@@ -1,0 +1,86 @@
+"""Dropout in a sweep: the draws of `flowgrad.maths.dropout`, made where a row is made, and again where it is met.
+
+A tile keeps a hash of each of its samples (`draws`); with that of a neuron it tells which lanes stay. Forward puts a of
+a hidden neuron aside (`U`) and writes a·m/(1 − p) in its place, which is what others read. Backward takes a back,
+from which σ' is found, and multiplies ∂L/∂z by the same. A lane that is left out is 0, whatever stood there.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+
+from flowgrad.executors._numba.compiled import inline
+from flowgrad.executors._numba.memory import i32_at
+from flowgrad.executors._numba.simd import (
+    I32,
+    block,
+    choose,
+    constant,
+    load,
+    memory_at,
+    pointer,
+    put_word,
+    size_of,
+    splat,
+    splatted,
+    store,
+)
+from flowgrad.executors._numba.spec import Spec, Truth
+from flowgrad.maths.dropout import MASK32, ROUNDS, hashed
+
+
+@inline
+def hash_of(x: int) -> int:
+    """`flowgrad.maths.dropout.hashed` of one number."""
+    x = int(x) & MASK32
+    for shift, factor in ROUNDS:
+        x = ((x ^ (x >> shift)) * factor) & MASK32
+    return x ^ (x >> 16)
+
+
+def _emit_stays(builder: Any, truth: Any, kinds: Any, values: Any) -> Any:
+    words, row = ir.VectorType(I32, truth.n), kinds[0].row.words
+    x = builder.load(pointer(builder, values[1]), align=row.element.width // 8, typ=row)
+    x = x if row == words else builder.trunc(x, words)
+    x = builder.xor(x, splatted(builder, builder.trunc(values[2], I32), words))
+    for shift, factor in ROUNDS:
+        x = builder.mul(builder.xor(x, builder.lshr(x, constant(words, shift))), constant(words, factor))
+    x = builder.xor(x, builder.lshr(x, constant(words, 16)))
+    return builder.icmp_unsigned(">=", x, splatted(builder, builder.trunc(values[3], I32), words))
+
+
+@block(lambda spec, address, neuron, least: Truth(spec.n), _emit_stays)
+def stays(spec: Spec, address: int, neuron: int, least: int) -> Any:
+    """In which lanes a neuron stays, by its hash and those of the samples, integers as wide as numbers."""
+    samples = memory_at(address, f"u{spec.dtype.itemsize}", spec.n).astype(np.uint64)
+    return hashed(samples ^ np.uint64(neuron)) >= least
+
+
+@inline
+def draw_samples(spec: Any, n: Any, c: Any, t: Any) -> None:
+    """The hashes of a tile's samples."""
+    for lane in range(n.lanes):
+        put_word(spec, t.draws, lane, hash_of(c.drop_first + t.begin + lane + c.drop_samples))
+    t.drop_neurons, t.drop_least = c.drop_neurons, c.drop_least
+
+
+@inline
+def thinned(spec: Any, n: Any, t: Any, v: int, x: Any) -> Any:
+    """x times m/(1 − p) of node v; an output stays as it is."""
+    if 0 < i32_at(n.base_row, v) <= n.outputs:
+        return x
+    some = stays(spec, t.draws, hash_of(i32_at(n.position, v) + t.drop_neurons), t.drop_least)
+    return choose(some, x * splat(spec, 1.0 / (1.0 - t.drop_least / 4294967296.0)), splat(spec, 0.0))
+
+
+@inline
+def thin_run(spec: Any, n: Any, t: Any, first: int, end: int) -> None:
+    """Put a of a run's neurons aside, and what is left of it in its place."""
+    for v in range(first, end):
+        at = v * size_of(spec)
+        a = load(spec, t.A + at)
+        store(t.U + at, a)
+        store(t.A + at, thinned(spec, n, t, v, a))

@@ -1,0 +1,86 @@
+"""Dropout: which neurons of which samples a training step leaves out, drawn without a state.
+
+In training a_v of a hidden neuron is times m/(1 − p), m = 1 with probability 1 − p, else 0. Each m is a hash of
+(seed, step, neuron, sample), so that every executor draws the same, in any order and on any number of threads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from flowgrad.arguments import real, whole
+
+MASK32, MASK64 = (1 << 32) - 1, (1 << 64) - 1
+GOLDEN = 0x9E3779B97F4A7C15
+ROUNDS = ((16, 0x7FEB352D), (15, 0x846CA68B))
+"""Of a hash of 32 bits: shift right and combine, then times the factor; a last shift of 16."""
+
+
+@dataclass(frozen=True)
+class Dropout:
+    """One step's draw.
+
+    p     probability that a hidden neuron is left out, at least 0 and below 1; rounded to a multiple of 2⁻³²
+    seed, step  whole numbers from 0
+    first the number of the batch's first sample: who cuts a batch into parts gives each part its own
+
+    Raises:
+        ConfigError: a number of the wrong type or out of range.
+
+    >>> Dropout(0.5, seed=1, step=3).factors([0, 1], 6).tolist()
+    [[0.0, 2.0, 2.0, 0.0, 0.0, 2.0], [0.0, 0.0, 2.0, 0.0, 2.0, 2.0]]
+    """
+
+    p: float
+    seed: int = 0
+    step: int = 0
+    first: int = 0
+
+    def __post_init__(self) -> None:
+        real("dropout", self.p, 0, 1)
+        for name in ("seed", "step", "first"):
+            whole(name, getattr(self, name), 0)
+
+    @cached_property
+    def least(self) -> int:
+        """A neuron stays where its hash, below 2³², is this or more."""
+        return min(round(self.p * 2**32), MASK32)
+
+    @cached_property
+    def factor(self) -> float:
+        """1/(1 − p): what a neuron that stays is multiplied by."""
+        return 1.0 / (1.0 - self.least / 2**32)
+
+    @cached_property
+    def keys(self) -> tuple[int, int]:
+        """Two words, below 2³², of seed and step: one for the samples, one for the neurons."""
+        key = _mixed64(_mixed64(self.seed + GOLDEN) + self.step * GOLDEN)
+        return key & MASK32, key >> 32
+
+    def factors(self, neurons: Any, samples: int) -> npt.NDArray[np.float64]:
+        """(n, B): 0 or 1/(1 − p) of these neurons, given by position in `Plan.nodes`, and the batch's samples."""
+        of_samples, of_neurons = self.keys
+        s = hashed(np.arange(self.first, self.first + samples, dtype=np.uint64) + np.uint64(of_samples))
+        v = hashed(np.asarray(neurons, np.uint64) + np.uint64(of_neurons))
+        return np.where(hashed(v[:, None] ^ s[None, :]) >= self.least, self.factor, 0.0)
+
+
+def hashed(x: Any) -> Any:
+    """A word of 32 bits from the lower ones of each (uint64): a bijection."""
+    x = x & np.uint64(MASK32)
+    for shift, factor in ROUNDS:
+        x = ((x ^ (x >> np.uint64(shift))) * np.uint64(factor)) & np.uint64(MASK32)
+    return x ^ (x >> np.uint64(16))
+
+
+def _mixed64(x: int) -> int:
+    """The same of 64 bits, of one number."""
+    x &= MASK64
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        x = ((x ^ (x >> shift)) * factor) & MASK64
+    return x ^ (x >> 31)
