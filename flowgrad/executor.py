@@ -81,8 +81,8 @@ class Kernel(Protocol):
     def forward(self, theta: Array, x: Array) -> Saved:
         """Equations (1)–(3): θ (P,) and x (B, I) to z and a of every node.
 
-        An executor that declares `dropout` takes a third argument, `dropout: Dropout | None = None`: a of a hidden
-        neuron (no input, no output) is then times `dropout.factors`, and so is its ∂L/∂z in
+        An executor that declares `dropout` takes a third argument, `dropout: Dropout | None = None`: a of inputs
+        and hidden neurons (no outputs) is then times `dropout.factors`, and so is its ∂L/∂z in
         backward; where the factor is 0 both are 0, whatever stood there.
         """
         ...

@@ -70,7 +70,7 @@ class PythonKernel:
         P, r, m_v = self.graph.pred, self.r, self._factors(dropout, len(x))
         w, b = self.parameters(theta)
         z: Values = dict(zip(self.inputs, x.T.astype(np.float64), strict=True))
-        a: Values = dict(z)  # an input neuron has a_v = x_v, and no z of its own: z_v = x_v
+        a: Values = {v: thinned(x, m_v.get(v)) for v, x in z.items()}  # an input has a_v = x_v, and no z of its own
         with np.errstate(all="ignore"):
             for v in self.forward_order:
                 if v in a:
@@ -82,11 +82,11 @@ class PythonKernel:
         return Saved(self._rounded(z, self.nodes), self._rounded(a, self.nodes), extra=(z, a, m_v))
 
     def _factors(self, dropout: Dropout | None, samples: int) -> Values:
-        """0 or 1/(1 − p), (B,), by hidden neuron; nothing without dropout."""
+        """0 or 1/(1 − p), (B,), by input and hidden neuron; nothing without dropout."""
         if dropout is None:
             return {}
-        hidden = [k for k, v in enumerate(self.nodes) if v in self.sigma and v not in self.outputs]
-        return dict(zip((self.nodes[k] for k in hidden), dropout.factors(hidden, samples), strict=True))
+        inner = [(v, k, v not in self.sigma) for k, v in enumerate(self.nodes) if v not in self.outputs]
+        return {v: dropout.factors([k], samples, is_input)[0] for v, k, is_input in inner}
 
     def backward(self, theta: Array, saved: Saved, dy: Array, live: Live) -> Adjoint:
         """Equations (5)–(10), in topological order of the reversed graph.
@@ -119,7 +119,7 @@ class PythonKernel:
                     dz[v] = thinned(each(self.sigma[v].df, z[v]) * da[v], m_v.get(v))  # (8), the one write of it
                     dterm[v] = self._terms(v, w, a, dz[v])
                 else:
-                    dz[v] = da[v]
+                    dz[v] = thinned(da[v], m_v.get(v))
         reads = len(dw)
         counts = {
             "cache_writes": len(dz),

@@ -1,7 +1,8 @@
 """Dropout: which neurons of which samples a training step leaves out, drawn without a state.
 
-In training a_v of a hidden neuron is times m/(1 − p), m = 1 with probability 1 − p, else 0. Each m is a hash of
-(seed, step, neuron, sample), so that every executor draws the same, in any order and on any number of threads.
+In training a_v of a hidden neuron is times m/(1 − p), m = 1 with probability 1 − p, else 0; inputs may have a p of
+their own, outputs stay. Each m is a hash of (seed, step, neuron, sample), so that every executor draws the same, in any
+order and on any number of threads.
 """
 
 from __future__ import annotations
@@ -25,9 +26,10 @@ ROUNDS = ((16, 0x7FEB352D), (15, 0x846CA68B))
 class Dropout:
     """One step's draw.
 
-    p     probability that a hidden neuron is left out, at least 0 and below 1; rounded to a multiple of 2⁻³²
+    p           probability that a hidden neuron is left out, at least 0 and below 1; rounded to a multiple of 2⁻³²
     seed, step  whole numbers from 0
-    first the number of the batch's first sample: who cuts a batch into parts gives each part its own
+    first       number of the batch's first sample: who cuts a batch into parts gives each part its own
+    inputs      p of inputs
 
     Raises:
         ConfigError: a number of the wrong type or out of range.
@@ -36,25 +38,22 @@ class Dropout:
     [[0.0, 2.0, 2.0, 0.0, 0.0, 2.0], [0.0, 0.0, 2.0, 0.0, 2.0, 2.0]]
     """
 
-    p: float
+    p: float = 0.0
     seed: int = 0
     step: int = 0
     first: int = 0
+    inputs: float = 0.0
 
     def __post_init__(self) -> None:
         real("dropout", self.p, 0, 1)
+        real("input_dropout", self.inputs, 0, 1)
         for name in ("seed", "step", "first"):
             whole(name, getattr(self, name), 0)
 
     @cached_property
-    def least(self) -> int:
-        """A neuron stays where its hash, below 2³², is this or more."""
-        return min(round(self.p * 2**32), MASK32)
-
-    @cached_property
-    def factor(self) -> float:
-        """1/(1 − p): what a neuron that stays is multiplied by."""
-        return 1.0 / (1.0 - self.least / 2**32)
+    def least(self) -> tuple[int, int]:
+        """A hidden neuron, an input stays where its hash, below 2³², is this or more."""
+        return min(round(self.p * 2**32), MASK32), min(round(self.inputs * 2**32), MASK32)
 
     @cached_property
     def keys(self) -> tuple[int, int]:
@@ -62,12 +61,12 @@ class Dropout:
         key = _mixed64(_mixed64(self.seed + GOLDEN) + self.step * GOLDEN)
         return key & MASK32, key >> 32
 
-    def factors(self, neurons: Any, samples: int) -> npt.NDArray[np.float64]:
-        """(n, B): 0 or 1/(1 − p) of these neurons, given by position in `Plan.nodes`, and the batch's samples."""
-        of_samples, of_neurons = self.keys
+    def factors(self, neurons: Any, samples: int, inputs: bool = False) -> npt.NDArray[np.float64]:
+        """(n, B): 0 or 1/(1 − p) of these hidden neurons, or inputs, by position in `Plan.nodes`, and samples."""
+        (of_samples, of_neurons), least = self.keys, self.least[inputs]
         s = hashed(np.arange(self.first, self.first + samples, dtype=np.uint64) + np.uint64(of_samples))
         v = hashed(np.asarray(neurons, np.uint64) + np.uint64(of_neurons))
-        return np.where(hashed(v[:, None] ^ s[None, :]) >= self.least, self.factor, 0.0)
+        return np.where(hashed(v[:, None] ^ s[None, :]) >= least, 1.0 / (1.0 - least / 2**32), 0.0)
 
 
 def hashed(x: Any) -> Any:

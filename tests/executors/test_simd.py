@@ -202,7 +202,7 @@ def test_whole_calls_run_uncompiled_too() -> None:
             x, t = rng.standard_normal((5, len(net.inputs))), rng.standard_normal((5, len(net.outputs)))
             want, found = (fg.compile(net, executor=e, loss="squared_error") for e in ("python", "numba"))
             np.testing.assert_allclose(found.predict(x), want.predict(x), rtol=1e-12)
-            for draw in (None, fg.Dropout(0.3, seed=1, step=2)):
+            for draw in (None, fg.Dropout(0.3, seed=1, step=2, inputs=0.2)):
                 np.testing.assert_allclose(found.value_and_grad(found.theta, x, t, dropout=draw)[1],
                                            want.value_and_grad(want.theta, x, t, dropout=draw)[1],
                                            rtol=1e-11, atol=1e-14)

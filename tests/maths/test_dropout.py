@@ -46,12 +46,15 @@ def test_threads_and_tiles_draw_the_same(threads: int) -> None:
     net = fg.Network.from_networkx(G, outputs=[*list(G)[-3:], list(G)[100]])
     rng = np.random.default_rng(0)
     X, T = rng.standard_normal((3000, 6)), rng.standard_normal((3000, 4))
-    draw = fg.Dropout(0.25, seed=1, step=1)
+    draw = fg.Dropout(0.25, seed=1, step=1, inputs=0.5)
     program = fg.compile(net, executor="numba", loss="squared_error", threads=threads)
     acts = program.forward(X, dropout=draw)
     hidden = np.setdiff1d(np.arange(program.plan.n_nodes), [*program.plan.inputs, *program.plan.outputs])
     assert ((acts.a.array[hidden] == 0) == (draw.factors(hidden, 3000) == 0)).all()
     assert (acts.a.array[program.plan.outputs] != 0).all()
+    entering = program.plan.inputs
+    assert ((acts.a.array[entering] == 0) == (draw.factors(entering, 3000, inputs=True) == 0)).all()
+    assert (acts.z.array[entering] == X.T).all()
     alone = fg.compile(net, executor="numba", loss="squared_error", threads=1)
     one, other = (p.value_and_grad(p.theta, X, T, dropout=draw)[1].tobytes() for p in (alone, program))
     assert one == other
@@ -73,7 +76,7 @@ def test_where_a_is_inf_or_nan_the_definition_is_followed() -> None:
 
 
 def test_what_is_out_of_range_or_not_declared_is_refused() -> None:
-    for wrong in ({"p": 1.0}, {"p": -0.1}, {"p": True}, {"p": 0.5, "seed": -1}, {"p": 0.5, "step": 1.5}):
+    for wrong in ({"p": 1.0}, {"p": -0.1}, {"p": True}, {"inputs": 2}, {"p": 0.5, "seed": -1}, {"p": 0.5, "step": 1.5}):
         with pytest.raises(ConfigError, match=r"dropout|seed|step"):
             fg.Dropout(**wrong)
     net = fg.Network.from_arrays([0, 1], [1, 2])

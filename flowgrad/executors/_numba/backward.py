@@ -153,7 +153,8 @@ def sweep(spec: Any, net: int, tile: int, stop: int, w: int, turned: int, flags:
                     slope = choose(near, exact(spec, load(spec, top), a), slope)
                 store(A + v * row, keep(slope * da, mask))
             elif kind == INPUTS:
-                store(A + v * row, keep(da, mask))
+                da = keep(da, mask)
+                store(A + v * row, thinned(spec, n, t, v, da) if flags & DROP != 0 else da)
             else:
                 if flags & DROP != 0:
                     store(A + v * row, load(spec, t.U + v * row))

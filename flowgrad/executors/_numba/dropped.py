@@ -64,16 +64,17 @@ def draw_samples(spec: Any, n: Any, c: Any, t: Any) -> None:
     """The hashes of a tile's samples."""
     for lane in range(n.lanes):
         put_word(spec, t.draws, lane, hash_of(c.drop_first + t.begin + lane + c.drop_samples))
-    t.drop_neurons, t.drop_least = c.drop_neurons, c.drop_least
+    t.drop_neurons, t.drop_least, t.drop_inputs = c.drop_neurons, c.drop_least, c.drop_inputs
 
 
 @inline
 def thinned(spec: Any, n: Any, t: Any, v: int, x: Any) -> Any:
     """x times m/(1 − p) of node v; an output stays as it is."""
-    if 0 < i32_at(n.base_row, v) <= n.outputs:
+    least = t.drop_inputs if v < n.inputs else t.drop_least
+    if least == 0 or 0 < i32_at(n.base_row, v) <= n.outputs:
         return x
-    some = stays(spec, t.draws, hash_of(i32_at(n.position, v) + t.drop_neurons), t.drop_least)
-    return choose(some, x * splat(spec, 1.0 / (1.0 - t.drop_least / 4294967296.0)), splat(spec, 0.0))
+    some = stays(spec, t.draws, hash_of(i32_at(n.position, v) + t.drop_neurons), least)
+    return choose(some, x * splat(spec, 1.0 / (1.0 - least / 4294967296.0)), splat(spec, 0.0))
 
 
 @inline

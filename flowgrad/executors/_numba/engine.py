@@ -111,8 +111,9 @@ class Engine:
             self._prepare(w, net, kind, batch, drops)
             w.use = kind, batch, drops
         if dropout is not None:
-            samples, neurons = dropout.keys
-            w.set(drop_samples=samples, drop_neurons=neurons, drop_least=dropout.least, drop_first=dropout.first)
+            (samples, neurons), (least, inputs) = dropout.keys, dropout.least
+            w.set(drop_samples=samples, drop_neurons=neurons, drop_least=least, drop_inputs=inputs)
+            w.set(drop_first=dropout.first)
         w.begin()
         net.need(kind, drops)
         (run, spec), address = entry_of(kind, self.dtype.char), w.address

@@ -91,6 +91,8 @@ def sweep(spec: Any, net: int, tile: int, stop: int, w: int, b: int, flags: int)
     row, lanes, last, ahead = size_of(spec), lanes_of(spec), n.edges - 1, n.ahead
     A, Z, in_begin, in_end, source, position = t.A, t.Z, n.in_begin, n.in_end, n.in_source, n.position
     backward, top = flags & BACKWARD, t.top
+    if flags & DROP != 0:
+        thin_run(spec, n, t, 0, n.inputs)
     for run in range(n.runs):
         if atomic_get(stop) != 0:
             return

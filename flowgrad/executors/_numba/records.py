@@ -71,8 +71,8 @@ CALL = record(
     # pieces that passes over the parameters are cut into
     "pieces",
     # how to sweep, by flags; whether targets are base cases; of dropout: first sample, what is added to numbers of
-    # samples and of neurons, and the least hash that stays
-    "how pulled drop_first drop_samples drop_neurons drop_least",
+    # samples and of neurons, and the least hashes that stay
+    "how pulled drop_first drop_samples drop_neurons drop_least drop_inputs",
     # the threads' records; words, 0 before a call: of each phase how many items are taken, and how many are done; the
     # word that stops all
     "works counters stop",
@@ -92,7 +92,7 @@ TILE = record(
     # the mask row: all ones where a lane is a sample; first sample, how many
     "mask begin count",
     # rows of a before neurons were dropped; hashes of the samples; as in the call
-    "U draws drop_neurons drop_least",
+    "U draws drop_neurons drop_least drop_inputs",
     # whether ∂L/∂x is wanted
     "inputs",
     # its chunk's arrays; whether it is the chunk's first; the block whose sources' a have been turned

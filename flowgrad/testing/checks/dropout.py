@@ -16,7 +16,7 @@ def drops_what_the_definition_drops(subject: Subject) -> None:
         raise Skip("it declares no dropout")
     rng = np.random.default_rng(151)
     for k, (_, network, X) in enumerate(subject.random(8, 40, seed=152, smooth=True)):
-        T, draw = rng.standard_normal((len(X), len(network.outputs))), Dropout(0.4, seed=5, step=k, first=3 * k)
+        T, draw = rng.standard_normal((len(X), len(network.outputs))), Dropout(0.4, 5, k, 3 * k, 0.2 * (k % 2))
         truth = quietly(network, executor=python.entry, loss="squared_error")
         wanted = truth.forward(X, dropout=draw)
         theirs, given = truth.backward(wanted, T), subject.given(truth)
