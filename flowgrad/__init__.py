@@ -26,6 +26,8 @@ _HOME = {
     "Loss": "flowgrad.maths.losses",
     "Initializer": "flowgrad.maths.initializers",
     "FlowgradError": "flowgrad.errors",
+    "StopTraining": "flowgrad.errors",
+    "CheckpointWarning": "flowgrad.errors",
     "BoundedOutputWarning": "flowgrad.errors",
     "fit": "flowgrad.training",
     "History": "flowgrad.training",
@@ -52,6 +54,7 @@ __all__ = [
     "Activations",
     "Aggregation",
     "BoundedOutputWarning",
+    "CheckpointWarning",
     "Dropout",
     "FlowgradError",
     "Gradients",
@@ -61,6 +64,7 @@ __all__ = [
     "Model",
     "Network",
     "Program",
+    "StopTraining",
     "callbacks",
     "compile",
     "errors",
@@ -84,7 +88,7 @@ if TYPE_CHECKING:
     from flowgrad import callbacks, errors, inspection, metrics, optimizers, schedules, topologies
     from flowgrad.checking import gradcheck
     from flowgrad.choice import executors
-    from flowgrad.errors import BoundedOutputWarning, FlowgradError
+    from flowgrad.errors import BoundedOutputWarning, CheckpointWarning, FlowgradError, StopTraining
     from flowgrad.files import load, save
     from flowgrad.inspection.reversal import reversed_network
     from flowgrad.maths import initializers

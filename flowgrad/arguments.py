@@ -123,6 +123,17 @@ def whole(name: str, value: object, low: int) -> int:
     return int(value)
 
 
+def flag(name: str, value: object) -> bool:
+    """True or False.
+
+    Raises:
+        ConfigError: something else; the message names the argument.
+    """
+    if not isinstance(value, (bool, np.bool_)):
+        raise ConfigError(f"{name}={brief(value)}: must be True or False")
+    return bool(value)
+
+
 def chance(name: str, value: object) -> float:
     """A probability, 0 and 1 included.
 

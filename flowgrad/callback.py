@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol, runtime_checkable
 
-from flowgrad.errors import ConfigError, brief
+from flowgrad.errors import ConfigError, StopTraining, brief
 from flowgrad.history import History, Row
 from flowgrad.registry import find
 
@@ -25,7 +25,7 @@ class Callback(Protocol):
         ...
 
     def epoch(self, row: Row) -> None:
-        """After each epoch: its row of the History."""
+        """After each epoch: its row of the History. `fg.StopTraining`, raised here, ends training after it."""
         ...
 
     def end(self, history: History, error: BaseException | None) -> None:
@@ -62,8 +62,14 @@ def hearing(
             each.begin(settings)
 
         def tell(row: Row) -> None:
+            stop: StopTraining | None = None
             for each in callbacks:
-                each.epoch(dict(row))
+                try:
+                    each.epoch(dict(row))
+                except StopTraining as asked:
+                    stop = asked
+            if stop is not None:
+                raise stop
 
         yield tell
     except BaseException as problem:

@@ -74,6 +74,14 @@ class NonFiniteError(FlowgradError, ArithmeticError):
     """Training met inf or NaN; the message names the neuron, the step and the batch."""
 
 
+class CheckpointWarning(FlowgradError, UserWarning):
+    """A checkpoint could not be written; training goes on, and the message says which is the last whole one."""
+
+
+class StopTraining(FlowgradError, StopIteration):
+    """Raised by a callback or `on_epoch` to end a training after the epoch that it was told of."""
+
+
 class FileWarning(FlowgradError, UserWarning):
     """A reader has left out what says nothing, as a gene that its set names twice; the message says what and where.
 

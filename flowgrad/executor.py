@@ -22,6 +22,7 @@ from flowgrad.registry import find, names, singular
 
 if TYPE_CHECKING:
     from flowgrad.maths.losses import Loss
+    from flowgrad.maths.updates import Update
     from flowgrad.network import Network
 
 PROTOCOL = 2  # raised when a package written for the version before would break
@@ -130,6 +131,36 @@ class Pulls(Protocol):
         """Equations (1)–(10) from base cases dy (B, O): ∂L/∂θ, summed over the samples, into out (P,), and ∂L/∂x into
         dx (B, I) where it is wanted. `live` as in backward.
         """
+        ...
+
+
+class Updates(Protocol):
+    """Passes over θ in training, equal to `flowgrad.maths.updates` bit for bit.
+
+    Arrays of slots are `room(P)` long, C-contiguous, in the request's dtype; what is behind the P-th is 0, and stays.
+    """
+
+    def room(self, slots: int) -> int:
+        """How long arrays of so many slots are."""
+        ...
+
+    def advance(
+        self, update: Update, theta: Array, g: Array, out: Array, rows: Array, constants: tuple[float, ...]
+    ) -> bool:
+        """Move θ into `out`, and the first of `rows` (R, room), the states, in place; whether g was all finite."""
+        ...
+
+    def square(self, update: Update, theta: Array, g: Array, rows: Array) -> float:
+        """Add the penalties' gradients of an update to g, in place; gives the sum of its squares, in float64."""
+        ...
+
+
+@runtime_checkable
+class Trains(Protocol):
+    """A kernel that moves θ as well."""
+
+    def updates(self) -> Updates:
+        """Its passes over θ."""
         ...
 
 

@@ -12,7 +12,7 @@ from flowgrad.errors import UnknownNameError, brief, suggest
 from flowgrad.frames import frame
 
 Row = dict[str, float]
-Reason = Literal["finished", "early stopping", "interrupted"]
+Reason = Literal["finished", "early stopping", "interrupted", "stopped"]
 
 
 @dataclass
@@ -24,7 +24,8 @@ class History:
                 metrics by name, after the epoch, over the training data; `val_loss` and `val_…` over the
                 validation data; `rate`, the learning rate; `seconds`, since the start
     best_epoch  the epoch of the least val_loss, or of the least loss without validation; None before the first
-    reason      "finished": every epoch was run; "early stopping"; "interrupted": Ctrl-C
+    reason      "finished": every epoch was run; "early stopping"; "interrupted": Ctrl-C, or
+                a signal; "stopped": by a callback
     """
 
     rows: list[Row] = field(default_factory=list)

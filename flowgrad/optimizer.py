@@ -8,9 +8,24 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from flowgrad.maths.updates import RULES, Decay, Update
+
 Array = npt.NDArray[Any]
-Step = Callable[[Array, Array, float], None]
-"""step(theta, gradient, rate): moves θ (P,) in place; `gradient` (P,) is read only; nothing of size P is allocated."""
+Constants = Callable[[int, float], tuple[float, ...]]
+BLOCK = 1 << 12
+"""Slots that NumPy moves at a time: what lies between the steps of a formula stays in the cache."""
+
+
+class Step(Protocol):
+    """One run of an optimizer.
+
+    Where it has a `state`, by name the arrays that it goes on with, a training that it moves can be resumed: they are
+    saved, and filled in place.
+    """
+
+    def __call__(self, theta: Array, gradient: Array, rate: float) -> None:
+        """Move θ (P,) in place; `gradient` (P,) is read only; nothing of size P is allocated."""
+        ...
 
 
 @runtime_checkable
@@ -30,10 +45,59 @@ class Optimizer(Protocol):
     def learning_rate(self) -> float: ...
 
     def start(self, theta: Array, decays: npt.NDArray[np.bool_]) -> Step:
-        """The state of one run, zeros in the shape and dtype of θ, inside the step that uses it.
+        """The state of one run, inside the step that uses it.
 
         Args:
             theta: (P,) as training begins.
             decays: (P,) which slots hold weights: a rule with weight decay leaves the biases alone.
         """
         ...
+
+
+class Elementwise:
+    """A step that moves every slot by a rule of `flowgrad.maths.updates`.
+
+    state      by name: `steps`, how many were made, and `moments` (S, P), what the rule keeps of each slot
+    decays     (P,) factors of weight decay, or None
+    """
+
+    def __init__(
+        self,
+        rule: str,
+        constants: Constants,
+        theta: Array,
+        decays: Array | None = None,
+        decay: Decay = "coupled",
+        initial: float = 0.0,
+    ) -> None:
+        self.rule, self.constants, self.decay = rule, constants, "" if decays is None else decay
+        self.decays = None if decays is None else decays.astype(theta.dtype)
+        self.state = {
+            "steps": np.zeros((), np.int64),
+            "moments": np.full((RULES[rule][1], len(theta)), initial, theta.dtype),
+        }
+
+    def next(self, rate: float) -> tuple[float, ...]:
+        """Count a step, and give its constants."""
+        self.state["steps"] += 1
+        return self.constants(int(self.state["steps"]), rate)
+
+    def __call__(self, theta: Array, gradient: Array, rate: float) -> None:
+        """As `Step`, by NumPy."""
+        rows = [*self.state["moments"], *([] if self.decays is None else [self.decays])]
+        by_blocks(Update(self.rule, decay=self.decay), theta, gradient, theta, rows, (*self.next(rate), 1.0, 0.0, rate))
+
+
+def by_blocks(
+    update: Update, theta: Array, g: Array, out: Array, rows: list[Array], constants: tuple[float, ...]
+) -> bool:
+    """Run an update by NumPy, its definition: θ goes to `out`, states stay in their place; whether g is all finite."""
+    finite = True
+    with np.errstate(all="ignore"):
+        for begin in range(0, len(theta), BLOCK):
+            part = slice(begin, begin + BLOCK)
+            finite = finite and bool(np.isfinite(g[part]).all())
+            out[part], states = update(theta[part], g[part], constants, [row[part] for row in rows])
+            for row, new in zip(rows, states, strict=False):
+                row[part] = new
+    return finite

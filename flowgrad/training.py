@@ -2,30 +2,43 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from flowgrad import batch
-from flowgrad.arguments import instance, real, whole
+from flowgrad.arguments import flag, instance, real, whole
 from flowgrad.bars import bar
 from flowgrad.callback import Callback, callbacks_for, hearing
-from flowgrad.errors import ConfigError, NonFiniteError, brief
+from flowgrad.errors import ConfigError, StopTraining, brief
+from flowgrad.fitting.checkpoint import Checkpoint, digest, fingerprint, restore, state_of
+from flowgrad.fitting.descent import Descent, Rules
+from flowgrad.fitting.samples import (
+    ClassWeight,
+    Samples,
+    samples_of,
+    smoothed,
+    split,
+    validation_of,
+    weighted_by_class,
+)
+from flowgrad.fitting.signals import as_interrupts
+from flowgrad.fitting.slots import Given, bounds, factors
 from flowgrad.history import History, Row
+from flowgrad.maths.dropout import Dropout
 from flowgrad.metrics import Metric, metrics_for
-from flowgrad.nonfinite import culprit
-from flowgrad.optimizer import Optimizer, Step
+from flowgrad.optimizer import Optimizer
 from flowgrad.program import Program
 from flowgrad.registry import find, is_own
 from flowgrad.schedules import Schedule, schedule_for
 
 Array = npt.NDArray[Any]
-Penalty = float | Sequence[tuple[Any, float]]
+Penalty = Given
+Constraints = Mapping[str, Any] | Iterable[tuple[Any, Any]]
 
 __all__ = ["History", "fit"]
 
@@ -47,16 +60,26 @@ def fit(
     metrics: Iterable[str | Metric] = (),
     l1: Penalty = 0.0,
     l2: Penalty = 0.0,
+    clip: float | None = None,
+    clip_value: float | None = None,
+    constraints: Constraints | None = None,
+    dropout: float = 0.0,
+    input_dropout: float = 0.0,
+    class_weight: ClassWeight | None = None,
+    label_smoothing: float = 0.0,
     schedule: str | Schedule | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    run_folder: str | os.PathLike[str] | None = None,
     progress: bool = False,
     on_epoch: Callable[[Row], object] | None = None,
     callbacks: Iterable[str | Callback] = (),
 ) -> History:
     """Train: move `program.theta` by mini-batches, from where it stands.
 
-    The same arguments and seed give the same θ, bit for bit, on one executor; the order of the data depends on
-    the seed alone. Ctrl-C ends training early and keeps what was reached: `fit` then returns its History, with
-    reason "interrupted", and raises nothing.
+    The same arguments and seed give the same θ, bit for bit, on one executor, in one go or resumed from a checkpoint;
+    the order of the data depends on the seed alone. Ctrl-C ends training early and keeps what was reached: `fit` then
+    returns its History, with reason "interrupted", and raises nothing. With `checkpoint` SIGTERM and SIGHUP do so too.
 
     Args:
         program: compiled with a loss; its θ moves, and stands after every epoch where training stands.
@@ -71,22 +94,40 @@ def fit(
         sample_weight: (N,), at least 0; each batch's loss is its weighted mean (or sum). Samples of weight 0
             are left out.
         validation: a share of the samples, above 0 and below 1, drawn by the seed and kept from training; or
-            data of its own, (X, T).
+            data of its own, (X, T) or (X, T, sample_weight).
         patience: stop after so many epochs without a lower val_loss; training that had patience ends with the
             θ of its best epoch.
         metrics: names (`flowgrad list metrics`) or `fg.metrics.Metric` records.
         l1, l2: factors of the penalty l1·Σ|θ_k| + l2·Σθ_k² (no ½), which is added to the reduced loss of each
-            batch. A number is for all weights, not for biases; (slots, factor) pairs are for the slots of θ
-            that they name.
+            batch. A number is for all weights, not for biases; a mapping is by words, {"level 1": 0.1, "biases": 0.01}
+            (weights, biases, input weights, level N: of edges into that level, group NAME: of edges whose attribute
+            `group` that is); (slots, factor) pairs are for the slots of θ that they name.
+        clip: the largest norm of a step's gradient, which is scaled down to it; clip_value: the largest size of a
+            component, which is cut to it.
+        constraints: bounds on θ, which is projected onto them after every step: {"weights": "nonnegative"} by the
+            words of l1, or (slots, bound) pairs, a bound being "nonnegative", "nonpositive", "sign" (to keep that of
+            the start) or (low, high). An edge's attribute `constraint` is one too, and holds whatever is given here.
+        dropout, input_dropout: probability that a hidden neuron, an input is left out of a sample's step; the others
+            are times 1/(1 − p). Drawn by seed, step, neuron and sample alone (`fg.Dropout`).
+        class_weight: "balanced", or class index → factor on the weights of its samples, in training alone.
+        label_smoothing: ε; targets of classes become (1 − ε)·t + ε/K, in training alone.
         schedule: a name (`flowgrad list schedules`) or a function epoch → factor on the learning rate, as those of
             `fg.schedules`; epochs count from 1.
+        checkpoint: a file that is kept up to date, after every epoch and at most once a second, so that a training
+            that was killed can go on. A disk that fills up meanwhile is a CheckpointWarning.
+        resume: go on from the checkpoint where there is one, bit for bit as if nothing had happened; a finished
+            training returns its History at once. More epochs than it had may be asked for.
+        run_folder: a folder that `flowgrad view` follows, as that of `flowgrad train`; it must not exist.
         progress: show a bar (needs rich).
-        on_epoch: called with each epoch's row.
+        on_epoch: called with each epoch's row. It, or a callback, may raise `fg.StopTraining`: training then ends
+            after this epoch, with reason "stopped"; and may assign `program.theta`, which training goes on from.
         callbacks: names, "tensorboard" or "mlflow", or Callback objects (`flowgrad.callback`), which hear of the
             settings, of every epoch and of the end.
 
     Raises:
-        ConfigError: an argument of the wrong type or range; the message names it.
+        ConfigError: an argument of the wrong type or range, or a checkpoint of another network, data or setting;
+            the message names it.
+        FileError: a checkpoint cannot be written, or is truncated or altered.
         UnknownNameError: no such optimizer, metric, schedule or callback.
         ShapeError, DataError: as `program.value_and_grad`.
         NonFiniteError: inf or NaN; the message names neuron, epoch, step and batch. `program.theta` is then the
@@ -104,39 +145,50 @@ def fit(
     rule: Optimizer = find("optimizers", optimizer) if isinstance(optimizer, str) else optimizer
     if not isinstance(rule, Optimizer):
         raise ConfigError(f"optimizer={brief(optimizer)}: give a name or an Optimizer")
-    _check(program, shuffle, progress, on_epoch)
+    _check(program, {"shuffle": shuffle, "progress": progress, "resume": resume}, on_epoch)
     epochs, rng = whole("epochs", epochs, 1), np.random.default_rng(whole("seed", seed, 0))
     rate = rule.learning_rate if learning_rate is None else real("learning_rate", learning_rate, 0, open_low=True)
     factor, measures = schedule_for(schedule, epochs), metrics_for(metrics)
-    data, held = _split(_data(program, X, T, sample_weight), _validation(program, validation), rng)
+    data, held = split(samples_of(program, X, T, sample_weight), validation_of(program, validation), rng)
+    data = smoothed(
+        program, weighted_by_class(program, data, class_weight), real("label_smoothing", label_smoothing, 0, 1)
+    )
     if patience is not None and held is None:
         raise ConfigError(f"patience={patience}: needs validation, a share of the samples or (X, T)")
+    if resume and checkpoint is None:
+        raise ConfigError("resume=True: needs checkpoint, the file to go on from")
     limit = None if patience is None else whole("patience", patience, 1)
-    penalty = _Penalty(program, l1, l2)
-    descent = _Descent(program, data, rule, whole("batch_size", batch_size, 1), rng if shuffle else None, penalty)
+    dropped = Dropout(dropout, seed, inputs=input_dropout) if dropout or input_dropout else None
+    program._drawn(dropped)
+    penalties = [factors(program, name, given) for name, given in (("l1", l1), ("l2", l2))]
+    clips = [
+        None if value is None else real(name, value, 0, open_low=True)
+        for name, value in (("clip", clip), ("clip_value", clip_value))
+    ]
+    rules = Rules(penalties[0], penalties[1], clips[0], clips[1], bounds(program, constraints), dropped)
+    size = whole("batch_size", batch_size, 1)
+    told = {"optimizer": type(rule).__name__, "learning_rate": rate, "epochs": epochs, "batch_size": batch_size}
+    told |= {"seed": seed, "shuffle": shuffle, "patience": patience, "schedule": schedule, "clip": clip}
+    told |= {"clip_value": clip_value, "dropout": dropout, "input_dropout": input_dropout}
+    told |= {"label_smoothing": label_smoothing}
+    told |= {name: value for name, value in (("l1", l1), ("l2", l2)) if isinstance(value, (int, float))}
+    descent = Descent(program, data, rule, size, rng if shuffle else None, rules)
+    run = _Run(program, descent, measures, held, lambda epoch: rate * factor(epoch), epochs, limit)
+    if checkpoint is not None:
+        exact = {name: value for name, value in told.items() if name not in ("epochs", "schedule", "optimizer")}
+        exact |= {"optimizer": repr(rule), "metrics": [m.name for m in measures], "l1": digest(rules.l1)}
+        exact |= {"l2": digest(rules.l2), "constraints": digest(*rules.bounds or ())}
+        run.keep(Checkpoint(checkpoint), fingerprint(program, data, held, exact), resume)
+    listeners = callbacks_for(callbacks)
+    if run_folder is not None:
+        from flowgrad.runs.followed import RunFolder
 
-    def run(epoch: int) -> Row:
-        moved = rate * factor(epoch)
-        row = descent.epoch(epoch, moved)
-        program.theta = descent.theta
-        return row | _measured(program, descent, measures, held, epoch) | {"rate": moved}
-
-    history, listeners = History(), callbacks_for(callbacks)
-    given = {"optimizer": type(rule).__name__, "learning_rate": rate, "epochs": epochs, "batch_size": batch_size}
-    given |= {"seed": seed, "shuffle": shuffle, "patience": patience, "schedule": schedule}
-    given |= {name: value for name, value in (("l1", l1), ("l2", l2)) if isinstance(value, (int, float))}
-    with _shown(progress, epochs) as show, hearing(listeners, given | _sizes(program, data, held), history) as log:
-
-        def tell(row: Row) -> None:
-            show(row)
-            log(row)
-            if on_epoch is not None:
-                on_epoch(dict(row))
-
-        return _train(program, descent, run, epochs, limit, tell, history)
+        listeners = (*listeners, RunFolder(run_folder, program))
+    with _shown(progress, epochs) as show, hearing(listeners, told | _sizes(program, data, held), run.history) as log:
+        return run.train((show, log, on_epoch), checkpoint is not None)
 
 
-def _sizes(program: Program, data: _Data, held: _Data | None) -> dict[str, Any]:
+def _sizes(program: Program, data: Samples, held: Samples | None) -> dict[str, Any]:
     """What a log says of the network and the samples."""
     plan = program.plan
     return {
@@ -151,197 +203,101 @@ def _sizes(program: Program, data: _Data, held: _Data | None) -> dict[str, Any]:
     }
 
 
-def _train(
-    program: Program,
-    descent: _Descent,
-    run: Callable[[int], Row],
-    epochs: int,
-    patience: int | None,
-    tell: Callable[[Row], object],
-    history: History,
-) -> History:
+class _Run:
     """Epoch by epoch, until all are run, patience is out or somebody interrupts."""
-    best, start = None, time.perf_counter()
-    try:
-        for epoch in range(1, epochs + 1):
-            history.rows.append({"epoch": epoch, **run(epoch), "seconds": time.perf_counter() - start})
-            if patience is not None and history.best_epoch == epoch:
-                best = descent.theta.copy()
-            tell(history.rows[-1])
-            if patience is not None and epoch - (history.best_epoch or 0) >= patience:
-                history.reason = "early stopping"
-                break
-    except KeyboardInterrupt:
-        history.reason = "interrupted"
-        program.theta = descent.good
-    else:
-        program.theta = descent.theta if best is None else best
-    return history
-
-
-# ---- data -------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Data:
-    """N samples: x (N, I), t (N, O) in the program's dtype; s (N,) float64 or None; `rows` (N,) their numbers."""
-
-    x: Array
-    t: Array
-    s: Array | None
-    rows: npt.NDArray[np.intp]
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-    def take(self, rows: Array) -> _Data:
-        return _Data(self.x[rows], self.t[rows], None if self.s is None else self.s[rows], self.rows[rows])
-
-
-def _data(program: Program, X: Any, T: Any, sample_weight: Any = None) -> _Data:
-    """Checked as `value_and_grad` checks; samples of weight 0 are left out."""
-    loss, dtype = program._need_loss(), program.dtype
-    x = batch.table(X, program.inputs, "X", "input", dtype)
-    s = batch.weights_of_samples(sample_weight, len(x))
-    kept = None if s is None else s.kept
-    t = batch.targets(T, program.outputs, len(x), loss, dtype, kept)
-    rows = np.arange(len(x)) if kept is None else kept
-    weights = None if s is None else s.s if program.reduction == "mean" else s.whole  # of a mean ratios are enough
-    return _Data(x if kept is None else x[kept], t, weights, rows)
-
-
-def _validation(program: Program, validation: Any) -> float | _Data | None:
-    if validation is None:
-        return None
-    if isinstance(validation, (tuple, list)) and len(validation) == 2:
-        return _data(program, *validation)
-    if isinstance(validation, (tuple, list)):
-        raise ConfigError(f"validation has {len(validation)} entries: give (X, T), or a share of the samples")
-    return real("validation", validation, 0, 1, open_low=True)
-
-
-def _split(data: _Data, validation: float | _Data | None, rng: np.random.Generator) -> tuple[_Data, _Data | None]:
-    """What trains and what validates; a share is rounded to samples, and neither side may be empty."""
-    if validation is None or isinstance(validation, _Data):
-        return data, validation
-    n = round(validation * len(data))
-    if not 0 < n < len(data):
-        raise ConfigError(f"validation={validation}: of {len(data)} samples that leaves one side without any")
-    order = rng.permutation(len(data))
-    return data.take(np.sort(order[n:])), data.take(np.sort(order[:n]))
-
-
-# ---- descent ----------------------------------------------------------------------------------------------------
-
-
-class _Penalty:
-    """l1·Σ|θ_k| + l2·Σθ_k² with a factor a slot; `factors` are (P,) or None."""
-
-    def __init__(self, program: Program, l1: Penalty, l2: Penalty) -> None:
-        self.l1, self.l2 = _factors(program, "l1", l1), _factors(program, "l2", l2)
-        self.twice = None if self.l2 is None else 2 * self.l2
-
-    def add_gradient(self, theta: Array, out: Array, scratch: Array) -> None:
-        """l1·sign θ + 2·l2·θ, added to `out`; at 0 the l1 term pulls nowhere."""
-        if self.l1 is not None:
-            np.sign(theta, out=scratch)
-            np.multiply(scratch, self.l1, out=scratch)
-            np.add(out, scratch, out=out)
-        if self.twice is not None:
-            np.multiply(theta, self.twice, out=scratch)
-            np.add(out, scratch, out=out)
-
-    def row(self, theta: Array) -> Row:
-        """The column `penalty`, where there is one."""
-        if self.l1 is None and self.l2 is None:
-            return {}
-        th = theta.astype(np.float64)
-        total = 0.0 if self.l1 is None else float((self.l1 * np.abs(th)).sum())
-        return {"penalty": total + (0.0 if self.l2 is None else float((self.l2 * th * th).sum()))}
-
-
-def _factors(program: Program, name: str, given: Penalty) -> Array | None:
-    """(P,) a factor a slot; None where all are 0."""
-    slots = program.plan.weight_slot
-    pairs = list(given) if isinstance(given, Iterable) else [(slots[slots >= 0], given)]
-    factors = np.zeros(program.plan.n_parameters, program.dtype)
-    for pair in pairs:
-        if not isinstance(pair, tuple) or len(pair) != 2:
-            raise ConfigError(f"{name} holds {brief(pair)}: give a number, or (slots, factor) pairs")
-        where, factor = np.asarray(pair[0]), real(name, pair[1], 0)
-        if where.dtype.kind not in "iu" or (len(where) and not 0 <= where.min() <= where.max() < len(factors)):
-            raise ConfigError(f"{name}: slots must be whole numbers, 0 … {len(factors) - 1}, as theta_index gives")
-        factors[where] = factor
-    return factors if factors.any() else None
-
-
-class _Descent:
-    """θ on its way down, with every buffer of a step.
-
-    theta (P,) moves; good (P,) is the last θ whose loss and gradient were finite.
-    """
 
     def __init__(
         self,
         program: Program,
-        data: _Data,
-        rule: Optimizer,
-        batch_size: int,
-        rng: np.random.Generator | None,
-        penalty: _Penalty,
+        descent: Descent,
+        measures: tuple[Metric, ...],
+        held: Samples | None,
+        rate: Callable[[int], float],
+        epochs: int,
+        patience: int | None,
     ) -> None:
-        self.program, self.data, self.rng, self.penalty = program, data, rng, penalty
-        self.size, self.steps = min(batch_size, len(data)), 0
-        self.theta, self.good = program.theta.copy(), program.theta.copy()
-        self.gradient, self.scratch = np.empty_like(self.theta), np.empty_like(self.theta)
-        is_weight = np.zeros(len(self.theta), np.bool_)
-        is_weight[program.plan.weight_slot[program.plan.weight_slot >= 0]] = True
-        self.step: Step = rule.start(self.theta, is_weight)
-        self.order = np.arange(len(data))
-        n = self.size
-        self.x, self.t = np.empty((n, *data.x.shape[1:]), data.x.dtype), np.empty((n, *data.t.shape[1:]), data.t.dtype)
-        self.s = None if data.s is None else np.empty(n, data.s.dtype)
+        self.program, self.descent, self.measures, self.held = program, descent, measures, held
+        self.rate, self.epochs, self.patience = rate, epochs, patience
+        self.history, self.over = History(), False
+        self.best: Array | None = None
+        self._checkpoint: Checkpoint | None = None
+        self._mine: dict[str, Any] = {}
 
-    def epoch(self, epoch: int, rate: float) -> Row:
-        """Every sample once, in batches."""
-        if self.rng is not None:
-            self.rng.shuffle(self.order)
-        N, total, scale = len(self.data), 0.0, 0.0
-        with np.errstate(all="ignore"):
-            for number, first in enumerate(range(0, N, self.size), 1):
-                rows = self.order[first : first + self.size]
-                x, t, s = self._gather(rows)
-                value, g = self.program.value_and_grad(self.theta, x, t, self.gradient, s)
-                self.penalty.add_gradient(self.theta, g, self.scratch)
-                self.steps += 1
-                if not (np.isfinite(value) and (np.isfinite(g @ g) or np.isfinite(g).all())):
-                    place = f"step {self.steps}, batch {number} of {-(-N // self.size)}"
-                    self.stop(f"epoch {epoch}, {place}", x, t, s, self.data.rows[rows])
-                np.copyto(self.good, self.theta)
-                self.step(self.theta, g, rate)
-                share = len(rows) if s is None else float(s.sum())
-                total, scale = total + value * (share if self.program.reduction == "mean" else 1.0), scale + share
-            if not np.isfinite(self.theta).all():
-                self.stop(f"epoch {epoch}, after step {self.steps}, batch {number}", x, t, s, self.data.rows[rows])
-        return {"loss": total / (scale if self.program.reduction == "mean" else 1.0)} | self.penalty.row(self.theta)
+    def keep(self, checkpoint: Checkpoint, mine: dict[str, Any], resume: bool) -> None:
+        """Keep a checkpoint; go on from it where that is wanted and there is one."""
+        self._checkpoint, self._mine = checkpoint, mine
+        saved = checkpoint.load() if resume else None
+        if saved is None:
+            checkpoint.first(self._state())
+            return
+        checkpoint.belongs(saved["training"], mine)
+        for row in saved["rows"]:
+            if row["rate"] != self.rate(row["epoch"]):
+                there, here = row["rate"], self.rate(row["epoch"])
+                raise ConfigError(
+                    f"checkpoint {checkpoint.path} is of another schedule: rate {there:.6g} in epoch {row['epoch']} "
+                    f"there, {here:.6g} here; give another file, or resume=False"
+                )
+        self.best = restore(saved, self.descent, self.history)
+        ended = saved["over"] and (self.history.reason != "finished" or len(self.history) >= self.epochs)
+        self.over, self.history.reason = ended, self.history.reason if ended else "finished"
+        self.program.theta = self.descent.theta
 
-    def _gather(self, rows: Array) -> tuple[Array, Array, Array | None]:
-        """The samples of a batch, copied into buffers ("clip" lets NumPy write there directly)."""
-        n, data = len(rows), self.data
-        x, t = data.x.take(rows, 0, self.x[:n], "clip"), data.t.take(rows, 0, self.t[:n], "clip")
-        return x, t, None if data.s is None or self.s is None else data.s.take(rows, 0, self.s[:n], "clip")
+    def _state(self) -> dict[str, Any]:
+        return state_of(self.descent, self.history, self.best, self.over, self._mine)
 
-    def stop(self, when: str, x: Array, t: Array, s: Array | None, rows: Array) -> NoReturn:
-        """Put the last good θ back and say what went wrong, and where."""
-        found = culprit(self.program, self.theta, x, t, s, rows)
-        self.program.theta = self.good
-        raise NonFiniteError(f"{when}: {found}; program.theta is the last θ with a finite loss and gradient")
+    def train(self, listeners: Iterable[Callable[[Row], object] | None], ended: bool) -> History:
+        """Run; `ended`: whether signals that ask for the end are answered as Ctrl-C."""
+        history, past = self.history, self.history.rows[-1]["seconds"] if self.history.rows else 0.0
+        start = time.perf_counter() - past
+        try:
+            with as_interrupts(ended):
+                while not self.over:
+                    self._epoch(start, [call for call in listeners if call is not None])
+        except KeyboardInterrupt:
+            history.reason = "interrupted"
+            self.program.theta = self.descent.good
+        else:
+            self.program.theta = self.descent.theta if self.best is None else self.best
+        return history
+
+    def _epoch(self, start: float, listeners: list[Callable[[Row], object]]) -> None:
+        history, descent, program, epoch = self.history, self.descent, self.program, len(self.history) + 1
+        row: Row = {"epoch": epoch, **descent.epoch(epoch, self.rate(epoch))}
+        program.theta = descent.theta
+        row |= _measured(program, descent, self.measures, self.held, epoch)
+        history.rows.append(row | {"rate": self.rate(epoch), "seconds": time.perf_counter() - start})
+        if self.patience is not None and history.best_epoch == epoch:
+            self.best = descent.theta.copy()
+        stopped = _tell(listeners, history.rows[-1])
+        if not np.array_equal(program.theta, descent.theta, equal_nan=True):  # a callback has set it
+            descent.theta[:] = program.theta
+        if stopped:
+            history.reason, self.over = "stopped", True
+        elif self.patience is not None and epoch - (history.best_epoch or 0) >= self.patience:
+            history.reason, self.over = "early stopping", True
+        self.over = self.over or epoch >= self.epochs
+        if self._checkpoint is not None:
+            self._checkpoint.save(self._state, self.over)
+
+
+def _tell(listeners: list[Callable[[Row], object]], row: Row) -> bool:
+    """Every listener hears of an epoch; whether one of them wants training to end."""
+    stopped = False
+    for call in listeners:
+        try:
+            call(dict(row))
+        except StopTraining:
+            stopped = True
+    return stopped
 
 
 # ---- after an epoch ---------------------------------------------------------------------------------------------
 
 
-def _measured(program: Program, descent: _Descent, measures: tuple[Metric, ...], held: _Data | None, epoch: int) -> Row:
+def _measured(
+    program: Program, descent: Descent, measures: tuple[Metric, ...], held: Samples | None, epoch: int
+) -> Row:
     """Metrics over the training data, loss and metrics over the validation data, with the θ of now."""
     row: Row = {}
     loss = program._need_loss()
@@ -359,7 +315,7 @@ def _measured(program: Program, descent: _Descent, measures: tuple[Metric, ...],
     return row
 
 
-def _loss_of(program: Program, y: Array, data: _Data) -> float:
+def _loss_of(program: Program, y: Array, data: Samples) -> float:
     """The reduced loss (4) of outputs y (B, O) float64."""
     loss, t = program._need_loss(), data.t.astype(np.float64)
     of_samples = loss.evaluate(y, t)[0].sum(axis=1)
@@ -377,10 +333,9 @@ def _shown(wanted: bool, epochs: int) -> Iterator[Callable[[Row], None]]:
         )
 
 
-def _check(program: object, shuffle: object, progress: object, on_epoch: object) -> None:
+def _check(program: object, flags: dict[str, object], on_epoch: object) -> None:
     instance("fit", program, Program, ConfigError)
-    for name, value in (("shuffle", shuffle), ("progress", progress)):
-        if not isinstance(value, (bool, np.bool_)):
-            raise ConfigError(f"{name}={brief(value)}: must be True or False")
+    for name, value in flags.items():
+        flag(name, value)
     if on_epoch is not None and not callable(on_epoch):
         raise ConfigError(f"on_epoch={brief(on_epoch)}: must be a function of a row, or None")

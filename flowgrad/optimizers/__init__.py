@@ -11,13 +11,14 @@ from typing import Any
 
 from flowgrad.errors import ConfigError, brief, suggest
 from flowgrad.optimizer import Optimizer
+from flowgrad.optimizers.adagrad import Adagrad
 from flowgrad.optimizers.adam import Adam
 from flowgrad.optimizers.adamw import AdamW
 from flowgrad.optimizers.rmsprop import RMSprop
 from flowgrad.optimizers.sgd import SGD
 from flowgrad.registry import find
 
-__all__ = ["SGD", "Adam", "AdamW", "Optimizer", "RMSprop", "settings_of", "with_settings"]
+__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "settings_of", "with_settings"]
 
 
 def settings_of(name: str) -> dict[str, Any]:
@@ -27,7 +28,7 @@ def settings_of(name: str) -> dict[str, Any]:
         UnknownNameError: no such optimizer.
 
     >>> settings_of("sgd")
-    {'learning_rate': 0.01, 'momentum': 0.0, 'nesterov': False}
+    {'learning_rate': 0.01, 'momentum': 0.0, 'nesterov': False, 'dampening': 0.0, 'weight_decay': 0.0}
     """
     record = find("optimizers", name)
     own = fields(record) if is_dataclass(record) else ()
@@ -41,8 +42,8 @@ def with_settings(name: str, **settings: Any) -> Optimizer:
         UnknownNameError: no such optimizer.
         ConfigError: it has no such setting, or the value is of the wrong type or range.
 
-    >>> with_settings("sgd", momentum=0.9)
-    SGD(learning_rate=0.01, momentum=0.9, nesterov=False, name='sgd', summary='gradient descent; momentum, nesterov')
+    >>> with_settings("sgd", momentum=0.9).momentum
+    0.9
     """
     known = settings_of(name)
     for given in settings:

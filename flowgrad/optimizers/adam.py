@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
-import numpy as np
-
-from flowgrad.arguments import real
-from flowgrad.optimizer import Array, Step
+from flowgrad.arguments import flag, real
+from flowgrad.maths.updates import Decay
+from flowgrad.optimizer import Array, Elementwise
 
 
 @dataclass(frozen=True)
@@ -17,7 +16,8 @@ class Adam:
     """m ← β₁m + (1−β₁)g;  v ← β₂v + (1−β₂)g²;  θ ← θ − rate · m̂/(√v̂ + ε).
 
     m̂ = m/(1−β₁ᵗ) and v̂ = v/(1−β₂ᵗ) undo the pull of the zeros that m and v begin with; t counts the steps
-    from 1.
+    from 1. With `amsgrad` v̂ is of the largest v that there was (Reddi et al. 2018). `weight_decay` λ adds λ·θ to g at
+    the weights: an l2 penalty of λ/2, which the division by √v̂ distorts; AdamW has the decay that does not pass there.
 
     Raises:
         ConfigError: a setting out of range.
@@ -27,38 +27,29 @@ class Adam:
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-8
+    weight_decay: float = 0.0
+    amsgrad: bool = False
     name: str = "adam"
-    summary: str = "first and second moments; beta1, beta2, epsilon"
+    summary: str = "first and second moments; beta1, beta2, epsilon, weight_decay, amsgrad"
+    decay: ClassVar[Decay] = "coupled"
 
     def __post_init__(self) -> None:
         real("learning_rate", self.learning_rate, 0, open_low=True)
         real("beta1", self.beta1, 0, 1)
         real("beta2", self.beta2, 0, 1)
         real("epsilon", self.epsilon, 0, open_low=True)
+        real("weight_decay", self.weight_decay, 0)
+        flag("amsgrad", self.amsgrad)
 
-    def start(self, theta: Array, decays: Any) -> Step:
-        m, v, scratch = np.zeros_like(theta), np.zeros_like(theta), np.empty_like(theta)
-        beta1, beta2, epsilon = self.beta1, self.beta2, self.epsilon
-        t = 0
+    def start(self, theta: Array, decays: Any) -> Elementwise:
+        b1, b2 = self.beta1, self.beta2
 
-        def step(theta: Array, gradient: Array, rate: float) -> None:
-            nonlocal t
-            t += 1
-            np.multiply(m, beta1, out=m)
-            np.multiply(gradient, 1.0 - beta1, out=scratch)
-            np.add(m, scratch, out=m)
-            np.multiply(v, beta2, out=v)
-            np.multiply(gradient, gradient, out=scratch)
-            np.multiply(scratch, 1.0 - beta2, out=scratch)
-            np.add(v, scratch, out=v)
-            np.sqrt(v, out=scratch)
-            np.multiply(scratch, 1.0 / math.sqrt(1.0 - beta2**t), out=scratch)
-            np.add(scratch, epsilon, out=scratch)
-            np.divide(m, scratch, out=scratch)
-            np.multiply(scratch, rate / (1.0 - beta1**t), out=scratch)
-            np.subtract(theta, scratch, out=theta)
+        def constants(t: int, rate: float) -> tuple[float, ...]:
+            ascent, root = rate / (1.0 - b1**t), 1.0 / math.sqrt(1.0 - b2**t)
+            return ascent, b1, 1.0 - b1, b2, 1.0 - b2, root, self.epsilon
 
-        return step
+        decaying = decays * self.weight_decay if self.weight_decay else None
+        return Elementwise("amsgrad" if self.amsgrad else "adam", constants, theta, decaying, self.decay)
 
 
 entry = Adam()

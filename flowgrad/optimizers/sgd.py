@@ -5,57 +5,49 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from flowgrad.arguments import real
-from flowgrad.errors import ConfigError, brief
-from flowgrad.optimizer import Array, Step
+from flowgrad.arguments import flag, real
+from flowgrad.errors import ConfigError
+from flowgrad.optimizer import Array, Elementwise
 
 
 @dataclass(frozen=True)
 class SGD:
-    """u ← μ·u + g;  θ ← θ − rate·u, or with `nesterov` θ ← θ − rate·(g + μ·u). Without momentum u is g.
+    """u ← μ·u + (1−d)·g;  θ ← θ − rate·u, or with `nesterov` θ ← θ − rate·(g + μ·u). Without momentum u is g.
 
-    The rate multiplies the velocity when it is used, not when it is gathered (Sutskever et al. 2013 do the
+    d is `dampening`, of all steps but the first. `weight_decay` λ adds λ·θ to g at the weights, as an l2 penalty of λ/2
+    does. The rate multiplies the velocity when it is used, not when it is gathered (Sutskever et al. 2013 do the
     latter), so that a schedule takes effect at once.
 
     Raises:
-        ConfigError: a setting out of range, or nesterov without momentum.
+        ConfigError: a setting out of range, or nesterov without momentum or with dampening.
     """
 
     learning_rate: float = 0.01
     momentum: float = 0.0
     nesterov: bool = False
+    dampening: float = 0.0
+    weight_decay: float = 0.0
     name: str = "sgd"
-    summary: str = "gradient descent; momentum, nesterov"
+    summary: str = "gradient descent; momentum, nesterov, dampening, weight_decay"
 
     def __post_init__(self) -> None:
         real("learning_rate", self.learning_rate, 0, open_low=True)
         real("momentum", self.momentum, 0, 1)
-        if not isinstance(self.nesterov, bool):
-            raise ConfigError(f"nesterov={brief(self.nesterov)}: must be True or False")
+        flag("nesterov", self.nesterov)
+        real("dampening", self.dampening, 0, 1)
+        real("weight_decay", self.weight_decay, 0)
         if self.nesterov and not self.momentum:
             raise ConfigError("nesterov=True: needs momentum above 0")
+        if self.nesterov and self.dampening:
+            raise ConfigError("nesterov=True: goes without dampening")
 
-    def start(self, theta: Array, decays: Any) -> Step:
-        u, scratch = np.zeros_like(theta), np.empty_like(theta)
-        mu, nesterov = self.momentum, self.nesterov
+    def start(self, theta: Array, decays: Any) -> Elementwise:
+        rule = "nesterov" if self.nesterov else "momentum" if self.momentum else "plain"
 
-        def step(theta: Array, gradient: Array, rate: float) -> None:
-            if not mu:
-                np.multiply(gradient, rate, out=scratch)
-            else:
-                np.multiply(u, mu, out=u)
-                np.add(u, gradient, out=u)
-                if nesterov:
-                    np.multiply(u, mu, out=scratch)
-                    np.add(scratch, gradient, out=scratch)
-                    np.multiply(scratch, rate, out=scratch)
-                else:
-                    np.multiply(u, rate, out=scratch)
-            np.subtract(theta, scratch, out=theta)
+        def constants(t: int, rate: float) -> tuple[float, ...]:
+            return (rate, self.momentum, 1.0 if t == 1 else 1.0 - self.dampening)[: 1 if rule == "plain" else 3]
 
-        return step
+        return Elementwise(rule, constants, theta, decays * self.weight_decay if self.weight_decay else None)
 
 
 entry = SGD()

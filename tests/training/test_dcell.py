@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import flowgrad as fg
+from flowgrad.fitting.descent import Descent
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "dcell" / "train.py"
 
@@ -57,13 +58,13 @@ def test_both_executors_go_the_same_way(dcell: ModuleType, pairs: tuple[Any, ...
         pytest.skip(f"executor 'numba': {fg.executors().get('numba')}")
     ontology, X, t, *_ = pairs
     orders: dict[str, list[bytes]] = {"python": [], "numba": []}
-    plain = fg.Program.value_and_grad
+    plain = Descent._value_and_grad
 
-    def value_and_grad(self: fg.Program, theta: Any, x: Any, *rest: Any) -> Any:
-        orders[self.executor].append(x.tobytes())
-        return plain(self, theta, x, *rest)
+    def value_and_grad(self: Descent, x: Any, *rest: Any) -> Any:
+        orders[self.program.executor].append(x.tobytes())
+        return plain(self, x, *rest)
 
-    monkeypatch.setattr(fg.Program, "value_and_grad", value_and_grad)
+    monkeypatch.setattr(Descent, "_value_and_grad", value_and_grad)
     one, two = (dcell.train(ontology, X, t, 0, executor, epochs=3).theta for executor in orders)
     assert len(orders["python"]) == 3 * 20
     assert orders["python"] == orders["numba"]

@@ -119,8 +119,8 @@ def test_every_sample_once_an_epoch_in_another_order(
     program, seen = program_of("python"), []
     X, T = data_of(11)
     X[:, 0] = np.arange(11)
-    plain = program.value_and_grad
-    monkeypatch.setattr(program, "value_and_grad", lambda *a: (seen.append(a[1][:, 0].tolist()), plain(*a))[1])
+    plain = program._differentiate
+    monkeypatch.setattr(program, "_differentiate", lambda *a: (seen.append(a[1][:, 0].tolist()), plain(*a))[1])
     fg.fit(program, X, T, epochs=2, batch_size=4)
     assert [len(batch) for batch in seen] == [4, 4, 3, 4, 4, 3]
     first, second = seen[0] + seen[1] + seen[2], seen[3] + seen[4] + seen[5]
@@ -181,8 +181,8 @@ def test_a_share_is_kept_from_training(program_of: Any, data_of: Any) -> None:
     held = 0
     for seed in seeds:
         program, seen = program_of("python"), []
-        plain = program.value_and_grad
-        program.value_and_grad = lambda *a, plain=plain, seen=seen: (seen.extend(a[1][:, 0].tolist()), plain(*a))[1]
+        plain = program._differentiate
+        program._differentiate = lambda *a, plain=plain, seen=seen: (seen.extend(a[1][:, 0].tolist()), plain(*a))[1]
         fg.fit(program, X, T, epochs=1, validation=0.25, seed=seed)
         assert len(seen) == 15
         held += 77.0 not in seen

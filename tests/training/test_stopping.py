@@ -39,7 +39,7 @@ def test_interrupted_training_keeps_what_was_reached(executor: str, program_of: 
 
 def test_interrupted_in_the_middle_of_a_step(program_of: Any, data_of: Any) -> None:
     program, X, T = program_of("python"), *data_of(20)
-    plain, thetas = program.value_and_grad, []
+    plain, thetas = program._differentiate, []
 
     def value_and_grad(theta: np.ndarray, *rest: Any) -> Any:
         thetas.append(theta.copy())
@@ -47,7 +47,7 @@ def test_interrupted_in_the_middle_of_a_step(program_of: Any, data_of: Any) -> N
             raise KeyboardInterrupt
         return plain(theta, *rest)
 
-    program.value_and_grad = value_and_grad  # type: ignore[method-assign]  # replaced in this test
+    program._differentiate = value_and_grad  # replaced in this test
     history = fg.fit(program, X, T, epochs=5, batch_size=10)
     assert (history.reason, len(history)) == ("interrupted", 1)
     assert (program.theta == thetas[2]).all()

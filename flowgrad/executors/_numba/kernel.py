@@ -14,6 +14,7 @@ from flowgrad.executors._numba.forms import form_key
 from flowgrad.executors._numba.formula import check, formula
 from flowgrad.executors._numba.part import live as live_part
 from flowgrad.executors._numba.part import whole
+from flowgrad.executors._numba.update import Updater
 from flowgrad.maths.activation import Activation
 from flowgrad.maths.aggregations import Aggregation
 from flowgrad.maths.dropout import Dropout
@@ -110,6 +111,10 @@ class NumbaKernel:
         self._live.vjp(theta, x, dy, out, dx)
         if live is not None and live is not self._plan.live() and not _finite(out, *(() if dx is None else (dx,))):
             self._of_part(live).vjp(theta, x, dy[:, live[self._plan.outputs]], out, dx)
+
+    def updates(self) -> Updater:
+        """Passes over θ, on as many threads."""
+        return Updater(self._request.dtype, self._live.threads)
 
 
 def _finite(*arrays: Array) -> bool:

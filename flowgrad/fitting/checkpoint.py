@@ -1,0 +1,194 @@
+"""Checkpoints: a file with all that a training goes on with, so that what is resumed is the uninterrupted run.
+
+The file begins with the SHA-256 of all that follows: an archive of NumPy's (.npz, no pickle) of the arrays and, as JSON
+in UTF-8, the rest. It is written beside its place, flushed to disk and renamed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from flowgrad.atomic import path_of, put
+from flowgrad.errors import CheckpointWarning, ConfigError, FileError, brief
+from flowgrad.fitting.descent import Descent
+from flowgrad.fitting.samples import Samples
+from flowgrad.history import History
+from flowgrad.program import Program
+
+Array = npt.NDArray[Any]
+Settings = Mapping[str, Any]
+VERSION = 1
+LEAST = 1.0
+"""Seconds between two checkpoints, at least; and SHARE times as long as writing the last one took."""
+SHARE = 20.0
+OPAQUE = ("network", "data", "validation", "l1", "l2", "constraints")
+"""What is compared by a digest, which says nothing to who reads the message."""
+DOCUMENT, DIGEST = "document", hashlib.sha256().digest_size
+
+
+def digest(*arrays: Array | None) -> str:
+    """What stands for arrays where two trainings are compared."""
+    made = hashlib.sha256()
+    for array in arrays:
+        if array is not None:
+            made.update(repr((array.dtype.str, array.shape)).encode())
+            made.update(np.ascontiguousarray(array).data)
+    return made.hexdigest()[:32]
+
+
+def fingerprint(program: Program, data: Samples, held: Samples | None, settings: Settings) -> dict[str, Any]:
+    """By name, what two trainings have in common where one goes on with the other."""
+    plan, c = program.plan, program._columns
+    functions = [[f.name for f in kind] for kind in (plan.activations, plan.aggregations)]
+    names = hashlib.sha256(repr([c.ids[k] for k in plan.nodes.tolist()]).encode()).hexdigest()[:32]
+    structure = digest(plan.in_ptr, plan.in_source, plan.outputs, plan.weight_slot, plan.bias_slot, plan.response)
+    frozen = digest(plan.weight[plan.weight_slot < 0], plan.bias[plan.bias_slot < 0], plan.activation, plan.aggregation)
+    return {
+        "network": [names, structure, frozen, functions],
+        "loss": program._need_loss().name,
+        "reduction": program.reduction,
+        "dtype": program.dtype.name,
+        "executor": program.executor,
+        **settings,
+        "data": digest(data.x, data.t, data.s, data.rows),
+        "validation": None if held is None else digest(held.x, held.t, held.s),
+    }
+
+
+class Checkpoint:
+    """The file of one training."""
+
+    def __init__(self, path: Any, clock: Callable[[], float] = time.monotonic) -> None:
+        self.path, self._clock, self._due, self._warned, self._whole = path_of(path), clock, 0.0, False, "there is none"
+
+    # ---- writing ------------------------------------------------------------------------------------------------
+
+    def first(self, state: Mapping[str, Any]) -> None:
+        """Write the state before the first epoch.
+
+        Raises:
+            FileError: it cannot be written there.
+        """
+        try:
+            self._write(state)
+        except OSError as error:
+            raise FileError(f"checkpoint {self.path} cannot be written: {error.strerror or error}") from None
+
+    def save(self, state: Callable[[], Mapping[str, Any]], now: bool = False) -> None:
+        """Write it if it is time for that; a disk that is full, or gone, is a warning, once.
+
+        Args:
+            now: whatever the time.
+        """
+        if not now and self._clock() < self._due:
+            return
+        try:
+            self._write(state())
+        except OSError as error:
+            if not self._warned:
+                self._warned = True
+                said = f"checkpoint {self.path} cannot be written: {error.strerror or error}"
+                warnings.warn(f"{said}; training goes on; the last whole one is {self._whole}", CheckpointWarning, 2)
+
+    def _write(self, state: Mapping[str, Any]) -> None:
+        begun = self._clock()
+        arrays = {name: value for name, value in state.items() if isinstance(value, np.ndarray)}
+        rest = {name: value for name, value in state.items() if name not in arrays} | {"version": VERSION}
+        text = json.dumps(rest, ensure_ascii=False).encode()
+        memory = io.BytesIO()
+        np.savez(memory, allow_pickle=False, **{DOCUMENT: np.frombuffer(text, np.uint8)}, **arrays)
+        content = memory.getvalue()
+        put(self.path, (hashlib.sha256(content).digest(), content))
+        took = self._clock() - begun
+        self._due = begun + took + max(LEAST, SHARE * took)
+        self._whole, self._warned = f"of epoch {state['epoch']}", False
+
+    # ---- reading ------------------------------------------------------------------------------------------------
+
+    def load(self) -> dict[str, Any] | None:
+        """What stands in the file; None where there is none.
+
+        Raises:
+            FileError: it cannot be read, is truncated, altered, or no checkpoint.
+        """
+        try:
+            data = self.path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise FileError(f"checkpoint {self.path} cannot be read: {error.strerror or error}") from None
+        if hashlib.sha256(data[DIGEST:]).digest() != data[:DIGEST]:
+            raise FileError(f"{self.path} is truncated or altered, or no checkpoint: its SHA-256 is not its own")
+        with np.load(io.BytesIO(data[DIGEST:]), allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        rest: dict[str, Any] = json.loads(arrays.pop(DOCUMENT).tobytes())
+        if rest["version"] != VERSION:
+            raise FileError(f"{self.path} is a checkpoint of version {rest['version']}: this flowgrad reads {VERSION}")
+        return rest | arrays
+
+    def belongs(self, saved: Mapping[str, Any], mine: Mapping[str, Any]) -> None:
+        """Raise ConfigError where the file is of another training; the message names what differs first."""
+        for name, value in mine.items():
+            if name not in saved or saved[name] != json.loads(json.dumps(value)):
+                there, here = brief(saved.get(name)), brief(value)
+                plain = name not in OPAQUE
+                detail = f"{name}={there} there, {here} here" if plain else f"its {name} is another one"
+                raise ConfigError(
+                    f"checkpoint {self.path} is of another training: {detail}; give another file, or resume=False"
+                )
+
+
+# ---- the state of a training -----------------------------------------------------------------------------------
+
+
+def state_of(descent: Descent, history: History, best: Array | None, over: bool, mine: Settings) -> dict[str, Any]:
+    """All that the rest of a training depends on, after an epoch.
+
+    Raises:
+        ConfigError: the optimizer keeps its state to itself.
+    """
+    state = getattr(descent.step, "state", None)
+    if not isinstance(state, dict):
+        raise ConfigError("checkpoint=: this optimizer has no `state` to save: see flowgrad.optimizer.Step")
+    rng = None if descent.rng is None else descent.rng.bit_generator.state
+    return {
+        "epoch": len(history),
+        "steps": descent.steps,
+        "over": over,
+        "reason": history.reason,
+        "rows": history.rows,
+        "generator": rng,
+        "training": dict(mine),
+        "theta": descent.theta,
+        "order": descent.order,
+        **({} if best is None else {"best": best}),
+        **{f"optimizer.{name}": value for name, value in state.items()},
+    }
+
+
+def restore(saved: Mapping[str, Any], descent: Descent, history: History) -> Array | None:
+    """Put a state back; gives the best θ, where the training keeps one."""
+    descent.resume(saved["theta"], saved["order"], saved["steps"])
+    if descent.rng is not None:
+        descent.rng.bit_generator.state = saved["generator"]
+    state: dict[str, Array] = descent.step.state  # type: ignore[attr-defined]
+    for name, value in state.items():
+        value[...] = saved[f"optimizer.{name}"]
+    history.rows[:], history.reason = saved["rows"], saved["reason"]
+    best: Array | None = saved.get("best")
+    return best
+
+
+def path_in(folder: Path) -> Path:
+    """Where a run folder has its checkpoint."""
+    return folder / "fit.ckpt"

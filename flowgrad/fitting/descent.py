@@ -1,0 +1,231 @@
+"""θ on its way down: batches, penalties, clipping, the optimizer's update; and where a number is not finite.
+
+A step is the gradient and one pass over θ, two where the gradient is clipped by its norm: by the kernel where it has
+such passes (`Updates`), else by NumPy, which defines them. θ goes from one array to another, so that the last θ whose
+gradient was finite is still there when a later one is not.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any, NoReturn
+
+import numpy as np
+import numpy.typing as npt
+
+from flowgrad.errors import NonFiniteError
+from flowgrad.executor import Trains, Updates
+from flowgrad.fitting.samples import Samples
+from flowgrad.fitting.slots import Bounds
+from flowgrad.history import Row
+from flowgrad.maths.dropout import Dropout
+from flowgrad.maths.updates import Update
+from flowgrad.nonfinite import culprit
+from flowgrad.optimizer import Elementwise, Optimizer, by_blocks
+from flowgrad.program import Program
+
+Array = npt.NDArray[Any]
+TINY = 1e-6
+"""Added to the norm of a gradient before it is divided by."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a step keeps to besides its gradient.
+
+    l1, l2     (P,) factors of the penalty l1·|θ_k| + l2·θ_k² of each slot, or None
+    clip       the largest norm of the gradient, penalties included; clip_value the largest size of a component; or None
+    bounds     of θ, or None
+    dropout    of hidden neurons and inputs, its seed the training's; or None
+    """
+
+    l1: Array | None = None
+    l2: Array | None = None
+    clip: float | None = None
+    clip_value: float | None = None
+    bounds: Bounds | None = None
+    dropout: Dropout | None = None
+
+    def penalty(self, theta: Array) -> Row:
+        """The column `penalty`, where there is one."""
+        if self.l1 is None and self.l2 is None:
+            return {}
+        th = theta.astype(np.float64)
+        total = 0.0 if self.l1 is None else float((self.l1 * np.abs(th)).sum())
+        return {"penalty": total + (0.0 if self.l2 is None else float((self.l2 * th * th).sum()))}
+
+
+class ByNumPy:
+    """`Updates` by NumPy."""
+
+    def room(self, slots: int) -> int:
+        """As many."""
+        return slots
+
+    def advance(
+        self, update: Update, theta: Array, g: Array, out: Array, rows: Array, constants: tuple[float, ...]
+    ) -> bool:
+        """As `Updates.advance`."""
+        return by_blocks(update, theta, g, out, list(rows), constants)
+
+    def square(self, update: Update, theta: Array, g: Array, rows: Array) -> float:
+        """As `Updates.square`."""
+        with np.errstate(all="ignore"):
+            g[...] = update.penalized(theta, g, rows)
+            return float(np.square(g, dtype=np.float64).sum())
+
+
+class Descent:
+    """θ (P,) in training; `good` (P,) is the last θ whose loss and gradient were finite."""
+
+    def __init__(
+        self,
+        program: Program,
+        data: Samples,
+        optimizer: Optimizer,
+        batch_size: int,
+        rng: np.random.Generator | None,
+        rules: Rules,
+    ) -> None:
+        self.program, self.data, self.rng, self.rules = program, data, rng, rules
+        self.size, self.steps, P = min(batch_size, len(data)), 0, program.plan.n_parameters
+        self.updates: Updates = program.kernel.updates() if isinstance(program.kernel, Trains) else ByNumPy()
+        self._room = self.updates.room(P)
+        self._gradient, *thetas = (np.zeros(self._room, program.dtype) for _ in range(4))
+        self._thetas = tuple(thetas)  # the last good θ, θ now, θ next
+        self._begin(program.theta)
+        is_weight = np.zeros(P, np.bool_)
+        is_weight[program.plan.weight_slot[program.plan.weight_slot >= 0]] = True
+        self.step = optimizer.start(self.theta, is_weight)
+        self._lay_rows()
+        self.order = np.arange(len(data))
+        n = self.size
+        self.x, self.t = np.empty((n, *data.x.shape[1:]), data.x.dtype), np.empty((n, *data.t.shape[1:]), data.t.dtype)
+        self.s = None if data.s is None else np.empty(n, data.s.dtype)
+
+    def _begin(self, theta: Array) -> None:
+        """Training stands at this θ, or the nearest one within the bounds."""
+        for each in self._thetas[:2]:
+            each[: len(theta)] = theta
+            if self.rules.bounds is not None:
+                self.rules.bounds.project(each[: len(theta)])
+
+    @property
+    def theta(self) -> Array:
+        """θ now."""
+        return self._thetas[1][: self.program.plan.n_parameters]
+
+    @property
+    def good(self) -> Array:
+        """The last θ whose loss and gradient were finite."""
+        return self._thetas[0][: self.program.plan.n_parameters]
+
+    @property
+    def gradient(self) -> Array:
+        """(P,) of the last step, as the optimizer had it but for clipping by value."""
+        return self._gradient[: self.program.plan.n_parameters]
+
+    def resume(self, theta: Array, order: Array, steps: int) -> None:
+        """Go on from another training's θ, order of samples and number of steps."""
+        self._begin(theta)
+        self.order[:], self.steps = order, steps
+
+    def _lay_rows(self) -> None:
+        """The updates, and the rows that they read: states of the optimizer's, which then live there, and the rest.
+
+        Under clipping by the norm a pass of its own adds the penalties' gradients first.
+        """
+        rules, step, bounds = self.rules, self.step, self.rules.bounds
+        penalties = [each for each in (rules.l1, rules.l2) if each is not None]
+        self._penalize = Update("plain", l1=rules.l1 is not None, l2=rules.l2 is not None)
+        more = [] if bounds is None else [bounds.low, bounds.high]
+        made = Update(
+            "plain", cut=rules.clip_value is not None, scaled=rules.clip is not None, bounded=bounds is not None
+        )
+        if isinstance(step, Elementwise):
+            made = replace(made, rule=step.rule, decay=step.decay)
+            more = more if step.decays is None else [step.decays, *more]
+        rows = np.zeros((made.rows + len(penalties), self._room), self.program.dtype)
+        for row, values in zip(rows[made.states :], (*more, *penalties), strict=True):
+            row[: len(values)] = values
+        if isinstance(step, Elementwise) and made.states:
+            states = rows[: made.states, : len(self.theta)]
+            states[:] = step.state["moments"]
+            step.state["moments"] = states
+        self._penalties, self._rows = rows[made.rows :], rows
+        if rules.clip is None:
+            made = replace(made, l1=self._penalize.l1, l2=self._penalize.l2)
+        self._update = made
+
+    def epoch(self, epoch: int, rate: float) -> Row:
+        """Every sample once, in batches."""
+        if self.rng is not None:
+            self.rng.shuffle(self.order)
+        N, total, scale, mean = len(self.data), 0.0, 0.0, self.program.reduction == "mean"
+        with np.errstate(all="ignore"):
+            for number, first in enumerate(range(0, N, self.size), 1):
+                rows = self.order[first : first + self.size]
+                x, t, s = self._gather(rows)
+                share = float(len(rows)) if s is None else float(s.sum())
+                value = self._value_and_grad(x, t, s, share)
+                self.steps += 1
+                if not self._moved(rate) or not np.isfinite(value):
+                    place = f"step {self.steps}, batch {number} of {-(-N // self.size)}"
+                    self.stop(f"epoch {epoch}, {place}", x, t, s, self.data.rows[rows])
+                good, now, after = self._thetas
+                self._thetas = now, after, good
+                total, scale = total + value * (share if mean else 1.0), scale + share
+            if not np.isfinite(self.theta).all():
+                self.stop(f"epoch {epoch}, after step {self.steps}, batch {number}", x, t, s, self.data.rows[rows])
+        return {"loss": total / (scale if mean else 1.0)} | self.rules.penalty(self.theta)
+
+    def _value_and_grad(self, x: Array, t: Array, s: Array | None, share: float) -> float:
+        """The reduced loss; its gradient into `gradient`. What came in was checked when training began."""
+        program, dropout = self.program, self.rules.dropout
+        drawn = () if dropout is None else (replace(dropout, step=self.steps),)
+        weights = None if s is None else s.astype(program.dtype, copy=False)
+        scale = 1.0 / share if program.reduction == "mean" else 1.0
+        return program._differentiate(self.theta, x, t, weights, scale, self.gradient, *drawn)
+
+    def _moved(self, rate: float) -> bool:
+        """θ after a step into the third array; False where a gradient is not finite."""
+        update, rules, step, factor = self._update, self.rules, self.step, 1.0
+        _, now, after = self._thetas
+        if rules.clip is not None:
+            squares = self.updates.square(self._penalize, now, self._gradient, self._penalties)
+            factor = min(1.0, rules.clip / (math.sqrt(squares) + TINY)) if math.isfinite(squares) else 1.0
+        if isinstance(step, Elementwise):
+            constants = (*step.next(rate), factor, rules.clip_value or 0.0, rate)
+            return self.updates.advance(update, now, self._gradient, after, self._rows[: update.rows], constants)
+        return self._moved_by_another(rate, factor)
+
+    def _moved_by_another(self, rate: float, factor: float) -> bool:
+        """The same by an optimizer that is no rule of ours."""
+        rules, g = self.rules, self.gradient
+        if rules.clip is None:
+            g[...] = self._penalize.penalized(self.theta, g, self._penalties[:, : len(g)])
+        else:
+            g *= factor
+        if rules.clip_value is not None:
+            np.clip(g, -rules.clip_value, rules.clip_value, out=g)
+        theta = self._thetas[2][: len(g)]
+        theta[...] = self.theta
+        finite = bool(np.isfinite(g).all())
+        if finite:
+            self.step(theta, g, rate)
+            if rules.bounds is not None:
+                rules.bounds.project(theta)
+        return finite
+
+    def _gather(self, rows: Array) -> tuple[Array, Array, Array | None]:
+        """The samples of a batch, copied into buffers ("clip" lets NumPy write there directly)."""
+        n, data = len(rows), self.data
+        x, t = data.x.take(rows, 0, self.x[:n], "clip"), data.t.take(rows, 0, self.t[:n], "clip")
+        return x, t, None if data.s is None or self.s is None else data.s.take(rows, 0, self.s[:n], "clip")
+
+    def stop(self, when: str, x: Array, t: Array, s: Array | None, rows: Array) -> NoReturn:
+        """Put the last good θ back and say what went wrong, and where."""
+        found = culprit(self.program, self.theta, x, t, s, rows)
+        self.program.theta = self.good
+        raise NonFiniteError(f"{when}: {found}; program.theta is the last θ with a finite loss and gradient")

@@ -1,0 +1,135 @@
+"""The samples of a training: checked once, split, weighted by class, their targets smoothed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from flowgrad import batch
+from flowgrad.arguments import real
+from flowgrad.errors import ConfigError, DataError, UnknownNameError, brief, listing
+from flowgrad.program import Program
+
+Array = npt.NDArray[Any]
+ClassWeight = Literal["balanced"] | Mapping[int, float]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """N samples: x (N, I), t (N, O) in the program's dtype; s (N,) float64 or None; `rows` (N,) their numbers."""
+
+    x: Array
+    t: Array
+    s: Array | None
+    rows: npt.NDArray[np.intp]
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def take(self, rows: Array) -> Samples:
+        """Some of them, in that order."""
+        return Samples(self.x[rows], self.t[rows], None if self.s is None else self.s[rows], self.rows[rows])
+
+
+def samples_of(program: Program, X: Any, T: Any, sample_weight: Any = None) -> Samples:
+    """Check as `value_and_grad` does; samples of weight 0 are left out."""
+    loss, dtype = program._need_loss(), program.dtype
+    x = batch.table(X, program.inputs, "X", "input", dtype)
+    s = batch.weights_of_samples(sample_weight, len(x))
+    kept = None if s is None else s.kept
+    t = batch.targets(T, program.outputs, len(x), loss, dtype, kept)
+    rows = np.arange(len(x)) if kept is None else kept
+    weights = None if s is None else s.s if program.reduction == "mean" else s.whole  # of a mean ratios are enough
+    return Samples(x if kept is None else x[kept], t, weights, rows)
+
+
+def validation_of(program: Program, validation: Any) -> float | Samples | None:
+    """A share, or samples of (X, T) or (X, T, sample_weight)."""
+    if validation is None:
+        return None
+    if isinstance(validation, (tuple, list)) and len(validation) in (2, 3):
+        return samples_of(program, *validation)
+    if isinstance(validation, (tuple, list)):
+        raise ConfigError(
+            f"validation has {len(validation)} entries: give (X, T) or (X, T, sample_weight), or a share of the samples"
+        )
+    return real("validation", validation, 0, 1, open_low=True)
+
+
+def split(
+    data: Samples, validation: float | Samples | None, rng: np.random.Generator
+) -> tuple[Samples, Samples | None]:
+    """What trains and what validates; a share is rounded to samples, and neither side may be empty."""
+    if validation is None or isinstance(validation, Samples):
+        return data, validation
+    n = round(validation * len(data))
+    if not 0 < n < len(data):
+        raise ConfigError(f"validation={validation}: of {len(data)} samples that leaves one side without any")
+    order = rng.permutation(len(data))
+    return data.take(np.sort(order[n:])), data.take(np.sort(order[:n]))
+
+
+# ---- classes ------------------------------------------------------------------------------------------------
+
+
+def classes_of(program: Program, t: Array, who: str) -> Array:
+    """(N,) the class of each sample by its targets (N, O): the one that is 1, or of one output 0 or 1.
+
+    Raises:
+        ConfigError: the loss's targets are no classes. DataError: a sample belongs to no one class.
+    """
+    loss = program._need_loss()
+    if loss.domain != (0, 1) or not loss.logits:
+        raise ConfigError(f"{who}: goes with classes, and targets of {loss.name} are none")
+    if t.shape[1] > 1 and not loss.coupled:
+        raise ConfigError(f"{who}: goes with one class a sample, and {loss.name} gives every output its own")
+    wrong = ~np.isin(t, (0, 1)).all(axis=1)
+    if t.shape[1] > 1:
+        wrong |= t.sum(axis=1) != 1
+    if wrong.any():
+        raise DataError(f"{who}: the targets of sample {np.flatnonzero(wrong)[0]} are no one class")
+    classes: Array = t[:, 0].astype(np.intp) if t.shape[1] == 1 else t.argmax(axis=1)
+    return classes
+
+
+def weighted_by_class(program: Program, data: Samples, class_weight: ClassWeight | None) -> Samples:
+    """The same with each sample's weight times that of its class: "balanced" is N / (classes · samples of the class).
+
+    Raises:
+        ConfigError: neither "balanced" nor a mapping class → factor, 0 or more. UnknownNameError: no such class.
+    """
+    if class_weight is None:
+        return data
+    classes, n = classes_of(program, data.t, f"class_weight={brief(class_weight)}"), max(2, data.t.shape[1])
+    if class_weight == "balanced":
+        s = np.ones(len(data)) if data.s is None else data.s
+        counts = np.bincount(classes, s, minlength=n)
+        factors = s.sum() / ((counts > 0).sum() * np.where(counts > 0, counts, 1.0))
+    elif isinstance(class_weight, Mapping):
+        factors = np.ones(n)
+        for k, factor in class_weight.items():
+            if isinstance(k, bool) or k not in range(n):
+                known = listing([str(c) for c in range(n)])
+                raise UnknownNameError(f"class_weight has class {brief(k)}: the classes are {known}")
+            factors[k] = real(f"class_weight[{k}]", factor, 0)
+    else:
+        raise ConfigError(f"class_weight={brief(class_weight)}: give 'balanced', a mapping class → factor, or None")
+    weights = factors[classes] * (1.0 if data.s is None else data.s)
+    kept = np.flatnonzero(weights)
+    if not len(kept):
+        raise DataError("class_weight is 0 for every sample")
+    weighted = replace(data, s=weights)
+    return weighted if len(kept) == len(data) else weighted.take(kept)
+
+
+def smoothed(program: Program, data: Samples, smoothing: float) -> Samples:
+    """The same with targets (1 − ε)·t + ε/K of K classes (Szegedy et al. 2016, section 7), 2 of one output."""
+    if not smoothing:
+        return data
+    classes_of(program, data.t, f"label_smoothing={smoothing}")
+    share = smoothing / max(2, data.t.shape[1])
+    return replace(data, t=(data.t * (1.0 - smoothing) + share).astype(data.t.dtype))

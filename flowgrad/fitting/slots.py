@@ -1,0 +1,137 @@
+"""Slots of θ by what they are: which a penalty or a bound means, in words that Python and TOML share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from flowgrad.arguments import real
+from flowgrad.errors import ConfigError, GraphError, UnknownNameError, brief, suggest
+from flowgrad.program import Program
+
+Array = npt.NDArray[Any]
+Given = float | Mapping[str, Any] | Iterable[tuple[Any, Any]]
+CONSTRAINT, GROUP = "constraint", "group"
+"""Attributes of an edge: the bound of its weight; the name of a group that penalties and bounds may mean."""
+WORDS = "weights, biases, input weights, level N, group NAME"
+BOUNDS = {"nonnegative": (0.0, np.inf), "nonpositive": (-np.inf, 0.0)}
+
+
+def slots_of(program: Program, words: str, who: str) -> Array:
+    """The slots of θ that words mean.
+
+    weights; biases; input weights: of edges that leave an input; level N: of edges into neurons of topological level N;
+    group NAME: of edges whose attribute `group` is NAME.
+
+    Raises:
+        UnknownNameError: no such words, level or group.
+    """
+    plan, columns = program.plan, program._columns
+    if words == "biases":
+        return plan.bias_slot[plan.bias_slot >= 0]
+    kind, _, name = words.partition(" ")
+    if words == "weights":
+        mine = np.ones(plan.n_edges, np.bool_)
+    elif words == "input weights":
+        mine = np.isin(plan.in_source, plan.inputs)
+    elif kind == "level" and name.isdecimal():
+        mine = columns.level[columns.target[plan.edges]] == int(name)
+    elif kind == GROUP and name:
+        values = columns.edge_extra.get(GROUP, ())
+        mine = np.array([str(values[row]) == name for row in plan.edges.tolist()] if len(values) else [], np.bool_)
+        if not mine.any():
+            known = sorted({f"group {value}" for value in values if isinstance(value, str)})
+            raise UnknownNameError(f"{who}: no edge belongs to {brief(words)}{suggest(words, known)}")
+    else:
+        raise UnknownNameError(f"{who}: {brief(words)} names no slots of θ; it may be {WORDS}")
+    if not mine.any():
+        raise UnknownNameError(f"{who}: no edge belongs to {brief(words)}")
+    slots: Array = np.unique(plan.weight_slot[mine])
+    return slots[slots >= 0]
+
+
+def pairs(program: Program, who: str, given: Given) -> list[tuple[Array, Any]]:
+    """(slots, value) pairs of a mapping by words, or of pairs; later ones go over earlier ones."""
+    if isinstance(given, Mapping):
+        return [(slots_of(program, words, who), value) for words, value in given.items()]
+    if not isinstance(given, Iterable) or isinstance(given, str):
+        raise ConfigError(f"{who}={brief(given)}: give a mapping of words ({WORDS}), or (slots, …) pairs")
+    found = []
+    for pair in given:
+        if not isinstance(pair, tuple) or len(pair) != 2:
+            raise ConfigError(f"{who} holds {brief(pair)}: give a number, a mapping, or (slots, factor) pairs")
+        where, P = np.asarray(pair[0]), program.plan.n_parameters
+        if where.dtype.kind not in "iu" or (len(where) and not 0 <= where.min() <= where.max() < P):
+            raise ConfigError(f"{who}: slots must be whole numbers, 0 … {P - 1}, as theta_index gives")
+        found.append((where, pair[1]))
+    return found
+
+
+def factors(program: Program, who: str, given: Given) -> Array | None:
+    """(P,) of a penalty, a factor a slot; a number is for all weights. None where all are 0."""
+    if isinstance(given, (int, float, np.number)) or not isinstance(given, Iterable):
+        given = {"weights": given} if program.plan.n_edges else {}
+    found = np.zeros(program.plan.n_parameters, program.dtype)
+    for where, factor in pairs(program, who, given):
+        found[where] = real(who, factor, 0)
+    return found if found.any() else None
+
+
+# ---- bounds ---------------------------------------------------------------------------------------------------
+
+
+class Bounds(NamedTuple):
+    """low and high (P,), the least and the largest value of each slot of θ."""
+
+    low: Array
+    high: Array
+
+    def project(self, theta: Array) -> None:
+        """To the nearest θ within them, in place."""
+        np.clip(theta, self.low, self.high, out=theta)
+
+
+def bounds(program: Program, constraints: Any) -> Bounds | None:
+    """By the edges' attribute `constraint`, and by what is given besides; None where nothing is bounded.
+
+    A constraint is "nonnegative", "nonpositive", "sign" (as θ has it when training begins) or (low, high), None for no
+    bound. A slot that several speak of keeps to all of them.
+
+    Raises:
+        ConfigError: something else, or bounds that leave a slot nothing. GraphError: of an edge's attribute.
+    """
+    low, high = np.full(program.plan.n_parameters, -np.inf), np.full(program.plan.n_parameters, np.inf)
+    found = False
+
+    def keep(where: Array, constraint: Any, error: Callable[[str], Exception]) -> None:
+        nonlocal found
+        least, most = _bound(constraint, program.theta[where], error)
+        low[where], high[where] = np.maximum(low[where], least), np.minimum(high[where], most)
+        if (low[where] > high[where]).any():
+            raise error("leaves a weight no value at all")
+        found = True
+
+    columns, plan = program._columns, program.plan
+    values = columns.edge_extra.get(CONSTRAINT, ())
+    for row, slot in zip(plan.edges.tolist(), plan.weight_slot.tolist(), strict=True) if len(values) else ():
+        if slot >= 0 and isinstance(values[row], (str, list, tuple)):
+            edge = f"{CONSTRAINT} {brief(values[row])} of edge {columns.edge_name(row)}"
+            keep(np.array([slot]), values[row], lambda rule, edge=edge: GraphError(f"{edge}: {rule}"))  # type: ignore[misc]
+    for where, constraint in pairs(program, "constraints", constraints) if constraints is not None else ():
+        keep(where, constraint, lambda rule, c=constraint: ConfigError(f"constraints: {brief(c)} {rule}"))  # type: ignore[misc]
+    return Bounds(low.astype(program.dtype), high.astype(program.dtype)) if found else None
+
+
+def _bound(constraint: Any, theta: Array, error: Callable[[str], Exception]) -> tuple[Any, Any]:
+    if constraint == "sign":
+        return np.where(theta > 0, 0.0, -np.inf), np.where(theta < 0, 0.0, np.inf)
+    if isinstance(constraint, str) and constraint in BOUNDS:
+        return BOUNDS[constraint]
+    if isinstance(constraint, (tuple, list)) and len(constraint) == 2:
+        least, most = (end if each is None else each for each, end in zip(constraint, (-np.inf, np.inf), strict=True))
+        if all(isinstance(x, (int, float)) and not isinstance(x, bool) and x == x for x in (least, most)):
+            return least, most
+    raise error("must be 'nonnegative', 'nonpositive', 'sign' or (low, high)")

@@ -1,0 +1,62 @@
+"""A run folder for a training in Python: what `flowgrad view` follows, and `fg.load_model` opens."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from flowgrad.history import History, Row
+from flowgrad.model import Model
+from flowgrad.program import Program
+from flowgrad.runs.folder import check_target
+from flowgrad.runs.live import Training, save_metrics
+from flowgrad.runs.models import save_run
+
+
+class RunFolder:
+    """A callback that keeps a run folder up to date.
+
+    Raises:
+        FileError: it exists.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], program: Program) -> None:
+        self.folder, self._program = Path(folder), program
+        loss = None if program.loss is None else program.loss.name
+        self._model = Model(program.network(), loss=loss)
+        check_target(self.folder, overwrite=False)
+        self._run = Training(self.folder, self.folder.name, False, self._model, lambda part, place: None)
+
+    def begin(self, settings: Mapping[str, Any]) -> None:
+        """Put the folder in place."""
+        self._settings = {name: value if _plain(value) else str(value) for name, value in settings.items()}
+        self._run.start(self._program)
+
+    def epoch(self, row: Row) -> None:
+        """A line of metrics.csv, and the weights as often as writing stays cheap."""
+        self._run.epoch(row)
+
+    def end(self, history: History, error: BaseException | None) -> None:
+        """The last weights, and summary.json."""
+        with self._run:
+            self._run.finish(lambda part: self._fill(part, history, error))
+
+    def _fill(self, folder: Path, history: History, error: BaseException | None) -> None:
+        save_run(folder, replace(self._model, network=self._program.network()))
+        save_metrics(folder, history.rows)
+        said = {
+            "reason": history.reason if error is None else "stopped",
+            "error": None if error is None else str(error),
+            "epochs": len(history),
+            "best_epoch": history.best_epoch,
+            "settings": self._settings,
+        }
+        (folder / "summary.json").write_text(json.dumps(said, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _plain(value: Any) -> bool:
+    return value is None or isinstance(value, (bool, int, float, str))
