@@ -170,7 +170,7 @@ class Descent:
                 share = float(len(rows)) if s is None else float(s.sum())
                 value = self._value_and_grad(x, t, s, share)
                 self.steps += 1
-                if not self._moved(rate) or not np.isfinite(value):
+                if not self._moved(rate) or not math.isfinite(value):
                     place = f"step {self.steps}, batch {number} of {-(-N // self.size)}"
                     self.stop(f"epoch {epoch}, {place}", x, t, s, self.data.rows[rows])
                 good, now, after = self._thetas

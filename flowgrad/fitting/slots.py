@@ -49,8 +49,9 @@ def slots_of(program: Program, words: str, who: str) -> Array:
         raise UnknownNameError(f"{who}: {brief(words)} names no slots of θ; it may be {WORDS}")
     if not mine.any():
         raise UnknownNameError(f"{who}: no edge belongs to {brief(words)}")
-    slots: Array = np.unique(plan.weight_slot[mine])
-    return slots[slots >= 0]
+    marked, slots = np.zeros(plan.n_parameters, np.bool_), plan.weight_slot[mine]
+    marked[slots[slots >= 0]] = True
+    return np.flatnonzero(marked)
 
 
 def pairs(program: Program, who: str, given: Given) -> list[tuple[Array, Any]]:
@@ -73,7 +74,7 @@ def pairs(program: Program, who: str, given: Given) -> list[tuple[Array, Any]]:
 def factors(program: Program, who: str, given: Given) -> Array | None:
     """(P,) of a penalty, a factor a slot; a number is for all weights. None where all are 0."""
     if isinstance(given, (int, float, np.number)) or not isinstance(given, Iterable):
-        given = {"weights": given} if program.plan.n_edges else {}
+        given = {"weights": given} if real(who, given, 0) and program.plan.n_edges else {}
     found = np.zeros(program.plan.n_parameters, program.dtype)
     for where, factor in pairs(program, who, given):
         found[where] = real(who, factor, 0)

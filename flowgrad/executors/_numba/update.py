@@ -15,7 +15,7 @@ from flowgrad.executors._numba import (
     threads,
 )
 from flowgrad.executors._numba.compiled import entry, inline, kernel
-from flowgrad.executors._numba.memory import fetch_add, put_f64
+from flowgrad.executors._numba.memory import data_of, fetch_add, put_f64
 from flowgrad.executors._numba.parameters import DONE, wait_until
 from flowgrad.executors._numba.records import WIDE
 from flowgrad.executors._numba.rows import Row, wide, widened
@@ -38,7 +38,6 @@ BLOCK = 1 << 14
 """Slots that a thread takes at a time, and that are summed together."""
 ALONE = 1 << 17
 """Slots below which a pass wakes no other thread."""
-I = types.int64
 _I64 = ir.IntType(64)
 
 
@@ -130,43 +129,46 @@ def added(spec: Any, x: Any) -> float:
 
 @kernel
 def advance(
-    spec: Any, words: int, slots: int, p: int, g: int, out: int, rows: int, step: int, c: int, sums: int
+    spec: Any, counters: Any, sums: Any, theta: Any, gradient: Any, rows: Any, out: Any, constants: Any
 ) -> None:
     """Move all slots, a block at a time; 0 into `sums` of a block whose gradients are finite, else NaN."""
-    blocks = (slots + BLOCK - 1) // BLOCK
+    slots, blocks, words, step = len(theta), len(sums), data_of(counters), rows.strides[0]
+    p, g, more, to, c = data_of(theta), data_of(gradient), data_of(rows), data_of(out), data_of(constants)
     item = fetch_add(words, 1)
     while item < blocks:
         bad = splat(spec, 0.0)
         for k in range(item * BLOCK, min((item + 1) * BLOCK, slots), lanes_of(spec)):
             j = k * bytes_of(spec)
-            bad = bad + moved(spec, p + j, g + j, out + j, rows + j, step, c)
-        put_f64(sums, item, added(spec, bad))
+            bad = bad + moved(spec, p + j, g + j, to + j, more + j, step, c)
+        put_f64(data_of(sums), item, added(spec, bad))
         fetch_add(words + DONE, 1)
         item = fetch_add(words, 1)
     wait_until(words + DONE, blocks, words + 2 * DONE)
 
 
 @kernel
-def square(spec: Any, words: int, slots: int, p: int, g: int, rows: int, step: int, sums: int) -> None:
+def square(spec: Any, counters: Any, sums: Any, theta: Any, gradient: Any, rows: Any) -> None:
     """Add the penalties' gradients to all slots'; the sum of the squares of each block goes into `sums`."""
-    blocks = (slots + BLOCK - 1) // BLOCK
+    slots, blocks, words, step = len(theta), len(sums), data_of(counters), rows.strides[0]
+    p, g, more = data_of(theta), data_of(gradient), data_of(rows)
     item = fetch_add(words, 1)
     while item < blocks:
         total = wide(spec, splat(spec, 0.0))
         for k in range(item * BLOCK, min((item + 1) * BLOCK, slots), lanes_of(spec)):
             j = k * bytes_of(spec)
-            total = total + squared(spec, p + j, g + j, rows + j, step)
-        put_f64(sums, item, added(spec, total))
+            total = total + squared(spec, p + j, g + j, more + j, step)
+        put_f64(data_of(sums), item, added(spec, total))
         fetch_add(words + DONE, 1)
         item = fetch_add(words, 1)
     wait_until(words + DONE, blocks, words + 2 * DONE)
 
 
 class Updater:
-    """`Updates` of the protocol, on so many threads. Arrays are as long as whole rows, see `Updates.room`."""
+    """`Updates` of the protocol for one training, on so many threads."""
 
     def __init__(self, dtype: np.dtype[Any], threads: int) -> None:
         self.dtype, self.threads, self.lanes = dtype, threads, WIDE // dtype.itemsize
+        self._counters, self._sums = np.zeros(3, np.int64), np.zeros(0)
 
     def room(self, slots: int) -> int:
         return -(-slots // self.lanes) * self.lanes
@@ -174,34 +176,33 @@ class Updater:
     def advance(
         self, update: Update, theta: Array, g: Array, out: Array, rows: Array, constants: tuple[float, ...]
     ) -> bool:
-        c = np.array(constants, np.float64)
-        operands = (theta.ctypes.data, g.ctypes.data, out.ctypes.data, *_rows(rows), c.ctypes.data)
-        return float(self._pass(advance, update, len(theta), operands)) == 0.0
+        return self._pass(advance, update, theta, g, rows, out, np.array(constants, np.float64)) == 0.0
 
     def square(self, update: Update, theta: Array, g: Array, rows: Array) -> float:
-        return self._pass(square, update, len(theta), (theta.ctypes.data, g.ctypes.data, *_rows(rows)))
+        return self._pass(square, update, theta, g, rows)
 
-    def _pass(self, what: Any, update: Update, slots: int, operands: tuple[int, ...]) -> float:
+    def _pass(self, what: Any, update: Update, theta: Array, *operands: Array) -> float:
         """Run a pass; gives the sum of what it sums."""
-        run, spec = _entry(what, update, self.dtype.char, len(operands))
-        words, sums = np.zeros(3, np.int64), np.zeros(-(-slots // BLOCK))
-        at, to = words.ctypes.data, sums.ctypes.data
-
-        def work(_: int) -> None:
-            run(spec, at, slots, *operands, to)
-
-        def stop() -> None:
-            words[2] = 1
-
-        threads.run(work, self.threads if slots >= ALONE else 1, False, stop)
+        run, spec = _entry(what, update, self.dtype.char)
+        blocks = -(-len(theta) // BLOCK)
+        if len(self._sums) != blocks:
+            self._sums = np.zeros(blocks)
+        counters, sums = self._counters, self._sums
+        counters.fill(0)
+        if len(theta) < ALONE:
+            run(spec, counters, sums, theta, *operands)
+        else:
+            threads.run(lambda _: run(spec, counters, sums, theta, *operands), self.threads, False, self._stop)
         return float(sum(sums.tolist()))
 
-
-def _rows(rows: Array) -> tuple[int, int]:
-    return (rows.ctypes.data, rows.strides[0]) if len(rows) else (0, 0)
+    def _stop(self) -> None:
+        self._counters[2] = 1
 
 
 @cache
-def _entry(what: Any, update: Update, char: str, operands: int) -> tuple[Any, Spec]:
+def _entry(what: Any, update: Update, char: str) -> tuple[Any, Spec]:
+    """A pass for an update and a dtype, and the Spec to call it with."""
     spec = Spec(np.dtype(char), WIDE // np.dtype(char).itemsize, update=update)
-    return entry(what, spec.type, *[I] * (operands + 3)), spec
+    real, wide = types.Array(spec.type.real, 1, "C"), types.Array(types.float64, 1, "C")
+    operands = (real, real, types.Array(spec.type.real, 2, "A"), *((real, wide) if what is advance else ()))
+    return entry(what, spec.type, types.Array(types.int64, 1, "C"), wide, *operands), spec
