@@ -15,7 +15,7 @@ from flowgrad.arguments import flag, instance, real, whole
 from flowgrad.bars import bar
 from flowgrad.callback import Callback, callbacks_for, hearing
 from flowgrad.errors import ConfigError, StopTraining, brief
-from flowgrad.fitting.checkpoint import Checkpoint, digest, fingerprint, restore, state_of
+from flowgrad.fitting.checkpoint import Checkpoint, fingerprint, restore, state_of
 from flowgrad.fitting.descent import Descent, Rules
 from flowgrad.fitting.samples import (
     ClassWeight,
@@ -60,6 +60,10 @@ def fit(
     metrics: Iterable[str | Metric] = (),
     l1: Penalty = 0.0,
     l2: Penalty = 0.0,
+    schedule: str | Schedule | None = None,
+    progress: bool = False,
+    on_epoch: Callable[[Row], object] | None = None,
+    callbacks: Iterable[str | Callback] = (),
     clip: float | None = None,
     clip_value: float | None = None,
     constraints: Constraints | None = None,
@@ -67,13 +71,9 @@ def fit(
     input_dropout: float = 0.0,
     class_weight: ClassWeight | None = None,
     label_smoothing: float = 0.0,
-    schedule: str | Schedule | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     resume: bool = False,
     run_folder: str | os.PathLike[str] | None = None,
-    progress: bool = False,
-    on_epoch: Callable[[Row], object] | None = None,
-    callbacks: Iterable[str | Callback] = (),
 ) -> History:
     """Train: move `program.theta` by mini-batches, from where it stands.
 
@@ -142,43 +142,35 @@ def fit(
     >>> program.theta.round(3).tolist()
     [2.0, -1.0, 0.0]
     """
-    rule: Optimizer = find("optimizers", optimizer) if isinstance(optimizer, str) else optimizer
-    if not isinstance(rule, Optimizer):
-        raise ConfigError(f"optimizer={brief(optimizer)}: give a name or an Optimizer")
+    rule = _optimizer(optimizer)
     _check(program, {"shuffle": shuffle, "progress": progress, "resume": resume}, on_epoch)
     epochs, rng = whole("epochs", epochs, 1), np.random.default_rng(whole("seed", seed, 0))
     rate = rule.learning_rate if learning_rate is None else real("learning_rate", learning_rate, 0, open_low=True)
     factor, measures = schedule_for(schedule, epochs), metrics_for(metrics)
     data, held = split(samples_of(program, X, T, sample_weight), validation_of(program, validation), rng)
-    data = smoothed(
-        program, weighted_by_class(program, data, class_weight), real("label_smoothing", label_smoothing, 0, 1)
-    )
+    data = smoothed(program, weighted_by_class(program, data, class_weight), label_smoothing)
     if patience is not None and held is None:
         raise ConfigError(f"patience={patience}: needs validation, a share of the samples or (X, T)")
-    if resume and checkpoint is None:
-        raise ConfigError("resume=True: needs checkpoint, the file to go on from")
     limit = None if patience is None else whole("patience", patience, 1)
-    dropped = Dropout(dropout, seed, inputs=input_dropout) if dropout or input_dropout else None
-    program._drawn(dropped)
-    penalties = [factors(program, name, given) for name, given in (("l1", l1), ("l2", l2))]
-    clips = [
-        None if value is None else real(name, value, 0, open_low=True)
-        for name, value in (("clip", clip), ("clip_value", clip_value))
-    ]
-    rules = Rules(penalties[0], penalties[1], clips[0], clips[1], bounds(program, constraints), dropped)
-    size = whole("batch_size", batch_size, 1)
-    told = {"optimizer": type(rule).__name__, "learning_rate": rate, "epochs": epochs, "batch_size": batch_size}
-    told |= {"seed": seed, "shuffle": shuffle, "patience": patience, "schedule": schedule, "clip": clip}
-    told |= {"clip_value": clip_value, "dropout": dropout, "input_dropout": input_dropout}
-    told |= {"label_smoothing": label_smoothing}
-    told |= {name: value for name, value in (("l1", l1), ("l2", l2)) if isinstance(value, (int, float))}
-    descent = Descent(program, data, rule, size, rng if shuffle else None, rules)
+    rules = _rules(program, l1, l2, clip, clip_value, constraints, Dropout(dropout, seed, inputs=input_dropout))
+    descent = Descent(program, data, rule, whole("batch_size", batch_size, 1), rng if shuffle else None, rules)
     run = _Run(program, descent, measures, held, lambda epoch: rate * factor(epoch), epochs, limit)
+    told: dict[str, Any] = {
+        "learning_rate": rate,
+        "batch_size": batch_size,
+        "seed": seed,
+        "shuffle": shuffle,
+        "patience": patience,
+    }
+    told |= {"clip": clip, "clip_value": clip_value, "dropout": dropout, "input_dropout": input_dropout}
+    told |= {"label_smoothing": label_smoothing}
     if checkpoint is not None:
-        exact = {name: value for name, value in told.items() if name not in ("epochs", "schedule", "optimizer")}
-        exact |= {"optimizer": repr(rule), "metrics": [m.name for m in measures], "l1": digest(rules.l1)}
-        exact |= {"l2": digest(rules.l2), "constraints": digest(*rules.bounds or ())}
+        exact = told | {"optimizer": repr(rule), "metrics": [m.name for m in measures]} | rules.digests()
         run.keep(Checkpoint(checkpoint), fingerprint(program, data, held, exact), resume)
+    elif resume:
+        raise ConfigError("resume=True: needs checkpoint, the file to go on from")
+    told |= {"optimizer": type(rule).__name__, "epochs": epochs, "schedule": schedule}
+    told |= {name: value for name, value in (("l1", l1), ("l2", l2)) if isinstance(value, (int, float))}
     listeners = callbacks_for(callbacks)
     if run_folder is not None:
         from flowgrad.runs.followed import RunFolder
@@ -186,6 +178,27 @@ def fit(
         listeners = (*listeners, RunFolder(run_folder, program))
     with _shown(progress, epochs) as show, hearing(listeners, told | _sizes(program, data, held), run.history) as log:
         return run.train((show, log, on_epoch), checkpoint is not None)
+
+
+def _optimizer(given: str | Optimizer) -> Optimizer:
+    rule: Optimizer = find("optimizers", given) if isinstance(given, str) else given
+    if not isinstance(rule, Optimizer):
+        raise ConfigError(f"optimizer={brief(given)}: give a name or an Optimizer")
+    return rule
+
+
+def _rules(
+    program: Program, l1: Penalty, l2: Penalty, clip: Any, clip_value: Any, constraints: Any, dropout: Dropout
+) -> Rules:
+    """What a step keeps to, checked."""
+    clips = [
+        None if value is None else real(name, value, 0, open_low=True)
+        for name, value in (("clip", clip), ("clip_value", clip_value))
+    ]
+    drawn = dropout if dropout.p or dropout.inputs else None
+    program._drawn(drawn)
+    penalties = factors(program, "l1", l1), factors(program, "l2", l2)
+    return Rules(*penalties, clips[0], clips[1], bounds(program, constraints), drawn)
 
 
 def _sizes(program: Program, data: Samples, held: Samples | None) -> dict[str, Any]:

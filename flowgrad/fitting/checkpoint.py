@@ -21,7 +21,7 @@ import numpy.typing as npt
 from flowgrad.atomic import path_of, put
 from flowgrad.errors import CheckpointWarning, ConfigError, FileError, brief
 from flowgrad.fitting.descent import Descent
-from flowgrad.fitting.samples import Samples
+from flowgrad.fitting.samples import Samples, digest
 from flowgrad.history import History
 from flowgrad.program import Program
 
@@ -34,16 +34,6 @@ SHARE = 20.0
 OPAQUE = ("network", "data", "validation", "l1", "l2", "constraints")
 """What is compared by a digest, which says nothing to who reads the message."""
 DOCUMENT, DIGEST = "document", hashlib.sha256().digest_size
-
-
-def digest(*arrays: Array | None) -> str:
-    """What stands for arrays where two trainings are compared."""
-    made = hashlib.sha256()
-    for array in arrays:
-        if array is not None:
-            made.update(repr((array.dtype.str, array.shape)).encode())
-            made.update(np.ascontiguousarray(array).data)
-    return made.hexdigest()[:32]
 
 
 def fingerprint(program: Program, data: Samples, held: Samples | None, settings: Settings) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from flowgrad.errors import NonFiniteError
 from flowgrad.executor import Trains, Updates
-from flowgrad.fitting.samples import Samples
+from flowgrad.fitting.samples import Samples, digest
 from flowgrad.fitting.slots import Bounds
 from flowgrad.history import Row
 from flowgrad.maths.dropout import Dropout
@@ -46,6 +46,10 @@ class Rules:
     clip_value: float | None = None
     bounds: Bounds | None = None
     dropout: Dropout | None = None
+
+    def digests(self) -> dict[str, str]:
+        """What stands for the arrays where two trainings are compared."""
+        return {"l1": digest(self.l1), "l2": digest(self.l2), "constraints": digest(*self.bounds or ())}
 
     def penalty(self, theta: Array) -> Row:
         """The column `penalty`, where there is one."""

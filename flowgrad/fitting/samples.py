@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -33,6 +34,16 @@ class Samples:
     def take(self, rows: Array) -> Samples:
         """Some of them, in that order."""
         return Samples(self.x[rows], self.t[rows], None if self.s is None else self.s[rows], self.rows[rows])
+
+
+def digest(*arrays: Array | None) -> str:
+    """What stands for arrays where two trainings are compared."""
+    made = hashlib.sha256()
+    for array in arrays:
+        if array is not None:
+            made.update(repr((array.dtype.str, array.shape)).encode())
+            made.update(np.ascontiguousarray(array).data)
+    return made.hexdigest()[:32]
 
 
 def samples_of(program: Program, X: Any, T: Any, sample_weight: Any = None) -> Samples:
@@ -128,7 +139,7 @@ def weighted_by_class(program: Program, data: Samples, class_weight: ClassWeight
 
 def smoothed(program: Program, data: Samples, smoothing: float) -> Samples:
     """The same with targets (1 − ε)·t + ε/K of K classes (Szegedy et al. 2016, section 7), 2 of one output."""
-    if not smoothing:
+    if not real("label_smoothing", smoothing, 0, 1):
         return data
     classes_of(program, data.t, f"label_smoothing={smoothing}")
     share = smoothing / max(2, data.t.shape[1])
