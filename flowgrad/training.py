@@ -171,13 +171,19 @@ def fit(
         raise ConfigError("resume=True: needs checkpoint, the file to go on from")
     told |= {"optimizer": type(rule).__name__, "epochs": epochs, "schedule": schedule}
     told |= {name: value for name, value in (("l1", l1), ("l2", l2)) if isinstance(value, (int, float))}
-    listeners = callbacks_for(callbacks)
-    if run_folder is not None:
-        from flowgrad.runs.followed import RunFolder
-
-        listeners = (*listeners, RunFolder(run_folder, program))
+    listeners = _listeners(program, callbacks, run_folder)
     with _shown(progress, epochs) as show, hearing(listeners, told | _sizes(program, data, held), run.history) as log:
         return run.train((show, log, on_epoch), checkpoint is not None)
+
+
+def _listeners(program: Program, callbacks: Iterable[str | Callback], run_folder: Any) -> tuple[Callback, ...]:
+    """The callbacks, and the one that keeps a run folder."""
+    found = callbacks_for(callbacks)
+    if run_folder is None:
+        return found
+    from flowgrad.runs.followed import RunFolder
+
+    return (*found, RunFolder(run_folder, program))
 
 
 def _optimizer(given: str | Optimizer) -> Optimizer:
