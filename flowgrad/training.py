@@ -27,7 +27,8 @@ from flowgrad.fitting.samples import (
     weighted_by_class,
 )
 from flowgrad.fitting.signals import as_interrupts
-from flowgrad.fitting.slots import Given, bounds, factors
+from flowgrad.fitting.slots import Given as Penalty
+from flowgrad.fitting.slots import bounds, factors
 from flowgrad.history import History, Row
 from flowgrad.maths.dropout import Dropout
 from flowgrad.metrics import Metric, metrics_for
@@ -37,7 +38,7 @@ from flowgrad.registry import find, is_own
 from flowgrad.schedules import Schedule, schedule_for
 
 Array = npt.NDArray[Any]
-Penalty = Given
+Given = dict[str, Any]
 Constraints = Mapping[str, Any] | Iterable[tuple[Any, Any]]
 
 __all__ = ["History", "fit"]
@@ -155,15 +156,9 @@ def fit(
     rules = _rules(program, l1, l2, clip, clip_value, constraints, Dropout(dropout, seed, inputs=input_dropout))
     descent = Descent(program, data, rule, whole("batch_size", batch_size, 1), rng if shuffle else None, rules)
     run = _Run(program, descent, measures, held, lambda epoch: rate * factor(epoch), epochs, limit)
-    told: dict[str, Any] = {
-        "learning_rate": rate,
-        "batch_size": batch_size,
-        "seed": seed,
-        "shuffle": shuffle,
-        "patience": patience,
-    }
-    told |= {"clip": clip, "clip_value": clip_value, "dropout": dropout, "input_dropout": input_dropout}
-    told |= {"label_smoothing": label_smoothing}
+    told: Given = {"learning_rate": rate, "batch_size": batch_size, "seed": seed, "shuffle": shuffle}
+    told |= {"patience": patience, "clip": clip, "clip_value": clip_value, "label_smoothing": label_smoothing}
+    told |= {"dropout": dropout, "input_dropout": input_dropout}
     if checkpoint is not None:
         exact = told | {"optimizer": repr(rule), "metrics": [m.name for m in measures]} | rules.digests()
         run.keep(Checkpoint(checkpoint), fingerprint(program, data, held, exact), resume)
