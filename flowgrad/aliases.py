@@ -61,6 +61,17 @@ BY_KIND: dict[str, dict[str, tuple[str, ...]]] = {
     "optimizers": {
         "sgd": ("gd", "gradient_descent", "momentum", "nesterov", "stochastic_gradient_descent"),
     },
+    "metrics": {
+        "auc": ("roc_auc", "auroc", "roc_auc_score", "area_under_the_curve"),
+        "average_precision": ("ap", "auprc", "pr_auc", "average_precision_score"),
+        "balanced_accuracy": ("bac", "balanced_accuracy_score"),
+        "brier": ("brier_score", "brier_score_loss"),
+        "concordance": ("c_index", "cindex", "concordance_index", "harrell_c"),
+        "log_loss": ("logloss", "cross_entropy"),
+        "mcc": ("matthews_corrcoef", "matthews", "phi"),
+        "r2": ("r2_score", "r_squared", "coefficient_of_determination"),
+        "rmse": ("root_mean_squared_error",),
+    },
     "executors": {
         "python": ("networkx", "reference", "cpython"),
         "numba": ("jit", "llvm", "cpu"),

@@ -28,8 +28,9 @@ from flowgrad.cli._console import share_shown
 from flowgrad.cli._data import Roles, Samples
 from flowgrad.cli._missing import fitted, present
 from flowgrad.errors import ConfigError, FileError, NonFiniteError, brief
+from flowgrad.figures import figures
 from flowgrad.history import Row
-from flowgrad.metrics import metrics_for
+from flowgrad.metrics import Interval
 from flowgrad.model import Model
 from flowgrad.network import Network
 from flowgrad.program import Program
@@ -59,15 +60,20 @@ class Outcome:
 
     rows      one a finished epoch, as `fg.History.rows`
     reason    why training ended; "stopped" after a number that is not finite, then `error` says where
-    figures   name → value on the test samples: accuracy and auc, or rmse and pearson
+    intervals name → value on the test samples and its 95 % interval: the metrics that suit, and those of train.metrics
     """
 
     program: Program
     rows: list[Row]
     reason: str
-    figures: dict[str, float]
+    intervals: dict[str, Interval]
     error: str | None = None
     best_epoch: int | None = None
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """Name → value on the test samples."""
+        return {name: found.value for name, found in self.intervals.items()}
 
 
 @dataclass(frozen=True)
@@ -128,7 +134,9 @@ class Experiment:
         except NonFiniteError as problem:
             error = str(problem)
         test = self.parts.test
-        return Outcome(program, rows, reason, figures(self.model, program.predict(test.X), test.T), error, best)
+        more = self.settings["train"]["metrics"] or ()
+        found = figures(self.model, program.predict(test.X), test.T, more)
+        return Outcome(program, rows, reason, found, error, best)
 
     def begin(self, folder: Path, place: Path) -> None:
         """Write what a run folder holds from the start besides its model; `place` is where the folder will be."""
@@ -153,6 +161,7 @@ class Experiment:
         parts, program = self.parts, outcome.program
         return {
             "test": outcome.figures,
+            "intervals": {name: [found.low, found.high] for name, found in outcome.intervals.items()},
             "reason": outcome.reason,
             "error": outcome.error,
             "epochs": len(outcome.rows),
@@ -193,23 +202,6 @@ def _penalty(program: Program, on: str, factor: float) -> Any:
         return factor
     slots = program.plan.weight_slot[np.isin(program.plan.in_source, program.plan.inputs)]
     return [(slots[slots >= 0], factor)]
-
-
-def figures(model: Model, y: Any, T: Any) -> dict[str, float]:
-    """Give accuracy and area under the ROC curve for classes; else root mean square error and Pearson's r.
-
-    All speak of what the loss predicts: probabilities, rates, or the targets on the data's scale.
-
-    Args:
-        y: (B, O), the network's outputs; T: class indices (B,), or targets (B, O) as the network answers them.
-    """
-    y, t, classes = np.asarray(y, np.float64), T, T.ndim == 1
-    if classes:
-        t = np.eye(y.shape[1])[T] if y.shape[1] > 1 else T[:, None].astype(np.float64)
-    elif model.target_scaling is not None:
-        y, t = model.target_scaling.back(y), model.target_scaling.back(t)
-    names: Sequence[str] = ("accuracy", "auc") if classes else ("rmse", "pearson")
-    return {metric.name: metric.f(y, t, model.record.name) for metric in metrics_for(names)}
 
 
 # ---- from a file to settings --------------------------------------------------------------------------------------

@@ -10,9 +10,9 @@ import typer
 from flowgrad.cli import _options
 from flowgrad.cli._answers import is_data, show
 from flowgrad.cli._config import reading_of
-from flowgrad.cli._console import table
-from flowgrad.cli._experiment import figures
+from flowgrad.cli._console import intervals
 from flowgrad.cli._opened import opened
+from flowgrad.figures import figures
 from flowgrad.maths.losses import Loss, identity
 from flowgrad.model import Model, column_names, probabilities
 
@@ -48,7 +48,7 @@ def entry(
     y = o.program.predict(o.X)
     show(answers_of(o.model, y, raw), out, top)
     if out is not None and o.T is not None:
-        table((f"on {data.name}", "value"), list(figures(o.model, y, o.T).items()))
+        intervals(f"on {data.name}", figures(o.model, y, o.T))
 
 
 def answers_of(model: Model, y: Any, raw: bool = False) -> dict[str, Any]:

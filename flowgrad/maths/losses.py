@@ -50,6 +50,7 @@ class Loss:
     advice   what targets should be, to end a message with
     outputs  the fewest outputs for which the loss says anything
     logits   whether outputs are logits, which have to take values on the whole real line
+    censored whether targets are times of survival, negative where the event was not seen, and outputs log hazards
 
     Raises:
         ConfigError: the name is no text or empty, or `f`, `df` or `link` cannot be called.
@@ -67,6 +68,7 @@ class Loss:
     advice: str = field(default="", compare=False)
     outputs: int = field(default=1, compare=False)
     logits: bool = field(default=False, compare=False)
+    censored: bool = field(default=False, compare=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
