@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from flowgrad.maths.losses import Loss, identity
 from flowgrad.metrics import Interval, Metric, interval, metrics_for
 from flowgrad.metrics.metric import Array
-from flowgrad.model import Model
+from flowgrad.model import Model, column_names, probabilities
 
 DRAWS = 1000  # of the bootstrap, and fewer, but 200, where there are many samples:
 NUMBERS = 20_000_000  # samples drawn in all
@@ -52,3 +53,31 @@ def figures(
     draws = max(200, min(DRAWS, NUMBERS // len(y)))
     loss = model.record if not isinstance(model.loss, str) else model.loss
     return {m.name: interval(m, y, t, loss, groups=groups, resamples=draws) for m in metrics_of(model, metrics)}
+
+
+def answers(model: Model, y: Any, raw: bool = False) -> dict[str, Any]:
+    """Give columns of answers: outputs; what the loss's link makes of them; or class and probabilities.
+
+    Args:
+        y: (B, O), the network's outputs.
+        raw: outputs as they are, targets being on the data's scale all the same.
+    """
+    y = np.asarray(y, np.float64)
+    if model.classes and not raw:
+        p = probabilities(model.record, y)
+        chosen = [model.classes[k] for k in p.argmax(axis=1).tolist()]
+        return {str(model.label): chosen} | {f"p({name})": p[:, k] for k, name in enumerate(model.classes)}
+    if model.target_scaling is not None:
+        y = model.target_scaling.back(y)
+    names = column_names(model.network.outputs) if model.classes else model.targets
+    if raw or model.loss is None:
+        return dict(zip(names, y.T, strict=True))
+    predicted = model.record.link(y)
+    return {called(model.record, name): column for name, column in zip(names, predicted.T, strict=True)}
+
+
+def called(loss: Loss, name: str) -> str:
+    """Give the column of what an output predicts: `p(y)`, a probability; `rate(y)`; `y`, the output itself."""
+    if loss.logits:
+        return f"p({name})"
+    return name if loss.link is identity else f"{loss.link.__name__}({name})"

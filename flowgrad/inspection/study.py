@@ -86,13 +86,18 @@ class Study:
 
     def fingerprint(self) -> dict[str, str]:
         """What two studies must have in common for their runs to stand in one folder."""
-        plan, c = lower(self.network), self.network.columns
-        parts = [getattr(plan, f.name) for f in fields(plan)]
         return {
-            "network": digest([repr(list(c.ids)) if not isinstance(c.ids, range) else repr(c.ids), *parts]),
+            "network": fingerprint(self.network),
             "samples": digest([self.X, self.T]),
             "settings": digest([dict(self.compiled), dict(self.fit)]),
         }
+
+
+def fingerprint(network: Network) -> str:
+    """Give a SHA-256 of a network: its ids and all that lowering makes of it."""
+    plan, c = lower(network), network.columns
+    parts = [getattr(plan, f.name) for f in fields(plan)]
+    return digest([repr(list(c.ids)) if not isinstance(c.ids, range) else repr(c.ids), *parts])
 
 
 def importance_stability(

@@ -6,6 +6,8 @@ binary_cross_entropy, each a class of its own (multi-label). A single output is 
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from flowgrad.metrics.metric import Array, Judged, measure
@@ -14,7 +16,7 @@ LEAST = float(np.finfo(np.float64).eps)
 """Probabilities are taken between this and 1 − this by the log loss: as scikit-learn does."""
 
 
-@measure
+@measure(0, 1)
 def accuracy(seen: Judged) -> float:
     """The share of right decisions, 0 … 1; multi-label: of all outputs and samples (1 − scikit-learn's Hamming loss).
 
@@ -35,7 +37,7 @@ def confusions(seen: Judged) -> Array:
     return np.bincount(cell.ravel(), np.repeat(seen.w, O), 4 * O).reshape(O, 2, 2)
 
 
-@measure
+@measure(0, 1)
 def f1(seen: Judged) -> float:
     """F1 = 2 TP / (2 TP + FP + FN) of decisions, 0 … 1; 0 where there is neither a positive nor a predicted one.
 
@@ -49,7 +51,7 @@ def f1(seen: Judged) -> float:
     return float(score[either > 0].mean() if seen.classes else score[:, 1].mean())
 
 
-@measure
+@measure(0, 1)
 def balanced_accuracy(seen: Judged) -> float:
     """The mean over the true classes of the share of right decisions, 0 … 1; multi-label: the mean over the outputs."""
     tables = confusions(seen)
@@ -59,7 +61,7 @@ def balanced_accuracy(seen: Judged) -> float:
     return float((recall.sum(axis=1) / (there > 0).sum(axis=1)).mean())
 
 
-@measure
+@measure(-1, 1)
 def mcc(seen: Judged) -> float:
     """Matthews's correlation of decisions and classes, −1 … 1, of several classes Gorodkin's (2004).
 
@@ -72,7 +74,7 @@ def mcc(seen: Judged) -> float:
     return float(np.divide(both, np.sqrt(vary), out=np.zeros_like(both), where=vary > 0).mean())
 
 
-@measure
+@measure(0, 1)
 def auc(seen: Judged) -> float:
     """Area under the ROC curve, 0 … 1: how often a sample with t > ½ has the larger prediction, ties half.
 
@@ -89,7 +91,7 @@ def auc(seen: Judged) -> float:
     return float(np.mean(areas)) if areas else float("nan")
 
 
-@measure
+@measure(0, 1)
 def average_precision(seen: Judged) -> float:
     """Σ (R_k − R_{k−1}) P_k over the thresholds k, precision P and recall R, 0 … 1; 0 of an output without positives.
 
@@ -104,7 +106,7 @@ def average_precision(seen: Judged) -> float:
     return float(np.mean(scores))
 
 
-@measure
+@measure(0, math.inf)
 def log_loss(seen: Judged) -> float:
     """−log of the probability of what holds, in the mean, 0 or more; NaN where predictions are no probabilities.
 
@@ -119,7 +121,7 @@ def log_loss(seen: Judged) -> float:
     return float(np.average((cost - _times(1 - seen.t, np.log1p(-p))).mean(axis=1), weights=seen.w))
 
 
-@measure
+@measure(0, 2)
 def brier(seen: Judged) -> float:
     """(p − t)² in the mean, 0 … 1; NaN where predictions are no probabilities.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -25,7 +26,7 @@ class Metric:
 
     `fit(..., metrics=[Metric("bias", lambda y, t, loss: float((y - t).mean()))])` takes one of your own. Those of
     flowgrad also take `sample_weight`, (B,), and can be called themselves: `metrics.auc(y, t, loss)`; `of` is what
-    each makes of a `Judged`.
+    each makes of a `Judged`, and `bounds` the least and the largest value that it can have.
 
     Raises:
         ConfigError: the name is no text or empty, or `f` cannot be called.
@@ -34,6 +35,7 @@ class Metric:
     name: str
     f: Callable[..., float]
     of: Callable[[Judged], float] | None = None
+    bounds: tuple[float, float] = (-math.inf, math.inf)
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
@@ -85,14 +87,17 @@ class Judged:
         return replace(self, p=self.p[kept], t=self.t[kept], w=self.w[kept] * factor[kept])
 
 
-def measure(of: Callable[[Judged], float]) -> Metric:
-    """Make a metric of flowgrad of a statistic of what is `Judged`; it is NaN where a prediction or target is NaN."""
+def measure(least: float, most: float) -> Callable[[Callable[[Judged], float]], Metric]:
+    """Make a metric of a statistic of what is `Judged`, with its bounds; NaN where a prediction or target is NaN."""
 
-    def f(y: Any, t: Any, loss: str | Loss, sample_weight: Any = None) -> float:
-        return value(of, judged(y, t, loss, sample_weight))
+    def metric(of: Callable[[Judged], float]) -> Metric:
+        def f(y: Any, t: Any, loss: str | Loss, sample_weight: Any = None) -> float:
+            return value(of, judged(y, t, loss, sample_weight))
 
-    f.__doc__ = of.__doc__
-    return Metric(of.__name__, f, of)
+        f.__doc__ = of.__doc__
+        return Metric(of.__name__, f, of, (least, most))
+
+    return metric
 
 
 def value(of: Callable[[Judged], float], seen: Judged) -> float:

@@ -6,12 +6,14 @@ none overflows.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from flowgrad.metrics.metric import Array, Judged, measure
 
 
-@measure
+@measure(-math.inf, 1)
 def r2(seen: Judged) -> float:
     """1 − Σ(p−t)²/Σ(t−t̄)², at most 1, in the mean over the targets; NaN of a single sample.
 
@@ -29,7 +31,7 @@ def r2(seen: Judged) -> float:
     return float(np.where(spread == 0.0, constant, 1.0 - error / spread).mean())
 
 
-@measure
+@measure(0, math.inf)
 def rmse(seen: Judged) -> float:
     """√(mean (p−t)²), 0 or more, in the mean over the targets."""
     error = np.abs(seen.p - seen.t)
@@ -38,19 +40,19 @@ def rmse(seen: Judged) -> float:
     return float((scale * np.sqrt(np.average((error / scale) ** 2, axis=0, weights=seen.w))).mean())
 
 
-@measure
+@measure(0, math.inf)
 def mae(seen: Judged) -> float:
     """mean |p−t|, 0 or more, over samples and targets."""
     return float(np.average(np.abs(seen.p - seen.t), axis=0, weights=seen.w).mean())
 
 
-@measure
+@measure(-1, 1)
 def pearson(seen: Judged) -> float:
     """Pearson's r of predictions and targets, −1 … 1, in the mean over the targets; NaN where one does not vary."""
     return _correlation(seen.p, seen.t, seen.w)
 
 
-@measure
+@measure(-1, 1)
 def spearman(seen: Judged) -> float:
     """Spearman's rank correlation, −1 … 1, ties sharing their mean rank; mean and NaN as `pearson`."""
     return _correlation(_ranks(seen.p, seen.w), _ranks(seen.t, seen.w), seen.w)
@@ -80,7 +82,7 @@ def _ranks(values: Array, w: Array) -> Array:
     return found
 
 
-@measure
+@measure(0, 1)
 def concordance(seen: Judged) -> float:
     """The share of pairs whose predictions stand in the order of their targets, 0 … 1, ties of predictions half.
 
