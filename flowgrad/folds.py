@@ -36,9 +36,9 @@ def folds_of(samples: int, folds: int, rng: np.random.Generator, strata: Any = N
     if strata is not None:
         kinds, count = np.unique(np.asarray(strata), return_counts=True)
         if count.min() < folds:
-            few = kinds[count.argmin()]
+            few = kinds[count.argmin()].item()
             raise DataError(
-                f"{brief(few.item())} has {count.min()} samples, and there are {folds} folds, each of which is to have "
+                f"{few if isinstance(few, str) else brief(few)} has {count.min()} samples, and there are {folds} folds, each of which is to have "
                 "one: take fewer folds, or do not stratify"
             )
     fold = np.empty(len(order), np.intp)

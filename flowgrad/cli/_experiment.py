@@ -170,6 +170,8 @@ class Experiment:
                 "validation": len(parts.validation) if parts.validation else 0,
                 "test": len(parts.test),
             },
+            "nodes": program.plan.n_nodes,
+            "edges": program.plan.n_edges,
             "parameters": int(program.plan.n_parameters),
             "executor": program.executor,
             "dtype": program.dtype.name,

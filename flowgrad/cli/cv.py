@@ -87,10 +87,7 @@ def _validated(experiment: Experiment, groups: list[str] | None, folder: Path, *
     for name in ("seed", "metrics"):
         given.pop(name)
     echo(model.network)
-    say(
-        f"{len(parts.train):,} samples, {options['folds']} folds, {options['repeats']} repeats",
-        "dim",
-    )
+    say(f"{len(parts.train):,} samples, {options['folds']} folds, {options['repeats']} repeats", "dim")
     on_terminal = console().is_terminal
 
     def line(fold: Fold) -> None:
@@ -144,6 +141,8 @@ def _write(folder: Path, name: str, experiment: Experiment, found: CrossValidati
         "group": group,
         "epochs": max(fold.epochs for fold in found.done),
         "samples": len(found.T),
+        "nodes": experiment.model.network.columns.n_nodes,
+        "edges": experiment.model.network.columns.n_edges,
         "parameters": len(last.theta),
     }
     put(folder / "summary.json", [json.dumps(summary, indent=1, ensure_ascii=False).encode() + b"\n"])

@@ -222,7 +222,7 @@ def _named(model: Model, strata: Array | None) -> Array | None:
     """The strata by the names that a message can say."""
     if strata is None or not model.classes:
         return strata
-    names: Array = np.array([f"class {name}" for name in model.classes])
+    names: Array = np.array([f"class {brief(name)}" for name in model.classes])
     return np.asarray(names[strata])
 
 
