@@ -37,10 +37,10 @@ def folds_of(samples: int, folds: int, rng: np.random.Generator, strata: Any = N
         kinds, count = np.unique(np.asarray(strata), return_counts=True)
         if count.min() < folds:
             few = kinds[count.argmin()].item()
-            raise DataError(
-                f"{few if isinstance(few, str) else brief(few)} has {count.min()} samples, and there are {folds} folds, each of which is to have "
-                "one: take fewer folds, or do not stratify"
+            said = (
+                f"{few if isinstance(few, str) else brief(few)} has {count.min()} samples, and there are {folds} folds"
             )
+            raise DataError(f"{said}, each of which is to have one: take fewer folds, or do not stratify")
     fold = np.empty(len(order), np.intp)
     fold[order] = np.arange(len(order)) % folds
     return fold[unit]

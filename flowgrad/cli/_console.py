@@ -104,11 +104,18 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Cell]], title: str = "
             console().print("  ".join(aligned).rstrip(), soft_wrap=True)
 
 
+def ends(low: float, high: float) -> str:
+    """An interval as a cell; a dash where there is none.
+
+    >>> ends(0.5, 0.75), ends(float("nan"), float("nan"))
+    ('0.5 – 0.75', '–')
+    """
+    return "–" if low != low else f"{low:.4g} – {high:.4g}"
+
+
 def intervals(what: str, found: Mapping[str, Interval]) -> None:
     """A table of figures, each with its 95 % interval."""
-    table(
-        (what, "value", "95 % interval"), [(name, f.value, f"{f.low:.4g} – {f.high:.4g}") for name, f in found.items()]
-    )
+    table((what, "value", "95 % interval"), [(name, f.value, ends(f.low, f.high)) for name, f in found.items()])
 
 
 def _fitted(widths: Sequence[int], least: Sequence[int], room: int | None) -> list[int]:

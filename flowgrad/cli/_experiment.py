@@ -160,7 +160,7 @@ class Experiment:
         parts, program = self.parts, outcome.program
         return {
             "test": outcome.figures,
-            "intervals": {name: [found.low, found.high] for name, found in outcome.intervals.items()},
+            "intervals": {name: ends_of(found) for name, found in outcome.intervals.items()},
             "reason": outcome.reason,
             "error": outcome.error,
             "epochs": len(outcome.rows),
@@ -190,6 +190,11 @@ class Experiment:
         if self.start is not None:
             moved["network"] |= self.start.section()
         return moved
+
+
+def ends_of(found: Interval) -> list[float] | None:
+    """Low and high as JSON data; None where there is no interval."""
+    return None if found.low != found.low else [found.low, found.high]
 
 
 def pictures() -> bool:

@@ -11,10 +11,11 @@ import typer
 from flowgrad.atomic import put
 from flowgrad.cli import _options
 from flowgrad.cli._config import options_of
-from flowgrad.cli._console import console, echo, say, table
-from flowgrad.cli._experiment import Experiment, pictures, prepare_whole, read
+from flowgrad.cli._console import console, echo, ends, say, table
+from flowgrad.cli._experiment import Experiment, ends_of, pictures, prepare_whole, read
 from flowgrad.crossval import CrossValidation, Fold, cross_validate
 from flowgrad.errors import ConfigError
+from flowgrad.metrics import Interval
 from flowgrad.tables.table import write
 
 
@@ -116,8 +117,8 @@ def _validated(experiment: Experiment, groups: list[str] | None, folder: Path, *
 
 def _print(found: CrossValidation) -> None:
     rows = [
-        (f["metric"], f["mean"], f["sd"], f"{f['low']:.4g} – {f['high']:.4g}", f["pooled"],
-         f"{f['pooled_low']:.4g} – {f['pooled_high']:.4g}")
+        (f["metric"], f["mean"], f["sd"], ends(f['low'], f['high']), f["pooled"],
+         ends(f['pooled_low'], f['pooled_high']))
         for f in found.figures()
     ]  # fmt: skip
     table(("metric", "mean of folds", "sd", "95 % interval", "all answers", "95 % interval"), rows)
@@ -135,7 +136,7 @@ def _write(folder: Path, name: str, experiment: Experiment, found: CrossValidati
     last = found.done[-1]
     summary = {
         "test": {f["metric"]: f["mean"] for f in figures},
-        "intervals": {f["metric"]: [f["low"], f["high"]] for f in figures},
+        "intervals": {f["metric"]: ends_of(Interval(f["mean"], f["low"], f["high"])) for f in figures},
         "folds": last.number,
         "repeats": last.repeat,
         "group": group,

@@ -64,7 +64,8 @@ def interval(
         resamples: 20 or more; seed: of the bootstrap; the same seed gives the same interval.
 
     Returns:
-        value, low, high; low and high are NaN where the metric is, or where half the draws or more are undefined.
+        value, low, high; low and high are NaN where the metric is, where half the draws or more are undefined, or where
+        all are the same: an accuracy of 1 has no interval by the bootstrap.
 
     Raises:
         UnknownNameError: no such metric or method.
@@ -131,7 +132,7 @@ def _bootstrap(
         return Interval(found, nan, nan)
     draws = np.array([evaluate(np.bincount(rng.integers(n, size=n), minlength=n)[unit]) for _ in range(count)])
     defined = draws[np.isfinite(draws)]
-    if 2 * len(defined) <= count:
+    if 2 * len(defined) <= count or defined.min() == defined.max():
         return Interval(found, nan, nan)
     reach = math.sqrt(n / (n - 1)) * _student(n - 1, level)
     tail = NormalDist().cdf(-reach)
