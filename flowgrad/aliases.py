@@ -53,6 +53,9 @@ BY_KIND: dict[str, dict[str, tuple[str, ...]]] = {
         ),
         "huber": ("smooth_l1", "smooth_l1_loss", "huber_loss"),
         "poisson": ("poisson_nll", "poisson_nll_loss", "poisson_loss"),
+        "gamma": ("gamma_nll", "gamma_deviance"),
+        "negative_binomial": ("nb", "negbin", "nb_nll", "zinb"),
+        "cox": ("coxph", "cox_ph", "cox_loss", "partial_likelihood", "survival", "survival_cox", "breslow"),
     },
     "initializers": {
         "glorot": ("xavier", "xavier_uniform", "xavier_normal", "glorot_uniform", "glorot_normal"),

@@ -78,8 +78,9 @@ def compile(
     request = requested(network, dtype, loss, threads)
     if reduction not in ("mean", "sum"):
         raise ConfigError(f"reduction={brief(reduction)}: must be 'mean' or 'sum'")
-    chosen, why = choose(executor, network, request)
-    return Program(network, chosen.compile(network, request), request, reduction, chosen.info, why)
+    asked = replace(request, loss=None) if request.loss is not None and request.loss.of_batch else request
+    chosen, why = choose(executor, network, asked)
+    return Program(network, chosen.compile(network, asked), request, reduction, chosen.info, why)
 
 
 class Program:
@@ -99,7 +100,10 @@ class Program:
     ) -> None:
         self.plan: Plan = lower(network)
         self.kernel = kernel
-        self._differentiate = kernel.value_and_grad if isinstance(kernel, Differentiates) else self._both_ways
+        by_sample = request.loss is None or not request.loss.of_batch
+        self._differentiate = (
+            kernel.value_and_grad if isinstance(kernel, Differentiates) and by_sample else self._both_ways
+        )
         self._predict = kernel.predict if isinstance(kernel, Predicts) else self._outputs_alone
         self._arrays = Recycler()
         self.dtype, self.loss, self.reduction = request.dtype, request.loss, reduction
@@ -235,9 +239,7 @@ class Program:
         """(O, P): ∂l_n/∂θ for every output n, equation (11)."""
         rows = np.empty((len(self.outputs), self.plan.n_parameters), self.dtype)
         for n in range(len(rows)):
-            dy, read = loss.alone(y, t, n)
-            with np.errstate(all="ignore"):
-                dy = dy if s is None else dy * s.s[:, None]
+            dy, read = loss.alone(y, t, n, None if s is None else s.s)
             adjoint = self._backward(theta, saved, dy, read)
             self.plan.fold(adjoint.weight, adjoint.bias, rows[n])
         rows *= self.dtype.type(scale)
@@ -351,10 +353,8 @@ class Program:
 
 def _loss_and_base(loss: Loss, y: Array, t: Array, s: Array | None) -> tuple[float, Array, Array]:
     """Σ_b s_b·L_b of (4); Σ_b s_b·l_n of each output, (O,); s_b times the base cases (9), (B, O). All float64."""
+    value, dy = loss.evaluate(y, t, s)
     with np.errstate(all="ignore"):
-        value, dy = loss.evaluate(y, t)
-        if s is not None:
-            value, dy = value * s[:, None], dy * s[:, None]
         return float(value.sum()), value.sum(axis=0), dy
 
 

@@ -362,10 +362,8 @@ def _measured(program: Program, descent: _Descent, measures: tuple[Metric, ...],
 def _loss_of(program: Program, y: Array, data: _Data) -> float:
     """The reduced loss (4) of outputs y (B, O) float64."""
     loss, t = program._need_loss(), data.t.astype(np.float64)
-    of_samples = loss.evaluate(y, t)[0].sum(axis=1)
-    if program.reduction == "sum":
-        return float(of_samples.sum() if data.s is None else of_samples @ data.s)
-    return float(np.average(of_samples, weights=data.s))
+    total = float(loss.evaluate(y, t, data.s)[0].sum())
+    return total if program.reduction == "sum" else total / (len(data) if data.s is None else float(data.s.sum()))
 
 
 @contextmanager
