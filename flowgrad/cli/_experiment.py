@@ -266,7 +266,7 @@ def prepare_whole(settings: _config.Config, group: str | None = None) -> tuple[E
     """
     data = settings["data"]
     if group is not None:
-        settings["data"]["ignore"] = [*(data["ignore"] or ()), group]
+        settings["data"]["ignore"] = list(dict.fromkeys((*(data["ignore"] or ()), group)))
     samples, network, roles, loss, start = _read(settings)
     if group is not None:
         samples.need(group, "group")

@@ -34,8 +34,8 @@ def entry(
 
     Of a run with classes the answers are the class and the probability p(CLASS) of each. Else they are what the run's
     loss predicts: a probability p(NAME) under binary_cross_entropy and cross_entropy, a rate rate(NAME) under poisson,
-    the output itself under other losses. Samples are scaled as they were in training. Columns of targets or labels may
-    be there; with --out the figures on them are printed.
+    gamma and negative_binomial, log_hazard(NAME) under cox, the output itself under other losses. Samples are scaled as
+    they were in training. Columns of targets or labels may be there; with --out the figures on them are printed.
     """
     reading = reading_of({"orient": orient, "labels": labels, "key": key, "surplus": surplus, "missing": missing})
     o = opened(

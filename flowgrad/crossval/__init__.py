@@ -212,18 +212,18 @@ def _strata(model: Model, T: Array, stratify: bool | None) -> Array | None:
     if T.ndim == 1:
         return T
     if model.record.censored:
-        return (T > 0).any(axis=1)
+        return np.where((T > 0).any(axis=1), "events", "censored")
     if stratify:
         raise ConfigError("stratify=True: the model has no classes to stratify by")
     return None
 
 
 def _named(model: Model, strata: Array | None) -> Array | None:
-    """The strata by the names that a message can say."""
-    if strata is None or not model.classes:
-        return strata
-    names: Array = np.array([f"class {brief(name)}" for name in model.classes])
-    return np.asarray(names[strata])
+    """The strata as a message says them."""
+    if strata is None:
+        return None
+    names = [f"class {brief(name)}" for name in model.classes]
+    return np.array(names)[strata] if names else np.array([f"the stratum {brief(each)}" for each in strata.tolist()])
 
 
 def _validation(model: Model, given: Any) -> float | tuple[Array, Array] | None:

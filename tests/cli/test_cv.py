@@ -65,6 +65,8 @@ def test_a_group_stands_in_one_fold(run: Any, classes: Path, rows: Any) -> None:
     answers = rows(classes / "runs/config-cv/predictions.csv")
     fold = [row["fold"] for row in answers]
     assert all(len(set(fold[k : k + 4])) == 1 for k in range(0, 90, 4))
+    again = run("cv", "config.toml", "--folds", 3, "--workers", 1, "--group", "id", "--epochs", 1, "--out", "other")
+    assert (again.code, again.err) == (0, "")  # a column that is ignored already
     wrong = run("cv", "config.toml", "--group", "patiant")
     assert (wrong.code, wrong.err.count("\n")) == (2, 1)
     assert "did you mean 'patient'" in wrong.err

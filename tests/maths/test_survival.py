@@ -182,6 +182,8 @@ def test_models_of_survival_are_judged_by_concordance() -> None:
     assert figure["metric"] == "concordance"
     assert figure["mean"] > 0.75
     assert "log_hazard(days)" in found.predictions()
+    with pytest.raises(fg.errors.DataError, match="the stratum 'censored' has"):
+        cross_validate(model, X, T, folds=100)
     with pytest.raises(ConfigError, match="no scaled targets"):
         fg.Model(model.network, loss="cox", target_scaling=Scaling([0.0], [1.0]))
 
