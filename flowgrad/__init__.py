@@ -40,6 +40,7 @@ _HOME = {
 }
 _MODULES = {
     "callbacks": "flowgrad.callbacks",
+    "crossval": "flowgrad.crossval",
     "errors": "flowgrad.errors",
     "initializers": "flowgrad.maths.initializers",
     "inspection": "flowgrad.inspection",
@@ -67,6 +68,7 @@ __all__ = [
     "StopTraining",
     "callbacks",
     "compile",
+    "crossval",
     "errors",
     "executors",
     "fit",
@@ -85,7 +87,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from flowgrad import callbacks, errors, inspection, metrics, optimizers, schedules, topologies
+    from flowgrad import callbacks, crossval, errors, inspection, metrics, optimizers, schedules, topologies
     from flowgrad.checking import gradcheck
     from flowgrad.choice import executors
     from flowgrad.errors import BoundedOutputWarning, CheckpointWarning, FlowgradError, StopTraining

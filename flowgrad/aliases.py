@@ -53,6 +53,9 @@ BY_KIND: dict[str, dict[str, tuple[str, ...]]] = {
         ),
         "huber": ("smooth_l1", "smooth_l1_loss", "huber_loss"),
         "poisson": ("poisson_nll", "poisson_nll_loss", "poisson_loss"),
+        "gamma": ("gamma_nll", "gamma_deviance"),
+        "negative_binomial": ("nb", "negbin", "nb_nll", "zinb"),
+        "cox": ("coxph", "cox_ph", "cox_loss", "partial_likelihood", "survival", "survival_cox", "breslow"),
     },
     "initializers": {
         "glorot": ("xavier", "xavier_uniform", "xavier_normal", "glorot_uniform", "glorot_normal"),
@@ -60,6 +63,17 @@ BY_KIND: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "optimizers": {
         "sgd": ("gd", "gradient_descent", "momentum", "nesterov", "stochastic_gradient_descent"),
+    },
+    "metrics": {
+        "auc": ("roc_auc", "auroc", "roc_auc_score", "area_under_the_curve"),
+        "average_precision": ("ap", "auprc", "pr_auc", "average_precision_score"),
+        "balanced_accuracy": ("bac", "balanced_accuracy_score"),
+        "brier": ("brier_score", "brier_score_loss"),
+        "concordance": ("c_index", "cindex", "concordance_index", "harrell_c"),
+        "log_loss": ("logloss", "cross_entropy"),
+        "mcc": ("matthews_corrcoef", "matthews", "phi"),
+        "r2": ("r2_score", "r_squared", "coefficient_of_determination"),
+        "rmse": ("root_mean_squared_error",),
     },
     "executors": {
         "python": ("networkx", "reference", "cpython"),

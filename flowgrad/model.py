@@ -91,7 +91,8 @@ class Model:
         """Predict from samples as they were measured: the class of each, (B,), or numbers, (B, targets) float64.
 
         Numbers are what the loss says that outputs predict, on the data's own scale: probabilities under
-        binary_cross_entropy and cross_entropy, rates under poisson, else the outputs themselves.
+        binary_cross_entropy and cross_entropy, rates under poisson, gamma and
+        negative_binomial, log hazards under cox, else the outputs themselves.
 
         Args:
             X: a data frame or mapping with a column a name of `inputs`, others being left alone; or an array (B, I)

@@ -81,8 +81,9 @@ def compile(
     request = requested(network, dtype, loss, threads)
     if reduction not in ("mean", "sum"):
         raise ConfigError(f"reduction={brief(reduction)}: must be 'mean' or 'sum'")
-    chosen, why = choose(executor, network, request)
-    return Program(network, chosen.compile(network, request), request, reduction, chosen.info, why)
+    asked = replace(request, loss=None) if request.loss is not None and request.loss.of_batch else request
+    chosen, why = choose(executor, network, asked)
+    return Program(network, chosen.compile(network, asked), request, reduction, chosen.info, why)
 
 
 class Program:
@@ -104,7 +105,9 @@ class Program:
         self.kernel = kernel
         in_turn = InTurn(kernel, self.plan, request.loss)
         self._forward = in_turn.forward
-        self._differentiate = (kernel if isinstance(kernel, Differentiates) else in_turn).value_and_grad
+        by_batch = request.loss is not None and request.loss.of_batch
+        at_once = kernel if isinstance(kernel, Differentiates) and not by_batch else in_turn
+        self._differentiate = at_once.value_and_grad
         self._pull = (kernel if isinstance(kernel, Pulls) else in_turn).vjp
         self._predict = (kernel if isinstance(kernel, Predicts) else in_turn).predict
         self._arrays = Recycler()
@@ -253,9 +256,7 @@ class Program:
         """(O, P): ∂l_n/∂θ for every output n, equation (11)."""
         rows = np.empty((len(self.outputs), self.plan.n_parameters), self.dtype)
         for n in range(len(rows)):
-            dy, read = loss.alone(y, t, n)
-            with np.errstate(all="ignore"):
-                dy = dy if s is None else dy * s.s[:, None]
+            dy, read = loss.alone(y, t, n, None if s is None else s.s)
             adjoint = self._backward(theta, saved, dy, read)
             self.plan.fold(adjoint.weight, adjoint.bias, rows[n])
         rows *= self.dtype.type(scale)

@@ -26,7 +26,7 @@ ELSEWHERE = ("executor_info",)  # light declarations, found among entry points o
 TABLES = {  # kind → modules whose tables hold its entries
     "activations": ("maths.activations", "maths.rectifiers", "maths.foreign"),
     "aggregations": ("maths.aggregations",),
-    "losses": ("maths.losses",),
+    "losses": ("maths.losses", "maths.survival"),
     "initializers": ("maths.initializers",),
     "metrics": ("metrics",),
     "schedules": ("schedules",),

@@ -149,13 +149,14 @@ def fit(
     rate = rule.learning_rate if learning_rate is None else real("learning_rate", learning_rate, 0, open_low=True)
     factor, measures = schedule_for(schedule, epochs), metrics_for(metrics)
     data, held = split(samples_of(program, X, T, sample_weight), validation_of(program, validation), rng)
-    data = smoothed(program, weighted_by_class(program, data, class_weight), label_smoothing)
+    data = weighted_by_class(program, data, class_weight)
     if patience is not None and held is None:
         raise ConfigError(f"patience={patience}: needs validation, a share of the samples or (X, T)")
     limit = None if patience is None else whole("patience", patience, 1)
     rules = _rules(program, l1, l2, clip, clip_value, constraints, Dropout(dropout, seed, inputs=input_dropout))
-    descent = Descent(program, data, rule, whole("batch_size", batch_size, 1), rng if shuffle else None, rules)
-    run = _Run(program, descent, measures, held, lambda epoch: rate * factor(epoch), epochs, limit)
+    learnt = smoothed(program, data, label_smoothing)
+    descent = Descent(program, learnt, rule, whole("batch_size", batch_size, 1), rng if shuffle else None, rules)
+    run = _Run(program, descent, measures, data, held, lambda epoch: rate * factor(epoch), epochs, limit)
     told: Given = {"learning_rate": rate, "batch_size": batch_size, "seed": seed, "shuffle": shuffle}
     told |= {"patience": patience, "clip": clip, "clip_value": clip_value, "label_smoothing": label_smoothing}
     told |= {"dropout": dropout, "input_dropout": input_dropout}
@@ -225,12 +226,13 @@ class _Run:
         program: Program,
         descent: Descent,
         measures: tuple[Metric, ...],
+        data: Samples,
         held: Samples | None,
         rate: Callable[[int], float],
         epochs: int,
         patience: int | None,
     ) -> None:
-        self.program, self.descent, self.measures, self.held = program, descent, measures, held
+        self.program, self.descent, self.measures, self.data, self.held = program, descent, measures, data, held
         self.rate, self.epochs, self.patience = rate, epochs, patience
         self.history, self.over = History(), False
         self.best: Array | None = None
@@ -279,7 +281,7 @@ class _Run:
         history, descent, program, epoch = self.history, self.descent, self.program, len(self.history) + 1
         row: Row = {"epoch": epoch, **descent.epoch(epoch, self.rate(epoch))}
         program.theta = descent.theta
-        row |= _measured(program, descent, self.measures, self.held, epoch)
+        row |= _measured(program, descent, self.measures, self.data, self.held, epoch)
         history.rows.append(row | {"rate": self.rate(epoch), "seconds": time.perf_counter() - start})
         if self.patience is not None and history.best_epoch == epoch:
             self.best = descent.theta.copy()
@@ -310,16 +312,21 @@ def _tell(listeners: list[Callable[[Row], object]], row: Row) -> bool:
 
 
 def _measured(
-    program: Program, descent: Descent, measures: tuple[Metric, ...], held: Samples | None, epoch: int
+    program: Program,
+    descent: Descent,
+    measures: tuple[Metric, ...],
+    data: Samples,
+    held: Samples | None,
+    epoch: int,
 ) -> Row:
     """Metrics over the training data, loss and metrics over the validation data, with the θ of now."""
     row: Row = {}
     loss = program._need_loss()
     name = loss.name if is_own("losses", loss) else loss
     if measures:
-        y = program.predict(descent.data.x).astype(np.float64)
+        y = program.predict(data.x).astype(np.float64)
         with np.errstate(all="ignore"):  # what overflows here shows in the loss of the next step
-            row |= {m.name: m.f(y, descent.data.t, name) for m in measures}
+            row |= {m.name: m.f(y, data.t, name) for m in measures}
     if held is not None:
         y = program.predict(held.x).astype(np.float64)
         row["val_loss"] = _loss_of(program, y, held)
@@ -332,10 +339,8 @@ def _measured(
 def _loss_of(program: Program, y: Array, data: Samples) -> float:
     """The reduced loss (4) of outputs y (B, O) float64."""
     loss, t = program._need_loss(), data.t.astype(np.float64)
-    of_samples = loss.evaluate(y, t)[0].sum(axis=1)
-    if program.reduction == "sum":
-        return float(of_samples.sum() if data.s is None else of_samples @ data.s)
-    return float(np.average(of_samples, weights=data.s))
+    total = float(loss.evaluate(y, t, data.s)[0].sum())
+    return total if program.reduction == "sum" else total / (len(data) if data.s is None else float(data.s.sum()))
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from flowgrad.bars import bar as progress_bar
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from flowgrad.metrics import Interval
     from flowgrad.network import Network
 
 Cell = str | float | int
@@ -101,6 +102,20 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Cell]], title: str = "
         for line in zip_longest(*map(_folded, row, widths), fillvalue=""):
             aligned = (c.rjust(w) if n else c.ljust(w) for c, w, n in zip(line, widths, numeric, strict=True))
             console().print("  ".join(aligned).rstrip(), soft_wrap=True)
+
+
+def ends(low: float, high: float) -> str:
+    """An interval as a cell; a dash where there is none.
+
+    >>> ends(0.5, 0.75), ends(float("nan"), float("nan"))
+    ('0.5 – 0.75', '–')
+    """
+    return "–" if low != low else f"{low:.4g} – {high:.4g}"
+
+
+def intervals(what: str, found: Mapping[str, Interval]) -> None:
+    """A table of figures, each with its 95 % interval."""
+    table((what, "value", "95 % interval"), [(name, f.value, ends(f.low, f.high)) for name, f in found.items()])
 
 
 def _fitted(widths: Sequence[int], least: Sequence[int], room: int | None) -> list[int]:

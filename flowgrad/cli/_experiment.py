@@ -21,15 +21,16 @@ from typing import Any
 import numpy as np
 
 import flowgrad as fg
-from flowgrad.arguments import repeated
 from flowgrad.callback import Callback
 from flowgrad.cli import _config, _data
 from flowgrad.cli._console import share_shown
 from flowgrad.cli._data import Roles, Samples
-from flowgrad.cli._missing import fitted, present
-from flowgrad.errors import ConfigError, FileError, NonFiniteError, brief
+from flowgrad.cli._missing import fitted
+from flowgrad.cli._roles import check_count, network_and_roles
+from flowgrad.errors import FileError, NonFiniteError
+from flowgrad.figures import figures
 from flowgrad.history import Row
-from flowgrad.metrics import metrics_for
+from flowgrad.metrics import Interval
 from flowgrad.model import Model
 from flowgrad.network import Network
 from flowgrad.program import Program
@@ -37,7 +38,6 @@ from flowgrad.runs.live import save_metrics
 from flowgrad.runs.models import save_run
 from flowgrad.runs.start import Start, start_of
 from flowgrad.scaling import Scaling, folded
-from flowgrad.shapes import shaped
 from flowgrad.tables.table import Table
 
 FILES = ("file", "labels", "test", "validation")  # keys of [data] that may name a file
@@ -59,15 +59,20 @@ class Outcome:
 
     rows      one a finished epoch, as `fg.History.rows`
     reason    why training ended; "stopped" after a number that is not finite, then `error` says where
-    figures   name → value on the test samples: accuracy and auc, or rmse and pearson
+    intervals name → value on the test samples and its 95 % interval: the metrics that suit, and those of train.metrics
     """
 
     program: Program
     rows: list[Row]
     reason: str
-    figures: dict[str, float]
+    intervals: dict[str, Interval]
     error: str | None = None
     best_epoch: int | None = None
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """Name → value on the test samples."""
+        return {name: found.value for name, found in self.intervals.items()}
 
 
 @dataclass(frozen=True)
@@ -128,7 +133,9 @@ class Experiment:
         except NonFiniteError as problem:
             error = str(problem)
         test = self.parts.test
-        return Outcome(program, rows, reason, figures(self.model, program.predict(test.X), test.T), error, best)
+        more = self.settings["train"]["metrics"] or ()
+        found = figures(self.model, program.predict(test.X), test.T, more)
+        return Outcome(program, rows, reason, found, error, best)
 
     def begin(self, folder: Path, place: Path) -> None:
         """Write what a run folder holds from the start besides its model; `place` is where the folder will be."""
@@ -153,6 +160,7 @@ class Experiment:
         parts, program = self.parts, outcome.program
         return {
             "test": outcome.figures,
+            "intervals": {name: ends_of(found) for name, found in outcome.intervals.items()},
             "reason": outcome.reason,
             "error": outcome.error,
             "epochs": len(outcome.rows),
@@ -162,6 +170,8 @@ class Experiment:
                 "validation": len(parts.validation) if parts.validation else 0,
                 "test": len(parts.test),
             },
+            "nodes": program.plan.n_nodes,
+            "edges": program.plan.n_edges,
             "parameters": int(program.plan.n_parameters),
             "executor": program.executor,
             "dtype": program.dtype.name,
@@ -182,6 +192,11 @@ class Experiment:
         return moved
 
 
+def ends_of(found: Interval) -> list[float] | None:
+    """Low and high as JSON data; None where there is no interval."""
+    return None if found.low != found.low else [found.low, found.high]
+
+
 def pictures() -> bool:
     """Whether matplotlib is installed."""
     return find_spec("matplotlib") is not None
@@ -193,23 +208,6 @@ def _penalty(program: Program, on: str, factor: float) -> Any:
         return factor
     slots = program.plan.weight_slot[np.isin(program.plan.in_source, program.plan.inputs)]
     return [(slots[slots >= 0], factor)]
-
-
-def figures(model: Model, y: Any, T: Any) -> dict[str, float]:
-    """Give accuracy and area under the ROC curve for classes; else root mean square error and Pearson's r.
-
-    All speak of what the loss predicts: probabilities, rates, or the targets on the data's scale.
-
-    Args:
-        y: (B, O), the network's outputs; T: class indices (B,), or targets (B, O) as the network answers them.
-    """
-    y, t, classes = np.asarray(y, np.float64), T, T.ndim == 1
-    if classes:
-        t = np.eye(y.shape[1])[T] if y.shape[1] > 1 else T[:, None].astype(np.float64)
-    elif model.target_scaling is not None:
-        y, t = model.target_scaling.back(y), model.target_scaling.back(t)
-    names: Sequence[str] = ("accuracy", "auc") if classes else ("rmse", "pearson")
-    return {metric.name: metric.f(y, t, model.record.name) for metric in metrics_for(names)}
 
 
 # ---- from a file to settings --------------------------------------------------------------------------------------
@@ -252,6 +250,37 @@ def prepare(settings: _config.Config) -> Experiment:
         ConfigError, UnknownNameError, DataError: what they hold does not go together.
     """
     data = settings["data"]
+    samples, network, roles, loss, start = _read(settings)
+    narrow = settings["train"]["dtype"] == "float32" and not data["standardize"]
+    parts = _parts(data, samples, roles, np.float32 if narrow else np.float64)
+    return assemble(settings, network, roles, loss, parts, start)
+
+
+def prepare_whole(settings: _config.Config, group: str | None = None) -> tuple[Experiment, list[str] | None]:
+    """Give the experiment with every sample of data.file in its first part, as measured, and the groups by a column.
+
+    Nothing is scaled and nothing is held out; validation is what data.validation is, where that is a file.
+
+    Raises:
+        as `prepare`; UnknownNameError: no such column of groups.
+    """
+    data = settings["data"]
+    if group is not None:
+        settings["data"]["ignore"] = list(dict.fromkeys((*(data["ignore"] or ()), group)))
+    samples, network, roles, loss, start = _read(settings)
+    if group is not None:
+        samples.need(group, "group")
+    aside = data["validation"] if isinstance(data["validation"], str) else None
+    parts = _parts(data | {"test": None, "validation": aside}, samples, roles, np.float64)
+    resolved = settings | {"train": settings["train"] | {"loss": settings["train"]["loss"] or loss}}
+    roles_of = (roles.inputs, roles.targets, roles.label, roles.classes)
+    model = Model(network, *roles_of, loss=resolved["train"]["loss"], ignore=roles.ignore)
+    return Experiment(resolved, model, parts, start), None if group is None else samples.text(group)
+
+
+def _read(settings: _config.Config) -> tuple[Table, Network, Roles, str, Start | None]:
+    """The table of samples, the network, what columns are to it, its loss by default, and the network's file."""
+    data = settings["data"]
     for name in FILES:
         if isinstance(data[name], str) and not Path(data[name]).exists():
             raise FileError(f"no file {data[name]}, which data.{name} of the configuration names")
@@ -260,16 +289,14 @@ def prepare(settings: _config.Config) -> Experiment:
         start = start_of(settings["network"], progress)
     if start is not None:
         start = replace(start, model=_named(start.model, samples, data))
-    network, roles, loss = _network_and_roles(settings, samples, None if start is None else start.model)
-    narrow = settings["train"]["dtype"] == "float32" and not data["standardize"]
-    parts = _parts(data, samples, roles, np.float32 if narrow else np.float64)
-    return assemble(settings, network, roles, loss, parts, start)
+    network, roles, loss = network_and_roles(settings, samples, None if start is None else start.model)
+    return samples, network, roles, loss, start
 
 
 def _named(model: Model, samples: Table, data: Mapping[str, Any]) -> Model:
     """The model, its inputs called as the columns are that feed them, and without those that the table lacks."""
     inputs = _data.columns_of(samples, data["inputs"], model.inputs)
-    _check_count("inputs", inputs, len(model.network.inputs))
+    check_count("inputs", inputs, len(model.network.inputs))
     named = replace(model, inputs=inputs)
     return named if samples.reading.missing == "error" else fitted(named, samples)
 
@@ -319,66 +346,6 @@ def _rescaled(
     return None if trained is None else scaling.inverse(), scaling
 
 
-def _network_and_roles(settings: _config.Config, samples: Table, given: Model | None) -> tuple[Network, Roles, str]:
-    """The network, what each column is to it, and the loss that goes with that."""
-    data, section = settings["data"], settings["network"]
-    ignore = tuple(data["ignore"] or ())
-    label = data["label"] if given is None or data["targets"] is not None else data["label"] or given.label
-    if label is not None:
-        samples.need(label, "label")
-    if given is not None:
-        network = given.network
-        inputs = given.inputs
-        targets = () if label else _data.columns_of(samples, data["targets"], given.targets)
-        outputs = tuple(map(str, network.outputs))
-    else:
-        targets = () if label else _data.columns_of(samples, _needed(data["targets"]), ())
-        taken = {*targets, label, *ignore, data["key"]}
-        rest = [name for name in samples.names if name not in taken]
-        inputs = _data.columns_of(samples, data["inputs"], rest)
-        if samples.reading.missing != "error":
-            inputs = tuple(inputs[k] for k in present(samples, inputs))
-        outputs = targets or _class_outputs(samples, label)
-        network = shaped(section["topology"], section, inputs, outputs)
-    _check_count("inputs", inputs, len(network.inputs))
-    if label is None:
-        _check_count("targets", targets, len(network.outputs))
-        return network, Roles(inputs, targets, ignore=ignore), "squared_error"
-    if given is not None and given.label == label and data["positive"] is None:
-        classes = tuple(map(str, given.classes))  # an output goes on to mean what it was trained to mean
-    else:
-        classes = _data.classes_of(samples, label, outputs, data["positive"])
-    loss = "cross_entropy" if len(outputs) > 1 else "binary_cross_entropy"
-    if settings["train"]["loss"] not in (None, loss):
-        said, n = _config.written(settings["train"]["loss"]), len(outputs)
-        raise ConfigError(
-            f"train.loss = {said}: classes with {f'{n} outputs' if n > 1 else 'one output'} are trained with {loss}"
-        )
-    return network, Roles(inputs, (), label, classes, ignore), loss
-
-
-def _needed(targets: Any) -> Any:
-    if targets is None:
-        raise ConfigError("data.targets or data.label is missing: a topology takes its outputs from there")
-    return targets
-
-
-def _class_outputs(samples: Table, label: Any) -> tuple[str, ...]:
-    """Outputs of a topology under a label: one a class, or, of two classes, one for the last."""
-    found = sorted(set(samples.text(label)), key=_data._class_order)
-    return tuple(found) if len(found) > 2 else (f"{label}={found[-1]}",)
-
-
-def _check_count(what: str, names: tuple[str, ...], n: int) -> None:
-    if len(names) != n:
-        raise ConfigError(
-            f"data.{what} names {len(names)} columns: the network has {n} {what.replace('targets', 'outputs')}"
-        )
-    twice = repeated(names)
-    if twice is not None:
-        raise ConfigError(f"data.{what} names the column {brief(twice)} twice")
-
-
 def _parts(data: Mapping[str, Any], samples: Table, roles: Roles, dtype: Any) -> Parts:
     """Training, validation and test samples: files of their own, or fractions of the one file."""
 
@@ -388,6 +355,8 @@ def _parts(data: Mapping[str, Any], samples: Table, roles: Roles, dtype: Any) ->
     rest, classes = _data.read(samples, roles, finite=True, dtype=dtype), len(roles.classes)
     if isinstance(data["test"], str):
         test = from_file(data["test"])
+    elif data["test"] is None:
+        test = rest.take(np.arange(0))
     else:
         rest, test = _data.hold_out(rest, data["test"], data["seed"], classes)
     validation = None

@@ -10,7 +10,7 @@ import typer
 from flowgrad.callback import Callback
 from flowgrad.cli import _options
 from flowgrad.cli._config import options_of
-from flowgrad.cli._console import echo, epochs_shown, say, table
+from flowgrad.cli._console import echo, epochs_shown, intervals, say
 from flowgrad.cli._experiment import Experiment, Outcome, pictures, prepare, read
 from flowgrad.errors import NonFiniteError
 from flowgrad.program import Program
@@ -106,7 +106,7 @@ def _report(outcome: Outcome, kept: Path) -> None:
     say(f"{len(outcome.rows)} epochs in {seconds:.2f} s on the {outcome.program.executor} executor: {outcome.reason}")
     if "; not " in outcome.program.why:  # chosen because a faster one cannot run here
         say(outcome.program.why)
-    table(("on the test samples", "value"), list(outcome.figures.items()))
+    intervals("on the test samples", outcome.intervals)
     say(f"run folder: {kept}")
     if not pictures():
         say("no loss.png: it needs matplotlib: pip install 'flowgrad[plot]'")

@@ -1,4 +1,4 @@
-"""Pictures of a training: the loss curve, and the network with its neurons coloured by a value."""
+"""Pictures of a training: the loss curve, cross-validation, and the network with its neurons coloured by a value."""
 
 from __future__ import annotations
 
@@ -47,6 +47,31 @@ def loss_curve(path: Path, rows: Sequence[Mapping[str, float]], title: str, best
     axes.spines[["top", "right"]].set_visible(False)
     if rows:
         axes.legend(frameon=False)
+    drawn.savefig(path)
+
+
+def folds(path: Path, figures: Sequence[Mapping[str, Any]], by_fold: Sequence[Mapping[str, Any]], title: str) -> None:
+    """Each metric in a field of its own: a point a fold, the mean with its interval, and that of all answers together.
+
+    `figures` and `by_fold` are as `CrossValidation` gives them.
+    """
+    drawn = figure(max(4.0, 1.9 * len(figures)), 3.6)
+    for place, found in enumerate(figures):
+        axes = drawn.add_subplot(1, len(figures), place + 1)
+        values = [row[found["metric"]] for row in by_fold]
+        spread = [0.22 * ((0.618 * k) % 1 - 0.5) for k in range(len(values))]  # beside each other, the same each time
+        axes.plot(spread, values, "o", color=TRAINING, alpha=0.45, markersize=4, markeredgewidth=0)
+        for at, name, colour in ((0.35, "mean", TRAINING), (0.6, "pooled", VALIDATION)):
+            low, high = ("low", "high") if name == "mean" else ("pooled_low", "pooled_high")
+            axes.plot([at, at], [found[low], found[high]], color=colour, linewidth=1.8, solid_capstyle="butt")
+            axes.plot([at], [found[name]], "o", color=colour, markersize=5)
+        axes.set_xlim(-0.25, 0.8)
+        axes.set_xticks([0.0, 0.35, 0.6], ["folds", "mean", "all"], fontsize=8)
+        axes.tick_params(axis="y", labelsize=8)
+        axes.set_title(found["metric"], fontsize=9, color=INK)
+        axes.grid(axis="y", alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+    drawn.suptitle(title, x=0.02, ha="left", color=INK, fontsize=11)
     drawn.savefig(path)
 
 

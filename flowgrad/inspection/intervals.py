@@ -8,27 +8,16 @@ from __future__ import annotations
 
 import math
 from functools import cache
-from typing import NamedTuple
 
 import numpy as np
 
 from flowgrad.errors import ConfigError
 from flowgrad.executor import Array
+from flowgrad.metrics import Interval
 
 FEWEST = 7  # runs; with fewer, coverage leaves 92 … 98 % where the noise of runs has few directions
 LEVEL = 0.95
 OPEN = 1e-12  # how near to an end of its scale a value is taken
-
-
-class Interval(NamedTuple):
-    """A mean over pairs of runs with its 95 % confidence interval, by `mean_of_pairs`."""
-
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
 
 
 def enough(runs: int) -> int:

@@ -12,8 +12,9 @@ import numpy as np
 from flowgrad.errors import UnknownNameError, brief, show, suggest
 from flowgrad.executor import Array
 from flowgrad.frames import frame
-from flowgrad.inspection.intervals import Interval, mean_of_pairs, mean_of_shares
+from flowgrad.inspection.intervals import mean_of_pairs, mean_of_shares
 from flowgrad.inspection.ranks import above, correlations, ranks, signed_rank
+from flowgrad.metrics import Interval
 
 TRAINED = "trained"
 

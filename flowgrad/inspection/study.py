@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
 import os
-import sys
-from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from flowgrad import batch
 from flowgrad.arguments import instance, whole
-from flowgrad.atomic import flush_folder, put
-from flowgrad.bars import bar
-from flowgrad.errors import ConfigError, FileError, UnknownNameError, brief, listing, suggest
+from flowgrad.errors import ConfigError, UnknownNameError, brief, suggest
 from flowgrad.executor import Array
 from flowgrad.inspection.controls import deterministic_inputs, fresh, shuffled_graph, shuffled_labels
 from flowgrad.inspection.given import samples
 from flowgrad.inspection.importance import node_importance
 from flowgrad.inspection.intervals import enough
+from flowgrad.inspection.jobs import Job, Series, digest
 from flowgrad.inspection.stability import TRAINED, Stability
-from flowgrad.inspection.workers import in_processes
 from flowgrad.network import Network
 from flowgrad.plan import lower
 from flowgrad.program import compile
@@ -34,8 +26,6 @@ from flowgrad.training import fit as train
 
 CONTROLS = ("shuffled graph", "shuffled labels", "deterministic inputs")
 KINDS = ("hidden", "input")
-VERSION = 1
-Job = tuple[str, int]
 
 
 @dataclass(frozen=True)
@@ -46,6 +36,20 @@ class Run:
     seed: int
     strength: Array
     loss: float
+
+    @property
+    def job(self) -> Job:
+        """Condition and seed."""
+        return self.condition, self.seed
+
+    def arrays(self) -> dict[str, Array]:
+        """What a file keeps of it."""
+        return {"strength": self.strength, "loss": np.array(self.loss)}
+
+    @classmethod
+    def restored(cls, job: Job, arrays: Mapping[str, Array]) -> Run:
+        """Make the run of a job of what `arrays` gave."""
+        return cls(job[0], job[1], arrays["strength"], float(arrays["loss"]))
 
 
 @dataclass(frozen=True)
@@ -82,35 +86,18 @@ class Study:
 
     def fingerprint(self) -> dict[str, str]:
         """What two studies must have in common for their runs to stand in one folder."""
-        plan, c = lower(self.network), self.network.columns
-        parts = [getattr(plan, f.name) for f in fields(plan)]
         return {
-            "network": _digest([repr(list(c.ids)) if not isinstance(c.ids, range) else repr(c.ids), *parts]),
-            "samples": _digest([self.X, self.T]),
-            "settings": _digest([dict(self.compiled), dict(self.fit)]),
+            "network": fingerprint(self.network),
+            "samples": digest([self.X, self.T]),
+            "settings": digest([dict(self.compiled), dict(self.fit)]),
         }
 
 
-def _digest(value: Any) -> str:
-    """A SHA-256 of arrays, numbers and texts, however they are nested."""
-    sha = hashlib.sha256()
-
-    def feed(item: Any) -> None:
-        if isinstance(item, np.ndarray):
-            sha.update(f"{item.dtype}{item.shape}".encode() + np.ascontiguousarray(item).tobytes())
-        elif isinstance(item, Mapping):
-            for key in sorted(item):
-                sha.update(f"{key}=".encode())
-                feed(item[key])
-        elif isinstance(item, (list, tuple)):
-            sha.update(f"[{len(item)}]".encode())
-            for each in item:
-                feed(each)
-        else:
-            sha.update(f"{item!r};".encode())
-
-    feed(value)
-    return sha.hexdigest()
+def fingerprint(network: Network) -> str:
+    """Give a SHA-256 of a network: its ids and all that lowering makes of it."""
+    plan, c = lower(network), network.columns
+    parts = [getattr(plan, f.name) for f in fields(plan)]
+    return digest([repr(list(c.ids)) if not isinstance(c.ids, range) else repr(c.ids), *parts])
 
 
 def importance_stability(
@@ -174,17 +161,8 @@ def importance_stability(
         raise UnknownNameError(f"unknown kind of node {brief(kind)}{suggest(kind, KINDS)}")
     nodes = _nodes(network, kind)
     jobs = [(condition, seed) for seed in chosen for condition in (TRAINED, *wanted)]
-    kept = None if folder is None else _Folder(Path(folder), study)
-    done = {} if kept is None else kept.read(jobs)
-    left = [job for job in jobs if job not in done]
-    with bar("run", len(jobs), len(done), progress) as advance:
-        for run in _runs(study, left, whole("workers", workers, 1) if workers is not None else _cores()):
-            if kept is not None:
-                kept.keep(run)
-            done[run.condition, run.seed] = run
-            advance()
-            if on_run is not None:
-                on_run(run)
+    said = {"nodes": len(network.nodes), **study.fingerprint()}
+    done = Series(study.run, Run.restored, said, "study", "run").finished(jobs, folder, workers, progress, on_run)
     return _stability(done, network.nodes, nodes, chosen, (TRAINED, *wanted))
 
 
@@ -248,79 +226,3 @@ def _stability(
         shares[condition] = np.divide(strength, total, out=np.zeros_like(strength), where=total > 0)
         losses[condition] = np.array([done[condition, seed].loss for seed in seeds])
     return Stability(tuple(names[k] for k in places), seeds, shares, losses)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-
-
-def _runs(study: Study, jobs: list[Job], workers: int) -> Iterator[Run]:
-    if workers == 1 or len(jobs) < 2:
-        yield from (study.run(condition, seed) for condition, seed in jobs)
-    else:
-        yield from in_processes(study.run, deque((c, s, 1) for c, s in jobs), min(workers, len(jobs)))
-
-
-class _Folder:
-    """Where runs are kept: study.json says of what, and each run is a file of its own, put there whole."""
-
-    def __init__(self, path: Path, study: Study) -> None:
-        self.path = path
-        said = {"flowgrad study": VERSION, "nodes": len(study.network.nodes), **study.fingerprint()}
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            if (path / "study.json").exists():
-                self._check(said)
-            elif any(not file.name.startswith(".flowgrad-") for file in path.iterdir()):  # those were cut off
-                raise FileError(f"{path} is a folder of other things: name another one for the study")
-            else:
-                self._put("study.json", (json.dumps(said, indent=1) + "\n").encode())
-        except OSError as error:
-            if isinstance(error, FileError):
-                raise
-            raise FileError(f"{path}: {(error.strerror or str(error)).lower()}") from None
-
-    def _check(self, said: dict[str, Any]) -> None:
-        file = self.path / "study.json"
-        try:
-            found = json.loads(file.read_text(encoding="utf-8"))
-            other = [key for key in said if found.get(key) != said[key]]
-        except (ValueError, AttributeError):
-            raise FileError(f"{file} is damaged: it is no JSON of a study") from None
-        if other:
-            raise ConfigError(
-                f"{self.path} holds runs of another study: {listing(other)} differ; name another folder for this one"
-            )
-
-    def _put(self, name: str, data: bytes) -> None:
-        put(self.path / name, (data,))
-        flush_folder(self.path)
-
-    def _file(self, condition: str, seed: int) -> str:
-        return f"{condition.replace(' ', '-')}-{seed}.npz"
-
-    def read(self, jobs: Iterable[Job]) -> dict[Job, Run]:
-        """The runs that are there.
-
-        Raises:
-            FileError: one is damaged.
-        """
-        found = {}
-        for condition, seed in jobs:
-            file = self.path / self._file(condition, seed)
-            if file.exists():
-                try:
-                    with np.load(file, allow_pickle=False) as arrays:
-                        found[condition, seed] = Run(condition, seed, arrays["strength"], float(arrays["loss"]))
-                except Exception as error:  # zipfile and NumPy raise many kinds for a damaged archive
-                    raise FileError(f"{file} is damaged ({error}): delete it to have this run done again") from None
-        return found
-
-    def keep(self, run: Run) -> None:
-        """Write one run."""
-        buffer = io.BytesIO()
-        np.savez(buffer, strength=run.strength, loss=np.array(run.loss))
-        try:
-            self._put(self._file(run.condition, run.seed), buffer.getvalue())
-        except OSError as error:
-            raise FileError(f"{self.path}: {(error.strerror or str(error)).lower()}") from None

@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy import where  # by this name, so that a compiler can put a plain choice between two numbers here
 
+from flowgrad.arguments import real
 from flowgrad.errors import ConfigError, DataError, brief, show
 
 Array = npt.NDArray[np.float64]
@@ -50,6 +51,9 @@ class Loss:
     advice   what targets should be, to end a message with
     outputs  the fewest outputs for which the loss says anything
     logits   whether outputs are logits, which have to take values on the whole real line
+    censored whether targets are times of survival, negative where the event was not seen, and outputs log hazards
+    of_batch whether a sample's l_n reads the other samples: f(y, t, s) and df(y, t, s) are then given arrays of the
+             whole batch and the weights s (B, 1), are never compiled, and give what is weighted already (`cox`)
 
     Raises:
         ConfigError: the name is no text or empty, or `f`, `df` or `link` cannot be called.
@@ -67,6 +71,8 @@ class Loss:
     advice: str = field(default="", compare=False)
     outputs: int = field(default=1, compare=False)
     logits: bool = field(default=False, compare=False)
+    censored: bool = field(default=False, compare=False)
+    of_batch: bool = field(default=False, compare=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
@@ -75,19 +81,26 @@ class Loss:
             if not callable(g := getattr(self, role)):
                 raise ConfigError(f"{role} of loss {self.name!r} is a function of arrays, not {brief(g)}")
 
-    def evaluate(self, y: Array, t: Array) -> tuple[Array, Array]:
+    def evaluate(self, y: Array, t: Array, s: Array | None = None) -> tuple[Array, Array]:
         """l_n of (4) and the base cases ∂(Σ_k l_k)/∂y_n of (9), (B, O) each, from outputs and targets (B, O).
+
+        Both are times the weights s (B,) of the samples, where there are any.
 
         >>> l, dy = entries["cross_entropy"].evaluate(np.array([[1e17, 1e17]]), np.array([[1.0, 0.0]]))
         >>> l.round(6).tolist(), dy.round(6).tolist()
         ([[0.693147, 0.0]], [[-0.5, 0.5]])
         """
         with np.errstate(all="ignore"):
-            if not self.coupled:
-                return np.asarray(self.f(y, t)), np.asarray(self.df(y, t))
-            below, lse = log_partition(y)
-            mass = t.sum(axis=1, keepdims=True)
-            return np.asarray(self.f(below, t, lse)), np.asarray(self.df(below, t, lse, mass))
+            if self.of_batch:
+                share = np.ones((len(y), 1), y.dtype) if s is None else s[:, None]
+                return np.asarray(self.f(y, t, share)), np.asarray(self.df(y, t, share))
+            if self.coupled:
+                below, lse = log_partition(y)
+                mass = t.sum(axis=1, keepdims=True)
+                l, dy = np.asarray(self.f(below, t, lse)), np.asarray(self.df(below, t, lse, mass))
+            else:
+                l, dy = np.asarray(self.f(y, t)), np.asarray(self.df(y, t))
+            return (l, dy) if s is None else (l * s[:, None], dy * s[:, None])
 
     def summed(self, y: Array, t: Array, s: Array | None) -> tuple[float, Array, Array]:
         """Σ_b s_b·L_b of (4); Σ_b s_b·l_n of each output, (O,); s_b times the base cases (9), (B, O); s (B,) or None.
@@ -96,17 +109,15 @@ class Loss:
         >>> l, by_output.tolist(), dy.tolist()
         (2.0, [2.0], [[1.0], [3.0]])
         """
+        value, dy = self.evaluate(y, t, s)
         with np.errstate(all="ignore"):
-            value, dy = self.evaluate(y, t)
-            if s is not None:
-                value, dy = value * s[:, None], dy * s[:, None]
             return float(value.sum()), value.sum(axis=0), dy
 
-    def alone(self, y: Array, t: Array, n: int) -> tuple[Array, npt.NDArray[np.bool_]]:
+    def alone(self, y: Array, t: Array, n: int, s: Array | None = None) -> tuple[Array, npt.NDArray[np.bool_]]:
         """∂l_n/∂y_j (B, O) of output n's loss alone, the base cases of (11), and (O,) bool: the y_j that l_n reads.
 
         l_n of a coupled loss is linear in t_n and reads every output; of any other loss it reads y_n, whatever the
-        other outputs are.
+        other outputs are. The base cases are times the weights s (B,), where there are any.
 
         >>> dy, read = entries["squared_error"].alone(np.array([[3.0, 5.0]]), np.zeros((1, 2)), 1)
         >>> dy.tolist(), read.tolist()
@@ -114,8 +125,8 @@ class Loss:
         """
         only = np.arange(y.shape[1]) == n
         if self.coupled:
-            return self.evaluate(y, where(only, t, 0.0))[1], np.ones_like(only)
-        return np.asarray(where(only, self.evaluate(y, t)[1], 0.0)), only
+            return self.evaluate(y, where(only, t, 0.0), s)[1], np.ones_like(only)
+        return np.asarray(where(only, self.evaluate(y, t, s)[1], 0.0)), only
 
     def check(self, t: Array, outputs: Sequence[Hashable] = (), rows: npt.NDArray[np.intp] | None = None) -> None:
         """Raise DataError where a finite target of t (B, O) is outside the domain; the message names the first.
@@ -247,6 +258,58 @@ def dpoisson(y: Array, t: Array) -> Array:
     return np.exp(y) - t
 
 
+def gamma(y: Array, t: Array) -> Array:
+    """l_n = t_n e^{−y_n} + y_n, y log means of a gamma distribution; terms and its shape that do not move θ are out."""
+    q = np.exp(-y)
+    return t * q + where(q == np.inf, 0.0, y)
+
+
+def dgamma(y: Array, t: Array) -> Array:
+    """1 − t_n e^{−y_n}"""
+    return 1.0 - t * np.exp(-y)
+
+
+def negative_binomial(y: Array, t: Array) -> Array:
+    """l_n = (t_n + 1) log(1 + e^{y_n}) − t_n y_n, y log means, variance μ + μ²: the dispersion α is 1.
+
+    Of any other it is (t_n + 1/α) log(1 + α e^{y_n}) − t_n y_n (`overdispersed`); what does not depend on θ is out.
+    """
+    return (t + 1.0) * np.log1p(np.exp(-np.abs(y))) + where(y > 0.0, y, -t * where(t == 0.0, 0.0, y))
+
+
+def dnegative_binomial(y: Array, t: Array) -> Array:
+    """σ(y_n) − t_n σ(−y_n) = (e^{y_n} − t_n)/(1 + e^{y_n}), by the exponential that cannot overflow"""
+    e = np.exp(-np.abs(y))
+    return where(y > 0.0, 1.0 - t * e, e - t) / (1.0 + e)
+
+
+def overdispersed(dispersion: float) -> Loss:
+    """Make the loss of a negative binomial with variance μ + αμ², the dispersion α above 0; y are log means.
+
+    Raises:
+        ConfigError: α is no number above 0.
+
+    >>> overdispersed(0.5).evaluate(np.array([[0.0]]), np.array([[1.0]]))[0].round(6).tolist()
+    [[1.216395]]
+    """
+    alpha = real("dispersion", dispersion, 0, open_low=True)
+    more, up = 1.0 / alpha - 1.0, float(np.log(alpha))
+
+    def f(y: Array, t: Array) -> Array:
+        u = y + up
+        return negative_binomial(u, t) + more * (np.maximum(u, 0.0) + np.log1p(np.exp(-np.abs(u)))) + up * t
+
+    def df(y: Array, t: Array) -> Array:
+        u = y + up
+        e = np.exp(-np.abs(u))
+        return dnegative_binomial(u, t) + more * (where(u > 0.0, 1.0, e) / (1.0 + e))
+
+    return Loss(f"negative_binomial({alpha:g})", f, df, link=rate, domain=(0.0, np.inf), advice=COUNTS)
+
+
+COUNTS = "counts, 0 or more"
+LEAST = 5e-324  # the smallest number above 0
+
 entries: dict[str, Loss] = {
     loss.name: loss
     for loss in (
@@ -274,5 +337,14 @@ entries: dict[str, Loss] = {
         Loss("absolute_error", absolute_error, dabsolute_error),
         Loss("huber", huber, dhuber),
         Loss("poisson", poisson, dpoisson, link=rate, domain=(0.0, np.inf), advice="counts or rates, 0 or more"),
+        Loss("gamma", gamma, dgamma, link=rate, domain=(LEAST, np.inf), advice="targets above 0"),
+        Loss(
+            "negative_binomial",
+            negative_binomial,
+            dnegative_binomial,
+            link=rate,
+            domain=(0.0, np.inf),
+            advice=COUNTS,
+        ),
     )
 }

@@ -166,6 +166,8 @@ LOSS: dict[str, Callable[[complex, float], Number]] = {
     "huber": huber,
     "poisson": lambda y, t: cmath.exp(y) - t * y,
     "binary_cross_entropy": lambda y, t: softplus(y) - t * y,
+    "gamma": lambda y, t: t * cmath.exp(-y) + y,
+    "negative_binomial": lambda y, t: (t + 1) * softplus(y) - t * y,
 }
 
 
@@ -353,7 +355,7 @@ def of_case(case: Any, X: Sequence[Sequence[float]]) -> Net:
 def targets(loss: str, rng: Any, shape: tuple[int, int]) -> Any:
     """T (B, O) that suits the loss."""
     T = rng.standard_normal(shape)
-    if loss == "poisson":
+    if loss in ("poisson", "gamma", "negative_binomial"):
         return abs(T)
     if loss == "binary_cross_entropy":
         return rng.random(shape)

@@ -12,7 +12,7 @@ import pytest
 
 import flowgrad as fg
 from flowgrad import model, shapes
-from flowgrad.cli import _config, _data, _experiment
+from flowgrad.cli import _config, _data, _experiment, _roles
 from flowgrad.cli._data import Roles
 from flowgrad.errors import ConfigError, DataError, GraphError
 from flowgrad.tables import table as tables
@@ -112,7 +112,7 @@ def test_a_name_that_comes_twice_is_still_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="names the column '7' twice"):
         tables.Table(tmp_path / "t.csv")
     with pytest.raises(ConfigError, match=r"data\.inputs names the column '7' twice"):
-        _experiment._check_count("inputs", tuple(names), len(names))
+        _roles.check_count("inputs", tuple(names), len(names))
     with pytest.raises(GraphError, match="two nodes are called 7 in a table"):
         model.column_names([7, "a", "7"])
     with pytest.raises(GraphError, match="two nodes would be called 'h1'"):

@@ -95,6 +95,8 @@ WORDS = {
     "convert": ("convert", "model", "net.onnx"),
     "train": ("train", "config.toml", "--out", "again"),
     "stability": ("stability", "model", "--seeds", 7, "--epochs", 1, "--workers", 1),
+    "cv": ("cv", "config.toml", "--folds", 3, "--epochs", 1, "--workers", 1),
+    "runs": ("runs", "model"),
     "doctor": ("doctor",),
     "list": ("list",),
     **{f"list {kind}": ("list", kind) for kind in ("executors", "formats", "losses", "activations", "commands")},

@@ -64,7 +64,7 @@ def test_auc_of_classes_is_that_of_the_probabilities_that_are_written(run: Any, 
 
 
 def test_small_probabilities_keep_their_digits(run: Any, classes: Path, rows: Any) -> None:
-    from flowgrad.cli.predict import probabilities
+    from flowgrad.model import probabilities
     from flowgrad.registry import find
 
     p = probabilities(find("losses", "binary_cross_entropy"), np.array([[40.0], [-40.0]]))

@@ -277,3 +277,13 @@ def test_values_are_logged_beside_the_run(run: Any, job: Path, rows: Any) -> Non
     result = run("train", "config.toml", "--log", "tensorbord")
     assert (result.code, result.err.count("\n")) == (2, 1)
     assert "did you mean 'tensorboard'" in result.err
+
+
+def test_the_figures_have_intervals_and_are_those_that_train_metrics_names_too(run: Any, job: Path) -> None:
+    result = run("train", "config.toml", "--out", "model", "--set", "train.metrics=['rmse', 'mae']")
+    assert (result.code, result.err) == (0, "")
+    summary = json.loads((job / "model/summary.json").read_text())
+    assert {"rmse", "mae"} <= set(summary["test"]) == set(summary["intervals"])
+    for name, (low, high) in summary["intervals"].items():
+        assert low < summary["test"][name] < high
+        assert f"{low:.4g} – {high:.4g}" in result.out

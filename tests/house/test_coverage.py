@@ -67,10 +67,16 @@ def program(executor: str, kind: str, name: str) -> fg.Program:
     return fg.compile(network(kind, name), executor=executor, loss=name if kind == "losses" else "squared_error")
 
 
+def targets(kind: str, name: str) -> np.ndarray:
+    """T, or 1 where the loss takes no such target."""
+    domain = find("losses", name).domain if kind == "losses" else None
+    return T if domain is None else np.where(domain[0] > T, 1.0, T)
+
+
 def runs(executor: str, kind: str, name: str) -> str:
-    one = program(executor, kind, name)
-    grads = one.backward(one.forward(X), T)
-    loss, gradient = one.value_and_grad(one.theta, X, T)
+    one, t = program(executor, kind, name), targets(kind, name)
+    grads = one.backward(one.forward(X), t)
+    loss, gradient = one.value_and_grad(one.theta, X, t)
     found = (one.predict(X), grads.loss, grads.theta, loss, gradient)
     return YES if all(np.isfinite(array).all() for array in found) else NO
 
@@ -104,7 +110,7 @@ def shown(kind: str, name: str) -> str:
     one = program("python", kind, name)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "net.html"
-        fg.save(one.network(), path, program=one, X=X, T=T)
+        fg.save(one.network(), path, program=one, X=X, T=targets(kind, name))
         text = path.read_text(encoding="utf-8")
     data = re.search(r'<script[^>]* id="data"[^>]*>(.*?)</script>', text, re.DOTALL)
     assert data is not None

@@ -52,6 +52,14 @@ REFERENCE = {
         [mp.exp(a) - b * a for a, b in zip(y, t, strict=True)],
         [mp.exp(a) - b for a, b in zip(y, t, strict=True)],
     ),
+    "gamma": lambda y, t: (
+        [b * mp.exp(-a) + a for a, b in zip(y, t, strict=True)],
+        [1 - b * mp.exp(-a) for a, b in zip(y, t, strict=True)],
+    ),
+    "negative_binomial": lambda y, t: (
+        [(b + 1) * mp.log(1 + mp.exp(a)) - b * a for a, b in zip(y, t, strict=True)],
+        [(mp.exp(a) - b) / (1 + mp.exp(a)) for a, b in zip(y, t, strict=True)],
+    ),
 }
 
 
@@ -83,8 +91,10 @@ def samples(name):
         return y, np.concatenate([np.eye(4)[rng.integers(4, size=6)], rng.dirichlet(np.ones(4), size=6)])
     if name == "binary_cross_entropy":
         return y, np.where(rng.random(y.shape) < 0.6, rng.integers(2, size=y.shape), rng.random(y.shape))
-    if name == "poisson":
+    if name in ("poisson", "negative_binomial"):
         return y, rng.poisson(3.0, size=y.shape).astype(float)
+    if name == "gamma":
+        return y, rng.gamma(2.0, size=y.shape)
     return y, y + rng.normal(size=y.shape) * rng.choice([0.0, 0.3, 5.0], size=y.shape)
 
 
@@ -152,6 +162,14 @@ EDGES = [
         [0.5, 1, -1, 1, -1, nan],
     ),
     ("poisson", [0, -inf, -inf, 1000, nan], [2, 0, 1, 3, 0], [1, 0, inf, inf, nan], [-1, 0, -1, inf, nan]),
+    ("gamma", [0, -inf, -800, inf, nan], [2, 1, 1, 3, 1], [2, inf, inf, inf, nan], [-1, -inf, -inf, 1, nan]),
+    (
+        "negative_binomial",
+        [1000, -inf, -inf, inf, nan],
+        [3, 0, 1, 3, 0],
+        [1000, 0, inf, inf, nan],
+        [1, 0, -1, 1, nan],
+    ),
 ]
 
 
@@ -230,6 +248,7 @@ def test_links_are_what_outputs_predict():
     [
         ("binary_cross_entropy", [0.0, 1.0, 0.3, nan, inf, -inf], [-1.0, 2.0, -9.0, 1.0000001]),
         ("poisson", [0.0, 3.0, 0.5, nan, inf, -inf], [-1.0, -1e-9]),
+        ("negative_binomial", [0.0, 3.0, nan, inf, -inf], [-1.0]),
         ("cross_entropy", [0.0, 0.5, 2.0, nan, inf], [-1.0, -0.5]),
         ("squared_error", [-1e300, 0.0, nan, inf], []),
     ],

@@ -65,7 +65,7 @@ def test_loss_of_an_epoch_is_over_its_samples(executor: str, reduction: str, pro
     assert history["loss"][0] == pytest.approx(expected, rel=1e-9)
     unweighted, _ = program.value_and_grad(program.theta, X, T)
     assert history["val_loss"][0] == pytest.approx(unweighted, rel=1e-12)
-    rmse = np.sqrt(np.mean((program.predict(X) - T) ** 2))
+    rmse = np.sqrt(np.mean((program.predict(X) - T) ** 2, axis=0)).mean()
     assert history["rmse"][0] == history["val_rmse"][0] == pytest.approx(rmse, rel=1e-12)
 
 

@@ -66,7 +66,8 @@ def test_metrics_speak_of_what_the_loss_predicts() -> None:
     p /= p.sum(axis=1, keepdims=True)
     one_hot = np.eye(3)[classes]
     assert value("auc", y, one_hot, "cross_entropy") == pytest.approx(sklearn.roc_auc_score(one_hot, p), rel=1e-12)
-    assert value("rmse", y, one_hot, "cross_entropy") == pytest.approx(np.sqrt(np.mean((p - one_hot) ** 2)), rel=1e-12)
+    each = np.sqrt(np.mean((p - one_hot) ** 2, axis=0))
+    assert value("rmse", y, one_hot, "cross_entropy") == pytest.approx(each.mean(), rel=1e-12)
     y, t = rng.normal(size=(60, 1)), rng.integers(0, 2, (60, 1)).astype(float)
     q = 1 / (1 + np.exp(-y))
     assert value("r2", y, t, "binary_cross_entropy") == pytest.approx(sklearn.r2_score(t, q), rel=1e-12)

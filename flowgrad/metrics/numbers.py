@@ -1,0 +1,142 @@
+"""Metrics of numbers: errors, shares explained, correlations, and the concordance of orders.
+
+Of several targets each is the mean over them ("uniform_average"). Squares are taken of values scaled to 1, so that
+none overflows.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from flowgrad.metrics.metric import Array, Judged, measure
+
+
+@measure(-math.inf, 1)
+def r2(seen: Judged) -> float:
+    """1 − Σ(p−t)²/Σ(t−t̄)², at most 1, in the mean over the targets; NaN of a single sample.
+
+    Of a target that does not vary it is 1 where every prediction is right, else 0.
+    """
+    p, t, w = seen.p, seen.t, seen.w[:, None]
+    if len(p) < 2:
+        return float("nan")
+    apart = np.where(t.max(axis=0) == t.min(axis=0), 0.0, t - np.average(t, axis=0, weights=seen.w))
+    scale = np.abs(apart).max(axis=0)
+    scale = np.where(scale == 0.0, 1.0, scale)
+    error = (w * ((p - t) / scale) ** 2).sum(axis=0)
+    spread = (w * (apart / scale) ** 2).sum(axis=0)
+    constant = np.where((p == t).all(axis=0), 1.0, 0.0)
+    return float(np.where(spread == 0.0, constant, 1.0 - error / spread).mean())
+
+
+@measure(0, math.inf)
+def rmse(seen: Judged) -> float:
+    """√(mean (p−t)²), 0 or more, in the mean over the targets."""
+    error = np.abs(seen.p - seen.t)
+    largest = error.max(axis=0)
+    scale = np.where((largest > 0) & (largest < np.inf), largest, 1.0)
+    return float((scale * np.sqrt(np.average((error / scale) ** 2, axis=0, weights=seen.w))).mean())
+
+
+@measure(0, math.inf)
+def mae(seen: Judged) -> float:
+    """mean |p−t|, 0 or more, over samples and targets."""
+    return float(np.average(np.abs(seen.p - seen.t), axis=0, weights=seen.w).mean())
+
+
+@measure(-1, 1)
+def pearson(seen: Judged) -> float:
+    """Pearson's r of predictions and targets, −1 … 1, in the mean over the targets; NaN where one does not vary."""
+    return _correlation(seen.p, seen.t, seen.w)
+
+
+@measure(-1, 1)
+def spearman(seen: Judged) -> float:
+    """Spearman's rank correlation, −1 … 1, ties sharing their mean rank; mean and NaN as `pearson`."""
+    return _correlation(_ranks(seen.p, seen.w), _ranks(seen.t, seen.w), seen.w)
+
+
+def _correlation(p: Array, t: Array, w: Array) -> float:
+    dp, dt, w = _about_the_mean(p, w), _about_the_mean(t, w), w[:, None]
+    r = (w * dp * dt).sum(axis=0) / (np.sqrt((w * dp * dp).sum(axis=0)) * np.sqrt((w * dt * dt).sum(axis=0)))
+    return float(np.clip(r, -1.0, 1.0).mean())
+
+
+def _about_the_mean(values: Array, w: Array) -> Array:
+    """Each column less its mean, its largest magnitude scaled to 1; 0 if constant."""
+    scaled = values / np.abs(values).max(axis=0)
+    apart = scaled - np.average(scaled, axis=0, weights=w)
+    apart = apart / np.abs(apart).max(axis=0)
+    return np.where(values.max(axis=0) == values.min(axis=0), 0.0, apart)
+
+
+def _ranks(values: Array, w: Array) -> Array:
+    """The weight below each value and half of that at it, column by column: the mean rank less ½."""
+    found = np.empty_like(values)
+    for column, out in zip(values.T, found.T, strict=True):
+        _, place = np.unique(column, return_inverse=True)
+        there = np.bincount(place, w)
+        out[:] = (np.cumsum(there) - 0.5 * there)[place]
+    return found
+
+
+@measure(0, 1)
+def concordance(seen: Judged) -> float:
+    """The share of pairs whose predictions stand in the order of their targets, 0 … 1, ties of predictions half.
+
+    Pairs of equal targets say nothing (Harrell 1982). Of times of survival a pair counts whose earlier time is of an
+    event, or that of an event beside a censored one of the same time; the earlier is to have the larger hazard. The
+    mean over the targets; NaN where no pair counts.
+    """
+    return float(np.mean([_concordance(p, t, seen.w, seen.censored) for p, t in zip(seen.p.T, seen.t.T, strict=True)]))
+
+
+def _concordance(p: Array, t: Array, w: Array, censored: bool) -> float:
+    first = w  # of the sample whose target is smaller
+    if censored:
+        event = t > 0
+        first = np.where(event, w, 0.0)
+        t, p = 2.0 * np.unique(np.abs(t), return_inverse=True)[1] + ~event, -p
+    _, later = np.unique(t, return_inverse=True)
+    below, same, every = _pairs(later, p, first, w)
+    return float((every - below - 0.5 * same) / every) if every else float("nan")
+
+
+def _pairs(later: Array, p: Array, first: Array, second: Array) -> tuple[float, float, float]:
+    """Weights of the pairs (i, j) with later_i < later_j: those with p_j < p_i, those with p_j = p_i, and all.
+
+    later_i and later_j differ in a highest bit, and agree above it: the samples that agree above a bit are a block,
+    each block is kept in the order of p, and halves are compared by running sums. n log n: a pass a bit.
+
+    Args:
+        later: (B,) integers, 0 or more; p: (B,).
+        first, second: (B,) a pair weighs first_i · second_j.
+    """
+    below = same = every = 0.0
+    order = np.argsort(p, kind="stable")
+    for bit in reversed(range(int(later.max()).bit_length())):
+        half, value = later[order] >> bit, p[order]
+        high, apart = half & 1, np.diff(half >> 1) != 0
+        start, end = _runs(apart)
+        tied, last = _runs(apart | (np.diff(value) != 0))
+        low = first[order] * (1 - high)
+        sums = np.concatenate([[0.0], np.cumsum(second[order] * high)])
+        below += float(low @ (sums[tied] - sums[start]))
+        same += float(low @ (sums[last] - sums[tied]))
+        every += float(low @ (sums[end] - sums[start]))
+        ones = np.concatenate([[0], np.cumsum(high)])
+        behind = ones[:-1] - ones[start]  # of the block's upper half, so far
+        lower = (end - start) - (ones[end] - ones[start])
+        place = np.where(high == 1, start + lower + behind, np.arange(len(order)) - behind)
+        order[place] = order.copy()
+    return below, same, every
+
+
+def _runs(new: Array) -> tuple[Array, Array]:
+    """(B,) where the run of each place begins, and ends; `new` (B − 1,): whether another begins at the next place."""
+    begins = np.concatenate([[True], new])
+    edges = np.append(np.flatnonzero(begins), len(begins))
+    run = np.cumsum(begins)
+    return edges[run - 1], edges[run]
