@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import flowgrad as fg
+from flowgrad.inturn import InTurn
 from flowgrad.checking import difference
 from flowgrad.errors import ConfigError, ShapeError
 from flowgrad.registry import names
@@ -44,6 +45,12 @@ class Wrong:
         return replace(adjoint, weight=weight)
 
 
+def spoil(program: fg.Program, edge: int, share: float) -> None:
+    """Put such a kernel in the place of the program's."""
+    wrong = Wrong(program.kernel, edge, share)
+    program._differentiate = InTurn(wrong, program.plan, program.loss).value_and_grad
+
+
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 def test_every_loss_passes(executor: str, loss: str, reduction: str) -> None:
@@ -68,7 +75,7 @@ def test_kinks_between_steps_do_not_fool_it(executor: str, activation: str, dtyp
 def test_a_wrong_gradient_is_found_and_named(share: float) -> None:
     program, (X, T) = program_of("python"), data_of()
     edge = program.labels.edge((1, 4))
-    program.kernel = Wrong(program.kernel, edge, share)
+    spoil(program, edge, share)
     check = fg.gradcheck(program, X, T)
     assert not check.passed
     worst = check.slots[0]
@@ -91,7 +98,7 @@ def test_an_error_outside_the_sample_shows_in_the_directions() -> None:
     assert (good.checked, good.parameters, len(good.slots)) == (5, 462, 8)
     sampled = {s.slot for s in good.slots}
     edge = next(k for k in range(program.plan.n_edges) if k not in sampled)
-    program.kernel = Wrong(program.kernel, edge, 0.5)
+    spoil(program, edge, 0.5)
     bad = fg.gradcheck(program, X, T, slots=5, directions=3, rows=0)
     assert {s.label for s in bad.slots if s.verdict == "differs"} == {"direction 1", "direction 2", "direction 3"}
 

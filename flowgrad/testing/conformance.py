@@ -47,6 +47,7 @@ LEAST: dict[str, int] = {
     "determinism": 2,
     "threads": 1,
     "memory": 1,
+    "dropout": 2,
     "errors": 3,
 }
 LEAST_RUN = 60  # of all features together, neither skipped nor expected to fail

@@ -28,8 +28,8 @@ class Reference:
         self.inner = PythonExecutor().compile(network, request)
         self.dtype = request.dtype
 
-    def forward(self, theta: Any, x: Any) -> Saved:
-        return self.inner.forward(theta, x)
+    def forward(self, theta: Any, x: Any, dropout: Any = None) -> Saved:
+        return self.inner.forward(theta, x, dropout)
 
     def backward(self, theta: Any, saved: Saved, dy: Any, live: Any) -> Adjoint:
         return replace(self.inner.backward(theta, saved, dy, live), counts=None)
@@ -38,7 +38,7 @@ class Reference:
 class Wrong:
     """An executor of such a kernel."""
 
-    info = ExecutorInfo("wrong", "wrong on purpose")
+    info = ExecutorInfo("wrong", "wrong on purpose", dropout=True)
 
     def __init__(self, kernel: type[Reference]) -> None:
         self.kernel = kernel
@@ -271,6 +271,14 @@ class LooksAtAllOutputsAlways(Reference):
         return super().backward(theta, saved, dy, self.plan.live())
 
 
+class ForgetsWhatItDropped(Reference):
+    """Backward knows nothing of the neurons that forward left out."""
+
+    def backward(self, theta: Any, saved: Saved, dy: Any, live: Any) -> Adjoint:
+        z, a, _ = saved.extra
+        return super().backward(theta, replace(saved, extra=(z, a, {})), dy, live)
+
+
 class SaysValueErrors(Reference):
     """Its own errors come before flowgrad's."""
 
@@ -301,6 +309,7 @@ CATCH: list[tuple[type[Reference], str]] = [
     (RoundsToFloat32, "equals_python[float64]"),
     (GivesTiesToTheLast, "aggregations[max]"),
     (MultipliesDeadBranchesIn, "a_branch_without_a_wanted_output[infinite_derivative]"),
+    (ForgetsWhatItDropped, "drops_what_the_definition_drops"),
     (LooksAtAllOutputsAlways, "one_output_beside_one_that_is_not_finite"),
     (SaysValueErrors, "errors_are_the_references"),
 ]
@@ -339,6 +348,7 @@ def test_one_that_declares_to_give_less_is_not_asked_for_it() -> None:
     skipped = [o for o in report.outcomes if o.result == "skip"]
     assert {o.reason for o in skipped} <= {
         "it declares no gradients of inputs",
+        "it declares no dropout",
         "it declares every function and dtype",
     }
 
