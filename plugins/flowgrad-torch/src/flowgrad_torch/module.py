@@ -3,61 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from flowgrad.errors import ConfigError, DataError, ExecutorError, FileError, ShapeError
+from flowgrad.errors import ConfigError, DataError, FileError, ShapeError
 from flowgrad.executor import Executor
-from flowgrad.locks import lock
 from flowgrad.network import Network
 from flowgrad.plan import lower
-from flowgrad.program import Program, compile
-
-DTYPES = {torch.float32: "float32", torch.float64: "float64"}
-
-
-class _Graph(torch.autograd.Function):
-    """y (B, O) of θ (P,) and x (B, I). Differentiable once: the gradients that it gives have none, and say so."""
-
-    @staticmethod
-    def forward(ctx: Any, program: Program, theta: Tensor, x: Tensor) -> Tensor:
-        acts = program.forward(_numpy(x), theta=_numpy(theta))
-        ctx.program, ctx.acts, ctx.device = program, acts, x.device
-        ctx.save_for_backward(theta, x)  # only for what a second derivative would be by
-        return torch.tensor(acts.output, device=x.device)
-
-    @staticmethod
-    def backward(ctx: Any, dy: Tensor) -> tuple[None, Tensor | None, Tensor | None]:
-        grads = ctx.program.backward(ctx.acts, cotangent=_numpy(dy))
-        _, wants_theta, wants_x = ctx.needs_input_grad
-        theta = torch.tensor(grads.theta, device=ctx.device) if wants_theta else None
-        x = torch.tensor(np.ascontiguousarray(grads.input.array), device=ctx.device) if wants_x else None
-        if torch.is_grad_enabled():  # create_graph=True: torch's own once_differentiable looks at dy alone
-            made_of = (dy, *ctx.saved_tensors)
-            theta, x = (
-                None if g is None else _Once.apply(g, *made_of)  # type: ignore[no-untyped-call]  # torch has no types here
-                for g in (theta, x)
-            )
-        return None, theta, x
-
-
-class _Once(torch.autograd.Function):
-    """A gradient as it is, which depends on what it was made of and refuses to be differentiated by it."""
-
-    @staticmethod
-    def forward(ctx: Any, gradient: Tensor, *made_of: Tensor) -> Tensor:
-        return gradient.clone()
-
-    @staticmethod
-    def backward(ctx: Any, *of: Tensor) -> tuple[None, ...]:
-        raise ExecutorError("a GraphModule is differentiable once: gradients of its gradients are not known")
-
-
-def _numpy(values: Tensor) -> Any:
-    return np.ascontiguousarray(values.detach().cpu().numpy())
+from flowgrad.program import Program
+from flowgrad_torch.operators import DTYPES, Graph, Programs, _array
 
 
 class GraphModule(nn.Module):
@@ -95,66 +54,91 @@ class GraphModule(nn.Module):
     ) -> None:
         super().__init__()
         dtype = torch.get_default_dtype() if dtype is None else dtype
-        self._executor, self._threads = executor, threads
-        self._network = network
-        self._programs: dict[torch.dtype, Program] = {}
-        self._lock = lock()
-        self.theta = nn.Parameter(torch.empty(0, dtype=dtype))
-        program = self._program(dtype)
-        self._network = program.network()
+        program = Programs(network, executor, threads).of(dtype)
+        self._share(Programs(program.network(), executor, threads))
         self.theta = nn.Parameter(torch.tensor(program.theta))
+
+    def _share(self, programs: Programs) -> None:
+        """Takes what forward reads as plain values: torch.compile follows no more than these."""
+        self._programs, self._key, self._sizes = programs, programs.key, programs.sizes
+        self._network = programs.network
 
     @property
     def program(self) -> Program:
         """The program of theta's dtype, with its `theta_index`, `inputs`, `outputs` and `why`; its θ is not ours."""
-        return self._program(self.theta.dtype)
+        return self._programs.of(self.theta.dtype)
 
     def network(self) -> Network:
         """The network with the present θ written back, to save or to look at."""
-        return self.program.network(_numpy(self.theta))
+        return self.program.network(_array(self.theta))
+
+    def reset_parameters(self) -> None:
+        """Draws the trainable weights anew, by torch's generator; the biases are the network's again."""
+        c = self._network.columns
+        seed = int(torch.randint(2**31, ()))
+        drawn = replace(c, weight=np.where(c.edge_trainable, np.nan, c.weight), seed=seed)
+        with torch.no_grad():
+            self.theta.copy_(torch.tensor(lower(Network.from_columns(drawn)).theta))
+
+    def groups(self, weights: dict[str, Any], biases: dict[str, Any]) -> list[dict[str, Any]]:
+        """Weights and biases as two parameter groups of an optimizer; each dict holds that group's options.
+
+        Both are leaves that share theta's memory; backward hands theta's gradient on to them, and `theta.grad` stays
+        None. Ask once, after the module is where it will be trained and in its dtype.
+
+        >>> import flowgrad as fg
+        >>> layer = GraphModule(fg.topologies.layered([3, 4, 2], seed=1))
+        >>> optimizer = torch.optim.AdamW(layer.groups({"weight_decay": 0.1}, {"weight_decay": 0.0}))
+        >>> [len(group["params"][0]) for group in optimizer.param_groups]
+        [20, 6]
+        """
+        n = int(lower(self._network).weight_slot.max(initial=-1)) + 1
+        parts = [part.requires_grad_() for part in self.theta.detach().split([n, len(self.theta) - n])]
+
+        def hand_on(theta: Tensor) -> None:
+            if theta.grad is None:
+                return
+            for part, g in zip(parts, theta.grad.split([len(p) for p in parts]), strict=True):
+                part.grad = g if part.grad is None else part.grad + g
+            theta.grad = None
+
+        self.theta.register_post_accumulate_grad_hook(hand_on)
+        return [{"params": [part], **options} for part, options in zip(parts, (weights, biases), strict=True)]
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (…, I) → y (…, O), in theta's dtype and on x's device.
+        """x (…, I) → y (…, O), in theta's dtype and on x's device. Under autocast x is cast to theta's dtype.
 
         Raises:
             ShapeError: x's last axis is not I.
             DataError: x has another dtype than theta.
         """
-        program, I, O = self.program, self._sizes[0], self._sizes[1]
+        I, O, _ = self._sizes
         if x.ndim == 0 or x.shape[-1] != I:
             raise ShapeError(f"x has shape {tuple(x.shape)}: must be (…, {I}), a column an input of the network")
         if x.dtype != self.theta.dtype:
-            raise DataError(f"x is {x.dtype} and theta {self.theta.dtype}: convert one of them")
+            if not (x.is_floating_point() and torch.is_autocast_enabled(x.device.type)):
+                raise DataError(f"x is {x.dtype} and theta {self.theta.dtype}: convert one of them")
+            x = x.to(self.theta.dtype)
         rows = x.reshape(-1, I)
-        if not len(rows):
-            y = rows.new_zeros((0, O)) + 0.0 * (rows.sum() + self.theta.sum())  # no samples: no gradient, but a graph
-        elif torch.is_grad_enabled() and (x.requires_grad or self.theta.requires_grad):
-            y = _Graph.apply(program, self.theta, rows)  # type: ignore[no-untyped-call]  # torch has no types here
-        else:
-            y = torch.tensor(program.predict(_numpy(rows), theta=_numpy(self.theta)), device=x.device)
+        y: Tensor = Graph.apply(self.theta, rows, self._key)  # type: ignore[no-untyped-call]  # torch has no types here
         return y.reshape(*x.shape[:-1], O)
 
-    @property
-    def _sizes(self) -> tuple[int, int]:
-        program = self.program
-        return len(program.inputs), len(program.outputs)
-
-    def _program(self, dtype: torch.dtype) -> Program:
-        """Compiled once a dtype."""
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> GraphModule:
+        """Refuses `.half()`, `.bfloat16()` and their like before θ changes."""
+        dtype = fn(torch.empty_like(self.theta[:0])).dtype
         if dtype not in DTYPES:
-            raise ConfigError(f"dtype={dtype}: a GraphModule is torch.float32 or torch.float64")
-        with self._lock:
-            if dtype not in self._programs:
-                self._programs[dtype] = compile(
-                    self._network, executor=self._executor, dtype=DTYPES[dtype], threads=self._threads
-                )
-            return self._programs[dtype]
+            raise ConfigError(
+                f"a GraphModule stays torch.float32 or torch.float64, not {dtype}: keep it so, "
+                "and use torch.autocast for the layers around it"
+            )
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch has no types here
+        return self
 
     # ---- state ----------------------------------------------------------------------------------------------
 
-    def get_extra_state(self) -> dict[str, str]:
-        """Which network θ belongs to: a SHA-256 of its topology, functions and slots."""
-        return {"network": fingerprint(self._network)}
+    def get_extra_state(self) -> Tensor:
+        """(32,) uint8: which network θ belongs to, a SHA-256 of its names, topology, functions and slots."""
+        return torch.frombuffer(bytearray(fingerprint(self._network)), dtype=torch.uint8)
 
     def set_extra_state(self, state: Any) -> None:
         """Refuses θ of another network.
@@ -162,27 +146,45 @@ class GraphModule(nn.Module):
         Raises:
             FileError: the state was saved with another network.
         """
-        if not isinstance(state, dict) or state.get("network") != fingerprint(self._network):
-            raise FileError(f"this state belongs to another network than {self._network!r}")
+        own = fingerprint(self._network)
+        if not isinstance(state, Tensor) or bytes(state.to("cpu", torch.uint8).tolist()) != own:
+            raise FileError(
+                f"this state belongs to another network than {self._network!r}: nodes, their names, edges and their "
+                "order, functions and frozen values must be the same"
+            )
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *rest: Any) -> None:
+        """Looks at the fingerprint first, so that a refusal leaves θ as it was."""
+        key = f"{prefix}_extra_state"
+        if key in state_dict:
+            self.set_extra_state(state_dict[key])
+        super()._load_from_state_dict(state_dict, prefix, *rest)  # type: ignore[no-untyped-call]  # no types there
 
     def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k not in ("_programs", "_lock")}
+        programs = self._programs
+        made_of = (programs.network, programs.executor, programs.threads)
+        return {k: v for k, v in self.__dict__.items() if k not in ("_programs", "_key")} | {"_made_of": made_of}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        made_of = state.pop("_made_of")
         super().__setstate__(state)  # type: ignore[no-untyped-call]  # torch has no types here
-        self._programs, self._lock = {}, lock()
+        self._share(Programs(*made_of))
 
     def extra_repr(self) -> str:
         """For print(module)."""
-        return f"{self._network!r}, {self.theta.numel():,} parameters, executor={self.program.executor}"
+        return f"{self._network!r}, {self.theta.numel():,} parameters, executor={self._programs.executor!r}"
 
 
-def fingerprint(network: Network) -> str:
-    """SHA-256 of everything that gives θ its meaning: the plan, without the values that θ holds."""
+def fingerprint(network: Network) -> bytes:
+    """SHA-256 of everything that gives θ its meaning: names and plan, without the values that θ holds."""
     plan, digest = lower(network), hashlib.sha256()
+    ids = network.columns.ids
+    for k in plan.nodes.tolist():
+        name = ids[k].item() if isinstance(ids[k], np.generic) else ids[k]
+        digest.update(f"{name!r}\0".encode())
     for column in ("inputs", "outputs", "in_ptr", "in_source", "activation", "aggregation", "response"):
         digest.update(np.ascontiguousarray(getattr(plan, column)).tobytes())
     for values, slot in ((plan.weight, plan.weight_slot), (plan.bias, plan.bias_slot)):
         digest.update(slot.tobytes() + np.where(slot < 0, values, 0.0).tobytes())
     digest.update(repr(([f.name for f in plan.activations], [f.name for f in plan.aggregations])).encode())
-    return digest.hexdigest()
+    return digest.digest()
