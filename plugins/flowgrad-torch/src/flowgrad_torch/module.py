@@ -16,7 +16,7 @@ from flowgrad.executor import Executor
 from flowgrad.network import Network
 from flowgrad.plan import lower
 from flowgrad.program import Program
-from flowgrad_torch.operators import DTYPES, Graph, Programs, _array
+from flowgrad_torch.operators import DTYPES, Graph, Programs, _array, graph
 
 
 class GraphModule(nn.Module):
@@ -120,7 +120,8 @@ class GraphModule(nn.Module):
                 raise DataError(f"x is {x.dtype} and theta {self.theta.dtype}: convert one of them")
             x = x.to(self.theta.dtype)
         rows = x.reshape(-1, I)
-        y: Tensor = Graph.apply(self.theta, rows, self._key)  # type: ignore[no-untyped-call]  # torch has no types here
+        apply = graph if torch.compiler.is_compiling() else Graph.apply  # Dynamo would make an instance of a Function
+        y: Tensor = apply(self.theta, rows, self._key)  # type: ignore[no-untyped-call]  # torch has no types here
         return y.reshape(*x.shape[:-1], O)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> GraphModule:
