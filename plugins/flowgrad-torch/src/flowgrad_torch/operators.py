@@ -109,6 +109,7 @@ def _(theta: Tensor, x: Tensor, dy: Tensor, key: str, inputs: bool) -> tuple[Ten
 def _save(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
     tensors = [v for v in inputs if isinstance(v, Tensor)]
     ctx.key = inputs[len(tensors)]
+    ctx.programs = _KNOWN.get(ctx.key)  # backward may come when the module is gone
     ctx.save_for_backward(*tensors)
 
 
