@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from flowgrad.columns import Columns
     from flowgrad.maths.activation import Activation
     from flowgrad.maths.aggregations import Aggregation
+    from flowgrad.maths.dropout import Dropout
     from flowgrad.network import Network
 
 Ints = npt.NDArray[np.int32]
@@ -222,6 +223,14 @@ class Plan:
             np.add.at(out, place, weight[..., shared])
         out[..., self.bias_slot[neurons]] = bias[..., neurons]
         return out
+
+    def dropped(self, dropout: Dropout, samples: int) -> Floats:
+        """(V, B) float64: 0 or 1/(1 − p) of every node and sample under a draw; 1 of outputs."""
+        found = np.ones((self.n_nodes, samples))
+        for nodes, inputs in ((np.flatnonzero(self.activation >= 0), False), (self.inputs, True)):
+            found[nodes] = dropout.factors(nodes, samples, inputs)
+        found[self.outputs] = 1.0
+        return found
 
     @cached_property
     def _trainable(self) -> tuple[Longs, Longs, Longs]:

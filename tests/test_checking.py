@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 import flowgrad as fg
-from flowgrad.inturn import InTurn
 from flowgrad.checking import difference
 from flowgrad.errors import ConfigError, ShapeError
+from flowgrad.inturn import InTurn
 from flowgrad.registry import names
 
 LOSSES = names("losses")

@@ -13,4 +13,5 @@ def info() -> ExecutorInfo:
         needs=("scipy",),
         install="pip install flowgrad-scipy",
         aggregations=frozenset({"sum", "mean"}),
+        dropout=True,
     )

@@ -10,11 +10,13 @@ from scipy import sparse
 
 from flowgrad.errors import brief
 from flowgrad.executor import Adjoint, Answer, Array, Live, Request, Saved
+from flowgrad.maths.dropout import Dropout
 from flowgrad.plan import Plan, lower
 from flowgrad_scipy import info
 
 if TYPE_CHECKING:
-    from flowgrad.network import Network
+    from flowgrad.maths.dropout import Dropout
+from flowgrad.network import Network
 
 
 class ScipyExecutor:
@@ -74,12 +76,14 @@ class ScipyKernel:
         shape = (len(level.neurons), len(level.sources))
         return sparse.csr_array((coefficient[level.edges], level.column, level.pointer), shape=shape)
 
-    def forward(self, theta: Array, x: Array) -> Saved:
+    def forward(self, theta: Array, x: Array, dropout: Dropout | None = None) -> Saved:
         """Equations (1), (2), (3), a level at a time."""
+        m = None if dropout is None else self.plan.dropped(dropout, len(x))
         weight, bias = self.plan.parameters(theta.astype(np.float64))
         z = np.zeros((self.plan.n_nodes, len(x)))
         a = np.zeros_like(z)
         z[self.plan.inputs] = a[self.plan.inputs] = x.T
+        _thin(a, m, self.plan.inputs)
         coefficient = weight * self.factor[self.target]
         with np.errstate(all="ignore"):
             matrices = [self._matrix(level, coefficient) for level in self.levels]
@@ -87,14 +91,15 @@ class ScipyKernel:
                 z[level.neurons] = matrix @ a[level.sources] + bias[level.neurons, None]
                 for sigma, rows in level.functions:
                     a[level.neurons[rows]] = _each(sigma.f, z[level.neurons[rows]])
-            return Saved(z.astype(self.dtype), a.astype(self.dtype), extra=(z, a, coefficient, matrices))
+                _thin(a, m, level.neurons)
+            return Saved(z.astype(self.dtype), a.astype(self.dtype), extra=(z, a, coefficient, matrices, m))
 
     def backward(self, theta: Array, saved: Saved, dy: Array, live: Live) -> Adjoint:
         """Equations (5)–(10): the same matrices transposed, levels in the other order.
 
         What leads to no wanted output takes no part: the matrices have 0 in its rows, and its ∂L/∂z is 0.
         """
-        z, a, coefficient, matrices = saved.extra
+        z, a, coefficient, matrices, m = saved.extra
         takes_part = np.ones(len(z), np.bool_) if live is None else live
         if live is not None:
             coefficient = np.where(live[self.target], coefficient, 0.0)
@@ -107,13 +112,21 @@ class ScipyKernel:
                 for sigma, rows in level.functions:  # (8)
                     at = level.neurons[rows]
                     dz[at] = np.where(takes_part[at, None], _each(sigma.df, z[at]) * da[at], 0.0)
+                _thin(dz, m, level.neurons)
                 da[level.sources] += matrix.T @ dz[level.neurons]  # (10)
             dz[self.plan.inputs] = da[self.plan.inputs]
+            _thin(dz, m, self.plan.inputs)
             terms = np.einsum("eb,eb->e", dz[self.target], a[self.plan.in_source])  # (5), summed over the samples
             weight, bias = self.factor[self.target] * np.where(takes_part[self.target], terms, 0.0), dz.sum(axis=1)
             bias[self.plan.inputs] = 0.0
             kept = [array.astype(self.dtype) for array in (dz, da, weight, bias)]
             return Adjoint(kept[0], kept[1], kept[2], kept[3])
+
+
+def _thin(values: Array, m: Array | None, nodes: Array) -> None:
+    """Times what a draw makes of these nodes; 0 where that is 0, whatever stood there."""
+    if m is not None:
+        values[nodes] = np.where(m[nodes] == 0, 0.0, values[nodes] * m[nodes])
 
 
 def _each(f: Any, z: Array) -> Array:

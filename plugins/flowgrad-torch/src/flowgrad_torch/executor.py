@@ -23,6 +23,7 @@ INFO = ExecutorInfo(
     activations=frozenset(ACTIVATIONS),
     aggregations=frozenset(AGGREGATIONS.split()),
     custom_functions=False,
+    dropout=True,
     deterministic=False,
 )
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from copy import copy
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor
 
 from flowgrad.executor import Adjoint, Array, Live, Request, Saved
+from flowgrad.maths.dropout import Dropout
 from flowgrad.plan import Plan
 from flowgrad_torch.lowering import Block, Level, Lowered
 
@@ -68,16 +70,17 @@ class TorchKernel:
     # ---- the protocol ---------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def forward(self, theta: Array, x: Array) -> Saved:
+    def forward(self, theta: Array, x: Array, dropout: Dropout | None = None) -> Saved:
         """θ (P,), x (B, I) → z, a (V, B)."""
-        z, a = self._forward(Weights(self.low, theta), x)
-        return Saved(self._nodes(z), self._nodes(a), extra=(z, a))
+        m = self._drawn(dropout, 0, len(x))
+        z, a = self._forward(Weights(self.low, theta), x, m)
+        return Saved(self._nodes(z), self._nodes(a), extra=(z, a, m))
 
     @torch.no_grad()
     def backward(self, theta: Array, saved: Saved, dy: Array, live: Live) -> Adjoint:
         """dy (B, O), live (V,) or None → dz, da (V, B), the gradient of every edge (E,) and bias (V,)."""
-        z, a = saved.extra
-        dz, da, weight, bias = self._backward(Weights(self.low, theta), z, a, dy, live)
+        z, a, m = saved.extra
+        dz, da, weight, bias = self._backward(Weights(self.low, theta), z, a, dy, live, m)
         return Adjoint(self._nodes(dz), self._nodes(da), self._edges(weight), self._nodes(bias))
 
     @torch.no_grad()
@@ -85,23 +88,31 @@ class TorchKernel:
         """(B, O), tile by tile."""
         w, y = Weights(self.low, theta), np.empty((len(x), len(self.plan.outputs)), self.dtype)
         for rows in self._tiles(len(x)):
-            _, a = self._forward(w, x[rows])
+            _, a = self._forward(w, x[rows], None)
             y[rows] = self._outputs(a)
         return y
 
     @torch.no_grad()
     def value_and_grad(
-        self, theta: Array, x: Array, t: Array, sample_weight: Array | None, scale: float, out: Array
+        self,
+        theta: Array,
+        x: Array,
+        t: Array,
+        sample_weight: Array | None,
+        scale: float,
+        out: Array,
+        dropout: Dropout | None = None,
     ) -> float:
         """The loss and its gradient, tile by tile: memory is bounded by the tile, not by the batch."""
         w, value = Weights(self.low, theta), 0.0
         weight: Any = 0.0
         bias: Any = 0.0
         for rows in self._tiles(len(x)):
-            z, a = self._forward(w, x[rows])
+            m = self._drawn(dropout, rows.start, rows.stop - rows.start)
+            z, a = self._forward(w, x[rows], m)
             y = self._outputs(a).astype(np.float64)
             loss, dy = self._loss(y, t[rows], None if sample_weight is None else sample_weight[rows])
-            _, _, of_edges, of_nodes = self._backward(w, z, a, dy.astype(self.dtype), self.plan.live())
+            _, _, of_edges, of_nodes = self._backward(w, z, a, dy.astype(self.dtype), self.plan.live(), m)
             value, weight, bias = value + loss, weight + of_edges, bias + of_nodes
         edges, nodes = self._edges(weight), self._nodes(bias)
         if self.plan.direct:
@@ -115,11 +126,16 @@ class TorchKernel:
         """Σ_b s_b·L_b of (4), and the base cases (9), (B, O)."""
         loss = self.loss
         assert loss is not None  # the program asks for a gradient only where it has a loss
-        value, dy = loss.evaluate(y, t.astype(np.float64))
-        with np.errstate(all="ignore"):
-            if s is not None:
-                value, dy = value * s[:, None], dy * s[:, None]
-            return float(value.sum()), dy
+        value, _, dy = loss.summed(y, t.astype(np.float64), None if s is None else s.astype(np.float64))
+        return value, dy
+
+    def _drawn(self, dropout: Dropout | None, first: int, samples: int) -> Tensor | None:
+        """(V, B) 0 or 1/(1 − p) of so many samples from the batch's `first` on, in the order of `low`."""
+        if dropout is None:
+            return None
+        m = self.plan.dropped(replace(dropout, first=dropout.first + first), samples)
+        m = m if self.low.order is None else m[self.low.order]
+        return torch.tensor(m, dtype=self.low.dtype, device=self.low.device)
 
     def _tiles(self, rows: int) -> Iterator[slice]:
         size = max(8, TILE_BYTES // (max(1, self.plan.n_nodes) * self.dtype.itemsize))
@@ -147,12 +163,14 @@ class TorchKernel:
 
     # ---- forward --------------------------------------------------------------------------------------------
 
-    def _forward(self, w: Weights, x: Array) -> tuple[Tensor, Tensor]:
+    def _forward(self, w: Weights, x: Array, drawn: Tensor | None) -> tuple[Tensor, Tensor]:
         low = self.low
         z = torch.empty((self.plan.n_nodes, len(x)), dtype=low.dtype, device=low.device)
         a = torch.empty_like(z)
         z[low.inputs] = torch.tensor(x, device=low.device).T
         a[low.inputs] = z[low.inputs]
+        if drawn is not None:
+            a[low.inputs] = _thin(a[low.inputs], drawn[low.inputs])
         for level in low.levels:
             if not level.functions:
                 continue  # the inputs
@@ -169,6 +187,8 @@ class TorchKernel:
                     a[rows] = f(m)
                 else:
                     a[rows][some] = f(m[some])
+            if drawn is not None:
+                a[rows] = _thin(a[rows], drawn[rows])
         return z, a
 
     def _linear(self, level: Level, w: Weights, a: Tensor, m: Tensor) -> Tensor:
@@ -190,7 +210,7 @@ class TorchKernel:
     # ---- backward -------------------------------------------------------------------------------------------
 
     def _backward(
-        self, w: Weights, z: Tensor, a: Tensor, dy: Array, live: Live
+        self, w: Weights, z: Tensor, a: Tensor, dy: Array, live: Live, drawn: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """dz, da (V, B), ∂L/∂w (E,), ∂L/∂b (V,); dterm (V, B) holds ∂L/∂t of linear neurons, r·c·dz.
 
@@ -223,6 +243,8 @@ class TorchKernel:
                     dz[rows][some] = df(z[rows][some]) * da[rows][some]
             if marked is not None:
                 dz[rows].masked_fill_(~marked[rows, None], 0.0)
+            if drawn is not None:
+                dz[rows] = _thin(dz[rows], drawn[rows])
             d = dz[rows]
             if not plain:
                 d = dterm[rows] = d if low.response is None else d * low.response[rows]
@@ -267,6 +289,11 @@ class TorchKernel:
             of_edges.copy_(found)
         else:
             of_edges[low.linear] = found
+
+
+def _thin(values: Tensor, m: Tensor) -> Tensor:
+    """Times m; 0 where that is 0, whatever the value."""
+    return torch.where(m == 0, 0.0, values * m)
 
 
 def _few(edges: int, B: int) -> bool:
