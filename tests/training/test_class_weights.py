@@ -14,7 +14,7 @@ ONE_STEP: dict[str, Any] = {"epochs": 1, "batch_size": 100, "shuffle": False, "o
 
 
 def classes(outputs: int, executor: str = "python") -> tuple[fg.Program, np.ndarray, np.ndarray]:
-    """A program of classes on so many outputs, X (12, 3), and the class of each sample: 8 of class 0, the others fewer."""
+    """A program of classes on so many outputs, X (12, 3), and the class of each sample: 8 of class 0."""
     loss = "cross_entropy" if outputs > 1 else "binary_cross_entropy"
     program = fg.compile(fg.topologies.layered([3, 4, outputs], seed=1), executor=executor, loss=loss)
     k = np.array([0] * 8 + ([1] * 3 + [2] if outputs == 3 else [1] * 4))

@@ -141,7 +141,7 @@ def test_signs_are_those_of_the_start(executor: str) -> None:
 @pytest.mark.parametrize("bad", ["nonegative", (1, 0), (0, 1, 2), (0.0, float("nan")), ("a", 1), True, 3, None])
 def test_constraints_that_are_none(bad: Any) -> None:
     (X, T), program = samples(), made()
-    with pytest.raises(ConfigError, match="constraints: .*must be 'nonnegative'"):
+    with pytest.raises(ConfigError, match=r"constraints: .*must be 'nonnegative'"):
         fg.fit(program, X, T, constraints={"weights": bad})
     if bad is not None:  # as an attribute None says nothing
         with pytest.raises(GraphError, match=r"constraint .* of edge 'x' → 'h': must be"):
