@@ -27,8 +27,8 @@ def minimize(
     program: Program,
     X: Any,
     T: Any,
-    method: str = "L-BFGS-B",
     *,
+    method: str = "L-BFGS-B",
     sample_weight: Any = None,
     l2: Given = 0.0,
     constraints: Any = None,
@@ -80,19 +80,17 @@ def minimize(
     )
     limits, penalty = bounds(program, constraints), factors(program, "l2", l2)
     if limits is not None and method not in BOUNDED:
-        raise ConfigError(f"method={method!r} keeps to no constraints; these do: {', '.join(BOUNDED)}")
+        raise ConfigError(f"method={brief(method)} keeps to no constraints; these do: {', '.join(BOUNDED)}")
     if not program.plan.n_parameters:
         raise ConfigError("minimize: the network has no parameters that are trained")
     given = {} if options is None else dict(instance("options=", options, Mapping, ConfigError))  # type: ignore[type-abstract]
-    within = None if tol is None else real("tol", tol, 0)
+    how = {"method": method, "tol": None if tol is None else real("tol", tol, 0), "options": given}
     objective = Objective(program, data, penalty)
     start = program.theta.copy()
     if limits is not None:
         limits.project(start)
     try:
-        found = _run(
-            objective, start, limits, {"method": method, "tol": within, "options": given, "callback": callback}
-        )
+        found = _run(objective, start, limits, how | {"callback": callback})
     finally:
         if objective.best is not None:
             program.theta = objective.best

@@ -20,7 +20,7 @@ def test_every_method_finds_the_ridge_regression_of_a_linear_network(method: str
     program = fg.compile(fg.topologies.layered([3, 2], seed=0), executor="python", loss="squared_error")
     X, T = data_of(40)
     s = np.linspace(0.0, 2.0, 40)
-    found = fg.minimize(program, X, T, method.lower(), sample_weight=s, l2=0.05)
+    found = fg.minimize(program, X, T, method=method.lower(), sample_weight=s, l2=0.05)
     A, w = np.column_stack([X, np.ones(40)]), s / s.sum()
     exact = np.linalg.solve(A.T @ (w[:, None] * A) + 0.1 * np.diag([1, 1, 1, 0]), A.T @ (w[:, None] * T))
     at = program.theta_index
@@ -57,7 +57,7 @@ def test_bounds_are_kept(method: str, program_of: Any, data_of: Any) -> None:
     weights = program.plan.weight_slot[program.plan.weight_slot >= 0]
     assert np.abs(program.theta[weights]).max() > 0.3
     options = {"maxfun": 40} if method == "TNC" else {"maxiter": 12}
-    fg.minimize(program, X, T, method, constraints={"weights": (-0.3, 0.25)}, options=options)
+    fg.minimize(program, X, T, method=method, constraints={"weights": (-0.3, 0.25)}, options=options)
     assert program.theta[weights].min() >= -0.3
     assert program.theta[weights].max() <= 0.25
 
