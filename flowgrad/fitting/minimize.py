@@ -75,9 +75,7 @@ def minimize(
     """
     instance("minimize", program, Program, ConfigError)
     method, data = _method(method), samples_of(program, X, T, sample_weight)
-    data = smoothed(
-        program, weighted_by_class(program, data, class_weight), real("label_smoothing", label_smoothing, 0, 1)
-    )
+    data = smoothed(program, weighted_by_class(program, data, class_weight), label_smoothing)
     limits, penalty = bounds(program, constraints), factors(program, "l2", l2)
     if limits is not None and method not in BOUNDED:
         raise ConfigError(f"method={brief(method)} keeps to no constraints; these do: {', '.join(BOUNDED)}")
