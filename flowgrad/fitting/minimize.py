@@ -42,7 +42,8 @@ def minimize(
 
     For smooth losses and networks of up to some 100,000 parameters, where a method that looks at every sample for each
     step gets further than `fit` does. BFGS, SLSQP and trust-constr keep a matrix of P × P numbers; the others do not.
-    SciPy reckons in float64, also for a program in float32. Ctrl-C ends it early and keeps the best θ that was met.
+    SciPy reckons in float64, also for a program in float32. Ctrl-C ends it early, as does `fg.StopTraining` raised by a
+    callback; where a method does not succeed, the best θ that was met is kept.
 
     Args:
         program: compiled with a loss.
@@ -53,8 +54,8 @@ def minimize(
         tol, options, callback: SciPy's, as they are; `options={"maxiter": 200}`.
 
     Returns:
-        SciPy's `OptimizeResult`: `x` (P,) float64 is θ, `fun` the loss with its penalty, `jac` (P,) the gradient,
-        `nit`, `nfev`, `success`, `message`.
+        SciPy's `OptimizeResult`: `x` (P,) float64 is θ, `fun` the loss with its penalty, `jac` (P,) the gradient
+        (`grad` under trust-constr), `nit`, `nfev`, `success`, `message`.
 
     Raises:
         ConfigError: an argument of the wrong type or range, or bounds and a method that has none.
@@ -81,19 +82,17 @@ def minimize(
         raise ConfigError(f"method={brief(method)} keeps to no constraints; these do: {', '.join(BOUNDED)}")
     if not program.plan.n_parameters:
         raise ConfigError("minimize: the network has no parameters that are trained")
+    if callback is not None and not callable(callback):
+        raise ConfigError(f"callback={brief(callback)}: must be a function as SciPy calls it, or None")
     given = {} if options is None else dict(instance("options=", options, Mapping, ConfigError))  # type: ignore[type-abstract]
     how = {"method": method, "tol": None if tol is None else real("tol", tol, 0), "options": given}
-    objective = Objective(program, data, penalty)
-    start = program.theta.copy()
-    if limits is not None:
-        limits.project(start)
+    objective = Objective(program, data, penalty, limits)
     try:
-        found = _run(objective, start, limits, how | {"callback": callback})
+        found = _run(objective, objective.within(program.theta), how | {"callback": callback})
     finally:
         if objective.best is not None:
             program.theta = objective.best
-    if not objective.finite(found.fun, np.asarray(found.x)):
-        objective.stop("where the optimizer ended", found.x)
+    _settle(objective, found)
     program.theta = found.x
     return found
 
@@ -101,12 +100,13 @@ def minimize(
 class Objective:
     """θ (P,) float64 → the reduced loss with its penalty, and the gradient (P,) float64.
 
-    best  the θ of the least value that was finite, gradient too; None before the first
+    best  the θ within the bounds of the least value that was finite, gradient too; None before the first
     """
 
-    def __init__(self, program: Program, data: Samples, l2: Array | None) -> None:
+    def __init__(self, program: Program, data: Samples, l2: Array | None, limits: Bounds | None) -> None:
         self.program, self.data = program, data
         self.l2 = None if l2 is None else l2.astype(np.float64)
+        self.limits = None if limits is None else Bounds(*(end.astype(np.float64) for end in limits))
         self.best: Array | None = None
         self.least, self.gradient, self.calls = math.inf, np.zeros(0), 0
 
@@ -120,9 +120,16 @@ class Objective:
         if not self.finite(value, g):
             if self.best is None:
                 self.stop("at the start", th)
-        elif self.best is None or value < self.least:
+        elif (self.best is None or value < self.least) and (self.within(th) == th).all():
             self.best, self.least, self.gradient = th, value, g
         return value, g
+
+    def within(self, theta: Array) -> Array:
+        """The nearest θ within the bounds, float64."""
+        nearest = np.array(theta, np.float64)
+        if self.limits is not None:
+            self.limits.project(nearest)
+        return nearest
 
     def finite(self, value: float, array: Array) -> bool:
         """Whether all of these numbers are."""
@@ -136,22 +143,34 @@ class Objective:
         raise NonFiniteError(f"minimize, {when}: {found}; program.theta is {now}")
 
 
-def _run(objective: Objective, start: Array, limits: Bounds | None, how: dict[str, Any]) -> Any:
-    """SciPy's answer, or that of an interrupted run."""
+def _run(objective: Objective, start: Array, how: dict[str, Any]) -> Any:
+    """SciPy's answer, or that of a run that was interrupted or stopped."""
     try:
         from scipy import optimize
     except ImportError:
         raise MissingDependencyError("scipy", "scipy", "fg.minimize") from None
-    room = None if limits is None else optimize.Bounds(*(end.astype(np.float64) for end in limits))
+    room = None if objective.limits is None else optimize.Bounds(*objective.limits)
     try:
-        return optimize.minimize(objective, start.astype(np.float64), jac=True, bounds=room, **how)
-    except KeyboardInterrupt:
+        return optimize.minimize(objective, start, jac=True, bounds=room, **how)
+    except (KeyboardInterrupt, StopIteration) as ended:  # not every method answers the latter itself
         if objective.best is None:
             raise
+        message = "interrupted" if isinstance(ended, KeyboardInterrupt) else "stopped by the callback"
         return optimize.OptimizeResult(
             x=objective.best, fun=objective.least, jac=objective.gradient, nfev=objective.calls, njev=objective.calls,
-            success=False, status=99, message="interrupted",
+            success=False, status=99, message=message,
         )  # fmt: skip
+
+
+def _settle(objective: Objective, found: Any) -> None:
+    """Make an answer keep to the bounds; where a method did not succeed, make it the best that was met."""
+    if not objective.finite(found.fun, found.x):
+        objective.stop("where the optimizer ended", found.x)
+    within, gradient = objective.within(found.x), "grad" if "grad" in found else "jac"  # trust-constr's jac is another
+    if (within != found.x).any():  # a method may come to a bound from outside, or miss it by a rounding
+        found.x, (found.fun, found[gradient]) = within, objective(within)
+    if not found.success and objective.least < found.fun:
+        found.x, found.fun, found[gradient] = objective.best, objective.least, objective.gradient
 
 
 def _method(given: object) -> str:

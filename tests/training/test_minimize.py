@@ -90,6 +90,21 @@ def test_an_interrupt_keeps_the_best(program_of: Any, data_of: Any) -> None:
     assert found.fun == program.value_and_grad(program.theta, X, T)[0] < before
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_a_callback_stops_it_at_the_best_theta(method: str, program_of: Any, data_of: Any) -> None:
+    program, (X, T) = program_of("python", reduction="sum"), data_of(40)
+    before, calls = program.value_and_grad(program.theta, X, T)[0], []
+
+    def third(*given: object) -> None:
+        calls.append(given)
+        if len(calls) == 3:
+            raise fg.StopTraining
+
+    found = fg.minimize(program, X, T, method=method, callback=third)
+    assert (len(calls), found.success) == (3, False)
+    assert program.value_and_grad(program.theta, X, T)[0] == found.fun <= before
+
+
 def test_numbers_that_are_not_finite_are_named(program_of: Any, data_of: Any) -> None:
     program, (X, T) = program_of("python"), data_of(40)
     before, X = program.theta.copy(), X.copy()
@@ -107,6 +122,7 @@ def test_what_is_refused(program_of: Any, data_of: Any) -> None:
         ({"method": 3}, ConfigError, "method=3"),
         ({"method": "bfgs", "constraints": {"weights": "sign"}}, ConfigError, "'BFGS' keeps to no constraints"),
         ({"tol": -1.0}, ConfigError, "tol=-1.0"),
+        ({"callback": 3}, ConfigError, "callback=3"),
         ({"options": [1]}, ConfigError, "options= wants a Mapping"),
         ({"l2": -1.0}, ConfigError, "l2=-1.0"),
         ({"class_weight": "balanced"}, ConfigError, "targets of squared_error are none"),
