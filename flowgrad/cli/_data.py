@@ -118,6 +118,14 @@ def _weighted(table: Table, samples: Samples, s: npt.NDArray[np.float64], weight
     return Samples(samples.X, samples.T, s).take(np.flatnonzero(s))
 
 
+def text_of(table: Table, name: str, roles: Roles) -> list[str]:
+    """A column as text, of the samples that `read` gives."""
+    words = table.text(name)
+    if roles.weight is None:
+        return words
+    return [words[row] for row in np.flatnonzero(table.numbers((roles.weight,))[:, 0]).tolist()]
+
+
 def answered(table: Table, roles: Roles) -> bool:
     """Whether a table holds the label, or all targets."""
     return table.has(roles.label) if roles.label is not None else all(map(table.has, roles.targets))

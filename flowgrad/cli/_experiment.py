@@ -274,7 +274,7 @@ def prepare_whole(settings: _config.Config, group: str | None = None) -> tuple[E
     resolved = settings | {"train": settings["train"] | {"loss": settings["train"]["loss"] or loss}}
     roles_of = (roles.inputs, roles.targets, roles.label, roles.classes)
     model = Model(network, *roles_of, loss=resolved["train"]["loss"], ignore=roles.ignore)
-    return Experiment(resolved, model, parts, start), None if group is None else samples.text(group)
+    return Experiment(resolved, model, parts, start), None if group is None else _data.text_of(samples, group, roles)
 
 
 def _read(settings: _config.Config) -> tuple[Table, Network, Roles, str, Start | None]:

@@ -148,3 +148,12 @@ def test_a_configuration_is_written_as_it_was_read(tmp_path: Path) -> None:
     given["train"]["l1"]['group "a" = 1'] = 0.5  # keys are quoted where TOML wants it
     settings = _config.check(given)
     assert _config.check(tomllib.loads(_config.document(settings))) == settings
+
+
+def test_cross_validation_goes_by_weights_and_leaves_those_of_0_out(run: Any, weighted: Path) -> None:
+    words = ("--folds", 2, "--workers", 1, "--group", "id", "--set", "train.dropout=0.1")
+    outcomes = []
+    for name, more in (("a", ()), ("b", ("--set", "data.weight=id"))):
+        assert run("cv", "config.toml", "--out", name, *(words if name == "a" else words[:4]), *more).code == 0
+        outcomes.append(json.loads(Path(name, "summary.json").read_text())["samples"])
+    assert outcomes == [60, 89]  # of 90; ids are 0 … 89
