@@ -30,6 +30,7 @@ _HOME = {
     "CheckpointWarning": "flowgrad.errors",
     "BoundedOutputWarning": "flowgrad.errors",
     "fit": "flowgrad.training",
+    "minimize": "flowgrad.fitting.minimize",
     "History": "flowgrad.training",
     "gradcheck": "flowgrad.checking",
     "reversed_network": "flowgrad.inspection.reversal",
@@ -78,6 +79,7 @@ __all__ = [
     "load",
     "load_model",
     "metrics",
+    "minimize",
     "optimizers",
     "reversed_network",
     "save",
@@ -92,6 +94,7 @@ if TYPE_CHECKING:
     from flowgrad.choice import executors
     from flowgrad.errors import BoundedOutputWarning, CheckpointWarning, FlowgradError, StopTraining
     from flowgrad.files import load, save
+    from flowgrad.fitting.minimize import minimize
     from flowgrad.inspection.reversal import reversed_network
     from flowgrad.maths import initializers
     from flowgrad.maths.activation import Activation

@@ -13,6 +13,7 @@ import flowgrad as fg
 from flowgrad.crossval import CrossValidation, cross_validate
 from flowgrad.errors import ConfigError, DataError, FlowgradError, ShapeError
 from flowgrad.folds import folds_of, held_out
+from flowgrad.inspection.controls import fresh
 from flowgrad.metrics import entries, interval
 from flowgrad.scaling import Scaling
 
@@ -218,3 +219,24 @@ def test_intervals_of_the_mean_over_folds_cover() -> None:
         said = found.figures()[0]
         inside += said["low"] <= 0.5 <= said["high"]
     assert inside / times >= 0.9
+
+
+def test_samples_weigh_in_training_and_in_early_stopping() -> None:
+    net = fg.topologies.layered([2, 3, 1], activation="tanh", seed=0)
+    rng = np.random.default_rng(1)
+    X, s = rng.normal(size=(40, 2)), rng.uniform(0.5, 4.0, 40)
+    T = X[:, :1] - X[:, 1:] ** 2
+    how: dict[str, Any] = {"epochs": 3, "batch_size": 8}
+    held = (X[:10], T[:10], s[:10])
+    found = cross_validate(
+        fg.Model(net), X, T, folds=2, sample_weight=s, validation=held, standardize=False, fit=how, workers=1,
+        executor="python",
+    )  # fmt: skip
+    fold = found.done[0]
+    kept = np.setdiff1d(np.arange(40), fold.rows)
+    program = fg.compile(fresh(net, 0), executor="python", loss="squared_error")
+    fg.fit(program, X[kept], T[kept], sample_weight=s[kept], validation=held, seed=0, **how)
+    assert fold.theta.tobytes() == program.theta.tobytes()
+    for given, said in ((np.zeros(40), "0 for every"), (np.r_[0.0, s[1:]], "0 for some samples"), (s[1:], "shape")):
+        with pytest.raises((DataError, ShapeError), match=said):
+            cross_validate(fg.Model(net), X, T, sample_weight=given, fit=how, workers=1, executor="python")

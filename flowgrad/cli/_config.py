@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from flowgrad.errors import ConfigError, FileError, UnknownNameError, brief, suggest
+from flowgrad.fitting.slots import is_bound
 from flowgrad.optimizer import Optimizer
 from flowgrad.optimizers import with_settings
 from flowgrad.registry import names, singular
@@ -73,10 +75,22 @@ FLAG = Rule("true or false", lambda v: isinstance(v, bool))
 POSITIVE = Rule("a number above 0", lambda v: _is_number(v) and v > 0)
 NOT_NEGATIVE = Rule("a number, 0 or more", lambda v: _is_number(v) and v >= 0)
 FRACTION = Rule("a fraction between 0 and 1", lambda v: _is_number(v) and 0 < v < 1)
+BELOW_1 = Rule("a number, 0 or more and below 1", lambda v: _is_number(v) and 0 <= v < 1)
 PROBABILITY = Rule("a probability, 0 to 1", lambda v: _is_number(v) and 0 <= v <= 1)
 SETTINGS = either(
     Rule("a name", TEXT.holds),
     Rule("a table of its name and settings, [train.optimizer]", lambda v: isinstance(v, dict)),
+)
+FACTORS = Rule(
+    "a table of such by words", lambda v: isinstance(v, dict) and bool(v) and all(map(NOT_NEGATIVE.holds, v.values()))
+)
+CLASS_WEIGHT = either(
+    choice("balanced"),
+    Rule("a table of numbers, 0 or more, by class", FACTORS.holds),
+)
+BOUNDS_BY_WORDS = Rule(
+    "a table of 'nonnegative', 'nonpositive', 'sign' or [low, high] by words",
+    lambda v: isinstance(v, dict) and bool(v) and all(map(is_bound, v.values())),
 )
 COLUMNS = either(TEXTS, Rule("the name of a 2-D array of an .npz", TEXT.holds))
 PART = either(FRACTION, Rule("a file's name", TEXT.holds))
@@ -122,6 +136,7 @@ KEYS: dict[str, dict[str, Key]] = {
         "targets": Key(COLUMNS, None, "columns of the targets, in the outputs' order; left out: by the outputs' names"),
         "label": Key(TEXT, None, "a column of classes, instead of targets"),
         "positive": Key(TEXT, None, "with a label and one output: the class that the output speaks for"),
+        "weight": Key(TEXT, None, "a column of the samples' weights, 0 or more; of weight 0: left out"),
         "ignore": Key(TEXTS, None, "columns that are neither"),
         "standardize": Key(FLAG, True, "inputs to mean 0 and variance 1 on the training samples"),
         "standardize_targets": Key(FLAG, False, "targets likewise; predictions come back on the data's scale"),
@@ -137,9 +152,16 @@ KEYS: dict[str, dict[str, Key]] = {
         "batch_size": Key(whole(1), 64, "samples a step"),
         "patience": Key(whole(1), None, "epochs without improvement before stopping"),
         "metrics": Key(TEXTS, None, "recorded each epoch"),
-        "l1": Key(NOT_NEGATIVE, 0.0, "times the sum of the weights without their signs"),
-        "l2": Key(NOT_NEGATIVE, 0.0, "times the sum of the squared weights"),
-        "penalize": Key(choice("weights", "input weights"), "weights", "which weights l1 and l2 mean"),
+        "l1": Key(either(NOT_NEGATIVE, FACTORS), 0.0, "times the sum of the weights without their signs"),
+        "l2": Key(either(NOT_NEGATIVE, FACTORS), 0.0, "times the sum of the squared weights"),
+        "penalize": Key(choice("weights", "input weights"), "weights", "which weights l1 and l2 mean, as numbers"),
+        "clip": Key(POSITIVE, None, "the largest norm of a step's gradient"),
+        "clip_value": Key(POSITIVE, None, "the largest size of a component of a step's gradient"),
+        "constraints": Key(BOUNDS_BY_WORDS, None, "bounds on weights and biases"),
+        "dropout": Key(BELOW_1, 0.0, "probability that a hidden neuron is left out of a sample's step"),
+        "input_dropout": Key(BELOW_1, 0.0, "probability that an input is left out of a sample's step"),
+        "class_weight": Key(CLASS_WEIGHT, None, "factors on the samples' weights, in training"),
+        "label_smoothing": Key(BELOW_1, 0.0, "targets of classes become (1 − ε)·t + ε/K, in training"),
         "schedule": Key(TEXT, None, "of the learning rate"),
         "shuffle": Key(FLAG, True, "the samples, each epoch"),
         "seed": Key(whole(0), 0, "of the order of samples"),
@@ -295,6 +317,12 @@ def _check_together(config: Config) -> None:
     optimizer, rate = config["train"]["optimizer"], config["train"]["learning_rate"]
     if isinstance(optimizer, dict) and "learning_rate" in optimizer and rate is not None:
         raise ConfigError("train.learning_rate and train.optimizer.learning_rate exclude each other: give one")
+    words = [name for name in ("l1", "l2") if isinstance(config["train"][name], dict)]
+    if words and config["train"]["penalize"] != "weights":
+        raise ConfigError(
+            f"train.penalize = {written(config['train']['penalize'])}: train.{words[0]} is a table, whose words say "
+            "which weights it means"
+        )
     if config["train"]["patience"] is not None and data["validation"] is None:
         raise ConfigError(
             f"train.patience = {config['train']['patience']}: needs data.validation, a fraction or a file"
@@ -316,6 +344,8 @@ def reading_of(data: Mapping[str, Any]) -> Reading:
     return Reading(**given)
 
 
+BARE = re.compile("[A-Za-z0-9_-]+")
+
 REGISTERED = {
     "network.format": "formats",
     "network.topology": "topologies",
@@ -334,8 +364,8 @@ REGISTERED = {
 def written(value: Any) -> str:
     """A value as TOML writes it.
 
-    >>> written("a\\"b"), written(True), written([1, 2.0]), written(float("inf"))
-    ('"a\\\\"b"', 'true', '[1, 2.0]', 'inf')
+    >>> written("a\\"b"), written(True), written([1, 2.0]), written(float("inf")), written({"level 1": 0.1})
+    ('"a\\\\"b"', 'true', '[1, 2.0]', 'inf', '{"level 1" = 0.1}')
     """
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
@@ -344,10 +374,13 @@ def written(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(written, value))}]"
     if isinstance(value, dict):
-        return (
-            "{" + ", ".join(f"{json.dumps(str(k), ensure_ascii=False)} = {written(v)}" for k, v in value.items()) + "}"
-        )
+        return "{" + ", ".join(f"{_key(str(k))} = {written(v)}" for k, v in value.items()) + "}"
     return str(value)
+
+
+def _key(name: str) -> str:
+    """A key as TOML writes it: bare, where it may be."""
+    return name if BARE.fullmatch(name) else written(name)
 
 
 def document(config: Config) -> str:
@@ -357,7 +390,7 @@ def document(config: Config) -> str:
         tables = {f"{section}.{name}": value for name, value in values.items() if isinstance(value, dict)}
         plain = {name: value for name, value in values.items() if not isinstance(value, dict)}
         for title, keys in ({section: plain} | tables).items():
-            kept = [f"{name} = {written(value)}" for name, value in keys.items() if value is not None]
+            kept = [f"{_key(name)} = {written(value)}" for name, value in keys.items() if value is not None]
             if kept:
                 lines += [f"[{title}]", *kept, ""]
     return "\n".join(lines)

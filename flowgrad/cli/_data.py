@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,17 +17,21 @@ ROWS = 1024  # that are looked at together
 
 @dataclass(frozen=True)
 class Samples:
-    """X (B, I), float64 or float32, and T: (B, O) float64 targets, or (B,) int64 class indices under a label."""
+    """X (B, I), float64 or float32, and T: (B, O) float64 targets, or (B,) int64 class indices under a label.
+
+    s  (B,) float64 weights above 0, or None
+    """
 
     X: npt.NDArray[Any]
     T: npt.NDArray[Any]
+    s: npt.NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.X)
 
     def take(self, rows: npt.NDArray[np.int64]) -> Samples:
         """Some of the samples."""
-        return Samples(self.X[rows], self.T[rows])
+        return Samples(self.X[rows], self.T[rows], None if self.s is None else self.s[rows])
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,7 @@ class Roles:
     targets  columns of T, in the order of its outputs; empty under a label
     label    the column of classes, or None
     classes  class k is output k's; of a single output, classes[1] is the one it speaks for
+    weight   the column of the samples' weights, or None
     """
 
     inputs: tuple[str, ...]
@@ -45,6 +50,22 @@ class Roles:
     label: str | None = None
     classes: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
+    weight: str | None = None
+
+
+def with_weight(roles: Roles, weight: str | None) -> Roles:
+    """The same with a column of the samples' weights, which a network that answers need not see.
+
+    Raises:
+        ConfigError: it is something else already.
+    """
+    if weight is None:
+        return roles
+    taken = {"an input": roles.inputs, "a target": roles.targets, "the label": (roles.label,)}
+    for role, names in taken.items():
+        if weight in names:
+            raise ConfigError(f'data.weight = "{weight}": that column is {role}')
+    return replace(roles, weight=weight, ignore=tuple(dict.fromkeys((*roles.ignore, weight))))
 
 
 def columns_of(table: Table, given: Sequence[str] | str | None, default: Sequence[str]) -> tuple[str, ...]:
@@ -63,7 +84,7 @@ def read(table: Table, roles: Roles, *, finite: bool = False, answers: bool = Tr
 
     Args:
         finite: refuse NaN and inf, naming the cell.
-        answers: whether targets or labels are read; without, T is empty.
+        answers: whether targets or labels are read, and weights; without, T is empty. Samples of weight 0 are left out.
         dtype: of X; float32 is float64 rounded.
     """
     for name in roles.inputs:
@@ -72,17 +93,37 @@ def read(table: Table, roles: Roles, *, finite: bool = False, answers: bool = Tr
         table.need(name, "target")
     if table.reading.surplus == "error":
         _check_surplus(table, roles)
-    classes = roles.label if answers else None
-    groups = [roles.inputs] if not answers or classes is not None else [roles.inputs, roles.targets]
-    X, *rest = table.gather(groups, [dtype, np.float64][: len(groups)], () if classes is None else (classes,))
+    classes, weight = (roles.label, roles.weight) if answers else (None, None)
+    groups = [roles.inputs, roles.targets if answers else (), () if weight is None else (weight,)]
+    for name in groups[2]:
+        table.need(name, "weight")
+    X, T, s = table.gather(groups, [dtype, np.float64, np.float64], () if classes is None else (classes,))
     if finite:
         _check_finite(table, X, roles.inputs)
     if not answers:
         return Samples(X, np.empty((len(X), 0)))
     if classes is not None:
-        return Samples(X, class_indices(table, classes, roles.classes))
-    _check_finite(table, rest[0], roles.targets)
-    return Samples(X, rest[0])
+        T = class_indices(table, classes, roles.classes)
+    else:
+        _check_finite(table, T, roles.targets)
+    return Samples(X, T) if weight is None else _weighted(table, Samples(X, T), s[:, 0], weight)
+
+
+def _weighted(table: Table, samples: Samples, s: npt.NDArray[np.float64], weight: str) -> Samples:
+    """The samples of weight above 0, with their weights."""
+    wrong = np.flatnonzero(~(np.isfinite(s) & (s >= 0)))
+    if len(wrong):
+        where = f"{table.path}, sample {wrong[0] + 1}, column {brief(weight)}"
+        raise DataError(f"{where}: {s[wrong[0]]} is no weight: must be finite, 0 or more")
+    return Samples(samples.X, samples.T, s).take(np.flatnonzero(s))
+
+
+def text_of(table: Table, name: str, roles: Roles) -> list[str]:
+    """A column as text, of the samples that `read` gives."""
+    words = table.text(name)
+    if roles.weight is None:
+        return words
+    return [words[row] for row in np.flatnonzero(table.numbers((roles.weight,))[:, 0]).tolist()]
 
 
 def answered(table: Table, roles: Roles) -> bool:

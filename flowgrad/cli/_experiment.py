@@ -26,6 +26,7 @@ from flowgrad.cli import _config, _data
 from flowgrad.cli._console import share_shown
 from flowgrad.cli._data import Roles, Samples
 from flowgrad.cli._missing import fitted
+from flowgrad.cli._regularised import rules_of
 from flowgrad.cli._roles import check_count, network_and_roles
 from flowgrad.errors import FileError, NonFiniteError
 from flowgrad.figures import figures
@@ -95,12 +96,18 @@ class Experiment:
         return fg.compile(self.model.network, executor=v["executor"], dtype=v["dtype"], loss=loss, threads=v["threads"])
 
     def arguments(self, program: Program) -> dict[str, Any]:
-        """What `fg.fit` is called with."""
+        """What `fg.fit` is called with besides program, X and T.
+
+        Raises:
+            UnknownNameError: a table of the settings names no weights, no class. ConfigError: the loss has no classes.
+        """
         v, held = self.settings["train"], self.parts.validation
         plain = ("learning_rate", "epochs", "batch_size", "seed", "shuffle", "patience", "schedule")
-        l1, l2 = (_penalty(program, v["penalize"], v[name]) for name in ("l1", "l2"))
-        given = {name: v[name] for name in plain} | {"l1": l1, "l2": l2, "metrics": v["metrics"] or ()}
-        validation = (held.X, held.T) if held else None
+        given = {name: v[name] for name in plain} | {"metrics": v["metrics"] or ()}
+        given |= rules_of(v, program, self.model)
+        if self.parts.train.s is not None:
+            given["sample_weight"] = self.parts.train.s
+        validation = (held.X, held.T, held.s) if held else None
         return given | {"optimizer": _config.optimizer_of(v["optimizer"]), "validation": validation}
 
     def train(
@@ -202,14 +209,6 @@ def pictures() -> bool:
     return find_spec("matplotlib") is not None
 
 
-def _penalty(program: Program, on: str, factor: float) -> Any:
-    """The penalty of all weights, or only of those that leave an input."""
-    if on == "weights" or not factor:
-        return factor
-    slots = program.plan.weight_slot[np.isin(program.plan.in_source, program.plan.inputs)]
-    return [(slots[slots >= 0], factor)]
-
-
 # ---- from a file to settings --------------------------------------------------------------------------------------
 
 
@@ -275,7 +274,7 @@ def prepare_whole(settings: _config.Config, group: str | None = None) -> tuple[E
     resolved = settings | {"train": settings["train"] | {"loss": settings["train"]["loss"] or loss}}
     roles_of = (roles.inputs, roles.targets, roles.label, roles.classes)
     model = Model(network, *roles_of, loss=resolved["train"]["loss"], ignore=roles.ignore)
-    return Experiment(resolved, model, parts, start), None if group is None else samples.text(group)
+    return Experiment(resolved, model, parts, start), None if group is None else _data.text_of(samples, group, roles)
 
 
 def _read(settings: _config.Config) -> tuple[Table, Network, Roles, str, Start | None]:
@@ -290,6 +289,7 @@ def _read(settings: _config.Config) -> tuple[Table, Network, Roles, str, Start |
     if start is not None:
         start = replace(start, model=_named(start.model, samples, data))
     network, roles, loss = network_and_roles(settings, samples, None if start is None else start.model)
+    roles = _data.with_weight(roles, data["weight"])
     return samples, network, roles, loss, start
 
 
@@ -327,7 +327,7 @@ def assemble(
     )  # fmt: skip
 
     def scaled(part: Samples) -> Samples:
-        return Samples(model.scaled(part.X), part.T if targets is None else targets(part.T))
+        return replace(part, X=model.scaled(part.X), T=part.T if targets is None else targets(part.T))
 
     whole = Parts(scaled(parts.train), scaled(parts.validation) if parts.validation else None, scaled(parts.test))
     resolved = settings | {"train": settings["train"] | {"loss": loss}}

@@ -29,7 +29,7 @@ def network_and_roles(settings: _config.Config, samples: Table, given: Model | N
         outputs = tuple(map(str, network.outputs))
     else:
         targets = () if label else _data.columns_of(samples, _needed(data["targets"]), ())
-        taken = {*targets, label, *ignore, data["key"]}
+        taken = {*targets, label, *ignore, data["key"], data["weight"]}
         rest = [name for name in samples.names if name not in taken]
         inputs = _data.columns_of(samples, data["inputs"], rest)
         if samples.reading.missing != "error":

@@ -100,6 +100,7 @@ def _validated(experiment: Experiment, groups: list[str] | None, folder: Path, *
         parts.train.X,
         parts.train.T,
         groups=groups,
+        sample_weight=given.pop("sample_weight", None),
         standardize=data["standardize"],
         standardize_targets=data["standardize_targets"] and not model.classes,
         validation=validation,

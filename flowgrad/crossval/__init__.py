@@ -38,9 +38,10 @@ class _Trainer:
     folds: Array  # (R, B) the fold of each sample
     strata: Array | None
     groups: Array | None
+    weights: Array | None
     standardize: bool
     standardize_targets: bool
-    validation: float | tuple[Array, Array] | None
+    validation: float | tuple[Array, ...] | None
     compiled: Mapping[str, Any]
     fit: Mapping[str, Any]
     seed: int
@@ -54,10 +55,11 @@ class _Trainer:
         scaling = Scaling.of(self.X[kept]) if self.standardize else None
         targets = Scaling.of(self.T[kept]) if self.standardize_targets else None
 
-        def scaled(X: Array, T: Array) -> tuple[Array, Array]:
-            return X if scaling is None else scaling(X), T if targets is None else targets(T)
+        def scaled(X: Array, T: Array, *s: Array) -> tuple[Array, ...]:
+            return X if scaling is None else scaling(X), T if targets is None else targets(T), *s
 
         options = dict(self.fit) | {"seed": seed, "validation": None if held is None else scaled(*held)}
+        options |= {} if self.weights is None else {"sample_weight": self.weights[kept]}
         program = compile(fresh(self.model.network, seed), threads=threads, **self.compiled)
         history = train(program, *scaled(self.X[kept], self.T[kept]), **options)
         if history.reason == "interrupted":
@@ -69,18 +71,19 @@ class _Trainer:
             len(history.rows), float(history["loss"][-1]),
         )  # fmt: skip
 
-    def _split(self, rest: Array, seed: int) -> tuple[Array, tuple[Array, Array] | None]:
+    def _split(self, rest: Array, seed: int) -> tuple[Array, tuple[Array, ...] | None]:
         """The samples to train on, and those to stop by: data of their own, or a share of the training folds."""
         if not isinstance(self.validation, float):
             return rest, self.validation
         strata, groups = (None if each is None else each[rest] for each in (self.strata, self.groups))
         out = held_out(len(rest), self.validation, np.random.default_rng(seed), strata, groups)
-        return rest[~out], (self.X[rest[out]], self.T[rest[out]])
+        held = [each[rest[out]] for each in (self.X, self.T, self.weights) if each is not None]
+        return rest[~out], tuple(held)
 
     def said(self) -> dict[str, Any]:
         """What two cross-validations must have in common for their folds to stand in one folder."""
         settings = [dict(self.compiled), dict(self.fit), self.standardize, self.standardize_targets, self.seed]
-        given = [self.validation, self.groups, self.strata]
+        given = [self.validation, self.groups, self.strata, *([] if self.weights is None else [self.weights])]
         return {
             "network": fingerprint(self.model.network),
             "samples": digest([self.X, self.T]),
@@ -101,10 +104,11 @@ def cross_validate(
     folds: int = 5,
     repeats: int = 1,
     groups: Any = None,
+    sample_weight: Any = None,
     stratify: bool | None = None,
     standardize: bool = True,
     standardize_targets: bool = False,
-    validation: float | tuple[Any, Any] | None = None,
+    validation: float | tuple[Any, ...] | None = None,
     metrics: Iterable[str | Metric] = (),
     fit: Mapping[str, Any] | None = None,
     seed: int = 0,
@@ -126,13 +130,14 @@ def cross_validate(
         T: class indices (B,) of a model with classes, else targets (B, O) on the data's scale, or by name.
         folds: 2 or more; repeats: 1 or more, each with other folds.
         groups: (B,) of any kind: samples of one group stand in one fold, as those of one patient.
+        sample_weight: (B,), as for `fit`, above 0: of losses in training and validation; metrics count samples once.
         stratify: whether every fold has the same share of each class; None: where there are classes (or times of
             survival, by whether they are censored).
         standardize, standardize_targets: whether inputs and targets are scaled to mean 0 and variance 1.
         validation: a share of the training folds, above 0 and below 1, stratified as the folds are and kept for early
-            stopping; or data of its own, (X, T).
+            stopping; or data of its own, (X, T) or (X, T, sample_weight).
         metrics: beside accuracy and auc, rmse and pearson, or concordance.
-        fit: keyword arguments for `fit`, such as epochs and patience; not the seed and the validation.
+        fit: keyword arguments for `fit`, such as epochs and patience; not seed, validation and sample_weight.
         seed: of folds, weights and training.
         executor, dtype: as for `compile`.
         folder: keeps each fold when it is done, with its weights; a call that finds some there does the others only,
@@ -174,7 +179,7 @@ def cross_validate(
         ]
     )
     options = dict(fit or {})
-    for name, where in (("seed", "seed="), ("validation", "validation=")):
+    for name, where in (("seed", "seed="), ("validation", "validation="), ("sample_weight", "sample_weight=")):
         if name in options:
             raise ConfigError(f"fit holds {name}: give {where} itself")
     compiled = {"executor": executor, "dtype": dtype, "loss": model.record}
@@ -182,7 +187,7 @@ def cross_validate(
     if standardize_targets and model.classes:
         raise ConfigError("standardize_targets: the model has classes, which have no scale")
     trainer = _Trainer(
-        model, X, T, fold, strata, given, bool(standardize), bool(standardize_targets),
+        model, X, T, fold, strata, given, _weights(sample_weight, len(X)), bool(standardize), bool(standardize_targets),
         _validation(model, validation), compiled | {"executor": program.executor}, options, chosen,
     )  # fmt: skip
     jobs = [("fold", repeat, k) for repeat in range(1, len(fold) + 1) for k in range(1, n + 1)]
@@ -226,11 +231,21 @@ def _named(model: Model, strata: Array | None) -> Array | None:
     return np.array(names)[strata] if names else np.array([f"the stratum {brief(each)}" for each in strata.tolist()])
 
 
-def _validation(model: Model, given: Any) -> float | tuple[Array, Array] | None:
+def _weights(given: Any, rows: int) -> Array | None:
+    """(B,) float64, all above 0."""
+    checked = batch.weights_of_samples(given, rows)
+    if checked is not None and checked.kept is not None:
+        raise DataError("sample_weight is 0 for some samples: leave them out of X and T, every fold is judged whole")
+    return None if checked is None else checked.whole
+
+
+def _validation(model: Model, given: Any) -> float | tuple[Array, ...] | None:
     if given is None:
         return None
     if isinstance(given, (tuple, list)):
-        if len(given) != 2:
-            raise DataError(f"validation has {len(given)} entries: give (X, T), or a share of the samples")
-        return model.samples(given[0]), _targets(model, given[1])
+        if len(given) not in (2, 3):
+            said = "give (X, T) or (X, T, sample_weight), or a share of the samples"
+            raise DataError(f"validation has {len(given)} entries: {said}")
+        X, weights = model.samples(given[0]), [np.asarray(s, np.float64) for s in given[2:] if s is not None]
+        return X, _targets(model, given[1]), *weights
     return real("validation", given, 0, 1, open_low=True)

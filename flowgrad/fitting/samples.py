@@ -87,24 +87,31 @@ def split(
 # ---- classes ------------------------------------------------------------------------------------------------
 
 
-def classes_of(program: Program, t: Array, who: str) -> Array:
-    """(N,) the class of each sample by its targets (N, O): the one that is 1, or of one output 0 or 1.
+def need_classes(program: Program, who: str) -> None:
+    """Raise ConfigError where targets of the program's loss are no classes."""
+    loss = program._need_loss()
+    if not loss.logits:
+        raise ConfigError(f"{who}: goes with classes, and targets of {loss.name} are none")
+
+
+def classes_of(program: Program, data: Samples, who: str) -> tuple[Array, int]:
+    """(N,) the class of each sample by its targets, the one that is 1, or of one output 0 or 1; and how many there are.
 
     Raises:
         ConfigError: the loss's targets are no classes. DataError: a sample belongs to no one class.
     """
-    loss = program._need_loss()
-    if loss.domain != (0, 1) or not loss.logits:
-        raise ConfigError(f"{who}: goes with classes, and targets of {loss.name} are none")
+    need_classes(program, who)
+    loss, t = program._need_loss(), data.t
     if t.shape[1] > 1 and not loss.coupled:
         raise ConfigError(f"{who}: goes with one class a sample, and {loss.name} gives every output its own")
     wrong = ~np.isin(t, (0, 1)).all(axis=1)
     if t.shape[1] > 1:
         wrong |= t.sum(axis=1) != 1
     if wrong.any():
-        raise DataError(f"{who}: the targets of sample {np.flatnonzero(wrong)[0]} are no one class")
-    classes: Array = t[:, 0].astype(np.intp) if t.shape[1] == 1 else t.argmax(axis=1)
-    return classes
+        raise DataError(f"{who}: the targets of sample {data.rows[wrong][0]} are no one class")
+    if t.shape[1] == 1:
+        return t[:, 0].astype(np.intp), 2
+    return t.argmax(axis=1), t.shape[1]
 
 
 def weighted_by_class(program: Program, data: Samples, class_weight: ClassWeight | None) -> Samples:
@@ -115,21 +122,11 @@ def weighted_by_class(program: Program, data: Samples, class_weight: ClassWeight
     """
     if class_weight is None:
         return data
-    classes, n = classes_of(program, data.t, f"class_weight={brief(class_weight)}"), max(2, data.t.shape[1])
-    if class_weight == "balanced":
-        s = np.ones(len(data)) if data.s is None else data.s
-        counts = np.bincount(classes, s, minlength=n)
-        factors = s.sum() / ((counts > 0).sum() * np.where(counts > 0, counts, 1.0))
-    elif isinstance(class_weight, Mapping):
-        factors = np.ones(n)
-        for k, factor in class_weight.items():
-            if isinstance(k, bool) or k not in range(n):
-                known = listing([str(c) for c in range(n)])
-                raise UnknownNameError(f"class_weight has class {brief(k)}: the classes are {known}")
-            factors[k] = real(f"class_weight[{k}]", factor, 0)
-    else:
+    if class_weight != "balanced" and not isinstance(class_weight, Mapping):
         raise ConfigError(f"class_weight={brief(class_weight)}: give 'balanced', a mapping class → factor, or None")
-    weights = factors[classes] * (1.0 if data.s is None else data.s)
+    classes, n = classes_of(program, data, f"class_weight={brief(class_weight)}")
+    s = np.ones(len(data)) if data.s is None else data.s
+    weights = s * _factors_of(class_weight, classes, n, s)[classes]
     kept = np.flatnonzero(weights)
     if not len(kept):
         raise DataError("class_weight is 0 for every sample")
@@ -137,10 +134,33 @@ def weighted_by_class(program: Program, data: Samples, class_weight: ClassWeight
     return weighted if len(kept) == len(data) else weighted.take(kept)
 
 
+def _factors_of(class_weight: ClassWeight, classes: Array, n: int, s: Array) -> Array:
+    """(n,) a factor a class."""
+    if not isinstance(class_weight, Mapping):
+        mass = np.bincount(classes, s, minlength=n)
+        factors: Array = s.sum() / ((mass > 0).sum() * np.where(mass > 0, mass, 1.0))
+        return factors
+    factors = np.ones(n)
+    for k, factor in class_weight.items():
+        if isinstance(k, (bool, np.bool_)) or not isinstance(k, (int, np.integer)) or not 0 <= k < n:
+            known = listing([str(c) for c in range(n)])
+            raise UnknownNameError(f"class_weight has class {brief(k)}: the classes are {known}")
+        factors[k] = real(f"class_weight[{k}]", factor, 0)
+    return factors
+
+
 def smoothed(program: Program, data: Samples, smoothing: float) -> Samples:
-    """The same with targets (1 − ε)·t + ε/K of K classes (Szegedy et al. 2016, section 7), 2 of one output."""
+    """The same with targets (1 − ε)·t + ε/K of K classes (Szegedy et al. 2016, section 7).
+
+    Where every output has two classes of its own, K is 2.
+
+    Raises:
+        ConfigError: the loss's targets are no classes, or ε is out of range.
+    """
     if not real("label_smoothing", smoothing, 0, 1):
         return data
-    classes_of(program, data.t, f"label_smoothing={smoothing}")
-    share = smoothing / max(2, data.t.shape[1])
+    need_classes(program, f"label_smoothing={smoothing}")
+    share = np.asarray(smoothing / 2.0)
+    if program._need_loss().coupled:  # what a sample's targets add up to stays
+        share = data.t.sum(axis=1, keepdims=True) * (smoothing / data.t.shape[1])
     return replace(data, t=(data.t * (1.0 - smoothing) + share).astype(data.t.dtype))

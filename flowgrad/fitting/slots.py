@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flowgrad.arguments import real
+from flowgrad.columns import ABSENT
 from flowgrad.errors import ConfigError, GraphError, UnknownNameError, brief, suggest
 from flowgrad.program import Program
 
@@ -20,16 +21,18 @@ WORDS = "weights, biases, input weights, level N, group NAME"
 BOUNDS = {"nonnegative": (0.0, np.inf), "nonpositive": (-np.inf, 0.0)}
 
 
-def slots_of(program: Program, words: str, who: str) -> Array:
+def slots_of(program: Program, words: object, who: str) -> Array:
     """The slots of θ that words mean.
 
     weights; biases; input weights: of edges that leave an input; level N: of edges into neurons of topological level N;
     group NAME: of edges whose attribute `group` is NAME.
 
     Raises:
-        UnknownNameError: no such words, level or group.
+        UnknownNameError: no such words, level or group. ConfigError: no words.
     """
     plan, columns = program.plan, program._columns
+    if not isinstance(words, str):
+        raise ConfigError(f"{who} has the key {brief(words)}: a mapping goes by words, {WORDS}")
     if words == "biases":
         return plan.bias_slot[plan.bias_slot >= 0]
     kind, _, name = words.partition(" ")
@@ -41,14 +44,16 @@ def slots_of(program: Program, words: str, who: str) -> Array:
         mine = columns.level[columns.target[plan.edges]] == int(name)
     elif kind == GROUP and name:
         values = columns.edge_extra.get(GROUP, ())
-        mine = np.array([str(values[row]) == name for row in plan.edges.tolist()] if len(values) else [], np.bool_)
+        rows = plan.edges.tolist() if len(values) else []
+        mine = np.array([values[row] is not ABSENT and str(values[row]) == name for row in rows], np.bool_)
         if not mine.any():
-            known = sorted({f"group {value}" for value in values if isinstance(value, str)})
+            known = sorted({f"group {value}" for value in values if value is not ABSENT})
             raise UnknownNameError(f"{who}: no edge belongs to {brief(words)}{suggest(words, known)}")
     else:
         raise UnknownNameError(f"{who}: {brief(words)} names no slots of θ; it may be {WORDS}")
     if not mine.any():
-        raise UnknownNameError(f"{who}: no edge belongs to {brief(words)}")
+        rest = f"; levels are 1 … {columns.level.max()}" if kind == "level" else ""
+        raise UnknownNameError(f"{who}: no edge belongs to {brief(words)}{rest}")
     marked, slots = np.zeros(plan.n_parameters, np.bool_), plan.weight_slot[mine]
     marked[slots[slots >= 0]] = True
     return np.flatnonzero(marked)
@@ -118,7 +123,7 @@ def bounds(program: Program, constraints: Any) -> Bounds | None:
     columns, plan = program._columns, program.plan
     values = columns.edge_extra.get(CONSTRAINT, ())
     for row, slot in zip(plan.edges.tolist(), plan.weight_slot.tolist(), strict=True) if len(values) else ():
-        if slot >= 0 and isinstance(values[row], (str, list, tuple)):
+        if slot >= 0 and values[row] is not ABSENT and values[row] is not None:
             edge = f"{CONSTRAINT} {brief(values[row])} of edge {columns.edge_name(row)}"
             keep(np.array([slot]), values[row], lambda rule, edge=edge: GraphError(f"{edge}: {rule}"))  # type: ignore[misc]
     for where, constraint in pairs(program, "constraints", constraints) if constraints is not None else ():
@@ -126,13 +131,23 @@ def bounds(program: Program, constraints: Any) -> Bounds | None:
     return Bounds(low.astype(program.dtype), high.astype(program.dtype)) if found else None
 
 
+def is_bound(given: object) -> bool:
+    """Whether this is a constraint: "nonnegative", "nonpositive", "sign" or (low, high)."""
+    if isinstance(given, str):
+        return given == "sign" or given in BOUNDS
+    if not isinstance(given, (tuple, list)) or len(given) != 2:
+        return False
+    ends = [end for end in given if end is not None]
+    numbers = all(isinstance(x, (int, float, np.number)) and not isinstance(x, bool) and x == x for x in ends)
+    return numbers and (len(ends) < 2 or ends[0] <= ends[1])
+
+
 def _bound(constraint: Any, theta: Array, error: Callable[[str], Exception]) -> tuple[Any, Any]:
-    if constraint == "sign":
-        return np.where(theta > 0, 0.0, -np.inf), np.where(theta < 0, 0.0, np.inf)
-    if isinstance(constraint, str) and constraint in BOUNDS:
-        return BOUNDS[constraint]
-    if isinstance(constraint, (tuple, list)) and len(constraint) == 2:
-        least, most = (end if each is None else each for each, end in zip(constraint, (-np.inf, np.inf), strict=True))
-        if all(isinstance(x, (int, float)) and not isinstance(x, bool) and x == x for x in (least, most)):
-            return least, most
-    raise error("must be 'nonnegative', 'nonpositive', 'sign' or (low, high)")
+    """The least and the largest value of slots that have these."""
+    if not is_bound(constraint):
+        raise error("must be 'nonnegative', 'nonpositive', 'sign' or (low, high), low ≤ high")
+    if isinstance(constraint, str):
+        sign = np.where(theta > 0, 0.0, -np.inf), np.where(theta < 0, 0.0, np.inf)
+        return BOUNDS.get(constraint, sign)
+    low, high = constraint
+    return -np.inf if low is None else low, np.inf if high is None else high

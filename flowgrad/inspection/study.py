@@ -68,7 +68,8 @@ class Study:
         X, T = self._samples(condition, seed, self.X, self.T)
         options = dict(self.fit)
         if isinstance(options.get("validation"), (tuple, list)):
-            options["validation"] = self._samples(condition, seed, *options["validation"])
+            x, t, *s = options["validation"]
+            options["validation"] = (*self._samples(condition, seed, x, t), *s)
         program = compile(fresh(network, seed), threads=threads, **self.compiled)
         history = train(program, X, T, **(options | {"seed": seed}))
         if history.reason == "interrupted":

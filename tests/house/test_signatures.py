@@ -51,7 +51,7 @@ LOOKING = {
 
 
 def test_the_functions_that_look_at_samples_are_all_here() -> None:
-    assert set(FUNCTIONS) == {*LOOKING, "fit", "importance_stability"}
+    assert set(FUNCTIONS) == {*LOOKING, "fit", "minimize", "importance_stability"}
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
