@@ -19,39 +19,13 @@ from flowgrad.columns import Columns
 from flowgrad.errors import FileError, GraphError, UnknownNameError, brief, suggest
 from flowgrad.format import Format, Source
 from flowgrad.formats._edges import text
+from flowgrad.formats._genomes import ACTIVATIONS, AGGREGATIONS
+from flowgrad.formats._genomes import population as population
+from flowgrad.formats._genomes import write_back as write_back
 from flowgrad.formats._strict import parse
 from flowgrad.network import Network
 
 VERSION = "1.0"
-ACTIVATIONS = {
-    "sigmoid": "neat-sigmoid",
-    "tanh": "neat-tanh",
-    "sin": "neat-sin",
-    "gauss": "neat-gauss",
-    "relu": "relu",
-    "elu": "elu",
-    "lelu": "neat-lelu",
-    "selu": "selu",
-    "softplus": "neat-softplus",
-    "identity": "identity",
-    "clamped": "hard_tanh",
-    "inv": "neat-inv",
-    "log": "neat-log",
-    "exp": "neat-exp",
-    "abs": "abs",
-    "hat": "neat-hat",
-    "square": "square",
-    "cube": "cube",
-}
-AGGREGATIONS = {
-    "sum": "sum",
-    "product": "product",
-    "max": "max",
-    "min": "min",
-    "maxabs": "max_abs",
-    "median": "median",
-    "mean": "mean",
-}
 
 
 def read(source: Source, *, output_activation: Any = None) -> Network:

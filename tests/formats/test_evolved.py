@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import networkx as nx
 import numpy as np
 import pytest
 
 import flowgrad as fg
+from flowgrad.errors import CycleError, DataError, GraphError, UnknownNameError
 from flowgrad.formats import neat as neat_format
 from flowgrad.formats import wann
 from flowgrad.maths.foreign import entries
@@ -236,3 +238,94 @@ def test_nan_goes_through_foreign_functions(name: str) -> None:
     with np.errstate(all="ignore"):
         assert np.isnan(record.f(np.float64("nan")))
         assert np.isnan(record.df(np.float64("nan")))
+
+
+def _genome(nodes: dict, connections: dict) -> SimpleNamespace:
+    """As neat-python has it: node key → (activation, aggregation, bias, response), ends → (weight, enabled)."""
+    words = ("activation", "aggregation", "bias", "response")
+    links = {k: SimpleNamespace(key=k, weight=w, enabled=e) for k, (w, e) in connections.items()}
+    return SimpleNamespace(
+        nodes={k: SimpleNamespace(**dict(zip(words, v, strict=True))) for k, v in nodes.items()}, connections=links
+    )
+
+
+def _population() -> tuple[list[SimpleNamespace], SimpleNamespace]:
+    """Responses, a disabled connection, a dead node (9), orphans (4 and 5), an output that nothing feeds."""
+    one = _genome(
+        {
+            0: ("tanh", "sum", 0.3, 0.7),
+            3: ("sigmoid", "max", -0.2, 1.5),
+            4: ("identity", "product", 0.25, 0.5),
+            9: ("relu", "sum", 1.0, 1.0),
+        },
+        {
+            (-1, 3): (0.4, True),
+            (-2, 3): (-0.6, True),
+            (3, 0): (1.1, True),
+            (4, 0): (0.8, True),
+            (3, 9): (2.0, True),
+            (-1, 0): (9.0, False),
+        },
+    )
+    two = _genome(
+        {0: ("sigmoid", "sum", 0.1, 2.0), 5: ("tanh", "sum", 0.4, 1.0)}, {(5, 0): (-0.3, True), (-2, 0): (0.2, True)}
+    )
+    three = _genome({0: ("tanh", "sum", 0.2, 1.0)}, {})
+    keys = SimpleNamespace(input_keys=[-1, -2], output_keys=[0])
+    return [one, two, three], SimpleNamespace(genome_config=keys)
+
+
+def test_a_population_computes_what_neat_python_computes_and_goes_back_into_its_genomes() -> None:
+    neat = pytest.importorskip("neat", reason="neat-python is not installed")
+    from neat.activations import ActivationFunctionSet
+    from neat.aggregations import AggregationFunctionSet
+
+    genomes, config = _population()
+    config.genome_config.activation_defs = ActivationFunctionSet()
+    config.genome_config.aggregation_function_defs = AggregationFunctionSet()
+    X = np.random.default_rng(0).standard_normal((5, 2))
+
+    def theirs() -> np.ndarray:
+        nets = [neat.nn.FeedForwardNetwork.create(g, config) for g in genomes]
+        return np.array([[n.activate(list(x))[0] for n in nets] for x in X])
+
+    program = fg.compile(neat_format.population(genomes, config), executor="python")
+    np.testing.assert_allclose(program.predict(X), theirs(), rtol=1e-13)
+    assert [len(s) for s in program.theta_slices] == [4 + 3, 2 + 2, 1]
+    program.theta = program.theta + 0.125
+    neat_format.write_back(program.network(), genomes)
+    np.testing.assert_allclose(theirs(), program.predict(X), rtol=1e-13)
+    assert genomes[0].connections[-1, 0].weight == 9.0, "a disabled connection is let be"
+
+
+def test_a_population_is_the_union_of_its_genomes() -> None:
+    genomes, config = _population()
+    both = neat_format.population(dict(enumerate(genomes)), config)
+    one = neat_format.population([(7, genomes[0])], config)
+    assert both.inputs == (-1, -2)
+    assert both.outputs == ((0, 0), (1, 0), (2, 0))
+    a, b = (fg.compile(net, executor="python") for net in (both, one))
+    np.testing.assert_array_equal(a.theta[a.theta_slices[0]], b.theta)
+
+
+def test_a_population_says_which_genome_is_wrong() -> None:
+    genomes, config = _population()
+    with pytest.raises(DataError, match="one genome or more"):
+        neat_format.population([], config)
+    with pytest.raises(DataError, match="a list of genomes, not 5"):
+        neat_format.population(5, config)
+    with pytest.raises(DataError, match="genome_config"):
+        neat_format.population(genomes, None)
+    with pytest.raises(DataError, match="genome 1 is 3"):
+        neat_format.population([genomes[0], 3], config)
+    genomes[1].nodes[0].activation = "tahn"
+    with pytest.raises(UnknownNameError, match=r"no activation 'tahn'.*'tanh'"):
+        neat_format.population(genomes, config)
+    with pytest.raises(DataError, match="1 are given"):
+        neat_format.write_back(neat_format.population([genomes[0], genomes[2]], config), genomes[:1])
+    genomes[2].connections[8, 0] = SimpleNamespace(key=(8, 0), weight=1.0, enabled=True)
+    with pytest.raises(GraphError, match="genome 2: 8 is neither"):
+        neat_format.population(genomes, config)
+    a = _genome({0: ("tanh", "sum", 0.0, 1.0), 1: ("tanh", "sum", 0.0, 1.0)}, {(0, 1): (1, True), (1, 0): (1, True)})
+    with pytest.raises(CycleError):
+        neat_format.population([a], config)
