@@ -155,7 +155,9 @@ def inverse(node: Node, x: Value) -> Value:
 
 
 def _logical(node: Node) -> Value:
-    values = [Constant(v.values.astype(np.float64)) if isinstance(v, Constant) else v for v in map(node.input, range(2))]
+    values = [
+        Constant(v.values.astype(np.float64)) if isinstance(v, Constant) else v for v in map(node.input, range(2))
+    ]
     if all(isinstance(v, Constant) for v in values):
         node.refuse("of constants is not read")
     return mul(node, *values) if node.kind == "And" else extremum(node, list(values), "max")
@@ -249,7 +251,9 @@ def _of_channels(node: Node, k: int, what: str, x: Value) -> Constant:
     value = node.constant(k, what)
     if len(x.shape) < 2 or value.shape != (x.shape[1],) or value.values.dtype.kind != "f":
         node.refuse(f"{what} of shape {value.shape}: must be one number for each channel of {x.shape}")
-    return Constant(*(None if v is None else v.reshape(-1, *[1] * (len(x.shape) - 2)) for v in (value.values, value.keys)))  # type: ignore[arg-type]
+    return Constant(
+        *(None if v is None else v.reshape(-1, *[1] * (len(x.shape) - 2)) for v in (value.values, value.keys))
+    )  # type: ignore[arg-type]
 
 
 def _instance_norm(node: Node) -> Value:
@@ -309,8 +313,6 @@ OPERATORS = {
     "RMSNormalization": Operator(_layer_norm, (2, 2), NORM | {"axis": -1, "stash_type": 1}),
     "InstanceNormalization": Operator(_instance_norm, (3, 3), NORM),
     "GroupNormalization": Operator(_instance_norm, (3, 3), NORM | {"num_groups": int, "stash_type": 1}),
-    "BatchNormalization": Operator(
-        _batch_norm, (5, 5), NORM | {"momentum": 0.9, "training_mode": 0, "spatial": 1}
-    ),
+    "BatchNormalization": Operator(_batch_norm, (5, 5), NORM | {"momentum": 0.9, "training_mode": 0, "spatial": 1}),
     "Dropout": Operator(_dropout, (1, 3), {"ratio": 0.5, "seed": int}),
 }

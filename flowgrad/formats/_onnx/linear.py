@@ -141,7 +141,13 @@ def _composed(node: Node, x: Signals) -> Signals:
 
 
 def _of_constant(node: Node, x: Constant, axes: tuple[int, ...]) -> Value:
-    folds = {"ReduceSum": np.sum, "ReduceProd": np.prod, "ReduceMax": np.max, "ReduceMin": np.min, "ReduceMean": np.mean}
+    folds = {
+        "ReduceSum": np.sum,
+        "ReduceProd": np.prod,
+        "ReduceMax": np.max,
+        "ReduceMin": np.min,
+        "ReduceMean": np.mean,
+    }
     if node.kind not in folds or not x.values.size:
         node.refuse("of a constant is not read")
     node.no_batch_length(x)

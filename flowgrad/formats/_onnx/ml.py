@@ -38,7 +38,6 @@ def _linear_regressor(node: Node) -> Value:
     return add(node, found, node.fold(bias))
 
 
-
 OPERATORS = {
     "Scaler": Operator(_scaler, (1, 1), {"offset": "floats", "scale": "floats"}),
     "ZipMap": Operator(_zipmap, (1, 1), {"classlabels_int64s": "ints", "classlabels_strings": "strings"}),

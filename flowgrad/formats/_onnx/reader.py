@@ -25,10 +25,18 @@ OPERATORS = {
 DOMAINS = {"": OPERATORS, "ai.onnx": OPERATORS, "ai.onnx.ml": ml.OPERATORS}
 OPSETS = range(6, 29)  # what the operators above were read against
 REFUSED = {
-    **dict.fromkeys(("If", "Loop", "Scan"), "is not read: a graph of neurons has no control flow; export the model without it"),
-    **dict.fromkeys(("LSTM", "GRU", "RNN"), "is not read: a recurrent layer runs over time, a graph of neurons does not"),
-    **dict.fromkeys(("ArgMax", "ArgMin", "TopK"), "is not read: no neuron holds a place; take the scores before it for an output"),
-    **dict.fromkeys(("Floor", "Ceil", "Round", "Mod"), "is not read: no neuron rounds; take the tensor before it for an output"),
+    **dict.fromkeys(
+        ("If", "Loop", "Scan"), "is not read: a graph of neurons has no control flow; export the model without it"
+    ),
+    **dict.fromkeys(
+        ("LSTM", "GRU", "RNN"), "is not read: a recurrent layer runs over time, a graph of neurons does not"
+    ),
+    **dict.fromkeys(
+        ("ArgMax", "ArgMin", "TopK"), "is not read: no neuron holds a place; take the scores before it for an output"
+    ),
+    **dict.fromkeys(
+        ("Floor", "Ceil", "Round", "Mod"), "is not read: no neuron rounds; take the tensor before it for an output"
+    ),
 }
 FLOATS = {1: "float", 10: "float16", 11: "double", 16: "bfloat16"}  # TensorProto's numbers
 

@@ -44,7 +44,10 @@ def _reshape(node: Node) -> Value:
     if OPEN in shape[1:] or (OPEN in shape and isinstance(x, Constant)):
         node.refuse("makes the batch, whose length is open, an axis of something else")
     if shape and shape[0] == OPEN:
-        rest = [math.prod(x.shape) // max(math.prod(n for n in shape[1:] if n != -1), 1) if n == -1 else n for n in shape[1:]]
+        rest = [
+            math.prod(x.shape) // max(math.prod(n for n in shape[1:] if n != -1), 1) if n == -1 else n
+            for n in shape[1:]
+        ]
         shape = [-1, *rest] if shape.count(-1) < 2 else shape
     if not node.attribute("allowzero"):
         if shape.count(-1) > 1 or any(n == 0 and k >= len(x.shape) for k, n in enumerate(shape)):
