@@ -65,8 +65,8 @@ def test_numbers_in_a_file_beside_the_model(tmp_path: Path) -> None:
     wanted = fg.compile(fg.load(tmp_path / "one.onnx"), executor="python").predict(X)
     np.testing.assert_array_equal(fg.compile(fg.load(path), executor="python").predict(X), wanted)
     (tmp_path / "net.data").write_bytes(b"\0")
-    with pytest.raises(fg.FlowgradError, match="net.data has 1 bytes: its data are bytes"):
+    with pytest.raises(fg.FlowgradError, match=r"net\.data has 1 bytes: its data are bytes"):
         fg.load(path)
     (tmp_path / "net.data").unlink()
-    with pytest.raises(fg.FlowgradError, match="no file net.data beside the model"):
+    with pytest.raises(fg.FlowgradError, match=r"no file net\.data beside the model"):
         fg.load(path)
