@@ -41,7 +41,8 @@ def torch_modules() -> Mapping[str, Callable[[], Any]]:
         return lambda: nn.Sequential(nn.Linear(FEATURES, 8), *layers, nn.Linear(8, 3))
 
     plain = ["ReLU", "Sigmoid", "Tanh", "ELU", "SELU", "CELU", "LeakyReLU", "PReLU", "Hardswish", "Hardsigmoid",
-             "Hardtanh", "ReLU6", "SiLU", "Mish", "Softplus", "Softsign", "LogSigmoid", "Tanhshrink", "GELU"]  # fmt: skip
+             "Hardtanh", "ReLU6", "SiLU", "Mish", "Softplus", "Softsign", "LogSigmoid", "Tanhshrink",
+             "GELU"]  # fmt: skip
     return {
         **{name: then(getattr(nn, name)()) for name in plain},
         "GELU by tanh": then(nn.GELU("tanh")),
@@ -62,7 +63,9 @@ def torch_modules() -> Mapping[str, Callable[[], Any]]:
         "Where": lambda: By(lambda h, x: F.relu(h).where(h > 0.1, 0.2 * h)),
         "Min, Max": lambda: By(lambda h, x: h[:, :4].maximum(h[:, 4:]).minimum(h[:, ::2])),
         "Flatten": lambda: By(lambda h, x: h.reshape(-1, 2, 4).flatten(1)),
-        "Reshape of its own batch": lambda: By(lambda h, x: h.view(h.size(0), 4, 2).transpose(1, 2).reshape(h.size(0), -1)),
+        "Reshape of its own batch": lambda: By(
+            lambda h, x: h.view(h.size(0), 4, 2).transpose(1, 2).reshape(h.size(0), -1)
+        ),
         "Squeeze": lambda: By(lambda h, x: h.unsqueeze(1).squeeze(1)),
         "Chunk": lambda: By(lambda h, x: h.chunk(2, 1)[0] * h.chunk(2, 1)[1].sigmoid()),
         "Split": lambda: By(lambda h, x: h.split([3, 5], 1)[1]),

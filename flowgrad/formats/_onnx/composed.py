@@ -113,13 +113,10 @@ def gelu_by_tanh(node: Node) -> Value:
 
 
 def _gelu(node: Node) -> Value:
-    match node.attribute("approximate"):
-        case "none":
-            return applied(node, "gelu", node.input())
-        case "tanh":
-            return gelu_by_tanh(node)
-        case other:
-            node.refuse(f"approximate {other!r}: 'none' and 'tanh' are read")
+    approximate = node.attribute("approximate")
+    if approximate not in ("none", "tanh"):
+        node.refuse(f"approximate {approximate!r}: 'none' and 'tanh' are read")
+    return gelu_by_tanh(node) if approximate == "tanh" else applied(node, "gelu", node.input())
 
 
 def _thresholded(node: Node) -> Value:
@@ -251,9 +248,9 @@ def _of_channels(node: Node, k: int, what: str, x: Value) -> Constant:
     value = node.constant(k, what)
     if len(x.shape) < 2 or value.shape != (x.shape[1],) or value.values.dtype.kind != "f":
         node.refuse(f"{what} of shape {value.shape}: must be one number for each channel of {x.shape}")
-    return Constant(
-        *(None if v is None else v.reshape(-1, *[1] * (len(x.shape) - 2)) for v in (value.values, value.keys))
-    )  # type: ignore[arg-type]
+    found = view(value, lambda v: v.reshape(-1, *[1] * (len(x.shape) - 2)))
+    assert isinstance(found, Constant)
+    return found
 
 
 def _instance_norm(node: Node) -> Value:

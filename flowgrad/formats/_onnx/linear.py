@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -141,7 +143,7 @@ def _composed(node: Node, x: Signals) -> Signals:
 
 
 def _of_constant(node: Node, x: Constant, axes: tuple[int, ...]) -> Value:
-    folds = {
+    folds: dict[str, Callable[..., Any]] = {
         "ReduceSum": np.sum,
         "ReduceProd": np.prod,
         "ReduceMax": np.max,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -190,6 +191,10 @@ def _python_slice(start: int, end: int, step: int, size: int) -> slice:
     return slice(min(max(start, 0), size - 1), None if end < 0 else end, step)
 
 
+def _part(place: tuple[slice, ...], values: Array) -> Array:
+    return values[place]
+
+
 def _split(node: Node) -> list[Value]:
     x, many = node.input(), len(node.proto.output)
     axis = node.axis(node.whole("axis"), len(x.shape))
@@ -205,7 +210,8 @@ def _split(node: Node) -> list[Value]:
         node.refuse(f"{many} outputs of sizes {sizes} out of {n}")
     ends = np.cumsum([0, *sizes]).tolist()
     before = (slice(None),) * axis
-    return [view(x, lambda v, a=a, b=b: v[(*before, slice(a, b))]) for a, b in pairwise(ends)]
+    places = [(*before, slice(a, b)) for a, b in pairwise(ends)]
+    return [view(x, partial(_part, place)) for place in places]
 
 
 def _gather(node: Node) -> Value:
