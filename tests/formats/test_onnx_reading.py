@@ -171,7 +171,7 @@ CASES: dict[str, Case] = {
 }  # fmt: skip
 
 
-ROUNDED = ("LeakyRelu", "Selu", "HardSigmoid", "Gelu", "HardSwish", "LayerNormalization")
+ROUNDED = ("Gelu by tanh", "LeakyRelu", "Selu", "HardSigmoid", "Gelu", "HardSwish", "LayerNormalization")
 """Those whose constants are of 32 bits in ONNX, or that ONNX' evaluator computes in 32 bits."""
 
 
