@@ -42,6 +42,7 @@ class Assembly:
     def __init__(self, claim: Claim) -> None:
         what = str(claim.path)
         self.claim, self.what, self.spent, self.n = claim, what, 0, 0
+        self.folder = claim.path.parent  # where a model's numbers may stand, in files of their own
         self.place = what  # where the reader stands, for messages
         self.batch = False  # whether the first axis of arrays of rows is the batch, of one sample
         self.nodes = np.zeros(1024, NODE)

@@ -52,12 +52,6 @@ def _identity(node: Node) -> Value:
     return node.input()
 
 
-def _gelu(node: Node) -> Value:
-    if node.attribute("approximate") != "none":
-        node.refuse(f"approximate {node.attribute('approximate')!r}: only the exact one, 'none', is read")
-    return applied(node, "gelu", node.input())
-
-
 def bent(node: Node, x: Value, curve: str, of_curve: float, of_relu: float) -> Value:
     """of_curve · curve(x) + of_relu · relu(x): rectifiers with slopes and scales of their own."""
     if isinstance(x, Constant):
@@ -175,8 +169,9 @@ def _folded(node: Node, a: Constant, b: Constant) -> Value:
         node.refuse("whole and other numbers together")
     if node.kind == "Div" and not b.values.all():
         node.refuse("divides by 0")
+    node.no_batch_length(a, b)
     if node.kind == "Div" and a.values.dtype.kind == "i":
-        node.refuse("of whole numbers is not read")
+        return Constant(np.sign(a.values) * np.sign(b.values) * (abs(a.values) // abs(b.values)))
     with np.errstate(all="ignore"):
         return node.fold(FOLDS[node.kind](a.values, b.values), a, b)
 
@@ -251,7 +246,10 @@ def stacked(parts: list[Signals]) -> Signals:
 def extremum(node: Node, values: list[Value], extreme: str) -> Value:
     """The largest or smallest of the values, entry by entry; constants come in as neurons."""
     constants = [v for v in values if isinstance(v, Constant)]
-    if any(v.values.dtype.kind != "f" for v in constants):
+    node.no_batch_length(*constants)
+    if len({v.values.dtype.kind for v in constants}) > 1 or (
+        len(constants) < len(values) and any(v.values.dtype.kind != "f" for v in constants)
+    ):
         node.refuse("of whole numbers is not read")
     if len(constants) == len(values):
         fold = {"max": np.maximum, "min": np.minimum}[extreme]
@@ -323,6 +321,16 @@ def log_softmax(node: Node, x: Signals) -> Array:
     return rows
 
 
+def log_sum_exp(node: Node, x: Signals) -> Signals:
+    """max_i x_i + log Σ_i exp(x_i − max_i x_i), along the last axis."""
+    largest, exps = _exps(node, distinct(node.net, x, node.label))
+    total = gathered(node.net, Signals(exps), f"{node.label}.log(sum)", activation="log").rows
+    rows = node.net.neurons(total.shape, node.label)
+    node.net.connect(total, rows)
+    node.net.connect(largest[..., 0], rows)
+    return Signals(rows, own=True)
+
+
 BROADCAST = {"broadcast": 0, "axis": int}  # before opset 7
 OPERATORS = {
     **{kind: Operator(_plain, (1, 1), {}) for kind in PLAIN},
@@ -330,7 +338,6 @@ OPERATORS = {
     "LeakyRelu": Operator(_leaky_relu, (1, 1), {"alpha": 0.01}),
     "Elu": Operator(_elu, (1, 1), {"alpha": 1.0}),
     "Selu": Operator(_selu, (1, 1), {"alpha": SELU[0], "gamma": SELU[1]}),
-    "Gelu": Operator(_gelu, (1, 1), {"approximate": "none"}),
     "HardSigmoid": Operator(_hard_sigmoid, (1, 1), {"alpha": 0.2, "beta": 0.5}),
     "Clip": Operator(_clip, (1, 3), {"min": float, "max": float}),
     **{kind: Operator(_binary, (2, 2), BROADCAST) for kind in FOLDS},

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 
-from flowgrad.formats._onnx.elementwise import added, stacked, together
+from flowgrad.formats._onnx.elementwise import added, log_sum_exp, stacked, together
 from flowgrad.formats._onnx.node import Node, Operator
-from flowgrad.formats._onnx.values import Constant, Signals, Value, distinct, gathered, scaled, settled, view
+from flowgrad.formats._onnx.values import Constant, Signals, Value, activated, distinct, gathered, scaled, settled, view
 
 
 def product(node: Node, a: Value, b: Value, label: str) -> Value:
@@ -121,15 +125,48 @@ REDUCE = {
 """Aggregation, and the opset since which the axes are an input."""
 
 
+COMPOSED = {
+    "ReduceL1": ("abs", "identity"), "ReduceL2": ("square", "sqrt"), "ReduceSumSquare": ("square", "identity"),
+    "ReduceLogSum": ("identity", "log"), "ReduceLogSumExp": ("exp", "log"),
+}  # fmt: skip
+"""The activations before a sum and after it."""
+
+REDUCE |= dict.fromkeys(COMPOSED, ("sum", 18))
+
+
+def _composed(node: Node, x: Signals) -> Signals:
+    before, after = COMPOSED[node.kind]
+    if node.kind == "ReduceLogSumExp":
+        return log_sum_exp(node, x)
+    x = activated(node.net, replace(x, own=False), before, f"{node.label}.{before}") if before != "identity" else x
+    return gathered(node.net, x, node.label, activation=after)
+
+
+def _of_constant(node: Node, x: Constant, axes: tuple[int, ...]) -> Value:
+    folds: dict[str, Callable[..., Any]] = {
+        "ReduceSum": np.sum,
+        "ReduceProd": np.prod,
+        "ReduceMax": np.max,
+        "ReduceMin": np.min,
+        "ReduceMean": np.mean,
+    }
+    if node.kind not in folds or not x.values.size:
+        node.refuse("of a constant is not read")
+    node.no_batch_length(x)
+    with np.errstate(all="ignore"):
+        values = np.asarray(folds[node.kind](x.values, axis=axes, keepdims=bool(node.whole("keepdims"))))
+    return node.fold(values.astype(x.values.dtype), x)
+
+
 def _reduce(node: Node) -> Value:
     x, (aggregation, since) = node.input(), REDUCE[node.kind]
-    if isinstance(x, Constant):
-        node.refuse("of a constant is not read")
     rank = len(x.shape)
     given = node.listed("axes", 1, since)
     if not given and node.attribute("noop_with_empty_axes"):
         return x
     axes = sorted({node.axis(a, rank) for a in given} if given else range(rank))
+    if isinstance(x, Constant):
+        return _of_constant(node, x, tuple(axes))
     node.not_across(*axes)
     if not axes:
         return x
@@ -138,7 +175,7 @@ def _reduce(node: Node) -> Value:
     assert isinstance(last, Signals)
     if not last.shape[-1]:
         node.refuse("of nothing: an axis has length 0")
-    found = gathered(node.net, last, node.label, aggregation)
+    found = _composed(node, last) if node.kind in COMPOSED else gathered(node.net, last, node.label, aggregation)
     if not node.whole("keepdims"):
         return found
     shape = tuple(1 if a in axes else n for a, n in enumerate(x.shape))

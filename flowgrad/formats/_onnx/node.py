@@ -8,32 +8,38 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from flowgrad.errors import FileError, show, suggest
+from flowgrad.errors import FileError, listing, show, suggest
 from flowgrad.formats._onnx.assembly import Assembly
 from flowgrad.formats._onnx.values import Array, Constant, Signals, Value
 
-KINDS: dict[Any, int] = {float: 1, int: 2, str: 3, "tensor": 4, "floats": 6, "ints": 7}  # AttributeProto's numbers
+KINDS: dict[Any, int] = {float: 1, int: 2, str: 3, "tensor": 4, "floats": 6, "ints": 7, "strings": 8}
+"""Types of attributes, and AttributeProto's numbers of them."""
+
+OPEN = -(2**61)
+"""The length of a batch that a file leaves open, among the lengths of a shape."""
 
 
 @dataclass(frozen=True)
 class Operator:
     """What reads one kind of node.
 
-    read        node → the value of its one output
+    read        node → the value of its first output, or those of all where `many`
     inputs      at least and at most so many; a −1 is any number
     attributes  name → its type (of `KINDS`), or its default, which says the type
     """
 
-    read: Callable[[Node], Value]
+    read: Callable[[Node], Value | list[Value]]
     inputs: tuple[int, int]
     attributes: Mapping[str, Any]
+    many: bool = False
 
 
 class Node:
     """A node with its inputs as values; an input that is left out is None."""
 
-    def __init__(self, net: Assembly, proto: Any, opset: int, batch: int | None) -> None:
+    def __init__(self, net: Assembly, proto: Any, opset: int, batch: int | None, readers: Mapping[str, int]) -> None:
         self.net, self.proto, self.opset = net, proto, opset
+        self.readers = readers  # how often a tensor is read
         self.batch = batch  # None: no batch axis; else its length, −1 where it is open
         self.kind, self.label = proto.op_type, next(iter(proto.output), "")
         self.inputs: list[Value | None] = []
@@ -56,8 +62,9 @@ class Node:
             self.refuse(f"{len(inputs)} inputs: takes {takes}")
         if any(v is None for v in self.inputs[: least if most >= 0 else None]):
             self.refuse("an input is left out")
-        if any(self.proto.output[1:]) or not self.label:
-            self.refuse("only its first output is read")
+        others = [name for name in self.proto.output[1:] if name and self.readers.get(name)]
+        if (others and not operator.many) or not self.label:
+            self.refuse(f"its output {listing(others)} is not read: only the first is")
         self.defaults = operator.attributes
         for a in self.proto.attribute:
             if a.name not in operator.attributes:
@@ -67,6 +74,7 @@ class Node:
             if a.type != KINDS[kind] or a.ref_attr_name:
                 self.refuse(f"attribute {a.name} is of another type than {getattr(kind, '__name__', kind)}")
             fields = {float: a.f, int: a.i, str: a.s, "floats": list(a.floats), "ints": list(a.ints), "tensor": a.t}
+            fields["strings"] = list(a.strings)
             self.given[a.name] = fields[kind]
 
     def attribute(self, name: str) -> Any:
@@ -128,6 +136,11 @@ class Node:
         """Refuse signals that have lost the batch axis, or whose batch has grown."""
         if self.batch is not None and (not shape or shape[0] != 1):
             self.refuse("sets samples apart, or does away with the batch axis: read one whole input with batch=False")
+
+    def no_batch_length(self, *values: Value) -> None:
+        """Refuse arithmetic with the length of an open batch."""
+        if any(isinstance(v, Constant) and v.values.dtype.kind == "i" and (v.values == OPEN).any() for v in values):
+            self.refuse("computes with the length of the batch, which is open: export the model with a batch of 1")
 
     def budget(self, *sizes: int) -> None:
         """Refuse results that are too large, before they are made."""

@@ -12,14 +12,32 @@ import numpy as np
 
 from flowgrad.errors import FileError, MissingDependencyError, brief, listing, show, suggest
 from flowgrad.format import Claim, Source
-from flowgrad.formats._onnx import elementwise, linear, metadata, patterns, shapes, windows
+from flowgrad.formats._onnx import composed, elementwise, folding, linear, metadata, ml, patterns, shapes, windows
 from flowgrad.formats._onnx.assembly import Array, Assembly
 from flowgrad.formats._onnx.node import Node
 from flowgrad.formats._onnx.values import Constant, Signals, Value, distinct, settled, signals
 from flowgrad.network import Network
 
-OPERATORS = {**elementwise.OPERATORS, **linear.OPERATORS, **windows.OPERATORS, **shapes.OPERATORS}
+OPERATORS = {
+    **elementwise.OPERATORS, **composed.OPERATORS, **linear.OPERATORS, **windows.OPERATORS, **shapes.OPERATORS,
+    **folding.OPERATORS,
+}  # fmt: skip
+DOMAINS = {"": OPERATORS, "ai.onnx": OPERATORS, "ai.onnx.ml": ml.OPERATORS}
 OPSETS = range(6, 29)  # what the operators above were read against
+REFUSED = {
+    **dict.fromkeys(
+        ("If", "Loop", "Scan"), "is not read: a graph of neurons has no control flow; export the model without it"
+    ),
+    **dict.fromkeys(
+        ("LSTM", "GRU", "RNN"), "is not read: a recurrent layer runs over time, a graph of neurons does not"
+    ),
+    **dict.fromkeys(
+        ("ArgMax", "ArgMin", "TopK"), "is not read: no neuron holds a place; take the scores before it for an output"
+    ),
+    **dict.fromkeys(
+        ("Floor", "Ceil", "Round", "Mod"), "is not read: no neuron rounds; take the tensor before it for an output"
+    ),
+}
 FLOATS = {1: "float", 10: "float16", 11: "double", 16: "bfloat16"}  # TensorProto's numbers
 
 
@@ -95,17 +113,22 @@ class _Reader:
         self.net, self.opset = Assembly(claim), self.default_opset()
         self.values: dict[str, Value] = {}
         self.given = metadata.ids(model, what)
-        names = [name for node in self.graph.node for name in node.input]
-        self.readers = Counter([*names, *(output.name for output in self.graph.output)])
+        self.results = self.numbers_out()
+        self.nodes = self.needed()
+        names = [name for node in self.nodes for name in node.input]
+        self.readers = Counter([*names, *(output.name for output in self.results)])
         made = Counter(name for node in self.graph.node for name in node.output if name)
         if made and made.most_common(1)[0][1] > 1:
             raise FileError(f"{what}: tensor {show(made.most_common(1)[0][0])} is given twice")
         self.patterns = patterns.patterns(self.graph, self.readers)
         if self.graph.sparse_initializer:
             raise FileError(f"{what}: sparse initializers are not read")
+        whole = len(self.results) == len(self.graph.output)
         for tensor in self.graph.initializer:
-            self.initializer(tensor)
-        given = [v for v in self.graph.input if v.name not in self.values]
+            if whole or self.readers[tensor.name]:  # the names of classes belong to a label that is left out
+                self.initializer(tensor)
+        fixed = {tensor.name for tensor in self.graph.initializer}
+        given = [v for v in self.graph.input if v.name not in fixed]
         self.shapes = {v.name: self.shape(v) for v in given}
         if len(self.shapes) < len(given):
             raise FileError(f"{what}: two inputs have one name")
@@ -119,13 +142,46 @@ class _Reader:
             raise FileError(f"{self.what}: opset {listing(versions)}: {OPSETS.start} to {OPSETS.stop - 1} are read")
         return int(versions[0])
 
+    def numbers_out(self) -> list[Any]:
+        """The outputs that hold numbers: a classifier's label is left out beside its probabilities.
+
+        Raises:
+            FileError: there are none.
+        """
+        kinds = [self.kind_of(output) for output in self.graph.output]
+        found = [o for o, kind in zip(self.graph.output, kinds, strict=True) if kind in (0, *FLOATS)]
+        if not found:
+            names = listing(o.name for o in self.graph.output)
+            raise FileError(f"{self.what}: outputs {names} are labels, integers or texts, which no neuron holds")
+        return found
+
+    def kind_of(self, output: Any) -> int:
+        """The number of the type of an output's entries, 0 where it is not said; of a ZipMap's floats."""
+        kind = output.type
+        if kind.HasField("sequence_type"):
+            kind = kind.sequence_type.elem_type
+        if kind.HasField("map_type"):
+            kind = kind.map_type.value_type
+        return int(kind.tensor_type.elem_type) if kind.HasField("tensor_type") else 0
+
+    def needed(self) -> list[Any]:
+        """The nodes that the outputs come of; where no output is left out, all."""
+        if len(self.results) == len(self.graph.output):
+            return list(self.graph.node)
+        wanted, found = {o.name for o in self.results}, []
+        for node in reversed(self.graph.node):
+            if wanted & set(node.output):
+                wanted |= set(node.input)
+                found.append(node)
+        return found[::-1]
+
     def network(self) -> Network:
         rows = [self.input(name) for name in self.shapes]
         inputs = np.concatenate([*rows, np.empty(0, np.int64)]).astype(np.int64)
         if self.given is not None:
             self.fits(self.given.inputs, len(inputs), "inputs")
             self.net.identify(inputs, self.given.inputs)
-        for proto in self.graph.node:
+        for proto in self.nodes:
             self.node(proto)
         return self.net.network(inputs, self.outputs(inputs))
 
@@ -134,7 +190,7 @@ class _Reader:
     def initializer(self, tensor: Any) -> None:
         self.net.place = f"{self.what}: initializer {show(tensor.name)}"
         self.net.spend(numbers=math.prod(tensor.dims) if all(n > 0 for n in tensor.dims) else 0)
-        values = shapes.tensor(f"{self.what}: initializer {show(tensor.name)}", tensor)
+        values = shapes.tensor(f"{self.what}: initializer {show(tensor.name)}", tensor, self.net.folder)
         trains = values.dtype.kind == "f"
         keys = self.net.fresh(values.shape, tensor.name) if trains else None
         self.put(tensor.name, Constant(values, keys), f"initializer {show(tensor.name)}")
@@ -189,9 +245,9 @@ class _Reader:
     # ---- nodes ----------------------------------------------------------------------------------------------
 
     def node(self, proto: Any) -> None:
-        node = Node(self.net, proto, self.opset, self.batch)
+        node = Node(self.net, proto, self.opset, self.batch, self.readers)
         self.net.place = node.place
-        if proto.domain not in ("", "ai.onnx"):
+        if proto.domain not in DOMAINS:
             node.refuse(f"of the domain {show(proto.domain)} is not read")
         pattern = self.patterns.get(node.label)
         if pattern is None and node.label in self.patterns:
@@ -202,20 +258,28 @@ class _Reader:
             raise
         except (ArithmeticError, LookupError, TypeError, ValueError) as error:
             node.refuse(f"shapes or values do not fit: {(str(error) or type(error).__name__).splitlines()[0][:200]}")
+        values = value if isinstance(value, list) else [value]
+        for name, one in zip(proto.output, values, strict=False):
+            if name:
+                self.put(name, self.checked(node, name, one), f"node {show(proto.name or name)}")
+
+    def checked(self, node: Node, name: str, value: Value) -> Value:
+        """One output of a node, named as the metadata say."""
         if isinstance(value, Signals):
             node.kept(value.shape)
-            value = replace(value, own=value.own and self.readers[node.label] == 1)
+            value = replace(value, own=value.own and self.readers[name] == 1)
         if len(value.shape) > 0 and 0 in value.shape and isinstance(value, Signals):
             node.refuse(f"comes to nothing: a tensor of shape {value.shape}")
-        if self.given is not None and node.label in self.given.tensors:
-            value = self.called(node, value, self.given.tensors[node.label])
-        self.put(node.label, value, f"node {show(proto.name or node.label)}")
+        if self.given is not None and name in self.given.tensors:
+            value = self.called(node, value, self.given.tensors[name])
+        return value
 
-    def alone(self, node: Node) -> Value:
+    def alone(self, node: Node) -> Value | list[Value]:
         """The value of a node by itself."""
-        operator, names = OPERATORS.get(node.kind), list(node.proto.input)
+        known, names = DOMAINS[node.proto.domain], list(node.proto.input)
+        operator = known.get(node.kind)
         if operator is None:
-            node.refuse(f"is not read{suggest(node.kind, sorted(OPERATORS))}")
+            node.refuse(REFUSED.get(node.kind, f"is not read{suggest(node.kind, sorted(known))}"))
         for name in names:
             if name and name not in self.values:
                 node.refuse(f"reads {show(name)}, which nothing before it gives")
@@ -250,7 +314,7 @@ class _Reader:
     def outputs(self, inputs: Array) -> Array:
         """Rows of the outputs, each once."""
         found: list[Array] = []
-        for output in self.graph.output:
+        for output in self.results:
             value = self.values.get(output.name)
             if value is None:
                 raise FileError(f"{self.what}: output {show(output.name)}: nothing gives it")
@@ -263,7 +327,7 @@ class _Reader:
             if not np.isin(of.rows, inputs).any() and len(np.unique(of.rows)) == of.rows.size:
                 self.net.name(of.rows, output.name)
             found.append(of.rows.ravel())
-        rows = distinct(self.net, Signals(np.concatenate(found)), self.graph.output[0].name).rows
+        rows = distinct(self.net, Signals(np.concatenate(found)), self.results[0].name).rows
         if self.given is not None:
             self.fits(self.given.outputs, len(rows), "outputs")
             if [self.net.ids.get(row) for row in rows.tolist()] != list(self.given.outputs):

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from flowgrad.formats._onnx.node import Node, Operator
+from flowgrad.errors import FileError
+from flowgrad.formats._onnx.external import inlined
+from flowgrad.formats._onnx.node import OPEN, Node, Operator
 from flowgrad.formats._onnx.values import Array, Constant, Signals, Value, signals, view
 
 INT64 = np.iinfo(np.int64)
@@ -37,6 +42,14 @@ def reshaped(node: Node, x: Value, shape: list[int]) -> Value:
 
 def _reshape(node: Node) -> Value:
     x, shape = node.input(), node.integers(1, "the shape")
+    if OPEN in shape[1:] or (OPEN in shape and isinstance(x, Constant)):
+        node.refuse("makes the batch, whose length is open, an axis of something else")
+    if shape and shape[0] == OPEN:
+        rest = [
+            math.prod(x.shape) // max(math.prod(n for n in shape[1:] if n != -1), 1) if n == -1 else n
+            for n in shape[1:]
+        ]
+        shape = [-1, *rest] if shape.count(-1) < 2 else shape
     if not node.attribute("allowzero"):
         if shape.count(-1) > 1 or any(n == 0 and k >= len(x.shape) for k, n in enumerate(shape)):
             node.refuse(f"shape {shape} of {x.shape} is none")
@@ -178,6 +191,29 @@ def _python_slice(start: int, end: int, step: int, size: int) -> slice:
     return slice(min(max(start, 0), size - 1), None if end < 0 else end, step)
 
 
+def _part(place: tuple[slice, ...], values: Array) -> Array:
+    return values[place]
+
+
+def _split(node: Node) -> list[Value]:
+    x, many = node.input(), len(node.proto.output)
+    axis = node.axis(node.whole("axis"), len(x.shape))
+    if isinstance(x, Signals):
+        node.not_across(axis)
+    sizes, n = node.listed("split", 1, 13), x.shape[axis]
+    if sizes is None:
+        if node.attribute("num_outputs") not in (None, many):
+            node.refuse(f"num_outputs {node.attribute('num_outputs')} of {many} outputs")
+        each = -(-n // many)
+        sizes = [each] * (many - 1) + [n - each * (many - 1)]
+    if len(sizes) != many or sum(sizes) != n or min(sizes) < 0:
+        node.refuse(f"{many} outputs of sizes {sizes} out of {n}")
+    ends = np.cumsum([0, *sizes]).tolist()
+    before = (slice(None),) * axis
+    places = [(*before, slice(a, b)) for a, b in pairwise(ends)]
+    return [view(x, partial(_part, place)) for place in places]
+
+
 def _gather(node: Node) -> Value:
     x, index = node.input(), node.constant(1, "which entries").values
     if index.dtype.kind != "i":
@@ -236,35 +272,33 @@ def _constant(node: Node) -> Value:
         node.refuse("must have one value")
     ((name, value),) = node.given.items()
     if name == "value":
-        return Constant(tensor(node.place, value))
+        return Constant(tensor(node.place, value, node.net.folder))
     found: Array = np.array(value, np.float64 if "float" in name else np.int64)
     if found.dtype.kind == "f" and not np.isfinite(found).all():
         node.refuse(f"holds {found[~np.isfinite(found)][0] if found.ndim else found}: must be finite")
     return Constant(found)
 
 
-def tensor(place: str, proto: Any) -> Array:
-    """The numbers of a TensorProto, float64 or int64. No other file is opened.
+def tensor(place: str, proto: Any, folder: Path) -> Array:
+    """The numbers of a TensorProto, float64 or int64; truth values are 1 and 0. Another file must stand in the folder.
 
     Raises:
         FileError: data in another file, a damaged tensor, text, a number that is not finite.
     """
     from onnx import numpy_helper
 
-    from flowgrad.errors import FileError
-
     if proto.data_location or proto.external_data:
-        raise FileError(f"{place}: its data are in another file, which is never opened: save the model in one file")
+        proto = inlined(place, proto, folder)
     if any(n < 0 for n in proto.dims):
         raise FileError(f"{place}: no shape: {list(proto.dims)}")
     try:
         values: Array = np.asarray(numpy_helper.to_array(proto))
-        whole = values.dtype.kind in "iu"
+        whole = values.dtype.kind in "iub"
         found = values.astype(np.int64) if whole else values.astype(np.float64)
     except Exception as error:  # whatever a damaged tensor makes of it
         said = (str(error) or type(error).__name__).splitlines()[0][:200]
         raise FileError(f"{place}: its numbers cannot be read: {said}") from None
-    if values.dtype.kind in "OSUbc" or found.shape != tuple(proto.dims):
+    if values.dtype.kind in "OSUc" or found.shape != tuple(proto.dims):
         raise FileError(f"{place}: is of type {values.dtype}: must be numbers")
     if not np.isfinite(found).all():
         raise FileError(f"{place}: holds {found[~np.isfinite(found)][0]}: must be finite")
@@ -279,6 +313,7 @@ OPERATORS = {
     "Unsqueeze": Operator(_unsqueeze, (1, 2), {"axes": "ints"}),
     "Concat": Operator(_concat, (1, -1), {"axis": int}),
     "Slice": Operator(_slice, (1, 5), {"starts": "ints", "ends": "ints", "axes": "ints"}),
+    "Split": Operator(_split, (1, 2), {"axis": 0, "split": "ints", "num_outputs": int}, many=True),
     "Gather": Operator(_gather, (2, 2), {"axis": 0}),
     "Pad": Operator(_pad, (1, 4), {"mode": "constant", "pads": "ints", "value": 0.0}),
     "Constant": Operator(
