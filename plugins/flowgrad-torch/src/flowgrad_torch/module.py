@@ -93,16 +93,17 @@ class GraphModule(nn.Module):
         [20, 6]
         """
         n = int(lower(self._network).weight_slot.max(initial=-1)) + 1
-        parts = [part.requires_grad_() for part in self.theta.detach().split([n, len(self.theta) - n])]
+        whole = self.theta.detach()
+        parts = [part.requires_grad_() for part in (whole[:n], whole[n:])]
 
         def hand_on(theta: Tensor) -> None:
             if theta.grad is None:
                 return
-            for part, g in zip(parts, theta.grad.split([len(p) for p in parts]), strict=True):
+            for part, g in zip(parts, (theta.grad[:n], theta.grad[n:]), strict=True):
                 part.grad = g if part.grad is None else part.grad + g
             theta.grad = None
 
-        self.theta.register_post_accumulate_grad_hook(hand_on)
+        self.theta.register_post_accumulate_grad_hook(hand_on)  # type: ignore[no-untyped-call]  # no types there
         return [{"params": [part], **options} for part, options in zip(parts, (weights, biases), strict=True)]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -159,7 +160,7 @@ class GraphModule(nn.Module):
         key = f"{prefix}_extra_state"
         if key in state_dict:
             self.set_extra_state(state_dict[key])
-        super()._load_from_state_dict(state_dict, prefix, *rest)  # type: ignore[no-untyped-call]  # no types there
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def __getstate__(self) -> dict[str, Any]:
         programs = self._programs
