@@ -160,7 +160,7 @@ def fit(
     told |= {"patience": patience, "clip": clip, "clip_value": clip_value, "label_smoothing": label_smoothing}
     told |= {"dropout": dropout, "input_dropout": input_dropout}
     if checkpoint is not None:
-        exact = told | {"optimizer": repr(rule), "metrics": [m.name for m in measures]} | rules.digests()
+        exact = told | {"optimizer": rule, "metrics": [m.name for m in measures]} | rules.digests()
         run.keep(Checkpoint(checkpoint), fingerprint(program, data, held, exact), resume)
     elif resume:
         raise ConfigError("resume=True: needs checkpoint, the file to go on from")
@@ -245,6 +245,9 @@ class _Run:
             checkpoint.first(self._state())
             return
         checkpoint.belongs(saved["training"], mine)
+        if len(saved["rows"]) > self.epochs:
+            done = len(saved["rows"])
+            raise ConfigError(f"epochs={self.epochs}: checkpoint {checkpoint.path} holds {done}, and they stay")
         for row in saved["rows"]:
             if row["rate"] != self.rate(row["epoch"]):
                 there, here = row["rate"], self.rate(row["epoch"])
@@ -256,6 +259,7 @@ class _Run:
         ended = saved["over"] and (self.history.reason != "finished" or len(self.history) >= self.epochs)
         self.over, self.history.reason = ended, self.history.reason if ended else "finished"
         self.program.theta = self.descent.theta
+        checkpoint.keep(self._state(), written=True)
 
     def _state(self) -> dict[str, Any]:
         return state_of(self.descent, self.history, self.best, self.over, self._mine)
@@ -270,9 +274,13 @@ class _Run:
                     self._epoch(start, [call for call in listeners if call is not None])
         except KeyboardInterrupt:
             history.reason = "interrupted"
-            self.program.theta = self.descent.good
+            kept = self._checkpoint
+            self.program.theta = self.descent.good if kept is None else kept.back(history)
         else:
             self.program.theta = self.descent.theta if self.best is None else self.best
+        finally:
+            if self._checkpoint is not None:
+                self._checkpoint.flush()
         return history
 
     def _epoch(self, start: float, listeners: list[Callable[[Row], object]]) -> None:
@@ -285,14 +293,16 @@ class _Run:
             self.best = descent.theta.copy()
         stopped = _tell(listeners, history.rows[-1])
         if not np.array_equal(program.theta, descent.theta, equal_nan=True):  # a callback has set it
-            descent.theta[:] = program.theta
+            descent.take(program.theta)
+            program.theta = descent.theta
         if stopped:
             history.reason, self.over = "stopped", True
         elif self.patience is not None and epoch - (history.best_epoch or 0) >= self.patience:
             history.reason, self.over = "early stopping", True
         self.over = self.over or epoch >= self.epochs
         if self._checkpoint is not None:
-            self._checkpoint.save(self._state, self.over)
+            self._checkpoint.keep(self._state())
+            self._checkpoint.save()
 
 
 def _tell(listeners: list[Callable[[Row], object]], row: Row) -> bool:

@@ -12,13 +12,14 @@ import json
 import time
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from flowgrad.atomic import path_of, put
+from flowgrad.atomic import flush_folder, occupant, path_of, put, refused
 from flowgrad.errors import CheckpointWarning, ConfigError, FileError, brief
 from flowgrad.fitting.descent import Descent
 from flowgrad.fitting.samples import Samples, digest
@@ -27,13 +28,14 @@ from flowgrad.program import Program
 
 Array = npt.NDArray[Any]
 Settings = Mapping[str, Any]
+State = dict[str, Any]
+PLAIN = (bool, int, float, str, list, tuple, dict, type(None))
 VERSION = 1
 LEAST = 1.0
-"""Seconds between two checkpoints, at least; and SHARE times as long as writing the last one took."""
-SHARE = 20.0
-OPAQUE = ("network", "data", "validation", "l1", "l2", "constraints")
+"""Seconds between two checkpoints, at least."""
+OPAQUE = ("network", "data", "validation data", "l1", "l2", "constraints")
 """What is compared by a digest, which says nothing to who reads the message."""
-DOCUMENT, DIGEST = "document", hashlib.sha256().digest_size
+DOCUMENT, DIGEST, ZIP = "document", hashlib.sha256().digest_size, b"PK\x03\x04"
 
 
 def fingerprint(program: Program, data: Samples, held: Samples | None, settings: Settings) -> dict[str, Any]:
@@ -44,64 +46,101 @@ def fingerprint(program: Program, data: Samples, held: Samples | None, settings:
     structure = digest(plan.in_ptr, plan.in_source, plan.outputs, plan.weight_slot, plan.bias_slot, plan.response)
     frozen = digest(plan.weight[plan.weight_slot < 0], plan.bias[plan.bias_slot < 0], plan.activation, plan.aggregation)
     return {
+        "nodes": plan.n_nodes,
+        "edges": plan.n_edges,
+        "parameters": plan.n_parameters,
         "network": [names, structure, frozen, functions],
         "loss": program._need_loss().name,
         "reduction": program.reduction,
         "dtype": program.dtype.name,
         "executor": program.executor,
-        **settings,
+        **{key: value for name, given in settings.items() for key, value in _flat(name, given).items()},
+        "samples": len(data),
         "data": digest(data.x, data.t, data.s, data.rows),
-        "validation": None if held is None else digest(held.x, held.t, held.s),
+        "validation samples": 0 if held is None else len(held),
+        "validation data": None if held is None else digest(held.x, held.t, held.s),
     }
 
 
+def _flat(name: str, value: Any) -> dict[str, Any]:
+    """A setting by name; of a record, such as an optimizer, each of its own settings as well."""
+    if not is_dataclass(value) or isinstance(value, type):
+        return {name: value if isinstance(value, PLAIN) else type(value).__qualname__}
+    own = {f"{name}.{f.name}": getattr(value, f.name) for f in fields(value) if f.name not in ("name", "summary")}
+    return {name: type(value).__name__, **own}
+
+
 class Checkpoint:
-    """The file of one training."""
+    """The file of one training; what it is to hold next is kept in memory after every epoch."""
 
     def __init__(self, path: Any, clock: Callable[[], float] = time.monotonic) -> None:
         self.path, self._clock, self._due, self._warned, self._whole = path_of(path), clock, 0.0, False, "there is none"
+        self._kept: State = {}
+        self._written = True
 
     # ---- writing ------------------------------------------------------------------------------------------------
 
-    def first(self, state: Mapping[str, Any]) -> None:
-        """Write the state before the first epoch.
+    def first(self, state: State) -> None:
+        """Keep and write the state before the first epoch.
 
         Raises:
-            FileError: it cannot be written there.
+            FileError: it cannot be written there, or another file than a checkpoint stands there.
         """
+        with refused(self.path):
+            if occupant(self.path) is not None:
+                with self.path.open("rb") as file:
+                    start = file.read(DIGEST + len(ZIP))
+                if start and start[DIGEST:] != ZIP:
+                    raise FileError(f"{self.path} is no checkpoint: it will not be overwritten")
+        self.keep(state)
         try:
-            self._write(state)
+            self._write()
         except OSError as error:
             raise FileError(f"checkpoint {self.path} cannot be written: {error.strerror or error}") from None
 
-    def save(self, state: Callable[[], Mapping[str, Any]], now: bool = False) -> None:
-        """Write it if it is time for that; a disk that is full, or gone, is a warning, once.
+    def keep(self, state: State, written: bool = False) -> None:
+        """Keep a state, whose arrays may move on afterwards; `written`: it is that of the file."""
+        self._kept = {name: value.copy() if hasattr(value, "copy") else value for name, value in state.items()}
+        self._written = written
+        if written:
+            self._whole = f"of epoch {state['epoch']}"
 
-        Args:
-            now: whatever the time.
-        """
-        if not now and self._clock() < self._due:
+    def save(self) -> None:
+        """Write what is kept if it is time for that."""
+        if self._clock() >= self._due:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is kept and not written; a disk that is full, or gone, is a warning, once."""
+        if self._written:
             return
         try:
-            self._write(state())
+            self._write()
         except OSError as error:
+            self._due = self._clock() + LEAST
             if not self._warned:
                 self._warned = True
-                said = f"checkpoint {self.path} cannot be written: {error.strerror or error}"
-                warnings.warn(f"{said}; training goes on; the last whole one is {self._whole}", CheckpointWarning, 2)
+                said = f"checkpoint {self.path} cannot be written: {(error.strerror or str(error)).lower()}"
+                warnings.warn(f"{said}; the last whole one is {self._whole}; training goes on", CheckpointWarning, 2)
 
-    def _write(self, state: Mapping[str, Any]) -> None:
-        begun = self._clock()
-        arrays = {name: value for name, value in state.items() if isinstance(value, np.ndarray)}
-        rest = {name: value for name, value in state.items() if name not in arrays} | {"version": VERSION}
+    def back(self, history: History) -> Array:
+        """Give the θ (P,) of the last epoch's end; the History forgets what came after."""
+        del history.rows[self._kept["epoch"] :]
+        theta: Array = self._kept["theta"]
+        return theta
+
+    def _write(self) -> None:
+        kept = self._kept
+        arrays = {name: value for name, value in kept.items() if isinstance(value, np.ndarray)}
+        rest = {name: value for name, value in kept.items() if name not in arrays} | {"version": VERSION}
         text = json.dumps(rest, ensure_ascii=False).encode()
         memory = io.BytesIO()
         np.savez(memory, allow_pickle=False, **{DOCUMENT: np.frombuffer(text, np.uint8)}, **arrays)
         content = memory.getvalue()
         put(self.path, (hashlib.sha256(content).digest(), content))
-        took = self._clock() - begun
-        self._due = begun + took + max(LEAST, SHARE * took)
-        self._whole, self._warned = f"of epoch {state['epoch']}", False
+        flush_folder(self.path.parent)
+        self._due = self._clock() + LEAST
+        self._whole, self._warned, self._written = f"of epoch {kept['epoch']}", False, True
 
     # ---- reading ------------------------------------------------------------------------------------------------
 
@@ -128,9 +167,9 @@ class Checkpoint:
 
     def belongs(self, saved: Mapping[str, Any], mine: Mapping[str, Any]) -> None:
         """Raise ConfigError where the file is of another training; the message names what differs first."""
-        for name, value in mine.items():
-            if name not in saved or saved[name] != json.loads(json.dumps(value)):
-                there, here = brief(saved.get(name)), brief(value)
+        for name in dict.fromkeys((*mine, *saved)):
+            if saved.get(name) != json.loads(json.dumps(mine.get(name))):
+                there, here = brief(saved.get(name)), brief(mine.get(name))
                 plain = name not in OPAQUE
                 detail = f"{name}={there} there, {here} here" if plain else f"its {name} is another one"
                 raise ConfigError(
@@ -141,7 +180,7 @@ class Checkpoint:
 # ---- the state of a training -----------------------------------------------------------------------------------
 
 
-def state_of(descent: Descent, history: History, best: Array | None, over: bool, mine: Settings) -> dict[str, Any]:
+def state_of(descent: Descent, history: History, best: Array | None, over: bool, mine: Settings) -> State:
     """All that the rest of a training depends on, after an epoch.
 
     Raises:
@@ -160,6 +199,7 @@ def state_of(descent: Descent, history: History, best: Array | None, over: bool,
         "generator": rng,
         "training": dict(mine),
         "theta": descent.theta,
+        "good": descent.good,
         "order": descent.order,
         **({} if best is None else {"best": best}),
         **{f"optimizer.{name}": value for name, value in state.items()},
@@ -169,6 +209,7 @@ def state_of(descent: Descent, history: History, best: Array | None, over: bool,
 def restore(saved: Mapping[str, Any], descent: Descent, history: History) -> Array | None:
     """Put a state back; gives the best θ, where the training keeps one."""
     descent.resume(saved["theta"], saved["order"], saved["steps"])
+    descent.good[:] = saved["good"]
     if descent.rng is not None:
         descent.rng.bit_generator.state = saved["generator"]
     state: dict[str, Array] = descent.step.state  # type: ignore[attr-defined]

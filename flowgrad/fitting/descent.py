@@ -115,6 +115,12 @@ class Descent:
             if self.rules.bounds is not None:
                 self.rules.bounds.project(each[: len(theta)])
 
+    def take(self, theta: Array) -> None:
+        """Go on from another θ (P,), or the nearest one within the bounds; the optimizer's state stays."""
+        self.theta[:] = theta
+        if self.rules.bounds is not None:
+            self.rules.bounds.project(self.theta)
+
     @property
     def theta(self) -> Array:
         """θ now."""
