@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from flowgrad.errors import (
     BoundedOutputWarning,
+    CheckpointWarning,
     FlowgradError,
     MissingDependencyError,
     UnknownNameError,
     brief,
     suggest,
 )
+from flowgrad.fitting.signals import as_interrupts
 from flowgrad.registry import find, names
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     try:
-        with _warnings_shown():
+        with _warnings_shown(), as_interrupts():
             code = _obey(words)
         sys.stdout.flush()
     except FlowgradError as error:
@@ -69,13 +71,14 @@ def _warnings_shown() -> Iterator[None]:
             file: TextIO | None = None,
             line: str | None = None,
         ) -> None:
-            if not issubclass(category, BoundedOutputWarning):
+            if not issubclass(category, FlowgradError):
                 before(message, category, filename, lineno, file, line)
             elif str(message) not in said:
                 said.add(str(message))
                 _say("warning", "33", str(message))
 
-        warnings.simplefilter("always", BoundedOutputWarning)
+        for own in (BoundedOutputWarning, CheckpointWarning):
+            warnings.simplefilter("always", own)
         warnings.showwarning = show
         yield
 

@@ -100,6 +100,7 @@ class Checkpoint:
 
     def keep(self, state: State, written: bool = False) -> None:
         """Keep a state, whose arrays may move on afterwards; `written`: it is that of the file."""
+        self._written = False  # first: an interrupt between the two costs one more writing, and no epoch
         self._kept = {name: value.copy() if hasattr(value, "copy") else value for name, value in state.items()}
         self._written = written
         if written:
