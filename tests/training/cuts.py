@@ -1,6 +1,6 @@
 """A training in forked children, each of which is sent a signal at a random moment and followed by one that goes on.
 
-    python cuts.py N FOLDER     N cuts; prints how many trainings came to their end, after checking their bits
+python cuts.py N FOLDER     N cuts; prints how many trainings came to their end, after checking their bits
 """
 
 from __future__ import annotations

@@ -80,10 +80,10 @@ def test_more_epochs_are_the_longer_training_where_its_rates_are_the_same(tmp_pa
     whole, all_of_it = train(epochs=9, **constant)
     assert (program.theta == whole.theta).all()
     assert rows(history) == rows(all_of_it)
-    with pytest.raises(ConfigError, match="epochs=5.*holds 9"):
+    with pytest.raises(ConfigError, match=r"epochs=5.*holds 9"):
         train(checkpoint=file, resume=True, epochs=5, **constant)
     train(checkpoint=file)
-    with pytest.raises(ConfigError, match="of another schedule: rate 0.00.* in epoch 2"):
+    with pytest.raises(ConfigError, match=r"of another schedule: rate 0.00.* in epoch 2"):
         train(checkpoint=file, resume=True, epochs=9)
 
 
@@ -124,7 +124,7 @@ def test_a_file_that_is_damaged_or_no_checkpoint_is_refused_and_stays(tmp_path: 
     good = file.read_bytes()
     for bad in (good[:-1], good[:40], b"", good[:99] + bytes([good[99] ^ 1]) + good[100:]):
         file.write_bytes(bad)
-        with pytest.raises(FileError, match="fit.ckpt is truncated or altered"):
+        with pytest.raises(FileError, match=r"fit.ckpt is truncated or altered"):
             train(checkpoint=file, resume=True)
     file.write_text("a letter, and no checkpoint of a training")
     with pytest.raises(FileError, match="is no checkpoint"):
