@@ -114,29 +114,31 @@ class Experiment:
         self,
         on_epoch: Sequence[Callable[[Row], object]] = (),
         start: Callable[[Program], object] = lambda program: None,
-        logs: Callable[[], Sequence[Callback]] = tuple,
+        logs: Callable[[Program], Sequence[Callback]] = lambda program: (),
+        checkpoint: Callable[[], Path | None] = lambda: None,
+        before: Sequence[Row] = (),
     ) -> Outcome:
         """Train on the first part, stop by the second, measure on the third.
 
         `start` is called with the program before its first epoch, then `logs` for the callbacks; each of `on_epoch`
-        with the row of an epoch. Ctrl-C and numbers that are not finite end training; the outcome has what was
-        reached.
+        with the row of an epoch. `checkpoint` gives the file that is kept up to date, and gone on from where it is
+        there; `before` are its epochs. Ctrl-C and numbers that are not finite end training and keep what was reached.
         """
         program = self.compile()
-        rows: list[Row] = []
+        rows = list(before)
 
         def keep(row: Row) -> None:
             rows.append(row)
             for call in on_epoch:
                 call(row)
 
-        reason, error, best = "stopped", None, None
+        reason, error, best, arguments = "stopped", None, None, self.arguments(program)
         try:
-            arguments = self.arguments(program)
             start(program)
-            arguments |= {"on_epoch": keep, "callbacks": logs()}
+            file = checkpoint()
+            arguments |= {"on_epoch": keep, "callbacks": logs(program), "checkpoint": file, "resume": file is not None}
             history = fg.fit(program, self.parts.train.X, self.parts.train.T, **arguments)
-            reason, best = history.reason, history.best_epoch
+            reason, best, rows = history.reason, history.best_epoch, history.rows
         except NonFiniteError as problem:
             error = str(problem)
         test = self.parts.test

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,9 +14,11 @@ from flowgrad.cli._config import options_of
 from flowgrad.cli._console import echo, epochs_shown, intervals, say
 from flowgrad.cli._experiment import Experiment, Outcome, pictures, prepare, read
 from flowgrad.errors import NonFiniteError
+from flowgrad.fitting.checkpoint import Checkpoint, path_in
+from flowgrad.history import History, Row
 from flowgrad.program import Program
 from flowgrad.registry import find
-from flowgrad.runs.folder import check_target
+from flowgrad.runs.folder import check_target, clear
 from flowgrad.runs.live import Training
 
 
@@ -28,6 +31,9 @@ def entry(
         Path | None, typer.Option(help="The run folder; left out: as the file says, or runs/NAME.", show_default=False)
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an older run in that folder.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in that folder, where there is one.")
+    ] = False,
     epochs: Annotated[
         int | None, typer.Option(help="Instead of train.epochs.", show_default=False, metavar="N")
     ] = None,
@@ -49,35 +55,74 @@ def entry(
 
     The folder holds the network, its weights, metrics.csv, loss.png, the figures on the test samples and the
     resolved configuration. It is there from the start and kept up to date, so that flowgrad view can follow.
-    Ctrl-C ends training early and keeps what was reached. Paths in the file are relative to the file.
+    Ctrl-C, SIGTERM and SIGHUP end training early and keep what was reached; --resume goes on from the last whole epoch.
+    Paths in the file are relative to the file.
     """
     options: dict[str, Any] = {"train.epochs": epochs, "train.executor": executor, "train.log": log or None}
     tables = {"orient": orient, "labels": labels and str(labels), "key": key, "surplus": surplus, "missing": missing}
     options |= {f"data.{name}": value for name, value in tables.items()}
     settings, name = read(config, options | options_of(set_))
     folder = out if out is not None else settings["run"]["folder"] and Path(settings["run"]["folder"])
-    if folder is not None:
-        check_target(folder, overwrite)
+    if resume and folder is None:
+        folder = config if config.is_dir() else Path("runs", name)
+    older = _older(folder, overwrite, resume)
     experiment = prepare(settings)
     _announce(experiment)
     section = experiment.settings["train"]
 
-    with Training(folder, name, overwrite, experiment.model, experiment.begin) as run:
+    with Training(folder, name, overwrite or resume, experiment.model, experiment.begin) as run:
 
         def start(program: Program) -> None:
-            run.start(program)
+            if older is None:
+                run.start(program)
             say(f"follow it: flowgrad view {run.folder}")
 
-        def logs() -> list[Callback]:
-            return [_callback(each, run.folder) for each in section["log"] or ()]
+        def logs(program: Program) -> list[Callback]:
+            found = [_callback(each, run.folder) for each in section["log"] or ()]
+            return found if older is None else [_GoesOn(run, program, older), *found]
 
         with epochs_shown(section["epochs"]) as show:
-            outcome = experiment.train((run.epoch, show), start, logs)
+            outcome = experiment.train((run.epoch, show), start, logs, lambda: path_in(run.folder), older or ())
         kept = run.finish(lambda part: experiment.write(part, run.folder, name, outcome))
     _report(outcome, kept)
     if outcome.error:
         raise NonFiniteError(f"{outcome.error}; kept in {kept}")
     return 130 if outcome.reason == "interrupted" else 0
+
+
+def _older(folder: Path | None, overwrite: bool, resume: bool) -> list[Row] | None:
+    """The epochs of the run that is gone on with; None where a new one begins.
+
+    Raises:
+        FileError: its checkpoint is damaged, or something stands in the way of a new run.
+    """
+    if folder is None:
+        return None
+    if resume:
+        clear(folder)
+        saved = Checkpoint(path_in(folder)).load()
+        if saved is not None:
+            return list(saved["rows"])
+    check_target(folder, overwrite or (resume and not (folder / "summary.json").exists()))
+    return None
+
+
+class _GoesOn:
+    """Opens the run folder again, once `fit` has found that its checkpoint is of this training."""
+
+    def __init__(self, run: Training, program: Program, rows: list[Row]) -> None:
+        self._run, self._program, self._rows = run, program, rows
+
+    def begin(self, settings: Mapping[str, Any]) -> None:
+        """Open it."""
+        say(f"goes on after epoch {len(self._rows)}")
+        self._run.resume(self._program, self._rows)
+
+    def epoch(self, row: Row) -> None:
+        """Nothing."""
+
+    def end(self, history: History, error: BaseException | None) -> None:
+        """Nothing."""
 
 
 def _callback(name: str, folder: Path) -> Callback:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -72,9 +74,20 @@ def _receive(pipe: Connection, process: Any) -> Any:
     return result
 
 
+def _end_with_parent() -> None:
+    """End this process when its parent is gone, however that ended: nobody waits for the result of a job then."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
 def _serve(pipe: Connection, work: Callable[..., Any]) -> None:
     """What a process does: jobs, one after the other, until the pipe is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, who ends this process
+    for name in ("SIGINT", "SIGHUP"):  # these are for the parent, who ends this process
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     while True:
         try:
             job = pipe.recv()

@@ -83,6 +83,22 @@ def place(folder: Path | None, name: str, fill: Callable[[Path], None], overwrit
         return placed
 
 
+def reopen(folder: Path) -> Place:
+    """Take a run folder that is there, to go on with it.
+
+    Raises:
+        FileError: another process trains there.
+    """
+    placed = Place(folder)
+    try:
+        placed.locks.append(claims.lock(folder))
+    except BlockingIOError:
+        raise FileError(f"{folder}: another process trains there") from None
+    except OSError:  # a system without such locks
+        pass
+    return placed
+
+
 def refill(folder: Path, fill: Callable[[Path], None]) -> None:
     """Put the files that `fill` writes into a run folder that exists, file by file, summary.json last.
 

@@ -22,7 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from flowgrad.atomic import put
+from flowgrad.atomic import put, refused
 from flowgrad.errors import FileError, FlowgradError
 from flowgrad.history import Row
 from flowgrad.model import Model
@@ -86,6 +86,21 @@ class Training:
         self._place = folders.place(self._given, self._name, fill, self._overwrite)
         self.folder = self._place.folder
         self._identity = _identity(self.folder)
+        self._next = self._clock() + LEAST
+
+    def resume(self, program: Program, rows: Sequence[Row]) -> None:
+        """Go on in a folder that is there, after the epochs of these rows.
+
+        Raises:
+            FileError: another process trains there, or it cannot be written.
+        """
+        self._program, self._place = program, folders.reopen(self.folder)
+        self._identity, self._epochs = _identity(self.folder), max(1, len(rows))  # it stays, whatever happens
+        with refused(self.folder):
+            save_metrics(self.folder, rows)
+            (self.folder / "summary.json").unlink(missing_ok=True)
+            if rows:
+                self._metrics = (self.folder / METRICS).open("ab")
         self._next = self._clock() + LEAST
 
     def epoch(self, row: Row) -> None:

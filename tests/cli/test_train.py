@@ -18,6 +18,7 @@ import pytest
 import flowgrad as fg
 from flowgrad.errors import FileError
 from flowgrad.runs import folder as folders
+from flowgrad.runs import live
 from flowgrad.runs.models import TRAINED
 
 
@@ -287,3 +288,26 @@ def test_the_figures_have_intervals_and_are_those_that_train_metrics_names_too(r
     for name, (low, high) in summary["intervals"].items():
         assert low < summary["test"][name] < high
         assert f"{low:.4g} – {high:.4g}" in result.out
+
+
+def test_a_run_that_was_cut_off_goes_on(run: Any, job: Path, rows: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run("train", "config.toml", "--out", "whole").code == 0
+    epoch = live.Training.epoch
+
+    def ends(self: live.Training, row: dict[str, float]) -> None:
+        epoch(self, row)
+        if row["epoch"] == 4:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(live.Training, "epoch", ends)
+        assert run("train", "config.toml", "--out", "model", "--resume").code == 130
+    refused = run("train", "model", "--resume", "--set", "train.batch_size=4")
+    assert (refused.code, "batch_size=8 there, 4 here" in refused.err) == (2, True)
+    assert (job / "model/summary.json").exists(), "what is refused changes nothing"
+    result = run("train", "model", "--resume")
+    assert (result.code, "goes on after epoch 3" in result.out) == (0, True)
+    kept, whole = (fg.load(job / name / TRAINED).columns.weights for name in ("model", "whole"))
+    assert (kept == whole).all()
+    found, wanted = (rows(job / name / "metrics.csv") for name in ("model", "whole"))
+    assert [(r["epoch"], r["val_loss"]) for r in found] == [(r["epoch"], r["val_loss"]) for r in wanted]
