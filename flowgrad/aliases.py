@@ -70,7 +70,7 @@ BY_KIND: dict[str, dict[str, tuple[str, ...]]] = {
         "balanced_accuracy": ("bac", "balanced_accuracy_score"),
         "brier": ("brier_score", "brier_score_loss"),
         "concordance": ("c_index", "cindex", "concordance_index", "harrell_c"),
-        "log_loss": ("logloss", "cross_entropy"),
+        "log_loss": ("cross_entropy",),
         "mcc": ("matthews_corrcoef", "matthews", "phi"),
         "r2": ("r2_score", "r_squared", "coefficient_of_determination"),
         "rmse": ("root_mean_squared_error",),

@@ -26,7 +26,6 @@ from flowgrad.cli import _config, _data
 from flowgrad.cli._console import share_shown
 from flowgrad.cli._data import Roles, Samples
 from flowgrad.cli._missing import fitted
-from flowgrad.cli._regularised import rules_of
 from flowgrad.cli._roles import check_count, network_and_roles
 from flowgrad.errors import FileError, NonFiniteError
 from flowgrad.figures import figures
@@ -37,6 +36,7 @@ from flowgrad.network import Network
 from flowgrad.program import Program
 from flowgrad.runs.live import save_metrics
 from flowgrad.runs.models import save_run
+from flowgrad.runs.rules import rules_of
 from flowgrad.runs.start import Start, start_of
 from flowgrad.scaling import Scaling, folded
 from flowgrad.tables.table import Table
