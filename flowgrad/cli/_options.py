@@ -68,6 +68,8 @@ Format = Annotated[
     str | None,
     typer.Option(metavar="FORMAT", help="Of the file to write; left out: by its suffix.", show_default=False),
 ]
+Epochs = Annotated[int | None, typer.Option(help="Instead of train.epochs.", show_default=False, metavar="N")]
+Workers = Annotated[int | None, typer.Option(metavar="N", help="Processes; left out: one a core.", show_default=False)]
 Set = Annotated[
     list[str] | None,
     typer.Option(

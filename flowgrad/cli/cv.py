@@ -39,13 +39,9 @@ def entry(
             show_default=False,
         ),
     ] = None,
-    epochs: Annotated[
-        int | None, typer.Option(help="Instead of train.epochs.", show_default=False, metavar="N")
-    ] = None,
+    epochs: _options.Epochs = None,
     set_: _options.Set = None,
-    workers: Annotated[
-        int | None, typer.Option(metavar="N", help="Processes; left out: one a core.", show_default=False)
-    ] = None,
+    workers: _options.Workers = None,
     out: Annotated[
         Path | None,
         typer.Option(metavar="FOLDER", help="Keeps every fold; left out: runs/NAME-cv.", show_default=False),

@@ -35,13 +35,9 @@ def entry(
         ),
     ] = None,
     kind: Annotated[str, typer.Option(help="The nodes to compare: hidden or input.")] = "hidden",
-    epochs: Annotated[
-        int | None, typer.Option(help="Instead of train.epochs.", show_default=False, metavar="N")
-    ] = None,
+    epochs: _options.Epochs = None,
     set_: _options.Set = None,
-    workers: Annotated[
-        int | None, typer.Option(metavar="N", help="Processes; left out: one a core.", show_default=False)
-    ] = None,
+    workers: _options.Workers = None,
     top: _options.Top = 15,
     out: Annotated[
         Path | None,

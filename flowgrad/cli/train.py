@@ -34,9 +34,7 @@ def entry(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in that folder, where there is one.")
     ] = False,
-    epochs: Annotated[
-        int | None, typer.Option(help="Instead of train.epochs.", show_default=False, metavar="N")
-    ] = None,
+    epochs: _options.Epochs = None,
     executor: Annotated[
         str | None, typer.Option(help="Instead of train.executor.", show_default=False, metavar="NAME")
     ] = None,

@@ -50,7 +50,10 @@ def slots_of(program: Program, words: object, who: str) -> Array:
             known = sorted({f"group {value}" for value in values if value is not ABSENT})
             raise UnknownNameError(f"{who}: no edge belongs to {brief(words)}{suggest(words, known)}")
     else:
-        raise UnknownNameError(f"{who}: {brief(words)} names no slots of θ; it may be {WORDS}")
+        levels = [f"level {k + 1}" for k in range(columns.level.max())]
+        near = suggest(words, ["weights", "biases", "input weights", *levels])
+        near = near if near.startswith(":") else f"; it may be {WORDS}"
+        raise UnknownNameError(f"{who}: {brief(words)} names no slots of θ{near}")
     if not mine.any():
         rest = f"; levels are 1 … {columns.level.max()}" if kind == "level" else ""
         raise UnknownNameError(f"{who}: no edge belongs to {brief(words)}{rest}")
@@ -120,15 +123,26 @@ def bounds(program: Program, constraints: Any) -> Bounds | None:
             raise error("leaves a weight no value at all")
         found = True
 
+    for where, constraint, edge in _by_edges(program):
+        keep(where, constraint, lambda rule, edge=edge: GraphError(f"{edge}: {rule}"))  # type: ignore[misc]  # the edge of now
+    for where, constraint in pairs(program, "constraints", constraints) if constraints is not None else ():
+        keep(where, constraint, lambda rule, c=constraint: ConfigError(f"constraints: {brief(c)} {rule}"))  # type: ignore[misc]  # the constraint of now
+    return Bounds(low.astype(program.dtype), high.astype(program.dtype)) if found else None
+
+
+def _by_edges(program: Program) -> list[tuple[Array, Any, str]]:
+    """Of each constraint that edges have as an attribute: their slots, the constraint, and the first edge in words."""
     columns, plan = program._columns, program.plan
     values = columns.edge_extra.get(CONSTRAINT, ())
+    found: dict[str, tuple[Any, int, list[int]]] = {}
     for row, slot in zip(plan.edges.tolist(), plan.weight_slot.tolist(), strict=True) if len(values) else ():
-        if slot >= 0 and values[row] is not ABSENT and values[row] is not None:
-            edge = f"{CONSTRAINT} {brief(values[row])} of edge {columns.edge_name(row)}"
-            keep(np.array([slot]), values[row], lambda rule, edge=edge: GraphError(f"{edge}: {rule}"))  # type: ignore[misc]
-    for where, constraint in pairs(program, "constraints", constraints) if constraints is not None else ():
-        keep(where, constraint, lambda rule, c=constraint: ConfigError(f"constraints: {brief(c)} {rule}"))  # type: ignore[misc]
-    return Bounds(low.astype(program.dtype), high.astype(program.dtype)) if found else None
+        value = values[row]
+        if slot >= 0 and value is not ABSENT and value is not None:
+            found.setdefault(repr(value), (value, row, []))[2].append(slot)
+    return [
+        (np.array(slots), value, f"{CONSTRAINT} {brief(value)} of edge {columns.edge_name(row)}")
+        for value, row, slots in found.values()
+    ]
 
 
 def is_bound(given: object) -> bool:

@@ -1,8 +1,9 @@
 """Dropout: which neurons of which samples a training step leaves out, drawn without a state.
 
 In training a_v of a hidden neuron is times m/(1 − p), m = 1 with probability 1 − p, else 0; inputs may have a p of
-their own, outputs stay. Each m is a hash of (seed, step, neuron, sample), so that every executor draws the same, in any
-order and on any number of threads.
+their own, outputs stay (Srivastava et al. 2014, scaled in training). Each m is a hash of (seed, step, neuron, sample),
+so that every executor draws the same, in any order and on any number of threads. Seed and step are mixed by the
+finalizer of SplitMix64 (Steele, Lea & Flood 2014), neurons and samples by Wellons' lowbias32 (2018).
 """
 
 from __future__ import annotations

@@ -29,19 +29,22 @@ class RunFolder:
         loss = None if program.loss is None else program.loss.name
         self._model = Model(program.network(), loss=loss)
         check_target(self.folder, overwrite=False)
+        self._settings: dict[str, Any] | None = None
         self._run = Training(self.folder, self.folder.name, False, self._model, lambda part, place: None)
 
     def begin(self, settings: Mapping[str, Any]) -> None:
         """Put the folder in place."""
-        self._settings = {name: value if _plain(value) else str(value) for name, value in settings.items()}
         self._run.start(self._program)
+        self._settings = {name: value if _plain(value) else str(value) for name, value in settings.items()}
 
     def epoch(self, row: Row) -> None:
         """A line of metrics.csv, and the weights as often as writing stays cheap."""
         self._run.epoch(row)
 
     def end(self, history: History, error: BaseException | None) -> None:
-        """The last weights, and summary.json."""
+        """The last weights, and summary.json; nothing where the folder never came to be."""
+        if self._settings is None:
+            return
         with self._run:
             self._run.finish(lambda part: self._fill(part, history, error))
 

@@ -73,7 +73,8 @@ def test_a_column_of_an_edge_list_is_an_attribute(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "error", "said"),
     [
-        ("wieghts", UnknownNameError, "it may be weights, biases"),
+        ("wieghts", UnknownNameError, "did you mean 'weights'"),
+        ("everything", UnknownNameError, "it may be weights, biases"),
         ("level 9", UnknownNameError, "no edge belongs to 'level 9'; levels are 1 … 3"),
         ("level x", UnknownNameError, "names no slots"),
         ("group kinas", UnknownNameError, "did you mean 'group kinase'"),

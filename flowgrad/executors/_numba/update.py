@@ -33,7 +33,7 @@ from flowgrad.executors._numba.simd import (
 from flowgrad.executors._numba.spec import ELEMENTS, Spec, Vector
 from flowgrad.maths.updates import Update
 
-assert primitives
+assert primitives  # loaded: rows know NumPy's functions by it
 BLOCK = 1 << 14
 """Slots that a thread takes at a time, and that are summed together."""
 ALONE = 1 << 17
