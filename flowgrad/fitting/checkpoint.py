@@ -213,7 +213,7 @@ def restore(saved: Mapping[str, Any], descent: Descent, history: History) -> Arr
     descent.good[:] = saved["good"]
     if descent.rng is not None:
         descent.rng.bit_generator.state = saved["generator"]
-    state: dict[str, Array] = descent.step.state  # type: ignore[attr-defined]
+    state: dict[str, Array] = descent.step.state  # type: ignore[attr-defined]  # `state_of` has looked
     for name, value in state.items():
         value[...] = saved[f"optimizer.{name}"]
     history.rows[:], history.reason = saved["rows"], saved["reason"]
