@@ -5,14 +5,23 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import secrets
 import stat
+import time
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
 from flowgrad.errors import DataError, FileError, brief
 
+try:
+    import fcntl
+except ModuleNotFoundError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+TEMPORARY = re.compile(r"\.flowgrad-[0-9a-f]{16}\.tmp")
+YOUNG = 10.0  # seconds: a file that is younger may be about to be locked
 KINDS = {
     stat.S_IFIFO: "a FIFO",
     stat.S_IFCHR: "a character device",
@@ -41,6 +50,9 @@ def put(path: Path, parts: Iterable[bytes], like: os.stat_result | None = None) 
     opener = partial(os.open, mode=0o666 if like is None else 0o600)
     try:
         with open(temporary, "xb", opener=opener) as file:  # no bytecode, and so no interrupt, before it has an owner
+            if fcntl is not None:
+                with contextlib.suppress(OSError):  # a network disk without locks
+                    fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
             for part in parts:
                 file.write(part)
             file.flush()
@@ -52,6 +64,21 @@ def put(path: Path, parts: Iterable[bytes], like: os.stat_result | None = None) 
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
+
+
+def clear_temporaries(folder: Path) -> None:
+    """Remove from a folder what writers that were killed left there; a living writer holds a lock on its file.
+
+    Where the system has no such locks nothing counts as left behind.
+    """
+    if fcntl is None:
+        return
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if TEMPORARY.fullmatch(entry.name) and time.time() - entry.stat(follow_symlinks=False).st_mtime > YOUNG:
+                with contextlib.suppress(OSError), open(entry.path, "rb") as file:
+                    fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    os.unlink(entry.path)
 
 
 @contextlib.contextmanager

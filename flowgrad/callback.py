@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol, runtime_checkable
 
+import numpy.typing as npt
+
 from flowgrad.errors import ConfigError, StopTraining, brief
 from flowgrad.history import History, Row
 from flowgrad.registry import find
@@ -33,6 +35,19 @@ class Callback(Protocol):
         ...
 
 
+@runtime_checkable
+class Watches(Protocol):
+    """A callback that also looks at parameters and gradients."""
+
+    def arrays(self, epoch: int, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        """After each epoch, before its row, by name: `weights`, `biases`, `gradient/weights`, `gradient/biases`.
+
+        The gradient is that of the epoch's last step, with the penalties', before it is clipped. What has no entry is
+        left out. They are copies.
+        """
+        ...
+
+
 def callbacks_for(given: Iterable[str | Callback]) -> tuple[Callback, ...]:
     """The callbacks that names or objects stand for.
 
@@ -51,7 +66,10 @@ def callbacks_for(given: Iterable[str | Callback]) -> tuple[Callback, ...]:
 
 @contextmanager
 def hearing(
-    callbacks: tuple[Callback, ...], settings: Mapping[str, Any], history: History
+    callbacks: tuple[Callback, ...],
+    settings: Mapping[str, Any],
+    history: History,
+    arrays: Callable[[], Mapping[str, npt.NDArray[Any]]],
 ) -> Iterator[Callable[[Row], None]]:
     """What tells every callback of an epoch; each that began hears of the end, whatever happens in between."""
     begun: list[Callback] = []
@@ -65,6 +83,8 @@ def hearing(
             stop: StopTraining | None = None
             for each in callbacks:
                 try:
+                    if isinstance(each, Watches):
+                        each.arrays(int(row["epoch"]), arrays())
                     each.epoch(dict(row))
                 except StopTraining as asked:
                     stop = asked

@@ -26,10 +26,12 @@ class History:
     best_epoch  the epoch of the least val_loss, or of the least loss without validation; None before the first
     reason      "finished": every epoch was run; "early stopping"; "interrupted": Ctrl-C, or
                 a signal; "stopped": by a callback
+    weights_of  what `program.theta` is, once training has ended: "epoch 12", whole, or "within epoch 13"
     """
 
     rows: list[Row] = field(default_factory=list)
     reason: Reason = "finished"
+    weights_of: str = "epoch 0"
 
     @property
     def names(self) -> tuple[str, ...]:

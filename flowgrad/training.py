@@ -14,7 +14,7 @@ import numpy.typing as npt
 from flowgrad.arguments import flag, instance, real, whole
 from flowgrad.bars import bar
 from flowgrad.callback import Callback, callbacks_for, hearing
-from flowgrad.errors import ConfigError, StopTraining, brief
+from flowgrad.errors import ConfigError, NonFiniteError, StopTraining, brief
 from flowgrad.fitting.checkpoint import Checkpoint, fingerprint, restore, state_of
 from flowgrad.fitting.descent import Descent, Rules
 from flowgrad.fitting.samples import (
@@ -118,7 +118,8 @@ def fit(
             that was killed can go on. A disk that fills up meanwhile is a CheckpointWarning.
         resume: go on from the checkpoint where there is one, bit for bit as if nothing had happened; a finished
             training returns its History at once. More epochs than it had may be asked for.
-        run_folder: a folder that `flowgrad view` follows, as that of `flowgrad train`; it must not exist.
+        run_folder: a folder that `flowgrad view` follows, as that of `flowgrad train`. It must not exist, but where
+            a checkpoint is gone on from: then it is gone on with.
         progress: show a bar (needs rich).
         on_epoch: called with each epoch's row. It, or a callback, may raise `fg.StopTraining`: training then ends
             after this epoch, with reason "stopped"; and may assign `program.theta`, which training goes on from.
@@ -165,21 +166,24 @@ def fit(
         run.keep(Checkpoint(checkpoint), fingerprint(program, data, held, exact), resume)
     elif resume:
         raise ConfigError("resume=True: needs checkpoint, the file to go on from")
-    told |= {"optimizer": type(rule).__name__, "epochs": epochs, "schedule": schedule}
+    told |= {"optimizer": type(rule).__name__, "epochs": epochs, "schedule": schedule} | _sizes(program, data, held)
     told |= {name: value for name, value in (("l1", l1), ("l2", l2)) if isinstance(value, (int, float))}
-    listeners = _listeners(program, callbacks, run_folder)
-    with _shown(progress, epochs) as show, hearing(listeners, told | _sizes(program, data, held), run.history) as log:
+    listeners = _listeners(program, callbacks, run_folder, run.history.rows)
+    heard = hearing(listeners, told, run.history, descent.arrays)
+    with _shown(progress, epochs, len(run.history)) as show, heard as log:
         return run.train((show, log, on_epoch), checkpoint is not None)
 
 
-def _listeners(program: Program, callbacks: Iterable[str | Callback], run_folder: Any) -> tuple[Callback, ...]:
+def _listeners(
+    program: Program, callbacks: Iterable[str | Callback], run_folder: Any, before: list[Row]
+) -> tuple[Callback, ...]:
     """The callbacks, and the one that keeps a run folder."""
     found = callbacks_for(callbacks)
     if run_folder is None:
         return found
     from flowgrad.runs.followed import RunFolder
 
-    return (*found, RunFolder(run_folder, program))
+    return (*found, RunFolder(run_folder, program, before))
 
 
 def _optimizer(given: str | Optimizer) -> Optimizer:
@@ -234,7 +238,7 @@ class _Run:
     ) -> None:
         self.program, self.descent, self.measures, self.data, self.held = program, descent, measures, data, held
         self.rate, self.epochs, self.patience = rate, epochs, patience
-        self.history, self.over = History(), False
+        self.history, self.over, self._steps = History(), False, 0
         self.best: Array | None = None
         self._checkpoint: Checkpoint | None = None
         self._mine: dict[str, Any] = {}
@@ -276,14 +280,27 @@ class _Run:
                     self._epoch(start, [call for call in listeners if call is not None])
         except KeyboardInterrupt:
             history.reason = "interrupted"
-            kept = self._checkpoint
-            self.program.theta = self.descent.good if kept is None else kept.back(history)
+            self._go_back()
+        except NonFiniteError:
+            history.weights_of = f"within epoch {len(history) + 1}"
+            raise
         else:
             self.program.theta = self.descent.theta if self.best is None else self.best
+            history.weights_of = f"epoch {len(history) if self.best is None else history.best_epoch}"
         finally:
             if self._checkpoint is not None:
                 self._checkpoint.flush()
         return history
+
+    def _go_back(self) -> None:
+        """θ to that of the last whole epoch where it is known, else to the last whose gradient was finite."""
+        history, kept, whole = self.history, self._checkpoint, self.descent.steps == self._steps
+        if kept is not None:
+            self.program.theta = kept.back(history)
+        else:
+            self.program.theta = self.descent.theta if whole else self.descent.good
+        within = kept is None and not whole
+        history.weights_of = f"within epoch {len(history) + 1}" if within else f"epoch {len(history)}"
 
     def _epoch(self, start: float, listeners: list[Callable[[Row], object]]) -> None:
         history, descent, program, epoch = self.history, self.descent, self.program, len(self.history) + 1
@@ -291,6 +308,7 @@ class _Run:
         program.theta = descent.theta
         row |= _measured(program, descent, self.measures, self.data, self.held, epoch)
         history.rows.append(row | {"rate": self.rate(epoch), "seconds": time.perf_counter() - start})
+        self._steps = descent.steps
         if self.patience is not None and history.best_epoch == epoch:
             self.best = descent.theta.copy()
         stopped = _tell(listeners, history.rows[-1])
@@ -354,9 +372,9 @@ def _loss_of(program: Program, y: Array, data: Samples) -> float:
 
 
 @contextmanager
-def _shown(wanted: bool, epochs: int) -> Iterator[Callable[[Row], None]]:
+def _shown(wanted: bool, epochs: int, done: int) -> Iterator[Callable[[Row], None]]:
     """A bar that takes rows."""
-    with bar("epoch", epochs, wanted=wanted) as advance:
+    with bar("epoch", epochs, done, wanted) as advance:
         yield lambda row: advance(
             "  ".join(f"{k} {v:.4g}" for k, v in row.items() if k not in ("epoch", "rate", "seconds"))
         )

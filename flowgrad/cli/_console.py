@@ -150,12 +150,12 @@ def _pretty(columns: Sequence[str], cells: list[list[str]], numeric: list[bool],
 
 
 @contextmanager
-def epochs_shown(total: int, quiet: bool = False) -> Iterator[Callable[[Mapping[str, float]], None]]:
+def epochs_shown(total: int, quiet: bool = False, done: int = 0) -> Iterator[Callable[[Mapping[str, float]], None]]:
     """What takes the row of each epoch: a bar on a terminal, else a line at each tenth (none where `quiet`)."""
     if not console().is_terminal:
         yield (lambda row: None) if quiet else (lambda row: _line(row, max(1, total // 10)))
         return
-    with progress_bar("epoch", total, console=console(), transient=True) as advance:
+    with progress_bar("epoch", total, done, console=console(), transient=True) as advance:
         yield lambda row: advance("  ".join(f"{name} {row[name]:.4f}" for name in ("loss", "val_loss") if name in row))
 
 

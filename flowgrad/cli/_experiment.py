@@ -61,6 +61,7 @@ class Outcome:
     rows      one a finished epoch, as `fg.History.rows`
     reason    why training ended; "stopped" after a number that is not finite, then `error` says where
     intervals name → value on the test samples and its 95 % interval: the metrics that suit, and those of train.metrics
+    weights_of as `fg.History.weights_of`
     """
 
     program: Program
@@ -69,6 +70,7 @@ class Outcome:
     intervals: dict[str, Interval]
     error: str | None = None
     best_epoch: int | None = None
+    weights_of: str | None = None
 
     @property
     def figures(self) -> dict[str, float]:
@@ -132,19 +134,19 @@ class Experiment:
             for call in on_epoch:
                 call(row)
 
-        reason, error, best, arguments = "stopped", None, None, self.arguments(program)
+        reason, error, best, arguments, moment = "stopped", None, None, self.arguments(program), None
         try:
             start(program)
             file = checkpoint()
             arguments |= {"on_epoch": keep, "callbacks": logs(program), "checkpoint": file, "resume": file is not None}
             history = fg.fit(program, self.parts.train.X, self.parts.train.T, **arguments)
-            reason, best, rows = history.reason, history.best_epoch, history.rows
+            reason, best, rows, moment = history.reason, history.best_epoch, history.rows, history.weights_of
         except NonFiniteError as problem:
-            error = str(problem)
+            error, moment = str(problem), f"within epoch {len(rows) + 1}"
         test = self.parts.test
         more = self.settings["train"]["metrics"] or ()
         found = figures(self.model, program.predict(test.X), test.T, more)
-        return Outcome(program, rows, reason, found, error, best)
+        return Outcome(program, rows, reason, found, error, best, moment)
 
     def begin(self, folder: Path, place: Path) -> None:
         """Write what a run folder holds from the start besides its model; `place` is where the folder will be."""
@@ -154,7 +156,7 @@ class Experiment:
 
     def write(self, folder: Path, place: Path, name: str, outcome: Outcome) -> None:
         """Write every file of a run folder; `place` is where the folder will be."""
-        save_run(folder, replace(self.model, network=outcome.program.network()))
+        save_run(folder, replace(self.model, network=outcome.program.network()), outcome.weights_of)
         save_metrics(folder, outcome.rows)
         text = json.dumps(self.summary(outcome), indent=1, ensure_ascii=False)
         (folder / "summary.json").write_text(text + "\n", encoding="utf-8")
@@ -174,6 +176,7 @@ class Experiment:
             "error": outcome.error,
             "epochs": len(outcome.rows),
             "best_epoch": outcome.best_epoch,
+            "weights_of": outcome.weights_of,
             "samples": {
                 "train": len(parts.train),
                 "validation": len(parts.validation) if parts.validation else 0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from flowgrad.cli._missing import fitted
 from flowgrad.cli._options import reading
 from flowgrad.errors import ConfigError, FileError, UnknownNameError, brief, suggest
 from flowgrad.model import Model, column_name
-from flowgrad.runs.models import load_model
+from flowgrad.runs.models import cut_short, load_model
 from flowgrad.tables.table import Reading, Table
 
 Answers = Literal["needed", "if there", "none"]
@@ -77,6 +78,9 @@ def open_network(
         model = load_model(path, read_as, progress=progress, **given)
     if not quiet:
         echo(model.network)
+    early = cut_short(path) if path.is_dir() else None
+    if early is not None:
+        print(f"note: {early}", file=sys.stderr)
     return replace(model, ignore=tuple(dict.fromkeys((*model.ignore, *(ignore or ())))))
 
 

@@ -14,6 +14,7 @@ from flowgrad.cli._console import table
 from flowgrad.cli._opened import open_network
 from flowgrad.errors import listing
 from flowgrad.inspection import network_facts
+from flowgrad.runs.models import weights_of
 
 
 def entry(
@@ -25,11 +26,12 @@ def entry(
 ) -> None:
     """Say what a network is like: size, depth, levels, fan-in, functions, parameters, dead neurons, dense blocks."""
     net = open_network(network, read_as=read_as, option=option, quiet=as_json).network
+    moment = weights_of(network) if network.is_dir() else None
     if as_json:
-        found = network_facts(net)
+        found = network_facts(net) | ({} if moment is None else {"weights_of": moment})
         print(json.dumps(found | {key: list(map(repr, found[key])) for key in ("dead", "constant")}))
         return
-    table(("", ""), [(name, value) for name, value in facts(net, top).items()])
+    table(("", ""), [*facts(net, top).items(), *(() if moment is None else [("weights of", moment)])])
 
 
 def facts(net: fg.Network, top: int = 12) -> Mapping[str, str]:

@@ -76,11 +76,10 @@ def entry(
             say(f"follow it: flowgrad view {run.folder}")
 
         def logs(program: Program) -> list[Callback]:
-            found = [_callback(each, run.folder) for each in section["log"] or ()]
-            return found if older is None else [_GoesOn(run, program, older), *found]
+            return [_Kept(run, program, older), *(_callback(each, run.folder) for each in section["log"] or ())]
 
-        with epochs_shown(section["epochs"]) as show:
-            outcome = experiment.train((run.epoch, show), start, logs, lambda: path_in(run.folder), older or ())
+        with epochs_shown(section["epochs"], done=len(older or ())) as show:
+            outcome = experiment.train((show,), start, logs, lambda: path_in(run.folder), older or ())
         kept = run.finish(lambda part: experiment.write(part, run.folder, name, outcome))
     _report(outcome, kept)
     if outcome.error:
@@ -105,22 +104,25 @@ def _older(folder: Path | None, overwrite: bool, resume: bool) -> list[Row] | No
     return None
 
 
-class _GoesOn:
-    """Opens the run folder again, once `fit` has found that its checkpoint is of this training."""
+class _Kept:
+    """Keeps the run folder up to date; opens one again once `fit` has found that its checkpoint is of this training."""
 
-    def __init__(self, run: Training, program: Program, rows: list[Row]) -> None:
-        self._run, self._program, self._rows = run, program, rows
+    def __init__(self, run: Training, program: Program, older: list[Row] | None) -> None:
+        self._run, self._program, self._older = run, program, older
 
     def begin(self, settings: Mapping[str, Any]) -> None:
-        """Open it."""
-        say(f"goes on after epoch {len(self._rows)}")
-        self._run.resume(self._program, self._rows)
+        """Open it, where it is an older one."""
+        if self._older is not None:
+            say(f"goes on after epoch {len(self._older)}")
+            self._run.resume(self._program, self._older)
 
     def epoch(self, row: Row) -> None:
-        """Nothing."""
+        """The line of an epoch, and the weights."""
+        self._run.epoch(row)
 
     def end(self, history: History, error: BaseException | None) -> None:
-        """Nothing."""
+        """What the weights are that training ends with."""
+        self._run.end(history)
 
 
 def _callback(name: str, folder: Path) -> Callback:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from flowgrad.atomic import flush_folder, occupant, path_of, put, refused
+from flowgrad.atomic import clear_temporaries, flush_folder, occupant, path_of, put, refused
 from flowgrad.errors import CheckpointWarning, ConfigError, FileError, brief
 from flowgrad.fitting.descent import Descent
 from flowgrad.fitting.samples import Samples, digest
@@ -77,6 +77,7 @@ class Checkpoint:
         self.path, self._clock, self._due, self._warned, self._whole = path_of(path), clock, 0.0, False, "there is none"
         self._kept: State = {}
         self._written = True
+        clear_temporaries(self.path.parent)
 
     # ---- writing ------------------------------------------------------------------------------------------------
 

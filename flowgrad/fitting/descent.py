@@ -99,7 +99,7 @@ class Descent:
         self._gradient, *thetas = (np.zeros(self._room, program.dtype) for _ in range(4))
         self._thetas = tuple(thetas)  # the last good θ, θ now, θ next
         self._begin(program.theta)
-        is_weight = np.zeros(P, np.bool_)
+        self._is_weight = is_weight = np.zeros(P, np.bool_)
         is_weight[program.plan.weight_slot[program.plan.weight_slot >= 0]] = True
         self.step = optimizer.start(self.theta, is_weight)
         self._lay_rows()
@@ -135,6 +135,15 @@ class Descent:
     def gradient(self) -> Array:
         """(P,) of the last step, as the optimizer had it but for clipping by value."""
         return self._gradient[: self.program.plan.n_parameters]
+
+    def arrays(self) -> dict[str, Array]:
+        """By name, what `callback.Watches` looks at."""
+        found = {
+            f"{prefix}{name}": values[chosen]
+            for prefix, values in (("", self.theta), ("gradient/", self.gradient))
+            for name, chosen in (("weights", self._is_weight), ("biases", ~self._is_weight))
+        }
+        return {name: values for name, values in found.items() if len(values)}
 
     def resume(self, theta: Array, order: Array, steps: int) -> None:
         """Go on from another training's θ, order of samples and number of steps."""

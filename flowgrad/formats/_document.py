@@ -30,6 +30,8 @@ KEYS = (
     *("node_extra", "edge_extra", "graph_extra"),
 )
 
+WEIGHTS_OF = "weights_of"  # a key beside these, of networks in training: the moment that the weights are of
+
 Ints = npt.NDArray[np.integer[Any]]
 
 
@@ -141,6 +143,12 @@ def restore(document: Any, tensors: Tensors, source: Source) -> Network:
         GraphError: nodes and edges are no network.
     """
     return _Reader(document, tensors, source).network()
+
+
+def noted(document: Mapping[str, Any]) -> str | None:
+    """What a document says of its weights."""
+    said = document.get(WEIGHTS_OF)
+    return said if isinstance(said, str) else None
 
 
 class _Reader:

@@ -15,7 +15,7 @@ from typing import Any
 
 from flowgrad.errors import FileError, brief
 from flowgrad.format import Format, Source, is_bare
-from flowgrad.formats._document import describe, restore
+from flowgrad.formats._document import WEIGHTS_OF, describe, noted, restore
 from flowgrad.formats._strict import dump, parse
 from flowgrad.formats._tensors import pack, unpack
 from flowgrad.network import Network
@@ -27,9 +27,10 @@ _ADDRESSED = re.compile(r"\.[0-9a-f]{16}\.safetensors\Z")
 _NAMED = re.compile(rb'\n"weights": (\{[^\n]*\}),\n"sha256": "[0-9a-f]{64}"\n}\n\Z')
 
 
-def write(network: Network, path: Path) -> Mapping[str, bytes]:
-    """The weight file, then the JSON that names it."""
+def write(network: Network, path: Path, *, weights_of: str | None = None) -> Mapping[str, bytes]:
+    """The weight file, then the JSON that names it; `weights_of` says of what moment of a training they are."""
     document, tensors = describe(network, lambda _, column: column.tolist())
+    document |= {} if weights_of is None else {WEIGHTS_OF: weights_of}
     weights = pack(tensors, WEIGHTS)
     digest = sha256(weights).hexdigest()
     name = f"{path.name.removesuffix(path.suffix)}.{digest[:16]}.safetensors"
@@ -49,7 +50,13 @@ def read(source: Source) -> Network:
         if source.read() == data:
             raise
         return read(source)  # replaced by another process between the two readings
+    document.pop(WEIGHTS_OF, None)
     return restore(document, weights, source)
+
+
+def weights_of(source: Source) -> str | None:
+    """What the file says of its weights; None where it says nothing."""
+    return noted(_open(source.read(), source.path))
 
 
 def companions(data: bytes) -> tuple[str, ...]:

@@ -6,19 +6,27 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from flowgrad.format import Format, Source
-from flowgrad.formats._document import restore
+from flowgrad.formats._document import WEIGHTS_OF, noted, restore
 from flowgrad.formats._sealed import described, seal, unseal
 from flowgrad.network import Network
 
 
-def write(network: Network, path: Path) -> Mapping[str, bytes]:
-    """One file."""
-    return {path.name: seal(*described(network))}
+def write(network: Network, path: Path, *, weights_of: str | None = None) -> Mapping[str, bytes]:
+    """One file; `weights_of` says of what moment of a training its weights are."""
+    document, tensors = described(network)
+    return {path.name: seal(document if weights_of is None else {**document, WEIGHTS_OF: weights_of}, tensors)}
 
 
 def read(source: Source) -> Network:
     """The network, once the file is the one that was written, byte by byte."""
-    return restore(*unseal(source.read(), str(source.path)), source)
+    document, tensors = unseal(source.read(), str(source.path))
+    document.pop(WEIGHTS_OF, None)
+    return restore(document, tensors, source)
+
+
+def weights_of(source: Source) -> str | None:
+    """What the file says of its weights; None where it says nothing."""
+    return noted(unseal(source.read(), str(source.path))[0])
 
 
 entry = Format(

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
+from flowgrad.atomic import clear_temporaries
 from flowgrad.errors import FileError
 from flowgrad.files import RUN_NETWORK
 from flowgrad.runs import claims
@@ -154,6 +155,7 @@ def clear(folder: Path) -> None:
     What belongs to a living process is not touched.
     """
     claims.clear_parts(folder)
+    clear_temporaries(folder)
     with claims.left_behind(folder, "old") as older:
         for old in older:
             with suppress(OSError):

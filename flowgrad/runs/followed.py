@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from flowgrad.files import RUN_NETWORK
 from flowgrad.history import History, Row
 from flowgrad.model import Model
 from flowgrad.program import Program
@@ -20,21 +21,27 @@ from flowgrad.runs.models import save_run
 class RunFolder:
     """A callback that keeps a run folder up to date.
 
+    Args:
+        before: the epochs of the training that is gone on with.
+
     Raises:
-        FileError: it exists.
+        FileError: it exists, and nothing is gone on with; or it is no run folder.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], program: Program) -> None:
-        self.folder, self._program = Path(folder), program
+    def __init__(self, folder: str | os.PathLike[str], program: Program, before: Sequence[Row] = ()) -> None:
+        self.folder, self._program, self._before = Path(folder), program, tuple(before)
         loss = None if program.loss is None else program.loss.name
         self._model = Model(program.network(), loss=loss)
-        check_target(self.folder, overwrite=False)
+        check_target(self.folder, overwrite=bool(before))
         self._settings: dict[str, Any] | None = None
         self._run = Training(self.folder, self.folder.name, False, self._model, lambda part, place: None)
 
     def begin(self, settings: Mapping[str, Any]) -> None:
-        """Put the folder in place."""
-        self._run.start(self._program)
+        """Put the folder in place, or open it again."""
+        if self._before and (self.folder / RUN_NETWORK).exists():
+            self._run.resume(self._program, self._before)
+        else:
+            self._run.start(self._program)
         self._settings = {name: value if _plain(value) else str(value) for name, value in settings.items()}
 
     def epoch(self, row: Row) -> None:
@@ -45,17 +52,19 @@ class RunFolder:
         """The last weights, and summary.json; nothing where the folder never came to be."""
         if self._settings is None:
             return
+        self._run.end(history)
         with self._run:
             self._run.finish(lambda part: self._fill(part, history, error))
 
     def _fill(self, folder: Path, history: History, error: BaseException | None) -> None:
-        save_run(folder, replace(self._model, network=self._program.network()))
+        save_run(folder, replace(self._model, network=self._program.network()), history.weights_of)
         save_metrics(folder, history.rows)
         said = {
             "reason": history.reason if error is None else "stopped",
             "error": None if error is None else str(error),
             "epochs": len(history),
             "best_epoch": history.best_epoch,
+            "weights_of": history.weights_of,
             "settings": self._settings,
         }
         (folder / "summary.json").write_text(json.dumps(said, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

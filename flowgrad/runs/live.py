@@ -24,7 +24,7 @@ from typing import Any, BinaryIO
 
 from flowgrad.atomic import put, refused
 from flowgrad.errors import FileError, FlowgradError
-from flowgrad.history import Row
+from flowgrad.history import History, Row
 from flowgrad.model import Model
 from flowgrad.program import Program
 from flowgrad.runs import folder as folders
@@ -64,7 +64,7 @@ class Training:
         self._metrics: BinaryIO | None = None
         self._place: folders.Place | None = None
         self._identity: tuple[int, int] | None = None
-        self._epochs, self._next, self._done = 0, 0.0, False
+        self._epochs, self._next, self._done, self._moment = 0, 0.0, False, "epoch 0"
         self.folder = folder if folder is not None else Path("runs", name)
 
     def __enter__(self) -> Training:
@@ -78,7 +78,7 @@ class Training:
         """
 
         def fill(part: Path) -> None:
-            save_run(part, self._model)
+            save_run(part, self._model, self._moment)
             save_metrics(part, [])
             self._more(part, self.folder)
 
@@ -94,7 +94,7 @@ class Training:
         Raises:
             FileError: another process trains there, or it cannot be written.
         """
-        self._program, self._place = program, folders.reopen(self.folder)
+        self._program, self._place, self._moment = program, folders.reopen(self.folder), f"epoch {len(rows)}"
         self._identity, self._epochs = _identity(self.folder), max(1, len(rows))  # it stays, whatever happens
         with refused(self.folder):
             save_metrics(self.folder, rows)
@@ -105,6 +105,7 @@ class Training:
 
     def epoch(self, row: Row) -> None:
         """Write the line of an epoch; and the weights, where it is time. A full disk does not end training."""
+        self._moment = f"epoch {row['epoch']:.0f}"
         if self._identity is None or _identity(self.folder) != self._identity:
             return  # somebody took the folder away: `finish` makes one anew
         try:
@@ -115,12 +116,16 @@ class Training:
         except (OSError, FileError):
             self._next = self._clock() + SHARE * LEAST
 
+    def end(self, history: History) -> None:
+        """Hear what the program's θ is, now that training has ended."""
+        self._moment = history.weights_of
+
     def checkpoint(self) -> None:
         """The weights of now, on disk; from the first on an older run is not needed any more."""
         assert self._program is not None
         assert self._place is not None
         start = self._clock()
-        save_networks(self.folder, replace(self._model, network=self._program.network()))
+        save_networks(self.folder, replace(self._model, network=self._program.network()), self._moment)
         if self._metrics is not None:
             os.fsync(self._metrics.fileno())
         self._place.drop_old()

@@ -11,7 +11,9 @@ from typing import Any
 from flowgrad.atomic import path_of
 from flowgrad.errors import ConfigError, FileError
 from flowgrad.files import RUN_NETWORK, load, said_of, save, source_of
-from flowgrad.format import Progress, read_bytes
+from flowgrad.format import Progress, Source, read_bytes
+from flowgrad.formats import json as json_format
+from flowgrad.formats import safetensors
 from flowgrad.formats._strict import parse
 from flowgrad.maths.activation import Activation
 from flowgrad.maths.aggregations import Aggregation
@@ -53,13 +55,46 @@ def load_model(
         return restored(*chosen.read_model(source), str(target))
 
 
-def save_run(folder: Path, model: Model) -> None:
-    """Write the files of a model into a run folder.
+def weights_of(folder: Path) -> str | None:
+    """Give the moment of its training that a run folder's weights are of, as "epoch 12"; None where it says none.
+
+    Raises:
+        FileError: as `load_model`.
+    """
+    path = folder / TRAINED
+    if path.exists():
+        return safetensors.weights_of(Source(path, {}))
+    return json_format.weights_of(Source(folder / RUN_NETWORK, {}))
+
+
+def cut_short(folder: Path) -> str | None:
+    """Say, of a run folder whose training runs or was ended early, of what moment its weights are; None of another.
+
+    Raises:
+        FileError: as `load_model`; or summary.json is damaged.
+    """
+    end = folder / "summary.json"
+    if end.exists():
+        summary = parse(read_bytes(end), f"{end} is damaged: it")
+        reason = summary.get("reason") if isinstance(summary, dict) else None
+        if reason not in ("interrupted", "stopped"):
+            return None
+        said = f"the training in {folder} was {reason}"
+    elif (folder / "metrics.csv").exists():
+        said = f"the training in {folder} has not ended"
+    else:
+        return None
+    moment = weights_of(folder)
+    return said if moment is None else f"{said}: its weights are from {moment}"
+
+
+def save_run(folder: Path, model: Model, moment: str | None = None) -> None:
+    """Write the files of a model into a run folder; `moment` is what `weights_of` gives back.
 
     Raises:
         FileError: they cannot be written. ConfigError, GraphError: as `Model.save`.
     """
-    save_networks(folder, model)
+    save_networks(folder, model, moment)
     about = about_of(model)
     for key in SCALINGS:
         if about[key] is not None:
@@ -68,11 +103,11 @@ def save_run(folder: Path, model: Model) -> None:
     (folder / ABOUT).write_text(text, encoding="utf-8")
 
 
-def save_networks(folder: Path, model: Model) -> None:
+def save_networks(folder: Path, model: Model, moment: str | None = None) -> None:
     """Write the network as it was trained, where that takes scaled columns; then the one that takes the raw ones."""
     if _is_scaled(model):
-        save(model.network, folder / TRAINED)
-    save(model.folded(), folder / RUN_NETWORK)
+        save(model.network, folder / TRAINED, weights_of=moment)
+    save(model.folded(), folder / RUN_NETWORK, weights_of=moment)
 
 
 def _is_scaled(model: Model) -> bool:

@@ -131,7 +131,7 @@ def test_a_folder_that_was_taken_away_is_made_anew(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_does_not_end_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: Any) -> None:
+    def full(*_: Any, **__: Any) -> None:
         raise FileError("no space left on device")
 
     program = fg.compile(network(), executor="python")
@@ -149,7 +149,7 @@ def test_a_full_disk_does_not_end_training(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
-def test_a_run_that_was_killed_is_a_run(job: Path) -> None:
+def test_a_run_that_was_killed_is_a_run(job: Path, run: Any) -> None:
     (job / "config.toml").write_text((job / "config.toml").read_text().replace("patience = 6", "patience = 100000"))
     command = [sys.executable, "-m", "flowgrad", "train", "config.toml", "--epochs", "100000", "--out", "model"]
     process = subprocess.Popen(command, cwd=job, stdout=subprocess.PIPE, text=True)
@@ -169,6 +169,20 @@ def test_a_run_that_was_killed_is_a_run(job: Path) -> None:
     assert state["state"]["reason"] is None
     assert state["state"]["epochs"] == 100000
     assert len(state["history"]["loss"]) >= 3
+    said = run("predict", "model", "--data", "samples.csv")
+    assert said.code == 0
+    note, epoch = said.err.strip().rsplit(" ", 1)
+    assert note == "note: the training in model has not ended: its weights are from epoch"
+    assert 1 <= int(epoch) <= len((job / "model/metrics.csv").read_text().splitlines())
+    assert ["weights", "of", "epoch", epoch] in [line.split() for line in run("info", "model").out.splitlines()]
+
+
+def test_of_a_run_that_has_ended_nothing_more_is_said(run: Any, job: Path) -> None:
+    assert run("train", "config.toml", "--out", "model").code == 0
+    assert run("predict", "model", "--data", "samples.csv").err == ""
+    summary = json.loads(Path("model/summary.json").read_text())
+    assert summary["weights_of"] == f"epoch {summary['best_epoch']}"
+    assert json.loads(run("info", "model", "--json").out)["weights_of"] == summary["weights_of"]
 
 
 def test_the_values_of_a_run_are_read_again_when_they_change(run: Any, job: Path) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import operator
 import os
+import subprocess
+import sys
+import time
 from collections import Counter, deque
 from pathlib import Path
 from typing import Any
@@ -256,3 +259,36 @@ def test_what_a_process_raises_is_raised_here_and_one_that_dies_is_an_error() ->
         list(in_processes(os._exit, deque([(3,)]), 1))
     with pytest.raises(ConfigError, match="say workers=1"):
         list(in_processes(lambda x: x, deque([(1,)]), 1))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+def test_workers_end_with_a_parent_that_was_killed(tmp_path: Path) -> None:
+    script = tmp_path / "parent.py"
+    script.write_text(
+        "import os, time\n"
+        "from collections import deque\n"
+        "from flowgrad.inspection.workers import in_processes\n"
+        "def work(seconds):\n"
+        "    print(os.getpid(), flush=True)\n"
+        "    time.sleep(seconds)\n"
+        "if __name__ == '__main__':\n"
+        "    list(in_processes(work, deque([(600,), (600,)]), 2))\n"
+    )
+    parent = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    workers = [int(parent.stdout.readline()) for _ in range(2)]
+    parent.kill()
+    parent.communicate(timeout=30)  # both have closed the pipe that they share
+    assert not any(map(_lives, workers))
+
+
+def _lives(pid: int, seconds: float = 30.0) -> bool:
+    """Whether a process is there after that time."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+        time.sleep(0.05)
+    return True

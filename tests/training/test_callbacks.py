@@ -59,6 +59,28 @@ def test_a_callback_hears_of_settings_epochs_and_the_end() -> None:
         assert ear.heard[1:] == [("epoch", k) for k in range(1, 5)] + [("end", 4, "finished", type(None))]
 
 
+def test_a_callback_may_look_at_parameters_and_gradients() -> None:
+    class Looks(Ear):
+        def arrays(self, epoch: int, arrays: Mapping[str, np.ndarray]) -> None:
+            self.heard.append((epoch, {name: values.copy() for name, values in arrays.items()}))
+            for values in arrays.values():
+                values[:] = np.nan  # its own copies
+
+    looks, mine = Looks(), program()
+    X, T = samples()
+    start = mine.theta.copy()
+    fg.fit(mine, X, T, optimizer="sgd", learning_rate=0.1, epochs=1, batch_size=20, shuffle=False, callbacks=[looks])
+    (epoch, arrays), place = looks.heard[1], mine.theta_index
+    assert looks.heard[2] == ("epoch", 1)
+    assert epoch == 1
+    _, gradient = mine.value_and_grad(start, X, T)
+    held = {"weights": place.weight, "biases": {v: place.bias[v] for v in mine.network().nodes if v > 1}}
+    for name, found in held.items():
+        slots = np.sort(list(found.values()))
+        np.testing.assert_array_equal(arrays[name], mine.theta[slots])
+        np.testing.assert_allclose(arrays[f"gradient/{name}"], gradient[slots], rtol=1e-12)
+
+
 def test_the_end_is_told_whatever_happens() -> None:
     class Stops(Ear):
         def epoch(self, row: dict[str, float]) -> None:
@@ -102,12 +124,20 @@ def test_names_are_those_of_the_registry() -> None:
 def test_tensorboard_reads_back_what_was_logged(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard", reason="TensorBoard is not installed: pip install 'flowgrad[tensorboard]'")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.util.tensor_util import make_ndarray
 
     history = train(find("callbacks", "tensorboard")(tmp_path / "log"), validation=0.25)
     read = EventAccumulator(str(tmp_path / "log"), size_guidance={"tensors": 0})
     read.Reload()
-    assert sorted(read.Tags()["tensors"]) == sorted(set(history.names) - {"epoch"})
-    for name in read.Tags()["tensors"]:
+    histograms = {"weights", "biases", "gradient/weights", "gradient/biases"}
+    assert set(read.Tags()["tensors"]) == (set(history.names) - {"epoch"}) | histograms
+    for name in histograms:
+        events = read.Tensors(name)
+        assert [event.step for event in events] == [1, 2, 3, 4]
+        bins = [make_ndarray(event.tensor_proto) for event in events]
+        assert all(each[:, 2].sum() == (9 if "weights" in name else 4) for each in bins), "every one counted once"
+        assert read.SummaryMetadata(name).plugin_data.plugin_name == "histograms"
+    for name in set(read.Tags()["tensors"]) - histograms:
         events = read.Tensors(name)
         assert [event.step for event in events] == [1, 2, 3, 4]
         values = [event.tensor_proto.float_val[0] for event in events]

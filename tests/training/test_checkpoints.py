@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import subprocess
 import sys
@@ -16,6 +17,9 @@ import pytest
 import flowgrad as fg
 from flowgrad.errors import CheckpointWarning, ConfigError, FileError
 from flowgrad.fitting import checkpoint
+
+if sys.platform != "win32":
+    import fcntl
 
 OPTIONS: dict[str, Any] = {"epochs": 6, "schedule": "cosine", "dropout": 0.2, "batch_size": 8}
 
@@ -44,12 +48,91 @@ def at(epoch: int, error: BaseException) -> Any:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows neither forks nor has these signals")
-def test_cuts_at_any_moment_change_no_bit(tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    cuts = 200 if request.config.getoption("--soak") else 12
-    command = [sys.executable, str(Path(__file__).with_name("cuts.py")), str(cuts), str(tmp_path)]
+@pytest.mark.parametrize("door", [(), ("train",)], ids=["fit", "train"])
+def test_cuts_at_any_moment_change_no_bit(tmp_path: Path, request: pytest.FixtureRequest, door: tuple[str]) -> None:
+    if door:
+        pytest.importorskip("typer", reason="the command line is not installed: pip install 'flowgrad[cli]'")
+    cuts = 200 if request.config.getoption("--soak") else 8
+    command = [sys.executable, str(Path(__file__).with_name("cuts.py")), str(cuts), str(tmp_path), *door]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(f"{cuts} cuts")
+    assert f"{cuts} cuts" in done.stdout.splitlines()[-1]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on the size of a file")
+def test_a_write_that_the_system_refuses_is_one_warning_and_changes_no_bit(tmp_path: Path, train: Any) -> None:
+    script = f"""
+import resource, signal, warnings
+from pathlib import Path
+import numpy as np
+import flowgrad as fg
+from flowgrad.fitting import checkpoint
+checkpoint.LEAST = 0.0
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a write beyond the limit then fails, as on a full disk
+file = Path({str(tmp_path / "fit.ckpt")!r})
+X = np.random.default_rng(0).normal(size=(40, 3))
+def trained(**options):
+    program = fg.compile(fg.topologies.layered([3, 4, 2], seed=3), executor="python", loss="squared_error")
+    return program, fg.fit(program, X, X[:, :2], epochs=9, seed=1, **options)
+def narrow(row):
+    if row["epoch"] == 4:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file.stat().st_size // 2, resource.RLIM_INFINITY))
+with warnings.catch_warnings(record=True) as said:
+    warnings.simplefilter("always")
+    program, history = trained(checkpoint=file, on_epoch=narrow)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+assert program.theta.tobytes() == trained()[0].theta.tobytes()
+assert len(history) == 9 and history.reason == "finished"
+assert checkpoint.Checkpoint(file).load()["epoch"] == 3
+print([str(each.message) for each in said])
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    (message,) = eval(done.stdout)
+    assert message.endswith("the last whole one is of epoch 3; training goes on")
+    assert [path.name for path in tmp_path.iterdir()] == ["fit.ckpt"], "what was half written is gone"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such locks: nothing counts as left behind")
+def test_what_a_killed_writer_left_goes_and_a_living_ones_stays(tmp_path: Path, train: Any) -> None:
+    names = [f".flowgrad-{k:016x}.tmp" for k in range(3)]
+    dead, living, young = (tmp_path / name for name in names)
+    other = tmp_path / ".flowgrad-mine.tmp"
+    for path in (dead, living, young, other):
+        path.write_bytes(b"half")
+    for path in (dead, living, other):
+        os.utime(path, (1, 1))
+    with living.open("rb") as file:
+        fcntl.flock(file.fileno(), fcntl.LOCK_EX)
+        train(checkpoint=tmp_path / "fit.ckpt")
+    assert {path.name for path in tmp_path.iterdir()} == {living.name, young.name, other.name, "fit.ckpt"}
+
+
+def test_a_history_says_of_which_epoch_its_weights_are(
+    tmp_path: Path, train: Any, program_of: Any, data_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert train()[1].weights_of == "epoch 6"
+    stopped = train(validation=0.3, patience=6)[1]
+    assert stopped.weights_of == f"epoch {stopped.best_epoch}"
+    program, history = train(on_epoch=at(3, KeyboardInterrupt()))
+    assert history.weights_of == "epoch 3"
+    assert program.theta.tobytes() == train(epochs=6, on_epoch=at(3, fg.StopTraining()))[0].theta.tobytes()
+
+    def interrupts(*arguments: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 8:
+            raise KeyboardInterrupt
+        return own(*arguments)
+
+    calls: list[int] = []
+    program = program_of("python")
+    own = program._differentiate
+    monkeypatch.setattr(program, "_differentiate", interrupts)
+    history = fg.fit(program, *data_of(), **OPTIONS)
+    assert (history.reason, history.weights_of) == ("interrupted", f"within epoch {len(history) + 1}")
+    file = tmp_path / "fit.ckpt"
+    assert train(checkpoint=file, on_epoch=at(3, KeyboardInterrupt()))[1].weights_of == "epoch 2"
+    assert train(checkpoint=file, resume=True)[1].weights_of == "epoch 6"
+    assert train(checkpoint=file, resume=True)[1].weights_of == "epoch 6", "a finished one"
 
 
 def test_an_interrupt_goes_back_to_the_last_epoch_which_the_file_has(tmp_path: Path, train: Any) -> None:
