@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from flowgrad.arguments import one, plain
+from flowgrad.arguments import hashable, one, plain
 from flowgrad.errors import GraphError, UnknownNameError, brief, suggest
 from flowgrad.maths.activation import Activation
 from flowgrad.maths.aggregations import Aggregation
@@ -43,22 +43,30 @@ def _at_neuron(name: Hashable) -> str:
     return f" at neuron {brief(name)}"
 
 
+def _at_first(value: object, values: Sequence[Any], ids: Sequence[Hashable]) -> str:
+    return _at_neuron(ids[values.index(value)])
+
+
 def encode(kind: str, values: Sequence[Any], ids: Sequence[Hashable]) -> tuple[Codes, tuple[Any, ...]]:
     """Codes and table of one formula a node; `None` (an input) has code −1."""
     table: dict[Any, int] = {None: -1}
-    records: list[Any] = []
-    codes = np.empty(len(values), np.int16)
-    for row, value in enumerate(values):
-        code = table.get(value) if isinstance(value, Hashable) else None
-        if code is None:
-            record = formula(kind, value, partial(_at_neuron, ids[row]))
-            code = table.get(record)
-            if code is None:
-                code = table[record] = len(records)
-                records.append(record)
-            table[value] = code
-        codes[row] = code
-    return codes, tuple(records)
+    records: dict[Any, int] = {}
+    for value in _distinct(kind, values, ids):
+        if value is not None:
+            record = formula(kind, value, partial(_at_first, value, values, ids))
+            table[value] = records.setdefault(record, len(records))
+    return np.fromiter(map(table.__getitem__, values), np.int16, len(values)), tuple(records)
+
+
+def _distinct(kind: str, values: Sequence[Any], ids: Sequence[Hashable]) -> Iterable[Any]:
+    """The values, each once, in the order of their first appearance."""
+    try:
+        return dict.fromkeys(values)
+    except TypeError:  # one has no hash: no name and no record of ours, which `formula` says
+        for name, value in zip(ids, values, strict=True):
+            if not hashable(value):
+                formula(kind, value, partial(_at_neuron, name))
+        raise
 
 
 _REAL = (int, float, np.integer, np.floating)

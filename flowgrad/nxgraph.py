@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Mapping
 from copy import deepcopy
 from itertools import chain
+from operator import itemgetter
 from typing import Any, NoReturn
 
 import networkx as nx
@@ -114,7 +115,7 @@ class _Attributes:
 
     def __init__(self, dicts: list[Mapping[str, Any]], name: Any) -> None:
         self.dicts, self.name = dicts, name
-        self.keys = set(chain.from_iterable(dicts))
+        self.keys = set().union(*dicts)
 
     def column(self, key: str) -> list[Any]:
         return [d.get(key, ABSENT) for d in self.dicts]
@@ -122,7 +123,11 @@ class _Attributes:
     def numbers(self, key: str, absent: float) -> Any:
         if key not in self.keys:
             return absent
-        return numbers([d.get(key) for d in self.dicts], key, self.name, absent)
+        try:
+            values = list(map(itemgetter(key), self.dicts))
+        except KeyError:
+            values = [d.get(key) for d in self.dicts]
+        return numbers(values, key, self.name, absent)
 
     def flags(self, key: str) -> Any:
         if key not in self.keys:
