@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence, Sized
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,7 @@ def read(
     seed: int,
     output_activation: object,
     initializer: object,
+    part: ArrayLike | None,
 ) -> Columns:
     """Columns of neurons 0 … n_nodes−1, edges in their order; arguments and errors are `Network.from_arrays`'s."""
     src, dst = _node_numbers(source, "source"), _node_numbers(target, "target")
@@ -44,7 +46,8 @@ def read(
     input_rows = _named_rows(inputs, V, "input", np.bincount(dst, minlength=V) == 0)
     is_input[input_rows] = True
     output_rows = _named_rows(outputs, V, "output", (np.bincount(src, minlength=V) == 0) & ~is_input)
-    return Columns.of(
+    of = None if part is None else _parts(part, is_input, src, dst)
+    c = Columns.of(
         range(V),
         input_rows,
         output_rows,
@@ -55,7 +58,32 @@ def read(
         weight=_column(weight, E, "weight", lambda row: f"edge {row}, {src[row]} → {dst[row]}", np.nan),
         seed=seed,
         initializer=initializer_for(initializer),
+        part=of,
     )
+    if of is None:
+        return c
+    place = np.empty(V, np.int64)
+    place[np.lexsort((c.level, of))] = np.arange(V)
+    return replace(c, place=place, known_level=c.level)
+
+
+def _parts(given: ArrayLike, is_input: npt.NDArray[np.bool_], source: Any, target: Any) -> npt.NDArray[np.int32]:
+    """(V,) int32: the network that each node belongs to, −1 for inputs that several read."""
+    array, V = plain(given, "part"), len(is_input)
+    if array.shape != (V,) or (array.dtype.kind not in "iu" and V):
+        raise GraphError(f"part is {array.dtype} of shape {array.shape}: must be ({V},) whole numbers, one a node")
+    wrong = np.flatnonzero((array < -1) | (array > V) | ((array == -1) & ~is_input))
+    if len(wrong):
+        row = int(wrong[0])
+        raise GraphError(f"part is {array[row]} at node {row}: must be the number of a network, or −1 at an input")
+    across = np.flatnonzero((array[source] != array[target]) & (array[source] != -1))
+    if len(across):
+        u, v = int(source[across[0]]), int(target[across[0]])
+        raise GraphError(f"edge {across[0]}, {u} → {v}, goes from network {array[u]} to network {array[v]}")
+    none = np.flatnonzero(np.bincount(array[array >= 0], minlength=1) == 0)
+    if len(none):
+        raise GraphError(f"part names no node of network {none[0]}: networks are numbered from 0 without gaps")
+    return array.astype(np.int32)
 
 
 def _node_numbers(values: ArrayLike, what: str) -> npt.NDArray[np.int32]:

@@ -6,6 +6,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from flowgrad import arrays
 from flowgrad.arguments import hashable, instance
@@ -114,6 +115,7 @@ class Network:
         *,
         output_activation: str | Activation | None = None,
         initializer: str | Initializer | None = None,
+        part: ArrayLike | None = None,
     ) -> Network:
         """A network from columns: edge k goes from neuron `source[k]` to `target[k]`, numbered 0 … n_nodes−1.
 
@@ -127,17 +129,20 @@ class Network:
             n_nodes: None takes the largest number that occurs, plus 1.
             output_activation: of the outputs, where `activation` is one for all; None takes that one for them too.
             initializer: as for `from_networkx`.
+            part: (n_nodes,) integers, where these are many networks in one, as `fg.union` makes: the number of the
+                network, from 0, that each node belongs to; −1 is an input that several may read.
 
         Raises:
             GraphError: an edge given twice, a self-loop, a number out of range, columns of unequal length, a
-                value that is no finite number, output_activation beside one activation a node.
+                value that is no finite number, output_activation beside one activation a node, an edge between two
+                networks of `part`.
             CycleError: a cycle, named node by node.
 
         >>> Network.from_arrays([0, 1, 0], [1, 2, 2], weight=[0.5, -1.0, 2.0])
         Network(3 nodes, 3 edges, depth 2, 1 input: 0, 1 output: 2)
         """
         ends = source, target, weight, bias, activation, inputs, outputs, n_nodes, seed
-        return cls.from_columns(arrays.read(*ends, output_activation, initializer))
+        return cls.from_columns(arrays.read(*ends, output_activation, initializer, part))
 
     # ---- by hand --------------------------------------------------------------------------------------------
 
@@ -244,6 +249,20 @@ class Network:
     def outputs(self) -> tuple[Hashable, ...]:
         """Ids of the outputs: the columns of Y."""
         return tuple(self.columns.ids[k] for k in self.columns.outputs.tolist())
+
+    @property
+    def output_slices(self) -> tuple[npt.NDArray[np.int64], ...]:
+        """Of a union, the columns of Y that are each network's; of any other network, all of them.
+
+        An output that is an input which networks share is none's. `program.theta_slices` does so for θ.
+        """
+        part, outputs = self.columns.part, self.columns.outputs
+        if part is None:
+            return (np.arange(len(outputs)),)
+        of, networks = part[outputs], int(part.max()) + 1
+        order = np.argsort(of, kind="stable")
+        ends = np.cumsum(np.bincount(of + 1, minlength=networks + 1))
+        return tuple(np.split(order, ends[:-1]))[1:]
 
     @property
     def depth(self) -> int:

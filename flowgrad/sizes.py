@@ -10,6 +10,7 @@ from flowgrad.arguments import digits
 from flowgrad.errors import ConfigError
 
 NUMBERED = 2**31 - 1  # neurons and edges of one network, which int32 numbers
+SMALL = 1 << 26  # bytes that any process has, without a look at its limits, which takes 50 µs
 CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # of version 2, of version 1
 
 
@@ -30,8 +31,8 @@ def fits(argument: str, neurons: int, edges: int, each: int = 100) -> None:
     asked = " and ".join(f"{_many(n)} {what}" for n, what in ((neurons, "neurons"), (edges, "edges")) if n)
     if neurons + edges > NUMBERED:
         raise ConfigError(f"{argument:.200}: {asked}: at most {NUMBERED:,} neurons and edges")
-    need, there = (neurons + edges) * each, memory()
-    if need > there:
+    need = (neurons + edges) * each
+    if need > SMALL and need > (there := memory()):
         raise ConfigError(
             f"{argument:.200}: {asked} take about {need / 1e9:,.1f} GB of memory: this process may have "
             f"{there / 1e9:,.1f} GB"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tracemalloc
 from itertools import count, repeat
 from pathlib import Path
+from typing import Any
 
 import networkx as nx
 import numpy as np
@@ -178,6 +179,7 @@ def test_a_network_takes_no_more_than_is_said(net: str, monkeypatch: pytest.Monk
     """What a check allows, the making keeps to: bytes are measured while the network is made."""
     said: list[int] = []
     monkeypatch.setattr(sizes, "memory", lambda: said.append(0) or 1 << 62)
+    monkeypatch.setattr(sizes, "SMALL", 0)
     tracemalloc.start()
     try:
         made = eval(f"topologies.{net}", {"topologies": topologies})
@@ -244,6 +246,66 @@ def test_a_union_is_its_networks_side_by_side(executor: str, share: bool) -> Non
         loss += g.loss
     assert grads.loss == pytest.approx(loss, rel=1e-13)
     assert sorted(np.concatenate(program.theta_slices)) == list(range(len(program.theta)))
+
+
+def arrays_of(parts: list[fg.Network]) -> dict[str, Any]:
+    """What `from_arrays` takes for the union of networks that share their inputs 0, 1, …"""
+    n = len(parts[0].inputs)
+    columns: dict[str, list[Any]] = {name: [] for name in ("source", "target", "weight", "outputs")}
+    bias, activation, part, first = [np.zeros(n)], ["tanh"] * n, [np.full(n, -1)], n
+    for k, net in enumerate(parts):
+        c = net.columns
+        assert net.inputs == tuple(range(n))
+        to = np.where(c.is_input, np.arange(c.n_nodes), first + np.cumsum(~c.is_input) - 1)
+        columns["source"].append(to[c.source])
+        columns["target"].append(to[c.target])
+        columns["weight"].append(c.weights)
+        columns["outputs"].append(to[c.outputs])
+        bias.append(c.bias[~c.is_input])
+        activation += [c.activations[code].name for code in c.activation[~c.is_input]]
+        part.append(np.full(c.n_nodes - n, k))
+        first += c.n_nodes - n
+    more = {"bias": np.concatenate(bias), "activation": activation, "part": np.concatenate(part)}
+    return {name: np.concatenate(values) for name, values in columns.items()} | more | {"inputs": range(n)}
+
+
+def test_arrays_of_many_networks_are_their_union(executor: str) -> None:
+    parts = [topologies.layered(sizes, seed=k) for k, sizes in enumerate(([2, 5, 1], [2, 3, 4, 2], [2, 1], [2, 8, 3]))]
+    union, given = fg.union(parts), fg.Network.from_arrays(**arrays_of(parts))
+    programs = [fg.compile(net, executor=executor, loss="squared_error") for net in (union, given)]
+    X, T = np.random.default_rng(0).normal(size=(7, 2)), np.random.default_rng(1).normal(size=(7, 7))
+    results = [(p.predict(X), *p.value_and_grad(p.theta, X, T), p.theta) for p in programs]
+    for ours, theirs in zip(*results, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    for ours, theirs in zip(*(p.theta_slices for p in programs), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert [columns.tolist() for columns in given.output_slices] == [[0], [1, 2], [3], [4, 5, 6]]
+    assert [len(columns) for columns in union.output_slices] == [1, 2, 1, 3]
+    assert [columns.tolist() for columns in parts[3].output_slices] == [[0, 1, 2]]
+    alone = fg.compile(parts[1], executor=executor)
+    y = programs[1].predict(X)[:, given.output_slices[1]]
+    np.testing.assert_allclose(y, alone.predict(X), rtol=1e-13, atol=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [
+        ([-1, 0, 1, 1], "edge 1, 1 → 2, goes from network 0 to network 1"),
+        ([-1, -1, 0, 0], "part is -1 at node 1: must be the number of a network, or −1 at an input"),
+        ([-1, 0, 0, -2], "part is -2 at node 3"),
+        ([-1, 1, 1, 1], "part names no node of network 0"),
+        ([0, 0, 0], r"part is int64 of shape \(3,\): must be \(4,\) whole numbers"),
+        ([0.0, 0.0, 0.0, 0.0], "part is float64"),
+    ],
+)
+def test_parts_that_are_none_are_refused(part: Any, words: str) -> None:
+    with pytest.raises(GraphError, match=words):
+        fg.Network.from_arrays([0, 1, 2], [1, 2, 3], part=part)
+
+
+def test_a_union_whose_output_is_a_shared_input_gives_that_to_none() -> None:
+    a, b = (fg.Network.from_arrays([0], [1], inputs=[0], outputs=outputs) for outputs in ([0, 1], [1]))
+    assert [columns.tolist() for columns in fg.union([a, b]).output_slices] == [[1], [2]]
 
 
 def test_a_union_keeps_params_apart_and_attributes_in_place() -> None:
