@@ -20,6 +20,7 @@ BY_KIND: dict[str, dict[str, tuple[str, ...]]] = {
         "hard_sigmoid": ("hsigmoid",),
         "hard_tanh": ("htanh", "clip", "clamp", "satlins"),
         "arctan": ("atan", "inverse_tangent"),
+        "erf": ("error_function", "gauss_error_function"),
         "sin": ("sine", "sinus"),
         "cos": ("cosine", "cosinus"),
         "gaussian": ("gauss", "rbf", "radbas"),

@@ -19,11 +19,14 @@ hard_tanh: a clipped edge counts as clipped, σ' = 0, as in PyTorch.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from flowgrad.maths.activation import Activation
 
 HALF_PI = 1.5707963267948966192313216916398
+TWO_BY_SQRT_PI = 1.1283791670955125738961589031215
 
 
 def identity(z: float) -> float:
@@ -125,6 +128,16 @@ def darc_tangent(z: float) -> float:
         r = 1.0 / z
         return r * r
     return 1.0 / (1.0 + z * z)
+
+
+def error_function(z: float) -> float:
+    """erf z = 2/√π ∫₀ᶻ e^{−t²} dt"""
+    return math.erf(z)
+
+
+def derror_function(z: float) -> float:
+    """2/√π · e^{−z²}"""
+    return TWO_BY_SQRT_PI * np.exp(-z * z)
 
 
 def sine(z: float) -> float:
@@ -236,6 +249,15 @@ STEP = "select(z > 0, 1, select(z == z, 0, z))"
 SIGN = "select(z > 0, 1, select(z < 0, -1, z))"
 FLAT = "select(z == z, 0, z)"
 
+def _erf() -> str:
+    """erf near 0 by its power series 2/√π Σ (−1)ⁿ z²ⁿ⁺¹/(n! (2n + 1)), beyond 1 by erfc, which has no digits to lose."""
+    terms = [(-1) ** n * TWO_BY_SQRT_PI / (math.factorial(n) * (2 * n + 1)) for n in range(19)]
+    series = repr(terms.pop())
+    while terms:
+        series = f"({terms.pop()!r} + z * z * {series})"
+    return f"select(abs(z) < 1, z * {series}, select(z > 0, 1 - erfc(abs(z)), erfc(abs(z)) - 1))"
+
+
 entries: dict[str, Activation] = {
     a.name: a
     for a in (
@@ -284,6 +306,13 @@ entries: dict[str, Activation] = {
             darc_tangent,
             range=(-HALF_PI, HALF_PI),
             expression=("arctan(z)", "select(abs(z) > 1e9, 1 / z * (1 / z), 1 / (1 + z * z))"),
+        ),
+        Activation(
+            "erf",
+            error_function,
+            derror_function,
+            range=(-1.0, 1.0),
+            expression=(_erf(), f"{TWO_BY_SQRT_PI} * exp(-z * z)"),
         ),
         Activation("sin", sine, cosine, range=(-1.0, 1.0), expression=("sin(z)", "cos(z)")),
         Activation("cos", cosine, dcosine, range=(-1.0, 1.0), expression=("cos(z)", "-sin(z)")),

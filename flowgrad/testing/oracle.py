@@ -107,6 +107,7 @@ SIGMA: dict[str, Callable[[complex], Number]] = {
     "hard_sigmoid": clip(-3, 3, lambda z: z / 6 + 0.5),
     "hard_tanh": clip(-1, 1, lambda z: z),
     "arctan": cmath.atan,
+    "erf": erf,
     "sin": cmath.sin,
     "cos": cmath.cos,
     "gaussian": lambda z: cmath.exp(-(z**2)),
@@ -318,7 +319,7 @@ class PlainRecursion:
 # ---- random nets ----------------------------------------------------------------------------------------------
 
 NEEDS_POSITIVE = ("log", "sqrt", "reciprocal")
-BOUNDED = ("sigmoid", "tanh", "softsign", "hard_sigmoid", "hard_tanh", "arctan", "gaussian", "step", "sign")
+BOUNDED = ("sigmoid", "tanh", "softsign", "hard_sigmoid", "hard_tanh", "arctan", "erf", "gaussian", "step", "sign")
 
 
 def of_case(case: Any, X: Sequence[Sequence[float]]) -> Net:

@@ -27,7 +27,7 @@ from flowgrad.registry import find
 PLAIN = {
     "Relu": "relu", "Sigmoid": "sigmoid", "Tanh": "tanh", "Softplus": "softplus", "Softsign": "softsign",
     "Mish": "mish", "Abs": "abs", "Sign": "sign", "Exp": "exp", "Log": "log", "Sqrt": "sqrt",
-    "Reciprocal": "reciprocal", "Sin": "sin", "Cos": "cos", "Atan": "arctan",
+    "Reciprocal": "reciprocal", "Sin": "sin", "Cos": "cos", "Atan": "arctan", "Erf": "erf",
 }  # fmt: skip
 """Operators that are one of our activations."""
 

@@ -151,6 +151,7 @@ ACTIVATIONS: Mapping[str, Callable[[Model, str], str]] = {
     "hard_sigmoid": Model.hard_sigmoid,
     "hard_tanh": lambda m, z: m.clip(z, 1.0),
     "arctan": _one("Atan"),
+    "erf": _one("Erf"),
     "sin": _one("Sin"),
     "cos": _one("Cos"),
     "gaussian": lambda m, z: m.op("Exp", m.op("Neg", m.squared(z))),

@@ -176,6 +176,11 @@ def darctan(z: Tensor) -> Tensor:
     return where(z.abs() > 1e9, r * r, 1.0 / (1.0 + z * z))
 
 
+def derf(z: Tensor) -> Tensor:
+    """2/√π e^{−z²}"""
+    return 1.1283791670955126 * torch.exp(-z * z)
+
+
 def dcos(z: Tensor) -> Tensor:
     """−sin z"""
     return -torch.sin(z)

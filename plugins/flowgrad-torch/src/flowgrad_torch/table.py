@@ -19,6 +19,7 @@ ACTIVATIONS: dict[str, tuple[str, str]] = {
     "hard_sigmoid": ("hard_sigmoid", "dhard_sigmoid"),
     "hard_tanh": ("hard_tanh", "dhard_tanh"),
     "arctan": ("torch.arctan", "darctan"),
+    "erf": ("torch.erf", "derf"),
     "sin": ("torch.sin", "torch.cos"),
     "cos": ("torch.cos", "dcos"),
     "gaussian": ("gaussian", "dgaussian"),
