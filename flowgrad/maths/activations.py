@@ -249,8 +249,9 @@ STEP = "select(z > 0, 1, select(z == z, 0, z))"
 SIGN = "select(z > 0, 1, select(z < 0, -1, z))"
 FLAT = "select(z == z, 0, z)"
 
+
 def _erf() -> str:
-    """erf near 0 by its power series 2/√π Σ (−1)ⁿ z²ⁿ⁺¹/(n! (2n + 1)), beyond 1 by erfc, which has no digits to lose."""
+    """erf up to 1 by its series, 2/√π Σ (−1)ⁿ z²ⁿ⁺¹/(n! (2n + 1)); beyond by erfc, which cancels nothing there."""
     terms = [(-1) ** n * TWO_BY_SQRT_PI / (math.factorial(n) * (2 * n + 1)) for n in range(19)]
     series = repr(terms.pop())
     while terms:

@@ -96,10 +96,12 @@ def exported(module: Any, dynamo: bool, opset: int | None = None) -> bytes:
 
 
 def sklearn_models() -> Mapping[str, Callable[[np.ndarray], bytes]]:
-    """By name: what makes skl2onnx's model of a perceptron that has learned X (N, 6)."""
+    """By name: what makes skl2onnx's model of a perceptron or linear model that has learned X (N, 6)."""
+    from sklearn import linear_model
     from sklearn.neural_network import MLPClassifier, MLPRegressor
     from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
+    from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, Normalizer, StandardScaler
+    from sklearn.svm import LinearSVC
 
     def made(model: Any, targets: Callable[[np.ndarray], Any], **options: Any) -> Callable[[np.ndarray], bytes]:
         def make(X: np.ndarray) -> bytes:
@@ -128,6 +130,17 @@ def sklearn_models() -> Mapping[str, Callable[[np.ndarray], bytes]]:
         "texts": made(MLPClassifier(**small), lambda X: np.where(X[:, 0] > 0, "a", "b"), zipmap=False),
         "regressor": made(MLPRegressor(**small), lambda X: X[:, 0]),
         "two targets": made(make_pipeline(StandardScaler(), MLPRegressor(**small)), lambda X: X[:, :2]),
+        "logistic": made(linear_model.LogisticRegression(), classes["binary"], zipmap=False),
+        "logistic, zipmap": made(linear_model.LogisticRegression(), classes["three"]),
+        "logistic, three": made(linear_model.LogisticRegression(), classes["three"], zipmap=False),
+        "raw scores": made(linear_model.LogisticRegression(), classes["three"], zipmap=False, raw_scores=True),
+        "sgd": made(linear_model.SGDClassifier(loss="log_loss"), classes["three"], zipmap=False),
+        "svc": made(LinearSVC(), classes["three"]),
+        "svc, binary": made(LinearSVC(), classes["binary"]),
+        "ridge": made(linear_model.Ridge(), lambda X: X[:, :2]),
+        "linear": made(make_pipeline(MinMaxScaler(), linear_model.LinearRegression()), lambda X: X[:, 0]),
+        "norms": made(make_pipeline(Normalizer("l2"), linear_model.LinearRegression()), lambda X: X[:, 0]),
+        "largest": made(make_pipeline(MaxAbsScaler(), linear_model.ElasticNet()), lambda X: X[:, 0]),
         "scaled": made(make_pipeline(StandardScaler(), MLPClassifier(**small)), classes["three"], zipmap=False),
     }
 

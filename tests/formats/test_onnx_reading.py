@@ -293,7 +293,7 @@ external.data_location = TensorProto.EXTERNAL
 external.external_data.add(key="location", value="/etc/passwd")
 REFUSED: dict[str, tuple[Case, str]] = {
     "unknown": (one("Relux"), r"node 'node 0', operator Relux: is not read: did you mean 'Relu'"),
-    "no neuron": (one("Einsum", equation="i->i"), "node 'node 0', operator Einsum: is not read"),
+    "no neuron": (one("DeformConv"), "node 'node 0', operator DeformConv: is not read"),
     "control flow": (one("If", then_branch=helper.make_graph([], "t", [], [])), "operator If: is not read"),
     "domain": (one("Gelu", domain="com.microsoft"), "operator Gelu: of the domain com.microsoft is not read"),
     "attribute": (one("Relu", slope=2.0), "operator Relu: attribute slope is not read"),

@@ -185,6 +185,17 @@ def _reduced(kind: str) -> Callable[[Model, str, int], str]:
     return lambda m, t, _: m.op(kind, t, m.whole([2]), keepdims=0)
 
 
+def _guarded(aggregation: Callable[[Model, str, int], str]) -> Callable[[Model, str, int], str]:
+    """NaN where an entry is NaN, which onnxruntime's comparisons overlook: + √−1 there, and −0 elsewhere."""
+
+    def written(m: Model, t: str, n: int) -> str:
+        odd = m.op("Cast", m.op("IsNaN", t), to=m.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(m.dtype)))
+        any_odd = m.op("ReduceMax", odd, m.whole([2]), keepdims=0)
+        return m.op("Add", aggregation(m, t, n), m.op("Sqrt", m.op("Neg", any_odd)))
+
+    return written
+
+
 def _max_abs(m: Model, t: str, _: int) -> str:
     """The first entry of largest magnitude, with its sign."""
     winner = m.op("ArgMax", m.op("Abs", t), axis=2, keepdims=1)
@@ -202,9 +213,9 @@ AGGREGATIONS: Mapping[str, Callable[[Model, str, int], str]] = {
     "sum": _reduced("ReduceSum"),
     "mean": _reduced("ReduceMean"),
     "product": _reduced("ReduceProd"),
-    "max": _reduced("ReduceMax"),
-    "min": _reduced("ReduceMin"),
-    "max_abs": _max_abs,
-    "median": _median,
+    "max": _guarded(_reduced("ReduceMax")),
+    "min": _guarded(_reduced("ReduceMin")),
+    "max_abs": _guarded(_max_abs),
+    "median": _guarded(_median),
 }
 """(model, terms (N, n, K), K) → (N, n)."""

@@ -23,12 +23,12 @@ OPEN = -(2**61)
 class Operator:
     """What reads one kind of node.
 
-    read        node → the value of its first output, or those of all where `many`
+    read        node → the value of its first output, or those of all where `many`, None for one that no neuron holds
     inputs      at least and at most so many; a −1 is any number
     attributes  name → its type (of `KINDS`), or its default, which says the type
     """
 
-    read: Callable[[Node], Value | list[Value]]
+    read: Callable[[Node], Value | Sequence[Value | None]]
     inputs: tuple[int, int]
     attributes: Mapping[str, Any]
     many: bool = False

@@ -2,6 +2,8 @@
 
 median    ReduceMean(Slice(TopK(t))): of the smaller half, sorted, the last entry, or the mean of the last two
 max_abs   GatherElements(t, ArgMax(Abs(t))): the first entry of largest magnitude
+guarded   Add(r, Sqrt(Neg(ReduceMax(Cast(IsNaN(t)))))): r, one of these or the largest or smallest of t, and NaN where
+          an entry of t is, which our neurons give by themselves
 """
 
 from __future__ import annotations
@@ -13,6 +15,10 @@ from typing import Any
 from flowgrad.formats._onnx.node import Node
 from flowgrad.formats._onnx.values import Constant, Signals, Value, gathered
 
+GUARD = ("IsNaN", "Cast", "ReduceMax", "Neg", "Sqrt")
+GUARDED = {
+    ("ReduceMax",), ("ReduceMin",), ("TopK", "Slice", "ReduceMean"), ("Abs", "ArgMax", "GatherElements", "Squeeze"),
+}  # fmt: skip
 KINDS = {("Abs", "ArgMax", "GatherElements"): "max_abs", ("TopK", "Slice", "ReduceMean"): "median"}
 
 
@@ -49,6 +55,34 @@ def patterns(graph: Any, readers: Counter[str]) -> dict[str, Pattern | None]:
     return found
 
 
+def guards(graph: Any, readers: Counter[str]) -> dict[str, Pattern | None]:
+    """As `patterns`, of what is guarded: its nodes begin with that of the result, then those of the guard."""
+    maker = {node.output[0]: node for node in graph.node if node.output}
+    found: dict[str, Pattern | None] = {}
+    for last in graph.node:
+        if last.op_type != "Add" or len(last.input) != 2 or not last.output:
+            continue
+        guard = _upwards(maker.get(last.input[1]), maker, len(GUARD))
+        if tuple(node.op_type for node in guard) != GUARD or any(readers[node.output[0]] != 1 for node in guard):
+            continue
+        terms, result = guard[0].input[0], maker.get(last.input[0])
+        ways = [_upwards(result, maker, n) for n in {len(kinds) for kinds in GUARDED}]
+        if any(tuple(n.op_type for n in way) in GUARDED and way[0].input[0] == terms for way in ways if way):
+            found |= {node.output[0]: None for node in guard}
+            found[last.output[0]] = Pattern("guarded", terms, (result, *guard))
+    return found
+
+
+def _upwards(last: Any, maker: dict[str, Any], n: int) -> tuple[Any, ...]:
+    """The n nodes that end there, each read by the next as its first input, by the second of a GatherElements."""
+    way: list[Any] = []
+    while last is not None and len(way) < n:
+        way.insert(0, last)
+        k = 1 if last.op_type == "GatherElements" else 0
+        last = maker.get(last.input[k]) if len(last.input) > k else None
+    return tuple(way) if len(way) == n and way[0].input else ()
+
+
 def _chain(last: Any, maker: dict[str, Any]) -> tuple[Any, ...]:
     """Three nodes, each read by the next, by the second input of a GatherElements."""
     chain = [last]
@@ -69,6 +103,8 @@ def read(node: Node, pattern: Pattern, values: dict[str, Value]) -> Value:
         FileError: an attribute or a constant that makes it something else.
     """
     x = values.get(pattern.terms)
+    if pattern.aggregation == "guarded":
+        return _unguarded(node, pattern, values)
     if not isinstance(x, Signals) or len(x.shape) < 2 or not x.shape[-1]:
         node.refuse(f"reads {pattern.terms!r}, which is no signal of two axes or more")
     rank = len(x.shape)
@@ -81,6 +117,19 @@ def read(node: Node, pattern: Pattern, values: dict[str, Value]) -> Value:
     if pattern.aggregation == "median":
         return found
     return Signals(found.rows[..., None], own=True)
+
+
+def _unguarded(node: Node, pattern: Pattern, values: dict[str, Value]) -> Value:
+    """The result, once the guard is seen to look at the very entries that it is of."""
+    x, result = values.get(pattern.terms), values.get(pattern.nodes[0].output[0])
+    _, _, _, largest, _, _ = pattern.nodes
+    keeps = next((a.i for a in largest.attribute if a.name == "keepdims"), 1)
+    axes = _list(values.get(largest.input[1])) if len(largest.input) > 1 else None
+    if not isinstance(x, Signals) or result is None or keeps or axes != [len(x.shape) - 1]:
+        node.refuse("looks for NaN along other axes than the last, which is not read")
+    if result.shape != x.shape[:-1]:
+        node.refuse(f"has {result.shape} of {x.shape}: must be one for all along the last axis")
+    return result
 
 
 def _list(value: Value | None) -> list[int] | None:

@@ -12,15 +12,27 @@ import numpy as np
 
 from flowgrad.errors import FileError, MissingDependencyError, brief, listing, show, suggest
 from flowgrad.format import Claim, Source
-from flowgrad.formats._onnx import composed, elementwise, folding, linear, metadata, ml, patterns, shapes, windows
+from flowgrad.formats._onnx import (
+    composed,
+    einsum,
+    elementwise,
+    folding,
+    linear,
+    metadata,
+    ml,
+    patterns,
+    shapes,
+    windows,
+)  # fmt: skip
 from flowgrad.formats._onnx.assembly import Array, Assembly
+from flowgrad.formats._onnx.functions import inlined
 from flowgrad.formats._onnx.node import Node
 from flowgrad.formats._onnx.values import Constant, Signals, Value, distinct, settled, signals
 from flowgrad.network import Network
 
 OPERATORS = {
     **elementwise.OPERATORS, **composed.OPERATORS, **linear.OPERATORS, **windows.OPERATORS, **shapes.OPERATORS,
-    **folding.OPERATORS,
+    **folding.OPERATORS, **einsum.OPERATORS,
 }  # fmt: skip
 DOMAINS = {"": OPERATORS, "ai.onnx": OPERATORS, "ai.onnx.ml": ml.OPERATORS}
 OPSETS = range(6, 29)  # what the operators above were read against
@@ -87,19 +99,21 @@ def parsed(data: bytes, what: str) -> Any:
     odd = next((text for text in _texts(model) if not isinstance(text, str)), None)
     if odd is not None:  # protobuf hands over as bytes what is no UTF-8
         raise FileError(f"{what}: the name {brief(odd)} is no UTF-8 text")
-    return model
+    return inlined(model, what)
 
 
 def _texts(model: Any) -> Iterator[Any]:
     """Every text of a model that the reader looks at."""
     graph = model.graph
     yield from (o.domain for o in model.opset_import)
+    for function in model.functions:
+        yield from (function.domain, function.name, *(o.domain for o in function.opset_import))
     yield from (text for entry in model.metadata_props for text in (entry.key, entry.value))
     yield from (tensor.name for tensor in graph.initializer)
     for value in (*graph.input, *graph.output):
         yield value.name
         yield from (dim.dim_param for dim in value.type.tensor_type.shape.dim)
-    for node in graph.node:
+    for node in (*graph.node, *(node for function in model.functions for node in function.node)):
         yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
         yield from (text for a in node.attribute for text in (a.name, a.ref_attr_name))
 
@@ -120,7 +134,7 @@ class _Reader:
         made = Counter(name for node in self.graph.node for name in node.output if name)
         if made and made.most_common(1)[0][1] > 1:
             raise FileError(f"{what}: tensor {show(made.most_common(1)[0][0])} is given twice")
-        self.patterns = patterns.patterns(self.graph, self.readers)
+        self.patterns = patterns.guards(self.graph, self.readers) | patterns.patterns(self.graph, self.readers)
         if self.graph.sparse_initializer:
             raise FileError(f"{what}: sparse initializers are not read")
         whole = len(self.results) == len(self.graph.output)
@@ -137,7 +151,7 @@ class _Reader:
 
     def default_opset(self) -> int:
         """The version of the default domain's operators."""
-        versions = [o.version for o in self.model.opset_import if o.domain in ("", "ai.onnx")]
+        versions = sorted({o.version for o in self.model.opset_import if o.domain in ("", "ai.onnx")})
         if len(versions) != 1 or versions[0] not in OPSETS:
             raise FileError(f"{self.what}: opset {listing(versions)}: {OPSETS.start} to {OPSETS.stop - 1} are read")
         return int(versions[0])
@@ -258,9 +272,9 @@ class _Reader:
             raise
         except (ArithmeticError, LookupError, TypeError, ValueError) as error:
             node.refuse(f"shapes or values do not fit: {(str(error) or type(error).__name__).splitlines()[0][:200]}")
-        values = value if isinstance(value, list) else [value]
+        values = [value] if isinstance(value, Constant | Signals) else value
         for name, one in zip(proto.output, values, strict=False):
-            if name:
+            if name and one is not None:
                 self.put(name, self.checked(node, name, one), f"node {show(proto.name or name)}")
 
     def checked(self, node: Node, name: str, value: Value) -> Value:
@@ -274,7 +288,7 @@ class _Reader:
             value = self.called(node, value, self.given.tensors[name])
         return value
 
-    def alone(self, node: Node) -> Value | list[Value]:
+    def alone(self, node: Node) -> Value | Sequence[Value | None]:
         """The value of a node by itself."""
         known, names = DOMAINS[node.proto.domain], list(node.proto.input)
         operator = known.get(node.kind)
