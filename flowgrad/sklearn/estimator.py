@@ -149,8 +149,8 @@ class GraphEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
         going_on = partial or flag("warm_start", self.warm_start)
         model = self.model_ if going_on and self.__sklearn_is_fitted__() else None
         net = None
-        if model is None:
-            self.__dict__.pop("model_", None)  # should this fail, nothing predicts by half of the last one
+        if model is None and self.__sklearn_is_fitted__():
+            del self.model_  # should this fit fail, nothing predicts by half of the last one
         if model is None and not sized_by_data(self.graph):
             net = given(self.graph, self.activation, whole("seed", self.seed, 0))
         known["targets"] = names_of(y)
