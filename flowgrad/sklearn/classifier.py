@@ -21,7 +21,7 @@ class GraphClassifier(ClassifierMixin, GraphEstimator):  # type: ignore[misc]  #
 
     Two classes take one output or two, K classes K outputs, L labels that a sample may have at once L outputs. Where
     the outputs are called as the classes (or labels) are, they are matched by name, else in the order of `classes_`;
-    a single output stands for `classes_[1]`.
+    a single output stands for `classes_[1]`, unless it is called as the other class is.
 
     Args:
         graph: a Network; an `nx.DiGraph`; an edge list, as rows or a frame; the path of a file; a callable (inputs,
@@ -145,7 +145,9 @@ class GraphClassifier(ClassifierMixin, GraphEstimator):  # type: ignore[misc]  #
             NotFittedError, ValueError: as `predict`.
         """
         y = self._outputs(X)
-        return predicted(self.model_, y) if self._multilabel else probabilities(self.model_.record, y)
+        if self._multilabel:
+            return predicted(self.model_, y)
+        return probabilities(self.model_.record, y)[:, self._places(self.model_)]
 
     # ---- training -------------------------------------------------------------------------------------------
 
@@ -166,9 +168,13 @@ class GraphClassifier(ClassifierMixin, GraphEstimator):  # type: ignore[misc]  #
         found = np.unique(known.get("classes", y))
         if len(found) < 2:
             raise DataError(f"y has one class, {listing(found.tolist())}: a classifier needs two or more")
-        single = len(found) == 2 and (net is None or len(net.outputs) == 1)
+        one = self.loss != "cross_entropy" if net is None else len(net.outputs) == 1
+        single = len(found) == 2 and one
         outputs = tuple(map(str, found.tolist()))
-        made = self._network(net, X, outputs[1:] if single else outputs, "outputs, one a class")
+        made = self._network(net, X, outputs[1:] if single else outputs, "outputs: one a class, of two classes one")
+        classes = found.tolist()
+        if single and made.outputs == (outputs[0],):
+            classes.reverse()  # the output is called as the first class is, so its logit is that one's
         self.classes_ = found
         loss = self.loss or ("binary_cross_entropy" if single else "cross_entropy")
         (label,) = known["targets"] or ("class",)
@@ -176,7 +182,7 @@ class GraphClassifier(ClassifierMixin, GraphEstimator):  # type: ignore[misc]  #
             made,
             self._inputs(X, net),
             label=label,
-            classes=tuple(found.tolist()),
+            classes=tuple(classes),
             scaling=self._scaling(X, s),
             loss=loss,
         )
@@ -186,7 +192,7 @@ class GraphClassifier(ClassifierMixin, GraphEstimator):  # type: ignore[misc]  #
     ) -> Model:
         self.classes_ = np.arange(y.shape[1])
         outputs = names or tuple(map(str, self.classes_.tolist()))
-        made = self._network(net, X, outputs, "outputs, one a label")
+        made = self._network(net, X, outputs, "outputs: one a label")
         loss = self.loss or "binary_cross_entropy"
         model = Model(made, self._inputs(X, net), names or (), scaling=self._scaling(X, s), loss=loss)
         if not model.record.logits or model.record.coupled:
@@ -205,21 +211,24 @@ class GraphClassifier(ClassifierMixin, GraphEstimator):  # type: ignore[misc]  #
             raise DataError(
                 f"y has class {brief(strange.tolist()[0])}, which the first fit has not seen: it had {known}"
             )
-        k = np.searchsorted(self.classes_, y)
+        k = self._places(model)[np.searchsorted(self.classes_, y)]
         return k if model.record.coupled else k[:, None].astype(np.float64)
 
-    def _of_classes(self, partial: bool) -> dict[str, Any]:
+    def _places(self, model: Model) -> npt.NDArray[np.intp]:
+        """(K,) where the model has each of `classes_`."""
+        return np.array([model.classes.index(each) for each in self.classes_.tolist()])
+
+    def _of_classes(self, model: Model, partial: bool) -> dict[str, Any]:
         given = self.class_weight
         if partial and isinstance(given, str):
             raise ConfigError(
                 f"class_weight={brief(given)}: one call of partial_fit does not see all samples; give class → factor"
             )
-        if isinstance(given, Mapping):
-            place = {each: k for k, each in enumerate(self.classes_.tolist())}
+        if isinstance(given, Mapping) and not self._multilabel:
             for each in given:
-                if each not in place:
-                    raise UnknownNameError(f"class_weight has class {brief(each)}{suggest(each, place)}")
-            given = {place[each]: factor for each, factor in given.items()}
+                if each not in model.classes:
+                    raise UnknownNameError(f"class_weight has class {brief(each)}{suggest(each, model.classes)}")
+            given = {model.classes.index(each): factor for each, factor in given.items()}
         return {"class_weight": given, "label_smoothing": self.label_smoothing}
 
     def __sklearn_tags__(self) -> Any:

@@ -138,7 +138,7 @@ class GraphEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
         """Targets as the loss takes them, (N, O), or class indices (N,)."""
         raise NotImplementedError
 
-    def _of_classes(self, partial: bool) -> dict[str, Any]:
+    def _of_classes(self, model: Model, partial: bool) -> dict[str, Any]:
         """Arguments of `fit` that speak of classes."""
         return {}
 
@@ -158,13 +158,14 @@ class GraphEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
         X, y, s = _counting(X, y, sample_weight)
         share = None if partial else self.validation
         held = _held(len(X), share, whole("seed", self.seed, 0), self._strata(y))
+        train = ~held if held.any() else slice(None)
         if model is None:
-            model = self._begun(net, X[~held], y[~held], None if s is None else s[~held], **known)
+            model = self._begun(net, X[train], y[train], None if s is None else s[train], **known)
         T = self._encoded(model, y)
         program = compile(model.network, self.executor, self.dtype, loss=model.loss)
-        options = {name: getattr(self, name) for name in PASSED} | self._of_classes(partial)
+        options = {name: getattr(self, name) for name in PASSED} | self._of_classes(model, partial)
         scaled = [each for each in (model.scaled(X), T, s) if each is not None]
-        kept, rest = (tuple(each[rows] for each in scaled) for rows in (~held, held))
+        kept, rest = (tuple(each[rows] for each in scaled) for rows in (train, held))
         options |= {"sample_weight": kept[2]} if s is not None else {}
         if partial:
             self.history_ = self._one_epoch(program, kept[0], kept[1], options)

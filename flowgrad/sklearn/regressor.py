@@ -71,7 +71,7 @@ class GraphRegressor(RegressorMixin, GraphEstimator):  # type: ignore[misc]  # s
         T = y.reshape(len(y), -1)
         names = known["targets"]
         numbered = ("y",) if T.shape[1] == 1 else tuple(f"y{k}" for k in range(T.shape[1]))
-        made = self._network(net, X, numbered if names is None else names, "outputs, one a target")
+        made = self._network(net, X, numbered if names is None else names, "outputs: one a target")
         scaling = self._scaling(X, s)
         model = Model(made, self._inputs(X, net), names or (), scaling=scaling, loss=self.loss or "squared_error")
         c = made.columns

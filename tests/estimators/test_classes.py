@@ -44,6 +44,26 @@ def test_two_classes_stand_on_one_output_or_on_two(classifier: Make, kinds: Any)
         assert clf.score(X, y) > 0.9
 
 
+def test_a_single_output_is_that_of_the_class_that_it_is_called_as(classifier: Make, kinds: Any) -> None:
+    X, y = kinds[0][:40], kinds[1][:40]  # birch is far along the first column
+    for name, sign in (("ash", -1), ("birch", 1), ("tree", 1)):
+        edges = [("a", "h"), ("b", "h"), ("c", "h"), ("h", name)]
+        for given in ({}, {"class_weight": {"birch": 3.0}}, {"class_weight": "balanced"}):
+            clf = classifier(edges, epochs=60, patience=None, **given).fit(X, y)
+            assert clf.score(X, y) > 0.9
+            assert clf.predict_proba(X)[:20].argmax(axis=1).mean() < 0.2
+            assert clf.model_.predict(X).tolist() == clf.predict(X).tolist()
+            found = clf.node_importance(X)
+            assert np.sign(found.gradient[0, found.nodes.index("a")]) == sign
+    less, more = (classifier(edges, class_weight={"birch": w}, epochs=5).fit(X, y).predict_proba(X) for w in (0.1, 10))
+    assert (more[:, 1] > less[:, 1]).all()
+
+
+def test_the_loss_may_ask_for_an_output_a_class(classifier: Make, kinds: Any) -> None:
+    clf = classifier(None, loss="cross_entropy").fit(kinds[0][:40], kinds[1][:40])
+    assert len(clf.model_.network.outputs) == 2
+
+
 def test_probabilities_are_what_the_link_makes_of_the_outputs(classifier: Make, kinds: Any) -> None:
     X, y = kinds
     clf = classifier().fit(X, y)
