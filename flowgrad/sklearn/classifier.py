@@ -171,7 +171,7 @@ class GraphClassifier(ClassifierMixin, GraphEstimator):  # type: ignore[misc]  #
         one = self.loss != "cross_entropy" if net is None else len(net.outputs) == 1
         single = len(found) == 2 and one
         outputs = tuple(map(str, found.tolist()))
-        made = self._network(net, X, outputs[1:] if single else outputs, "outputs: one a class, of two classes one")
+        made = self._network(net, X, outputs[1:] if single else outputs, "one a class, of two classes one")
         classes = found.tolist()
         if single and made.outputs == (outputs[0],):
             classes.reverse()  # the output is called as the first class is, so its logit is that one's
@@ -180,7 +180,7 @@ class GraphClassifier(ClassifierMixin, GraphEstimator):  # type: ignore[misc]  #
         (label,) = known["targets"] or ("class",)
         return Model(
             made,
-            self._inputs(X, net),
+            self._inputs(X, made),
             label=label,
             classes=tuple(classes),
             scaling=self._scaling(X, s),
@@ -192,9 +192,9 @@ class GraphClassifier(ClassifierMixin, GraphEstimator):  # type: ignore[misc]  #
     ) -> Model:
         self.classes_ = np.arange(y.shape[1])
         outputs = names or tuple(map(str, self.classes_.tolist()))
-        made = self._network(net, X, outputs, "outputs: one a label")
+        made = self._network(net, X, outputs, "one a label")
         loss = self.loss or "binary_cross_entropy"
-        model = Model(made, self._inputs(X, net), names or (), scaling=self._scaling(X, s), loss=loss)
+        model = Model(made, self._inputs(X, made), names or (), scaling=self._scaling(X, s), loss=loss)
         if not model.record.logits or model.record.coupled:
             raise ConfigError(f"loss {model.record.name!r} gives no probability of each label: take None")
         return model

@@ -207,11 +207,11 @@ class GraphEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
 
     def _network(self, net: Network | None, X: Array, outputs: tuple[str, ...], meaning: str) -> Network:
         """The network of the parameter `graph` for these data, its inputs and outputs called or ordered so."""
-        inputs = self._inputs(X, None)
         if net is None:
-            net = sized(self.graph, inputs, outputs, self.activation, whole("seed", self.seed, 0))
-        fit_to(net, len(inputs), len(outputs), meaning)
-        return in_order(net, inputs, outputs)
+            seed = whole("seed", self.seed, 0)
+            net = sized(self.graph, self._inputs(X, None), outputs, self.activation, seed)
+        fit_to(net, X.shape[1], len(outputs), meaning)
+        return in_order(net, self._inputs(X, net), outputs)
 
     def _scaling(self, X: Array, s: Array | None) -> Scaling | None:
         return Scaling.of(X, s) if flag("standardize", self.standardize) else None

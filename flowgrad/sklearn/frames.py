@@ -45,9 +45,11 @@ def numeric(X: Any) -> Any:
     """Give X as it is, once no column of a frame is known to hold anything but numbers.
 
     Raises:
-        DataError: text, categories or times stand in a column, which the message names.
+        DataError: text, categories or times stand in a column, which the message names; or the frame is lazy.
     """
-    known = nw.from_native(X, eager_only=True, pass_through=True)
+    known = nw.from_native(X, pass_through=True)
+    if isinstance(known, nw.LazyFrame):
+        raise DataError(f"X is a {type(X).__name__}, which holds no values yet: collect() or compute() it")
     if isinstance(known, nw.DataFrame):
         for name, dtype in known.schema.items():
             if dtype in (nw.String, nw.Categorical) or isinstance(dtype, nw.Enum) or dtype.is_temporal():

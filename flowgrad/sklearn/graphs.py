@@ -84,12 +84,10 @@ def sized(graph: Any, inputs: Sequence[str], outputs: Sequence[str], activation:
 
 def fit_to(network: Network, inputs: int, outputs: int, meaning: str) -> None:
     """Raise ShapeError where the network has other numbers of inputs and outputs than the data ask for."""
-    for noun, there, wanted, of in (
-        ("inputs", len(network.inputs), inputs, f"X has {inputs} columns"),
-        ("outputs", len(network.outputs), outputs, f"y asks for {outputs} {meaning}"),
-    ):
-        if there != wanted:
-            raise ShapeError(f"the graph has {there} {noun}, and {of}")
+    if len(network.inputs) != inputs:
+        raise ShapeError(f"inputs of the graph: {len(network.inputs)}; columns of X: {inputs}")
+    if len(network.outputs) != outputs:
+        raise ShapeError(f"outputs of the graph: {len(network.outputs)}; y asks for {outputs}, {meaning}")
 
 
 def in_order(network: Network, inputs: Sequence[str], outputs: Sequence[str]) -> Network:

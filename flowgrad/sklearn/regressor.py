@@ -71,9 +71,9 @@ class GraphRegressor(RegressorMixin, GraphEstimator):  # type: ignore[misc]  # s
         T = y.reshape(len(y), -1)
         names = known["targets"]
         numbered = ("y",) if T.shape[1] == 1 else tuple(f"y{k}" for k in range(T.shape[1]))
-        made = self._network(net, X, numbered if names is None else names, "outputs: one a target")
+        made = self._network(net, X, numbered if names is None else names, "one a target")
         scaling = self._scaling(X, s)
-        model = Model(made, self._inputs(X, net), names or (), scaling=scaling, loss=self.loss or "squared_error")
+        model = Model(made, self._inputs(X, made), names or (), scaling=scaling, loss=self.loss or "squared_error")
         c = made.columns
         linear = {c.activations[k].f for k in c.activation[c.outputs].tolist() if k >= 0} == {identity}
         if scaling is None or model.record.link is not as_it_is or not linear:

@@ -174,8 +174,16 @@ def test_label_smoothing_keeps_probabilities_from_the_ends(classifier: Make, kin
         ({"class_weight": "balance"}, ConfigError, ("'balance'", "'balanced'")),
         ({"loss": "squared_error"}, ConfigError, ("squared_error", "cross_entropy")),
         ({"loss": "cros_entropy"}, UnknownNameError, ("'cross_entropy'",)),
-        ({"graph": lambda i, o: fg.topologies.layered([i, o + 1])}, ShapeError, ("4 outputs", "3 outputs")),
-        ({"graph": lambda i, o: fg.topologies.layered([i + 1, o])}, ShapeError, ("4 inputs", "3 columns")),
+        (
+            {"graph": lambda i, o: fg.topologies.layered([i, o + 1])},
+            ShapeError,
+            ("outputs of the graph: 4", "asks for 3"),
+        ),
+        (
+            {"graph": lambda i, o: fg.topologies.layered([i + 1, o])},
+            ShapeError,
+            ("inputs of the graph: 4", "columns of X: 3"),
+        ),
         ({"validation": 1.5}, ConfigError, ("validation=1.5",)),
         ({"label_smoothing": 1.0}, ConfigError, ("label_smoothing=1.0",)),
         ({"standardize": "yes"}, ConfigError, ("standardize='yes'",)),

@@ -105,6 +105,15 @@ def test_columns_of_text_and_times_are_named(classifier: Make, kinds: Any, frame
             classifier().fit(frame(columns(X) | {"colour": values}), y)
 
 
+def test_a_lazy_frame_is_to_be_collected(classifier: Make, kinds: Any, refused: Refused) -> None:
+    X, y = kinds
+    lazy = pl.DataFrame(columns(X)).lazy()
+    with refused(DataError, "LazyFrame", "collect()"):
+        classifier().fit(lazy, y)
+    with refused(DataError, "LazyFrame", "collect()"):
+        classifier(epochs=1).fit(lazy.collect(), y).predict(lazy)
+
+
 def test_columns_without_text_as_names_go_by_position(classifier: Make, kinds: Any) -> None:
     X, y = kinds
     clf = classifier().fit(pd.DataFrame(X), y)
@@ -119,6 +128,15 @@ def test_names_that_nodes_would_share_leave_the_nodes_numbered(classifier: Make,
         clf = classifier(epochs=1).fit(pd.DataFrame(X, columns=[taken, "b", "c"]), y)
         assert clf.model_.inputs == (taken, "b", "c")
         assert clf.model_.network.inputs == (0, 1, 2)
+
+
+def test_an_array_goes_by_the_order_of_the_graph_s_inputs(classifier: Make, kinds: Any) -> None:
+    """Also where these are called as scikit-learn calls columns without names."""
+    X, y = kinds
+    edges = [("x2", "h"), ("x0", "h"), ("x1", "h"), *[("h", v) for v in ("ash", "birch", "cedar")]]
+    for graph in (edges, lambda inputs, outputs: fg.topologies.from_edge_list(edges)):
+        clf = classifier(graph, epochs=1).fit(X, y)
+        assert clf.model_.inputs == clf.model_.network.inputs == ("x2", "x0", "x1")
 
 
 def test_inputs_of_a_callable_s_network_are_matched_by_name(classifier: Make, kinds: Any) -> None:

@@ -129,7 +129,7 @@ def test_an_interrupted_fit_keeps_what_it_has_and_says_so(regressor: Make, numbe
 
 def test_what_does_not_fit_is_refused(regressor: Make, numbers: Any, refused: Refused) -> None:
     X, y = numbers
-    with refused(ShapeError, "2 outputs", "1 outputs"):
+    with refused(ShapeError, "outputs of the graph: 2", "asks for 1"):
         regressor(lambda i, o: fg.topologies.layered([i, 2])).fit(X, y)
     with refused(DataError, "poisson", "0 or more"):
         regressor(loss="poisson").fit(X, -y)
