@@ -31,9 +31,9 @@ class GraphClassifier(ClassifierMixin, GraphEstimator):  # type: ignore[misc]  #
         activation: of hidden neurons, where the graph says nothing.
         standardize: scale each column to mean 0 and standard deviation 1.
         epochs: at most so many; patience ends training earlier.
-        validation: the share of each class that is kept from training, for `patience`; None trains on all.
-        patience: stop after so many epochs without a lower loss of the samples that are kept, and take the best
-            epoch's weights; None runs every epoch.
+        validation: the share of each class that is held out for early stopping; None trains on all samples.
+        patience: stop after so many epochs without a lower held-out loss, and take the best epoch's weights; None
+            runs every epoch.
         class_weight: "balanced", or class → factor on the weights of its samples, in training alone.
         label_smoothing: ε: targets become (1 − ε)·t + ε/K, in training alone.
         loss: "binary_cross_entropy" or "cross_entropy"; None takes the one that fits.
@@ -41,7 +41,7 @@ class GraphClassifier(ClassifierMixin, GraphEstimator):  # type: ignore[misc]  #
             metrics, progress: as `flowgrad.fit`; learning_rate=None is the optimizer's own.
         warm_start: `fit` goes on from the weights, classes and scaling of the last one.
         executor, dtype: as `flowgrad.compile`, of training and predictions.
-        seed: draws weights that the graph does not give, samples that are kept from training, and batches.
+        seed: draws weights that the graph does not give, held-out samples, and batches.
 
     Attributes:
         classes_: (K,) the classes, sorted; 0 … L − 1 of labels.
@@ -116,7 +116,7 @@ class GraphClassifier(ClassifierMixin, GraphEstimator):  # type: ignore[misc]  #
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
         """Train for one epoch more, the optimizer going on where the last call left it.
 
-        The first call fixes classes and scaling; no samples are kept from training.
+        The first call fixes classes and scaling; no samples are held out.
 
         Args:
             X, y, sample_weight: as for `fit`.

@@ -122,7 +122,7 @@ class GraphEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
     # ---- what each of the two does its own way --------------------------------------------------------------
 
     def _strata(self, y: Array) -> Array | None:
-        """(N,) the stratum of each sample, from 0; None where the samples that are kept are drawn from all alike."""
+        """(N,) the stratum of each sample, from 0; None where held-out samples are drawn from all alike."""
         raise NotImplementedError
 
     def _begun(self, net: Network | None, X: Array, y: Array, s: Array | None, **known: Any) -> Model:
@@ -176,7 +176,7 @@ class GraphEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
             raise KeyboardInterrupt
 
     def _all_epochs(self, program: Program, X: Array, T: Array, rest: Any, options: dict[str, Any]) -> History:
-        """Train for `epochs`, or until patience is out with the samples of `rest`, (X, T) or (X, T, sample_weight)."""
+        """Train for `epochs`, or until the loss of held-out samples `rest`, (X, T) or (X, T, s), falls no more."""
         self._forget_calls()
         patience = None if rest is None else self.patience
         options |= {"optimizer": self.optimizer, "schedule": self.schedule, "constraints": self.constraints}
@@ -298,7 +298,7 @@ def _counting(X: Array, y: Array, sample_weight: Any) -> tuple[Array, Array, Arr
 
 
 def _held(n: int, validation: float | None, seed: int, strata: Array | None) -> Bools:
-    """(n,) bool, the samples that are kept from training: the same share of each stratum, and never all of one.
+    """(n,) bool, which samples are held out: the same share of each stratum, and never all of one.
 
     Raises:
         ConfigError: validation is no number above 0 and below 1. DataError: that leaves none on one side.
@@ -314,5 +314,5 @@ def _held(n: int, validation: float | None, seed: int, strata: Array | None) -> 
         trained = np.bincount(strata[~held], minlength=int(strata.max()) + 1) > 0
         held &= trained[strata]
         if not held.any():
-            raise DataError("too few samples of each class to keep some from training: validation=None trains on all")
+            raise DataError("too few samples of each class to hold some out: validation=None trains on all of them")
     return held

@@ -47,7 +47,7 @@ class GraphRegressor(RegressorMixin, GraphEstimator):  # type: ignore[misc]  # s
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train for one epoch more, the optimizer going on where the last call left it.
 
-        The first call fixes the scaling; no samples are kept from training. Arguments and errors are those of `fit`.
+        The first call fixes the scaling; no samples are held out. Arguments and errors are those of `fit`.
         """
         self._learn(X, y, sample_weight, partial=True)
         return self

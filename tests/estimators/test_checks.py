@@ -12,12 +12,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import flowgrad as fg
 from flowgrad.sklearn import GraphClassifier, GraphRegressor
 
-WEIGHTS = (
-    "which samples are kept from training is drawn: copies of one may be on both sides, and a weighted one is on one"
-)
-CLASSES = (
-    "class_weight is for training alone: the loss of the samples that are kept ends training, and has other weights"
-)
+WEIGHTS = "held-out samples are drawn at random: copies of one may be on both sides, and a weighted one is on one"
+CLASSES = "class_weight acts on training alone: the held-out loss, which ends training, is not weighted by class"
 
 
 @dataclass(frozen=True)

@@ -135,7 +135,7 @@ def test_class_weights_multiply_those_of_samples(classifier: Make, kinds: Any) -
     assert not np.allclose(classifier(**options).fit(X, y).predict_proba(X), one)
 
 
-def test_class_weights_leave_the_samples_alone_that_are_kept_from_training(classifier: Make, kinds: Any) -> None:
+def test_class_weights_leave_held_out_samples_alone(classifier: Make, kinds: Any) -> None:
     X, y = kinds
     clf = classifier(class_weight={"ash": 10.0}, epochs=1).fit(X, y)
     k = np.searchsorted(clf.classes_, y)
@@ -144,7 +144,7 @@ def test_class_weights_leave_the_samples_alone_that_are_kept_from_training(class
     np.testing.assert_allclose(clf.history_["val_loss"][0], -np.log(p[held]).mean(), rtol=1e-9)
 
 
-def test_samples_are_kept_by_class_and_never_all_of_one(classifier: Make, kinds: Any) -> None:
+def test_samples_are_held_out_by_class_and_never_all_of_one(classifier: Make, kinds: Any) -> None:
     """The scaling is that of the samples that train, so it tells which these are."""
     X, y = kinds
     for seed in range(5):
