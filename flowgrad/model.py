@@ -106,10 +106,7 @@ class Model:
         if self.classes:
             found: npt.NDArray[Any] = _array(self.classes)[probabilities(self.record, y).argmax(axis=1)]
             return found
-        predicted: Floats = y if self.loss is None else np.asarray(self.record.link(y), np.float64)
-        if self.target_scaling is not None:
-            predicted = self.target_scaling.back(predicted)
-        return predicted
+        return predicted(self, y)
 
     def predict_proba(self, X: Any) -> Floats:
         """Give the probability of each class, (B, classes) float64, in the order of `classes`.
@@ -217,6 +214,12 @@ def probabilities(loss: Loss, y: Floats) -> Floats:
     if y.shape[1] > 1:
         return np.asarray(loss.link(y), np.float64)
     return np.concatenate([loss.link(-y), loss.link(y)], axis=1)  # 1 − p would cancel the digits of a small one
+
+
+def predicted(model: Model, y: Floats) -> Floats:
+    """Give what outputs y (B, O) predict by the loss's link, on the data's own scale, (B, targets)."""
+    found: Floats = y if model.loss is None else np.asarray(model.record.link(y), np.float64)
+    return found if model.target_scaling is None else model.target_scaling.back(found)
 
 
 def column_name(node: Hashable) -> str:

@@ -59,14 +59,26 @@ class Scaling:
             )
 
     @classmethod
-    def of(cls, values: Any) -> Scaling:
-        """Find the mean and the standard deviation of each column of finite values (N, K); a constant keeps scale 1."""
+    def of(cls, values: Any, weights: Any = None) -> Scaling:
+        """Find the mean and the standard deviation of each column of finite values (N, K); a constant keeps scale 1.
+
+        Args:
+            weights: (N,) of the samples, 0 or more and not all 0; None counts each once. A weight of 2 is the sample
+                given twice.
+
+        >>> Scaling.of([[1.0], [4.0]], [2.0, 1.0]).mean, Scaling.of([[1.0], [1.0], [4.0]]).mean
+        (array([2.]), array([2.]))
+        """
         X = plain(values, "values").astype(np.float64, copy=False)
         _, exponent = np.frexp(np.abs(X).max(axis=0))
         near_one = np.ldexp(X, -exponent)  # exact, and no square of it overflows or vanishes
-        mean, std = np.ldexp(near_one.mean(axis=0), exponent), near_one.std(axis=0)
+        if weights is None:
+            middle, std = near_one.mean(axis=0), near_one.std(axis=0)
+        else:
+            middle = np.average(near_one, axis=0, weights=weights)
+            std = np.sqrt(np.average(np.square(near_one - middle), axis=0, weights=weights))
         constant = (std <= CONSTANT * np.abs(near_one).max(axis=0)) | (np.ldexp(std, exponent) < LEAST)
-        return cls(mean, np.where(constant, 1.0, np.ldexp(std, exponent)))
+        return cls(np.ldexp(middle, exponent), np.where(constant, 1.0, np.ldexp(std, exponent)))
 
     def __call__(self, values: Any) -> Floats:
         """Scale raw columns (…, K)."""

@@ -203,6 +203,18 @@ def test_columns_of_any_size_are_scaled(size: float) -> None:
     np.testing.assert_allclose(Scaling.of(X).back(scaled), X, rtol=1e-12)
 
 
+@given(st.integers(0, 2**32), st.sampled_from([1e-250, 1.0, 1e250]))
+def test_a_weight_is_the_sample_given_so_many_times(seed: int, size: float) -> None:
+    rng = np.random.default_rng(seed)
+    X, times = rng.normal(3.0, 1.0, (12, 3)) * size, rng.integers(0, 4, 12)
+    times[0] = 1
+    X[:, 2] = 7.0 * size  # constant
+    weighted, repeated = Scaling.of(X, times), Scaling.of(X.repeat(times, axis=0))
+    np.testing.assert_allclose(weighted.mean, repeated.mean, rtol=1e-12)
+    np.testing.assert_allclose(weighted.scale, repeated.scale, rtol=1e-12)
+    np.testing.assert_allclose(Scaling.of(X, times * 1e-300).mean, repeated.mean, rtol=1e-12)
+
+
 def test_a_network_that_is_not_scaled_is_the_same_one() -> None:
     net = fg.topologies.layered([2, 3, 1])
     assert folded(net) is net

@@ -40,16 +40,18 @@ DOORS: dict[str, tuple[str, ...]] = {
     "pytest": ("testing/",),
     "typer": ("cli/",),
     "rich": ("cli/",),
+    "sklearn": ("sklearn/",),
+    "narwhals": ("sklearn/",),
 }
 INSIDE: dict[str, tuple[str, ...]] = {  # …and inside functions as well
     "networkx": ("topologies.py",),
     "rich": ("bars.py",),
+    "sklearn": ("cli/demo.py",),
 }
 LAZY = (
     "tensorboard",
     "mlflow",
     "scipy",
-    "sklearn",
     "pandas",
     "polars",
     "pyarrow",

@@ -1,0 +1,20 @@
+"""scikit-learn's way: `GraphClassifier` and `GraphRegressor`, thin over `Model` and `fit`.
+
+Raises:
+    MissingDependencyError: scikit-learn is not installed; the extra is `sklearn`.
+"""
+
+from __future__ import annotations
+
+from flowgrad.errors import MissingDependencyError
+
+try:
+    from flowgrad.sklearn.classifier import GraphClassifier
+    from flowgrad.sklearn.regressor import GraphRegressor
+except ModuleNotFoundError as error:
+    library = {"sklearn": "scikit-learn", "narwhals": "narwhals"}.get(str(error.name))
+    if library is None:
+        raise
+    raise MissingDependencyError(library, "sklearn", "flowgrad.sklearn") from None
+
+__all__ = ["GraphClassifier", "GraphRegressor"]

@@ -1,0 +1,318 @@
+"""What both estimators share: parameters, columns by name, and the way from samples to a trained `Model`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator, is_regressor
+from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+
+from flowgrad.arguments import flag, real, whole
+from flowgrad.batch import weights_of_samples
+from flowgrad.errors import DataError
+from flowgrad.fitting.slots import bounds
+from flowgrad.folds import held_out
+from flowgrad.history import History
+from flowgrad.inspection.importance import Importance, node_importance
+from flowgrad.metrics import Metric
+from flowgrad.model import Model, column_names
+from flowgrad.network import Network
+from flowgrad.optimizer import Optimizer
+from flowgrad.program import Program, compile
+from flowgrad.registry import find
+from flowgrad.scaling import Scaling
+from flowgrad.schedules import schedule_for
+from flowgrad.sklearn.frames import chosen, names_of, numeric
+from flowgrad.sklearn.graphs import fit_to, given, in_order, sized, sized_by_data
+from flowgrad.sklearn.steps import Continued, Pairs, fixed
+from flowgrad.training import fit
+
+Array = npt.NDArray[Any]
+Bools = npt.NDArray[np.bool_]
+PASSED = (
+    *("learning_rate", "batch_size", "metrics", "l1", "l2", "clip", "clip_value", "dropout", "input_dropout"),
+    "progress",
+)
+"""Parameters that go to `fit` as they are."""
+
+
+class GraphEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+    """The base of both estimators."""
+
+    model_: Model
+    history_: History
+    n_features_in_: int
+    _before: Continued | None
+    _bounds: Pairs | None
+    _calls: int
+    _picks: bool
+    _compiled: Program | None
+
+    def __init__(
+        self,
+        graph: Any = None,
+        *,
+        activation: Any = "tanh",
+        standardize: bool = True,
+        epochs: int = 200,
+        validation: float | None = 0.2,
+        patience: int | None = 20,
+        loss: Any = None,
+        optimizer: str | Optimizer = "adam",
+        learning_rate: float | None = 0.01,
+        batch_size: int = 64,
+        schedule: Any = None,
+        l1: Any = 0.0,
+        l2: Any = 0.0,
+        clip: float | None = None,
+        clip_value: float | None = None,
+        constraints: Any = None,
+        dropout: float = 0.0,
+        input_dropout: float = 0.0,
+        metrics: Iterable[str | Metric] = (),
+        warm_start: bool = False,
+        executor: str = "auto",
+        dtype: str = "float64",
+        progress: bool = False,
+        seed: int = 0,
+    ) -> None:
+        self.graph = graph
+        self.activation = activation
+        self.standardize = standardize
+        self.epochs = epochs
+        self.validation = validation
+        self.patience = patience
+        self.loss = loss
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.schedule = schedule
+        self.l1 = l1
+        self.l2 = l2
+        self.clip = clip
+        self.clip_value = clip_value
+        self.constraints = constraints
+        self.dropout = dropout
+        self.input_dropout = input_dropout
+        self.metrics = metrics
+        self.warm_start = warm_start
+        self.executor = executor
+        self.dtype = dtype
+        self.progress = progress
+        self.seed = seed
+
+    def node_importance(self, X: Any, **options: Any) -> Importance:
+        """Weigh every neuron by what it does to the outputs over samples X (N, I), as they were measured.
+
+        Gradients are by scaled columns, so that inputs compare: what one standard deviation more does.
+
+        Args:
+            options: as `flowgrad.inspection.node_importance` takes them: outputs, classes, integrated, …
+
+        Raises:
+            NotFittedError: before `fit`. ValueError: as `predict`. Else as `flowgrad.inspection.node_importance`.
+        """
+        X = self._measured(X)
+        return node_importance(self._program(), self.model_.scaled(X), **options)
+
+    # ---- what each of the two does its own way --------------------------------------------------------------
+
+    def _strata(self, y: Array) -> Array | None:
+        """(N,) the stratum of each sample, from 0; None where held-out samples are drawn from all alike."""
+        raise NotImplementedError
+
+    def _begun(self, net: Network | None, X: Array, y: Array, s: Array | None, **known: Any) -> Model:
+        """The model that training begins with, of the samples that it trains on.
+
+        Args:
+            net: None where the data decide its size.
+            known: `targets`, what the columns of y are called, or None; and what `partial_fit` was told.
+        """
+        raise NotImplementedError
+
+    def _encoded(self, model: Model, y: Array) -> Array:
+        """Targets as the loss takes them, (N, O), or class indices (N,)."""
+        raise NotImplementedError
+
+    def _of_classes(self, model: Model, partial: bool) -> dict[str, Any]:
+        """Arguments of `fit` that speak of classes."""
+        return {}
+
+    # ---- training -------------------------------------------------------------------------------------------
+
+    def _learn(self, X: Any, y: Any, sample_weight: Any, partial: bool, **known: Any) -> None:
+        """Train on X (N, I) and y (N,) or (N, O): from the start, or from where the model stands."""
+        going_on = partial or flag("warm_start", self.warm_start)
+        model = self.model_ if going_on and self.__sklearn_is_fitted__() else None
+        net = None
+        if model is None and self.__sklearn_is_fitted__():
+            del self.model_  # should this fit fail, nothing predicts by half of the last one
+        if model is None and not sized_by_data(self.graph):
+            net = given(self.graph, self.activation, whole("seed", self.seed, 0))
+        known["targets"] = names_of(y)
+        X, y = self._checked(X, y, model is None, net)
+        X, y, s = _counting(X, y, sample_weight)
+        share = None if partial else self.validation
+        held = _held(len(X), share, whole("seed", self.seed, 0), self._strata(y))
+        train = ~held if held.any() else slice(None)
+        if model is None:
+            model = self._begun(net, X[train], y[train], None if s is None else s[train], **known)
+        T = self._encoded(model, y)
+        program = compile(model.network, self.executor, self.dtype, loss=model.loss)
+        options = {name: getattr(self, name) for name in PASSED} | self._of_classes(model, partial)
+        scaled = [each for each in (model.scaled(X), T, s) if each is not None]
+        kept, rest = (tuple(each[rows] for each in scaled) for rows in (train, held))
+        options |= {"sample_weight": kept[2]} if s is not None else {}
+        if partial:
+            self.history_ = self._one_epoch(program, kept[0], kept[1], options)
+        else:
+            self.history_ = self._all_epochs(program, kept[0], kept[1], rest if held.any() else None, options)
+        self.model_, self._compiled = replace(model, network=program.network()), program
+        if self.history_.reason == "interrupted":
+            raise KeyboardInterrupt
+
+    def _all_epochs(self, program: Program, X: Array, T: Array, rest: Any, options: dict[str, Any]) -> History:
+        """Train for `epochs`, or until the loss of held-out samples `rest`, (X, T) or (X, T, s), falls no more."""
+        self._forget_calls()
+        patience = None if rest is None else self.patience
+        options |= {"optimizer": self.optimizer, "schedule": self.schedule, "constraints": self.constraints}
+        return fit(program, X, T, validation=rest, patience=patience, epochs=self.epochs, seed=self.seed, **options)
+
+    def _one_epoch(self, program: Program, X: Array, T: Array, options: dict[str, Any]) -> History:
+        """Train for one epoch more: optimizer, schedule and constraints go on, batches and dropout are drawn anew."""
+        if not self.__sklearn_is_fitted__():
+            self._forget_calls()
+        if not self._calls:
+            self._bounds = fixed(bounds(program, self.constraints))
+        factor, number = schedule_for(self.schedule, whole("epochs", self.epochs, 1)), self._calls + 1
+        seed = int(np.random.SeedSequence([whole("seed", self.seed, 0), self._calls]).generate_state(1)[0])
+        optimizer = Continued(self.optimizer, self._before)
+        options |= {"optimizer": optimizer, "constraints": self._bounds}
+        options |= {"schedule": lambda _: factor(min(number, self.epochs))}
+        history = fit(program, X, T, epochs=1, seed=seed, **options)
+        before = self.history_.rows if self._calls else []
+        history.rows[:] = [*before, *(row | {"epoch": number} for row in history.rows)]
+        self._before, self._calls = optimizer, number
+        return history
+
+    def _forget_calls(self) -> None:
+        """Let the next `partial_fit` be the first of its series."""
+        self._before = None
+        self._bounds = None
+        self._calls = 0
+
+    def _network(self, net: Network | None, X: Array, outputs: tuple[str, ...], meaning: str) -> Network:
+        """The network of the parameter `graph` for these data, its inputs and outputs called or ordered so."""
+        if net is None:
+            seed = whole("seed", self.seed, 0)
+            net = sized(self.graph, self._inputs(X, None), outputs, self.activation, seed)
+        fit_to(net, X.shape[1], len(outputs), meaning)
+        return in_order(net, self._inputs(X, net), outputs)
+
+    def _scaling(self, X: Array, s: Array | None) -> Scaling | None:
+        return Scaling.of(X, s) if flag("standardize", self.standardize) else None
+
+    # ---- columns --------------------------------------------------------------------------------------------
+
+    def _checked(self, X: Any, y: Any, fresh: bool, net: Network | None) -> tuple[Array, Array]:
+        """X (N, I) float64 and y (N,) or (N, O) as arrays."""
+        if fresh:
+            self._picks = net is not None and all(isinstance(node, str) for node in net.inputs)
+            X = chosen(X, column_names(net.inputs)) if net is not None and self._picks else X
+        else:
+            X = self._columns(X)
+        X, y = validate_data(
+            self, numeric(X), y, reset=fresh, dtype=np.float64, multi_output=True, y_numeric=is_regressor(self)
+        )
+        y = y.toarray() if hasattr(y, "toarray") else y
+        return X, column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
+
+    def _columns(self, X: Any) -> Any:
+        """The columns of a frame in the order of `fit`; others are left alone where the graph names its inputs.
+
+        A missing column, or else a surplus one, is left to scikit-learn, which raises ValueError.
+        """
+        names, there = getattr(self, "feature_names_in_", None), names_of(X)
+        if names is None or there is None:
+            return X
+        known = set(there)
+        found = [name for name in names if name in known]
+        return chosen(X, found) if self._picks or len(found) == len(there) else X
+
+    def _measured(self, X: Any) -> Array:
+        """X (N, I) float64, as it was measured."""
+        check_is_fitted(self)
+        X = numeric(self._columns(X))
+        return np.asarray(validate_data(self, X, reset=False, dtype=np.float64))
+
+    def _inputs(self, X: Array, net: Network | None) -> tuple[str, ...]:
+        """Names of the columns of X: the frame's, else those of the network's inputs that are text, else x0, x1, …"""
+        if hasattr(self, "feature_names_in_"):
+            return tuple(self.feature_names_in_.tolist())
+        named = net is not None and all(isinstance(node, str) for node in net.inputs)
+        return column_names(net.inputs) if net is not None and named else tuple(f"x{k}" for k in range(X.shape[1]))
+
+    # ---- predicting -----------------------------------------------------------------------------------------
+
+    def _outputs(self, X: Any) -> npt.NDArray[np.float64]:
+        """The network's own outputs (N, O), by the executor that has trained it."""
+        X = self._measured(X)
+        return np.asarray(self._program().predict(self.model_.scaled(X)), np.float64)
+
+    def _program(self) -> Program:
+        if self._compiled is None:  # a copy, or one that came out of a pickle
+            self._compiled = compile(self.model_.network, self.executor, self.dtype, loss=self.model_.loss)
+        return self._compiled
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "model_")
+
+    def __getstate__(self) -> dict[str, Any]:
+        state: dict[str, Any] = super().__getstate__()
+        return state | {"_compiled": None}
+
+    def _html_repr(self) -> str:
+        """scikit-learn's own, and under it the network, once there is one."""
+        drawn = self.model_.network if self.__sklearn_is_fitted__() else self.graph
+        picture = find("displays", "network")(drawn) if isinstance(drawn, Network) else ""
+        return f"{super()._html_repr()}{picture}"
+
+
+def _counting(X: Array, y: Array, sample_weight: Any) -> tuple[Array, Array, Array | None]:
+    """The samples whose weight is not 0, and their weights (N,).
+
+    Raises:
+        ShapeError, DataError: weights are not (N,), not finite, below 0, or all 0.
+    """
+    if sample_weight is not None and not np.any(np.asarray(sample_weight)):
+        raise DataError("sample_weight is zero for every sample")
+    weights = weights_of_samples(sample_weight, len(X))
+    if weights is None:
+        return X, y, None
+    kept = slice(None) if weights.kept is None else weights.kept
+    return X[kept], y[kept], weights.whole
+
+
+def _held(n: int, validation: float | None, seed: int, strata: Array | None) -> Bools:
+    """(n,) bool, which samples are held out: the same share of each stratum, and never all of one.
+
+    Raises:
+        ConfigError: validation is no number above 0 and below 1. DataError: that leaves none on one side.
+    """
+    if validation is None:
+        return np.zeros(n, np.bool_)
+    share = real("validation", validation, 0, 1, open_low=True)
+    try:
+        held = held_out(n, share, np.random.default_rng(seed), strata)
+    except DataError as error:
+        raise DataError(f"{error}: validation=None trains on all of them") from None
+    if strata is not None:
+        trained = np.bincount(strata[~held], minlength=int(strata.max()) + 1) > 0
+        held &= trained[strata]
+        if not held.any():
+            raise DataError("too few samples of each class to hold some out: validation=None trains on all of them")
+    return held

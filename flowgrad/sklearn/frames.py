@@ -1,0 +1,58 @@
+"""Data frames of any library, by narwhals: the columns that are asked for, and what they are called."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import narwhals as nw
+
+from flowgrad.errors import DataError, UnknownNameError, brief, suggest
+
+
+def names_of(values: Any) -> tuple[str, ...] | None:
+    """Names of a frame's columns, or of a series; None where they are not all text, and of anything else."""
+    known = nw.from_native(values, eager_only=True, allow_series=True, pass_through=True)
+    if isinstance(known, nw.DataFrame):
+        names = tuple(known.columns)
+    elif isinstance(known, nw.Series):
+        names = (known.name,)
+    else:
+        return None
+    return names if all(isinstance(name, str) and name for name in names) else None
+
+
+def chosen(X: Any, wanted: Sequence[str]) -> Any:
+    """Give the frame's columns of these names, in this order; an array stays as it is.
+
+    Raises:
+        UnknownNameError: a column is missing; the message gives the nearest name.
+    """
+    known = nw.from_native(X, eager_only=True, pass_through=True)
+    if not isinstance(known, nw.DataFrame):
+        return X
+    there = set(known.columns)
+    missing = [name for name in wanted if name not in there]
+    if missing:
+        rest = [name for name in known.columns if name not in set(wanted)]
+        near = suggest(missing[0], rest).replace("; known", "; X has, unasked")
+        more = f", and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise UnknownNameError(f"X lacks the column of input {brief(missing[0])}{more}{near}")
+    return known.select(list(wanted)).to_native()
+
+
+def numeric(X: Any) -> Any:
+    """Give X as it is, once no column of a frame is known to hold anything but numbers.
+
+    Raises:
+        DataError: text, categories or times stand in a column, which the message names; or the frame is lazy.
+    """
+    known = nw.from_native(X, pass_through=True)
+    if isinstance(known, nw.LazyFrame):
+        raise DataError(f"X is a {type(X).__name__}, which holds no values yet: collect() or compute() it")
+    if isinstance(known, nw.DataFrame):
+        for name, dtype in known.schema.items():
+            if dtype in (nw.String, nw.Categorical) or isinstance(dtype, nw.Enum) or dtype.is_temporal():
+                hint = "encode it, by OneHotEncoder in a pipeline say, or leave it out"
+                raise DataError(f"column {brief(name)} of X holds {dtype}, and a network takes numbers: {hint}")
+    return X

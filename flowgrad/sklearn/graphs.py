@@ -1,0 +1,107 @@
+"""The parameter `graph` of an estimator as a network: what a user may give, and what the data's sizes decide."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import replace
+from inspect import signature
+from typing import Any
+
+import narwhals as nw
+
+from flowgrad.arguments import repeated
+from flowgrad.atomic import path_of
+from flowgrad.errors import ConfigError, ShapeError, brief
+from flowgrad.files import format_of, load
+from flowgrad.model import column_name
+from flowgrad.network import Network
+from flowgrad.shapes import renamed
+from flowgrad.topologies import from_edge_list, layered
+
+HIDDEN = 32
+"""Hidden neurons of graph=None: 64 predict scikit-learn's small data sets no better, and these can be drawn."""
+
+
+def sized_by_data(graph: Any) -> bool:
+    """Whether the network waits for the numbers of inputs and outputs: None, or a callable."""
+    return graph is None or (callable(graph) and not isinstance(graph, Network) and not hasattr(graph, "nodes"))
+
+
+def given(graph: Any, activation: Any, seed: int) -> Network:
+    """Give the network of a graph that has a size of its own; absent weights are drawn from the seed.
+
+    Args:
+        graph: a Network, an `nx.DiGraph`, the path of a file, or an edge list: rows of (source, target) or (source,
+            target, weight), as a sequence, an array or a data frame.
+        activation: of hidden neurons, where the graph or the file says nothing.
+
+    Raises:
+        ConfigError: none of these. FileError, GraphError, UnknownNameError: as `Network.from_networkx`, `fg.load` and
+            `topologies.from_edge_list`.
+    """
+    if isinstance(graph, Network):
+        return graph
+    if hasattr(graph, "nodes"):
+        return Network.from_networkx(graph, activation=activation, seed=seed)
+    if isinstance(graph, (str, os.PathLike)):
+        reader = format_of(path_of(graph), None, "read").read
+        known = () if reader is None else signature(reader).parameters
+        options = {"activation": activation, "seed": seed}
+        return load(graph, **{name: value for name, value in options.items() if name in known})
+    frame = nw.from_native(graph, eager_only=True, pass_through=True)
+    rows = frame.rows() if isinstance(frame, nw.DataFrame) else graph.tolist() if hasattr(graph, "tolist") else graph
+    if not isinstance(rows, Iterable):
+        raise ConfigError(
+            f"graph={brief(graph)}: give a Network, an nx.DiGraph, an edge list, the path of a file, a callable "
+            "(inputs, outputs) → Network, or None"
+        )
+    return from_edge_list(rows, activation=activation, seed=seed)
+
+
+def sized(graph: Any, inputs: Sequence[str], outputs: Sequence[str], activation: Any, seed: int) -> Network:
+    """Give the network of None (one hidden layer) or of a callable (inputs, outputs) → Network.
+
+    Where its nodes are numbered, inputs and outputs are called as the data's columns, targets and classes are, and
+    hidden neurons h1, h2, …, unless two nodes would then share a name.
+    """
+    if graph is None:
+        made = layered([len(inputs), HIDDEN, len(outputs)], activation, seed=seed)
+    else:
+        made = graph(len(inputs), len(outputs))
+        if not hasattr(made, "nodes"):
+            raise ConfigError(f"graph({len(inputs)}, {len(outputs)}) gave {brief(made)}: it is to give a Network")
+        made = given(made, activation, seed)
+    c = made.columns
+    if len(c.inputs) != len(inputs) or len(c.outputs) != len(outputs):
+        return made  # which `fit_to` refuses
+    hidden = (f"h{k}" for k in range(1, c.n_nodes - len(inputs) - len(outputs) + 1))
+    numbered = all(type(node) is int for node in c.ids)
+    if not numbered or repeated([*inputs, *outputs, *hidden]) is not None or set(c.inputs) & set(c.outputs):
+        return made
+    return renamed(made, inputs, outputs)
+
+
+def fit_to(network: Network, inputs: int, outputs: int, meaning: str) -> None:
+    """Raise ShapeError where the network has other numbers of inputs and outputs than the data ask for."""
+    if len(network.inputs) != inputs:
+        raise ShapeError(f"inputs of the graph: {len(network.inputs)}; columns of X: {inputs}")
+    if len(network.outputs) != outputs:
+        raise ShapeError(f"outputs of the graph: {len(network.outputs)}; y asks for {outputs}, {meaning}")
+
+
+def in_order(network: Network, inputs: Sequence[str], outputs: Sequence[str]) -> Network:
+    """Give the network with its inputs and outputs in the order of these names, where it calls them so."""
+    c = network.columns
+    rows = _ordered(network.inputs, c.inputs, inputs), _ordered(network.outputs, c.outputs, outputs)
+    if rows[0] is c.inputs and rows[1] is c.outputs:
+        return network
+    return Network.from_columns(replace(c, inputs=rows[0], outputs=rows[1]))
+
+
+def _ordered(nodes: Sequence[Hashable], rows: Any, names: Sequence[str]) -> Any:
+    """Rows (N,) of nodes in the order of these names; as they are where the nodes are called otherwise."""
+    place = {column_name(node): k for k, node in enumerate(nodes)}
+    if list(place) == list(names) or sorted(place) != sorted(names):
+        return rows
+    return rows[[place[name] for name in names]]

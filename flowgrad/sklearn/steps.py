@@ -1,0 +1,54 @@
+"""What one call of `partial_fit` leaves to the next: the optimizer's state, and the bounds of θ."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from flowgrad.errors import ConfigError, brief
+from flowgrad.fitting.slots import Bounds
+from flowgrad.optimizer import Optimizer, Step
+from flowgrad.registry import find
+
+State = dict[str, npt.NDArray[Any]]
+Pairs = list[tuple[npt.NDArray[np.intp], tuple[float, float]]]
+
+
+class Continued:
+    """An `Optimizer` whose run begins with the state that another run of the same rule ended with.
+
+    Args:
+        optimizer: a name, or the record of a rule; before: the last call's, None in the first.
+
+    Raises:
+        UnknownNameError: no such optimizer. ConfigError: it is none, or keeps its state to itself.
+    """
+
+    def __init__(self, optimizer: str | Optimizer, before: Continued | None) -> None:
+        rule: Optimizer = find("optimizers", optimizer) if isinstance(optimizer, str) else optimizer
+        if not isinstance(rule, Optimizer):
+            raise ConfigError(f"optimizer={brief(rule)}: give a name or an Optimizer")
+        self.rule = rule
+        self.state: State = before.state if before is not None and before.rule == rule else {}
+        self.name, self.summary, self.learning_rate = rule.name, rule.summary, rule.learning_rate
+
+    def start(self, theta: npt.NDArray[Any], decays: npt.NDArray[np.bool_]) -> Step:
+        """As `Optimizer.start`; arrays of the state are those of the last run."""
+        step = self.rule.start(theta, decays)
+        state = getattr(step, "state", None)
+        if not isinstance(state, dict):
+            raise ConfigError(f"partial_fit: {self.name} has no `state` to go on from: see flowgrad.optimizer.Step")
+        for name, value in self.state.items():
+            state[name][...] = value
+        self.state = state
+        return step
+
+
+def fixed(bounds: Bounds | None) -> Pairs | None:
+    """Give bounds of θ as (slots, (low, high)) pairs, so that "sign" stays that of the first call's start."""
+    if bounds is None:
+        return None
+    ends, which = np.unique(np.stack(bounds, axis=1), axis=0, return_inverse=True)
+    return [(np.flatnonzero(which.reshape(-1) == k), (float(low), float(high))) for k, (low, high) in enumerate(ends)]
