@@ -50,7 +50,8 @@ def by_name(values: Any) -> list[Hashable] | None:
         return None
     if isinstance(values, Mapping):
         return list(values)
-    columns = getattr(values, "columns", None)
+    names = getattr(values, "column_names", None)  # pyarrow's, whose `columns` are their values
+    columns = getattr(values, "columns", None) if names is None else names
     return None if columns is None else list(columns)
 
 

@@ -177,11 +177,11 @@ def test_numbers_of_any_real_kind_are_welcome(program: fg.Program) -> None:
 
 def test_data_frames_by_name(program: fg.Program, refused: Any) -> None:
     expected = program.predict([[1.0, 0.0]])
-    for library in ("pandas", "polars"):
-        frame = pytest.importorskip(library).DataFrame({"height": [0.0], "width": [1.0]})
+    for library, make in (("pandas", "DataFrame"), ("polars", "DataFrame"), ("pyarrow", "table")):
+        frame = getattr(pytest.importorskip(library), make)({"height": [0.0], "width": [1.0]})
         np.testing.assert_array_equal(program.predict(frame), expected)
         with refused(UnknownNameError, "'height'"):
-            program.predict(frame[["width"]])
+            program.predict(frame.select(["width"]) if library == "pyarrow" else frame[["width"]])
 
 
 @pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])

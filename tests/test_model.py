@@ -84,12 +84,13 @@ def test_predictions_are_those_of_the_folded_network_on_raw_columns(make: Any) -
     same(model.outputs(X) if model.classes else model.predict(X), outputs)
 
 
-@pytest.mark.parametrize("library", ["pandas", "polars"])
+@pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow"])
 @every
 def test_data_frames_are_read_by_name(make: Any, library: str) -> None:
     frames = pytest.importorskip(library)
     model = make()
-    same(model.predict(frames.DataFrame(frame())), model.predict(X))
+    make_frame = frames.table if library == "pyarrow" else frames.DataFrame
+    same(model.predict(make_frame(frame())), model.predict(X))
 
 
 def test_ids_that_are_no_text_stand_for_their_columns() -> None:
