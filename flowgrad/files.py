@@ -23,6 +23,7 @@ from flowgrad.errors import (
     suggest,
 )
 from flowgrad.format import Format, Parts, Progress, Source, described, is_bare, is_of, options_of, read_bytes
+from flowgrad.gzipped import inner, is_packed, packed
 from flowgrad.maths.activation import Activation
 from flowgrad.maths.aggregations import Aggregation
 from flowgrad.model import Model, about_of
@@ -69,12 +70,12 @@ def save(
     check_options(chosen, "write", options)
     with refused(target):
         before = occupant(target)
-    if model is None:
-        files = chosen.write(network, target, **options)
-    elif chosen.write_model is None:
-        files = chosen.write(model.folded(), target, **options)
-    else:
+    if model is not None and chosen.write_model is not None:
         files = chosen.write_model(network, about_of(model), target)
+    else:
+        files = chosen.write(network if model is None else model.folded(), inner(target), **options)
+    if is_packed(target):
+        files = {target.name: _packed(files[inner(target).name])}
     obsolete = _companions(chosen, target) - set(files)
     _put_all(target, before, files, progress)
     for name in obsolete:  # nothing refers to them any more
@@ -182,7 +183,19 @@ def _own(given: Iterable[Activation | Aggregation]) -> dict[str, Activation | Ag
 
 
 def format_of(path: Path, name: str | None, act: str) -> Format:
-    """The format of that name, else of that suffix, that can `act`: "read" or "write"."""
+    """The format of that name, else of the suffix in front of `.gz`, that can `act`: "read" or "write".
+
+    Raises:
+        UnknownNameError, ConfigError: there is none, or more than one.
+        FileError: `path` is no name of a file, or ends in `.gz`, and files of the format are never under gzip.
+    """
+    chosen = _format_of(inner(path), name, act)
+    if is_packed(path) and not chosen.packs:
+        raise FileError(f"{brief(path.name)}: files of format {chosen.name!r} are never under gzip: leave out .gz")
+    return chosen
+
+
+def _format_of(path: Path, name: str | None, act: str) -> Format:
     if name is not None:
         if not isinstance(name, str):
             raise ConfigError(f"format={brief(name)}: give the name of a format, or None to go by the suffix")
@@ -209,6 +222,13 @@ def format_of(path: Path, name: str | None, act: str) -> Format:
     if len(best) > 1:
         raise ConfigError(f"{brief(path.name)} may be {listing(sorted(best))}: say which by format=")
     return next(iter(best.values()))
+
+
+def _packed(data: bytes | Parts) -> bytes | Parts:
+    """The content of a file under gzip, piece by piece where it comes in pieces."""
+    if isinstance(data, bytes):
+        return packed(data)
+    return Parts(data.count, lambda k: packed(data.part(k)))
 
 
 # ---- whole, or not at all -----------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ import numpy as np
 
 from flowgrad.arguments import digits, whole
 from flowgrad.errors import FileError, UnknownNameError, brief, show
+from flowgrad.gzipped import inner, is_packed, opened
 from flowgrad.registry import find, names, nearest, singular
 
 if TYPE_CHECKING:
@@ -49,16 +50,23 @@ class Source:
     own: Mapping[str, Activation | Aggregation] = field(default_factory=dict)
     progress: Progress | None = None
 
+    @property
+    def suffix(self) -> str:
+        """The last suffix in lower case, of the file as it is unpacked."""
+        return inner(self.path).suffix.lower()
+
     def read(self) -> bytes:
-        """The file, whole.
+        """The file, whole, and unpacked where its name ends in `.gz`.
 
         Raises:
-            FileError: it is missing, no regular file, unreadable or larger than `LIMIT`.
+            FileError: it is missing, no regular file, unreadable, larger than `LIMIT`, or damaged under gzip.
         """
         return read_bytes(self.path)
 
     def blocks(self, size: int | None = None) -> Iterator[bytes]:
         """The file a piece at a time, each but the last ended by a line feed: what readers of large files take.
+
+        Unpacked where its name ends in `.gz`.
 
         Args:
             size: bytes that a piece has about; None is `BLOCK`. A longer line makes a longer piece.
@@ -66,21 +74,14 @@ class Source:
         Raises:
             FileError: as `read`.
         """
-        size, total, done, rest = size or BLOCK, max(_size(self.path), 1), 0, b""
-        try:
-            with open(self.path, "rb") as file:
-                while piece := file.read(size):
-                    done += len(piece)
-                    kept, line_feed, piece = piece.rpartition(b"\n")
-                    if line_feed:
-                        yield b"".join((rest, kept, line_feed))
-                        rest = piece
-                    else:
-                        rest += piece
-                    if self.progress is not None:
-                        self.progress(min(done / total, 1.0))
-        except OSError as error:
-            raise FileError(f"{self.path} cannot be read: {error.strerror or error}") from None
+        rest = b""
+        for piece in _pieces(self.path, size or BLOCK, self.progress):
+            kept, line_feed, piece = piece.rpartition(b"\n")
+            if line_feed:
+                yield b"".join((rest, kept, line_feed))
+                rest = piece
+            else:
+                rest += piece
         if rest:
             yield rest
 
@@ -194,6 +195,8 @@ class Format:
               not both written and read
     example   a small file of the format, as bytes: what the tests of every reader begin with. Wanted where the
               format is read and not written
+    packs     whether files of it may be under gzip, `.gz` behind their suffix; not those that are compressed as they
+              are, or belong together with others
     companions  the bytes of such a file → bare names of the files that belong to it, () where it is not of the
               format; those of a file that is overwritten, and that the new one does not use, are removed
     """
@@ -205,6 +208,7 @@ class Format:
     write: Callable[..., Mapping[str, bytes | Parts]] | None = None
     keeps: str | None = None
     example: bytes | None = None
+    packs: bool = True
     companions: Callable[[bytes], tuple[str, ...]] | None = None
     read_model: Callable[[Source], tuple[Network, dict[str, Any] | None]] | None = None
     write_model: Callable[[Network, Mapping[str, Any], Path], Mapping[str, bytes | Parts]] | None = None
@@ -220,14 +224,32 @@ def is_bare(name: str) -> bool:
 
 
 def read_bytes(path: Path) -> bytes:
-    """A regular file, whole; FileError where there is none of at most `LIMIT` bytes, or it cannot be read."""
+    """A regular file, whole, and unpacked where its name ends in `.gz`.
+
+    Raises:
+        FileError: there is none of at most `LIMIT` bytes; it cannot be read; it is damaged under gzip, or unpacks to
+            more memory than a file of its size may ask for.
+    """
     _size(path)
     try:
-        return path.read_bytes()
+        return b"".join(_pieces(path)) if is_packed(path) else path.read_bytes()
     except OSError as error:
         raise FileError(f"{path} cannot be read: {error.strerror or error}") from None
     except MemoryError:
         raise FileError(f"{path} cannot be read: out of memory") from None
+
+
+def _pieces(path: Path, size: int = BLOCK, progress: Progress | None = None) -> Iterator[bytes]:
+    """A file's content, so many bytes at a time; what gzip unpacks is counted against `Claim` as it comes."""
+    total = max(_size(path), 1)
+    claim = Claim(path, remedy="unpack it first") if is_packed(path) else None
+    with opened(path) as (content, file):
+        while piece := content.read(size):
+            if claim is not None:
+                claim.add(len(piece), str(path), "the unpacked bytes")
+            if progress is not None:
+                progress(min(file.tell() / total, 1.0))
+            yield piece
 
 
 def _size(path: Path) -> int:

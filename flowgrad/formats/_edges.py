@@ -16,6 +16,7 @@ from flowgrad.attributes import formula, rows_of
 from flowgrad.columns import ABSENT, Columns
 from flowgrad.errors import ConfigError, FileError, GraphError, brief, listing
 from flowgrad.formats._arrow import needed
+from flowgrad.gzipped import MAGIC
 from flowgrad.maths.activation import Activation
 from flowgrad.maths.initializers import Initializer
 from flowgrad.network import Network
@@ -39,6 +40,8 @@ def text(data: bytes, what: str, line: int = 0, *, bom: bool = True) -> str:
     try:
         found = data.decode("utf-8-sig" if bom else "utf-8")
     except UnicodeDecodeError as error:
+        if line == 0 and data.startswith(MAGIC):
+            raise FileError(f"{what} is under gzip: call it by a name that ends in .gz") from None
         line += data.count(b"\n", 0, error.start) + 1
         raise FileError(f"{what}, line {line}: no UTF-8 text") from None
     if "\0" in found:

@@ -77,7 +77,7 @@ def read(
         ConfigError: options that do not go together.
         GraphError, CycleError: the edges are no network.
     """
-    suffix = source.path.suffix.lower()
+    suffix = source.suffix
     if suffix == ".parquet":
         table: _parquet.Table | Delimited = _parquet.Table(source, max_bytes)
     else:

@@ -76,6 +76,7 @@ entry = Format(
     name="fgm",
     suffixes=(".fgm",),
     summary="a model in one file: a network, its columns, scaling, classes and loss",
+    packs=False,
     read=read,
     write=write,
     keeps="everything",

@@ -111,6 +111,7 @@ entry = Format(
     name="json",
     suffixes=(".json",),
     summary="a network as JSON, its weights in a file of safetensors beside it",
+    packs=False,
     read=read,
     write=write,
     keeps="everything",

@@ -18,6 +18,7 @@ entry = Format(
     name="onnx",
     suffixes=(".onnx",),
     summary="ONNX models: layers, convolutions and activations to neurons, and back for inference",
+    packs=False,
     read=read,
     write=write,
     keeps="outputs",

@@ -33,6 +33,7 @@ entry = Format(
     name="safetensors",
     suffixes=(".safetensors",),
     summary="a network in one file of safetensors",
+    packs=False,
     read=read,
     write=write,
     keeps="everything",
