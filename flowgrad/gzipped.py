@@ -36,7 +36,7 @@ def inner(path: Path) -> Path:
 
 @contextmanager
 def opened(path: Path) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
-    """The file's content, unpacked where its name ends in `.gz`; and the file itself, whose place is how far it is read.
+    """The file's content, unpacked where its name ends in `.gz`; and the file, whose place tells how far it is read.
 
     Raises:
         FileError: it cannot be read; or it is no gzip, is cut off or damaged, which is noticed while it is read.

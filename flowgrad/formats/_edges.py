@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, get_args
@@ -16,88 +14,16 @@ from flowgrad.attributes import formula, rows_of
 from flowgrad.columns import ABSENT, Columns
 from flowgrad.errors import ConfigError, FileError, GraphError, brief, listing
 from flowgrad.formats._arrow import needed
-from flowgrad.gzipped import MAGIC
+from flowgrad.formats._delimited import Place
 from flowgrad.maths.activation import Activation
 from flowgrad.maths.initializers import Initializer
 from flowgrad.network import Network
 from flowgrad.weights import initializer_for
 
-UNQUOTED = "\t "  # between such delimiters a quotation mark is a character as any other
 Codes = npt.NDArray[np.int32]
 Duplicates = Literal["error", "first", "sum"]
 Function = str | Activation
 Initial = str | Initializer | None
-Place = Callable[[int], str]
-"""Where in the file an edge stands, for messages: "net.csv, line 7"."""
-
-
-def text(data: bytes, what: str, line: int = 0, *, bom: bool = True) -> str:
-    """UTF-8 text, a byte-order mark taken off where there may be one; `line` lines of the file stand before it.
-
-    Raises:
-        FileError: it is not UTF-8, or holds a NUL; the message names the line.
-    """
-    try:
-        found = data.decode("utf-8-sig" if bom else "utf-8")
-    except UnicodeDecodeError as error:
-        if line == 0 and data.startswith(MAGIC):
-            raise FileError(f"{what} is under gzip: call it by a name that ends in .gz") from None
-        line += data.count(b"\n", 0, error.start) + 1
-        raise FileError(f"{what}, line {line}: no UTF-8 text") from None
-    if "\0" in found:
-        line += found.count("\n", 0, found.index("\0")) + 1
-        raise FileError(f"{what}, line {line}: a NUL is no text")
-    return found
-
-
-def table(data: bytes, what: str, delimiter: str) -> tuple[list[list[str]], Place]:
-    """The rows of a delimited file, blank lines left out, all of one length; and where a row stands.
-
-    Raises:
-        FileError: not UTF-8, a broken quotation, rows of unequal length, no rows; the message names the line.
-    """
-    source = text(data, what)
-    quoting: Any = csv.QUOTE_NONE if delimiter in UNQUOTED else csv.QUOTE_MINIMAL
-
-    def reader() -> Any:
-        lines = io.StringIO(source, newline="")
-        return csv.reader(lines, delimiter=delimiter, strict=True, quoting=quoting)
-
-    def line(row: int) -> str:
-        rows = reader()
-        full = (rows.line_num for fields in rows if fields)
-        return f"{what}, line {next(number for k, number in enumerate(full) if k == row)}"
-
-    rows = reader()
-    try:
-        found = [fields for fields in rows if fields]
-    except csv.Error as error:
-        raise FileError(f"{what}, line {rows.line_num}: {error}") from None
-    if not found:
-        raise FileError(f"{what} is empty")
-    width = len(found[0])
-    if set(map(len, found)) != {width}:
-        row = next(k for k, fields in enumerate(found) if len(fields) != width)
-        raise FileError(f"{line(row)}: {len(found[row])} fields, where the first row has {width}")
-    return found, line
-
-
-def numbers(values: Sequence[str], what: str, place: Place) -> Any:
-    """(n,) float64 of finite decimal numbers; FileError names the line of one that is not."""
-    try:
-        column = np.array(list(map(float, values)))
-    except ValueError:
-        column = np.array([np.nan])
-    if len(column) == len(values) and np.isfinite(column).all():
-        return column
-    for row, value in enumerate(values):
-        try:
-            good = np.isfinite(float(value))
-        except ValueError:
-            good = False
-        if not good:
-            raise FileError(f"{place(row)}: {what} {brief(value)} is no finite number")
-    raise AssertionError("some value is no finite number")
 
 
 class Names:
@@ -334,26 +260,3 @@ def _refuse_repeats(src: Codes, dst: Codes, ids: Sequence[Hashable], place: Plac
         ways = "'first' keeps the first, 'sum' adds up the weights" if weighted else "'first' keeps the first"
         said = f"edge {ids[src[row]]!r:.150} → {ids[dst[row]]!r:.150} is given twice"
         raise FileError(f"{place(row)}: {said} (duplicates={ways})")
-
-
-def quoted(field: Hashable) -> str:
-    """A field of CSV, in quotation marks where it needs them.
-
-    >>> quoted("a"), quoted('a "b", c')
-    ('a', '"a ""b"", c"')
-    """
-    text = str(field)
-    return '"' + text.replace('"', '""') + '"' if set(text) & set(',"\r\n') or text == "" else text
-
-
-def names_only(ids: Iterable[Hashable], what: str) -> None:
-    """Refuse ids that a text format would give back as something else.
-
-    Raises:
-        GraphError: an id is no text, or text that lines and fields cannot hold.
-    """
-    for name in ids:
-        if type(name) is not str:
-            raise GraphError(f"node {brief(name)} is a {type(name).__name__}: {what} keeps text ids only")
-        if not name or "\0" in name or any(0xD800 <= ord(c) < 0xE000 for c in name):
-            raise GraphError(f"node {brief(name)}: {what} cannot keep this id")

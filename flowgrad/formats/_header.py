@@ -48,12 +48,14 @@ BETWEEN = {"\t": "tabs", ",": "commas", ";": "semicolons", " ": "spaces"}
 class Layout:
     """Columns of a table by position.
 
+    names       of the columns; None where there is no header
     weight      None where the seed draws the weights
     guessed     whether there is no header and nobody has said which columns are the ends and the weight
     attributes  name → position: what else is kept of an edge
     directed    the column that says whether edges have a direction, where the header alone says which end is which
     """
 
+    names: Sequence[str] | None
     source: int
     target: int
     weight: int | None
@@ -92,6 +94,7 @@ def layout(
     else:
         rest = [position(names, table, column) for column in kept]
     return Layout(
+        names,
         u,
         v,
         w,
@@ -121,14 +124,22 @@ def weights(names: Sequence[str]) -> list[int]:
     return [k for k, name in enumerate(names) if normal(name) in WEIGHTS]
 
 
-def _names(table: Any, asked: set[str], header: bool | None) -> list[str] | None:
-    """The names of the columns; None where the first row is an edge."""
+def _names(table: Any, asked: set[str], header: bool | None) -> Sequence[str] | None:
+    """The names of the columns, from the first row or from a comment before it; None where the first row is an edge."""
     if isinstance(table, Table):
         return table.first
-    names = [name.strip() for name in table.first]
-    known = bool(pairs(names)) or bool(asked & set(names))
-    if header is False or not (known or header):
+    if header is False:
         return None
+    wanted = {name.casefold() for name in asked}
+
+    def known(names: Sequence[str]) -> bool:
+        return bool(pairs(names)) or not wanted.isdisjoint(map(str.casefold, names))
+
+    names: list[str] = [name.strip() for name in table.first]
+    if not known(names):
+        table.header = next(filter(known, table.headers), None)
+        if table.header is not None or not header:
+            return table.header  # type: ignore[no-any-return]  # a list of str
     table.data = 1
     return names
 
@@ -199,7 +210,7 @@ def undirected(name: str, value: object) -> bool:
 
 
 def position(names: Sequence[str] | None, table: Any, column: Column) -> int:
-    """The position of a column; without a header, digits are one."""
+    """The position of a column, by its name in any case where only one has it; without a header, digits are one."""
     if names is None and isinstance(column, str) and column.isdecimal() and len(column) < 10:
         column = int(column)
     if isinstance(column, str):
@@ -207,10 +218,13 @@ def position(names: Sequence[str] | None, table: Any, column: Column) -> int:
             raise UnknownNameError(
                 f"{table.what} has no header, so no column {brief(column)}: give a position{_other(table)}"
             )
-        if names.count(column) != 1:
-            twice = "twice" if column in names else "not"
+        found = [k for k, name in enumerate(names) if name == column] or [
+            k for k, name in enumerate(names) if name.casefold() == column.casefold()
+        ]
+        if len(found) != 1:
+            twice = "twice" if found else "not"
             raise UnknownNameError(f"{table.what} has {twice} a column {brief(column)}{suggest(column, names)}")
-        return names.index(column)
+        return found[0]
     if not 0 <= column < len(table.first):
         raise UnknownNameError(f"{table.what} has no column {brief(column)}: {_fields(table)}")
     return int(column)
@@ -229,7 +243,7 @@ def _other(table: Delimited) -> str:
     """What to say of another common delimiter that finds more fields in the first row, where there is one."""
     for other in BETWEEN:
         with suppress(FileError):  # between commas, say, a quotation may be broken
-            found = len(Delimited(table.source, other).first)
+            found = len(Delimited(table.source, other, table.comment).first)
             if found > len(table.first):
                 return f"; delimiter={other!r} finds {found} fields in the first row"
     return ""

@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from flowgrad.errors import FileError, UnknownNameError, brief, suggest
 from flowgrad.format import Format, Source, read_bytes
-from flowgrad.formats._edges import Function, Initial, network, text
+from flowgrad.formats._delimited import text
+from flowgrad.formats._edges import Function, Initial, network
 from flowgrad.network import Network
 
 KEYS = ("ROOT:", "GENES:", "TERMS:")

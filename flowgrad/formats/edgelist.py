@@ -20,7 +20,8 @@ from flowgrad.columns import ABSENT
 from flowgrad.errors import ConfigError, FileError, GraphError, brief
 from flowgrad.format import Format, Parts, Source
 from flowgrad.formats import _header, _parquet
-from flowgrad.formats._edges import Duplicates, Function, Initial, Names, Place, build, names_only, quoted
+from flowgrad.formats._delimited import COMMENT, Place, names_only, quoted
+from flowgrad.formats._edges import Duplicates, Function, Initial, Names, build
 from flowgrad.formats._header import Column, Layout, texts
 from flowgrad.formats._rows import Delimited, floats
 from flowgrad.network import Network
@@ -38,6 +39,7 @@ def read(
     where: Mapping[Column, str | int] | None = None,
     header: bool | None = None,
     delimiter: str | None = None,
+    comment: str | None = None,
     integer_ids: bool = False,
     duplicates: Duplicates = "error",
     drop_self_loops: bool = False,
@@ -62,6 +64,8 @@ def read(
         header: whether the first row names the columns; None says yes where it holds a known pair of names, or
             a name asked for.
         delimiter: None is a comma in `.csv`, a tab elsewhere; a `.csv` with decimal commas is refused.
+        comment: what lines that are left out begin with, "" none. None is "#", where a comment has as many fields as
+            a row is refused, and one before the first row may be the header: `#source<TAB>target`.
         integer_ids: node ids are whole numbers and not text.
         duplicates: of rows between the same two nodes, "first" takes the first, "sum" does too and adds up the
             weights, "error" takes none.
@@ -81,13 +85,12 @@ def read(
     if suffix == ".parquet":
         table: _parquet.Table | Delimited = _parquet.Table(source, max_bytes)
     else:
-        table = Delimited(source, delimiter or _delimiter(suffix))
+        table = Delimited(source, delimiter or _delimiter(suffix), comment)
     if delimiter is None and suffix == ".csv":
-        _refuse_decimal_commas(source)
+        _refuse_decimal_commas(source, comment)
     ends = source_column, target_column
     layout = _header.layout(table, *ends, weight_column, attributes, where or (), header)
-    names = table.first if isinstance(table, _parquet.Table) or table.data else None
-    kept = {_header.position(names, table, c): str(text) for c, text in (where or {}).items()}
+    kept = {_header.position(layout.names, table, c): str(text) for c, text in (where or {}).items()}
     rows = _Rows(table, layout, kept)
     edges = _edges(rows, layout, integer_ids)
     return build(
@@ -112,10 +115,10 @@ def _delimiter(suffix: str) -> str:
     return "," if suffix == ".csv" else "\t"
 
 
-def _refuse_decimal_commas(source: Source) -> None:
+def _refuse_decimal_commas(source: Source, comment: str | None) -> None:
     """Raise FileError where the first row has semicolons between its fields and a comma in a number of it."""
     try:
-        table = Delimited(source, ";")
+        table = Delimited(source, ";", comment)
     except FileError:  # a broken quotation
         return
     fields = table.first
@@ -160,7 +163,8 @@ def _edges(rows: _Rows, layout: Layout, integer_ids: bool) -> _Edges:
 def _check_directions(table: Any, layout: Layout, columns: Mapping[int, Any], place: Place) -> None:
     """Refuse edges without a direction, and a relation that would be taken for a node."""
     if layout.directed is not None:
-        name = table.first[layout.directed].strip()
+        assert layout.names is not None
+        name = layout.names[layout.directed]
         for row, value in enumerate(texts(columns[layout.directed])):
             if _header.undirected(name, value):
                 said = f"{place(row)}: {name} is {value!r}, and a feed-forward network has directions"
@@ -180,7 +184,7 @@ class _Rows:
     """Columns of a table, batch by batch, of the rows that are wanted; `place` says where one of them stands."""
 
     def __init__(self, table: Any, layout: Layout, where: Mapping[int, str]) -> None:
-        self.table, self.where = table, where
+        self.table, self.where, self.names = table, where, layout.names
         self.columns = {k for k in (layout.source, layout.target, layout.weight) if k is not None}
         self.loose = {k for k in (*layout.attributes.values(), layout.directed) if k is not None}
         self.kept: list[Any] = []  # of each batch, the numbers in the file of the rows that stay
@@ -201,8 +205,7 @@ class _Rows:
             yield columns, partial(self._from, stay)
             stay += len(rows)
         if self.where and not stay:
-            head = getattr(self.table, "data", 1)
-            said = {(self.table.first[k].strip() if head else f"column {k}"): text for k, text in self.where.items()}
+            said = {(self.names[k] if self.names else f"column {k}"): text for k, text in self.where.items()}
             wanted = " and ".join(f"{name} is {text!r}" for name, text in said.items())
             raise FileError(f"{self.table.what} has no row where {wanted}")
 
@@ -284,6 +287,7 @@ def write(
     if path.suffix.lower() != ".csv":
         _refuse_tabs(c.ids)
         _refuse_tabs(values)
+        _refuse_comments(c.ids[row] for row in np.unique(c.source).tolist())
     delimiter = _delimiter(path.suffix.lower())
     fields = list(map(str if delimiter == "\t" else quoted, c.ids))
     columns = [c.weights, *values.values()]
@@ -323,6 +327,12 @@ def _refuse_tabs(names: Iterable[Hashable]) -> None:
     for name in names:
         if isinstance(name, str) and set(name) & set("\t\r\n"):
             raise GraphError(f"{brief(name)} holds a tab or a new line: write .csv, which quotes")
+
+
+def _refuse_comments(names: Iterable[Hashable]) -> None:
+    for name in names:
+        if isinstance(name, str) and name.startswith(COMMENT):
+            raise GraphError(f"{brief(name)} would begin a line as a comment does: write .csv, which quotes")
 
 
 entry = Format(

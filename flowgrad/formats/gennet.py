@@ -13,7 +13,8 @@ from typing import Any
 from flowgrad.columns import ABSENT
 from flowgrad.errors import FileError, brief
 from flowgrad.format import Format, Source
-from flowgrad.formats._edges import Function, Initial, network, table
+from flowgrad.formats._delimited import table
+from flowgrad.formats._edges import Function, Initial, network
 from flowgrad.network import Network
 
 OUTPUT = "output"
@@ -36,7 +37,7 @@ def read(
     """
     what = str(source.path)
     rows, place = table(source.read(), what, ",")
-    header = [name.strip() for name in rows.pop(0)]
+    header = [name.strip().casefold() for name in rows.pop(0)]
     if not rows:
         raise FileError(f"{what} has a header and no rows")
     depth = _depth(header, what)

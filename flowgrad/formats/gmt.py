@@ -15,7 +15,8 @@ from typing import Any, Literal
 from flowgrad.columns import ABSENT
 from flowgrad.errors import FileError, FileWarning, brief
 from flowgrad.format import Format, Source
-from flowgrad.formats._edges import Function, Initial, network, text
+from flowgrad.formats._delimited import text
+from flowgrad.formats._edges import Function, Initial, network
 from flowgrad.network import Network
 
 MEMBER = re.compile(r"(.+),([+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)")

@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from flowgrad.errors import ConfigError, FileError, GraphError, UnknownNameError, brief, listing, suggest
 from flowgrad.format import Format, Source, read_bytes
-from flowgrad.formats._edges import Duplicates, Function, Initial, Place, names_only, network, numbers, quoted, table
+from flowgrad.formats._delimited import Place, names_only, numbers, quoted, table
+from flowgrad.formats._edges import Duplicates, Function, Initial, network
 from flowgrad.network import Network
 
 SUFFIX = "_gene"
@@ -89,7 +90,7 @@ def read_data(
     """
     if duplicates not in get_args(Duplicates):
         raise ConfigError(f"duplicates={brief(duplicates)}: must be one of {listing(get_args(Duplicates))}")
-    rows, place = table(read_bytes(Path(path)), str(path), ",")
+    rows, place = table(read_bytes(Path(path)), str(path), ",", comment="")
     cells = tuple(rows[0][1:])
     rows_of: dict[str, list[int]] = {}
     for k, fields in enumerate(rows[1:], 1):
@@ -125,7 +126,7 @@ def read_labels(
         UnknownNameError: an output without a column, a cell without a row. FileError: a cell given twice, a field
             that is no number; with its line.
     """
-    rows, place = table(read_bytes(Path(path)), str(path), ",")
+    rows, place = table(read_bytes(Path(path)), str(path), ",", comment="")
     header = [name.strip() for name in rows.pop(0)]
     wanted = ["barcode", *map(str, outputs)]
     for name in wanted:

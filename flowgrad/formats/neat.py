@@ -18,7 +18,7 @@ from flowgrad.attributes import encode
 from flowgrad.columns import Columns
 from flowgrad.errors import FileError, GraphError, UnknownNameError, brief, suggest
 from flowgrad.format import Format, Source
-from flowgrad.formats._edges import text
+from flowgrad.formats._delimited import text
 from flowgrad.formats._genomes import ACTIVATIONS, AGGREGATIONS
 from flowgrad.formats._genomes import population as population
 from flowgrad.formats._genomes import write_back as write_back

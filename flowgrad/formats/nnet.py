@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from flowgrad.errors import FileError
 from flowgrad.format import Format, Source
-from flowgrad.formats._edges import text
+from flowgrad.formats._delimited import text
 from flowgrad.network import Network
 
 Floats = npt.NDArray[np.float64]

@@ -11,7 +11,8 @@ from typing import Literal
 
 from flowgrad.errors import FileError, UnknownNameError, brief, suggest
 from flowgrad.format import Format, Source
-from flowgrad.formats._edges import Function, Initial, network, table
+from flowgrad.formats._delimited import table
+from flowgrad.formats._edges import Function, Initial, network
 from flowgrad.network import Network
 
 

@@ -17,7 +17,7 @@ from flowgrad.attributes import encode
 from flowgrad.columns import Columns
 from flowgrad.errors import ConfigError, FileError, brief
 from flowgrad.format import Format, Source, read_bytes
-from flowgrad.formats._edges import Place, table
+from flowgrad.formats._delimited import Place, table
 from flowgrad.formats._strict import parse
 from flowgrad.network import Network
 
