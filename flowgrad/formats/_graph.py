@@ -22,9 +22,10 @@ from typing import Any
 import networkx as nx
 import numpy as np
 
-from flowgrad.errors import ConfigError, FileError, FlowgradError, GraphError, brief
+from flowgrad.errors import ConfigError, FileError, FlowgradError, GraphError, brief, suggest
 from flowgrad.format import Source
-from flowgrad.formats._assembly import put
+from flowgrad.formats._assembly import Found, put
+from flowgrad.formats._edges import Duplicates
 from flowgrad.formats._values import as_json, json_holds, shown
 from flowgrad.network import Network
 from flowgrad.nxgraph import EDGE_KEYS, NODE_KEYS
@@ -213,13 +214,16 @@ def writer(dialect: Dialect, dump: Callable[[Any, Path], bytes]) -> Callable[...
 # ---- in -----------------------------------------------------------------------------------------------------
 
 
-def reader(parse: Callable[[bytes, str], Any], dialect: Dialect) -> Callable[..., Network]:
-    """The `read` of a format, from what makes a DiGraph of the bytes of a file (and of its name, for messages)."""
+def reader(parse: Callable[[bytes, str, Found], Any], dialect: Dialect) -> Callable[..., Network]:
+    """The `read` of a format, from what puts the bytes of a file, whose name is for messages, into a graph."""
 
     def read(
         source: Source,
         *,
+        id: str | None = None,
         integer_ids: bool | None = None,
+        duplicates: Duplicates = "error",
+        drop_self_loops: bool = False,
         inputs: Iterable[Hashable] | None = None,
         outputs: Iterable[Hashable] | None = None,
         activation: Any = "tanh",
@@ -230,15 +234,22 @@ def reader(parse: Callable[[bytes, str], Any], dialect: Dialect) -> Callable[...
         """The network of a graph that a tool wrote.
 
         Args:
+            id: the attribute of nodes that is their id, as "name" or "label"; None is the format's own.
             integer_ids: whether ids are whole numbers; None goes by what the file says, else text.
+            duplicates: of edges between the same two nodes, "first" keeps the first, "sum" too and adds up the
+                weights, "error" none.
+            drop_self_loops: leaves out edges from a node to itself.
             inputs, outputs: ids; None goes by the attributes `input` and `output`, else as from_networkx.
 
         Raises:
-            FileError: not of the format; undirected or parallel edges, a node twice, an edge of a node that is not
-                listed; ids that are no whole numbers, places that are not 0, 1, 2, …
+            FileError: not of the format; undirected or parallel edges, self-loops, a node twice, an edge of a node that
+                is not listed; nodes without an id of their own under the attribute `id`; ids that are no whole
+                numbers, places that are not 0, 1, 2, …
             GraphError, CycleError, UnknownNameError: as `Network.from_networkx`.
         """
-        graph, what = _parsed(source, parse), str(source.path)
+        graph, what = _parsed(source, parse, Found(duplicates, drop_self_loops)), str(source.path)
+        if id is not None:
+            graph = _renamed(graph, _named_by(graph, id, what))
         if integer_ids or (graph.graph.get(IDS) == "int" and integer_ids is None):
             graph = _numbered(graph, what)
         first, last = (
@@ -280,7 +291,42 @@ def _numbered(graph: Any, what: str) -> Any:
             raise FileError(f"{what}: node {brief(v)} is no whole number") from None
     if len(set(names.values())) < len(names):
         raise FileError(f"{what}: two nodes have one number")
-    return nx.relabel_nodes(graph, names)
+    return _renamed(graph, names)
+
+
+def _named_by(graph: Any, key: str, what: str) -> dict[Hashable, Hashable]:
+    """Node → what it has under an attribute: text, or whole numbers throughout, each its own.
+
+    Raises:
+        FileError: a node has none, or another one has the same.
+    """
+    names = {v: attributes.get(key) for v, attributes in graph.nodes(data=True)}
+    kinds = set(map(type, names.values()))
+    by_name: dict[Hashable, Hashable] = {}
+    for v, name in names.items():
+        if name is None:
+            has = suggest(key, map(str, graph.nodes[v]))
+            raise FileError(f"{what}: node {brief(v)} has no {brief(key)}, which id= takes for ids{has}")
+        if (kinds != {int} and type(name) is not str) or name == "":
+            raise FileError(f"{what}: node {brief(v)}: {key} {shown(name)} is no id: text, or whole numbers throughout")
+        if by_name.setdefault(name, v) != v:
+            said = f"nodes {brief(by_name[name])} and {brief(v)} have one {brief(key)}, {brief(name)}"
+            raise FileError(f"{what}: {said}: id= takes an attribute that tells nodes apart")
+    return names
+
+
+def _renamed(graph: Any, names: Mapping[Hashable, Hashable]) -> nx.DiGraph[Any]:
+    """The graph with other names of its nodes, nodes and in-edges in their order."""
+    renamed: nx.DiGraph[Any] = nx.DiGraph()
+    renamed.graph.update(graph.graph)
+    for v, attributes in graph.nodes(data=True):
+        renamed.add_node(names[v])
+        renamed.nodes[names[v]].update(attributes)
+    for v in graph:
+        for u, attributes in graph.pred[v].items():
+            renamed.add_edge(names[u], names[v])
+            renamed.edges[names[u], names[v]].update(attributes)
+    return renamed
 
 
 def _in_order(graph: Any, place: str, what: str) -> list[Hashable] | None:
@@ -333,11 +379,11 @@ def _by_place(graph: Any, what: str) -> Any:
     return ordered
 
 
-def _parsed(source: Source, parse: Callable[[bytes, str], Any]) -> Any:
+def _parsed(source: Source, parse: Callable[[bytes, str, Found], Any], found: Found) -> Any:
     """The graph that a parser makes of the file; whatever it raises becomes a FileError of one line."""
     data = source.read()
     try:
-        return parse(data, str(source.path))
+        return parse(data, str(source.path), found)
     except (FlowgradError, MemoryError):
         raise
     except Exception as error:

@@ -11,7 +11,7 @@ import networkx as nx
 from flowgrad.errors import FileError, brief
 from flowgrad.format import Format
 from flowgrad.formats import _graph
-from flowgrad.formats._assembly import add_edge, add_node, put, undirected
+from flowgrad.formats._assembly import Found, add_edge, add_node, put, undirected
 from flowgrad.formats._strict import parse
 
 ID, KEY = "id", "key"
@@ -19,7 +19,7 @@ DIALECT = _graph.Dialect("adjacency JSON", node=(ID,), edge=(ID,))
 KNOWN = ("directed", "multigraph", "graph", "nodes", "adjacency")
 
 
-def parse_graph(data: bytes, what: str) -> Any:
+def parse_graph(data: bytes, what: str, found: Found) -> Found:
     """The graph of NetworkX's JSON; what else stands beside its nodes and edges becomes attributes of the graph."""
     document = parse(data, what)
     if not isinstance(document, dict):
@@ -29,7 +29,6 @@ def parse_graph(data: bytes, what: str) -> Any:
         raise undirected(what)
     if len(nodes) != len(adjacency):
         raise FileError(f"{what}: {len(nodes)} nodes and {len(adjacency)} lists in adjacency: must be one a node")
-    found: nx.DiGraph[Any] = nx.DiGraph()
     found.graph.update(_attributes(document.get("graph", []), f"{what}: graph"))
     for name in (name for name in document if name not in KNOWN):
         put(found.graph, name, document[name], f"{what}: the graph")

@@ -11,12 +11,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-import networkx as nx
-
 from flowgrad.errors import FileError, brief
 from flowgrad.format import Format
 from flowgrad.formats import _graph
-from flowgrad.formats._assembly import add_edge, add_node, is_serial, put, undirected
+from flowgrad.formats._assembly import Found, add_edge, add_node, is_serial, put, undirected
 from flowgrad.formats._strict import parse
 
 ID, VALUE, NAME, SERIAL, KEY, POSITION = "id", "value", "name", "SUID", "key", "position"
@@ -25,13 +23,12 @@ DIALECT = _graph.Dialect("Cytoscape JSON", node=(ID, VALUE), edge=(ID, *ENDS))
 KNOWN = ("data", "elements", "directed", "multigraph")
 
 
-def parse_graph(data: bytes, what: str) -> Any:
+def parse_graph(data: bytes, what: str, found: Found) -> Found:
     """The graph of Cytoscape's JSON; what stands beside `data` becomes attributes too."""
     document = _object(parse(data, what), what)
     elements = _object(document.get("elements"), f"{what}: elements")
     if document.get("directed") is False:
         raise undirected(what)
-    found: nx.DiGraph[Any] = nx.DiGraph()
     found.graph.update(_about(document, what))
     of_networkx = isinstance(document.get("data"), list)
     ids = _add_nodes(found, _entries(elements, "nodes", what), of_networkx)

@@ -13,12 +13,10 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as etree  # to write with
 
-import networkx as nx
-
 from flowgrad.errors import FileError
 from flowgrad.format import Format
 from flowgrad.formats import _graph, _xml
-from flowgrad.formats._assembly import add_edge, add_node, is_serial, put, undirected
+from flowgrad.formats._assembly import Found, add_edge, add_node, is_serial, put, undirected
 from flowgrad.formats._gexf import Columns, attributes_of, look_elements, meta_of, write_meta
 from flowgrad.formats._xml import local
 
@@ -28,7 +26,7 @@ WEIGHT = "weight"
 DIRECTED = "directed"
 
 
-def parse_graph(data: bytes, what: str) -> Any:
+def parse_graph(data: bytes, what: str, found: Found) -> Found:
     """The graph of GEXF.
 
     Raises:
@@ -40,7 +38,6 @@ def parse_graph(data: bytes, what: str) -> Any:
     if len(graphs) != 1:
         raise FileError(f"{what} cannot be read: it holds {len(graphs)} graphs, and a network is one")
     (element,) = graphs
-    found: nx.DiGraph[Any] = nx.DiGraph()
     for child in root:
         if local(child.tag) == "meta":
             found.graph.update(meta_of(child, what))

@@ -12,12 +12,10 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as etree  # to write with
 
-import networkx as nx
-
 from flowgrad.errors import FileError, brief
 from flowgrad.format import Format
 from flowgrad.formats import _graph, _xml
-from flowgrad.formats._assembly import add_edge, add_node, is_serial, put, undirected
+from flowgrad.formats._assembly import Found, add_edge, add_node, is_serial, put, undirected
 from flowgrad.formats._xml import local
 
 NAMESPACE = "http://graphml.graphdrawing.org/xmlns"
@@ -34,7 +32,7 @@ class _Keys:
     defaults: dict[str, dict[str, Any]] = field(default_factory=lambda: {scope: {} for scope in SCOPES})
 
 
-def parse_graph(data: bytes, what: str) -> Any:
+def parse_graph(data: bytes, what: str, found: Found) -> Found:
     """The graph of GraphML.
 
     Raises:
@@ -46,7 +44,6 @@ def parse_graph(data: bytes, what: str) -> Any:
     if len(graphs) != 1:
         raise FileError(f"{what} cannot be read: it holds {len(graphs)} graphs, and a network is one")
     (element,) = graphs
-    found: nx.DiGraph[Any] = nx.DiGraph()
     inside = [child for child in element if local(child.tag) not in ("node", "edge")]
     around = [child for child in root if local(child.tag) not in ("graph", "key")]
     names = {k: v for k, v in element.attrib.items() if k != "edgedefault" and not k.startswith(HINTS)}

@@ -11,7 +11,7 @@ import networkx as nx
 from flowgrad.errors import FileError, brief
 from flowgrad.format import Format
 from flowgrad.formats import _graph
-from flowgrad.formats._assembly import add_edge, add_node, put, undirected
+from flowgrad.formats._assembly import Found, add_edge, add_node, put, undirected
 from flowgrad.formats._strict import parse
 
 ID, ENDS, KEY = "id", ("source", "target"), "key"
@@ -19,7 +19,7 @@ DIALECT = _graph.Dialect("node-link JSON", node=(ID,), edge=ENDS)
 KNOWN = ("directed", "multigraph", "graph", "nodes", "edges", "links")
 
 
-def parse_graph(data: bytes, what: str) -> Any:
+def parse_graph(data: bytes, what: str, found: Found) -> Found:
     """The graph of NetworkX's JSON; what else stands beside its nodes and edges becomes attributes of the graph."""
     document = parse(data, what)
     if not isinstance(document, dict) or not isinstance(document.get("nodes"), list):
@@ -32,7 +32,6 @@ def parse_graph(data: bytes, what: str) -> Any:
         raise FileError(f"{what}: one list of `edges` or `links` must stand there")
     if not document.get("directed", False):
         raise undirected(what)
-    found: nx.DiGraph[Any] = nx.DiGraph()
     found.graph.update(about)
     for name in (name for name in document if name not in KNOWN):
         put(found.graph, name, document[name], f"{what}: the graph")
