@@ -249,7 +249,7 @@ def reader(parse: Callable[[bytes, str, Found], Any], dialect: Dialect) -> Calla
         """
         graph, what = _parsed(source, parse, Found(duplicates, drop_self_loops)), str(source.path)
         if id is not None:
-            graph = _renamed(graph, _named_by(graph, id, what))
+            graph = renamed(graph, _named_by(graph, id, what))
         if integer_ids or (graph.graph.get(IDS) == "int" and integer_ids is None):
             graph = _numbered(graph, what)
         first, last = (
@@ -291,7 +291,7 @@ def _numbered(graph: Any, what: str) -> Any:
             raise FileError(f"{what}: node {brief(v)} is no whole number") from None
     if len(set(names.values())) < len(names):
         raise FileError(f"{what}: two nodes have one number")
-    return _renamed(graph, names)
+    return renamed(graph, names)
 
 
 def _named_by(graph: Any, key: str, what: str) -> dict[Hashable, Hashable]:
@@ -315,7 +315,7 @@ def _named_by(graph: Any, key: str, what: str) -> dict[Hashable, Hashable]:
     return names
 
 
-def _renamed(graph: Any, names: Mapping[Hashable, Hashable]) -> nx.DiGraph[Any]:
+def renamed(graph: Any, names: Mapping[Hashable, Hashable]) -> nx.DiGraph[Any]:
     """The graph with other names of its nodes, nodes and in-edges in their order."""
     renamed: nx.DiGraph[Any] = nx.DiGraph()
     renamed.graph.update(graph.graph)

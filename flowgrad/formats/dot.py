@@ -1,6 +1,7 @@
-"""DOT, Graphviz's language. Written for looking at: a picture, not a file to read back.
+"""DOT, Graphviz's language, written for looking at, and read: flowgrad's own files, and those of other programs.
 
-A path that ends in `.svg` or `.png` gets the picture itself, where Graphviz's program `dot` is installed.
+What the network carries stands as `flowgrad_<name>`, which Graphviz lets be: text as it is, all else, and text that
+could be something else, as JSON.
 """
 
 from __future__ import annotations
@@ -12,26 +13,48 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from flowgrad.errors import FileError
+from flowgrad.errors import FileError, brief
 from flowgrad.format import Format
-from flowgrad.formats import _graph, _xml
-from flowgrad.formats._values import encode
+from flowgrad.formats import _graph, _strict, _xml
+from flowgrad.formats._assembly import Found
+from flowgrad.formats._delimited import text
+from flowgrad.formats._dot import Parser, convert
+from flowgrad.formats._values import decode, encode
 from flowgrad.network import Network
 
 PICTURES = (".svg", ".png")
+OWN = "flowgrad_"  # begins the attributes that a network carries
 SECONDS = 300  # that Graphviz gets for one picture
 SHAPES = {"input": "box", "output": "doublecircle"}
 
 
 def keep(value: Any) -> Any:
-    """Text, numbers and truth values as they are, all else as JSON.
+    """The value, where `_text` can write it.
 
     Raises:
         TypeError: text that a picture cannot show; a type that JSON does not keep.
     """
     if type(value) is str and not _xml.holds_content(value):
         raise TypeError("text with a control character")
-    return value if type(value) in (str, float, bool) else json.dumps(encode(value))
+    encode(value)
+    return value
+
+
+def _text(value: Any) -> str:
+    """A value as text that `_kept` gives back: text as it is unless it is JSON, all else as JSON."""
+    return value if type(value) is str and _kept(value, "") is value else json.dumps(encode(value))
+
+
+def _kept(text: str, place: str) -> Any:
+    """The value that `_text` made the text of."""
+    try:
+        data = _strict.parse(text, place)
+    except FileError:
+        return text
+    try:
+        return decode(data)
+    except ValueError as error:
+        raise FileError(f"{place}: {brief(text)} is no value: {error}") from None
 
 
 DIALECT = _graph.Dialect("DOT", keep=keep, holds=_xml.holds_content)
@@ -53,7 +76,6 @@ def write(
     """
     of_nodes, of_edges = node_values or {}, edge_values or {}
     graph = _graph.plain(net, DIALECT, of_nodes, of_edges)
-    del graph.graph[_graph.IDS]
     lines = ["digraph {", '  rankdir="LR";', *(f"  {name}={value};" for name, value in _carried(graph.graph).items())]
     for v, attributes in graph.nodes(data=True):
         place = next((p for p in _graph.PLACES if p in attributes), "hidden")
@@ -77,7 +99,7 @@ def _list(attributes: Mapping[str, Any], shown: Mapping[str, str]) -> str:
 
 def _carried(attributes: Mapping[str, Any]) -> dict[str, str]:
     """What a network carries, called `flowgrad_<name>`, so that none of it means a style."""
-    return {quoted(f"flowgrad_{name}"): quoted(value) for name, value in attributes.items()}
+    return {quoted(f"{OWN}{name}"): quoted(_text(value)) for name, value in attributes.items()}
 
 
 def quoted(value: object) -> str:
@@ -100,6 +122,51 @@ def escaped(value: str) -> str:
     return quoted(value).replace("\n", "\\n")
 
 
+# ---- in -----------------------------------------------------------------------------------------------------
+
+
+def parse_graph(data: bytes, what: str, found: Found) -> Any:
+    """The graph of DOT; of flowgrad's own what it carries, of other programs' every attribute, as text.
+
+    `weight`, `bias` and `response` are numbers, and `trainable` is true or false.
+
+    Raises:
+        FileError: no DOT, an undirected graph or edge, an attribute that is no number.
+    """
+    Parser(text(data, what), what, found).parse()
+    own = f"{OWN}{_graph.IDS}" in found.graph
+    if not own:
+        for v, attributes in found.nodes(data=True):
+            convert(attributes, f"{what}: node {v!r:.80}")
+        return found
+    _restore(found.graph, f"{what}: the graph")
+    for v, attributes in found.nodes(data=True):
+        _restore(attributes, f"{what}: node {v!r:.80}")
+    for u, v, attributes in found.edges(data=True):
+        _restore(attributes, f"{what}: edge {u!r:.80} → {v!r:.80}")
+    return _graph.renamed(found, {v: _single(v) for v in found})
+
+
+def _restore(attributes: dict[str, Any], place: str) -> None:
+    """What the network carried, and nothing of how it is drawn."""
+    carried = {_single(name): _single(value) for name, value in attributes.items()}
+    attributes.clear()
+    for name, value in carried.items():
+        if name.startswith(OWN):
+            attributes[name.removeprefix(OWN)] = _kept(value, f"{place}: {name:.80}")
+
+
+def _single(text: str) -> str:
+    """Text as it was before `quoted` doubled its backslashes."""
+    return text.replace("\\\\", "\\")
+
+
+read = _graph.reader(parse_graph, DIALECT)
+
+
+# ---- pictures -----------------------------------------------------------------------------------------------
+
+
 def _picture(data: bytes, kind: str) -> bytes:
     program = shutil.which("dot")
     if program is None:
@@ -116,7 +183,9 @@ def _picture(data: bytes, kind: str) -> bytes:
 
 entry = Format(
     name="dot",
-    suffixes=(".dot", ".gv", *PICTURES),
-    summary="DOT for Graphviz, and its pictures as SVG or PNG",
+    suffixes=(".dot", ".gv"),
+    summary="DOT, Graphviz's language",
+    read=read,
     write=write,
+    keeps="network",
 )

@@ -32,7 +32,7 @@ def strings(text: str) -> list[str]:
     """The ids in quotes at the head of the statements, unescaped; every line must be a statement."""
     attribute = rf"{STRING}={STRING}|label={STRING}|shape={STRING}"
     statement = rf"  ({STRING})(?: -> ({STRING}))? \[(?:{attribute})(?:, (?:{attribute}))*\];\n"
-    head, tail = 'digraph {\n  rankdir="LR";\n', "}\n"
+    head, tail = 'digraph {\n  rankdir="LR";\n  "flowgrad_ids"="text";\n', "}\n"
     assert text.startswith(head)
     assert text.endswith(tail)
     body = text.removeprefix(head).removesuffix(tail)

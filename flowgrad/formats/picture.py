@@ -1,0 +1,14 @@
+"""Pictures as SVG or PNG: DOT, drawn by Graphviz's program `dot` where that is installed."""
+
+from __future__ import annotations
+
+from flowgrad.format import Format
+from flowgrad.formats.dot import PICTURES, write
+
+entry = Format(
+    name="picture",
+    suffixes=PICTURES,
+    summary="SVG or PNG, drawn by Graphviz",
+    packs=False,
+    write=write,
+)
