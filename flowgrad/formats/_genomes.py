@@ -100,7 +100,7 @@ def _wanted(every: list[Any], inputs: list[int], outputs: list[int]) -> tuple[An
     key = np.array([k for g in every for k in g.nodes], np.int64)
     ends = np.array([gene.key for some in links for gene in some], np.int64).reshape(-1, 2)
     of_edge = np.repeat(number, list(map(len, links)))
-    rows = _Rows(inputs, part, key)
+    rows = Rows(inputs, part, key)
     source, target = (rows.find(of_edge, ends[:, end]) for end in (0, 1))
     output_rows = rows.find(np.repeat(number, len(outputs)), np.tile(outputs, len(every)))
     I, V = len(inputs), len(inputs) + len(key)
@@ -158,7 +158,7 @@ def _genomes(given: Any) -> list[Any]:
     return every
 
 
-class _Rows:
+class Rows:
     """Rows of nodes by genome and key: the shared inputs first, then the genomes' nodes."""
 
     def __init__(self, inputs: list[int], part: Any, key: Any) -> None:

@@ -66,13 +66,20 @@ def _regress(graph: nx.DiGraph[Any], name: str, cpd: Mapping[str, Any], place: s
         odd = sorted(set(coefficients) ^ parents)[0]
         lacks = "no arc" if odd in coefficients else "no coefficient"
         raise FileError(f"{place}: there is {lacks} for parent {brief(odd)}")
-    graph.nodes[name]["variance"] = _number(cpd.get("variance"), f"{place}.variance")
-    if parents:
+    regress(graph, name, intercept, coefficients, _number(cpd.get("variance"), f"{place}.variance"))
+
+
+def regress(
+    graph: nx.DiGraph[Any], name: str, intercept: float, coefficients: Mapping[str, float], variance: float
+) -> None:
+    """Puts a regression onto the graph: E[node] = intercept + Σ coefficient · parent, and its variance."""
+    graph.nodes[name]["variance"] = variance
+    if coefficients:
         graph.nodes[name].update(bias=intercept, activation="identity")
     else:
         graph.nodes[name]["intercept"] = intercept
     for parent, weight in coefficients.items():
-        graph.edges[parent, name]["weight"] = weight
+        graph.add_edge(parent, name, weight=weight)
 
 
 def _mapping(value: Any, place: str) -> Mapping[str, Any]:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from flowgrad.errors import DataError, FileError, brief
 from flowgrad.format import Claim
 from flowgrad.formats._arrow import needed
+from flowgrad.formats._npz import arrays
 from flowgrad.tables.delimited import Block, matrix
 
 ROWS = 8192  # of an .npz that are turned into float64 at a time
@@ -51,19 +52,7 @@ def _arrays(path: Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, tuple[st
     """Columns by name, and the names of the columns of each 2-D array."""
     columns: dict[str, npt.NDArray[Any]] = {}
     wide: dict[str, tuple[str, ...]] = {}
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            held = sum(member.file_size for member in archive.zip.infolist())
-            claim = Claim(path, remedy="write it by np.savez, which does not compress")
-            claim.add(2 * held, str(path), f"{held:,} bytes of arrays, decompressed,")
-            given = {name: archive[name] for name in archive.files}
-    except FileError:
-        raise
-    except OSError as error:
-        raise FileError(f"cannot read {path}: {(error.strerror or 'it is no .npz archive').lower()}") from None
-    except Exception as error:  # zipfile and NumPy raise many kinds for a damaged archive
-        raise FileError(f"{path} is no readable .npz archive: {error}") from None
-    for name, array in given.items():
+    for name, array in arrays(path).items():
         if array.ndim == 2:
             wide[name] = tuple(f"{name}[{k}]" for k in range(array.shape[1]))
             columns.update(zip(wide[name], array.T, strict=True))
