@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 from flowgrad.errors import FileError
 from flowgrad.network import Network
@@ -29,7 +30,7 @@ class Names:
 def frozen(
     net: Network,
     name: str,
-    edges: Mapping[Hashable, float],
+    edges: Mapping[Any, float],
     activation: str = "identity",
     aggregation: str = "sum",
     bias: float = 0.0,

@@ -1,7 +1,8 @@
-"""PMML 4: the element NeuralNetwork, its normalisation of inputs and outputs included.
+"""PMML 3 and 4: the element NeuralNetwork, with derived fields, normalised outputs and targets.
 
 Inputs are the fields: a continuous one is called as it is, a category `field=value` and holds 1 or 0. Neurons keep
-their ids. Softmax and simplemax become groups of plain neurons with frozen weights, behind neurons `id.raw`.
+their ids, derived fields their names. Softmax and simplemax become groups of plain neurons with frozen weights, behind
+neurons `id.raw`; what outputs are turned back by stands behind them, as `field.predicted` and `field.target`.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ import math
 from itertools import pairwise
 from typing import Any
 
-from flowgrad.errors import FileError, UnknownNameError, brief, show, suggest
+from flowgrad.errors import FileError, UnknownNameError, show, suggest
 from flowgrad.format import Format, Source
 from flowgrad.formats import _groups, _xml
+from flowgrad.formats._pmml import DEPTH, Document, Fields, tag
 from flowgrad.network import Network
 
 ACTIVATIONS = {
@@ -31,9 +33,14 @@ ACTIVATIONS = {
     "threshold": "step",
 }
 NORMALISATIONS = {"none": None, "softmax": _groups.softmax, "simplemax": _groups.simplemax}
-DOCUMENT = ("Header", "DataDictionary", "NeuralNetwork", "MiningBuildTask")
-MODEL = ("MiningSchema", "Output", "ModelStats", "ModelExplanation", "ModelVerification", "NeuralInputs",
-         "NeuralLayer", "NeuralOutputs")  # fmt: skip
+DOCUMENT = ("Header", "DataDictionary", "TransformationDictionary", "NeuralNetwork", "MiningBuildTask")
+MODEL = (
+    *("MiningSchema", "Output", "ModelStats", "ModelExplanation", "Targets", "LocalTransformations"),
+    *("ModelVerification", "NeuralInputs", "NeuralLayer", "NeuralOutputs"),
+)
+RESCALE = {"rescaleFactor": "1", "rescaleConstant": "0"}
+ROUNDED = {"round": 0.5, "floor": 0.0}  # castInteger → c in ⌊x + c⌋; "ceiling" is −⌊−x⌋
+STEPS = 1000  # integers between a target's bounds, a neuron each
 
 
 def read(source: Source) -> Network:
@@ -48,26 +55,28 @@ def read(source: Source) -> Network:
     return _Reader(str(source.path), _xml.parse(source.read(), str(source.path))).network()
 
 
-def tag(element: Any) -> str:
-    """The element's name without its namespace."""
-    return str(element.tag).rpartition("}")[2]
-
-
-class _Reader:
+class _Reader(Document):
     """One document; `node` leads from ids of NeuralInput and Neuron to names of nodes."""
 
     def __init__(self, what: str, root: Any) -> None:
-        self.what, self.net = what, Network()
+        super().__init__(what)
+        self.net = Network()
         if tag(root) != "PMML":
             raise FileError(f"{what}: the root element is {tag(root)}: PMML is read")
-        parts = self.parts(root, (*DOCUMENT, "TransformationDictionary"))
-        if any(tag(e) == "TransformationDictionary" and len(e) for e in parts):
-            raise FileError(f"{what}: element TransformationDictionary is not read")
+        parts = self.parts(root, DOCUMENT)
         self.model = self.one(root, "NeuralNetwork")
-        self.parts(self.model, MODEL)
-        self.fields = {e.get("name"): e for e in self.one(root, "DataDictionary") if tag(e) == "DataField"}
         neurons = [e.get("id", "") for e in self.model.iter() if tag(e) == "Neuron"]
         self.names = _groups.Names(neurons)
+        data = {e.get("name"): e for e in self.one(root, "DataDictionary") if tag(e) == "DataField"}
+        derived: dict[str, Any] = {}
+        for group in (*parts, *self.parts(self.model, MODEL)):
+            if tag(group) in ("TransformationDictionary", "LocalTransformations"):
+                for e in self.parts(group, ("DerivedField",)):
+                    name = e.get("name")
+                    if not name or name in derived or name in data:
+                        raise FileError(f"{what}: DerivedField {show(name)} must have a name of its own")
+                    derived[name] = e
+        self.fields = Fields(self, self.net, self.names, data, derived)
         self.node: dict[str, str] = {}
         self.made: set[str] = set()  # neurons made so far
 
@@ -87,72 +96,126 @@ class _Reader:
     # ---- what comes in and goes out -------------------------------------------------------------------------
 
     def inputs(self, elements: list[Any]) -> None:
-        rows = [(e, f"NeuralInput {show(e.get('id'))}", self.derived(e)) for e in elements]
-        column: dict[str, str] = {}
-        for _, place, rule in rows:  # every input before any neuron
-            key = self.column(rule, place)
-            if key not in column:
-                column[key] = self.names.free(key)
-                self.net.add_input(column[key])
+        rows = [(e, f"NeuralInput {show(e.get('id'))}", self.rule(self.one(e, "DerivedField"))) for e in elements]
+        for _, place, rule in rows:
+            self.fields.read(rule, place)
+        self.fields.make()
         for e, place, rule in rows:
-            before = column[self.column(rule, place)]
-            after = before
-            if tag(rule) == "NormContinuous":
-                after = self.names.free(f"{before}.norm")
-                points, clipped = self.points(rule, place)
-                _groups.curve(self.net, after, before, points, clipped, self.names)
-            self.declare(e, after, place)
-
-    def column(self, rule: Any, place: str) -> str:
-        """The name of the input that a FieldRef, NormContinuous or NormDiscrete takes."""
-        field = self.fields.get(rule.get("field"))
-        if field is None:
-            hint = suggest(rule.get("field"), self.fields)
-            raise UnknownNameError(f"{self.what}: {place}: field {show(rule.get('field'))} is no DataField{hint}")
-        name = str(field.get("name"))
-        if tag(rule) == "NormDiscrete":
-            if rule.get("value") is None:
-                raise FileError(f"{self.what}: {place}: NormDiscrete has no value")
-            return f"{name}={rule.get('value')}"
-        if field.get("optype") != "continuous":
-            raise FileError(f"{self.what}: {place}: field {show(name)} is {field.get('optype')}: must be continuous")
-        return name
-
-    def derived(self, element: Any) -> Any:
-        """The one rule in the DerivedField of a NeuralInput or NeuralOutput."""
-        found = self.parts(self.one(element, "DerivedField"), ("FieldRef", "NormContinuous", "NormDiscrete"))
-        if len(found) != 1:
-            raise FileError(f"{self.what}: {tag(element)}: {len(found)} rules in its DerivedField: must be one")
-        return found[0]
-
-    def points(self, rule: Any, place: str) -> tuple[list[tuple[float, float]], bool]:
-        """The points of a NormContinuous, and whether it is level beyond them."""
-        outliers = rule.get("outliers", "asIs")
-        if outliers not in ("asIs", "asExtremeValues"):
-            raise FileError(f"{self.what}: {place}: outliers {show(outliers)} are not read")
-        found = self.parts(rule, ("LinearNorm",))
-        points = [(self.number(e, "orig", place), self.number(e, "norm", place)) for e in found]
-        if len(points) < 2 or any(b[0] <= a[0] for a, b in pairwise(points)):
-            raise FileError(f"{self.what}: {place}: NormContinuous needs two LinearNorm or more, orig ascending")
-        return points, outliers == "asExtremeValues"
+            self.declare(e, self.fields.node(rule, f"{rule.get('field', e.get('id'))}.norm", place), place)
 
     def outputs(self, elements: list[Any]) -> None:
+        targets = self.targets()
         names = []
         for e in elements:
             place = f"NeuralOutput {show(e.get('outputNeuron'))}"
-            before, rule = self.known(e.get("outputNeuron"), place), self.derived(e)
-            if tag(rule) == "NormContinuous":
-                points, clipped = self.points(rule, place)
-                turned = sorted((norm, orig) for orig, norm in points)
-                if clipped or len(points) != 2 or turned[0][0] == turned[1][0]:
-                    raise FileError(f"{self.what}: {place}: only one straight line is turned back")
-                after = self.names.free(f"{rule.get('field', before)}.predicted")
-                _groups.curve(self.net, after, before, turned, False, self.names)
-                before = after
-            names.append(before)
+            node = self.known(e.get("outputNeuron"), place)
+            node, field = self.turned_back(node, self.rule(self.one(e, "DerivedField")), place)
+            if field in targets:
+                node = self.rescaled(node, targets.pop(field), str(field))
+            names.append(node)
+        if targets:
+            raise FileError(f"{self.what}: Target {show(next(iter(targets)))}: no NeuralOutput predicts that field")
         if not names or len(set(names)) < len(names):
             raise FileError(f"{self.what}: NeuralOutputs must name one neuron or more, each once")
         self.net.set_outputs(names)
+
+    def turned_back(self, node: str, rule: Any, place: str) -> tuple[str, str | None]:
+        """The node of the field that an output predicts, out of the node of its normalised value; and the field."""
+        for _ in range(DEPTH):
+            name = rule.get("field")
+            match tag(rule):
+                case "NormContinuous":
+                    points, clipped = self.points(rule, place)
+                    steps = [b[1] - a[1] for a, b in pairwise(points)]
+                    if min(steps) <= 0.0 <= max(steps):
+                        said = "the norms of its NormContinuous must all ascend, or all descend, to be turned back"
+                        raise FileError(f"{self.what}: {place}: {said}")
+                    turned = sorted((norm, orig) for orig, norm in points)
+                    after = self.names.free(f"{name}.predicted")
+                    _groups.curve(self.net, after, node, turned, clipped, self.names)
+                    node = after
+                case "NormDiscrete":
+                    return node, None
+                case "FieldRef":
+                    pass
+                case other:
+                    raise FileError(f"{self.what}: {place}: element {other} in DerivedField cannot be turned back")
+            if name not in self.fields.derived:
+                return node, name
+            place, rule = f"DerivedField {show(name)}", self.rule(self.fields.derived[name])
+        raise FileError(f"{self.what}: {place}: derived fields refer to each other in a circle, or {DEPTH} deep")
+
+    # ---- targets --------------------------------------------------------------------------------------------
+
+    def targets(self) -> dict[str, Any]:
+        """The Target of each continuous field that has something to say of its values."""
+        found: dict[str, Any] = {}
+        for group in (e for e in self.model if tag(e) == "Targets"):
+            for e in self.parts(group, ("Target",)):
+                self.parts(e, ("TargetValue",))  # which speak of categories and of missing values
+                name = e.get("field")
+                place = f"Target {show(name)}"
+                if name not in self.fields.data:
+                    hint = suggest(name, self.fields.data)
+                    raise UnknownNameError(f"{self.what}: {place} is no DataField{hint}")
+                if name in found:
+                    raise FileError(f"{self.what}: {place} is given twice")
+                if any(e.get(key) is not None for key in (*RESCALE, "min", "max", "castInteger")):
+                    found[name] = e
+        return found
+
+    def rescaled(self, node: str, target: Any, field: str) -> str:
+        """castInteger(rescaleFactor · clamp(x, min, max) + rescaleConstant), in this order."""
+        place = f"Target {show(field)}"
+        low, high = (self.number(target, k, place) if target.get(k) else None for k in ("min", "max"))
+        factor, constant = (self.number(target, k, place, default) for k, default in RESCALE.items())
+        if low is not None and high is not None and low > high:
+            raise FileError(f"{self.what}: {place}: min is {low:g}, above max, {high:g}")
+        for name, bound in (("max", low), ("min", high)):
+            if bound is not None:
+                node = self.bounded(node, name, bound, field)
+        if (factor, constant) != (1.0, 0.0):
+            after = self.names.free(f"{field}.target")
+            _groups.frozen(self.net, after, {node: factor}, bias=constant)
+            node = after
+        cast = target.get("castInteger")
+        if cast is None:
+            return node
+        if cast not in (*ROUNDED, "ceiling"):
+            hint = suggest(cast, (*ROUNDED, "ceiling"))
+            raise UnknownNameError(f"{self.what}: {place}: castInteger {show(cast)} is not read{hint}")
+        ends = sorted(factor * end + constant for end in (low, high) if end is not None)
+        if len(ends) < 2 or ends[1] - ends[0] > STEPS:
+            raise FileError(
+                f"{self.what}: {place}: castInteger {show(cast)} needs a neuron for every integer: min and max must "
+                f"bound the target to {STEPS} of them (without castInteger it stays a real number)"
+            )
+        return self.cast(node, field, cast, ends)
+
+    def bounded(self, node: str, of: str, bound: float, field: str) -> str:
+        """max(x, bound) or min(x, bound), by `of`."""
+        constant, after = self.names.free(f"{field}.bound"), self.names.free(f"{field}.{of}")
+        _groups.frozen(self.net, constant, {}, bias=bound)
+        _groups.frozen(self.net, after, {node: 1.0, constant: 1.0}, aggregation=of)
+        return after
+
+    def cast(self, node: str, field: str, how: str, ends: list[float]) -> str:
+        """x as an integer, a step k for each that it may pass: with y = x + c,
+
+        ⌈x⌉ = ⌈low⌉ + Σ_k step(x − k) and ⌊y⌋ = ⌊low + c⌋ + Σ_k (1 − step(k − y)), where step(0) = 0.
+        """
+        up, shift = how == "ceiling", ROUNDED.get(how, 0.0)
+        first = math.ceil(ends[0]) if up else math.floor(ends[0] + shift)
+        passed = range(first, math.ceil(ends[1])) if up else range(first + 1, math.floor(ends[1] + shift) + 1)
+        sign = 1.0 if up else -1.0
+        steps: dict[str, float] = {}
+        for k in passed:
+            step = self.names.free(f"{field}.step{k}")
+            _groups.frozen(self.net, step, {node: sign}, "step", bias=sign * (shift - k))
+            steps[step] = sign
+        after = self.names.free(f"{field}.integer")
+        _groups.frozen(self.net, after, steps, bias=first if up else first + len(steps))
+        return after
 
     # ---- layers ---------------------------------------------------------------------------------------------
 
@@ -210,31 +273,6 @@ class _Reader:
         if name not in self.node:
             raise UnknownNameError(f"{self.what}: {place}: no neuron {show(name)} before it{suggest(name, self.node)}")
         return self.node[name]
-
-    def number(self, element: Any, name: str, place: str, default: str | None = None) -> float:
-        said = element.get(name, default)
-        try:
-            value = float(said)
-        except (TypeError, ValueError):
-            value = math.nan
-        if not math.isfinite(value):
-            raise FileError(f"{self.what}: {place}: {name} of {tag(element)} is {brief(said)}: must be a finite number")
-        return value
-
-    def parts(self, element: Any, known: tuple[str, ...]) -> list[Any]:
-        """The children, extensions left out; one of another name is refused."""
-        found = [e for e in element if tag(e) != "Extension"]
-        for e in found:
-            if tag(e) not in known:
-                said = suggest(tag(e), known)
-                raise FileError(f"{self.what}: element {tag(e)} in {tag(element)} is not read{said}")
-        return found
-
-    def one(self, element: Any, name: str) -> Any:
-        found = [e for e in element if tag(e) == name]
-        if len(found) != 1:
-            raise FileError(f"{self.what}: {tag(element)} has {len(found)} elements {name}: must have one")
-        return found[0]
 
 
 EXAMPLE = b"""<PMML xmlns="http://www.dmg.org/PMML-4_4" version="4.4"><Header/>
