@@ -38,7 +38,8 @@ KNIME = """<?xml version="1.0" encoding="UTF-8"?>
 <LocalTransformations>
 <DerivedField dataType="double" displayName="length" name="length*" optype="continuous">
 <Extension extender="KNIME" name="summary" value="Z-Score (Gaussian) normalization on 2 column(s)"/>
-<NormContinuous field="length"><LinearNorm norm="-7.0" orig="0.0"/><LinearNorm norm="-5.75" orig="1.0"/></NormContinuous>
+<NormContinuous field="length"><LinearNorm norm="-7.0" orig="0.0"/>
+<LinearNorm norm="-5.75" orig="1.0"/></NormContinuous>
 </DerivedField>
 <DerivedField dataType="double" displayName="width" name="width*" optype="continuous">
 <NormContinuous field="width"><LinearNorm norm="-1.5" orig="0.0"/><LinearNorm norm="0.5" orig="1.0"/></NormContinuous>
@@ -122,12 +123,13 @@ def test_rapidminer_turns_monotone_curves_back(tmp_path: Path, executor: str, ki
 
 @pytest.mark.parametrize("curve", [[(0, 0), (1, 1), (2, 1)], [(0, 0), (1, 1), (2, 0.5)], [(0, 1), (1, 1)]])
 def test_a_curve_that_is_not_monotone_is_refused(tmp_path: Path, curve: list) -> None:
-    with pytest.raises(fg.errors.FileError, match="NeuralOutput o: the norms .* must all ascend, or all descend"):
+    with pytest.raises(fg.errors.FileError, match=r"NeuralOutput o: the norms .* must all ascend, or all descend"):
         load(tmp_path, RAPIDMINER.replace("LINEAR", points(*curve)))
 
 
-SPSS = """<PMML version="4.0" xmlns="http://www.dmg.org/PMML-4_0"><Header copyright="SPSS"><Application name="IBM SPSS Statistics"
-version="20.0"/></Header><DataDictionary numberOfFields="4"><DataField name="age" optype="continuous" dataType="double"/>
+SPSS = """<PMML version="4.0" xmlns="http://www.dmg.org/PMML-4_0"><Header copyright="SPSS">
+<Application name="IBM SPSS Statistics" version="20.0"/></Header><DataDictionary numberOfFields="4">
+<DataField name="age" optype="continuous" dataType="double"/>
 <DataField name="sex" optype="categorical" dataType="double"><Value value="0"/><Value value="1"/></DataField>
 <DataField name="income" optype="continuous" dataType="double"/></DataDictionary>
 <NeuralNetwork functionName="regression" algorithmName="MLP" activationFunction="tanh">
@@ -143,8 +145,8 @@ version="20.0"/></Header><DataDictionary numberOfFields="4"><DataField name="age
 <NeuralLayer numberOfNeurons="1"><Neuron id="2" bias="0.25"><Con from="0" weight="0.5"/><Con from="1" weight="-1"/>
 </Neuron></NeuralLayer>
 <NeuralLayer activationFunction="identity" numberOfNeurons="1"><Neuron id="3" bias="0.125"><Con from="2" weight="1.5"/>
-</Neuron></NeuralLayer><NeuralOutputs><NeuralOutput outputNeuron="3"><DerivedField optype="continuous" dataType="double">
-<FieldRef field="income.z"/></DerivedField></NeuralOutput></NeuralOutputs></NeuralNetwork></PMML>"""
+</Neuron></NeuralLayer><NeuralOutputs><NeuralOutput outputNeuron="3">
+<DerivedField optype="continuous" dataType="double"><FieldRef field="income.z"/></DerivedField></NeuralOutput></NeuralOutputs></NeuralNetwork></PMML>"""
 
 AGES = np.array([[20.0, 1.0], [41.5, 0.0], [33.0, 1.0], [80.0, 0.0], [50.0, 1.0], [-10.0, 1.0]])
 INCOMES = 20 + 10 * (0.125 + 1.5 * np.tanh(0.25 + 0.5 * (AGES[:, 0] / 16 - 2.5) - AGES[:, 1]))
@@ -186,8 +188,8 @@ def test_the_example_of_pmmls_page_of_targets(tmp_path: Path) -> None:
     """8, 12 and −11 become 35, 43 and −21 by −10 ≤ x ≤ 10.5, 3.14 x + 10, rounded."""
     plain = RAPIDMINER.replace('<NormContinuous field="y">LINEAR</NormContinuous>', '<FieldRef field="y"/>')
     linear = plain.replace('activationFunction="logistic"', 'activationFunction="identity"')
-    of = '<Targets><Target field="y" min="-10" max="10.5" rescaleFactor="3.14" rescaleConstant="10" castInteger="round"/>'
-    text = linear.replace("</MiningSchema>", f"</MiningSchema>{of}</Targets>")
+    of = 'min="-10" max="10.5" rescaleFactor="3.14" rescaleConstant="10" castInteger="round"'
+    text = linear.replace("</MiningSchema>", f'</MiningSchema><Targets><Target field="y" {of}/></Targets>')
     y = np.array([8.0, 12.0, -11.0])
     x = 4 * (((y + 0.5) / 2 - 0.25) / 1.5 + 1) + 2
     assert predict(tmp_path, text, x[:, None])[:, 0].tolist() == [35.0, 43.0, -21.0]
@@ -208,7 +210,8 @@ def test_integers_at_their_borders(tmp_path: Path) -> None:
         np.testing.assert_array_equal(got, rescaled(x, min=-3, max=3.5, castInteger=cast))
 
 
-NYOKA = """<PMML xmlns="http://www.dmg.org/PMML-4_4" version="4.4.1"><Header><Application name="Nyoka" version="4.4.0"/></Header>
+NYOKA = """<PMML xmlns="http://www.dmg.org/PMML-4_4" version="4.4.1">
+<Header><Application name="Nyoka" version="4.4.0"/></Header>
 <DataDictionary><DataField name="u" optype="continuous" dataType="double"/><DataField name="v" optype="continuous"
 dataType="double"/><DataField name="c" optype="categorical"/></DataDictionary>
 <TransformationDictionary><DerivedField name="minMaxScaler(u)" optype="continuous" dataType="double">
@@ -216,8 +219,9 @@ dataType="double"/><DataField name="c" optype="categorical"/></DataDictionary>
 <Constant>-0.25</Constant></Apply></DerivedField>
 <DerivedField name="d" optype="continuous">RULE</DerivedField>
 <DerivedField name="unused" optype="continuous"><FieldRef field="v"/></DerivedField></TransformationDictionary>
-<NeuralNetwork functionName="regression" activationFunction="identity"><MiningSchema><MiningField name="u"/></MiningSchema>
-<NeuralInputs><NeuralInput id="1"><DerivedField optype="continuous"><FieldRef field="minMaxScaler(u)"/></DerivedField>
+<NeuralNetwork functionName="regression" activationFunction="identity">
+<MiningSchema><MiningField name="u"/></MiningSchema><NeuralInputs>
+<NeuralInput id="1"><DerivedField optype="continuous"><FieldRef field="minMaxScaler(u)"/></DerivedField>
 </NeuralInput><NeuralInput id="2"><DerivedField optype="continuous"><FieldRef field="d"/></DerivedField></NeuralInput>
 </NeuralInputs><NeuralLayer><Neuron id="3"><Con from="1" weight="1"/></Neuron><Neuron id="4"><Con from="2" weight="1"/>
 </Neuron></NeuralLayer><NeuralOutputs><NeuralOutput outputNeuron="3"><DerivedField><FieldRef field="u"/></DerivedField>
@@ -310,7 +314,7 @@ def test_what_no_neuron_says_is_refused_by_element_and_rule(tmp_path: Path, rule
 def test_fields_that_double_are_not_followed_twice(tmp_path: Path) -> None:
     """2^60 paths lead through sixty fields, each the sum of the one before and itself."""
     fields = "".join(
-        f'<DerivedField name="d{k}"><Apply function="+"><FieldRef field="{b}"/><FieldRef field="{b}"/></Apply></DerivedField>'
+        f'<DerivedField name="d{k}">' + apply("+", *2 * [U.replace('"u"', f'"{b}"')]) + "</DerivedField>"
         for k, b in enumerate(["u", *(f"d{k}" for k in range(59))])
     )
     text = NYOKA.replace("<TransformationDictionary>", f"<TransformationDictionary>{fields}")
