@@ -1,21 +1,24 @@
 """KPNN's edge list: `parent,child` with that header, the signal from child to parent, inputs `<gene>_gene`.
 
-Knowledge-primed neural networks (Fortelny & Bock 2020) give, beside it, class labels and a table of genes × cells.
+Knowledge-primed neural networks (Fortelny & Bock 2020) give, beside it, class labels and a table of genes × cells. In
+MicroKPNN's (Monshizadeh & Ye 2024) inputs have no suffix: they are the rows of the data.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Hashable, Iterable
-from functools import partial
+from os import PathLike
 from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from flowgrad.errors import ConfigError, FileError, GraphError, UnknownNameError, brief, listing, suggest
+from flowgrad.errors import ConfigError, FileError, FileWarning, GraphError, UnknownNameError, brief, listing, suggest
 from flowgrad.format import Format, Source, read_bytes
-from flowgrad.formats._delimited import Place, names_only, numbers, quoted, table
+from flowgrad.formats import _cells
+from flowgrad.formats._delimited import names_only, numbers, quoted, table
 from flowgrad.formats._edges import Duplicates, Function, Initial, network
 from flowgrad.network import Network
 
@@ -25,6 +28,8 @@ SUFFIX = "_gene"
 def read(
     source: Source,
     *,
+    suffix: str | None = None,
+    measured: str | PathLike[str] | Iterable[str] | None = None,
     duplicates: Literal["error", "first"] = "error",
     drop_self_loops: bool = False,
     outputs: Iterable[Hashable] | None = None,
@@ -38,11 +43,18 @@ def read(
     The program of the paper has sigmoids throughout, `activation="sigmoid"`, which learn slowly in deep hierarchies.
 
     Args:
+        suffix: what the names of inputs end in; None is "_gene", and nothing where `measured` is given.
+        measured: the names of the data's rows, or the file of data that `read_data` reads. A node without children
+            that is none of them is left out with its edges, and so is a parent that is left without children.
         duplicates: of rows between the same two nodes, "first" takes the first, "error" none.
         drop_self_loops: leaves out rows from a node to itself.
 
     Raises:
-        FileError: another header, or a node without children that is no `<gene>_gene`, with its line.
+        FileError: another header, or a node without children whose name ends otherwise, with its line; no edges are
+            left.
+
+    Warns:
+        FileWarning: how many nodes were left out as not measured.
     """
     what = str(source.path)
     rows, place = table(source.read(), what, ",")
@@ -51,17 +63,19 @@ def read(
         raise FileError(f"{what}, line 1: the header is {brief(','.join(header))}: must be 'parent,child'")
     if not rows:
         raise FileError(f"{what} has a header and no edges")
-    parent, child = zip(*rows, strict=True)
+    ending = suffix if suffix is not None else SUFFIX if measured is None else ""
+    kept = _fed(rows, what, measured) if measured is not None else list(range(len(rows)))
+    parent, child = zip(*(rows[k] for k in kept), strict=True)
     fed = set(parent)
-    for row, name in enumerate(child):
-        if name not in fed and not name.endswith(SUFFIX):
-            raise FileError(
-                f"{place(row + 1)}: {brief(name)} has no children, and only a gene ('…{SUFFIX}') is an input"
-            )
+    for k, name in zip(kept, child, strict=True):
+        if name not in fed and not name.endswith(ending):
+            said = f"{brief(name)} has no children, and only a gene ('…{ending}') is an input"
+            more = "suffix='' takes every such node, measured= the rows of the data"
+            raise FileError(f"{place(k + 1)}: {said} ({more})")
     return network(
         child,
         parent,
-        lambda row: place(row + 1),
+        lambda row: place(kept[row] + 1),
         duplicates=duplicates,
         drop_self_loops=drop_self_loops,
         outputs=outputs,
@@ -72,46 +86,84 @@ def read(
     )
 
 
-def read_data(
-    path: Path | str, inputs: Iterable[Hashable], *, duplicates: Duplicates = "error"
-) -> tuple[npt.NDArray[np.float64], tuple[str, ...]]:
-    """A table of genes × cells as CSV, the first row the cells' names, the first column the genes': X and the cells.
+def _fed(rows: list[list[str]], what: str, measured: str | PathLike[str] | Iterable[str]) -> list[int]:
+    """The rows that are left when every node is left out to which nothing measured leads."""
+    genes = read_genes(measured) if isinstance(measured, (str, PathLike)) else tuple(measured)
+    known = {*genes, *(f"{gene}{SUFFIX}" for gene in genes)}
+    of_child: dict[str, list[int]] = {}
+    left: dict[str, int] = {}  # children of each parent that are not left out
+    for k, (parent, child) in enumerate(rows):
+        of_child.setdefault(child, []).append(k)
+        left[parent] = left.get(parent, 0) + 1
+    todo = [child for child in of_child if child not in left and child not in known]
+    out = dict.fromkeys(todo)
+    while todo:
+        for k in of_child.get(todo.pop(), ()):
+            parent = rows[k][0]
+            left[parent] -= 1
+            if left[parent] == 0:
+                out[parent] = None
+                todo.append(parent)
+    kept = [k for k, (_, child) in enumerate(rows) if child not in out]
+    if not kept:
+        raise FileError(f"{what}: none of its nodes without children is measured, as {listing(list(out)[:3])}")
+    if out:
+        said = f"{len(out):,} nodes to which nothing measured leads are left out, first {next(iter(out))!r:.80}"
+        warnings.warn(f"{what}: {said}", FileWarning, stacklevel=4)
+    return kept
 
-    X is (cells, I), the columns in the order of `inputs`; a gene `G` belongs to input `G_gene`. Rows of genes that
-    are no inputs are let be.
+
+def read_genes(path: str | PathLike[str]) -> tuple[str, ...]:
+    """The names of the rows of a file of data, in its order; arguments and errors are those of `read_data`."""
+    return _cells.read(Path(path)).genes
+
+
+def read_data(
+    path: str | PathLike[str],
+    inputs: Iterable[Hashable],
+    *,
+    duplicates: Duplicates = "error",
+    max_bytes: int | None = None,
+) -> tuple[npt.NDArray[np.float64], tuple[str, ...]]:
+    """Numbers of genes × cells: X and the cells.
+
+    X is (cells, I), the columns in the order of `inputs`; a gene `G` belongs to input `G` or `G_gene`. Rows of genes
+    that are no inputs are let be.
 
     Args:
+        path: CSV, the first row the cells' names, the first column the genes'; `.mtx`, with `features.tsv` (or
+            `genes.tsv`) and `barcodes.tsv` beside it, as 10x Genomics writes them; `.h5ad`. Text may be under gzip.
         duplicates: of several rows of one gene, "first" takes the first, "sum" adds them up cell by cell, "error"
             takes none.
+        max_bytes: memory that the file may ask for; None is 1 GiB, and 64 bytes for each of its own bytes.
 
     Raises:
-        UnknownNameError: an input whose gene has no row. FileError: a gene given twice, a field that is no number;
-            with its line. ConfigError: `duplicates` is none of these.
+        UnknownNameError: an input whose gene has no row. FileError: a gene given twice, a field that is no number,
+            with its line; a file that is damaged or asks for more memory. ConfigError: `duplicates` is none of
+            these. MissingDependencyError: SciPy or anndata is not installed.
     """
     if duplicates not in get_args(Duplicates):
         raise ConfigError(f"duplicates={brief(duplicates)}: must be one of {listing(get_args(Duplicates))}")
-    rows, place = table(read_bytes(Path(path)), str(path), ",", comment="")
-    cells = tuple(rows[0][1:])
+    held = _cells.read(Path(path), max_bytes)
     rows_of: dict[str, list[int]] = {}
-    for k, fields in enumerate(rows[1:], 1):
-        rows_of.setdefault(fields[0], []).append(k)
-    columns = []
-    for name in inputs:
-        gene = str(name).removesuffix(SUFFIX)
+    for k, gene in enumerate(held.genes):
+        rows_of.setdefault(gene, []).append(k)
+    chosen: list[list[int]] = []
+    for name in map(str, inputs):
+        gene = name if name in rows_of else name.removesuffix(SUFFIX)
         if gene not in rows_of:
             raise UnknownNameError(f"{path} has no row of gene {brief(gene)}{suggest(gene, rows_of)}")
         mine = rows_of[gene]
         if len(mine) > 1 and duplicates == "error":
             raise FileError(
-                f"{place(mine[1])}: gene {brief(gene)} is given twice (duplicates='first' takes the first, 'sum' adds "
-                "up its rows)"
+                f"{held.place(mine[1])}: gene {brief(gene)} is given twice (duplicates='first' takes the first, 'sum' "
+                "adds up its rows)"
             )
-        values = [
-            numbers(rows[k][1:], f"{gene} of a cell", partial(_at, place, k))
-            for k in (mine if duplicates == "sum" else mine[:1])
-        ]
-        columns.append(np.sum(values, axis=0))
-    return np.stack(columns, axis=1), cells
+        chosen.append(mine if duplicates == "sum" else mine[:1])
+    values = held.rows([k for mine in chosen for k in mine])
+    ends = np.cumsum([0, *map(len, chosen)])
+    X = np.add.reduceat(values, ends[:-1], axis=0) if chosen else values
+    return np.ascontiguousarray(X.T), held.cells
 
 
 def read_labels(
@@ -150,20 +202,19 @@ def read_labels(
     return np.stack(columns, axis=1), sets
 
 
-def _at(place: Place, row: int, _: int) -> str:
-    return place(row)
-
-
-def write(net: Network, path: Path) -> dict[str, bytes]:
+def write(net: Network, path: Path, *, suffix: str = SUFFIX) -> dict[str, bytes]:
     """`parent,child` rows. Weights and functions are not kept.
+
+    Args:
+        suffix: what the names of inputs must end in; "" is nothing, as MicroKPNN has it.
 
     Raises:
         GraphError: an id that is no text, or an input that is no `<gene>_gene`.
     """
     names_only(net.nodes, "a KPNN edge list")
     for name in net.inputs:
-        if not str(name).endswith(SUFFIX):
-            raise GraphError(f"input {brief(name)}: KPNN's inputs are called '<gene>{SUFFIX}'")
+        if not str(name).endswith(suffix):
+            raise GraphError(f"input {brief(name)}: KPNN's inputs are called '<gene>{suffix}' (suffix='' takes any)")
     c = net.columns
     fields = list(map(quoted, c.ids))
     rows = (f"{fields[v]},{fields[u]}\n" for u, v in zip(c.source.tolist(), c.target.tolist(), strict=True))

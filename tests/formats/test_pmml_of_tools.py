@@ -146,7 +146,8 @@ SPSS = """<PMML version="4.0" xmlns="http://www.dmg.org/PMML-4_0"><Header copyri
 </Neuron></NeuralLayer>
 <NeuralLayer activationFunction="identity" numberOfNeurons="1"><Neuron id="3" bias="0.125"><Con from="2" weight="1.5"/>
 </Neuron></NeuralLayer><NeuralOutputs><NeuralOutput outputNeuron="3">
-<DerivedField optype="continuous" dataType="double"><FieldRef field="income.z"/></DerivedField></NeuralOutput></NeuralOutputs></NeuralNetwork></PMML>"""
+<DerivedField optype="continuous" dataType="double"><FieldRef field="income.z"/></DerivedField></NeuralOutput>
+</NeuralOutputs></NeuralNetwork></PMML>"""
 
 AGES = np.array([[20.0, 1.0], [41.5, 0.0], [33.0, 1.0], [80.0, 0.0], [50.0, 1.0], [-10.0, 1.0]])
 INCOMES = 20 + 10 * (0.125 + 1.5 * np.tanh(0.25 + 0.5 * (AGES[:, 0] / 16 - 2.5) - AGES[:, 1]))
