@@ -64,7 +64,10 @@ class Table:
         groups = [metadata.row_group(k) for k in range(metadata.num_row_groups)]
         rows = max(metadata.num_rows, sum(group.num_rows for group in groups))
         chunks = [group.column(k) for group in groups for k in range(group.num_columns)]
-        held = sum(chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema in columns)
+        try:
+            held = sum(chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema in columns)
+        except UnicodeDecodeError as error:  # a damaged name of a column
+            raise self.broken(error) from None
         said = f"{rows:,} rows and {held:,} bytes of columns"
         self.claim.add(rows * (EDGE + ENTRY * attributes) + TEXT * max(held, 0), self.what, said)
 
@@ -89,7 +92,7 @@ class Table:
                 return values.cast(arrow.float64()).to_numpy(zero_copy_only=False)
             if arrow.types.is_integer(kind):
                 return values.cast(arrow.int64()).to_numpy(zero_copy_only=False)
-        except (arrow.ArrowInvalid, arrow.ArrowNotImplementedError) as error:
+        except arrow.ArrowException as error:
             raise FileError(f"{self.what}: column {brief(name)}: {str(error).splitlines()[0][:200]}") from None
         raise FileError(f"{self.what}: column {brief(name)} is {values.type}: must be text, int64 or double")
 
@@ -105,7 +108,7 @@ class Table:
         try:
             values.validate(full=True)
             found = entries(values)
-        except (self.arrow.ArrowInvalid, UnicodeDecodeError) as error:
+        except (self.arrow.ArrowException, UnicodeDecodeError) as error:
             raise FileError(f"{self.what}: column {brief(name)}: {str(error).splitlines()[0][:200]}") from None
         return found
 

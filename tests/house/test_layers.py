@@ -59,6 +59,8 @@ LAZY = (
     "safetensors",
     "defusedxml",
     "onnx",
+    "anndata",
+    "h5py",
     "torch",
 )
 THIRD_PARTY = {*DOORS, *LAZY, "numpy"}
