@@ -15,7 +15,7 @@ from typing import Any, Literal
 from flowgrad.columns import ABSENT
 from flowgrad.errors import FileError, FileWarning, brief
 from flowgrad.format import Format, Source
-from flowgrad.formats._delimited import text
+from flowgrad.formats._delimited import COMMENT, text
 from flowgrad.formats._edges import Function, Initial, network
 from flowgrad.network import Network
 
@@ -38,7 +38,7 @@ def read(
 
     What says nothing is let be, and one warning names it: a gene that comes again in its set, a set that comes again
     with the same genes, a field without a gene, a set without genes. Blanks around names and tabs at the end of a
-    line are no part of them.
+    line are no part of them. A line that begins with "#" and has no tab is a comment.
 
     Args:
         duplicates: of two lines of one set with other genes, "first" takes the first, "union" the genes of both,
@@ -87,7 +87,8 @@ class _Set:
 
 def _sets(content: str, what: str, notes: Notes) -> Iterator[_Set]:
     """Sets that have genes, each gene of a set once."""
-    lines = [(k, line) for k, line in enumerate(re.split(r"\r\n|\r|\n", content), 1) if line.strip()]
+    numbered = enumerate(re.split(r"\r\n|\r|\n", content), 1)
+    lines = [(k, line) for k, line in numbered if line.strip() and ("\t" in line or not line.startswith(COMMENT))]
     rows = [[part.strip() for part in line.rstrip("\t").split("\t")] for _, line in lines]
     named = [part for row in rows for part in row[2:] if part]
     weighted = bool(named) and all(map(MEMBER.fullmatch, named))
