@@ -23,6 +23,7 @@ from flowgrad.formats._edges import Duplicates, Function, Initial, network
 from flowgrad.network import Network
 
 SUFFIX = "_gene"
+BARCODE, SET = "barcode", "Set"  # columns of class labels
 
 
 def read(
@@ -180,13 +181,17 @@ def read_labels(
     """
     rows, place = table(read_bytes(Path(path)), str(path), ",", comment="")
     header = [name.strip() for name in rows.pop(0)]
-    wanted = ["barcode", *map(str, outputs)]
+    for name in (BARCODE, SET):  # which tools write in any case
+        found = [k for k, given in enumerate(header) if given.casefold() == name.casefold()]
+        if len(found) == 1:
+            header[found[0]] = name
+    wanted = [BARCODE, *map(str, outputs)]
     for name in wanted:
         if header.count(name) != 1:
             raise UnknownNameError(f"{path}, line 1: not one column {brief(name)}{suggest(name, header)}")
     row_of: dict[str, int] = {}
     for k, fields in enumerate(rows):
-        cell = fields[header.index("barcode")]
+        cell = fields[header.index(BARCODE)]
         if row_of.setdefault(cell, k) != k:
             raise FileError(f"{place(k + 1)}: cell {brief(cell)} is given twice")
     chosen = []
@@ -198,7 +203,7 @@ def read_labels(
         numbers([rows[k][header.index(name)] for k in chosen], f"label {name}", lambda row: place(chosen[row] + 1))
         for name in wanted[1:]
     ]
-    sets = tuple(rows[k][header.index("Set")] for k in chosen) if "Set" in header else None
+    sets = tuple(rows[k][header.index(SET)] for k in chosen) if SET in header else None
     return np.stack(columns, axis=1), sets
 
 

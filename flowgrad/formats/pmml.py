@@ -296,7 +296,7 @@ EXAMPLE = b"""<PMML xmlns="http://www.dmg.org/PMML-4_4" version="4.4"><Header/>
 entry = Format(
     name="pmml",
     suffixes=(".pmml",),
-    summary="PMML neural networks, with normalised inputs, softmax and simplemax",
+    summary="PMML neural networks, with derived fields, targets, softmax and simplemax",
     read=read,
     example=EXAMPLE,
 )

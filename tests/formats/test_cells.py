@@ -166,6 +166,12 @@ def test_h5ad_follows_nothing_into_other_files(tmp_path: Path) -> None:
             kpnn.read_data(path, ["TP53"])
 
 
+def test_columns_of_class_labels_in_any_case(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("Barcode,A,SET\nc1,1,train\nc2,0,test\n")
+    T, sets = kpnn.read_labels(tmp_path / "labels.csv", ["c2", "c1"], ["A"])
+    assert (T.ravel().tolist(), sets) == ([0.0, 1.0], ("test", "train"))
+
+
 # ---- damage -------------------------------------------------------------------------------------------------
 
 LABELS = b"barcode,A,B,Set\nAAAC-1,0,1,train\nAAAG-1,1,0,test\nAAAT-1,0.5,0,val\n"
