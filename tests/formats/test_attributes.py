@@ -15,6 +15,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import flowgrad as fg
+from flowgrad.errors import brief
 from flowgrad.formats import adjacency, cytoscape, gexf, graphml, node_link
 from flowgrad.nxgraph import EDGE_KEYS, NODE_KEYS
 
@@ -171,7 +172,7 @@ def test_an_odd_value_comes_back_or_is_refused_by_name(
             "edge": ("edge 'x' → 'h'", "edge 'h' → 'y'"),
             "graph": ("the graph",),
         }
-        assert any(refused.startswith(f"{where}: attribute {name!r:.80}") for where in place[scope]), refused
+        assert any(refused.startswith(f"{where}: attribute {brief(name)}") for where in place[scope]), refused
 
 
 @pytest.mark.parametrize("suffix", XML)
