@@ -34,7 +34,7 @@ def keep(value: Any) -> Any:
     Raises:
         TypeError: text that a picture cannot show; a type that JSON does not keep.
     """
-    if type(value) is str and not _xml.holds_content(value):
+    if type(value) is str and not _xml.holds(value):
         raise TypeError("text with a control character")
     encode(value)
     return value
@@ -57,7 +57,7 @@ def _kept(text: str, place: str) -> Any:
         raise FileError(f"{place}: {brief(text)} is no value: {error}") from None
 
 
-DIALECT = _graph.Dialect("DOT", keep=keep, holds=_xml.holds_content)
+DIALECT = _graph.Dialect("DOT", keep=keep, holds=_xml.holds)
 
 
 def write(

@@ -11,7 +11,7 @@ import pytest
 import flowgrad as fg
 from flowgrad.formats._assembly import same
 
-SUFFIXES = [".gexf", ".graphml", ".cyjs", ".nodelink.json", ".adjacency.json", ".json", ".safetensors"]
+SUFFIXES = [".gexf", ".graphml", ".cyjs", ".nodelink.json", ".adjacency.json", ".dot", ".json", ".safetensors"]
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import flowgrad as fg
 
-SUFFIXES = [".nodelink.json", ".adjacency.json", ".cyjs", ".graphml", ".gexf"]
+SUFFIXES = [".nodelink.json", ".adjacency.json", ".cyjs", ".graphml", ".gexf", ".dot"]
 NAMES = [
     "plain",
     "two words",
@@ -89,7 +89,7 @@ def _plain_graphs(path: Path) -> nx.DiGraph:
     return nx.read_gexf(path)
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("suffix", [suffix for suffix in SUFFIXES if suffix != ".dot"])  # which NetworkX does not read
 def test_values_and_gradients_are_there_for_the_tools(tmp_path: Path, suffix: str) -> None:
     net = fg.topologies.from_edge_list([("a", "h"), ("b", "h"), ("h", "y")])
     program = fg.compile(net, loss="squared_error")
