@@ -16,9 +16,11 @@ from distributed import Client, LocalCluster
 from flowgrad_dask import ClusterError, DaskExecutor, VersionWarning, map_jobs, sharded_value_and_grad, versions
 
 import flowgrad as fg
+from flowgrad.crossval import cross_validate
 from flowgrad.errors import ConfigError, FlowgradError
 from flowgrad.maths.dropout import Dropout
 from flowgrad.maths.losses import Loss
+from flowgrad.model import Model
 from flowgrad.testing import conformance
 
 HERE = {"flowgrad": "0.2.1", "flowgrad-dask": "0.2.0", "numpy": "2.3.1"}
@@ -144,6 +146,33 @@ def test_a_script_without_a_guard_is_told_in_one_sentence(tmp_path):
     assert last.startswith("the worker processes of a LocalCluster import the script")
     assert 'under `if __name__ == "__main__":`' in last
     assert found.stderr.count("Traceback") == 1
+
+
+@pytest.mark.parametrize("address", ["nonsense", "foo://host:1", "no.such.host.invalid:8786"])
+def test_an_address_that_is_none_is_told_in_one_line(address):
+    code = (
+        "import sys, flowgrad as fg; from flowgrad_dask import ClusterError, DaskExecutor\n"
+        "p = fg.compile(fg.topologies.layered([2, 1]), executor=DaskExecutor(sys.argv[1], timeout=2))\n"
+        "try: p.predict([[1.0, 2.0]])\n"
+        "except ClusterError as error: sys.exit(str(error))\n"
+    )
+    found = subprocess.run([sys.executable, "-c", code, address], capture_output=True, text=True, timeout=100)
+    assert found.returncode == 1
+    assert found.stderr.startswith(f"no Dask scheduler answers at {address} within 2 s: ")
+    assert found.stderr.count("\n") == 1
+
+
+def test_a_fold_in_a_process_of_its_own_takes_a_scheduler_and_no_local_cluster(executor):
+    rng = np.random.default_rng(1)
+    model = Model(fg.topologies.layered([2, 3, 1], seed=1))
+    given = {"folds": 2, "workers": 2, "fit": {"epochs": 2, "batch_size": 10}}
+    X, T = rng.standard_normal((20, 2)), rng.standard_normal((20, 1))
+    with pytest.raises(ClusterError, match="cannot start in a worker process"):
+        cross_validate(model, X, T, executor=DaskExecutor(shards=2), **given)
+    on = DaskExecutor(executor.cluster.client, shards=2, executor="python")
+    found = cross_validate(model, X, T, executor=on, **given)
+    alone = cross_validate(model, X, T, executor="python", **given)
+    np.testing.assert_allclose(found.outputs, alone.outputs, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda e: pickle.loads(pickle.dumps(e))])

@@ -65,10 +65,12 @@ class Cluster:
 
     def _connect(self) -> Client:
         from distributed import Client
+        from distributed.comm import resolve_address
 
         wait = min(self.timeout, 30.0)
         if isinstance(self.scheduler, str):
             try:
+                resolve_address(self.scheduler)  # a Client that stops here would be noisy
                 return Client(self.scheduler, timeout=wait, set_as_default=False)
             except (OSError, ValueError) as error:
                 raise ClusterError(
@@ -145,8 +147,14 @@ def _local_cluster(workers: int | None) -> Any:
     import dask
     from distributed import LocalCluster
 
-    if getattr(multiprocessing.process.current_process(), "_inheriting", False):
+    process = multiprocessing.process.current_process()
+    if getattr(process, "_inheriting", False):
         raise SystemExit(1)  # a worker that imports the script which starts it; what starts it hears of that, below
+    if process.daemon:
+        raise ClusterError(
+            "a LocalCluster cannot start in a worker process, as those of a cross-validation are: give the address of "
+            "a scheduler, or say workers=1"
+        )
     with dask.config.set({f"distributed.nanny.pre-spawn-environ.{k}": v for k, v in MEMORY.items()}):
         try:
             return LocalCluster(
