@@ -60,6 +60,7 @@ LAZY = (
     "defusedxml",
     "onnx",
     "torch",
+    "jax",
 )
 THIRD_PARTY = {*DOORS, *LAZY, "numpy"}
 
