@@ -17,13 +17,23 @@ from flowgrad_dask import ClusterError, DaskExecutor, VersionWarning, map_jobs, 
 
 import flowgrad as fg
 from flowgrad.crossval import cross_validate
-from flowgrad.errors import ConfigError, FlowgradError
+from flowgrad.errors import BoundedOutputWarning, ConfigError, FlowgradError
 from flowgrad.maths.dropout import Dropout
 from flowgrad.maths.losses import Loss
 from flowgrad.model import Model
 from flowgrad.testing import conformance
 
 HERE = {"flowgrad": "0.2.1", "flowgrad-dask": "0.2.0", "numpy": "2.3.1"}
+
+
+@pytest.fixture
+def in_threads():
+    """Workers that are threads of this process."""
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None) as cluster,
+        DaskExecutor(cluster.scheduler_address, shards=2, executor="python", timeout=60) as found,
+    ):
+        yield found
 
 
 # ---- versions --------------------------------------------------------------------------------------------------
@@ -146,6 +156,14 @@ def test_a_script_without_a_guard_is_told_in_one_sentence(tmp_path):
     assert last.startswith("the worker processes of a LocalCluster import the script")
     assert 'under `if __name__ == "__main__":`' in last
     assert found.stderr.count("Traceback") == 1
+
+
+def test_a_warning_is_given_once_here_and_not_by_every_worker(in_threads):
+    net = fg.topologies.layered([2, 3, 2], output_activation="sigmoid", seed=1)
+    with pytest.warns(BoundedOutputWarning) as told:
+        program = fg.compile(net, executor=in_threads, loss="cross_entropy")
+    assert len(told) == 1
+    program.value_and_grad(program.theta, [[0.0, 1.0]], [1])  # warnings are errors, in these workers too
 
 
 @pytest.mark.parametrize("address", ["nonsense", "foo://host:1", "no.such.host.invalid:8786"])

@@ -11,10 +11,9 @@ import numpy as np
 
 from flowgrad.executor import Adjoint, Array, Executor, Live, Request, Saved
 from flowgrad.maths.dropout import Dropout
-from flowgrad.program import compile
 from flowgrad_dask.crew import Crew
 from flowgrad_dask.engine import Rows
-from flowgrad_dask.shards import Job, bounds, drawn
+from flowgrad_dask.shards import Job, bounds, compiled, drawn
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -44,8 +43,8 @@ class DaskKernel:
         attempts: int,
     ) -> None:
         self.cluster, self.shards, self.timeout, self.attempts = cluster, shards, timeout, attempts
-        self.here = compile(network, executor, request.dtype, request.loss, threads=request.threads)
         self.job = Job(uuid.uuid4().hex, network, executor, request.dtype.name, request.loss, request.threads)
+        self.here = compiled(self.job, request.threads)
         self._forward: Callable[..., Saved] = self.here.kernel.forward  # with a Dropout where that is declared
         self._crew: Crew | None = None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -9,6 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from flowgrad.errors import BoundedOutputWarning
 from flowgrad.executor import Array, Differentiates, Executor
 from flowgrad.inturn import InTurn
 from flowgrad.maths.dropout import Dropout
@@ -129,6 +131,8 @@ def sharded_value_and_grad(
     return tree(parts, add)
 
 
-def compiled(job: Job, threads: int) -> Program:
-    """The job's program, on a worker of so many threads."""
-    return compile(job.network, job.executor, job.dtype, job.loss, threads=job.threads or threads)
+def compiled(job: Job, threads: int | None) -> Program:
+    """The program of a job, on so many threads where it does not say; who made the job has been warned already."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", BoundedOutputWarning)
+        return compile(job.network, job.executor, job.dtype, job.loss, threads=job.threads or threads)
