@@ -51,10 +51,10 @@ def forms_of(plan: Plan) -> Forms:
     Each costs XLA a tenth of a second: one beside identity is compiled for itself, more once for all that have more.
     """
     used = {sigma.name for sigma in plan.activations} - {"identity"}
-    if len(used) <= 1:
-        return ("identity", *used)
     core = tuple(name for name in names("activations") if "-" not in name)  # without other programs' own
-    return core if used <= {*core} else names("activations")
+    if not used <= {*core}:
+        return names("activations")
+    return ("identity", *used) if len(used) <= 1 else core
 
 
 def size(n: int, least: int = 16, step: int = 1) -> int:
