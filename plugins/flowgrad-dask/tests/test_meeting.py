@@ -10,6 +10,7 @@ import sys
 import time
 from importlib import metadata
 
+import dask
 import numpy as np
 import pytest
 from distributed import Client, LocalCluster
@@ -30,7 +31,7 @@ HERE = {"flowgrad": "0.2.1", "flowgrad-dask": "0.2.0", "numpy": "2.3.1"}
 def in_threads():
     """Workers that are threads of this process."""
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0") as cluster,
         DaskExecutor(cluster.scheduler_address, shards=2, executor="python", timeout=60) as found,
     ):
         yield found
@@ -82,7 +83,7 @@ def test_versions_are_compared_before_anything_is_sent(executor, case, monkeypat
 def test_a_worker_without_the_package_says_so_first(case):
     net, X, T = case
     code = "import sys; sys.modules['flowgrad_dask'] = None\nfrom distributed.cli.dask_worker import main; main()"
-    with LocalCluster(n_workers=0, processes=False, dashboard_address=None, protocol="tcp") as cluster:
+    with LocalCluster(n_workers=0, processes=False, dashboard_address=":0", protocol="tcp") as cluster:
         address = cluster.scheduler_address
         options = ["--no-nanny", "--nthreads", "1", "--no-dashboard"]
         worker = subprocess.Popen([sys.executable, "-c", code, address, *options], stderr=subprocess.DEVNULL)
@@ -115,10 +116,11 @@ def hungry():
 
 @pytest.fixture(scope="module")
 def narrow():
-    """A worker process that may take 400 MB."""
+    """A worker process that may take 400 MB; a job that ends it is not tried again by the scheduler itself."""
     with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
         LocalCluster(
-            n_workers=1, threads_per_worker=1, memory_limit="400MB", dashboard_address=None, silence_logs=50
+            n_workers=1, threads_per_worker=1, memory_limit="400MB", dashboard_address=":0", silence_logs=50
         ) as cluster,
         DaskExecutor(cluster.scheduler_address, shards=1, executor="python", timeout=100, attempts=1) as found,
     ):
