@@ -80,6 +80,7 @@ BY_KIND: dict[str, dict[str, tuple[str, ...]]] = {
         "python": ("networkx", "reference", "cpython"),
         "numba": ("jit", "llvm", "cpu"),
         "torch": ("pytorch", "cuda", "gpu"),
+        "jax": ("xla", "tpu"),
     },
     "formats": {
         "dot": ("graphviz",),
@@ -90,7 +91,14 @@ BY_KIND: dict[str, dict[str, tuple[str, ...]]] = {
 }
 """Kind → our name → what else it is called."""
 
-PACKAGES = {"executors": {"torch": "flowgrad-torch", "dask": "flowgrad-dask", "scipy": "flowgrad-scipy"}}
+PACKAGES = {
+    "executors": {
+        "torch": "flowgrad-torch",
+        "dask": "flowgrad-dask",
+        "jax": "flowgrad-jax",
+        "scipy": "flowgrad-scipy",
+    }
+}
 """Kind → names that other packages bring → the package to install."""
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import warnings
+from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from flowgrad.errors import BoundedOutputWarning, ConfigError, ExecutorError, brief, show
+from flowgrad.errors import BoundedOutputWarning, ConfigError, ExecutorError, brief, show, suggest
 from flowgrad.executor import Answer, Executor, ExecutorInfo, Request
 from flowgrad.maths.losses import Loss
 from flowgrad.network import Network
@@ -104,6 +105,31 @@ def executor_info(name: str) -> ExecutorInfo:
     light = name in names("executor_info")
     info: ExecutorInfo = find("executor_info", name)() if light else find("executors", name).info
     return info
+
+
+def with_options(name: str, **options: Any) -> str | Executor:
+    """The executor of that name with options of your own, which its class takes by keyword; without any, the name.
+
+    Raises:
+        UnknownNameError: no such executor.
+        ConfigError: it has no such option, or the value is of the wrong type or range.
+
+    >>> with_options("numba", shards=8)
+    Traceback (most recent call last):
+    flowgrad.errors.ConfigError: executor 'numba' takes no options, and 'shards' is given
+    """
+    entry: Any = None if name == "auto" else find("executors", name)
+    taken = signature(type(entry)).parameters.values() if entry is not None else ()
+    known = [p.name for p in taken if p.kind is Parameter.POSITIONAL_OR_KEYWORD]
+    for given in options:
+        if not known:
+            raise ConfigError(f"executor {brief(name)} takes no options, and {brief(given)} is given")
+        if given not in known:
+            raise ConfigError(f"executor {brief(name)} has no option {brief(given)}{suggest(given, known)}")
+    if not options:
+        return name
+    made: Executor = type(entry)(**options)
+    return made
 
 
 def choose(executor: str | Executor, network: Network, request: Request) -> tuple[Executor, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import flowgrad as fg
+from flowgrad import registry
 
 DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 EXAMPLES = 30  # of each property test in an ordinary run
@@ -98,3 +100,27 @@ def refused() -> Callable[..., Any]:
         return pytest.raises(error, match="(?s)" + "".join(f"(?=.*{re.escape(part)})" for part in parts))
 
     return context
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Puts a module with entry points on the path, as an installer would: kind → a name in it."""
+
+    def put(code: str, **points: str) -> None:
+        (tmp_path / "theirs.py").write_text(code, "utf-8")
+        about = tmp_path / "theirs-1.0.dist-info"
+        about.mkdir()
+        (about / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n", "utf-8")
+        said = "".join(f"[flowgrad.{kind}]\n{name} = theirs:{name}\n" for kind, name in points.items())
+        (about / "entry_points.txt").write_text(said, "utf-8")
+        forget()
+
+    def forget() -> None:
+        registry._others.cache_clear()
+        registry.names.cache_clear()
+
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield put
+    monkeypatch.undo()
+    forget()
+    sys.modules.pop("theirs", None)

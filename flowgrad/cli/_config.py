@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from flowgrad.choice import with_options
+from flowgrad.cli._toml import written
 from flowgrad.errors import ConfigError, FileError, UnknownNameError, brief, suggest
+from flowgrad.executor import Executor
 from flowgrad.fitting.slots import is_bound
 from flowgrad.optimizer import Optimizer
 from flowgrad.optimizers import with_settings
@@ -19,6 +20,7 @@ from flowgrad.shapes import takes
 from flowgrad.tables.table import Reading
 
 Config = dict[str, dict[str, Any]]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,12 @@ def either(a: Rule, b: Rule) -> Rule:
     return Rule(f"{a.words}, or {b.words}", lambda v: a.holds(v) or b.holds(v))
 
 
+def named(what: str, key: str) -> Rule:
+    """A name, or a table that has it beside what the named takes."""
+    table = Rule(f"a table of its name and {what}, [{key}]", lambda v: isinstance(v, dict))
+    return either(Rule("a name", TEXT.holds), table)
+
+
 TEXT = Rule("a text, not empty", lambda v: isinstance(v, str) and v != "")
 TEXTS = Rule(
     "a list of texts, not empty",
@@ -77,10 +85,6 @@ NOT_NEGATIVE = Rule("a number, 0 or more", lambda v: _is_number(v) and v >= 0)
 FRACTION = Rule("a fraction between 0 and 1", lambda v: _is_number(v) and 0 < v < 1)
 BELOW_1 = Rule("a number, 0 or more and below 1", lambda v: _is_number(v) and 0 <= v < 1)
 PROBABILITY = Rule("a probability, 0 to 1", lambda v: _is_number(v) and 0 <= v <= 1)
-SETTINGS = either(
-    Rule("a name", TEXT.holds),
-    Rule("a table of its name and settings, [train.optimizer]", lambda v: isinstance(v, dict)),
-)
 FACTORS = Rule(
     "a table of such by words", lambda v: isinstance(v, dict) and bool(v) and all(map(NOT_NEGATIVE.holds, v.values()))
 )
@@ -146,7 +150,7 @@ KEYS: dict[str, dict[str, Key]] = {
     },
     "train": {
         "loss": Key(TEXT, None, "left out: cross_entropy with a label, else squared_error"),
-        "optimizer": Key(SETTINGS, "adam", "see flowgrad list optimizers"),
+        "optimizer": Key(named("settings", "train.optimizer"), "adam", "see flowgrad list optimizers"),
         "learning_rate": Key(POSITIVE, None, "left out: the optimizer's own"),
         "epochs": Key(whole(1), 50, "at most"),
         "batch_size": Key(whole(1), 64, "samples a step"),
@@ -165,7 +169,7 @@ KEYS: dict[str, dict[str, Key]] = {
         "schedule": Key(TEXT, None, "of the learning rate"),
         "shuffle": Key(FLAG, True, "the samples, each epoch"),
         "seed": Key(whole(0), 0, "of the order of samples"),
-        "executor": Key(TEXT, "auto", "see flowgrad list executors"),
+        "executor": Key(named("options", "train.executor"), "auto", "see flowgrad list executors"),
         "dtype": Key(choice("float32", "float64"), "float64", "of every number"),
         "threads": Key(whole(1), None, "left out: the executor decides"),
         "log": Key(TEXTS, None, "where its values go besides, see flowgrad list callbacks"),
@@ -198,8 +202,21 @@ def read(path: Path, options: Mapping[str, Any] | None = None) -> Config:
     for key, value in (options or {}).items():
         section, _, name = key.partition(".")
         if isinstance(given.setdefault(section, {}), dict):
-            given[section][name] = value
+            given[section] |= _placed(given[section], name, value)
     return check(given)
+
+
+def _placed(section: Mapping[str, Any], name: str, value: Any) -> dict[str, Any]:
+    """The key of a section with a value of --set; `optimizer.momentum` is one of the table, or name, that stands there.
+
+    >>> _placed({"optimizer": "sgd"}, "optimizer.momentum", 0.9)
+    {'optimizer': {'name': 'sgd', 'momentum': 0.9}}
+    """
+    name, dot, inner = name.partition(".")
+    if not dot:
+        return {name: value}
+    there = section.get(name, {})
+    return {name: ({"name": there} if isinstance(there, str) else dict(there)) | {inner: value}}
 
 
 def options_of(given: Iterable[str] | None) -> dict[str, Any]:
@@ -260,8 +277,8 @@ def check_value(section: str, name: str, value: Any) -> None:
     rule = KEYS[section][name].rule
     if not rule.holds(value):
         raise ConfigError(f"{section}.{name} = {written(value)}: must be {rule.words}")
-    if name == "optimizer" and isinstance(value, dict):
-        optimizer_of(value)
+    if name in NAMED and isinstance(value, dict):
+        NAMED[name](value)
         return
     kind = REGISTERED.get(f"{section}.{name}")
     if kind is not None:
@@ -283,15 +300,32 @@ def optimizer_of(given: str | Mapping[str, Any]) -> Optimizer:
     Raises:
         ConfigError, UnknownNameError: no such name or setting, or a setting of the wrong type or range.
     """
+    return _made("optimizer", given, with_settings)
+
+
+def executor_of(given: str | Mapping[str, Any]) -> str | Executor:
+    """The name of an executor, or the Executor of a table of its name and options.
+
+    Raises:
+        ConfigError, UnknownNameError: no such name or option, or an option of the wrong type or range.
+    """
+    return given if isinstance(given, str) else _made("executor", given, with_options)
+
+
+NAMED: dict[str, Callable[[Any], Any]] = {"optimizer": optimizer_of, "executor": executor_of}
+
+
+def _made(key: str, given: str | Mapping[str, Any], make: Callable[..., T]) -> T:
+    """What `make` gives of the name and of the rest of a table."""
     table = {"name": given} if isinstance(given, str) else dict(given)
     name = table.pop("name", None)
     if not isinstance(name, str):
         said = "is missing" if name is None else f"= {written(name)}: must be a text"
-        raise ConfigError(f"train.optimizer.name {said}; see flowgrad list optimizers")
+        raise ConfigError(f"train.{key}.name {said}; see flowgrad list {key}s")
     try:
-        return with_settings(name, **table)
+        return make(name, **table)
     except (ConfigError, UnknownNameError) as error:
-        raise type(error)(f"train.optimizer: {error}") from None
+        raise type(error)(f"train.{key}: {error}") from None
 
 
 def _check_together(config: Config) -> None:
@@ -344,8 +378,6 @@ def reading_of(data: Mapping[str, Any]) -> Reading:
     return Reading(**given)
 
 
-BARE = re.compile("[A-Za-z0-9_-]+")
-
 REGISTERED = {
     "network.format": "formats",
     "network.topology": "topologies",
@@ -359,38 +391,3 @@ REGISTERED = {
     "train.executor": "executors",
     "train.log": "callbacks",
 }
-
-
-def written(value: Any) -> str:
-    """A value as TOML writes it.
-
-    >>> written("a\\"b"), written(True), written([1, 2.0]), written(float("inf")), written({"level 1": 0.1})
-    ('"a\\\\"b"', 'true', '[1, 2.0]', 'inf', '{"level 1" = 0.1}')
-    """
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, list):
-        return f"[{', '.join(map(written, value))}]"
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{_key(str(k))} = {written(v)}" for k, v in value.items()) + "}"
-    return str(value)
-
-
-def _key(name: str) -> str:
-    """A key as TOML writes it: bare, where it may be."""
-    return name if BARE.fullmatch(name) else written(name)
-
-
-def document(config: Config) -> str:
-    """The configuration as TOML; keys without a value are left out, tables become sections of their own."""
-    lines = []
-    for section, values in config.items():
-        tables = {f"{section}.{name}": value for name, value in values.items() if isinstance(value, dict)}
-        plain = {name: value for name, value in values.items() if not isinstance(value, dict)}
-        for title, keys in ({section: plain} | tables).items():
-            kept = [f"{_key(name)} = {written(value)}" for name, value in keys.items() if value is not None]
-            if kept:
-                lines += [f"[{title}]", *kept, ""]
-    return "\n".join(lines)

@@ -27,6 +27,7 @@ from flowgrad.cli._console import share_shown
 from flowgrad.cli._data import Roles, Samples
 from flowgrad.cli._missing import fitted
 from flowgrad.cli._roles import check_count, network_and_roles
+from flowgrad.cli._toml import document
 from flowgrad.errors import FileError, NonFiniteError
 from flowgrad.figures import figures
 from flowgrad.history import Row
@@ -94,8 +95,8 @@ class Experiment:
     def compile(self) -> Program:
         """The model's network, compiled as the settings say."""
         v = self.settings["train"]
-        loss = self.model.record
-        return fg.compile(self.model.network, executor=v["executor"], dtype=v["dtype"], loss=loss, threads=v["threads"])
+        executor, loss = _config.executor_of(v["executor"]), self.model.record
+        return fg.compile(self.model.network, executor=executor, dtype=v["dtype"], loss=loss, threads=v["threads"])
 
     def arguments(self, program: Program) -> dict[str, Any]:
         """What `fg.fit` is called with besides program, X and T.
@@ -150,7 +151,7 @@ class Experiment:
 
     def begin(self, folder: Path, place: Path) -> None:
         """Write what a run folder holds from the start besides its model; `place` is where the folder will be."""
-        (folder / "config.toml").write_text(_config.document(self._relocated(place)), encoding="utf-8")
+        (folder / "config.toml").write_text(document(self._relocated(place)), encoding="utf-8")
         if self.start is not None:
             (folder / self.start.name).write_bytes(self.start.data)
 

@@ -8,6 +8,7 @@ from flowgrad.arguments import repeated
 from flowgrad.cli import _config, _data
 from flowgrad.cli._data import Roles
 from flowgrad.cli._missing import present
+from flowgrad.cli._toml import written
 from flowgrad.errors import ConfigError, brief
 from flowgrad.model import Model
 from flowgrad.network import Network
@@ -46,7 +47,7 @@ def network_and_roles(settings: _config.Config, samples: Table, given: Model | N
         classes = _data.classes_of(samples, label, outputs, data["positive"])
     loss = "cross_entropy" if len(outputs) > 1 else "binary_cross_entropy"
     if settings["train"]["loss"] not in (None, loss):
-        said, n = _config.written(settings["train"]["loss"]), len(outputs)
+        said, n = written(settings["train"]["loss"]), len(outputs)
         raise ConfigError(
             f"train.loss = {said}: classes with {f'{n} outputs' if n > 1 else 'one output'} are trained with {loss}"
         )

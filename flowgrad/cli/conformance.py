@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from threading import Timer
 from typing import Annotated, Any
@@ -14,8 +15,9 @@ import typer
 
 from flowgrad.atomic import put
 from flowgrad.cli._console import say, table
-from flowgrad.errors import ConfigError, DataError, FileError, UnknownNameError, brief, suggest
-from flowgrad.registry import names
+from flowgrad.errors import ConfigError, DataError, FileError, UnknownNameError, brief, listing, suggest
+from flowgrad.executor import Executor
+from flowgrad.registry import find
 
 LIMIT = 300  # seconds an executor's battery may take, on two cores
 MARKS = ("<!-- flowgrad conformance -->", "<!-- end of it -->")
@@ -24,7 +26,12 @@ COLUMNS = ("run", "xfail", "skip", "fail")
 
 def entry(
     executors: Annotated[
-        list[str] | None, typer.Argument(metavar="NAME...", help="Executors by name.", show_default=False)
+        list[str] | None,
+        typer.Argument(
+            metavar="NAME...",
+            help="Executors by name, or as MODULE:OBJECT, which no package has to announce.",
+            show_default=False,
+        ),
     ] = None,
     report: Annotated[Path | None, typer.Option(metavar="FILE.json", help="Write every check's result.")] = None,
     markdown: Annotated[
@@ -51,11 +58,9 @@ def entry(
     """
     if not executors and not earlier:
         raise ConfigError("say which executors, or --from which reports the table is")
-    for name in executors or ():
-        if name not in names("executors"):
-            raise UnknownNameError(f"unknown executor {brief(name)}{suggest(name, names('executors'))}")
+    under_test = [_found(name) for name in executors or ()]
     reports = [one for path in earlier or () for one in _read(path)]
-    reports += [_examine(name, _expected(expect or []), only, limit) for name in executors or ()]
+    reports += [_examine(one, _expected(expect or []), only, limit) for one in under_test]
     if report is not None:
         dicts = [one.to_dict() for one in reports]
         text = json.dumps(dicts[0] if len(dicts) == 1 else dicts, indent=1, ensure_ascii=False)
@@ -65,6 +70,44 @@ def entry(
 
         _write(markdown, markdown_table(reports))
     return 0 if all(one.ok for one in reports) else 1
+
+
+def _found(name: str) -> Executor:
+    """The executor of that name, or the object of MODULE:OBJECT; a class is called without arguments.
+
+    Raises:
+        UnknownNameError: no such executor, no such module or object.
+        ConfigError: the module cannot be imported, or the object is no executor.
+    """
+    module, colon, path = name.partition(":")
+    if not (colon and module and path):
+        found: Executor = find("executors", name)
+        return found
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.insert(0, here)  # as `python -m` does
+    try:
+        at: Any = import_module(module)
+    except Exception as error:  # whatever a module of the author's own raises
+        if isinstance(error, ModuleNotFoundError) and error.name == module:
+            raise UnknownNameError(
+                f"{brief(name)}: no module {brief(module)} in {here}, and none is installed"
+            ) from None
+        raise ConfigError(f"{brief(name)}: importing {module} fails: {type(error).__name__}: {error}") from None
+    for part in path.split("."):
+        if not hasattr(at, part):
+            raise UnknownNameError(f"{brief(name)}: no {brief(part)} in {module}{suggest(part, public(at))}")
+        at = getattr(at, part)
+    made = at() if isinstance(at, type) else at
+    absent = [each for each in ("info", "can_run", "compile") if not hasattr(made, each)]
+    if absent:
+        raise ConfigError(f"{brief(name)} is no executor: {type(made).__name__} lacks {listing(absent)}")
+    executor: Executor = made
+    return executor
+
+
+def public(module: object) -> list[str]:
+    """Names that a module, or an object, has for others."""
+    return [each for each in dir(module) if not each.startswith("_")]
 
 
 def _read(path: Path) -> list[Any]:
@@ -102,22 +145,24 @@ def _expected(given: list[str]) -> dict[str, str]:
     return expected
 
 
-def _examine(name: str, expected: dict[str, str], only: list[str] | None, limit: int) -> Any:
+def _examine(executor: Executor, expected: dict[str, str], only: list[str] | None, limit: int) -> Any:
     """One executor's report, printed."""
     from flowgrad.testing import conformance
 
-    running = ["the first check"]
+    name, running = executor.info.name, ["the first check"]
     timer = Timer(limit, _give_up, (name, running, limit))
     timer.daemon = True
     timer.start()
     try:
-        found = conformance(name, expected, only, on_check=_noted(running))
+        found = conformance(executor, expected, only, on_check=_noted(running))
     finally:
         timer.cancel()
     table(("feature", *COLUMNS), [(f, *(row[c] for c in COLUMNS)) for f, row in found.counts().items()], name)
-    for outcome in found.outcomes:
-        if outcome.result != "pass":
-            say(f"{outcome.result} {outcome.name}: {outcome.reason}")
+    for group in found.groups():
+        if len(group.checks) == 1:
+            say(f"{group.result} {group.checks[0]}: {group.reason}")
+        else:
+            say(f"{group.result} {len(group.checks)} checks: {group.reason}\n    {listing(group.checks)}")
     for line in found.short():
         say(f"too few {line}")
     total = {c: sum(row[c] for row in found.counts().values()) for c in COLUMNS}

@@ -10,7 +10,7 @@ import typer
 
 from flowgrad.atomic import put
 from flowgrad.cli import _options
-from flowgrad.cli._config import options_of
+from flowgrad.cli._config import executor_of, options_of
 from flowgrad.cli._console import console, echo, ends, say, table
 from flowgrad.cli._experiment import Experiment, ends_of, pictures, prepare_whole, read
 from flowgrad.crossval import CrossValidation, Fold, cross_validate
@@ -103,7 +103,7 @@ def _validated(experiment: Experiment, groups: list[str] | None, folder: Path, *
         metrics=section["metrics"] or (),
         fit=given,
         seed=data["seed"],
-        executor=section["executor"],
+        executor=executor_of(section["executor"]),
         dtype=section["dtype"],
         folder=folder,
         progress=on_terminal,

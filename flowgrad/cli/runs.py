@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from flowgrad.cli._config import written
 from flowgrad.cli._console import say, table
+from flowgrad.cli._toml import written
 from flowgrad.errors import UnknownNameError, brief, suggest
 from flowgrad.runs.listing import Listed, differences, runs_in
 

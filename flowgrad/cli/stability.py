@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from flowgrad.cli import _options
-from flowgrad.cli._config import options_of
+from flowgrad.cli._config import executor_of, options_of
 from flowgrad.cli._console import console, echo, say, table
 from flowgrad.cli._experiment import Experiment, prepare, read
 from flowgrad.errors import ConfigError, UnknownNameError, brief, suggest
@@ -104,7 +104,7 @@ def _study(
         controls=controls,
         kind=kind,
         fit=options,
-        executor=section["executor"],
+        executor=executor_of(section["executor"]),
         dtype=section["dtype"],
         folder=folder,
         workers=workers,

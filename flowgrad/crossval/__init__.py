@@ -13,7 +13,7 @@ from flowgrad import batch
 from flowgrad.arguments import instance, real, whole
 from flowgrad.crossval.result import CrossValidation, Fold
 from flowgrad.errors import ConfigError, DataError, ShapeError, brief
-from flowgrad.executor import Array
+from flowgrad.executor import Array, Executor
 from flowgrad.figures import metrics_of
 from flowgrad.folds import folds_of, held_out
 from flowgrad.inspection.controls import fresh
@@ -112,7 +112,7 @@ def cross_validate(
     metrics: Iterable[str | Metric] = (),
     fit: Mapping[str, Any] | None = None,
     seed: int = 0,
-    executor: str = "auto",
+    executor: str | Executor = "auto",
     dtype: str = "float64",
     folder: str | os.PathLike[str] | None = None,
     workers: int | None = None,
@@ -184,11 +184,12 @@ def cross_validate(
             raise ConfigError(f"fit holds {name}: give {where} itself")
     compiled = {"executor": executor, "dtype": dtype, "loss": model.record}
     program = compile(model.network, **compiled)  # type: ignore[arg-type]  # tells what is wrong before any process is started
+    taken = {"executor": program.executor if executor == "auto" else executor}
     if standardize_targets and model.classes:
         raise ConfigError("standardize_targets: the model has classes, which have no scale")
     trainer = _Trainer(
         model, X, T, fold, strata, given, _weights(sample_weight, len(X)), bool(standardize), bool(standardize_targets),
-        _validation(model, validation), compiled | {"executor": program.executor}, options, chosen,
+        _validation(model, validation), compiled | taken, options, chosen,
     )  # fmt: skip
     jobs = [("fold", repeat, k) for repeat in range(1, len(fold) + 1) for k in range(1, n + 1)]
     series = Series(trainer.run, Fold.restored, trainer.said(), "cross-validation", "fold")

@@ -12,7 +12,7 @@ import numpy as np
 from flowgrad import batch
 from flowgrad.arguments import instance, whole
 from flowgrad.errors import ConfigError, UnknownNameError, brief, suggest
-from flowgrad.executor import Array
+from flowgrad.executor import Array, Executor
 from flowgrad.inspection.controls import deterministic_inputs, fresh, shuffled_graph, shuffled_labels
 from flowgrad.inspection.given import samples
 from flowgrad.inspection.importance import node_importance
@@ -111,7 +111,7 @@ def importance_stability(
     controls: Iterable[str] = CONTROLS,
     kind: str = "hidden",
     fit: Mapping[str, Any] | None = None,
-    executor: str = "auto",
+    executor: str | Executor = "auto",
     dtype: str = "float64",
     folder: str | os.PathLike[str] | None = None,
     workers: int | None = None,
@@ -167,7 +167,7 @@ def importance_stability(
     return _stability(done, network.nodes, nodes, chosen, (TRAINED, *wanted))
 
 
-def _study(network: Any, X: Any, T: Any, loss: str, fit: Any, executor: str, dtype: str) -> Study:
+def _study(network: Any, X: Any, T: Any, loss: str, fit: Any, executor: str | Executor, dtype: str) -> Study:
     instance("importance_stability", network, Network, ConfigError)
     samples("importance_stability", X=X, T=T)
     options = dict(fit or {})
@@ -175,11 +175,12 @@ def _study(network: Any, X: Any, T: Any, loss: str, fit: Any, executor: str, dty
         raise ConfigError("fit holds a seed: each run has its own, give seeds=")
     compiled = {"executor": executor, "dtype": dtype, "loss": loss}
     program = compile(network, **compiled)  # type: ignore[arg-type]  # tells what is wrong before any process is started
+    taken = {"executor": program.executor if executor == "auto" else executor}
     x = program._x(X)
     named = isinstance(T, Mapping) or hasattr(T, "columns")
     t = batch.table(T, network.outputs, "T", "output", np.dtype(np.float64)) if named else np.asarray(T)
     batch.targets(t, network.outputs, len(x), program._need_loss(), program.dtype)
-    return Study(network, x, t, compiled | {"executor": program.executor}, options)
+    return Study(network, x, t, compiled | taken, options)
 
 
 def _seeds(given: int | Iterable[int]) -> tuple[int, ...]:

@@ -120,10 +120,8 @@ class Subject:
         different = np.flatnonzero(f.ravel().view(np.uint8) != e.ravel().view(np.uint8)) // max(f.itemsize, 1)
         if len(different):
             k = int(different[0])
-            count = len(np.unique(different))
-            raise AssertionError(
-                f"{what}: {count} of {f.size} differ, first at {k}: {brief(f.ravel()[k])}, not {brief(e.ravel()[k])}"
-            )
+            one, other, count = f.ravel()[k].item(), e.ravel()[k].item(), len(np.unique(different))
+            raise AssertionError(f"{what}: {count} of {f.size} differ, first at {k}: {brief(one)}, not {brief(other)}")
 
     def true(self, claim: Any, what: str) -> None:
         """A plain fact."""
@@ -145,8 +143,8 @@ class Subject:
             k = int(np.argmax(excess.ravel()))
             at = tuple(int(i) for i in np.unravel_index(k, f.shape)) if f.ndim else ()
             raise AssertionError(
-                f"{what}: {int(wrong.sum())} of {f.size} differ, worst at {at}: {brief(f.ravel()[k])}, "
-                f"not {brief(e.ravel()[k])} (allowed {allowed.ravel()[k]:.3g})"
+                f"{what}: {int(wrong.sum())} of {f.size} differ, worst at {at}: {brief(f.ravel()[k].item())}, "
+                f"not {brief(e.ravel()[k].item())} (allowed {allowed.ravel()[k]:.3g})"
             )
 
 

@@ -11,9 +11,12 @@ On the command line: `flowgrad conformance mine --report mine.json`.
 
 from __future__ import annotations
 
+import re
+import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import import_module
+from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -55,7 +58,10 @@ LEAST_RUN = 60  # of all features together, neither skipped nor expected to fail
 
 @dataclass(frozen=True)
 class Outcome:
-    """One check's result; `reason` says why where it did not simply pass, `compared` how often it looked."""
+    """One check's result; `reason` says why where it did not simply pass, `compared` how often it looked.
+
+    `cause` is the reason without what differs from check to check: outcomes of one cause belong together.
+    """
 
     name: str
     feature: str
@@ -63,6 +69,16 @@ class Outcome:
     reason: str
     compared: int
     seconds: float
+    cause: str = ""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Checks that did not simply pass, with one result and one cause; `reason` is the first one's."""
+
+    result: Result
+    reason: str
+    checks: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -100,6 +116,18 @@ class Report:
     def failures(self) -> tuple[Outcome, ...]:
         """Checks that failed, and those expected to fail that did not: strict."""
         return tuple(o for o in self.outcomes if o.result in ("fail", "xpass"))
+
+    def groups(self) -> tuple[Group, ...]:
+        """What did not simply pass, by its cause: failures first, those of most checks before others."""
+        found: dict[tuple[Result, str], list[Outcome]] = {}
+        for o in self.outcomes:
+            if o.result != "pass":
+                found.setdefault((o.result, o.cause or o.reason), []).append(o)
+        groups = [Group(some[0].result, some[0].reason, tuple(o.name for o in some)) for some in found.values()]
+        failed = ("fail", "xpass")
+        return tuple(
+            sorted(groups, key=lambda g: (g.result not in failed, -len(g.checks) if g.result in failed else 0))
+        )
 
     @property
     def ok(self) -> bool:
@@ -217,17 +245,45 @@ def _known(expected: Mapping[str, str]) -> None:
 
 
 def _outcome(one: Check, executor: Executor, expected: str | None) -> Outcome:
-    start, compared = perf_counter(), 0
+    start, compared, cause = perf_counter(), 0, ""
     result: Result
     try:
         compared = one(executor)
         result, reason = ("pass", "") if expected is None else ("xpass", f"expected to fail, and passed: {expected}")
     except Skip as skip:
-        result, reason = "skip", str(skip)
+        item = one.name.partition("[")[2].removesuffix("]")  # what the name says already, the reason need not
+        result, reason = "skip", str(skip).removesuffix(f" {item}") if item else str(skip)
     except Exception as error:
-        told = f"{type(error).__name__}: {error}" if not isinstance(error, AssertionError) else str(error)
+        told = f"{_place(error, executor)}: {error}" if not isinstance(error, AssertionError) else str(error)
         result, reason = ("fail", told) if expected is None else ("xfail", expected)
-    return Outcome(one.name, one.feature, result, reason, compared, round(perf_counter() - start, 3))
+        cause = _quantity(told) if isinstance(error, AssertionError) else _place(error, executor)
+    cause = cause if result == "fail" else ""
+    return Outcome(one.name, one.feature, result, reason, compared, round(perf_counter() - start, 3), cause)
+
+
+WHERE = re.compile(r": | (?:of|by|in|under|beside|at|after) |, ")
+
+
+def _quantity(told: str) -> str:
+    """What differed, without where: of `∂L/∂w of 'x' → 'h': 1 of 1 differ …` that is ∂L/∂w.
+
+    >>> _quantity("∂L/∂w of 'x' → 'h': 1 of 1 differ"), _quantity("∂L/∂w of every edge: 7 of 19 differ")
+    ('∂L/∂w', '∂L/∂w')
+    """
+    return WHERE.split(told, maxsplit=1)[0]
+
+
+def _place(error: Exception, executor: Executor) -> str:
+    """The error's type, and the last line of the executor's own package that led to it, where there is one.
+
+    >>> _place(KeyError("h"), None)
+    'KeyError'
+    """
+    package = type(executor).__module__.partition(".")[0]
+    for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
+        if frame.f_globals.get("__name__", "").partition(".")[0] == package != "flowgrad":
+            return f"{type(error).__name__} at {Path(frame.f_code.co_filename).name}:{line}"
+    return type(error).__name__
 
 
 def markdown_table(reports: Sequence[Report]) -> str:
@@ -242,14 +298,9 @@ def markdown_table(reports: Sequence[Report]) -> str:
     sums = [{k: sum(row[k] for row in r.counts().values()) for k in ("run", "xfail", "skip", "fail")} for r in reports]
     lines += [f"| **all** | {' | '.join(_cell(total) for total in sums)} |"]
     lines += [f"| seconds | {' | '.join(f'{r.seconds:.0f}' for r in reports)} |", ""]
-    told: dict[tuple[str, str, str], list[str]] = {}
     for r in reports:
-        for o in r.outcomes:
-            if o.result != "pass":
-                item = o.name.partition("[")[2].removesuffix("]")  # what the name says already, the reason need not
-                why = o.reason.removesuffix(f" {item}") if item else o.reason
-                told.setdefault((r.executor, o.result, why), []).append(f"`{o.name}`")
-    lines += [f"- {who}: {result} {', '.join(checks)}: {why}" for (who, result, why), checks in told.items()]
+        told = ((g.result, ", ".join(f"`{name}`" for name in g.checks), g.reason) for g in r.groups())
+        lines += [f"- {r.executor}: {result} {checks}: {why}" for result, checks, why in told]
     return "\n".join(lines) + "\n"
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
+import sys
 from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +17,7 @@ import flowgrad as fg
 from flowgrad.cli import main
 from flowgrad.errors import ConfigError
 from flowgrad.registry import names
-from flowgrad.testing import battery, conformance, parametrize_with_executor
+from flowgrad.testing import Report, battery, conformance, parametrize_with_executor
 from flowgrad.testing.battery import _CHECKS, Check, Subject
 from flowgrad.testing.checks import graphs
 from flowgrad.testing.conformance import LEAST
@@ -126,3 +129,104 @@ def test_the_command_reports(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert f"| losses | {SIZE['losses']} |" in page.read_text("utf-8")
     assert main(["conformance", "python", "--only", "losses", "--expect", "class_indices=no reason"]) == 1
     assert main(["conformance", "nmba"]) == 2
+
+
+AUTHOR = """
+from flowgrad.executor import Adjoint, ExecutorInfo
+from flowgrad.executors.python import PythonExecutor
+
+class Kernel:
+    def __init__(self, true):
+        self.true = true
+
+    def forward(self, theta, x):
+        return self.true.forward(theta, x)
+
+    def backward(self, theta, saved, dy, live):
+        found = self.true.backward(theta, saved, dy, live)
+        if len(dy) == 5:
+            raise KeyError(len(dy))
+        return Adjoint(found.dz, found.da, found.weight * 1.01, found.bias)
+
+class Wrong:
+    info = ExecutorInfo("wrong", "weights of another size, and a batch of five")
+    made = 0
+
+    def can_run(self, network, request):
+        return True
+
+    def compile(self, network, request):
+        return Kernel(PythonExecutor().compile(network, request))
+
+class Parts:
+    right = PythonExecutor()
+    info = right.info
+
+nothing = 3
+"""
+
+
+@pytest.fixture
+def author(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., str]]:
+    """A module of an author's in the current folder, under a name of its own; the call gives MODULE:what."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    name = f"author_{tmp_path.name}"
+
+    def put(what: str, code: str = AUTHOR) -> str:
+        (tmp_path / f"{name}.py").write_text(code, "utf-8")
+        importlib.invalidate_caches()
+        return f"{name}:{what}"
+
+    yield put
+    sys.modules.pop(name, None)
+
+
+def test_an_executor_needs_no_package(author: Callable[..., str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["conformance", author("Parts.right"), "--only", "losses"]) == 0
+    assert f"python conforms: {SIZE['losses']} run" in capsys.readouterr().out
+
+
+def test_failures_of_one_cause_are_told_together(
+    author: Callable[..., str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    where = tmp_path / "report.json"
+    words = [word for feature in ("protocol", "oracle", "equality") for word in ("--only", feature)]
+    assert main(["conformance", author("Wrong"), *words, "--report", str(where)]) == 1
+    out = capsys.readouterr().out
+    line = AUTHOR[: AUTHOR.index("raise KeyError")].count("\n") + 1
+    assert f"fail 2 checks: KeyError at {Path(author('').rstrip(':')).stem}.py:{line}: 5" in out
+    assert "    shapes_and_dtypes[float64], shapes_and_dtypes[float32]" in out
+    assert re.search(r"fail \d checks: ∂L/∂w of .*\n    gradients_equal_the_complex_step, ", out)
+    assert "np.float64" not in out
+    report = Report.from_dict(json.loads(where.read_text("utf-8")))
+    failed = [group for group in report.groups() if group.result == "fail"]
+    assert sorted(name for group in failed for name in group.checks) == sorted(o.name for o in report.failures)
+    assert [len(group.checks) for group in failed] == sorted((len(group.checks) for group in failed), reverse=True)
+    assert len(failed) <= 4 < len(report.failures)
+
+
+@pytest.mark.parametrize(
+    ("what", "code", "said"),
+    [
+        ("Rong", AUTHOR, "no 'Rong' in author_.*: did you mean 'Wrong'?"),
+        ("Parts.rigt", AUTHOR, "no 'rigt' in author_.*: did you mean 'right'?"),
+        ("nothing", AUTHOR, "is no executor: int lacks info, can_run, compile"),
+        ("Parts", AUTHOR, "is no executor: Parts lacks can_run, compile"),
+        ("Wrong", "import no_such_library", "importing author_.* fails: ModuleNotFoundError: No module named 'no_such"),
+        ("Wrong", "x = (", "importing author_.* fails: SyntaxError"),
+        ("", AUTHOR, "unknown executor 'author_"),
+    ],
+)
+def test_what_is_no_executor_is_told_in_one_line(
+    author: Callable[..., str], capsys: pytest.CaptureFixture[str], what: str, code: str, said: str
+) -> None:
+    assert main(["conformance", author(what, code)]) == 2
+    error = capsys.readouterr().err
+    assert re.search(said, error)
+    assert error.count("\n") == 1
+
+
+def test_a_module_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["conformance", "no_such_module:entry"]) == 2
+    assert "no module 'no_such_module' in " in capsys.readouterr().err

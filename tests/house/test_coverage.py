@@ -31,16 +31,16 @@ anything else.
 | --- | --- |
 | python, numba | the executor gives values and gradients |
 | C, ONNX | `fg.save` writes a network with it as `.c`, as `.onnx`; *no*: it refuses, and names the function |
-| torch | the plugin `flowgrad-torch` declares it; *no*: it refuses, and names the function |
+| torch, jax | the plugin `flowgrad-torch`, `flowgrad-jax` declares it; *no*: it refuses, and names the function |
 | page | the page (`.html`) holds its name and its values at a sample, of both passes |
 
 A loss is no part of a network: what it has to do with a file is *–*. A *?* was not tried: the library of its column was
 not installed where the page was made. A function of a user's own, an `fg.Activation`,
-`fg.Aggregation` or `fg.Loss`, runs in Python, in Numba and on the page; C and ONNX refuse it by name, and so does
-torch, but for a loss.
+`fg.Aggregation` or `fg.Loss`, runs in Python, in Numba and on the page; C and ONNX refuse it by name, and so do
+torch and jax, but for a loss.
 """
 KINDS = ("activations", "aggregations", "losses")
-COLUMNS = ("python", "numba", "C", "ONNX", "torch", "page")
+COLUMNS = ("python", "numba", "C", "ONNX", "torch", "jax", "page")
 YES, NO, NONE, OPEN = "yes", "no", "–", "?"
 X, T = np.array([[0.5, 0.25]]), np.array([[1.0, 0.0]])
 Try = Callable[[str, str], str]
@@ -125,28 +125,36 @@ TRIES: dict[str, Try] = {
     "C": partial(written, ".c"),
     "ONNX": partial(written, ".onnx"),
     "torch": partial(declared, "torch"),
+    "jax": partial(declared, "jax"),
     "page": shown,
 }
 
 
-def cells(page: str) -> dict[tuple[str, str], list[str]]:
-    """The page's rows: (kind, name) → its cells."""
-    found, kind = {}, ""
+Row = dict[str, str]
+
+
+def cells(page: str) -> dict[tuple[str, str], Row]:
+    """The page's rows: (kind, name) → its cells by column."""
+    found, kind, columns = {}, "", [""]
     for line in page.splitlines():
         if line.startswith("## "):
             kind = line[3:].lower()
-        elif kind and line.startswith("| `"):
+        elif kind and line.startswith("| "):
             name, *row = (cell.strip() for cell in line.strip("|").split("|"))
-            found[kind, name.strip("`")] = row
+            if name.startswith("`"):
+                found[kind, name.strip("`")] = dict(zip(columns, row, strict=True))
+            elif set(name) != {"-"}:
+                columns = row
     return found
 
 
-def tried(kind: str, name: str, before: list[str]) -> Iterator[str]:
-    for column, known in zip(COLUMNS, before, strict=True):
+def tried(kind: str, name: str, before: Row) -> Iterator[str]:
+    """The cells of a row; of a column that cannot be tried here what was known before."""
+    for column in COLUMNS:
         try:
             yield TRIES[column](kind, name)
         except Untried:
-            yield known
+            yield before.get(column, OPEN)
 
 
 def ours(kind: str) -> list[str]:
@@ -158,29 +166,44 @@ def line(parts: list[str] | tuple[str, ...]) -> str:
     return f"| {' | '.join(parts)} |"
 
 
-def render(before: dict[tuple[str, str], list[str]]) -> str:
+def render(before: dict[tuple[str, str], Row]) -> str:
     lines = [HEAD]
     for kind in KINDS:
         lines += [f"## {kind.capitalize()}", "", line((singular(kind), *COLUMNS)), line(["---"] * (1 + len(COLUMNS)))]
         for name in ours(kind):
-            row = before.get((kind, name), [OPEN] * len(COLUMNS))
-            lines.append(line((f"`{name}`", *tried(kind, name, row))))
+            lines.append(line((f"`{name}`", *tried(kind, name, before.get((kind, name), {})))))
         lines.append("")
     return "\n".join(lines)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_function_has_its_row(kind: str) -> None:
+def test_every_function_has_its_row_and_every_row_all_columns(kind: str) -> None:
     page = cells(PAGE.read_text(encoding="utf-8"))
     assert [name for k, name in page if k == kind] == ours(kind), "run `python tests/house/test_coverage.py`"
+    assert {tuple(row) for row in page.values()} == {COLUMNS}, "run `python tests/house/test_coverage.py`"
 
 
 @pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in KINDS for name in ours(kind)])
 def test_every_cell_is_what_trying_it_gives(kind: str, name: str) -> None:
     row = cells(PAGE.read_text(encoding="utf-8"))[kind, name]
-    assert dict(zip(COLUMNS, tried(kind, name, row), strict=True)) == dict(zip(COLUMNS, row, strict=True)), (
+    now = dict(zip(COLUMNS, tried(kind, name, row), strict=True))
+    assert {column: now[column] for column in row} == row, (
         "where a function runs has changed: if that is wanted, run `python tests/house/test_coverage.py`"
     )
+
+
+def test_a_new_column_begins_untried_and_the_others_keep_what_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    monkeypatch.setitem(globals(), "COLUMNS", ("elsewhere", "torch"))
+
+    def absent(kind: str, name: str) -> str:
+        raise Untried
+
+    monkeypatch.setitem(TRIES, "elsewhere", absent)
+    monkeypatch.setitem(TRIES, "torch", absent)
+    before, after = cells(page), cells(render(cells(page)))
+    assert set(after) == set(before)
+    assert all(row == {"elsewhere": OPEN, "torch": before[key]["torch"]} for key, row in after.items())
 
 
 if __name__ == "__main__":

@@ -62,6 +62,7 @@ LAZY = (
     "anndata",
     "h5py",
     "torch",
+    "jax",
 )
 THIRD_PARTY = {*DOORS, *LAZY, "numpy"}
 

@@ -20,7 +20,6 @@ import numpy as np
 import pytest
 
 import flowgrad as fg
-from flowgrad import registry
 from flowgrad.errors import ConfigError, GraphError, UnknownNameError
 from flowgrad.registry import TABLES, find, names
 
@@ -70,30 +69,6 @@ def test_what_looks_at_samples_takes_theta_and_sample(name: str) -> None:
     assert parameters["sample"].default == LOOKING[name]
     rest = [p for p in parameters if p in ("theta", "sample")]
     assert rest == ["theta", "sample"]
-
-
-@pytest.fixture
-def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
-    """Puts a module with entry points on the path, as an installer would: kind → a name in it."""
-
-    def put(code: str, **points: str) -> None:
-        (tmp_path / "theirs.py").write_text(code, "utf-8")
-        about = tmp_path / "theirs-1.0.dist-info"
-        about.mkdir()
-        (about / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n", "utf-8")
-        said = "".join(f"[flowgrad.{kind}]\n{name} = theirs:{name}\n" for kind, name in points.items())
-        (about / "entry_points.txt").write_text(said, "utf-8")
-        forget()
-
-    def forget() -> None:
-        registry._others.cache_clear()
-        registry.names.cache_clear()
-
-    monkeypatch.syspath_prepend(str(tmp_path))
-    yield put
-    monkeypatch.undo()
-    forget()
-    sys.modules.pop("theirs", None)
 
 
 # ---- theta= and sample= do what they say ------------------------------------------------------------------------
@@ -394,14 +369,14 @@ def test_a_configuration_has_the_same_functions() -> None:
 
 @pytest.mark.parametrize("name", names("optimizers"))
 def test_the_table_of_an_optimizer_has_the_settings_of_its_record(name: str) -> None:
-    from flowgrad.cli import _config
+    from flowgrad.cli import _config, _toml
 
     record = find("optimizers", name)
     settings = {f.name: getattr(record, f.name) for f in fields(record) if f.name not in ("name", "summary")}
     assert fg.optimizers.settings_of(name) == settings
     given = config(optimizer={"name": name} | settings)
     assert _config.optimizer_of(given["train"]["optimizer"]) == record
-    again = _config.check(tomllib.loads(_config.document(given)))
+    again = _config.check(tomllib.loads(_toml.document(given)))
     assert again == given
     changed = config(optimizer={"name": name, "learning_rate": 0.25})
     assert _config.optimizer_of(changed["train"]["optimizer"]).learning_rate == 0.25

@@ -43,6 +43,21 @@ def _batch(seed: int, rows: int = 6) -> tuple[Any, Any]:
     return rng.standard_normal((rows, 8)), rng.standard_normal((rows, 4))
 
 
+RESULTS = (
+    "z",
+    "a",
+    "∂L/∂z",
+    "∂L/∂a",
+    "∂L/∂w",
+    "∂L/∂b",
+    "∂L/∂θ",
+    "∂L/∂θ by value_and_grad",
+    "loss",
+    "predict",
+)
+"""What `_all` gives, in its order."""
+
+
 def _all(subject: Subject, program: Program, X: Any, T: Any) -> list[Any]:
     """Every array of one forward, backward, value_and_grad and predict."""
     acts = program.forward(X)
@@ -123,8 +138,8 @@ def theta_is_read_anew(subject: Subject) -> None:
         fresh = compile(net, executor="python", loss="squared_error")
         fresh.theta = theta
         expected = _all(subject, fresh, X, T)
-        for found, truth in zip(_all(subject, program, X, T), expected, strict=True):
-            subject.same(f"call {k}, {rows} rows", found, truth, 1e-12)
+        for what, found, truth in zip(RESULTS, _all(subject, program, X, T), expected, strict=True):
+            subject.same(f"{what} in call {k}, of {rows} rows", found, truth, 1e-12)
         subject.same("value_and_grad of θ in place", program.value_and_grad(theta, X, T)[1], expected[7], 1e-12)
 
 

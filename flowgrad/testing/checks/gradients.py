@@ -142,7 +142,7 @@ def held_to_the_oracle(subject: Subject, net: oracle.Net, network: Network, X: A
             continue
         found: Any = {"weight": grads.weight, "bias": grads.bias, "z": grads.dz, "a": grads.da}[kind]
         expected = of_samples if kind in "za" else of_samples.sum()
-        subject.same(f"∂L/∂{kind} of {name!r}", found[name], expected, 1e-12, scale)
+        subject.same(f"∂L/∂{kind[0]} of {name!r}", found[name], expected, 1e-12, scale)
     by_name = dict(zip(what, truth, strict=True))
     for v in net.inputs if subject.info.input_gradients else ():
         subject.same(f"∂L/∂x of {v!r}", grads.input[v], by_name["a", v], 1e-12, scale)

@@ -8,12 +8,13 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-__all__ = ["ClusterError", "DaskExecutor", "Machines", "map_jobs", "sharded_value_and_grad"]
+__all__ = ["ClusterError", "DaskExecutor", "Machines", "VersionWarning", "map_jobs", "sharded_value_and_grad"]
 
 _HOME = {
     "ClusterError": "cluster",
     "DaskExecutor": "executor",
     "Machines": "cost",
+    "VersionWarning": "versions",
     "map_jobs": "jobs",
     "sharded_value_and_grad": "shards",
 }

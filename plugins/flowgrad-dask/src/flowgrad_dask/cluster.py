@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import multiprocessing.process
 import time
 from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -25,22 +26,35 @@ class ClusterError(FlowgradError, ConnectionError):
     """The cluster is gone, has no workers, or did not answer in time."""
 
 
-class Cluster:
-    """A client, connected when first needed: to a scheduler's address, or to a LocalCluster of its own."""
+class Lost(OSError):
+    """A worker, or what was on it, is gone."""
 
-    def __init__(self, address: str | None, workers: int | None, timeout: float) -> None:
-        self.address, self.workers, self.timeout = address, workers, timeout
+
+class Cluster:
+    """A client, connected when first needed: given, of a scheduler's address, or of a LocalCluster of its own."""
+
+    def __init__(self, scheduler: str | Client | None, workers: int | None, timeout: float) -> None:
+        self.scheduler, self.workers, self.timeout = scheduler, workers, timeout
         self._client: Client | None = None
         self._local: Any = None
         self._lock = lock()
         self._names: tuple[float, list[str]] = (0.0, [])
 
     @property
+    def address(self) -> str | None:
+        """Where another process finds the scheduler; None as long as there is none."""
+        if isinstance(self.scheduler, str):
+            return self.scheduler
+        if self.scheduler is not None:
+            return str(self.scheduler.scheduler.address)
+        return None if self._local is None else str(self._local.scheduler_address)
+
+    @property
     def client(self) -> Client:
         """The client.
 
         Raises:
-            ClusterError: no scheduler answers at the address, or it was lost.
+            ClusterError: no scheduler answers at the address, it was lost, or no worker process starts.
         """
         with self._lock:
             if self._client is None:
@@ -50,25 +64,21 @@ class Cluster:
             return self._client
 
     def _connect(self) -> Client:
-        import logging
-
-        import dask
-        from distributed import Client, LocalCluster
+        from distributed import Client
+        from distributed.comm import resolve_address
 
         wait = min(self.timeout, 30.0)
-        if self.address is not None:
+        if isinstance(self.scheduler, str):
             try:
-                return Client(self.address, timeout=wait, set_as_default=False)
+                resolve_address(self.scheduler)  # a Client that stops here would be noisy
+                return Client(self.scheduler, timeout=wait, set_as_default=False)
             except (OSError, ValueError) as error:
-                raise ClusterError(f"no Dask scheduler answers at {self.address} within {wait:g} s: {error}") from error
-        with dask.config.set({f"distributed.nanny.pre-spawn-environ.{k}": v for k, v in MEMORY.items()}):
-            self._local = LocalCluster(
-                n_workers=self.workers,
-                threads_per_worker=1,
-                processes=True,
-                dashboard_address=":0",
-                silence_logs=logging.CRITICAL,
-            )
+                raise ClusterError(
+                    f"no Dask scheduler answers at {self.scheduler} within {wait:g} s: {error}"
+                ) from error
+        if self.scheduler is not None:
+            return self.scheduler
+        self._local = _local_cluster(self.workers)
         return Client(self._local, timeout=wait, set_as_default=False)
 
     def call(self, work: Callable[[Client], Coroutine[Any, Any, T]]) -> T:
@@ -118,12 +128,68 @@ class Cluster:
         return self.call(lambda client: self.names(client, deadline, anew=True))
 
     def close(self) -> None:
-        """Ends the connection, and the LocalCluster if it is ours."""
+        """Ends the connection and the LocalCluster, where they are ours."""
         with self._lock:
             for thing in (self._client, self._local):
-                if thing is not None:
+                if thing is not None and thing is not self.scheduler:
                     thing.close(timeout=5)
             self._client = self._local = None
+
+
+def _local_cluster(workers: int | None) -> Any:
+    """A LocalCluster of processes with one thread each.
+
+    Raises:
+        ClusterError: its processes do not start.
+    """
+    import logging
+
+    import dask
+    from distributed import LocalCluster
+
+    process = multiprocessing.process.current_process()
+    if getattr(process, "_inheriting", False):
+        raise SystemExit(1)  # a worker that imports the script which starts it; what starts it hears of that, below
+    if process.daemon:
+        raise ClusterError(
+            "a LocalCluster cannot start in a worker process, as those of a cross-validation are: give the address of "
+            "a scheduler, or say workers=1"
+        )
+    with dask.config.set({f"distributed.nanny.pre-spawn-environ.{k}": v for k, v in MEMORY.items()}):
+        try:
+            return LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,
+                processes=True,
+                dashboard_address=":0",
+                silence_logs=logging.CRITICAL,
+            )
+        except RuntimeError as error:
+            raise ClusterError(
+                "the worker processes of a LocalCluster import the script that starts it, which must therefore do so "
+                f'under `if __name__ == "__main__":`; they did not start: {error}'
+            ) from None
+
+
+async def over_memory(client: Client, addresses: Iterable[str]) -> str:
+    """Which of these workers was ended because of its memory, and what helps; empty where none was.
+
+    The nanny of a worker tells the scheduler before it ends the process, by a way of its own: so this waits a moment.
+    """
+    lost = set(addresses)
+    for _ in range(3):
+        try:
+            events = await asyncio.wait_for(client.scheduler.events(topic="worker-restart-memory"), 5.0)
+        except (OSError, TimeoutError):
+            return ""
+        for _, event in events:
+            if event["worker"] in lost:
+                return (
+                    f"the worker at {event['worker']} went over its memory limit, at {event['rss'] / 1e6:,.0f} MB, "
+                    "and was ended: give workers more memory, or cut the batch into more shards; "
+                )
+        await asyncio.sleep(0.2)
+    return ""
 
 
 def check(client: Client) -> None:
@@ -166,8 +232,8 @@ def gone(error: BaseException) -> bool:
     )
 
 
-def failed(future: Future, deadline: float) -> bool:
-    """Whether a settled future was lost with its worker.
+def failed(future: Future, deadline: float, killed: list[str] | None = None) -> bool:
+    """Whether a settled future was lost with its worker; the worker that it killed goes into `killed`.
 
     Raises:
         The work's own error, as it was on the worker.
@@ -178,6 +244,9 @@ def failed(future: Future, deadline: float) -> bool:
         from distributed import KilledWorker
 
         error = future.exception(timeout=max(1.0, deadline - time.monotonic()))
-        if error is not None and not isinstance(error, KilledWorker):
+        if isinstance(error, KilledWorker):
+            if killed is not None:
+                killed.append(error.last_worker.address)
+        elif error is not None:
             raise error
     return True

@@ -17,19 +17,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flowgrad.executor import Array
-from flowgrad_dask.cluster import POLL, Cluster, ClusterError
+from flowgrad.maths.dropout import Dropout
+from flowgrad_dask.cluster import POLL, Cluster, ClusterError, Lost, over_memory
 from flowgrad_dask.engine import Rows, Tree, halves, install, owner, same
 from flowgrad_dask.shards import Job, Part, tree
+from flowgrad_dask.versions import compare
 
 if TYPE_CHECKING:
     from distributed import Client
 
 AHEAD = 2  # shards that a worker has at once: one that it computes, one that waits there
 REMEMBERED = 2**30  # bytes of a batch up to which it is kept here, to see that the next one is the same
-
-
-class Lost(OSError):
-    """A worker, or what was on it, is gone."""
 
 
 @dataclass
@@ -53,9 +51,10 @@ class Step:
     scale: float | None
     deadline: float
     again: bool  # whether the rows look like those of the step before
+    draws: Sequence[Dropout | None]  # of each shard
     holders: dict[int, str] = field(default_factory=dict)
     outputs: dict[int, Array] = field(default_factory=dict)
-    deaths: dict[int, int] = field(default_factory=dict)  # shard → how many workers died of it
+    deaths: dict[int, list[str]] = field(default_factory=dict)  # shard → workers that died of it
 
 
 @dataclass(frozen=True)
@@ -80,9 +79,17 @@ class Crew:
 
     # ---- the two calls --------------------------------------------------------------------------------------
 
-    async def gradient(self, theta: Array, shards: Sequence[Rows], scale: float, out: Array, deadline: float) -> float:
+    async def gradient(
+        self,
+        theta: Array,
+        shards: Sequence[Rows],
+        scale: float,
+        out: Array,
+        deadline: float,
+        draws: Sequence[Dropout | None],
+    ) -> float:
         """The sum of all shards, by a tree that depends on their number alone; the gradient's into `out` (P,)."""
-        step = self._step(theta, shards, scale, deadline)
+        step = self._step(theta, shards, scale, deadline, draws)
         try:
             for _ in range(self.attempts):
                 await self._run(step)
@@ -100,21 +107,28 @@ class Crew:
 
     async def outputs(self, theta: Array, shards: Sequence[Rows], deadline: float) -> list[Array]:
         """(B, O) of each shard."""
-        step = self._step(theta, shards, None, deadline)
+        step = self._step(theta, shards, None, deadline, [None] * len(shards))
         try:
             await self._run(step)
             return [step.outputs[k] for k in range(len(shards))]
         finally:
             self._over(step)
 
-    def _step(self, theta: Array, shards: Sequence[Rows], scale: float | None, deadline: float) -> Step:
+    def _step(
+        self,
+        theta: Array,
+        shards: Sequence[Rows],
+        scale: float | None,
+        deadline: float,
+        draws: Sequence[Dropout | None],
+    ) -> Step:
         """θ and the batch get new versions where their bits are not those of the call before."""
         before, glance = self.theta, _glance(shards)
         version = before[0] if before is not None and same(before[1], theta) else next(self.number)
         self.live[version] = self.live.get(version, 0) + 1
         again, self.glance = glance == self.glance, glance
         batch = self._version(shards)
-        return Step(next(self.number), theta, version, batch, shards, scale, deadline, again)
+        return Step(next(self.number), theta, version, batch, shards, scale, deadline, again, draws)
 
     def _version(self, shards: Sequence[Rows]) -> int:
         before = self.batch
@@ -196,9 +210,7 @@ class Crew:
                 step.holders[k] = address
             elif isinstance(error, OSError) and not isinstance(error, ClusterError):
                 lost.add(address)
-                step.deaths[k] = step.deaths.get(k, 0) + 1
-                if step.deaths[k] >= self.attempts:
-                    raise ClusterError(f"shard {k} lost its worker in each of {self.attempts} attempts") from error
+                step.deaths.setdefault(k, []).append(address)
             else:
                 raise error
         return lost
@@ -210,7 +222,15 @@ class Crew:
         queues: dict[str, deque[int]],
         lost: set[str],
     ) -> None:
-        """Shards of workers that are gone go to those that are there, new ones among them."""
+        """Shards of workers that are gone go to those that are there, new ones among them.
+
+        Raises:
+            ClusterError: a shard has lost its worker as often as it may, with the reason where it is known.
+        """
+        for k, died in step.deaths.items():
+            if len(died) >= self.attempts:
+                why = await over_memory(self.client, died)
+                raise ClusterError(f"{why}shard {k} lost its worker in each of {self.attempts} attempts")
         alive = await self.cluster.names(self.client, step.deadline, anew=True)
         staying = [address for address in alive if address not in lost] or alive
         if not lost and set(staying) == set(queues):
@@ -249,6 +269,7 @@ class Crew:
                 version=step.batch,
                 rows=rows,
                 scale=step.scale,
+                dropout=None if step.draws[shard] is None else to_serialize(step.draws[shard]),
             )
             if "lost" not in answer:
                 has.rows = {(batch, k) for batch, k in has.rows if k != shard} | {(step.batch, shard)}
@@ -271,8 +292,15 @@ class Crew:
         return has
 
     async def _introduce(self, address: str) -> None:
+        """The worker has the packages, the engine and the program.
+
+        Raises:
+            ClusterError: it lacks a package, or has one of which messages are not read here.
+            Lost: it is gone.
+        """
         from distributed.protocol import to_serialize
 
+        await compare(self.client, address)
         installed = await self.client.run(install, workers=[address], on_error="return")
         if installed.get(address, Lost()) is not None:
             raise Lost(f"the worker at {address} is gone: {installed.get(address)}")

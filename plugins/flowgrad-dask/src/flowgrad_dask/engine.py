@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flowgrad.executor import Array
+from flowgrad.maths.dropout import Dropout
 from flowgrad.program import Program
 from flowgrad_dask.shards import Job, Part, Span, add, compiled, gradient, pairs
 
@@ -77,12 +78,21 @@ class Kept:
         except IndexError:
             return np.empty(self.program.plan.n_parameters, self.program.dtype)
 
-    def compute(self, parts: dict[Span, Part], shard: int, shards: int, theta: Array, rows: Rows, scale: float) -> None:
+    def compute(
+        self,
+        parts: dict[Span, Part],
+        shard: int,
+        shards: int,
+        theta: Array,
+        rows: Rows,
+        scale: float,
+        dropout: Dropout | None,
+    ) -> None:
         """One shard's part, added at once to those beside it that the tree adds it to, in place."""
         x, t, s = rows
         assert t is not None
         at: Span = (shard, shard)
-        parts[at] = gradient(self.program, theta, x, t, s, scale, self.blank())
+        parts[at] = gradient(self.program, theta, x, t, s, scale, self.blank(), dropout)
         while at in pairs(shards):
             left, right, both = pairs(shards)[at]
             if left not in parts or right not in parts:
@@ -159,6 +169,7 @@ class Engine:
         version: int,
         rows: list[Any] | None,
         scale: float | None,
+        dropout: Dropout | None,
     ) -> dict[str, Any]:
         """One shard: its gradient is kept as a part of the step; without a scale its outputs are the answer."""
         from distributed.protocol import to_serialize
@@ -180,7 +191,7 @@ class Engine:
         parts = kept.parts.setdefault(step, {})
         while len(kept.parts) > STEPS:
             kept.parts.popitem(last=False)
-        await self._computed(kept.compute, parts, shard, shards, th, own, scale)
+        await self._computed(kept.compute, parts, shard, shards, th, own, scale, dropout)
         return {}
 
     async def flowgrad_part(self, key: str, step: int, tree: Tree) -> dict[str, Any]:

@@ -6,12 +6,15 @@ import atexit
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from flowgrad.arguments import real, whole
 from flowgrad.choice import executor_info
-from flowgrad.errors import ConfigError
+from flowgrad.errors import ConfigError, brief
 from flowgrad.executor import Answer, Executor, ExecutorInfo, Kernel, Request
 from flowgrad.registry import find
 
 if TYPE_CHECKING:
+    from distributed import Client
+
     from flowgrad.network import Network
 
 INFO = ExecutorInfo(
@@ -19,6 +22,8 @@ INFO = ExecutorInfo(
     "shards of the batch on the workers of a Dask cluster",
     needs=("distributed",),
     install="pip install flowgrad-dask",
+    dropout=True,
+    protocol=2,
 )
 
 
@@ -33,8 +38,11 @@ class DaskExecutor:
     `value_and_grad` and `predict` go to the workers; `forward` and `backward`, whose results are every neuron's, run in
     the caller's process, on the same inner executor. By the name "dask": a LocalCluster, started when first needed.
 
+    It pickles and copies, used or not: the copy connects to the same scheduler when first needed.
+
     Args:
-        address: of a scheduler, as "tcp://host:8786"; None starts a LocalCluster of one-thread processes.
+        scheduler: an address, as "tcp://host:8786", or a `distributed.Client`, which stays yours to close; None
+            starts a LocalCluster of one-thread processes, in a script under `if __name__ == "__main__":`.
         workers: of the LocalCluster; None is one a core.
         shards: into how many the batch is cut, whatever the number of workers: bits depend on it alone. Give as many
             as workers or a multiple.
@@ -43,14 +51,14 @@ class DaskExecutor:
         attempts: how often what died with a worker is done again within a call.
 
     Raises:
-        ConfigError: a number below 1.
+        ConfigError: a number below 1; a scheduler that is neither address nor Client, or a Client that is asynchronous.
     """
 
     info = INFO
 
     def __init__(
         self,
-        address: str | None = None,
+        scheduler: str | Client | None = None,
         workers: int | None = None,
         shards: int = 8,
         executor: str | Executor = "auto",
@@ -59,14 +67,11 @@ class DaskExecutor:
     ) -> None:
         from flowgrad_dask.cluster import Cluster
 
-        for name, value in (
-            ("workers", workers or 1),
-            ("shards", shards),
-            ("attempts", attempts),
-            ("timeout", timeout),
-        ):
-            if not value > 0:
-                raise ConfigError(f"{name}={value!r}: must be more than 0")
+        for name, value in (("workers", workers), ("shards", shards), ("attempts", attempts)):
+            if value is not None or name != "workers":
+                whole(name, value, 1)
+        real("timeout", timeout, 0, open_low=True)
+        _check_scheduler(scheduler)
         if executor != "auto":  # what it runs shards with, it can do; `auto` is one of flowgrad's own
             declared = executor_info(executor) if isinstance(executor, str) else executor.info
             self.info = replace(
@@ -75,10 +80,13 @@ class DaskExecutor:
                 activations=declared.activations,
                 aggregations=declared.aggregations,
                 custom_functions=declared.custom_functions,
+                per_output=declared.per_output,
+                dropout=declared.dropout,
+                input_gradients=declared.input_gradients,
                 deterministic=declared.deterministic,
             )
         self.shards, self.inner, self.timeout, self.attempts = shards, executor, timeout, attempts
-        self.cluster = Cluster(address, workers, timeout)
+        self.cluster = Cluster(scheduler, workers, timeout)
         atexit.register(self.close)
 
     def can_run(self, network: Network, request: Request) -> Answer:
@@ -118,8 +126,24 @@ class DaskExecutor:
     def __exit__(self, *error: object) -> None:
         self.close()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        rest = (self.cluster.workers, self.shards, self.inner, self.timeout, self.attempts)
+        return type(self), (self.cluster.address, *rest)
+
     def __repr__(self) -> str:
         return f"DaskExecutor({self.cluster.address or 'LocalCluster'}, {self.shards} shards, {self.inner!r})"
+
+
+def _check_scheduler(given: Any) -> None:
+    """Raises ConfigError where this is no address, no Client that may be waited for, and not None."""
+    if given is None or isinstance(given, str):
+        return
+    from distributed import Client
+
+    if not isinstance(given, Client):
+        raise ConfigError(f"scheduler={brief(given)}: must be an address, a distributed.Client or None")
+    if given.asynchronous:
+        raise ConfigError("scheduler: an asynchronous Client cannot be waited for: give Client(address)")
 
 
 entry = DaskExecutor()

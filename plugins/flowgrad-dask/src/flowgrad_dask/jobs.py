@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from flowgrad_dask.cluster import ClusterError, failed, settle
+from flowgrad_dask.cluster import ClusterError, failed, over_memory, settle
 from flowgrad_dask.executor import DaskExecutor
 
 SLICE = 0.2  # seconds between two reports of progress
@@ -41,7 +41,7 @@ def map_jobs(
     common = [client.scatter(item, broadcast=True, hash=False) for item in shared]
     items = list(jobs)
     futures = [client.submit(function, item, *common, pure=False) for item in items]
-    told = -1
+    told, killed = -1, list[str]()
     for attempt in range(executor.attempts + 1):
         while any(f.status == "pending" for f in futures):
             settled = time.monotonic() + SLICE
@@ -52,7 +52,7 @@ def map_jobs(
                     raise
             told = _tell(progress, futures, told)
         told = _tell(progress, futures, told)
-        lost = [k for k, f in enumerate(futures) if failed(f, deadline)]
+        lost = [k for k, f in enumerate(futures) if failed(f, deadline, killed)]
         if not lost:
             return [f.result(timeout=max(1.0, deadline - time.monotonic())) for f in futures]
         if attempt < executor.attempts:
@@ -60,7 +60,8 @@ def map_jobs(
             common = [client.scatter(item, broadcast=True, hash=False) for item in shared]
             for k in lost:
                 futures[k] = client.submit(function, items[k], *common, pure=False)
-    raise ClusterError(f"job {lost[0]} lost its worker in each of {executor.attempts + 1} attempts")
+    why = executor.cluster.call(lambda client: over_memory(client, killed))
+    raise ClusterError(f"{why}job {lost[0]} lost its worker in each of {executor.attempts + 1} attempts")
 
 
 def _tell(progress: Callable[[int, int], None] | None, futures: list[Any], told: int) -> int:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from flowgrad.executor import Adjoint, Array, Executor, Live, Request, Saved
-from flowgrad.program import compile
+from flowgrad.maths.dropout import Dropout
 from flowgrad_dask.crew import Crew
 from flowgrad_dask.engine import Rows
-from flowgrad_dask.shards import Job, bounds
+from flowgrad_dask.shards import Job, bounds, compiled, drawn
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -43,13 +43,14 @@ class DaskKernel:
         attempts: int,
     ) -> None:
         self.cluster, self.shards, self.timeout, self.attempts = cluster, shards, timeout, attempts
-        self.here = compile(network, executor, request.dtype, request.loss, threads=request.threads)
         self.job = Job(uuid.uuid4().hex, network, executor, request.dtype.name, request.loss, request.threads)
+        self.here = compiled(self.job, request.threads)
+        self._forward: Callable[..., Saved] = self.here.kernel.forward  # with a Dropout where that is declared
         self._crew: Crew | None = None
 
-    def forward(self, theta: Array, x: Array) -> Saved:
+    def forward(self, theta: Array, x: Array, dropout: Dropout | None = None) -> Saved:
         """By the inner executor, here."""
-        return self.here.kernel.forward(theta, x)
+        return self._forward(theta, x) if dropout is None else self._forward(theta, x, dropout)
 
     def backward(self, theta: Array, saved: Saved, dy: Array, live: Live) -> Adjoint:
         """By the inner executor, here."""
@@ -65,15 +66,22 @@ class DaskKernel:
         return np.concatenate(self._asked(lambda crew, deadline: crew.outputs(theta, shards, deadline)))
 
     def value_and_grad(
-        self, theta: Array, x: Array, t: Array, sample_weight: Array | None, scale: float, out: Array
+        self,
+        theta: Array,
+        x: Array,
+        t: Array,
+        sample_weight: Array | None,
+        scale: float,
+        out: Array,
+        dropout: Dropout | None = None,
     ) -> float:
-        """The loss and its gradient: all shards', or an error; never a part of them.
+        """The loss and its gradient: all shards', or an error; never a part of them. A shard's draw is its samples'.
 
         Raises:
             ClusterError: the scheduler is lost, no workers, out of time or of attempts.
         """
-        shards = self._shards(x, t, sample_weight)
-        return self._asked(lambda crew, deadline: crew.gradient(theta, shards, scale, out, deadline))
+        shards, draws = self._shards(x, t, sample_weight), drawn(dropout, len(x), self.shards)
+        return self._asked(lambda crew, deadline: crew.gradient(theta, shards, scale, out, deadline, draws))
 
     def _shards(self, x: Array, t: Array | None, s: Array | None) -> list[Rows]:
         return [(x[k], None if t is None else t[k], None if s is None else s[k]) for k in bounds(len(x), self.shards)]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TypeVar
 
 import numpy as np
 
+from flowgrad.errors import BoundedOutputWarning
 from flowgrad.executor import Array, Differentiates, Executor
+from flowgrad.inturn import InTurn
+from flowgrad.maths.dropout import Dropout
 from flowgrad.maths.losses import Loss
 from flowgrad.network import Network
 from flowgrad.program import Program, compile
@@ -77,40 +81,58 @@ def add(one: Part, other: Part, out: Array | None = None) -> Part:
     return one[0] + other[0], np.add(one[1], other[1], out=out)
 
 
+def drawn(dropout: Dropout | None, rows: int, shards: int) -> list[Dropout | None]:
+    """What each shard's samples draw: what they would in the whole batch.
+
+    >>> [draw.first for draw in drawn(Dropout(0.5, first=10), 5, 2)]
+    [10, 13]
+    """
+    parts = bounds(rows, shards)
+    return [None if dropout is None else replace(dropout, first=dropout.first + part.start) for part in parts]
+
+
 def gradient(
-    program: Program, theta: Array, x: Array, t: Array, s: Array | None, scale: float, out: Array | None = None
+    program: Program,
+    theta: Array,
+    x: Array,
+    t: Array,
+    s: Array | None,
+    scale: float,
+    out: Array | None = None,
+    dropout: Dropout | None = None,
 ) -> Part:
     """Loss and gradient of one shard, both times `scale`: equations (1)–(10); the gradient into `out` (P,) if given."""
-    kernel, plan, loss = program.kernel, program.plan, program.loss
-    assert loss is not None  # the program asks for a gradient only where it has a loss
+    kernel, plan = program.kernel, program.plan
     g = np.empty(plan.n_parameters, program.dtype) if out is None else out
-    if isinstance(kernel, Differentiates):
-        return float(kernel.value_and_grad(theta, x, t, s, scale, g)), g
-    saved = kernel.forward(theta, x)
-    y = np.ascontiguousarray(saved.a[plan.outputs].T).astype(np.float64)
-    value, dy = loss.evaluate(y, t.astype(np.float64))
-    with np.errstate(all="ignore"):
-        if s is not None:
-            value, dy = value * s[:, None], dy * s[:, None]
-        base = dy.astype(program.dtype)
-    adjoint = kernel.backward(theta, saved, base, plan.live())
-    plan.fold(adjoint.weight, adjoint.bias, g)
-    g *= program.dtype.type(scale)
-    return float(value.sum()) * scale, g
+    at_once = kernel if isinstance(kernel, Differentiates) else InTurn(kernel, plan, program.loss)
+    differentiate: Callable[..., float] = at_once.value_and_grad
+    return float(differentiate(theta, x, t, s, scale, g, *(() if dropout is None else (dropout,)))), g
 
 
 def sharded_value_and_grad(
-    program: Program, theta: Array, X: Array, T: Array, shards: int, scale: float | None = None
+    program: Program,
+    theta: Array,
+    X: Array,
+    T: Array,
+    shards: int,
+    scale: float | None = None,
+    dropout: Dropout | None = None,
 ) -> Part:
     """In this process, what the executor "dask" computes with the same number of shards, bit for bit.
 
     X (B, I) and T (B, O) have the program's dtype; `scale` None is 1/B, the mean.
     """
     factor = 1.0 / len(X) if scale is None else scale
-    parts = [gradient(program, theta, X[rows], T[rows], None, factor) for rows in bounds(len(X), shards)]
+    draws = drawn(dropout, len(X), shards)
+    parts = [
+        gradient(program, theta, X[rows], T[rows], None, factor, dropout=draw)
+        for rows, draw in zip(bounds(len(X), shards), draws, strict=True)
+    ]
     return tree(parts, add)
 
 
-def compiled(job: Job, threads: int) -> Program:
-    """The job's program, on a worker of so many threads."""
-    return compile(job.network, job.executor, job.dtype, job.loss, threads=job.threads or threads)
+def compiled(job: Job, threads: int | None) -> Program:
+    """The program of a job, on so many threads where it does not say; who made the job has been warned already."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", BoundedOutputWarning)
+        return compile(job.network, job.executor, job.dtype, job.loss, threads=job.threads or threads)

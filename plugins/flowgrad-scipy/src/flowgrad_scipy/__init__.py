@@ -14,4 +14,5 @@ def info() -> ExecutorInfo:
         install="pip install flowgrad-scipy",
         aggregations=frozenset({"sum", "mean"}),
         dropout=True,
+        protocol=2,
     )

@@ -25,6 +25,7 @@ INFO = ExecutorInfo(
     custom_functions=False,
     dropout=True,
     deterministic=False,
+    protocol=2,
 )
 
 

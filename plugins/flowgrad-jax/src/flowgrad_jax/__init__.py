@@ -1,0 +1,36 @@
+"""flowgrad on JAX: the executor "jax", and `as_jax`, which makes any program a function of JAX.
+
+Importing this package imports no JAX.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flowgrad.executor import ExecutorInfo
+
+__all__ = ["as_jax", "info"]
+
+
+def info() -> ExecutorInfo:
+    """What the executor declares; listing executors calls this and imports no backend."""
+    return ExecutorInfo(
+        "jax",
+        "compiled by XLA once for all graphs of a size; gradients and batches inside other JAX functions",
+        needs=("jax",),
+        install="pip install flowgrad-jax",
+        devices=("cpu", "gpu", "tpu"),
+        aggregations=frozenset({"sum", "mean"}),
+        custom_functions=False,
+        dropout=True,
+        deterministic=False,  # XLA promises no bits
+        protocol=2,
+    )
+
+
+def __getattr__(name: str) -> Any:
+    if name == "as_jax":
+        from flowgrad_jax.bridge import as_jax
+
+        return as_jax
+    raise AttributeError(f"module 'flowgrad_jax' has no attribute {name!r}")

@@ -1,0 +1,31 @@
+"""The executor "jax". Importing this module imports no JAX."""
+
+from __future__ import annotations
+
+from flowgrad.errors import brief
+from flowgrad.executor import Answer, Kernel, Request
+from flowgrad.network import Network
+from flowgrad.plan import lower
+from flowgrad_jax import info
+
+
+class JaxExecutor:
+    """Compiles a network for JAX's default device."""
+
+    info = info()
+
+    def can_run(self, network: Network, request: Request) -> Answer:
+        """True, or the function that JAX cannot trace, or that XLA has one number of threads for the process."""
+        if request.threads is not None:
+            return f"threads={request.threads}: XLA has one number for the whole process; leave threads=None"
+        opaque = [sigma.name for sigma in network.columns.activations if sigma.expression is None]
+        return f"activation {brief(opaque[0])} has no expression that JAX could trace" if opaque else True
+
+    def compile(self, network: Network, request: Request) -> Kernel:
+        """The kernel of this network."""
+        from flowgrad_jax.kernel import JaxKernel
+
+        return JaxKernel(lower(network), request)
+
+
+entry = JaxExecutor()

@@ -1,0 +1,117 @@
+"""A plan as padded arrays: chunks of neurons that do not depend on each other and have one activation.
+
+Sizes are padded to powers of two, so that XLA compiles once for all graphs of about a size: topology is data.
+The last position of every array is a place for what nobody reads.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from flowgrad.plan import Plan
+from flowgrad.registry import names
+
+
+class Chunks(NamedTuple):
+    """N chunks of W neurons and K edges each, in an order in which what a chunk reads is final.
+
+    code (N,): activation; nodes (N, W): positions; source, edge (N, K): where an edge comes from, and its number;
+    into (N, K): the neuron within the chunk that it leads to, W for none.
+    """
+
+    code: Any
+    nodes: Any
+    source: Any
+    edge: Any
+    into: Any
+
+
+class Tables(NamedTuple):
+    """What the kernel reads of a plan: V, E and O are the padded numbers of nodes, edges and outputs."""
+
+    chunks: Chunks
+    factor: Any  # (V,) float: r_v of (2), times 1/K for a mean
+    weight: Any  # (E,) float, and the slot of each in θ, -1 where it is frozen
+    weight_slot: Any
+    bias: Any  # (V,) likewise
+    bias_slot: Any
+    outputs: Any  # (O,)
+    is_input: Any  # (V,) bool
+
+
+Forms = tuple[str, ...]
+ROOM = 32  # edges of a chunk, at the least
+
+
+def forms_of(plan: Plan) -> Forms:
+    """The activations among which a network's chunks choose.
+
+    Each costs XLA a tenth of a second: one beside identity is compiled for itself, more once for all that have more.
+    """
+    used = {sigma.name for sigma in plan.activations} - {"identity"}
+    core = tuple(name for name in names("activations") if "-" not in name)  # without other programs' own
+    if not used <= {*core}:
+        return names("activations")
+    return ("identity", *used) if len(used) <= 1 else core
+
+
+def size(n: int, least: int = 16, step: int = 1) -> int:
+    """The power of two, or of 2^step, that has room for n; `least` or more.
+
+    >>> size(3), size(17), size(17, step=2)
+    (16, 32, 64)
+    """
+    return max(least, 1 << step * -(-(n - 1).bit_length() // step))
+
+
+def padded(values: Any, n: int, fill: Any) -> Any:
+    """(n,) with `fill` behind the values."""
+    return np.concatenate([values, np.full(n - len(values), fill, values.dtype)])
+
+
+def tables(plan: Plan, forms: Forms, dtype: Any) -> Tables:
+    """The plan's tables; `forms` are the activations that a chunk's code is an index into."""
+    V, E, O = size(plan.n_nodes + 1, 64), size(plan.n_edges + 1, 256), size(len(plan.outputs))
+    codes = np.array([forms.index(sigma.name) for sigma in plan.activations], np.int32)
+    return Tables(
+        _chunks(plan, codes, V - 1, E - 1),
+        padded((plan.response * plan.coefficient).astype(dtype), V, 0),
+        padded(plan.weight.astype(dtype), E, 0),
+        padded(plan.weight_slot, E, -1),
+        padded(plan.bias.astype(dtype), V, 0),
+        padded(plan.bias_slot, V, -1),
+        padded(plan.outputs, O, V - 1),
+        padded(plan.activation < 0, V, False),
+    )
+
+
+def _chunks(plan: Plan, codes: Any, no_node: int, no_edge: int) -> Chunks:
+    """Neurons by level and activation, cut where a group has more edges than most."""
+    neurons = np.flatnonzero(plan.activation >= 0)
+    order = neurons[np.lexsort((plan.activation[neurons], plan.level[neurons]))]
+    level, code, fan_in = plan.level[order], codes[plan.activation[order]], np.diff(plan.in_ptr)[order]
+    begins = np.flatnonzero(np.r_[True, (np.diff(level) != 0) | (np.diff(code) != 0)])
+    group = np.repeat(np.arange(len(begins)), np.diff(np.r_[begins, len(order)]))
+    before = np.cumsum(fan_in + 1) - (fan_in + 1)
+    room = max(ROOM, int(fan_in.max()) + 1, int((fan_in + 1).sum()) // len(begins))
+    part = (before - before[begins][group]) // room  # of its group
+    chunk = np.cumsum(np.r_[False, (np.diff(group) != 0) | (np.diff(part) != 0)])
+    first = np.flatnonzero(np.r_[True, np.diff(chunk) != 0])
+    rank = np.arange(len(order)) - first[chunk]
+    edge = np.repeat(plan.in_ptr[order] - np.cumsum(fan_in) + fan_in, fan_in) + np.arange(fan_in.sum())
+    of_edge = np.repeat(chunk, fan_in)
+    place = np.arange(len(edge)) - (np.cumsum(fan_in) - fan_in)[first][of_edge]
+    N, W, K = size(len(first)), size(int(rank.max()) + 1), size(int(place.max(initial=0)) + 1, ROOM)
+    found = Chunks(
+        padded(code[first], N, 0),
+        np.full((N, W), no_node, np.int32),
+        np.full((N, K), no_node, np.int32),
+        np.full((N, K), no_edge, np.int32),
+        np.full((N, K), W, np.int32),
+    )
+    found.nodes[chunk, rank] = order
+    found.source[of_edge, place], found.edge[of_edge, place] = plan.in_source[edge], edge
+    found.into[of_edge, place] = np.repeat(rank, fan_in)
+    return found
