@@ -16,6 +16,7 @@ from flowgrad.executor import Executor
 from flowgrad.network import Network
 from flowgrad.plan import lower
 from flowgrad.program import Program
+from flowgrad_torch import direct
 from flowgrad_torch.operators import DTYPES, Graph, Programs, _array, graph
 
 
@@ -113,17 +114,22 @@ class GraphModule(nn.Module):
             ShapeError: x's last axis is not I.
             DataError: x has another dtype than theta.
         """
-        I, O, _ = self._sizes
+        (I, O, _), theta = self._sizes, self.theta
         if x.ndim == 0 or x.shape[-1] != I:
             raise ShapeError(f"x has shape {tuple(x.shape)}: must be (…, {I}), a column an input of the network")
-        if x.dtype != self.theta.dtype:
+        if x.dtype != theta.dtype:
             if not (x.is_floating_point() and torch.is_autocast_enabled(x.device.type)):
-                raise DataError(f"x is {x.dtype} and theta {self.theta.dtype}: convert one of them")
-            x = x.to(self.theta.dtype)
-        rows = x.reshape(-1, I)
-        apply = graph if torch.compiler.is_compiling() else Graph.apply  # Dynamo would make an instance of a Function
-        y: Tensor = apply(self.theta, rows, self._key)  # type: ignore[no-untyped-call]  # torch has no types here
-        return y.reshape(*x.shape[:-1], O)
+                raise DataError(f"x is {x.dtype} and theta {theta.dtype}: convert one of them")
+            x = x.to(theta.dtype)
+        rows = x if x.ndim == 2 else x.reshape(-1, I)
+        y: Tensor
+        if torch.compiler.is_compiling():  # Dynamo would make an instance of a Function
+            y = graph(theta, rows, self._key)
+        elif direct.is_plain(theta, rows) and len(rows):
+            y = direct.apply(theta, rows, self._programs)
+        else:
+            y = Graph.apply(theta, rows, self._key)  # type: ignore[no-untyped-call]  # torch has no types here
+        return y if x.ndim == 2 else y.reshape(*x.shape[:-1], O)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> GraphModule:
         """Refuses `.half()`, `.bfloat16()` and their like before θ changes."""

@@ -65,7 +65,7 @@ def _programs(key: str) -> Programs:
 
 
 def _array(values: Tensor) -> Any:
-    return np.ascontiguousarray(values.detach().cpu().numpy())
+    return np.ascontiguousarray(values.numpy(force=True))
 
 
 def _vjp(program: Program, theta: Any, x: Any, dy: Any, inputs: bool) -> tuple[Any, Any]:
@@ -116,8 +116,14 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
 def _graph_backward(ctx: Any, dy: Tensor) -> tuple[Tensor, Tensor | None, None]:
     theta, x = ctx.saved_tensors
     wants_x = ctx.needs_input_grad[1]
-    g, dx = _Pull.apply(theta, x, dy, ctx.key, wants_x)  # type: ignore[no-untyped-call]  # torch has no types here
+    g, dx = pulled(theta, x, dy, ctx.key, wants_x)
     return g, dx if wants_x else None, None
+
+
+def pulled(theta: Tensor, x: Tensor, dy: Tensor, key: str, inputs: bool) -> tuple[Tensor, Tensor]:
+    """`flowgrad::graph_vjp` where a second derivative may be asked for, which is refused."""
+    found: tuple[Tensor, Tensor] = _Pull.apply(theta, x, dy, key, inputs)  # type: ignore[no-untyped-call]  # as above
+    return found
 
 
 def _vjp_backward(ctx: Any, *of: Tensor) -> Any:
