@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from flowgrad_torch.functional import Tangent, tangent
 from flowgrad_torch.operators import Programs, _array, pulled
 
 PLAIN = (Tensor, torch.nn.Parameter)
@@ -28,30 +29,39 @@ def is_plain(*tensors: Tensor) -> bool:
 
 def apply(theta: Tensor, x: Tensor, programs: Programs) -> Tensor:
     """y (B, O) of plain θ (P,) and x (B, I), of one dtype, with its derivative where one is wanted."""
-    if torch.is_grad_enabled() and (theta.requires_grad or x.requires_grad):
-        y: Tensor = Direct.apply(theta, x, programs)  # type: ignore[no-untyped-call]  # torch has no types here
-        return y
-    return torch.from_numpy(programs.of(theta.dtype).predict(_array(x), theta=_array(theta)))
+    keeps = torch.is_grad_enabled() and (theta.requires_grad or x.requires_grad)
+    y: Tensor = Direct.apply(theta, x, programs, keeps)  # type: ignore[no-untyped-call]  # torch has no types here
+    return y
 
 
 class Direct(torch.autograd.Function):
     """y, and its derivative, once."""
 
     @staticmethod
-    def forward(ctx: Any, theta: Tensor, x: Tensor, programs: Programs) -> Tensor:
-        y, ctx.kept = programs.of(theta.dtype).predict_keeping(_array(x), theta=_array(theta))
+    def forward(ctx: Any, theta: Tensor, x: Tensor, programs: Programs, keeps: bool) -> Tensor:
+        program, ctx.kept = programs.of(theta.dtype), None
+        if keeps:
+            y, ctx.kept = program.predict_keeping(_array(x), theta=_array(theta))
+        else:
+            y = program.predict(_array(x), theta=_array(theta))
         ctx.programs = programs  # backward may come when the module is gone
         ctx.save_for_backward(theta, x)
+        ctx.save_for_forward(theta, x)
         return torch.from_numpy(y)
 
     @staticmethod
-    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    def jvp(ctx: Any, dtheta: Tangent, dx: Tangent, programs: None, keeps: None) -> Tensor:
+        theta, x = ctx.saved_tensors
+        return tangent(ctx.programs.pieces, theta, x, dtheta, dx)
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, Tensor | None, None, None]:
         theta, x = ctx.saved_tensors
         kept, ctx.kept = ctx.kept, None  # the next backward of the same graph runs forward again
         wants_x = ctx.needs_input_grad[1]
         if torch.is_grad_enabled() or not is_plain(theta, x, dy):
             g, dx = pulled(theta, x, dy, ctx.programs.key, wants_x)
-            return g, dx if wants_x else None, None
+            return g, dx if wants_x else None, None, None
         program = ctx.programs.of(theta.dtype)
         of_theta, of_x = program.vjp(_array(x), _array(dy), theta=_array(theta), inputs=wants_x, kept=kept)
-        return torch.from_numpy(of_theta), None if of_x is None else torch.from_numpy(of_x), None
+        return torch.from_numpy(of_theta), None if of_x is None else torch.from_numpy(of_x), None, None

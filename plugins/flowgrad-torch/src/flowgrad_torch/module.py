@@ -16,8 +16,9 @@ from flowgrad.executor import Executor
 from flowgrad.network import Network
 from flowgrad.plan import lower
 from flowgrad.program import Program
-from flowgrad_torch import direct
-from flowgrad_torch.operators import DTYPES, Graph, Programs, _array, graph
+from flowgrad_torch import direct, functional
+from flowgrad_torch.operators import Graph, Programs, _array, graph
+from flowgrad_torch.plain import DTYPES
 
 
 class GraphModule(nn.Module):
@@ -123,7 +124,9 @@ class GraphModule(nn.Module):
             x = x.to(theta.dtype)
         rows = x if x.ndim == 2 else x.reshape(-1, I)
         y: Tensor
-        if torch.compiler.is_compiling():  # Dynamo would make an instance of a Function
+        if torch.onnx.is_in_onnx_export():
+            y = functional.predict(self._programs.pieces, theta, rows)
+        elif torch.compiler.is_compiling():  # Dynamo would make an instance of a Function
             y = graph(theta, rows, self._key)
         elif direct.is_plain(theta, rows) and len(rows):
             y = direct.apply(theta, rows, self._programs)

@@ -23,8 +23,9 @@ from flowgrad.locks import lock
 from flowgrad.network import Network
 from flowgrad.plan import lower
 from flowgrad.program import Program, compile
-
-DTYPES = {torch.float32: "float32", torch.float64: "float64"}
+from flowgrad_torch.functional import Tangent, tangent
+from flowgrad_torch.pieces import Pieces
+from flowgrad_torch.plain import DTYPES, pieces_of
 
 
 class Programs:
@@ -35,6 +36,7 @@ class Programs:
         self.sizes = len(network.inputs), len(network.outputs), lower(network).n_parameters
         self.key = uuid4().hex  # differs in every process: an exported program never meets another network
         self._compiled: dict[torch.dtype, Program] = {}
+        self._pieces: Pieces | None = None
         self._lock = lock()
         _KNOWN[self.key] = self
 
@@ -52,6 +54,18 @@ class Programs:
                     self.network, executor=self.executor, dtype=DTYPES[dtype], threads=self.threads
                 )
             return self._compiled[dtype]
+
+    @property
+    def pieces(self) -> Pieces:
+        """What torch's own operators compute at a time.
+
+        Raises:
+            GraphError: a function that has no form there.
+        """
+        with self._lock:
+            if self._pieces is None:
+                self._pieces = pieces_of(self.network)
+            return self._pieces
 
 
 _KNOWN: WeakValueDictionary[str, Programs] = WeakValueDictionary()
@@ -111,6 +125,7 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
     ctx.key = inputs[len(tensors)]
     ctx.programs = _KNOWN.get(ctx.key)  # backward may come when the module is gone
     ctx.save_for_backward(*tensors)
+    ctx.save_for_forward(*tensors)
 
 
 def _graph_backward(ctx: Any, dy: Tensor) -> tuple[Tensor, Tensor | None, None]:
@@ -141,6 +156,11 @@ class Graph(torch.autograd.Function):
     def forward(theta: Tensor, x: Tensor, key: str) -> Tensor:
         y: Tensor = graph(theta, x, key)
         return y
+
+    @staticmethod
+    def jvp(ctx: Any, dtheta: Tangent, dx: Tangent, key: None) -> Tensor:
+        theta, x = ctx.saved_tensors
+        return tangent(_programs(ctx.key).pieces, theta, x, dtheta, dx)
 
 
 class _Pull(torch.autograd.Function):

@@ -43,8 +43,9 @@ class Level:
 
 
 class Pieces:
-    """The levels of a plan, level 0 being the inputs.
+    """The levels of a plan, from level 1 on; level 0 are the inputs.
 
+    reads: levels that the outputs stand in; outputs (O,): their columns, these levels side by side.
     slots (S,): which of θ the trained `values` are; frozen (F,) float64: the others.
     of_edge (E,), of_bias (V,): where in `values` each is, where it is there.
     column (V,): of each node within its level; rank (V,): its level.
@@ -59,6 +60,10 @@ class Pieces:
         self.column[plan.inputs] = np.arange(len(plan.inputs))
         self._dense = list(self._dense_runs())
         self.slots, self.frozen, self.of_edge, self.of_bias = self._values()
+        widths = [len(plan.inputs)]
+        self.levels = list(self._levels(widths))
+        self.reads = np.unique(self.rank[plan.outputs]).tolist()
+        self.outputs = self._columns(self.reads, widths, plan.outputs)
 
     def _dense_runs(self) -> Iterator[tuple[int, int]]:
         """(first, last): neurons of one block with one activation that an `nn.Linear` can hold as they are."""
@@ -86,29 +91,32 @@ class Pieces:
         at[fixed] = len(slots) + np.arange(int(fixed.sum()))
         return slots, value[fixed], at[: p.n_edges], at[p.n_edges :]
 
-    def levels(self) -> Iterator[Level]:
-        """Level 1 and those that follow; `column` is filled on the way."""
+    def _levels(self, widths: list[int]) -> Iterator[Level]:
+        """Level 1 and those that follow; `column` and the levels' widths are filled on the way."""
         p, order = self.plan, np.argsort(self.rank, kind="stable")
         bounds = np.searchsorted(self.rank[order], np.arange(1, int(self.rank.max(initial=0)) + 2)).tolist()
         begins = dict(self._dense)
-        widths = [len(p.inputs)]
         for first, last in pairwise(bounds):
             at = order[first:last]
             begin, fan_in = p.in_ptr[at], p.in_ptr[at + 1] - p.in_ptr[at]
             sources = self.rank[p.in_source[ranges(begin, fan_in)]]
             reads = np.unique(sources).tolist()
-            offset = np.zeros(len(widths), np.int64)
-            offset[reads] = np.cumsum([0, *(widths[k] for k in reads)])[:-1]
             parts, width = [], 0
             for members, dense in self._parts(at, begins):
                 v = members[0]
                 edges = p.in_ptr[members][:, None] + np.arange(p.in_ptr[v + 1] - p.in_ptr[v])
-                ends = p.in_source[edges]
-                parts.append(Part(members, edges, offset[self.rank[ends]] + self.column[ends], dense))
+                parts.append(Part(members, edges, self._columns(reads, widths, p.in_source[edges]), dense))
                 self.column[members] = width + np.arange(len(members))
                 width += len(members)
             yield Level(reads, sum(widths[k] for k in reads), parts)
             widths.append(width)
+
+    def _columns(self, reads: list[int], widths: list[int], nodes: Array) -> Array:
+        """Where nodes stand in these levels side by side."""
+        offset = np.zeros(len(widths), np.int64)
+        offset[reads] = np.cumsum([0, *(widths[k] for k in reads)])[:-1]
+        found: Array = offset[self.rank[nodes]] + self.column[nodes]
+        return found
 
     def _parts(self, at: Array, dense: dict[int, int]) -> Iterator[tuple[Array, bool]]:
         """Dense runs of a level as they are; its other neurons by activation, aggregation and fan-in."""

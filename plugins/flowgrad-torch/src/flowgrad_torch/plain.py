@@ -20,9 +20,10 @@ from flowgrad.errors import ConfigError, GraphError, ShapeError, brief, listing
 from flowgrad.network import Network
 from flowgrad.plan import Plan, lower
 from flowgrad.program import compile
-from flowgrad_torch.operators import DTYPES
 from flowgrad_torch.pieces import Part, Pieces
 
+DTYPES = {torch.float32: "float32", torch.float64: "float64"}
+"""What flowgrad calls the dtypes that it has."""
 Array = npt.NDArray[Any]
 Values = list[Tensor]
 
@@ -125,9 +126,7 @@ class Gathered(nn.Module):
             self.register_buffer(name, buffer, persistent=False)
 
     def forward(self, pool: Tensor, values: Tensor) -> Tensor:
-        n, K = self.columns.shape
-        terms = pool[:, self.columns.reshape(-1)].reshape(pool.shape[0], n, K) * values[self.weight]
-        m = AGGREGATIONS[self.aggregation](terms) if K else terms.sum(-1)
+        m = aggregated(self.aggregation, pool, self.columns, values[self.weight])
         found: Tensor = self.sigma(self.response * m + values[self.bias])
         return found
 
@@ -143,11 +142,19 @@ class Level(nn.Module):
         self.reads, self.parts = reads, nn.ModuleList(parts)
 
     def forward(self, levels: Values, values: Tensor) -> Tensor:
-        pool = _joined([levels[k] for k in self.reads]) if self.reads else levels[0]
-        return _joined([part(pool, values) for part in self.parts])
+        pool = joined([levels[k] for k in self.reads]) if self.reads else levels[0]
+        return joined([part(pool, values) for part in self.parts])
 
 
-def _joined(tensors: Values) -> Tensor:
+def aggregated(aggregation: str, pool: Tensor, columns: Tensor, weight: Tensor) -> Tensor:
+    """m (B, n) of the weights (n, K) and where their sources stand in the pool (n, K)."""
+    n, K = columns.shape
+    terms = pool[:, columns.reshape(-1)].reshape(pool.shape[0], n, K) * weight
+    return AGGREGATIONS[aggregation](terms) if K else terms.sum(-1)
+
+
+def joined(tensors: Values) -> Tensor:
+    """Side by side."""
     return tensors[0] if len(tensors) == 1 else torch.cat(tensors, 1)
 
 
@@ -162,27 +169,20 @@ class TorchNetwork(nn.Module):
 
     def __init__(self, network: Network, dtype: torch.dtype) -> None:
         super().__init__()
-        self._network, plan = network, lower(network)
-        _refuse(network, plan)
-        pieces = Pieces(plan)
+        self._network, pieces = network, pieces_of(network)
+        plan = pieces.plan
         self.weight = nn.Parameter(torch.tensor(plan.theta[pieces.slots], dtype=dtype))
         self.register_buffer("frozen", torch.tensor(pieces.frozen, dtype=dtype), persistent=False)
-        self.slots, self.levels = {"weight": pieces.slots}, nn.ModuleList()
-        for level in pieces.levels():
-            parts = [_part(pieces, part, level.width, dtype) for part in level.parts]
+        self.slots, self.levels, self._reads = {"weight": pieces.slots}, nn.ModuleList(), pieces.reads
+        self.register_buffer("at", torch.tensor(pieces.outputs), persistent=False)
+        for level in pieces.levels:
+            name = f"levels.{len(self.levels)}.parts"
+            self.levels.append(Level(level.reads, [_part(pieces, part, level.width, dtype) for part in level.parts]))
             for k, part in enumerate(level.parts):
                 if part.dense:
-                    name = f"levels.{len(self.levels)}.parts.{k}.linear"
                     for kind, slot in ("weight", plan.weight_slot[part.edges]), ("bias", plan.bias_slot[part.at]):
                         if slot.flat[0] >= 0:
-                            self.slots[f"{name}.{kind}"] = slot.reshape(-1)
-            self.levels.append(Level(level.reads, parts))
-        self._reads = np.unique(pieces.rank[plan.outputs]).tolist()
-        widths = [len(plan.inputs), *np.bincount(pieces.rank)[1:].tolist()]
-        offset = np.zeros(len(widths), np.int64)
-        offset[self._reads] = np.cumsum([0, *(widths[k] for k in self._reads)])[:-1]
-        columns = offset[pieces.rank[plan.outputs]] + pieces.column[plan.outputs]
-        self.register_buffer("at", torch.tensor(columns), persistent=False)
+                            self.slots[f"{name}.{k}.linear.{kind}"] = slot.reshape(-1)
 
     def forward(self, x: Tensor) -> Tensor:
         """x (…, I) → y (…, O).
@@ -196,14 +196,8 @@ class TorchNetwork(nn.Module):
         found, values = [x.reshape(-1, I)], torch.cat([self.weight, self.frozen])
         for level in self.levels:
             found.append(level(found, values))
-        y = _joined([found[k] for k in self._reads])[:, self.at]
+        y = joined([found[k] for k in self._reads])[:, self.at]
         return y.reshape(*x.shape[:-1], y.shape[1])
-
-    def of_theta(self, theta: Tensor) -> dict[str, Tensor]:
-        """The parameters by name that θ (P,) stands for, as `torch.func.functional_call` takes them."""
-        shapes = {name: p.shape for name, p in self.named_parameters()}
-        device = theta.device
-        return {n: theta[torch.from_numpy(s).to(device)].reshape(shapes[n]) for n, s in self.slots.items()}
 
     def network(self) -> Network:
         """The network with the present weights written back; ids and all else are as `to_torch` was given them."""
@@ -248,29 +242,50 @@ def to_torch(network: Network, dtype: torch.dtype | None = None) -> TorchNetwork
 
 def _part(pieces: Pieces, part: Part, width: int, dtype: torch.dtype) -> nn.Module:
     """Neurons of a level that reads so many columns."""
-    plan, (n, K) = pieces.plan, part.columns.shape
-    name = plan.activations[plan.activation[part.at[0]]].name
-    sigma = MODULES[name]() if name in MODULES else Elementwise(name)
+    plan, (n, K), sigma = pieces.plan, part.columns.shape, sigma_of(pieces.plan, part)
     if not part.dense:
         return Gathered(
-            plan.aggregations[plan.aggregation[part.at[0]]].name,
+            aggregation_of(plan, part),
             sigma,
             columns=torch.tensor(part.columns),
             weight=torch.tensor(pieces.of_edge[part.edges]),
             bias=torch.tensor(pieces.of_bias[part.at]),
             response=torch.tensor(plan.response[part.at], dtype=dtype),
         )
-    linear = nn.Linear(K, n, dtype=dtype, device="meta").to_empty(device="cpu")  # draws nothing from torch's generator
+    linear = nn.Linear(K, n, device="meta")  # draws nothing from torch's generator
     weight, bias = plan.parameters(plan.theta)
-    for parameter, values, slot in (
-        (linear.weight, weight[part.edges], plan.weight_slot[part.edges]),
-        (linear.bias, bias[part.at], plan.bias_slot[part.at]),
+    for name, values, slot in (
+        ("weight", weight[part.edges], plan.weight_slot[part.edges]),
+        ("bias", bias[part.at], plan.bias_slot[part.at]),
     ):
-        parameter.data.copy_(torch.tensor(values))
-        parameter.requires_grad_(bool(slot.flat[0] >= 0))
+        trained = bool(slot.flat[0] >= 0)
+        setattr(linear, name, nn.Parameter(torch.tensor(values, dtype=dtype), requires_grad=trained))
     columns = part.columns[0]
     whole = width == K and bool((columns == np.arange(K)).all())
     return Dense(None if whole else torch.tensor(columns), linear, sigma)
+
+
+def sigma_of(plan: Plan, part: Part) -> nn.Module:
+    """σ of a part's neurons."""
+    name = plan.activations[plan.activation[part.at[0]]].name
+    return MODULES[name]() if name in MODULES else Elementwise(name)
+
+
+def aggregation_of(plan: Plan, part: Part) -> str:
+    """The name of a part's aggregation."""
+    name: str = plan.aggregations[plan.aggregation[part.at[0]]].name
+    return name
+
+
+def pieces_of(network: Network) -> Pieces:
+    """The network cut into what is computed at a time.
+
+    Raises:
+        GraphError: a function that has no form in torch's operators.
+    """
+    plan = lower(network)
+    _refuse(network, plan)
+    return Pieces(plan)
 
 
 def _refuse(network: Network, plan: Plan) -> None:
