@@ -63,7 +63,7 @@ class GraphModule(nn.Module):
     def _share(self, programs: Programs) -> None:
         """Takes what forward reads as plain values: torch.compile follows no more than these."""
         self._programs, self._key, self._sizes = programs, programs.key, programs.sizes
-        self._network = programs.network
+        self._network, self._grouped = programs.network, False
 
     @property
     def program(self) -> Program:
@@ -88,12 +88,18 @@ class GraphModule(nn.Module):
         Both are leaves that share theta's memory; backward hands theta's gradient on to them, and `theta.grad` stays
         None. Ask once, after the module is where it will be trained and in its dtype.
 
+        Raises:
+            ConfigError: they were asked for before; in backward, where the module has been moved since.
+
         >>> import flowgrad as fg
         >>> layer = GraphModule(fg.topologies.layered([3, 4, 2], seed=1))
         >>> optimizer = torch.optim.AdamW(layer.groups({"weight_decay": 0.1}, {"weight_decay": 0.0}))
         >>> [len(group["params"][0]) for group in optimizer.param_groups]
         [20, 6]
         """
+        if self._grouped:
+            raise ConfigError("groups() was called before: the first optimizer has the leaves that backward fills")
+        self._grouped = True
         n = int(lower(self._network).weight_slot.max(initial=-1)) + 1
         whole = self.theta.detach()
         parts = [part.requires_grad_() for part in (whole[:n], whole[n:])]
@@ -101,6 +107,8 @@ class GraphModule(nn.Module):
         def hand_on(theta: Tensor) -> None:
             if theta.grad is None:
                 return
+            if theta.data_ptr() != parts[0].data_ptr():
+                raise ConfigError("the module was moved or converted after groups(): call groups() after .to()")
             for part, g in zip(parts, (theta.grad[:n], theta.grad[n:]), strict=True):
                 part.grad = g if part.grad is None else part.grad + g
             theta.grad = None
@@ -174,7 +182,9 @@ class GraphModule(nn.Module):
     def __getstate__(self) -> dict[str, Any]:
         programs = self._programs
         made_of = (programs.network, programs.executor, programs.threads)
-        return {k: v for k, v in self.__dict__.items() if k not in ("_programs", "_key")} | {"_made_of": made_of}
+        return {k: v for k, v in self.__dict__.items() if k not in ("_programs", "_key", "_grouped")} | {
+            "_made_of": made_of
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         made_of = state.pop("_made_of")
