@@ -27,8 +27,8 @@ class GraphModule(nn.Module):
     `theta` (P,) is its one parameter: every trainable weight and bias of the network, in the order of
     `module.program.theta_index`. Gradients of theta and of x are flowgrad's, exact, through
     `torch.autograd.Function`; they can be taken once, so no gradient of a gradient. Where a gradient may follow,
-    forward keeps what backward goes on from, at most 1 GB. Forward mode and ONNX go through torch's operators. float32 and
-    float64; the network is compiled for the dtype of `theta`, so `.double()` and `.float()` work. On a CUDA model x
+    forward keeps what backward goes on from, at most 1 GB. Forward mode and ONNX go through torch's operators. float32
+    and float64; the network is compiled for the dtype of `theta`, so `.double()` and `.float()` work. On a CUDA model x
     travels to the CPU and y back, unless the executor says otherwise. Threads may share a module as they may any other.
 
     Args:
