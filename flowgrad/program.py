@@ -344,9 +344,8 @@ class Program:
         x = self._x(X)
         dy, out = self._cotangent(cotangent, len(x)), self._arrays.empty(self.plan.n_parameters, self.dtype)
         dx = self._arrays.empty(x.shape, self.dtype) if inputs else None
-        live = self.plan.live(None if dy[0].all() else (dy != 0).any(axis=0))
-        memory = () if self._keeping is None else batch.memory(kept)
-        self._pull(self._given(theta), x, dy, live, out, dx, *memory)
+        live, memory = self.plan.live(None if dy[0].all() else (dy != 0).any(axis=0)), batch.memory(kept)
+        self._pull(self._given(theta), x, dy, live, out, dx, *(() if self._keeping is None else memory))
         return out, dx
 
     def predict(self, X: Any, theta: ArrayLike | None = None) -> Array:
