@@ -8,6 +8,7 @@ import pytest
 import torch
 from flowgrad_torch import from_sequential, to_torch
 from flowgrad_torch.plain import AGGREGATIONS, FORMULAS, MODULES
+from flowgrad_torch.table import ACTIVATIONS
 from torch import nn
 
 import flowgrad as fg
@@ -110,6 +111,10 @@ def test_every_activation_and_its_slope(name):
     y.sum().backward()
     near = 1e-7 if name == "hard_sigmoid" else 1e-10  # torch multiplies by 1/6 in float32
     np.testing.assert_allclose(x.grad.numpy(), program.vjp(X, np.ones_like(X))[1], rtol=near, atol=1e-13)
+
+
+def test_it_writes_what_the_executor_runs():
+    assert set(ACTIVATIONS) == MODULES.keys() | FORMULAS.keys()
 
 
 def test_dense_parts_are_linear_and_a_perceptron_comes_back_from_them():

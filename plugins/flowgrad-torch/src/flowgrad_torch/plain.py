@@ -44,6 +44,7 @@ class Elementwise(nn.Module):
 
 FORMULAS: dict[str, Callable[[Tensor], Tensor]] = {
     "arctan": torch.arctan,
+    "erf": torch.erf,
     "sin": torch.sin,
     "cos": torch.cos,
     "gaussian": lambda z: torch.exp(-z * z),
