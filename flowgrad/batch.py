@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,10 +11,12 @@ import numpy.typing as npt
 
 from flowgrad.arguments import plain
 from flowgrad.errors import DataError, ShapeError, UnknownNameError, brief, listing, suggest
+from flowgrad.executor import Adjoint
 
 if TYPE_CHECKING:
     from flowgrad.maths.losses import Loss
     from flowgrad.plan import Plan
+    from flowgrad.recycling import Recycler
 
 Array = npt.NDArray[Any]
 Rows = npt.NDArray[np.intp]
@@ -227,3 +229,58 @@ def parameters(theta: Any, plan: Plan, dtype: np.dtype[Any]) -> Array:
             f"{plan.n_parameters - biases} weights and {biases} biases"
         )
     return array
+
+
+def room_for_gradient(out: Any, theta: Any, th: Array, arrays: Recycler) -> tuple[Array, Array]:
+    """What is given back, and where a kernel writes: another array where that has another dtype, or is θ itself.
+
+    Args:
+        out: what the caller gave, or None.
+        theta, th: θ as the caller gave it, and in the program's dtype.
+
+    Raises:
+        ShapeError: out has another shape or dtype than theta.
+        DataError: out is read-only.
+    """
+    kind = theta.dtype if isinstance(theta, np.ndarray) else np.asarray(theta).dtype
+    answer = kind if kind.kind == "f" else th.dtype
+    if out is None:
+        out = arrays.empty(len(th), answer)
+    elif not isinstance(out, np.ndarray) or out.shape != th.shape or out.dtype != answer:
+        raise ShapeError(f"out must be an array of shape {th.shape} and dtype {answer}, as theta is")
+    elif not out.flags.writeable:
+        raise DataError("out is read-only: give an array that may be written to")
+    elif np.may_share_memory(out, th):
+        return out, np.empty(len(th), th.dtype)
+    fits = out.dtype == th.dtype and out.flags.c_contiguous
+    return out, out if fits else np.empty(len(th), th.dtype)
+
+
+def memory(kept: Any) -> tuple[Array, ...]:
+    """What `predict_keeping` gave, as a last argument of a kernel's `vjp`: none where nothing was kept.
+
+    Raises:
+        DataError: this is no such memory.
+    """
+    if kept is None:
+        return ()
+    if not isinstance(kept, np.ndarray) or kept.dtype != np.uint8 or kept.ndim != 1 or not kept.flags.writeable:
+        raise DataError(f"kept is {brief(kept)}: must be the second array that predict_keeping(X) gave")
+    return (kept,) if len(kept) else ()
+
+
+def of_all_samples(adjoint: Adjoint, B: int, s: SampleWeights | None) -> Adjoint:
+    """∂L/∂z and ∂L/∂a of all B samples, times their whole weights; 0 for those that were left out."""
+    if s is None or (s.kept is None and not s.power):
+        return adjoint
+
+    def spread(values: Array) -> Array:
+        with np.errstate(over="ignore", under="ignore"):
+            whole = np.ldexp(values, s.power).astype(values.dtype)
+        if s.kept is None:
+            return whole
+        every = np.zeros((len(values), B), values.dtype)
+        every[:, s.kept] = whole
+        return every
+
+    return replace(adjoint, dz=spread(adjoint.dz), da=spread(adjoint.da))

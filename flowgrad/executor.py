@@ -134,6 +134,28 @@ class Pulls(Protocol):
         ...
 
 
+@runtime_checkable
+class Keeps(Protocol):
+    """A kernel whose `vjp` can go on from where outputs were made: it need not run forward again.
+
+    Its `vjp` is that of `Pulls` with one more argument, `kept: Array | None = None`.
+    """
+
+    def predict_keeping(self, theta: Array, x: Array) -> tuple[Array, Array]:
+        """As `Predicts.predict`, and (N,) uint8 that `vjp` of the same θ and x takes as `kept`; N may be 0.
+
+        What has been used once, was moved, or is another kernel's, `vjp` leaves aside: it runs forward itself then. Its
+        result is the same, bit for bit.
+        """
+        ...
+
+    def vjp(
+        self, theta: Array, x: Array, dy: Array, live: Live, out: Array, dx: Array | None, kept: Array | None = None
+    ) -> None:
+        """As `Pulls.vjp`."""
+        ...
+
+
 class Updates(Protocol):
     """Passes over θ in training, equal to `flowgrad.maths.updates` bit for bit.
 

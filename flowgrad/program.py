@@ -23,6 +23,7 @@ from flowgrad.executor import (
     Differentiates,
     Executor,
     ExecutorInfo,
+    Keeps,
     Kernel,
     Predicts,
     Pulls,
@@ -110,6 +111,7 @@ class Program:
         self._differentiate = at_once.value_and_grad
         self._pull = (kernel if isinstance(kernel, Pulls) else in_turn).vjp
         self._predict = (kernel if isinstance(kernel, Predicts) else in_turn).predict
+        self._keeping = kernel if isinstance(kernel, Keeps) else None
         self._arrays = Recycler()
         self.dtype, self.loss, self.reduction = request.dtype, request.loss, reduction
         self.executor, self.why = executor.name, why
@@ -223,7 +225,7 @@ class Program:
         if per_output:
             rows = ByOutput(self.labels, frozen(self._each_output(acts.theta, saved, loss, y, t, s, scale)))
         losses = ByOutput(self.labels, frozen(of_output * scale))
-        return Gradients(self.origin, acts, _of_all(adjoint, B, s), value * scale, scale, rows, losses)
+        return Gradients(self.origin, acts, batch.of_all_samples(adjoint, B, s), value * scale, scale, rows, losses)
 
     def _pulled(self, acts: Activations, cotangent: Any) -> Adjoint:
         """Backward from ∂L/∂y; outputs whose column is all 0 are not wanted."""
@@ -232,6 +234,8 @@ class Program:
 
     def _cotangent(self, given: Any, B: int) -> Array:
         """∂L/∂y (B, O)."""
+        if batch.is_plain(given, self.dtype, (B, len(self.outputs))):
+            return given  # type: ignore[no-any-return]  # an array, then
         dy = batch.table(given, self.outputs, "cotangent", "output", self.dtype)
         if len(dy) != B:
             raise ShapeError(f"cotangent has shape {dy.shape}: must be {(B, len(self.outputs))}, as the output")
@@ -283,7 +287,7 @@ class Program:
             as forward and backward; ShapeError where out does not fit, DataError where it is read-only.
         """
         th, x, t, s, rows = self._operands(theta, X, T, sample_weight)
-        out, g = self._room_for_gradient(out, theta, th)
+        out, g = batch.room_for_gradient(out, theta, th, self._arrays)
         share = None if s is None else s.s.astype(self.dtype, copy=False)
         value = self._differentiate(th, x, t, share, self._scale(rows, s), g, *self._drawn(dropout))
         if g is not out:
@@ -307,23 +311,13 @@ class Program:
         t = batch.targets(T, self.outputs, len(x), loss, self.dtype, kept)
         return th, x if kept is None else x[kept], t, s, len(x)
 
-    def _room_for_gradient(self, out: Any, theta: Any, th: Array) -> tuple[Array, Array]:
-        """What is given back, and where a kernel writes: another array where that has another dtype, or is θ itself."""
-        kind = theta.dtype if isinstance(theta, np.ndarray) else np.asarray(theta).dtype
-        answer = kind if kind.kind == "f" else self.dtype
-        if out is None:
-            out = self._arrays.empty(len(th), answer)
-        elif not isinstance(out, np.ndarray) or out.shape != th.shape or out.dtype != answer:
-            raise ShapeError(f"out must be an array of shape {th.shape} and dtype {answer}, as theta is")
-        elif not out.flags.writeable:
-            raise DataError("out is read-only: give an array that may be written to")
-        elif np.may_share_memory(out, th):
-            return out, np.empty(len(th), self.dtype)
-        fits = out.dtype == self.dtype and out.flags.c_contiguous
-        return out, out if fits else np.empty(len(th), self.dtype)
-
     def vjp(
-        self, X: Any, cotangent: Any, theta: ArrayLike | None = None, inputs: bool = True
+        self,
+        X: Any,
+        cotangent: Any,
+        theta: ArrayLike | None = None,
+        inputs: bool = True,
+        kept: Array | None = None,
     ) -> tuple[Array, Array | None]:
         """Gradients by θ, summed over the samples, and by x: what backward gives of ∂L/∂y, without the neurons' own.
 
@@ -331,12 +325,15 @@ class Program:
             X, cotangent: (B, I) and (B, O), or by name, as for forward and backward.
             theta: (P,); None takes the program's.
             inputs: whether ∂L/∂x is wanted; without it a dense first layer is half the work.
+            kept: what `predict_keeping` gave of the same X and θ, which takes the place of forward, once. Nobody
+                checks that they are the same.
 
         Returns:
             ∂L/∂θ (P,) and ∂L/∂x (B, I) or None, in the program's dtype.
 
         Raises:
-            as forward and backward; ExecutorError: `inputs`, of an executor that declares not to give their gradients.
+            as forward and backward; DataError: kept is not what `predict_keeping` gives.
+            ExecutorError: `inputs`, of an executor that declares not to give their gradients.
 
         >>> program = compile(Network.from_arrays([0, 1], [1, 2], weight=[0.5, 2.0], activation="identity"))
         >>> [g.tolist() for g in program.vjp([[3.0], [1.0]], [[1.0], [10.0]])]
@@ -347,13 +344,32 @@ class Program:
         x = self._x(X)
         dy, out = self._cotangent(cotangent, len(x)), self._arrays.empty(self.plan.n_parameters, self.dtype)
         dx = self._arrays.empty(x.shape, self.dtype) if inputs else None
-        self._pull(self._given(theta), x, dy, self.plan.live((dy != 0).any(axis=0)), out, dx)
+        live, memory = self.plan.live(None if dy[0].all() else (dy != 0).any(axis=0)), batch.memory(kept)
+        self._pull(self._given(theta), x, dy, live, out, dx, *(() if self._keeping is None else memory))
         return out, dx
 
     def predict(self, X: Any, theta: ArrayLike | None = None) -> Array:
         """(B, O): the outputs only."""
-        x = X if batch.is_plain(X, self.dtype, (-1, len(self.inputs))) and len(X) else self._x(X)
-        return self._predict(self._given(theta), x)
+        return self._predict(self._given(theta), self._x(X))
+
+    def predict_keeping(self, X: Any, theta: ArrayLike | None = None) -> tuple[Array, Array]:
+        """Outputs, and what `vjp` of the same X and θ goes on from, so that forward runs once for both.
+
+        Returns:
+            (B, O), and (N,) uint8 of at most 1 GB. N is 0 where the executor keeps nothing; of a batch that would
+            take more the first samples are kept. `vjp` gives the same bits with it and without.
+
+        Raises:
+            as predict.
+
+        >>> program = compile(Network.from_arrays([0, 1], [1, 2], weight=[0.5, 2.0], activation="identity"))
+        >>> Y, kept = program.predict_keeping([[3.0]])
+        >>> Y.tolist(), program.vjp([[3.0]], [[1.0]], kept=kept)[1].tolist()
+        ([[3.0]], [[1.0]])
+        """
+        if self._keeping is None:
+            return self.predict(X, theta), np.empty(0, np.uint8)
+        return self._keeping.predict_keeping(self._given(theta), self._x(X))
 
     def _need_own(self, acts: Any, who: str) -> None:
         """Raises DataError where these are not Activations that this program made; `who` wants them."""
@@ -363,7 +379,8 @@ class Program:
             )
 
     def _x(self, X: Any) -> Array:
-        return batch.table(X, self.inputs, "X", "input", self.dtype)
+        fits = batch.is_plain(X, self.dtype, (-1, len(self.inputs))) and len(X)
+        return X if fits else batch.table(X, self.inputs, "X", "input", self.dtype)
 
     def _need_loss(self) -> Loss:
         if self.loss is None:
@@ -379,20 +396,3 @@ class Program:
     def __repr__(self) -> str:
         loss = self.loss.name if self.loss else "no loss"
         return f"Program({self.plan!r}, executor={self.executor}, dtype={self.dtype}, {loss}, {self.reduction})"
-
-
-def _of_all(adjoint: Adjoint, B: int, s: SampleWeights | None) -> Adjoint:
-    """∂L/∂z and ∂L/∂a of all B samples, times their whole weights; 0 for those that were left out."""
-    if s is None or (s.kept is None and not s.power):
-        return adjoint
-
-    def spread(values: Array) -> Array:
-        with np.errstate(over="ignore", under="ignore"):
-            whole = np.ldexp(values, s.power).astype(values.dtype)
-        if s.kept is None:
-            return whole
-        every = np.zeros((len(values), B), values.dtype)
-        every[:, s.kept] = whole
-        return every
-
-    return replace(adjoint, dz=spread(adjoint.dz), da=spread(adjoint.da))

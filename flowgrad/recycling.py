@@ -14,7 +14,7 @@ from flowgrad.locks import reentrant_lock
 SMALLEST = 1 << 16
 """Bytes below which the allocator keeps memory at hand by itself."""
 KEPT = 1 << 27
-"""Bytes that wait to be used again, at most."""
+"""Bytes that wait to be used again, at most, unless a recycler is told otherwise."""
 
 
 class Recycler:
@@ -32,7 +32,8 @@ class Recycler:
     True
     """
 
-    def __init__(self) -> None:
+    def __init__(self, kept: int = KEPT) -> None:
+        self._kept = kept
         self._waiting: list[memoryview] = []
         self._lent: dict[int, tuple[weakref.ref[npt.NDArray[Any]], memoryview]] = {}
         self._lock = reentrant_lock()  # an array may die, and come back, while its thread holds the lock
@@ -61,5 +62,5 @@ class Recycler:
         """The array of a loan has died; what has waited longest makes room."""
         with self._lock:
             self._waiting.append(self._lent.pop(id(loan))[1])
-            while sum(map(len, self._waiting)) > KEPT:
+            while sum(map(len, self._waiting)) > self._kept:
                 del self._waiting[0]

@@ -66,7 +66,7 @@ def test_a_large_batch_has_work_for_sixty_four_threads(monkeypatch: pytest.Monke
     asked = []
     monkeypatch.setattr(threads, "run", lambda work, slots, aside, stop: (asked.append(slots), work(0)))
     want = many.value_and_grad(many.theta, x, t)
-    (w,) = many.kernel._live._idle[32]
+    (w,) = many.kernel._live._idle[32, False]
     assert asked == [64]
     assert w.call["chunks"] == 64
     one: Any = fg.compile(net, executor="numba", loss="squared_error", dtype="float32", threads=1)

@@ -13,10 +13,11 @@ from flowgrad.errors import ExecutorError
 from flowgrad.executor import Adjoint, Array, Request, Saved
 from flowgrad.executors._numba import steps, threads
 from flowgrad.executors._numba.compiled import entry
+from flowgrad.executors._numba.keeping import NOTHING, Keeping
 from flowgrad.executors._numba.layout import RUN_ROWS, WHOLE_ROWS, layout
 from flowgrad.executors._numba.network import FUSING, GRADIENTS, Net
 from flowgrad.executors._numba.part import Part
-from flowgrad.executors._numba.records import DROP, FUSE, WIDE
+from flowgrad.executors._numba.records import BACKWARD, DROP, FUSE, WIDE
 from flowgrad.executors._numba.spec import REALS, Spec
 from flowgrad.executors._numba.workspace import Workspace
 from flowgrad.maths.dropout import Dropout
@@ -48,7 +49,8 @@ class Engine:
         self.part, self._layout = part, layout(plan, part)
         self._work = int((part.in_end - part.in_begin).sum()) + 8 * part.n_nodes
         self._nets: dict[int, Net] = {}
-        self._idle: dict[int, list[Workspace]] = {}
+        self._keepings: dict[int, Keeping] = {}
+        self._idle: dict[tuple[int, bool], list[Workspace]] = {}
         self._arrays = Recycler()
 
     # ---- what is asked of it, as in the protocol; `forward` is for a part that is whole -------------------------
@@ -74,6 +76,16 @@ class Engine:
         self._call("predict", len(x), None, theta, x, y)
         return y
 
+    def predict_keeping(self, theta: Array, x: Array) -> tuple[Array, Array]:
+        """The outputs, and what `vjp` goes on from: of as many tiles as there is memory for."""
+        keeping = self._keeping(len(x))
+        memory = keeping.memory(len(x))
+        if not len(memory):
+            return self.predict(theta, x), memory
+        y = self._arrays.empty((len(x), len(self.plan.outputs)), self.dtype)
+        self._call("keep", len(x), None, theta, x, y, held=keeping.open(memory, len(x)))
+        return y, memory
+
     def value_and_grad(
         self,
         theta: Array,
@@ -90,20 +102,40 @@ class Engine:
         share = NONE[self.dtype] if sample_weight is None else sample_weight
         return self._call("step", len(x), dropout, theta, x, t, share, scale, out, NO_ROWS[self.dtype]) * scale
 
-    def vjp(self, theta: Array, x: Array, dy: Array, out: Array, dx: Array | None) -> None:
+    def vjp(self, theta: Array, x: Array, dy: Array, out: Array, dx: Array | None, kept: Array | None = None) -> None:
         """∂L/∂θ into out (P,) and ∂L/∂x into dx (B, I) from ∂L/∂y of the part's outputs."""
         dx = NO_ROWS[self.dtype] if dx is None else dx
-        self._call("pull", len(x), None, theta, x, dy, NONE[self.dtype], 1.0, out, dx)
+        held = NOTHING if kept is None else self._keeping(len(x)).take(kept, len(x))
+        self._call("pull", len(x), None, theta, x, dy, NONE[self.dtype], 1.0, out, dx, held=held)
 
     # ---- a call ---------------------------------------------------------------------------------------------
 
-    def _call(self, kind: str, batch: int, dropout: Dropout | None, *operands: Any) -> float:
-        """Run an entry of `steps`, on as many threads as it is worth; gives the summed loss, where there is one."""
+    def _lanes(self, batch: int) -> int:
+        """Lanes of a row."""
         wide = WIDE // self.dtype.itemsize
-        lanes = wide // 4 if batch <= wide // 4 else wide
+        return wide // 4 if batch <= wide // 4 else wide
+
+    def _keeping(self, batch: int) -> Keeping:
+        lanes = self._lanes(batch)
+        if lanes not in self._keepings:
+            self._keepings.setdefault(lanes, Keeping(self._layout, lanes, self.dtype.itemsize))
+        return self._keepings[lanes]
+
+    def _call(
+        self, kind: str, batch: int, dropout: Dropout | None, *operands: Any, held: dict[str, int] = NOTHING
+    ) -> float:
+        """Run an entry of `steps`, on as many threads as it is worth; gives the summed loss, where there is one.
+
+        `held` are fields of the call's record: what `keeping` says.
+        """
+        lanes = self._lanes(batch)
         net = self._nets.get(lanes) or self._net(lanes)
+        alike = (
+            lanes,
+            kind == "keep",
+        )  # in training it comes in turn with a "pull", and holds its rows elsewhere
         try:
-            w = self._idle[lanes].pop()
+            w = self._idle[alike].pop()
         except LookupError:
             w = Workspace(net.address, self.threads)
         drops = dropout is not None
@@ -114,6 +146,7 @@ class Engine:
             (samples, neurons), (least, inputs) = dropout.keys, dropout.least
             w.set(drop_samples=samples, drop_neurons=neurons, drop_least=least, drop_inputs=inputs)
             w.set(drop_first=dropout.first)
+        w.set(**held)
         w.begin()
         net.need(kind, drops)
         (run, spec), address = entry_of(kind, self.dtype.char), w.address
@@ -124,7 +157,7 @@ class Engine:
             aside = work >= LONG and threading.current_thread() is threading.main_thread()
             threads.run(lambda slot: run(spec, address, slot, *operands), self._slots(net, batch), aside, w.halt)
         loss = w.summed_loss() if kind == "step" else 0.0
-        self._idle.setdefault(lanes, []).append(w)  # not after an error: it may be half filled
+        self._idle.setdefault(alike, []).append(w)  # not after an error: it may be half filled
         return loss
 
     def _net(self, lanes: int) -> Net:
@@ -141,7 +174,9 @@ class Engine:
         at_once = 1 if len(self._layout.dense) else longest
         rounds = -(-longest // at_once) if gradient else 1
         w.set(batch=batch, tiles=tiles, chunks=chunks, at_once=at_once, rounds=rounds)
-        w.set(how=DROP if drops else FUSE if kind in FUSING else 0, pulled=kind == "pull")
+        how = FUSE | BACKWARD if kind == "keep" else FUSE if kind in FUSING else 0
+        w.set(how=DROP if drops else how, pulled=kind == "pull")
+        w.set(**self._keeping(batch).fields)
         w.set(pieces=min(max(self.plan.n_edges // PIECE, 1), PIECES))
         w.set_phases(2 * rounds + 5)
         if not self.plan.direct:
@@ -167,6 +202,8 @@ class Engine:
         rows |= {"S": max(RUN_ROWS, WHOLE_ROWS), "mask": 1}
         if kind in ("trace", "adjoint"):
             rows["DA"] = l.part.n_nodes
+        if kind == "keep" and self._keeping(batch).holds(batch):
+            rows |= {"A": 0, "D": 0, "stack": 0}
         if drops:
             rows |= {"U": l.part.n_nodes, "draws": 1}
         for k, tile in enumerate(w.tiles[: self._slots(net, batch)]):
@@ -197,7 +234,7 @@ class Engine:
 def entry_of(kind: str, char: str) -> tuple[Any, Spec]:
     """An entry of `steps` for a dtype, and the Spec to call it with."""
     spec = Spec(np.dtype(char), WIDE // np.dtype(char).itemsize)
-    kind = "step" if kind == "pull" else kind
+    kind = {"pull": "step", "keep": "predict"}.get(kind, kind)
     one, two = types.Array(spec.type.real, 1, "C"), types.Array(spec.type.real, 2, "A")
     operands = {
         "predict": (one, two, two),

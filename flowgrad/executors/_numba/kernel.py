@@ -106,9 +106,15 @@ class NumbaKernel:
         """The summed loss times `scale`, its gradient times `scale` into `out`."""
         return self._live.value_and_grad(theta, x, t, sample_weight, scale, out, dropout)
 
-    def vjp(self, theta: Array, x: Array, dy: Array, live: Live, out: Array, dx: Array | None) -> None:
+    def predict_keeping(self, theta: Array, x: Array) -> tuple[Array, Array]:
+        """The outputs, and what backward needs of as many tiles as there is memory for."""
+        return self._live.predict_keeping(theta, x)
+
+    def vjp(
+        self, theta: Array, x: Array, dy: Array, live: Live, out: Array, dx: Array | None, kept: Array | None = None
+    ) -> None:
         """∂L/∂θ and ∂L/∂x from ∂L/∂y; a part that leads to no wanted output is looked at as in `backward`."""
-        self._live.vjp(theta, x, dy, out, dx)
+        self._live.vjp(theta, x, dy, out, dx, kept)
         if live is not None and live is not self._plan.live() and not _finite(out, *(() if dx is None else (dx,))):
             self._of_part(live).vjp(theta, x, dy[:, live[self._plan.outputs]], out, dx)
 

@@ -18,7 +18,7 @@ from flowgrad.maths.losses import Loss
 from flowgrad.plan import Plan
 
 I, F = types.int64, types.float64
-GRADIENTS, FUSING = ("step", "pull", "adjoint"), ("predict", "step", "pull")
+GRADIENTS, FUSING = ("step", "pull", "adjoint"), ("predict", "keep", "step", "pull")
 """Kinds of calls that go backward too; that have the commonest activation compiled into the sweep, unless they drop."""
 
 

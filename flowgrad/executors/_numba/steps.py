@@ -22,6 +22,7 @@ from flowgrad.executors._numba.memory import (
     atomic_get,
     call_address,
     data_of,
+    f64_at,
     fetch_add,
     float_mode,
     i32_at,
@@ -95,6 +96,17 @@ def open_tile(spec: Any, n: Any, c: Any, t: Any, number: int) -> None:
 
 
 @inline
+def lay_out(c: Any, t: Any, number: int, A: int, D: int, stack: int) -> None:
+    """A thread's tile gets the rows that are held of a tile, or its own, A, D and stack."""
+    if number < c.held_tiles:
+        rows = c.held + number * c.held_step
+        t.A, t.D, t.stack = rows, rows + c.held_slopes, rows + c.held_stack
+    else:
+        t.A, t.D, t.stack = A, D, stack
+    t.Z = t.A
+
+
+@inline
 def open_chunk(c: Any, t: Any, chunk: int, turn: int) -> None:
     """A thread's tile gets the arrays of a chunk."""
     t.weight = c.chunk_weight + chunk * c.chunk_weight_step
@@ -111,7 +123,7 @@ def open_chunk(c: Any, t: Any, chunk: int, turn: int) -> None:
 
 @kernel
 def predict(spec: Any, call: int, slot: int, theta: Any, x: Any, y: Any) -> None:
-    """y (B, O) of x (B, I)."""
+    """y (B, O) of x (B, I). Tiles that the call holds stay where they are for the backward of a `step`."""
     mode = float_mode()
     set_float_mode(IEEE)
     c, tile = call_at(call), call_at(call).works + slot * TILE_SIZE
@@ -120,12 +132,18 @@ def predict(spec: Any, call: int, slot: int, theta: Any, x: Any, y: Any) -> None
     if n.direct == 0:
         w, b = c.weight, c.bias
         call_address(n.collect, call, data_of(theta))
-    t.Z, taken = t.A, taken + NEXT
+    taken += NEXT
+    A, D, stack = t.A, t.D, t.stack
     number = fetch_add(taken, 1)
     while number < c.tiles:
+        lay_out(c, t, number, A, D, stack)
         open_tile(spec, n, c, t, number)
         fill(spec, n, t, t.A, data_of(x), x.strides[0], x.strides[1], n.inputs)
         call_address(n.forward, c.net, tile, c.stop, w, b, c.how)
+        if number < c.held_tiles:
+            for lane in range(n.lanes):
+                put_real(spec, t.A + c.held_zeros, lane, 0.0)
+            put_f64(c.held_tops, number, float(t.top - t.stack))
         for begin in range(0, n.outputs, COLUMNS):
             for lane in range(t.count):
                 at = data_of(y) + (t.begin + lane) * y.strides[0]
@@ -134,6 +152,7 @@ def predict(spec: Any, call: int, slot: int, theta: Any, x: Any, y: Any) -> None
                     put_real(spec, at + k * y.strides[1], 0, a)
         fetch_add(taken + DONE, 1)
         number = fetch_add(taken, 1)
+    t.A, t.D, t.stack = A, D, stack
     wait_until(taken + DONE, c.tiles, c.stop)
     set_float_mode(mode)
 
@@ -170,13 +189,15 @@ def step(
 ) -> None:
     """∂L/∂θ times `scale` into out (P,), the chunks' losses into theirs; share (B,) of each sample, or empty.
 
-    Where the call says `pulled`, `targets` are the base cases ∂L/∂y, and ∂L/∂x goes into dx (B, I) or, empty, nowhere.
+    Where the call says `pulled`, `targets` are the base cases ∂L/∂y, and ∂L/∂x goes into dx (B, I) or, empty, nowhere;
+    tiles that it holds have their forward behind them.
     """
     mode = float_mode()
     set_float_mode(IEEE)
     c, tile = call_at(call), call_at(call).works + slot * TILE_SIZE
     n, t, taken = net_at(c.net), tile_at(tile), c.counters
-    t.Z, t.DA, t.inputs, shares = t.A, 0, len(dx), data_of(share) if len(share) > 0 else 0
+    t.DA, t.inputs, shares = 0, len(dx), data_of(share) if len(share) > 0 else 0
+    A, D, stack = t.A, t.D, t.stack
     w, b = data_of(theta), data_of(theta) + (n.edges - n.inputs) * bytes_of(spec)
     grad_weight, grad_bias = data_of(out), data_of(out) + (n.edges - n.inputs) * bytes_of(spec)
     summed = scale
@@ -191,9 +212,13 @@ def step(
             open_chunk(c, t, chunk, turn)
             begin, end = chunk * c.tiles // c.chunks + turn * c.at_once, (chunk + 1) * c.tiles // c.chunks
             for number in range(begin, min(begin + c.at_once, end)):
+                lay_out(c, t, number, A, D, stack)
                 open_tile(spec, n, c, t, number)
-                fill(spec, n, t, t.A, data_of(x), x.strides[0], x.strides[1], n.inputs)
-                call_address(n.forward, c.net, tile, c.stop, w, b, c.how | BACKWARD)
+                if number < c.held_tiles:
+                    t.top = t.stack + int(f64_at(c.held_tops, number))
+                else:
+                    fill(spec, n, t, t.A, data_of(x), x.strides[0], x.strides[1], n.inputs)
+                    call_address(n.forward, c.net, tile, c.stop, w, b, c.how | BACKWARD)
                 if c.pulled != 0:
                     fill_base(spec, n, t, data_of(targets), targets.strides[0], targets.strides[1])
                 else:
@@ -209,6 +234,7 @@ def step(
         wait_until(taken + DONE, c.chunks, c.stop)
         multiply_runs(n, c, call, tile, taken + NEXT, turn, grad_weight, summed)
         taken += 2 * NEXT
+    t.A, t.D, t.stack = A, D, stack
     call_address(n.finish, call, taken, grad_weight, grad_bias, summed)
     if n.direct == 0:
         call_address(n.fold, call, taken + 2 * NEXT, data_of(out), scale)

@@ -35,7 +35,7 @@ def drops_what_the_definition_drops(subject: Subject) -> None:
 
 @check("dropout", least=4)
 def pulls_back_what_backward_gives(subject: Subject) -> None:
-    """`program.vjp` gives ∂L/∂θ and ∂L/∂x of backward under the same ∂L/∂y."""
+    """`program.vjp` gives ∂L/∂θ and ∂L/∂x of backward under the same ∂L/∂y, from what outputs left behind as well."""
     rng = np.random.default_rng(153)
     for _, network, X in subject.random(6, 40, seed=154, smooth=True):
         C = rng.standard_normal((len(X), len(network.outputs)))
@@ -46,3 +46,8 @@ def pulls_back_what_backward_gives(subject: Subject) -> None:
         subject.same("∂L/∂θ", g, grads.theta, 1e-12)
         if dx is not None:
             subject.same("∂L/∂x", dx, grads.input.array, 1e-12)
+        Y, kept = program.predict_keeping(X)
+        subject.same("outputs of predict_keeping", Y, program.predict(X), 1e-12)
+        for what in ("from what was kept", "from the same once more"):
+            again, _ = program.vjp(X, C, inputs=subject.info.input_gradients, kept=kept)
+            subject.same(f"∂L/∂θ {what}", again, g, 1e-12)

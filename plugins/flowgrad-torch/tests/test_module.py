@@ -215,6 +215,58 @@ def test_from_sequential_computes_what_torch_computes(layer):
     np.testing.assert_allclose(found, mlp(x).detach().numpy(), rtol=0, atol=1e-13)
 
 
+def drawn(norm):
+    """A BatchNorm as training leaves it."""
+    for part in (norm.running_mean, norm.weight, norm.bias):
+        part.data.normal_()
+    norm.running_var.uniform_(0.5, 2.0)
+    return norm
+
+
+@pytest.mark.parametrize(
+    "make",
+    {
+        "norm before": lambda: [drawn(nn.BatchNorm1d(12)), nn.Linear(12, 6), nn.Tanh()],
+        "norm between": lambda: [nn.Linear(12, 6, bias=False), drawn(nn.BatchNorm1d(6)), nn.Tanh(), nn.Linear(6, 2)],
+        "norm after": lambda: [nn.Linear(12, 6), nn.Tanh(), drawn(nn.BatchNorm1d(6)), nn.Linear(6, 2)],
+        "norm last": lambda: [nn.Linear(12, 6), nn.Tanh(), drawn(nn.BatchNorm1d(6))],
+        "two norms": lambda: [nn.Linear(12, 6), nn.Tanh(), drawn(nn.BatchNorm1d(6)), drawn(nn.BatchNorm1d(6))],
+        "plain norm": lambda: [nn.Linear(12, 6), nn.BatchNorm1d(6, affine=False)],
+        "dropout": lambda: [nn.Dropout(), nn.Linear(12, 6), nn.ReLU(), nn.Dropout(0.2), nn.Linear(6, 2), nn.Dropout()],
+        "flatten": lambda: [nn.Flatten(), nn.Linear(12, 6), nn.Identity(), nn.Sigmoid(), nn.Flatten()],
+        "relu6": lambda: [nn.Linear(12, 6), nn.ReLU6(), nn.Linear(6, 2), nn.ReLU6()],
+        "relu6 norm": lambda: [nn.Linear(12, 6), nn.ReLU6(), drawn(nn.BatchNorm1d(6)), nn.Linear(6, 2)],
+        "softmax": lambda: [nn.Linear(12, 6), nn.ReLU(), nn.Linear(6, 3), nn.Softmax(dim=1), nn.Identity()],
+        "softmax of norm": lambda: [nn.Linear(12, 6), nn.ReLU(), drawn(nn.BatchNorm1d(6)), nn.Softmax(dim=-1)],
+        "log softmax": lambda: [nn.Linear(12, 6), nn.ReLU6(), nn.LogSoftmax(dim=1)],
+    }.items(),
+    ids=lambda pair: pair[0],
+)
+def test_from_sequential_folds_what_eval_mode_makes_affine(make):
+    torch.manual_seed(4)
+    model = nn.Sequential(*make[1]()).double().eval()
+    net = from_sequential(model)
+    x = 5 * torch.randn(40, 3, 4, dtype=F64)
+    x = x if isinstance(model[0], nn.Flatten) else x.flatten(1)
+    x.requires_grad_()
+    y = model(x)
+    program = fg.compile(net, executor="python")
+    rows = x.detach().flatten(1).numpy()
+    np.testing.assert_allclose(program.predict(rows), y.detach().numpy(), rtol=1e-12, atol=1e-12)
+    C = torch.randn(y.shape, dtype=F64)
+    (dx,) = torch.autograd.grad(y, x, C)
+    np.testing.assert_allclose(program.vjp(rows, C.numpy())[1], dx.flatten(1).numpy(), rtol=1e-10, atol=1e-11)
+
+
+def test_a_softmax_is_of_large_logits_too_and_is_not_trained():
+    model = nn.Sequential(nn.Linear(3, 3), nn.Softmax(dim=1)).double()
+    model[0].weight.data.mul_(2000)
+    program = fg.compile(from_sequential(model), executor="python")
+    x = torch.randn(20, 3, dtype=F64)
+    np.testing.assert_allclose(program.predict(x.numpy()), model(x).detach().numpy(), rtol=0, atol=1e-12)
+    assert program.theta.size == 12
+
+
 def test_from_sequential_freezes_what_torch_freezes():
     mlp = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2, bias=False))
     mlp[0].weight.requires_grad_(False)
@@ -224,8 +276,17 @@ def test_from_sequential_freezes_what_torch_freezes():
 @pytest.mark.parametrize(
     ("layers", "message"),
     [
-        ([nn.Linear(2, 3), nn.Dropout()], "layer 1, a Dropout"),
-        ([nn.Linear(2, 3), nn.Sequential(nn.BatchNorm1d(3))], r"layer 1\.0, a BatchNorm1d"),
+        ([nn.Linear(2, 3), nn.Dropout()], r"layer 1, a Dropout, drops neurons: call model\.eval"),
+        ([nn.Linear(2, 3), nn.Sequential(nn.BatchNorm1d(3))], r"layer 1\.0, a BatchNorm1d, normalises by its batch"),
+        ([nn.Linear(2, 3), nn.BatchNorm1d(3, track_running_stats=False).eval()], "has no running statistics"),
+        ([nn.Linear(2, 3), nn.BatchNorm1d(4).eval()], "layer 1 wants 4 inputs and gets 3"),
+        ([nn.BatchNorm1d(4).eval(), nn.Linear(2, 3)], "layer 1 wants 2 inputs and gets 4"),
+        ([nn.Linear(2, 3), nn.Softmax(1), nn.Linear(3, 3)], "layer 2, a Linear, stands after a Softmax"),
+        ([nn.Softmax(1), nn.Linear(2, 3)], "layer 0, a Softmax, stands before"),
+        ([nn.Linear(2, 3), nn.Softmax(0)], "must have dim=1"),
+        ([nn.Flatten(0), nn.Linear(2, 3)], "must flatten all axes but the first"),
+        ([nn.Linear(2, 3), nn.BatchNorm2d(3).eval()], "layer 1, a BatchNorm2d, is no Linear"),
+        ([nn.Linear(2, 3), nn.ReLU(), nn.BatchNorm1d(3).eval(), nn.Tanh()], "stands after another activation"),
         ([nn.Linear(2, 3), nn.GELU(approximate="tanh")], "'gelu' has other settings"),
         ([nn.Linear(2, 3), nn.LeakyReLU(0.2)], "'leaky_relu' has other settings"),
         ([nn.Linear(2, 3), nn.ReLU(), nn.Tanh()], "layer 2, a Tanh, stands after another activation"),

@@ -8,9 +8,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-__all__ = ["GraphModule", "TorchExecutor", "from_sequential"]
+__all__ = ["GraphModule", "TorchExecutor", "from_sequential", "to_torch"]
 
-_HOME = {"GraphModule": "module", "TorchExecutor": "executor", "from_sequential": "sequential"}
+_HOME = {"GraphModule": "module", "TorchExecutor": "executor", "from_sequential": "sequential", "to_torch": "plain"}
 
 
 def __getattr__(name: str) -> Any:

@@ -16,7 +16,9 @@ from flowgrad.executor import Executor
 from flowgrad.network import Network
 from flowgrad.plan import lower
 from flowgrad.program import Program
-from flowgrad_torch.operators import DTYPES, Graph, Programs, _array, graph
+from flowgrad_torch import direct, functional
+from flowgrad_torch.operators import Graph, Programs, _array, graph
+from flowgrad_torch.plain import DTYPES
 
 
 class GraphModule(nn.Module):
@@ -24,9 +26,10 @@ class GraphModule(nn.Module):
 
     `theta` (P,) is its one parameter: every trainable weight and bias of the network, in the order of
     `module.program.theta_index`. Gradients of theta and of x are flowgrad's, exact, through
-    `torch.autograd.Function`; they can be taken once, so no gradient of a gradient. float32 and float64; the network is
-    compiled for the dtype of `theta`, so `.double()` and `.float()` work. On a CUDA model x travels to the CPU and y
-    back, unless the executor says otherwise. Threads may share a module as they may any other.
+    `torch.autograd.Function`; they can be taken once, so no gradient of a gradient. Where a gradient may follow,
+    forward keeps what backward goes on from, at most 1 GB. Forward mode and ONNX go through torch's operators. float32
+    and float64; the network is compiled for the dtype of `theta`, so `.double()` and `.float()` work. On a CUDA model x
+    travels to the CPU and y back, unless the executor says otherwise. Threads may share a module as they may any other.
 
     Args:
         network: what to run; the module keeps a snapshot of it.
@@ -61,7 +64,7 @@ class GraphModule(nn.Module):
     def _share(self, programs: Programs) -> None:
         """Takes what forward reads as plain values: torch.compile follows no more than these."""
         self._programs, self._key, self._sizes = programs, programs.key, programs.sizes
-        self._network = programs.network
+        self._network, self._grouped = programs.network, False
 
     @property
     def program(self) -> Program:
@@ -86,12 +89,18 @@ class GraphModule(nn.Module):
         Both are leaves that share theta's memory; backward hands theta's gradient on to them, and `theta.grad` stays
         None. Ask once, after the module is where it will be trained and in its dtype.
 
+        Raises:
+            ConfigError: they were asked for before; in backward, where the module has been moved since.
+
         >>> import flowgrad as fg
         >>> layer = GraphModule(fg.topologies.layered([3, 4, 2], seed=1))
         >>> optimizer = torch.optim.AdamW(layer.groups({"weight_decay": 0.1}, {"weight_decay": 0.0}))
         >>> [len(group["params"][0]) for group in optimizer.param_groups]
         [20, 6]
         """
+        if self._grouped:
+            raise ConfigError("groups() was called before: the first optimizer has the leaves that backward fills")
+        self._grouped = True
         n = int(lower(self._network).weight_slot.max(initial=-1)) + 1
         whole = self.theta.detach()
         parts = [part.requires_grad_() for part in (whole[:n], whole[n:])]
@@ -99,6 +108,8 @@ class GraphModule(nn.Module):
         def hand_on(theta: Tensor) -> None:
             if theta.grad is None:
                 return
+            if theta.data_ptr() != parts[0].data_ptr():
+                raise ConfigError("the module was moved or converted after groups(): call groups() after .to()")
             for part, g in zip(parts, (theta.grad[:n], theta.grad[n:]), strict=True):
                 part.grad = g if part.grad is None else part.grad + g
             theta.grad = None
@@ -113,17 +124,24 @@ class GraphModule(nn.Module):
             ShapeError: x's last axis is not I.
             DataError: x has another dtype than theta.
         """
-        I, O, _ = self._sizes
+        (I, O, _), theta = self._sizes, self.theta
         if x.ndim == 0 or x.shape[-1] != I:
             raise ShapeError(f"x has shape {tuple(x.shape)}: must be (…, {I}), a column an input of the network")
-        if x.dtype != self.theta.dtype:
+        if x.dtype != theta.dtype:
             if not (x.is_floating_point() and torch.is_autocast_enabled(x.device.type)):
-                raise DataError(f"x is {x.dtype} and theta {self.theta.dtype}: convert one of them")
-            x = x.to(self.theta.dtype)
-        rows = x.reshape(-1, I)
-        apply = graph if torch.compiler.is_compiling() else Graph.apply  # Dynamo would make an instance of a Function
-        y: Tensor = apply(self.theta, rows, self._key)  # type: ignore[no-untyped-call]  # torch has no types here
-        return y.reshape(*x.shape[:-1], O)
+                raise DataError(f"x is {x.dtype} and theta {theta.dtype}: convert one of them")
+            x = x.to(theta.dtype)
+        rows = x if x.ndim == 2 else x.reshape(-1, I)
+        y: Tensor
+        if torch.onnx.is_in_onnx_export():
+            y = functional.predict(self._programs.pieces, theta, rows)
+        elif torch.compiler.is_compiling():  # Dynamo would make an instance of a Function
+            y = graph(theta, rows, self._key)
+        elif direct.is_plain(theta, rows) and len(rows):
+            y = direct.apply(theta, rows, self._programs)
+        else:
+            y = Graph.apply(theta, rows, self._key)  # type: ignore[no-untyped-call]  # torch has no types here
+        return y if x.ndim == 2 else y.reshape(*x.shape[:-1], O)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> GraphModule:
         """Refuses `.half()`, `.bfloat16()` and their like before θ changes."""
@@ -165,7 +183,9 @@ class GraphModule(nn.Module):
     def __getstate__(self) -> dict[str, Any]:
         programs = self._programs
         made_of = (programs.network, programs.executor, programs.threads)
-        return {k: v for k, v in self.__dict__.items() if k not in ("_programs", "_key")} | {"_made_of": made_of}
+        return {k: v for k, v in self.__dict__.items() if k not in ("_programs", "_key", "_grouped")} | {
+            "_made_of": made_of
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         made_of = state.pop("_made_of")

@@ -23,8 +23,9 @@ from flowgrad.locks import lock
 from flowgrad.network import Network
 from flowgrad.plan import lower
 from flowgrad.program import Program, compile
-
-DTYPES = {torch.float32: "float32", torch.float64: "float64"}
+from flowgrad_torch.functional import Tangent, tangent
+from flowgrad_torch.pieces import Pieces
+from flowgrad_torch.plain import DTYPES, pieces_of
 
 
 class Programs:
@@ -35,6 +36,7 @@ class Programs:
         self.sizes = len(network.inputs), len(network.outputs), lower(network).n_parameters
         self.key = uuid4().hex  # differs in every process: an exported program never meets another network
         self._compiled: dict[torch.dtype, Program] = {}
+        self._pieces: Pieces | None = None
         self._lock = lock()
         _KNOWN[self.key] = self
 
@@ -53,6 +55,18 @@ class Programs:
                 )
             return self._compiled[dtype]
 
+    @property
+    def pieces(self) -> Pieces:
+        """What torch's own operators compute at a time.
+
+        Raises:
+            GraphError: a function that has no form there.
+        """
+        with self._lock:
+            if self._pieces is None:
+                self._pieces = pieces_of(self.network)
+            return self._pieces
+
 
 _KNOWN: WeakValueDictionary[str, Programs] = WeakValueDictionary()
 
@@ -65,7 +79,7 @@ def _programs(key: str) -> Programs:
 
 
 def _array(values: Tensor) -> Any:
-    return np.ascontiguousarray(values.detach().cpu().numpy())
+    return np.ascontiguousarray(values.numpy(force=True))
 
 
 def _vjp(program: Program, theta: Any, x: Any, dy: Any, inputs: bool) -> tuple[Any, Any]:
@@ -111,13 +125,20 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
     ctx.key = inputs[len(tensors)]
     ctx.programs = _KNOWN.get(ctx.key)  # backward may come when the module is gone
     ctx.save_for_backward(*tensors)
+    ctx.save_for_forward(*tensors)
 
 
 def _graph_backward(ctx: Any, dy: Tensor) -> tuple[Tensor, Tensor | None, None]:
     theta, x = ctx.saved_tensors
     wants_x = ctx.needs_input_grad[1]
-    g, dx = _Pull.apply(theta, x, dy, ctx.key, wants_x)  # type: ignore[no-untyped-call]  # torch has no types here
+    g, dx = pulled(theta, x, dy, ctx.key, wants_x)
     return g, dx if wants_x else None, None
+
+
+def pulled(theta: Tensor, x: Tensor, dy: Tensor, key: str, inputs: bool) -> tuple[Tensor, Tensor]:
+    """`flowgrad::graph_vjp` where a second derivative may be asked for, which is refused."""
+    found: tuple[Tensor, Tensor] = _Pull.apply(theta, x, dy, key, inputs)  # type: ignore[no-untyped-call]  # as above
+    return found
 
 
 def _vjp_backward(ctx: Any, *of: Tensor) -> Any:
@@ -135,6 +156,11 @@ class Graph(torch.autograd.Function):
     def forward(theta: Tensor, x: Tensor, key: str) -> Tensor:
         y: Tensor = graph(theta, x, key)
         return y
+
+    @staticmethod
+    def jvp(ctx: Any, dtheta: Tangent, dx: Tangent, key: None) -> Tensor:
+        theta, x = ctx.saved_tensors
+        return tangent(_programs(ctx.key).pieces, theta, x, dtheta, dx)
 
 
 class _Pull(torch.autograd.Function):

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from torch import nn
 
 from flowgrad.errors import GraphError, ShapeError, listing
 from flowgrad.network import Network
+from flowgrad_torch.drawing import Drawing
+
+Array = npt.NDArray[Any]
 
 Plain = Callable[[Any], bool]
 
@@ -21,7 +25,6 @@ def _always(module: Any) -> bool:
 
 # layer → our activation, and whether its settings are those of our formula
 ACTIVATIONS: dict[type[nn.Module], tuple[str, Plain]] = {
-    nn.Identity: ("identity", _always),
     nn.Sigmoid: ("sigmoid", _always),
     nn.Tanh: ("tanh", _always),
     nn.ReLU: ("relu", _always),
@@ -36,76 +39,180 @@ ACTIVATIONS: dict[type[nn.Module], tuple[str, Plain]] = {
     nn.Mish: ("mish", _always),
     nn.Hardsigmoid: ("hard_sigmoid", _always),
     nn.Hardtanh: ("hard_tanh", lambda m: (m.min_val, m.max_val) == (-1.0, 1.0)),
+    nn.ReLU6: ("hard_tanh", _always),  # 3 + 3·hard_tanh(z/3 − 1)
 }
+DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.AlphaDropout, nn.FeatureAlphaDropout)
+ENDS = (nn.Softmax, nn.LogSoftmax)
+
+
+@dataclass
+class Dense:
+    """z = W·a + b and σ(z), in float64: weight (m, n), bias (m,); which of them are trained."""
+
+    weight: Array
+    bias: Array
+    trains: tuple[bool, bool]
+    activation: str | None = None
+
+    def scaled(self, scale: Array, shift: Array, trains: bool = False) -> None:
+        """scale·z + shift in the place of z."""
+        self.weight = scale[:, None] * self.weight
+        self.bias = scale * self.bias + shift
+        self.trains = self.trains[0], self.trains[1] or trains
+
+
+@dataclass
+class Read:
+    """Layers read so far; what comes after the last activation, a ↦ scale·a + shift, waits for the next Linear."""
+
+    layers: list[Dense] = field(default_factory=list)
+    width: int = 0
+    after: tuple[Array, Array] | None = None
+    end: nn.Module | None = None
+
+    @property
+    def open(self) -> Dense | None:
+        """The last Linear, unless it has its activation."""
+        return self.layers[-1] if self.layers and self.layers[-1].activation is None else None
+
+    def linear(self, place: str, layer: nn.Linear) -> None:
+        n = layer.in_features
+        if self.width not in (0, n):
+            raise ShapeError(f"layer {place} wants {n} inputs and gets {self.width}")
+        weight, bias = _values(layer.weight), np.zeros(layer.out_features)
+        if layer.bias is not None:
+            bias = _values(layer.bias)
+        if self.after is not None:
+            scale, shift = self.after
+            weight, bias = weight * scale, bias + weight @ shift
+        trains = bool(layer.weight.requires_grad), layer.bias is not None and bool(layer.bias.requires_grad)
+        self.layers.append(Dense(weight, bias, trains))
+        self.width, self.after = layer.out_features, None
+
+    def affine(self, scale: Array, shift: Array, trains: bool = False) -> None:
+        """What a BatchNorm does, or what is left of an activation."""
+        if self.open is not None:
+            self.open.scaled(scale, shift, trains)
+        elif self.after is None:
+            self.after = scale, shift
+        else:
+            self.after = scale * self.after[0], scale * self.after[1] + shift
+        self.width = len(scale)
+
+    def norm(self, place: str, layer: nn.BatchNorm1d) -> None:
+        if layer.training or layer.running_mean is None or layer.running_var is None:
+            why = "normalises by its batch: call model.eval() first" if layer.training else "has no running statistics"
+            raise GraphError(f"layer {place}, a BatchNorm1d, {why}")
+        if self.width not in (0, layer.num_features):
+            raise ShapeError(f"layer {place} wants {layer.num_features} inputs and gets {self.width}")
+        scale = 1.0 / np.sqrt(_values(layer.running_var) + layer.eps)
+        scale = scale if layer.weight is None else scale * _values(layer.weight)
+        shift = -scale * _values(layer.running_mean)
+        trains = layer.bias is not None and bool(layer.bias.requires_grad)
+        self.affine(scale, shift if layer.bias is None else shift + _values(layer.bias), trains)
+
+    def activate(self, place: str, layer: nn.Module) -> None:
+        name = _activation(place, layer)
+        if self.open is None:
+            where = "after another activation" if self.layers else "before the first Linear"
+            raise GraphError(f"layer {place}, a {type(layer).__name__}, stands {where}: each Linear takes one after it")
+        third = np.full(self.width, 1.0 / 3.0)
+        if type(layer) is nn.ReLU6:
+            self.open.scaled(third, np.full(self.width, -1.0))
+        self.open.activation = name
+        if type(layer) is nn.ReLU6:
+            self.after = 9.0 * third, 9.0 * third
+
+    def close(self, place: str, layer: Any) -> None:
+        """A softmax, over the features of a batch."""
+        if not self.layers:
+            raise GraphError(f"layer {place}, a {type(layer).__name__}, stands before the first Linear")
+        if layer.dim not in (1, -1):
+            raise GraphError(f"layer {place}, {layer!r}: must have dim=1 or dim=-1, the features")
+        self.end = layer
 
 
 def from_sequential(model: nn.Sequential) -> Network:
-    """The network of a torch MLP: `nn.Linear` layers with activations between and after them.
+    """The network of a torch MLP in eval mode: `nn.Linear` layers with activations between and after them.
 
     Neurons are numbered layer by layer, the inputs first. Weights and biases are taken over as they are; a layer
     without bias gets biases 0 that are not trainable, and a parameter with `requires_grad=False` is not trainable
     either. Nested Sequentials are read through; a Linear with no activation after it has linear neurons.
 
+    BatchNorm1d is folded into the Linear before it, or behind an activation into the Linear after it; Dropout and
+    Identity pass, and so does Flatten of all but the batch. ReLU6 is hard_tanh between two scalings, which are folded
+    as well. A Softmax or LogSoftmax at the end becomes neurons with frozen weights; leave it away from a model that is
+    to be trained under cross_entropy, which takes logits.
+
     Raises:
-        GraphError: a layer that is no Linear and no activation of flowgrad's, or has other settings; two activations in
-            a row; an activation before the first Linear. The message names the layer by its place and class.
-        ShapeError: two Linear layers that do not fit.
+        GraphError: a layer that is none of these and no activation of flowgrad's, has other settings or is in training
+            mode; two activations in a row; an activation before the first Linear. The message names the layer by its
+            place and class.
+        ShapeError: two layers that do not fit.
 
     >>> from_sequential(nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)))
     Network(9 nodes, 20 edges, depth 2, 3 inputs: 0, 1, 2, 2 outputs: 7, 8)
     """
-    layers = list(_layers(model))
-    if not layers:
+    read = _read(model)
+    if not read.layers:
         raise GraphError("the model has no Linear layer")
-    sizes = [layers[0][0].in_features, *(linear.out_features for linear, _ in layers)]
-    first = np.concatenate([[0], np.cumsum(sizes)])  # of each layer's nodes
-    V = int(first[-1])
-    source, target, weight, edge_trains = [], [], [], []
-    bias, trains, names = np.zeros(V), np.zeros(V, np.bool_), ["identity"] * V
-    for k, (linear, activation) in enumerate(layers):
-        n_in, n_out = sizes[k], sizes[k + 1]
-        here = slice(int(first[k + 1]), int(first[k + 2]) if k + 2 < len(first) else V)
-        source.append(np.tile(np.arange(first[k], first[k + 1]), n_out))
-        target.append(np.repeat(np.arange(here.start, here.stop), n_in))
-        weight.append(linear.weight.detach().cpu().double().numpy().reshape(-1))
-        edge_trains.append(np.full(n_in * n_out, linear.weight.requires_grad))
-        if linear.bias is not None:
-            bias[here], trains[here] = linear.bias.detach().cpu().double().numpy(), linear.bias.requires_grad
-        names[here] = [activation] * n_out
-    net = Network.from_arrays(
-        np.concatenate(source),
-        np.concatenate(target),
-        weight=np.concatenate(weight),
-        bias=bias,
-        activation=names,
-        inputs=range(sizes[0]),
-        outputs=range(V - sizes[-1], V),
-        n_nodes=V,
-    )
-    return Network.from_columns(replace(net.columns, trainable=trains, edge_trainable=np.concatenate(edge_trains)))
+    drawing = Drawing(read.layers[0].weight.shape[1])
+    values = drawing.inputs
+    for layer in read.layers:
+        before, of_weight = values, layer.trains[0]
+        values = drawing.neurons(
+            len(layer.bias), layer.activation or "identity", bias=layer.bias, trains=layer.trains[1]
+        )
+        drawing.connect(
+            np.tile(before, len(values)), np.repeat(values, len(before)), layer.weight.reshape(-1), of_weight
+        )
+    if read.after is not None:
+        scale, shift = read.after
+        before, values = values, drawing.neurons(read.width, "identity", bias=shift)
+        drawing.connect(before, values, scale)
+    if read.end is not None:
+        values = drawing.softmax(values, log=type(read.end) is nn.LogSoftmax)
+    return drawing.network(values)
 
 
-def _layers(model: nn.Sequential) -> Iterator[tuple[nn.Linear, str]]:
-    """Each Linear with the activation after it."""
+def _read(model: nn.Sequential) -> Read:
+    """All layers, in order."""
     if not isinstance(model, nn.Sequential):
         raise GraphError(f"from_sequential reads an nn.Sequential, not a {type(model).__name__}")
-    linear: nn.Linear | None = None
-    activation: str | None = None
+    read = Read()
     for place, layer in _flat(model, ""):
+        if type(layer) is nn.Identity or _passes(place, layer):
+            continue
+        if read.end is not None:
+            raise GraphError(f"layer {place}, a {type(layer).__name__}, stands after a {type(read.end).__name__}")
         if type(layer) is nn.Linear:
-            if linear is not None:
-                yield linear, activation or "identity"
-                if linear.out_features != layer.in_features:
-                    raise ShapeError(f"layer {place} wants {layer.in_features} inputs and gets {linear.out_features}")
-            linear, activation = layer, None
-        elif linear is None or activation is not None:
-            where = "before the first Linear" if linear is None else "after another activation"
-            _activation(place, layer)
-            raise GraphError(f"layer {place}, a {type(layer).__name__}, stands {where}: each Linear takes one after it")
+            read.linear(place, layer)
+        elif type(layer) is nn.BatchNorm1d:
+            read.norm(place, layer)
+        elif type(layer) in ENDS:
+            read.close(place, layer)
         else:
-            activation = _activation(place, layer)
-    if linear is not None:
-        yield linear, activation or "identity"
+            read.activate(place, layer)
+    return read
+
+
+def _passes(place: str, layer: nn.Module) -> bool:
+    """Whether a layer changes nothing; GraphError where it does so in eval mode alone, or with other settings."""
+    if isinstance(layer, DROPOUTS):
+        if layer.training and layer.p > 0:
+            raise GraphError(f"layer {place}, a {type(layer).__name__}, drops neurons: call model.eval() first")
+        return True
+    if isinstance(layer, nn.Flatten):
+        if (layer.start_dim, layer.end_dim) != (1, -1):
+            raise GraphError(f"layer {place}, {layer!r}: must flatten all axes but the first")
+        return True
+    return False
+
+
+def _values(tensor: Any) -> Array:
+    """In float64."""
+    found: Array = tensor.detach().cpu().double().numpy()
+    return found
 
 
 def _flat(model: nn.Sequential, prefix: str) -> Iterator[tuple[str, nn.Module]]:
@@ -118,7 +225,8 @@ def _flat(model: nn.Sequential, prefix: str) -> Iterator[tuple[str, nn.Module]]:
 
 def _activation(place: str, layer: nn.Module) -> str:
     if type(layer) not in ACTIVATIONS:
-        known = listing(sorted(kind.__name__ for kind in ACTIVATIONS), limit=20)
+        kinds = (*ACTIVATIONS, *DROPOUTS, *ENDS, nn.BatchNorm1d, nn.Flatten)
+        known = listing(sorted(kind.__name__ for kind in kinds), limit=30)
         raise GraphError(f"layer {place}, a {type(layer).__name__}, is no Linear and none of {known}")
     name, plain = ACTIVATIONS[type(layer)]
     if not plain(layer):

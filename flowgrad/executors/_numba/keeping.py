@@ -1,0 +1,98 @@
+"""Where the tiles of a `predict_keeping` stay until their backward: one array of bytes, with everything in its place.
+
+The array begins with a head of int64 words: whose it is, whether it has been used, samples, and where the rest begins.
+Behind it, on a cache line, stand one float64 a tile, how far its pile of rows reaches, and of every tile the rows that
+forward leaves for backward: A, D and the pile, as in `records.TILE`. Where all tiles take too much the first ones are
+kept, and forward runs again for the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+
+import numpy as np
+
+from flowgrad.executor import Array
+from flowgrad.executors._numba.layout import Layout
+from flowgrad.executors._numba.memory import LINE
+from flowgrad.executors._numba.records import FUSED, FUSED_SCALED, WIDE
+from flowgrad.locks import lock
+from flowgrad.recycling import Recycler
+
+HEAD = 64
+"""Bytes of the head: a number of its engine's own, whether it is unused, samples, where rows begin."""
+MOST = 1 << 30
+"""Bytes that are kept of a batch. What a pile may grow to counts, and is touched where neurons are near saturation."""
+NOTHING = {"held_tiles": 0}
+"""Fields of a call's record that holds no tile."""
+
+_owners: Iterator[int] = count(1)
+_lock = lock()  # two threads that pull with the same memory: one may use it
+
+
+class Keeping:
+    """How an engine keeps tiles of so many lanes; sizes in bytes."""
+
+    def __init__(self, layout: Layout, lanes: int, itemsize: int) -> None:
+        self.owner, self.lanes, self._memories = next(_owners), lanes, Recycler(MOST)
+        row, kind = lanes * itemsize, layout.run_kind
+        fused = np.isin(kind, (FUSED, FUSED_SCALED))
+        piled = int(np.diff(layout.run_begin)[fused].sum())
+        slopes = layout.rows * row + WIDE  # as in `Workspace.room`
+        stack = slopes + (0 if fused.all() else layout.part.n_nodes * row + WIDE)
+        self.step = -(-(stack + (piled + 1) * row + WIDE) // LINE) * LINE
+        zeros = (layout.rows - 1) * row
+        self.fields = {"held_step": self.step, "held_slopes": slopes, "held_stack": stack, "held_zeros": zeros}
+
+    def tiles(self, batch: int) -> int:
+        """How many tiles of a batch are kept."""
+        return min(-(-batch // self.lanes), MOST // self.step)
+
+    def holds(self, batch: int) -> bool:
+        """Whether all tiles of a batch are kept."""
+        return self.tiles(batch) * self.lanes >= batch
+
+    def size(self, batch: int) -> int:
+        """Bytes for a batch; 0 where no tile is kept."""
+        tiles = self.tiles(batch)
+        return tiles and HEAD + LINE + _tops(tiles) + tiles * self.step
+
+    def memory(self, batch: int) -> Array:
+        """An array for a batch; an empty one where none is to be had."""
+        try:
+            return self._memories.empty(self.size(batch), np.uint8)
+        except MemoryError:
+            return np.empty(0, np.uint8)
+
+    def open(self, memory: Array, batch: int) -> dict[str, int]:
+        """Fields of the call's record for a forward that keeps; from now on a backward may use the memory."""
+        begin = _begin(memory)
+        memory[:32].view(np.int64)[:] = self.owner, 1, batch, begin - memory.ctypes.data
+        return _held(begin, self.tiles(batch))
+
+    def take(self, memory: Array, batch: int) -> dict[str, int]:
+        """Fields for the backward that goes on from it, once; NOTHING where it was used or moved, or is another's."""
+        if not len(memory) or len(memory) != self.size(batch):
+            return NOTHING
+        begin, head = _begin(memory), memory[:32].view(np.int64)
+        with _lock:
+            found = head.tolist()
+            head[1] = 0
+        if found != [self.owner, 1, batch, begin - memory.ctypes.data]:
+            return NOTHING
+        return _held(begin, self.tiles(batch))
+
+
+def _tops(tiles: int) -> int:
+    """Bytes of one float64 a tile."""
+    return -(-8 * tiles // LINE) * LINE
+
+
+def _begin(memory: Array) -> int:
+    """The address of what stands behind the head."""
+    return -(-(memory.ctypes.data + HEAD) // LINE) * LINE
+
+
+def _held(begin: int, tiles: int) -> dict[str, int]:
+    return {"held": begin + _tops(tiles), "held_tiles": tiles, "held_tops": begin}

@@ -1,0 +1,67 @@
+"""The short way of an eager call: forward keeps what backward goes on from, and no operator stands between.
+
+It takes plain tensors in memory that NumPy reads, outside of every transform; `operators` serves all else. Backward
+gives the same bits on either way.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from flowgrad_torch.functional import Tangent, tangent
+from flowgrad_torch.operators import Programs, _array, pulled
+
+PLAIN = (Tensor, torch.nn.Parameter)
+
+
+def is_plain(*tensors: Tensor) -> bool:
+    """Whether these hold numbers on the CPU, and nobody traces, batches or counts what is done with them.
+
+    `torch.autograd.Function.apply` asks the first of the two questions to torch in the same words.
+    """
+    if torch._C._are_functorch_transforms_active() or torch._C._len_torch_dispatch_stack():
+        return False
+    return all([type(t) in PLAIN and t.is_cpu and t.layout is torch.strided for t in tensors])  # noqa: C419  # faster
+
+
+def apply(theta: Tensor, x: Tensor, programs: Programs) -> Tensor:
+    """y (B, O) of plain θ (P,) and x (B, I), of one dtype, with its derivative where one is wanted."""
+    keeps = torch.is_grad_enabled() and (theta.requires_grad or x.requires_grad)
+    y: Tensor = Direct.apply(theta, x, programs, keeps)  # type: ignore[no-untyped-call]  # torch has no types here
+    return y
+
+
+class Direct(torch.autograd.Function):
+    """y, and its derivative, once."""
+
+    @staticmethod
+    def forward(ctx: Any, theta: Tensor, x: Tensor, programs: Programs, keeps: bool) -> Tensor:
+        program, ctx.kept = programs.of(theta.dtype), None
+        if keeps:
+            y, ctx.kept = program.predict_keeping(_array(x), theta=_array(theta))
+        else:
+            y = program.predict(_array(x), theta=_array(theta))
+        ctx.programs = programs  # backward may come when the module is gone
+        ctx.save_for_backward(theta, x)
+        ctx.save_for_forward(theta, x)
+        return torch.from_numpy(y)
+
+    @staticmethod
+    def jvp(ctx: Any, dtheta: Tangent, dx: Tangent, programs: None, keeps: None) -> Tensor:
+        theta, x = ctx.saved_tensors
+        return tangent(ctx.programs.pieces, theta, x, dtheta, dx)
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, Tensor | None, None, None]:
+        theta, x = ctx.saved_tensors
+        kept, ctx.kept = ctx.kept, None  # the next backward of the same graph runs forward again
+        wants_x = ctx.needs_input_grad[1]
+        if torch.is_grad_enabled() or not is_plain(theta, x, dy):
+            g, dx = pulled(theta, x, dy, ctx.programs.key, wants_x)
+            return g, dx if wants_x else None, None, None
+        program = ctx.programs.of(theta.dtype)
+        of_theta, of_x = program.vjp(_array(x), _array(dy), theta=_array(theta), inputs=wants_x, kept=kept)
+        return torch.from_numpy(of_theta), None if of_x is None else torch.from_numpy(of_x), None, None
