@@ -9,6 +9,7 @@ A source is any object with two methods, and an attribute where its rows are rea
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -89,9 +90,11 @@ class Stored:
         """
         program, rows = self.program, self.number(places)
         x, t = self._pair(rows) if self.T is None else (_rows(self.X, rows), _rows(self.T, rows))
-        x = batch.table(x, program.inputs, "X", "input", program.dtype)
-        if len(x) != len(rows):
+        if self.T is not None and isinstance(x, tuple):
+            raise ConfigError("X.take gave a pair (x, t), and T is given as well: leave T out")
+        if hasattr(x, "__len__") and len(x) != len(rows):
             raise ShapeError(f"X.take gave {len(x)} samples of {len(rows)} rows: one a row")
+        x = batch.table(x, program.inputs, "X", "input", program.dtype)
         t = self._targets(t, rows)
         return Samples(x, t, None if self.s is None else self.s[places], rows)
 
@@ -231,7 +234,22 @@ def validation_of(program: Program, validation: Any) -> float | Samples | Stored
 
 def _rows(values: Any, rows: Rows) -> Any:
     """Some rows of an array, copied, or of a source."""
-    return np.asarray(values).take(rows, axis=0) if isinstance(values, np.ndarray) else values.take(rows)
+    if not isinstance(values, np.ndarray):
+        return values.take(rows)
+    found = np.asarray(values).take(rows, axis=0)
+    _let_go(values)
+    return found
+
+
+def _let_go(values: Array) -> None:
+    """Let the system take back the pages of a mapped file, which would count as this process's memory until it does.
+
+    They stay in the system's cache, and come back from there. A private mapping (mode "c") is left alone: what was
+    written to it would be lost.
+    """
+    mapped = getattr(values, "_mmap", None)
+    if mapped is not None and getattr(values, "mode", "c") != "c" and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def _check_shape(X: Any, inputs: tuple[Any, ...]) -> None:

@@ -78,12 +78,14 @@ class ParquetSamples:
             FileError, DataError, UnknownNameError: as the class.
         """
         rows = np.asarray(rows)
+        wrong = rows[(rows < 0) | (rows >= len(self))]
+        if len(wrong):
+            raise DataError(f"row {wrong[0]}: there are {len(self)} samples, 0 … {len(self) - 1}")
         x = np.empty((len(rows), len(self.inputs)), self._dtype)
         t = np.empty((len(rows), len(self.targets)))
         group = np.searchsorted(self.blocks, rows, side="right") - 1
-        order = np.argsort(group, kind="stable")
-        chosen, begins = np.unique(group[order], return_index=True)
-        for k, places in zip(chosen.tolist(), np.split(order, begins[1:]), strict=True):
+        for k in np.unique(group).tolist():
+            places = np.flatnonzero(group == k)
             of_x, of_t = self._read(self._groups[k])
             local = rows[places] - self.blocks[k]
             x[places], t[places] = of_x[local], of_t[local]
