@@ -47,7 +47,7 @@ def fit(
     *,
     optimizer: str | Optimizer = "adam",
     learning_rate: float | None = None,
-    epochs: int = 50,
+    epochs: int = 100,
     batch_size: int = 64,
     seed: int = 0,
     shuffle: bool | int = True,

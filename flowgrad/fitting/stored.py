@@ -3,7 +3,8 @@
 A source is any object with two methods, and an attribute where its rows are read together:
 
     len(source)         N, the number of its samples
-    source.take(rows)   x (n, I) and t, (n, O) or class indices (n,), of the samples `rows` (n,) int64, in that order
+    source.take(rows)   x (n, I) and t, (n, O) or class indices (n,), of the samples `rows` (n,) int64, in that order;
+                        arrays that nothing writes to afterwards, as the next ones are taken while these are in use
     source.blocks       optional: (K + 1,) offsets, 0 … N, of the blocks in which samples are read, as row groups are
 """
 
@@ -19,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flowgrad import batch
-from flowgrad.arguments import plain, real
+from flowgrad.arguments import frozen, plain, real
 from flowgrad.errors import ConfigError, DataError, ShapeError, brief
 from flowgrad.fitting.samples import Samples, digest, samples_of, softened
 from flowgrad.program import Program
@@ -88,7 +89,7 @@ class Stored:
         Raises:
             ShapeError, DataError: they do not fit the network or the loss; the message names the sample.
         """
-        program, rows = self.program, self.number(places)
+        program, rows = self.program, frozen(self.number(places).view())  # what a source gets stays ours
         x, t = self._pair(rows) if self.T is None else (_rows(self.X, rows), _rows(self.T, rows))
         if self.T is not None and isinstance(x, tuple):
             raise ConfigError("X.take gave a pair (x, t), and T is given as well: leave T out")

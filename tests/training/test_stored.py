@@ -172,6 +172,16 @@ def test_an_epoch_reads_each_sample_once_and_none_of_weight_0(program_of: Any, d
     assert sorted(read) == np.flatnonzero(weight).tolist()
 
 
+def test_a_source_cannot_change_the_order(program_of: Any, data_of: Any) -> None:
+    class Sorting(Source):
+        def take(self, rows: Any) -> Any:
+            rows.sort()
+            return super().take(rows)
+
+    with pytest.raises(ValueError, match="read-only"):
+        fg.fit(program_of("python"), Sorting(*data_of(N)))
+
+
 def test_the_next_chunk_is_read_while_one_is_used(
     program_of: Any, data_of: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
