@@ -154,9 +154,8 @@ def fit(
         raise ConfigError(f"patience={patience}: needs validation, a share of the samples or (X, T)")
     limit = None if patience is None else whole("patience", patience, 1)
     rules = _rules(program, l1, l2, clip, clip_value, constraints, Dropout(dropout, seed, inputs=input_dropout))
-    learnt = smoothed(program, data, label_smoothing)
-    feed = Feed(learnt, whole("batch_size", batch_size, 1), ordering_of(learnt, rng, shuffle))
-    descent = Descent(program, feed, rule, rules)
+    learnt, size = smoothed(program, data, label_smoothing), whole("batch_size", batch_size, 1)
+    descent = Descent(program, Feed(learnt, size, ordering_of(learnt, rng, shuffle)), rule, rules)
     run = _Run(program, descent, measures, data, held, lambda epoch: rate * factor(epoch), epochs, limit)
     told: Given = {"learning_rate": rate, "batch_size": batch_size, "seed": seed, "shuffle": shuffle}
     told |= {"patience": patience, "clip": clip, "clip_value": clip_value, "label_smoothing": label_smoothing}
