@@ -36,6 +36,7 @@ _HOME = {
     "reversed_network": "flowgrad.inspection.reversal",
     "load": "flowgrad.files",
     "load_model": "flowgrad.runs",
+    "ParquetSamples": "flowgrad.tables.groups",
     "Model": "flowgrad.model",
     "save": "flowgrad.files",
 }
@@ -65,6 +66,7 @@ __all__ = [
     "Loss",
     "Model",
     "Network",
+    "ParquetSamples",
     "Program",
     "StopTraining",
     "callbacks",
@@ -107,6 +109,7 @@ if TYPE_CHECKING:
     from flowgrad.program import Program, compile
     from flowgrad.results import Activations, Gradients
     from flowgrad.runs import load_model
+    from flowgrad.tables.groups import ParquetSamples
     from flowgrad.topologies import union
     from flowgrad.training import History, fit
 

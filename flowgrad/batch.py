@@ -114,12 +114,19 @@ def _check_columns(given: list[Hashable], names: tuple[Hashable, ...], what: str
 
 
 def targets(
-    T: Any, names: tuple[Hashable, ...], rows: int, loss: Loss, dtype: np.dtype[Any], kept: Rows | None = None
+    T: Any,
+    names: tuple[Hashable, ...],
+    rows: int,
+    loss: Loss,
+    dtype: np.dtype[Any],
+    kept: Rows | None = None,
+    numbers: Rows | None = None,
 ) -> Array:
     """(B, O) targets of these outputs, within the loss's domain, for `rows` samples.
 
     Class indices (B,) become one-hot rows where the loss is coupled (cross-entropy). Of the samples only those in
-    `kept` are looked at, and given; None: all.
+    `kept` are looked at, and given; None: all. `numbers` (B,) is what errors call the samples, where they are some of
+    many.
 
     Raises:
         ShapeError, UnknownNameError: another number of rows or columns, another column.
@@ -130,13 +137,13 @@ def targets(
     if isinstance(array, np.ndarray) and array.ndim == 1:
         if loss.coupled:
             _one_a_sample(array, rows)
-            return one_hot(array if kept is None else array[kept], O, dtype, kept)
+            return one_hot(array if kept is None else array[kept], O, dtype, kept if numbers is None else numbers)
         if O == 1:
             array = array[:, None]
     array = table(array, names, "T", "output", dtype)
     _one_a_sample(array, rows)
     array = array if kept is None else array[kept]
-    loss.check(array, names, kept)
+    loss.check(array, names, kept if numbers is None else numbers)
     return array
 
 
@@ -146,7 +153,7 @@ def _one_a_sample(T: Array, rows: int) -> None:
 
 
 def one_hot(classes: Array, O: int, dtype: np.dtype[Any], kept: Rows | None = None) -> Array:
-    """(B, O) from class indices (B,), of the samples `kept` of a batch, None: of all.
+    """(B, O) from class indices (B,), of the samples of these numbers, None: 0 … B−1.
 
     Raises:
         DataError: not integers, or out of range; the message names the sample.

@@ -7,7 +7,7 @@ A network is often trained on standardised columns, (x − mean)/scale. Folded, 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -79,6 +79,35 @@ class Scaling:
             std = np.sqrt(np.average(np.square(near_one - middle), axis=0, weights=weights))
         constant = (std <= CONSTANT * np.abs(near_one).max(axis=0)) | (np.ldexp(std, exponent) < LEAST)
         return cls(np.ldexp(middle, exponent), np.where(constant, 1.0, np.ldexp(std, exponent)))
+
+    @classmethod
+    def over(cls, parts: Iterable[Any]) -> Scaling:
+        """As `of`, of values that come in parts (n, K) and are not in memory together; up to rounding the same.
+
+        Means and squares are merged part by part (Chan, Golub & LeVeque 1983, (2.1)).
+
+        Raises:
+            DataError: there are no parts, or the mean or a square of a column is not finite.
+            ShapeError: parts of another number of columns.
+
+        >>> Scaling.over([[[1.0, 5.0]], [[3.0, 5.0]]]).mean, Scaling.over([[[1.0, 5.0]], [[3.0, 5.0]]]).scale
+        (array([2., 5.]), array([1., 1.]))
+        """
+        n, mean, squares, top = 0, np.zeros(1), np.zeros(1), np.zeros(1)
+        with np.errstate(all="ignore"):
+            for part in parts:
+                X = plain(part, "values").astype(np.float64, copy=False)
+                if X.ndim != 2 or (n and X.shape[1] != len(mean)):
+                    raise ShapeError(f"a part has shape {X.shape}: all must be (n, K), of one K")
+                if len(X):
+                    own, m = X.mean(axis=0), len(X)
+                    step = own - mean
+                    squares = squares + np.square(X - own).sum(axis=0) + step * step * (n * m / (n + m))
+                    mean, top, n = mean + step * (m / (n + m)), np.fmax(top, np.abs(X).max(axis=0)), n + m
+        if not n:
+            raise DataError("no values: a scaling needs some")
+        std = np.sqrt(squares / n)
+        return cls(mean, np.where((std <= CONSTANT * top) | (std < LEAST), 1.0, std))
 
     def __call__(self, values: Any) -> Floats:
         """Scale raw columns (…, K)."""

@@ -17,24 +17,20 @@ from flowgrad.callback import Callback, callbacks_for, hearing
 from flowgrad.errors import ConfigError, NonFiniteError, StopTraining, brief
 from flowgrad.fitting.checkpoint import Checkpoint, fingerprint, restore, state_of
 from flowgrad.fitting.descent import Descent, Rules
-from flowgrad.fitting.samples import (
-    ClassWeight,
-    Samples,
-    samples_of,
-    smoothed,
-    split,
-    validation_of,
-    weighted_by_class,
-)
+from flowgrad.fitting.feeding import Feed
+from flowgrad.fitting.measuring import measured
+from flowgrad.fitting.ordering import ordering_of
+from flowgrad.fitting.samples import ClassWeight, Data, Samples, smoothed, split, weighted_by_class
 from flowgrad.fitting.signals import as_interrupts
 from flowgrad.fitting.slots import Given as Penalty
 from flowgrad.fitting.slots import bounds, factors
+from flowgrad.fitting.stored import Stored, data_of, validation_of
 from flowgrad.history import History, Row
 from flowgrad.maths.dropout import Dropout
 from flowgrad.metrics import Metric, metrics_for
 from flowgrad.optimizer import Optimizer
 from flowgrad.program import Program
-from flowgrad.registry import find, is_own
+from flowgrad.registry import find
 from flowgrad.schedules import Schedule, schedule_for
 
 Array = npt.NDArray[Any]
@@ -47,16 +43,16 @@ __all__ = ["History", "fit"]
 def fit(
     program: Program,
     X: Any,
-    T: Any,
+    T: Any = None,
     *,
     optimizer: str | Optimizer = "adam",
     learning_rate: float | None = None,
-    epochs: int = 50,
+    epochs: int = 100,
     batch_size: int = 64,
     seed: int = 0,
-    shuffle: bool = True,
+    shuffle: bool | int = True,
     sample_weight: Any = None,
-    validation: float | tuple[Any, Any] | None = None,
+    validation: Any = None,
     patience: int | None = None,
     metrics: Iterable[str | Metric] = (),
     l1: Penalty = 0.0,
@@ -84,18 +80,21 @@ def fit(
 
     Args:
         program: compiled with a loss; its θ moves, and stands after every epoch where training stands.
-        X: (N, I) array, or a mapping or data frame by input name.
-        T: (N, O), or class indices (N,) under cross_entropy.
+        X: (N, I) array, or a mapping or data frame by input name. A memory-mapped array (`np.load(…, mmap_mode="r")`)
+            and a source, an object with `__len__` and `take(rows)`, are read batch by batch, by a thread ahead.
+        T: (N, O), or class indices (N,) under cross_entropy; None where X is a source whose `take` gives both.
         optimizer: a name (`flowgrad list optimizers`) or an Optimizer with settings of its own
             (`fg.optimizers.SGD(momentum=0.9)`).
         learning_rate: above 0; None takes the optimizer's.
         epochs, batch_size: whole numbers from 1; the last batch of an epoch may be smaller.
         seed: of the shuffling and of the split.
-        shuffle: a new order of the samples every epoch; without it, theirs.
+        shuffle: a new order of the samples every epoch, drawn from all (of a source in blocks, as Parquet's row
+            groups are, by blocks, among as many samples as 64 MB hold); False: theirs. A number n: drawn by blocks,
+            n samples being in memory together, as suits a disk: a sixteenth of these stand side by side.
         sample_weight: (N,), at least 0; each batch's loss is its weighted mean (or sum). Samples of weight 0
             are left out.
         validation: a share of the samples, above 0 and below 1, drawn by the seed and kept from training; or
-            data of its own, (X, T) or (X, T, sample_weight).
+            data of its own, (X, T), (X, T, sample_weight) or a source.
         patience: stop after so many epochs without a lower val_loss; training that had patience ends with the
             θ of its best epoch.
         metrics: names (`flowgrad list metrics`) or `fg.metrics.Metric` records.
@@ -145,18 +144,18 @@ def fit(
     [2.0, -1.0, 0.0]
     """
     rule = _optimizer(optimizer)
-    _check(program, {"shuffle": shuffle, "progress": progress, "resume": resume}, on_epoch)
+    _check(program, {"progress": progress, "resume": resume}, on_epoch)
     epochs, rng = whole("epochs", epochs, 1), np.random.default_rng(whole("seed", seed, 0))
     rate = rule.learning_rate if learning_rate is None else real("learning_rate", learning_rate, 0, open_low=True)
     factor, measures = schedule_for(schedule, epochs), metrics_for(metrics)
-    data, held = split(samples_of(program, X, T, sample_weight), validation_of(program, validation), rng)
+    data, held = _parted(data_of(program, X, T, sample_weight), validation_of(program, validation), rng)
     data = weighted_by_class(program, data, class_weight)
     if patience is not None and held is None:
         raise ConfigError(f"patience={patience}: needs validation, a share of the samples or (X, T)")
     limit = None if patience is None else whole("patience", patience, 1)
     rules = _rules(program, l1, l2, clip, clip_value, constraints, Dropout(dropout, seed, inputs=input_dropout))
-    learnt = smoothed(program, data, label_smoothing)
-    descent = Descent(program, learnt, rule, whole("batch_size", batch_size, 1), rng if shuffle else None, rules)
+    learnt, size = smoothed(program, data, label_smoothing), whole("batch_size", batch_size, 1)
+    descent = Descent(program, Feed(learnt, size, ordering_of(learnt, rng, shuffle)), rule, rules)
     run = _Run(program, descent, measures, data, held, lambda epoch: rate * factor(epoch), epochs, limit)
     told: Given = {"learning_rate": rate, "batch_size": batch_size, "seed": seed, "shuffle": shuffle}
     told |= {"patience": patience, "clip": clip, "clip_value": clip_value, "label_smoothing": label_smoothing}
@@ -172,6 +171,13 @@ def fit(
     heard = hearing(listeners, told, run.history, descent.arrays)
     with _shown(progress, epochs, len(run.history)) as show, heard as log:
         return run.train((show, log, on_epoch), checkpoint is not None)
+
+
+def _parted(
+    data: Samples | Stored, validation: float | Samples | Stored | None, rng: np.random.Generator
+) -> tuple[Samples | Stored, Samples | Stored | None]:
+    """What trains, and what validates."""
+    return split(data, validation, rng) if isinstance(validation, float) else (data, validation)
 
 
 def _listeners(
@@ -207,7 +213,7 @@ def _rules(
     return Rules(*penalties, clips[0], clips[1], bounds(program, constraints), drawn)
 
 
-def _sizes(program: Program, data: Samples, held: Samples | None) -> dict[str, Any]:
+def _sizes(program: Program, data: Data, held: Data | None) -> dict[str, Any]:
     """What a log says of the network and the samples."""
     plan = program.plan
     return {
@@ -230,8 +236,8 @@ class _Run:
         program: Program,
         descent: Descent,
         measures: tuple[Metric, ...],
-        data: Samples,
-        held: Samples | None,
+        data: Data,
+        held: Data | None,
         rate: Callable[[int], float],
         epochs: int,
         patience: int | None,
@@ -306,7 +312,7 @@ class _Run:
         history, descent, program, epoch = self.history, self.descent, self.program, len(self.history) + 1
         row: Row = {"epoch": epoch, **descent.epoch(epoch, self.rate(epoch))}
         program.theta = descent.theta
-        row |= _measured(program, descent, self.measures, self.data, self.held, epoch)
+        row |= measured(descent, self.measures, self.data, self.held, epoch)
         history.rows.append(row | {"rate": self.rate(epoch), "seconds": time.perf_counter() - start})
         self._steps = descent.steps
         if self.patience is not None and history.best_epoch == epoch:
@@ -334,41 +340,6 @@ def _tell(listeners: list[Callable[[Row], object]], row: Row) -> bool:
         except StopTraining:
             stopped = True
     return stopped
-
-
-# ---- after an epoch ---------------------------------------------------------------------------------------------
-
-
-def _measured(
-    program: Program,
-    descent: Descent,
-    measures: tuple[Metric, ...],
-    data: Samples,
-    held: Samples | None,
-    epoch: int,
-) -> Row:
-    """Metrics over the training data, loss and metrics over the validation data, with the θ of now."""
-    row: Row = {}
-    loss = program._need_loss()
-    name = loss.name if is_own("losses", loss) else loss
-    if measures:
-        y = program.predict(data.x).astype(np.float64)
-        with np.errstate(all="ignore"):  # what overflows here shows in the loss of the next step
-            row |= {m.name: m.f(y, data.t, name) for m in measures}
-    if held is not None:
-        y = program.predict(held.x).astype(np.float64)
-        row["val_loss"] = _loss_of(program, y, held)
-        if not np.isfinite(row["val_loss"]):
-            descent.stop(f"epoch {epoch}, after step {descent.steps}, validation", held.x, held.t, held.s, held.rows)
-        row |= {f"val_{m.name}": m.f(y, held.t, name) for m in measures}
-    return row
-
-
-def _loss_of(program: Program, y: Array, data: Samples) -> float:
-    """The reduced loss (4) of outputs y (B, O) float64."""
-    loss, t = program._need_loss(), data.t.astype(np.float64)
-    total = float(loss.evaluate(y, t, data.s)[0].sum())
-    return total if program.reduction == "sum" else total / (len(data) if data.s is None else float(data.s.sum()))
 
 
 @contextmanager

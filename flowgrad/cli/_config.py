@@ -152,7 +152,7 @@ KEYS: dict[str, dict[str, Key]] = {
         "loss": Key(TEXT, None, "left out: cross_entropy with a label, else squared_error"),
         "optimizer": Key(named("settings", "train.optimizer"), "adam", "see flowgrad list optimizers"),
         "learning_rate": Key(POSITIVE, None, "left out: the optimizer's own"),
-        "epochs": Key(whole(1), 50, "at most"),
+        "epochs": Key(whole(1), 100, "at most"),
         "batch_size": Key(whole(1), 64, "samples a step"),
         "patience": Key(whole(1), None, "epochs without improvement before stopping"),
         "metrics": Key(TEXTS, None, "recorded each epoch"),

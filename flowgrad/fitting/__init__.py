@@ -1,1 +1,1 @@
-"""What `flowgrad.fit` is made of: samples and their weights, slots of θ by what they are, the descent, checkpoints."""
+"""What `flowgrad.fit` is made of: samples and their order, batches, slots of θ by what they are, descent, states."""

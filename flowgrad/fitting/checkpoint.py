@@ -22,7 +22,7 @@ import numpy.typing as npt
 from flowgrad.atomic import clear_temporaries, flush_folder, occupant, path_of, put, refused
 from flowgrad.errors import CheckpointWarning, ConfigError, FileError, brief
 from flowgrad.fitting.descent import Descent
-from flowgrad.fitting.samples import Samples, digest
+from flowgrad.fitting.samples import Data, digest
 from flowgrad.history import History
 from flowgrad.program import Program
 
@@ -30,7 +30,7 @@ Array = npt.NDArray[Any]
 Settings = Mapping[str, Any]
 State = dict[str, Any]
 PLAIN = (bool, int, float, str, list, tuple, dict, type(None))
-VERSION = 1
+VERSION = 2
 LEAST = 1.0
 """Seconds between two checkpoints, at least."""
 OPAQUE = ("network", "data", "validation data", "l1", "l2", "constraints")
@@ -38,7 +38,7 @@ OPAQUE = ("network", "data", "validation data", "l1", "l2", "constraints")
 DOCUMENT, DIGEST, ZIP = "document", hashlib.sha256().digest_size, b"PK\x03\x04"
 
 
-def fingerprint(program: Program, data: Samples, held: Samples | None, settings: Settings) -> dict[str, Any]:
+def fingerprint(program: Program, data: Data, held: Data | None, settings: Settings) -> dict[str, Any]:
     """By name, what two trainings have in common where one goes on with the other."""
     plan, c = program.plan, program._columns
     functions = [[f.name for f in kind] for kind in (plan.activations, plan.aggregations)]
@@ -56,9 +56,9 @@ def fingerprint(program: Program, data: Samples, held: Samples | None, settings:
         "executor": program.executor,
         **{key: value for name, given in settings.items() for key, value in _flat(name, given).items()},
         "samples": len(data),
-        "data": digest(data.x, data.t, data.s, data.rows),
+        "data": data.digest(),
         "validation samples": 0 if held is None else len(held),
-        "validation data": None if held is None else digest(held.x, held.t, held.s),
+        "validation data": None if held is None else held.digest(),
     }
 
 
@@ -191,7 +191,8 @@ def state_of(descent: Descent, history: History, best: Array | None, over: bool,
     state = getattr(descent.step, "state", None)
     if not isinstance(state, dict):
         raise ConfigError("checkpoint=: this optimizer has no `state` to save: see flowgrad.optimizer.Step")
-    rng = None if descent.rng is None else descent.rng.bit_generator.state
+    ordering = descent.feed.ordering
+    rng = None if ordering.rng is None else ordering.rng.bit_generator.state
     return {
         "epoch": len(history),
         "steps": descent.steps,
@@ -202,7 +203,7 @@ def state_of(descent: Descent, history: History, best: Array | None, over: bool,
         "training": dict(mine),
         "theta": descent.theta,
         "good": descent.good,
-        "order": descent.order,
+        "order": ordering.places,
         **({} if best is None else {"best": best}),
         **{f"optimizer.{name}": value for name, value in state.items()},
     }
@@ -212,8 +213,8 @@ def restore(saved: Mapping[str, Any], descent: Descent, history: History) -> Arr
     """Put a state back; gives the best θ, where the training keeps one."""
     descent.resume(saved["theta"], saved["order"], saved["steps"])
     descent.good[:] = saved["good"]
-    if descent.rng is not None:
-        descent.rng.bit_generator.state = saved["generator"]
+    if descent.feed.ordering.rng is not None:
+        descent.feed.ordering.rng.bit_generator.state = saved["generator"]
     state: dict[str, Array] = descent.step.state  # type: ignore[attr-defined]  # `state_of` has looked
     for name, value in state.items():
         value[...] = saved[f"optimizer.{name}"]

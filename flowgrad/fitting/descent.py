@@ -8,6 +8,7 @@ gradient was finite is still there when a later one is not.
 from __future__ import annotations
 
 import math
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
@@ -16,6 +17,7 @@ import numpy.typing as npt
 
 from flowgrad.errors import NonFiniteError
 from flowgrad.executor import Trains, Updates
+from flowgrad.fitting.feeding import Feed
 from flowgrad.fitting.samples import Samples, digest
 from flowgrad.fitting.slots import Bounds
 from flowgrad.history import Row
@@ -83,17 +85,9 @@ class ByNumPy:
 class Descent:
     """θ (P,) in training; `good` (P,) is the last θ whose loss and gradient were finite."""
 
-    def __init__(
-        self,
-        program: Program,
-        data: Samples,
-        optimizer: Optimizer,
-        batch_size: int,
-        rng: np.random.Generator | None,
-        rules: Rules,
-    ) -> None:
-        self.program, self.data, self.rng, self.rules = program, data, rng, rules
-        self.size, self.steps, P = min(batch_size, len(data)), 0, program.plan.n_parameters
+    def __init__(self, program: Program, feed: Feed, optimizer: Optimizer, rules: Rules) -> None:
+        self.program, self.feed, self.rules = program, feed, rules
+        self.steps, P = 0, program.plan.n_parameters
         self.updates: Updates = program.kernel.updates() if isinstance(program.kernel, Trains) else ByNumPy()
         self._room = self.updates.room(P)
         self._gradient, *thetas = (np.zeros(self._room, program.dtype) for _ in range(4))
@@ -103,10 +97,6 @@ class Descent:
         is_weight[program.plan.weight_slot[program.plan.weight_slot >= 0]] = True
         self.step = optimizer.start(self.theta, is_weight)
         self._lay_rows()
-        self.order = np.arange(len(data))
-        n = self.size
-        self.x, self.t = np.empty((n, *data.x.shape[1:]), data.x.dtype), np.empty((n, *data.t.shape[1:]), data.t.dtype)
-        self.s = None if data.s is None else np.empty(n, data.s.dtype)
 
     def _begin(self, theta: Array) -> None:
         """Training stands at this θ, or the nearest one within the bounds."""
@@ -148,7 +138,7 @@ class Descent:
     def resume(self, theta: Array, order: Array, steps: int) -> None:
         """Go on from another training's θ, order of samples and number of steps."""
         self._begin(theta)
-        self.order[:], self.steps = order, steps
+        self.feed.ordering.places[:], self.steps = order, steps
 
     def _lay_rows(self) -> None:
         """The updates, and the rows that they read: states of the optimizer's, which then live there, and the rest.
@@ -179,33 +169,28 @@ class Descent:
 
     def epoch(self, epoch: int, rate: float) -> Row:
         """Every sample once, in batches."""
-        if self.rng is not None:
-            self.rng.shuffle(self.order)
-        N, total, scale, mean = len(self.data), 0.0, 0.0, self.program.reduction == "mean"
-        with np.errstate(all="ignore"):
-            for number, first in enumerate(range(0, N, self.size), 1):
-                rows = self.order[first : first + self.size]
-                x, t, s = self._gather(rows)
-                share = float(len(rows)) if s is None else float(s.sum())
-                value = self._value_and_grad(x, t, s, share)
+        total, scale, mean = 0.0, 0.0, self.program.reduction == "mean"
+        with np.errstate(all="ignore"), closing(self.feed.epoch()) as batches:
+            for number, batch in enumerate(batches, 1):
+                share = float(len(batch)) if batch.s is None else float(batch.s.sum())
+                value = self._value_and_grad(batch, share)
                 self.steps += 1
                 if not self._moved(rate) or not math.isfinite(value):
-                    place = f"step {self.steps}, batch {number} of {-(-N // self.size)}"
-                    self.stop(f"epoch {epoch}, {place}", x, t, s, self.data.rows[rows])
+                    self.stop(f"epoch {epoch}, step {self.steps}, batch {number} of {self.feed.batches}", batch)
                 good, now, after = self._thetas
                 self._thetas = now, after, good
                 total, scale = total + value * (share if mean else 1.0), scale + share
             if not np.isfinite(self.theta).all():
-                self.stop(f"epoch {epoch}, after step {self.steps}, batch {number}", x, t, s, self.data.rows[rows])
+                self.stop(f"epoch {epoch}, after step {self.steps}, batch {number}", batch)
         return {"loss": total / (scale if mean else 1.0)} | self.rules.penalty(self.theta)
 
-    def _value_and_grad(self, x: Array, t: Array, s: Array | None, share: float) -> float:
+    def _value_and_grad(self, batch: Samples, share: float) -> float:
         """The reduced loss; its gradient into `gradient`. What came in was checked when training began."""
         program, dropout = self.program, self.rules.dropout
         drawn = () if dropout is None else (replace(dropout, step=self.steps),)
-        weights = None if s is None else s.astype(program.dtype, copy=False)
+        weights = None if batch.s is None else batch.s.astype(program.dtype, copy=False)
         scale = 1.0 / share if program.reduction == "mean" else 1.0
-        return program._differentiate(self.theta, x, t, weights, scale, self.gradient, *drawn)
+        return program._differentiate(self.theta, batch.x, batch.t, weights, scale, self.gradient, *drawn)
 
     def _moved(self, rate: float) -> bool:
         """θ after a step into the third array; False where a gradient is not finite."""
@@ -237,14 +222,8 @@ class Descent:
                 rules.bounds.project(theta)
         return finite
 
-    def _gather(self, rows: Array) -> tuple[Array, Array, Array | None]:
-        """The samples of a batch, copied into buffers ("clip" lets NumPy write there directly)."""
-        n, data = len(rows), self.data
-        x, t = data.x.take(rows, 0, self.x[:n], "clip"), data.t.take(rows, 0, self.t[:n], "clip")
-        return x, t, None if data.s is None or self.s is None else data.s.take(rows, 0, self.s[:n], "clip")
-
-    def stop(self, when: str, x: Array, t: Array, s: Array | None, rows: Array) -> NoReturn:
+    def stop(self, when: str, batch: Samples) -> NoReturn:
         """Put the last good θ back and say what went wrong, and where."""
-        found = culprit(self.program, self.theta, x, t, s, rows)
+        found = culprit(self.program, self.theta, batch.x, batch.t, batch.s, batch.rows)
         self.program.theta = self.good
         raise NonFiniteError(f"{when}: {found}; program.theta is the last θ with a finite loss and gradient")

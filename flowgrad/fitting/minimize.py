@@ -13,6 +13,7 @@ from flowgrad.arguments import instance, real
 from flowgrad.errors import ConfigError, MissingDependencyError, NonFiniteError, UnknownNameError, brief, suggest
 from flowgrad.fitting.samples import ClassWeight, Samples, samples_of, smoothed, weighted_by_class
 from flowgrad.fitting.slots import Bounds, Given, bounds, factors
+from flowgrad.fitting.stored import is_source
 from flowgrad.nonfinite import culprit
 from flowgrad.program import Program
 
@@ -75,6 +76,8 @@ def minimize(
     True
     """
     instance("minimize", program, Program, ConfigError)
+    if is_source(X) or is_source(T):
+        raise ConfigError("minimize looks at all samples for each step: give arrays X and T, or train by fit")
     method, data = _method(method), samples_of(program, X, T, sample_weight)
     data = smoothed(program, weighted_by_class(program, data, class_weight), label_smoothing)
     limits, penalty = bounds(program, constraints), factors(program, "l2", l2)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,33 @@ from flowgrad.program import Program
 
 Array = npt.NDArray[Any]
 ClassWeight = Literal["balanced"] | Mapping[int, float]
+
+
+class Data(Protocol):
+    """N samples, in memory (`Samples`) or where they are stored (`Stored`); `s` (N,) are their weights, or None."""
+
+    @property
+    def s(self) -> Array | None: ...
+
+    def __len__(self) -> int: ...
+
+    def take(self, places: Array) -> Self:
+        """Some of them, in that order."""
+
+    def chunks(self) -> Generator[Samples, None, None]:
+        """All of them, in their order, so many at a time as may be in memory."""
+
+    def weighted(self, s: Array) -> Self:
+        """The same with other weights (N,)."""
+
+    def softened(self, program: Program, smoothing: float) -> Self:
+        """The same with targets smoothed by ε."""
+
+    def digest(self) -> str:
+        """What stands for them where two trainings are compared."""
+
+
+Some = TypeVar("Some", bound=Data)
 
 
 @dataclass(frozen=True)
@@ -34,6 +61,27 @@ class Samples:
     def take(self, rows: Array) -> Samples:
         """Some of them, in that order."""
         return Samples(self.x[rows], self.t[rows], None if self.s is None else self.s[rows], self.rows[rows])
+
+    def part(self, first: int, end: int) -> Samples:
+        """Those from one place to before another, as views."""
+        s = None if self.s is None else self.s[first:end]
+        return Samples(self.x[first:end], self.t[first:end], s, self.rows[first:end])
+
+    def chunks(self) -> Generator[Samples, None, None]:
+        """All at once."""
+        yield self
+
+    def weighted(self, s: Array) -> Samples:
+        """The same with other weights (N,)."""
+        return replace(self, s=s)
+
+    def softened(self, program: Program, smoothing: float) -> Samples:
+        """The same with targets smoothed by ε."""
+        return replace(self, t=softened(program, self.t, smoothing))
+
+    def digest(self) -> str:
+        """The digest of all arrays."""
+        return digest(self.x, self.t, self.s, self.rows)
 
 
 def digest(*arrays: Array | None) -> str:
@@ -58,25 +106,8 @@ def samples_of(program: Program, X: Any, T: Any, sample_weight: Any = None) -> S
     return Samples(x if kept is None else x[kept], t, weights, rows)
 
 
-def validation_of(program: Program, validation: Any) -> float | Samples | None:
-    """A share, or samples of (X, T) or (X, T, sample_weight)."""
-    if validation is None:
-        return None
-    if isinstance(validation, (tuple, list)) and len(validation) in (2, 3):
-        return samples_of(program, *validation)
-    if isinstance(validation, (tuple, list)):
-        raise ConfigError(
-            f"validation has {len(validation)} entries: give (X, T) or (X, T, sample_weight), or a share of the samples"
-        )
-    return real("validation", validation, 0, 1, open_low=True)
-
-
-def split(
-    data: Samples, validation: float | Samples | None, rng: np.random.Generator
-) -> tuple[Samples, Samples | None]:
-    """What trains and what validates; a share is rounded to samples, and neither side may be empty."""
-    if validation is None or isinstance(validation, Samples):
-        return data, validation
+def split(data: Some, validation: float, rng: np.random.Generator) -> tuple[Some, Some]:
+    """What trains and what validates, a share drawn; it is rounded to samples, and neither side may be empty."""
     n = round(validation * len(data))
     if not 0 < n < len(data):
         raise ConfigError(f"validation={validation}: of {len(data)} samples that leaves one side without any")
@@ -94,27 +125,30 @@ def need_classes(program: Program, who: str) -> None:
         raise ConfigError(f"{who}: goes with classes, and targets of {loss.name} are none")
 
 
-def classes_of(program: Program, data: Samples, who: str) -> tuple[Array, int]:
+def classes_of(program: Program, data: Data, who: str) -> tuple[Array, int]:
     """(N,) the class of each sample by its targets, the one that is 1, or of one output 0 or 1; and how many there are.
+
+    All are read, where they are stored.
 
     Raises:
         ConfigError: the loss's targets are no classes. DataError: a sample belongs to no one class.
     """
     need_classes(program, who)
-    loss, t = program._need_loss(), data.t
-    if t.shape[1] > 1 and not loss.coupled:
+    loss, O = program._need_loss(), len(program.outputs)
+    if O > 1 and not loss.coupled:
         raise ConfigError(f"{who}: goes with one class a sample, and {loss.name} gives every output its own")
-    wrong = ~np.isin(t, (0, 1)).all(axis=1)
-    if t.shape[1] > 1:
-        wrong |= t.sum(axis=1) != 1
-    if wrong.any():
-        raise DataError(f"{who}: the targets of sample {data.rows[wrong][0]} are no one class")
-    if t.shape[1] == 1:
-        return t[:, 0].astype(np.intp), 2
-    return t.argmax(axis=1), t.shape[1]
+    found = []
+    for chunk in data.chunks():
+        wrong = ~np.isin(chunk.t, (0, 1)).all(axis=1)
+        if O > 1:
+            wrong |= chunk.t.sum(axis=1) != 1
+        if wrong.any():
+            raise DataError(f"{who}: the targets of sample {chunk.rows[wrong][0]} are no one class")
+        found.append(chunk.t[:, 0].astype(np.intp) if O == 1 else chunk.t.argmax(axis=1))
+    return np.concatenate(found), max(O, 2)
 
 
-def weighted_by_class(program: Program, data: Samples, class_weight: ClassWeight | None) -> Samples:
+def weighted_by_class(program: Program, data: Some, class_weight: ClassWeight | None) -> Some:
     """The same with each sample's weight times that of its class: "balanced" is N / (classes · samples of the class).
 
     Raises:
@@ -130,7 +164,7 @@ def weighted_by_class(program: Program, data: Samples, class_weight: ClassWeight
     kept = np.flatnonzero(weights)
     if not len(kept):
         raise DataError("class_weight is 0 for every sample")
-    weighted = replace(data, s=weights)
+    weighted = data.weighted(weights)
     return weighted if len(kept) == len(data) else weighted.take(kept)
 
 
@@ -149,7 +183,7 @@ def _factors_of(class_weight: ClassWeight, classes: Array, n: int, s: Array) -> 
     return factors
 
 
-def smoothed(program: Program, data: Samples, smoothing: float) -> Samples:
+def smoothed(program: Program, data: Some, smoothing: float) -> Some:
     """The same with targets (1 − ε)·t + ε/K of K classes (Szegedy et al. 2016, section 7).
 
     Where every output has two classes of its own, K is 2.
@@ -160,7 +194,13 @@ def smoothed(program: Program, data: Samples, smoothing: float) -> Samples:
     if not real("label_smoothing", smoothing, 0, 1):
         return data
     need_classes(program, f"label_smoothing={smoothing}")
+    return data.softened(program, smoothing)
+
+
+def softened(program: Program, t: Array, smoothing: float) -> Array:
+    """Targets t (B, O), smoothed as `smoothed` says."""
     share = np.asarray(smoothing / 2.0)
     if program._need_loss().coupled:  # what a sample's targets add up to stays
-        share = data.t.sum(axis=1, keepdims=True) * (smoothing / data.t.shape[1])
-    return replace(data, t=(data.t * (1.0 - smoothing) + share).astype(data.t.dtype))
+        share = t.sum(axis=1, keepdims=True) * (smoothing / t.shape[1])
+    soft: Array = (t * (1.0 - smoothing) + share).astype(t.dtype)
+    return soft

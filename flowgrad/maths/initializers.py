@@ -62,4 +62,17 @@ def he(fan_in: Array, fan_out: Array) -> Array:
     return np.sqrt(2.0 / fan_in)
 
 
-entries: dict[str, Initializer] = {i.name: i for i in (Initializer("glorot", glorot), Initializer("he", he))}
+def fan_in(fan_in: Array, fan_out: Array) -> Array:
+    """√(1/(3·fan_in)): of the uniform distribution on ±1/√fan_in, as PyTorch draws linear layers' weights.
+
+    Smaller than Glorot's where a neuron has few in-edges and its sources feed few, as in most graphs that are given.
+
+    >>> fan_in(np.array([12.0]), np.array([1.0])).round(6)
+    array([0.166667])
+    """
+    return np.sqrt(1.0 / (3.0 * fan_in))
+
+
+entries: dict[str, Initializer] = {
+    i.name: i for i in (Initializer("glorot", glorot), Initializer("he", he), Initializer("fan_in", fan_in))
+}

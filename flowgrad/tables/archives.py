@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import compress
 from pathlib import Path
 from typing import Any
@@ -104,7 +104,7 @@ class Parquet:
     ) -> Iterator[Block]:
         """As `Delimited.blocks`; a cell that is missing is named by its row."""
         places = [*numbers, *texts]
-        self._claim(places)
+        self._claim(places, range(self._file.metadata.num_row_groups))
         rows, done = max(1, CELLS // max(1, len(places))), 0
         for batch in self._batches(rows, [self._columns[place] for place in places]):
             values = [self._numbers(batch.column(self._columns[k]), k, done) for k in numbers]
@@ -116,14 +116,48 @@ class Parquet:
                 words = [list(compress(column, keep)) for column in words]
             yield Block(matrix(self.arrow, values), words)
 
-    def _claim(self, places: Sequence[int]) -> None:
-        """Refuse a file whose own words ask for more memory than its size allows."""
+    @property
+    def groups(self) -> list[int]:
+        """How many rows each row group has."""
+        metadata = self._file.metadata
+        return [metadata.row_group(k).num_rows for k in range(metadata.num_row_groups)]
+
+    def is_float32(self, places: Sequence[int]) -> bool:
+        """Whether float32 holds all numbers of these columns, by their types."""
+        types, schema = self.arrow.types, self._file.schema_arrow
+        kinds = [schema.field(self._columns[place]).type for place in places]
+        return all(types.is_float32(kind) or types.is_float16(kind) for kind in kinds)
+
+    def group(self, k: int, numbers: Sequence[int], texts: Sequence[int], first: int) -> tuple[list[Any], list[Any]]:
+        """Columns of a row group, those of numbers as float64, those of text as text; `first` is the row it begins at.
+
+        Raises:
+            FileError: the group is damaged. DataError: a cell is empty, or no number.
+        """
+        places = list(dict.fromkeys((*numbers, *texts)))
+        names = [self._columns[place] for place in places]
+        self._claim(places, [k])
+        try:
+            table = self._file.read_row_group(k, columns=names, use_threads=False)
+            columns = {name: self.arrow.concat_arrays(table.column(name).chunks) for name in names}
+            for column in columns.values():
+                column.validate(full=True)
+        except Exception as error:
+            raise self._broken(error) from None
+        words = [columns[self._columns[place]] for place in texts]
+        for word, place in zip(words, texts, strict=True):
+            self._check_full(word, place, first)
+        return [self._numbers(columns[self._columns[place]], place, first) for place in numbers], words
+
+    def _claim(self, places: Sequence[int], numbers: Iterable[int]) -> None:
+        """Refuse row groups whose own words ask for more memory than the file's size allows."""
         metadata, wanted = self._file.metadata, {self._columns[place] for place in places}
-        groups = [metadata.row_group(k) for k in range(metadata.num_row_groups)]
+        groups = [metadata.row_group(k) for k in numbers]
         chunks = [group.column(k) for group in groups for k in range(group.num_columns)]
         held = sum(max(0, chunk.total_uncompressed_size) for chunk in chunks if chunk.path_in_schema in wanted)
-        amount = 8 * metadata.num_rows * len(places) + held
-        said = f"{metadata.num_rows:,} rows of {len(places):,} columns"
+        rows = sum(group.num_rows for group in groups)
+        amount = 8 * rows * len(places) + held
+        said = f"{rows:,} rows of {len(places):,} columns"
         Claim(self.path, remedy="write it without compression").add(amount, str(self.path), said)
 
     def _batches(self, rows: int, columns: list[str]) -> Iterator[Any]:

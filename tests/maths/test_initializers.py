@@ -12,10 +12,11 @@ from flowgrad.network import Network
 from flowgrad.registry import find, names
 
 
-def test_glorot_and_he():
+def test_the_published_rules():
     fan_in, fan_out = np.array([1.0, 8.0, 3.0]), np.array([1.0, 24.0, 5.0])
     np.testing.assert_array_equal(entries["glorot"].std(fan_in, fan_out), [1.0, 0.25, 0.5])
     np.testing.assert_array_equal(entries["he"].std(fan_in, fan_out), np.sqrt([2.0, 0.25, 2 / 3]))
+    np.testing.assert_allclose(entries["fan_in"].std(fan_in, fan_out), 1 / np.sqrt([3, 24, 9]), rtol=1e-15)
 
 
 def test_integer_fans_are_taken():

@@ -60,9 +60,9 @@ def test_both_executors_go_the_same_way(dcell: ModuleType, pairs: tuple[Any, ...
     orders: dict[str, list[bytes]] = {"python": [], "numba": []}
     plain = Descent._value_and_grad
 
-    def value_and_grad(self: Descent, x: Any, *rest: Any) -> Any:
-        orders[self.program.executor].append(x.tobytes())
-        return plain(self, x, *rest)
+    def value_and_grad(self: Descent, batch: Any, *rest: Any) -> Any:
+        orders[self.program.executor].append(batch.x.tobytes())
+        return plain(self, batch, *rest)
 
     monkeypatch.setattr(Descent, "_value_and_grad", value_and_grad)
     one, two = (dcell.train(ontology, X, t, 0, executor, epochs=3).theta for executor in orders)

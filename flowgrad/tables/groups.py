@@ -1,0 +1,200 @@
+"""Samples of Parquet files that stay on disk, for `fg.fit`: read by row groups."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from copy import copy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from flowgrad.arguments import instance
+from flowgrad.errors import ConfigError, DataError, ShapeError, UnknownNameError, brief, suggest
+from flowgrad.scaling import Scaling
+from flowgrad.tables.archives import Parquet
+from flowgrad.tables.delimited import matrix
+
+Array = npt.NDArray[Any]
+Rows = npt.NDArray[np.intp]
+PathLike = str | os.PathLike[str]
+
+
+class ParquetSamples:
+    """Samples of a Parquet file, or of several one after the other, in the place of X and T of `fg.fit`.
+
+    A row group is read as a whole, whatever is wanted of it: write files with `row_group_size` of some 10,000 rows. An
+    epoch reads the row groups in a new order, and shuffles among those that are in memory together (`fit`'s `shuffle`).
+
+    Args:
+        path: a file, or a list of files.
+        inputs: columns of X, in the order of the network's inputs.
+        targets: columns of T, in the order of its outputs; one name instead of a list is a column (N,), of class
+            indices under cross_entropy.
+        classes: with one name: the texts of that column, class k being classes[k].
+
+    Raises:
+        FileError: a file is missing, damaged or no Parquet file.
+        UnknownNameError: no such column, or, when it is read, no such class.
+        DataError: no samples; when they are read, a cell that is empty or no number.
+        ConfigError: a list of names is none, or classes without one target.
+        MissingDependencyError: pyarrow is not installed.
+    """
+
+    def __init__(
+        self,
+        path: PathLike | Sequence[PathLike],
+        inputs: Sequence[str],
+        targets: str | Sequence[str],
+        classes: Sequence[str] | None = None,
+    ) -> None:
+        paths = [path] if isinstance(path, (str, os.PathLike)) else list(path)
+        self.inputs, self._one = _texts("inputs", inputs), isinstance(targets, str)
+        self.targets = (targets,) if isinstance(targets, str) else _texts("targets", targets)
+        self.classes = None if classes is None else _texts("classes", classes)
+        if self.classes is not None and not self._one:
+            raise ConfigError("classes go with one target: give its name, targets='status', not a list")
+        self._files = [Parquet(Path(each)) for each in paths]
+        self._groups = [group for file in self._files for group in _groups(file)]
+        self.blocks: Rows = np.cumsum([0, *(group.rows for group in self._groups)], dtype=np.intp)
+        """(K + 1,) the sample that each row group begins with, and N."""
+        if not len(self):
+            raise DataError(f"{brief(str(paths[0]) if paths else paths)} has no samples")
+        self._need((*self.inputs, *self.targets))
+        self._scaling: Scaling | None = None
+        dtypes = {np.float32 if file.is_float32(self._of(file, self.inputs)) else np.float64 for file in self._files}
+        self._dtype = np.dtype(np.float64 if np.float64 in dtypes else np.float32)
+
+    def __len__(self) -> int:
+        return int(self.blocks[-1])
+
+    def take(self, rows: Rows, /) -> tuple[Array, Array]:
+        """x (n, I), float32 where all of its columns are, else float64, and t (n, O) float64 or (n,), of these rows.
+
+        Raises:
+            FileError, DataError, UnknownNameError: as the class.
+        """
+        rows = np.asarray(rows)
+        wrong = rows[(rows < 0) | (rows >= len(self))]
+        if len(wrong):
+            raise DataError(f"row {wrong[0]}: there are {len(self)} samples, 0 … {len(self) - 1}")
+        x = np.empty((len(rows), len(self.inputs)), self._dtype)
+        t = np.empty((len(rows), len(self.targets)))
+        group = np.searchsorted(self.blocks, rows, side="right") - 1
+        for k in np.unique(group).tolist():
+            places = np.flatnonzero(group == k)
+            of_x, of_t = self._read(self._groups[k])
+            local = rows[places] - self.blocks[k]
+            x[places], t[places] = of_x[local], of_t[local]
+        if not self._one:
+            return x, t
+        whole = t[:, 0].astype(np.int64)
+        return x, whole if (whole == t[:, 0]).all() else t[:, 0]
+
+    def column(self, name: str) -> Array:
+        """(N,) float64: a column of numbers, as `fit`'s `sample_weight`.
+
+        Raises:
+            UnknownNameError: no such column. DataError, FileError: as the class.
+        """
+        self._need([name])
+        return np.concatenate([self._numbers(group, [name])[:, 0] for group in self._groups])
+
+    def scaling(self) -> Scaling:
+        """The mean and standard deviation of each input, by one pass over the file, for `scaled`.
+
+        Raises:
+            FileError, DataError: as `take`; a column with numbers that are not finite.
+        """
+        return Scaling.over(self._numbers(group, self.inputs) for group in self._groups)
+
+    def scaled(self, scaling: Scaling) -> ParquetSamples:
+        """The same samples, their inputs scaled when they are read.
+
+        Raises:
+            ShapeError: a scaling of another number of columns.
+        """
+        if len(instance("scaled", scaling, Scaling)) != len(self.inputs):
+            raise ShapeError(f"a scaling of {len(scaling)} columns: there are {len(self.inputs)} inputs")
+        other = copy(self)
+        other._scaling, other._dtype = scaling, np.dtype(np.float64)
+        return other
+
+    def _read(self, group: Group) -> tuple[Array, Array]:
+        """A row group's inputs (n, I) and targets (n, O)."""
+        if self.classes is None:
+            both = self._numbers(group, (*self.inputs, *self.targets))
+            x, t = both[:, : len(self.inputs)], both[:, len(self.inputs) :]
+        else:
+            file, inputs, targets = group.file, self._of(group.file, self.inputs), self._of(group.file, self.targets)
+            numbers, texts = file.group(group.number, inputs, targets, group.first)
+            x, t = matrix(file.arrow, numbers), self._indices(group, texts[0])
+        scaled = x if self._scaling is None else self._scaling(x)
+        return np.ascontiguousarray(scaled, self._dtype), t  # in rows, as they are gathered from here
+
+    def _numbers(self, group: Group, names: Sequence[str]) -> Array:
+        """(n, columns) float64."""
+        file = group.file
+        return matrix(file.arrow, file.group(group.number, self._of(file, names), (), group.first)[0])
+
+    def _indices(self, group: Group, texts: Any) -> Array:
+        """(n, 1) the number of each class."""
+        arrow, known = group.file.arrow, self.classes or ()
+        found = arrow.compute.index_in(texts.cast(arrow.string()), value_set=arrow.array(known))
+        if found.null_count:
+            row = int(np.flatnonzero(found.is_null().to_numpy(zero_copy_only=False))[0])
+            word = str(texts[row].as_py())
+            raise UnknownNameError(
+                f"{group.file.path} row {group.first + row + 1}: {brief(word)} is no class of "
+                f"{brief(self.targets[0])}{suggest(word, known)}"
+            )
+        indices: Array = found.to_numpy(zero_copy_only=False).astype(np.float64)[:, None]
+        return indices
+
+    def _need(self, names: Sequence[str]) -> None:
+        """Raise UnknownNameError where a file lacks one of these columns."""
+        for file in self._files:
+            self._of(file, names)
+
+    def _of(self, file: Parquet, names: Sequence[str]) -> list[int]:
+        """Where a file has these columns."""
+        place = {name: k for k, name in enumerate(file.names)}
+        for name in names:
+            if name not in place:
+                raise UnknownNameError(f"{file.path} lacks the column {brief(name)}{suggest(name, file.names)}")
+        return [place[name] for name in names]
+
+    def __repr__(self) -> str:
+        what = f"{len(self):,} samples in {len(self._groups)} row groups"
+        return f"ParquetSamples({what}, {len(self.inputs)} inputs, {len(self.targets)} targets)"
+
+
+@dataclass(frozen=True)
+class Group:
+    """A row group of a file: which one, the row of the file that it begins with, and how many it has."""
+
+    file: Parquet
+    number: int
+    first: int
+    rows: int
+
+
+def _groups(file: Parquet) -> Iterator[Group]:
+    first = 0
+    for number, rows in enumerate(file.groups):
+        if rows:
+            yield Group(file, number, first, rows)
+        first += rows
+
+
+def _texts(what: str, given: Any) -> tuple[str, ...]:
+    """A list of names, as columns of a file are called."""
+    if isinstance(given, str) or not isinstance(given, Sequence) or not len(given):
+        raise ConfigError(f"{what}={brief(given)}: give a list of names")
+    wrong = [each for each in given if not isinstance(each, str)]
+    if wrong:
+        raise ConfigError(f"{what} has {brief(wrong[0])}: columns of a file are called by texts")
+    return tuple(given)
