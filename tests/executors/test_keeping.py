@@ -25,8 +25,8 @@ def mixed(seed: int = 0) -> fg.Network:
         net.add_input(name)
     for k in range(40):
         sources = {names[i]: float(rng.normal()) for i in rng.choice(len(names), 3, replace=False)}
-        aggregation = ("sum", "sum", "mean", "max", "product", "median")[k % 6]
-        activation = ("tanh", "tanh", "tanh", "gelu", "sigmoid")[k % 5]
+        aggregation = ("sum", "sum", "mean", "max")[k % 4]
+        activation = ("tanh", "tanh", "tanh", "relu", "sigmoid")[k % 5]
         net.add_neuron(f"h{k}", sources, bias=float(rng.normal()), activation=activation, aggregation=aggregation)
         names.append(f"h{k}")
     net.set_outputs(["h39", "h38", "h20"])
@@ -41,7 +41,7 @@ def saturated() -> fg.Network:
 NETS = {
     "mixed": mixed(),
     "saturated": saturated(),
-    "dense": fg.topologies.layered([20, 16, 12, 3], activation="sigmoid", seed=1),
+    "dense": fg.topologies.layered([20, 16, 12, 3], activation="tanh", seed=1),
 }
 
 
