@@ -12,7 +12,7 @@ from flowgrad.metrics import Interval, Metric, interval, metrics_for
 from flowgrad.metrics.metric import Array
 from flowgrad.model import Model, column_names, probabilities
 
-DRAWS = 1000  # of the bootstrap, and fewer, but 200, where there are many samples:
+DRAWS, LEAST = 1000, 200  # of the bootstrap: that many, and fewer, but the least, where there are many samples:
 NUMBERS = 20_000_000  # samples drawn in all
 
 
@@ -50,7 +50,7 @@ def figures(
         y, T: as for `on_the_data`; metrics: beside those of `metrics_of`; groups: (B,), as for `metrics.interval`.
     """
     y, t = on_the_data(model, y, T)
-    draws = max(200, min(DRAWS, NUMBERS // len(y)))
+    draws = max(LEAST, min(DRAWS, NUMBERS // len(y)))
     loss = model.record if not isinstance(model.loss, str) else model.loss
     return {m.name: interval(m, y, t, loss, groups=groups, resamples=draws) for m in metrics_of(model, metrics)}
 

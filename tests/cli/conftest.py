@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from flowgrad import figures
 from flowgrad.cli import main
 from flowgrad.displays import _curves
 
@@ -26,6 +27,13 @@ class Result:
 
 
 Run = Callable[..., Result]
+
+
+@pytest.fixture(autouse=True)
+def _few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intervals of figures are from the fewest draws: to draw a thousand takes longer than to train these networks."""
+    monkeypatch.setattr(figures, "DRAWS", 20)
+    monkeypatch.setattr(figures, "LEAST", 20)
 
 
 @pytest.fixture
