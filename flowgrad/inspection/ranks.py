@@ -13,13 +13,18 @@ def ranks(values: Array) -> Array:
     >>> ranks(np.array([0.3, 0.1, 0.3])).tolist()
     [2.5, 1.0, 2.5]
     """
-    flat = np.asarray(values, np.float64).reshape(-1, np.shape(values)[-1])
-    found = np.empty_like(flat)
-    for row, out in zip(flat, found, strict=True):
-        _, place, count = np.unique(row, return_inverse=True, return_counts=True)
-        last = np.cumsum(count)
-        out[:] = (last - (count - 1) / 2)[place]
-    return found.reshape(np.shape(values))
+    given = np.asarray(values, np.float64)
+    order = np.argsort(given, axis=-1)
+    rising = np.take_along_axis(given, order, axis=-1)
+    before, after = rising[..., :-1], rising[..., 1:]
+    apart = (before != after) & ~(np.isnan(before) & np.isnan(after))  # NaN last, all of one rank
+    place, edge = np.arange(given.shape[-1]), np.ones((*given.shape[:-1], 1), bool)
+    first = np.maximum.accumulate(np.where(np.concatenate([edge, apart], -1), place, 0), axis=-1)
+    last = np.where(np.concatenate([apart, edge], -1), place, place.size)
+    last = np.minimum.accumulate(last[..., ::-1], axis=-1)[..., ::-1]
+    found = np.empty_like(given)
+    np.put_along_axis(found, order, (first + last) / 2 + 1.0, axis=-1)
+    return found
 
 
 def correlations(a: Array, b: Array) -> Array:

@@ -70,10 +70,20 @@ def test_a_configuration_walks_through_few_modules(run: Any, job: Path) -> None:
 # ---- how wide they print --------------------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the run that `columns` copies is kept: trained by the first test that takes it."""
+    return tmp_path_factory.mktemp("trained") / "model"
+
+
 @pytest.fixture
-def columns(run: Any, job: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def columns(run: Any, job: Path, trained: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A run called `model`, samples, and a screen of 80 columns."""
-    assert run("train", "config.toml", "--out", "model").code == 0
+    if not trained.exists():
+        assert run("train", "config.toml", "--out", "model").code == 0
+        shutil.copytree("model", trained)
+    else:
+        shutil.copytree(trained, "model")
     monkeypatch.setenv("COLUMNS", "80")
     return run
 

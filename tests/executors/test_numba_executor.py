@@ -200,26 +200,30 @@ def test_a_long_step_is_interrupted_and_theta_is_intact(kind: str) -> None:
         import os, signal, sys, threading, time, numpy as np, flowgrad as fg
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job is deaf to it
         rng = np.random.default_rng(0)
-        target = np.repeat(np.arange(200, 60_000), 10)
+        target = np.repeat(np.arange(20, 6_000), 10)
         source = (rng.random(len(target)) * target).astype(np.int64)
         edges = np.unique(np.stack([target, source]), axis=1)
         if KIND == "dense runs":
-            net = fg.topologies.layered([200, 1200, 1200, 10], activation="tanh")
+            net = fg.topologies.layered([20, 400, 400, 10], activation="tanh")
         else:
-            net = fg.Network.from_arrays(edges[1], edges[0], inputs=np.arange(200), activation="tanh")
+            net = fg.Network.from_arrays(edges[1], edges[0], inputs=np.arange(20), activation="tanh")
         p = fg.compile(net, executor="numba", loss="squared_error", dtype="float32")
-        x, t = np.ones((20_000, 200), np.float32), np.ones((20_000, len(p.outputs)), np.float32)
-        p.value_and_grad(p.theta, x[:64], t[:64])
+        few = np.ones((6400, 20), np.float32), np.ones((6400, len(p.outputs)), np.float32)
+        p.value_and_grad(p.theta, *few)
+        start = time.perf_counter()
+        p.value_and_grad(p.theta, *few)
+        times = int(2.0 / (time.perf_counter() - start)) + 1  # two seconds, were it not interrupted
+        x, t = (np.broadcast_to(a[:1], (times * 6400, a.shape[1])).copy() for a in few)
         before, asked = p.theta.copy(), []
         def ask():
-            time.sleep(0.5); asked.append(time.perf_counter()); os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.2); asked.append(time.perf_counter()); os.kill(os.getpid(), signal.SIGINT)
         threading.Thread(target=ask, daemon=True).start()
         try:
             p.value_and_grad(p.theta, x, t)
         except KeyboardInterrupt:
             took = time.perf_counter() - asked[0]
             assert (p.theta == before).all()
-            value, _ = p.value_and_grad(p.theta, x[:64], t[:64])
+            value, _ = p.value_and_grad(p.theta, *few)
             print(f"interrupted after {took:.3f}", np.isfinite(value))
     """.replace("KIND", repr(kind))
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=120)
@@ -228,15 +232,19 @@ def test_a_long_step_is_interrupted_and_theta_is_intact(kind: str) -> None:
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs a timer that interrupts")
-def test_an_interrupt_at_any_moment_leaves_the_next_call_right() -> None:
-    script = """
-        import random, signal, sys
+def test_an_interrupt_at_any_moment_leaves_the_next_call_right(request: pytest.FixtureRequest) -> None:
+    times = 3000 if request.config.getoption("--soak") else 100
+    script = f"""
+        import random, signal, sys, time
         sys.path.insert(0, "tests/executors")
         from test_numba_executor import data, program
         from flowgrad.executors._numba import engine
         engine.LONG = 0
-        p = program(2); x, t = data(p, 600)
+        p = program(2, 1000); x, t = data(p, 600)
+        p.value_and_grad(p.theta, x, t)
+        start = time.perf_counter()
         loss, want = p.value_and_grad(p.theta, x, t)
+        whole = time.perf_counter() - start
         left, hits = 0, 0
         def interrupt(*_):
             global left
@@ -244,10 +252,10 @@ def test_an_interrupt_at_any_moment_leaves_the_next_call_right() -> None:
                 left = 0
                 raise KeyboardInterrupt
         signal.signal(signal.SIGALRM, interrupt)
-        for _ in range(300):
+        for _ in range({times}):
             try:
                 left = 1
-                signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-6, 4e-3))
+                signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-6, whole))
                 p.value_and_grad(p.theta, x, t)
                 left = 0
             except KeyboardInterrupt:
@@ -267,7 +275,7 @@ def test_a_forked_child_has_threads_of_its_own() -> None:
         warnings.simplefilter("ignore")
         sys.path.insert(0, "tests/executors")
         from test_numba_executor import data, program
-        p = program(2); x, t = data(p, 64)
+        p = program(2, 300); x, t = data(p, 64)
         want = p.value_and_grad(p.theta, x, t)[1]
         child = os.fork()
         if not child:

@@ -18,6 +18,7 @@ from flowgrad.executors.python import PythonExecutor
 from flowgrad.network import Network
 from flowgrad.plan import Plan, lower
 from flowgrad.testing import battery, conformance
+from flowgrad.testing.checks import calls, graphs
 
 
 class Reference:
@@ -315,8 +316,18 @@ CATCH: list[tuple[type[Reference], str]] = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def _few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory is weighed over the fewest steps: what leaks does so at each."""
+    monkeypatch.setattr(calls, "SECONDS", 0.0)
+
+
 @pytest.mark.parametrize(("kernel", "check"), CATCH, ids=lambda value: getattr(value, "__name__", value))
-def test_a_wrong_executor_is_caught_by_the_check_named_for_it(kernel: type[Reference], check: str) -> None:
+def test_a_wrong_executor_is_caught_by_the_check_named_for_it(
+    kernel: type[Reference], check: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(graphs, "PATIENCE", 0.1)  # with what walks every path; a right one has a second
+    monkeypatch.setattr(graphs, "DEPTH", 20_000)  # twenty times Python's stack
     report = conformance(Wrong(kernel), only=[check])
     assert [o.name for o in report.failures] == [check]
 
