@@ -149,9 +149,16 @@ def test_a_value_of_no_known_kind_is_like_itself_alone() -> None:
     assert digest(function(source, K=one)) == digest(function(source, K=one)) != digest(function(source, K=two))
 
 
-def test_digests_are_those_of_another_process() -> None:
+def test_digests_are_those_of_another_process_that_imported_in_another_order() -> None:
     script = """
+        import sys
+        from importlib import import_module
+        from pkgutil import iter_modules
         import numpy as np
+        from flowgrad.executors import _numba
+        names = [info.name for info in iter_modules(_numba.__path__, _numba.__name__ + ".")]
+        for name in names[:: int(sys.argv[1])]:
+            import_module(name)
         from flowgrad.executors._numba.compiled import package_stamp
         from flowgrad.executors._numba.digests import digest
         from flowgrad.maths.activations import entries
@@ -161,9 +168,9 @@ def test_digests_are_those_of_another_process() -> None:
         print(digest(f), package_stamp(), *(digest(each.f) for each in entries.values()))
     """
     said = set()
-    for seed in "12":
+    for seed, step in (("1", "1"), ("2", "-1")):
         env = {**os.environ, "PYTHONHASHSEED": seed}
-        run = [sys.executable, "-c", textwrap.dedent(script)]
+        run = [sys.executable, "-c", textwrap.dedent(script), step]
         said.add(subprocess.run(run, env=env, capture_output=True, text=True, check=True).stdout)
     assert len(said) == 1
 

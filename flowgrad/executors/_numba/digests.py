@@ -47,8 +47,8 @@ def stamp(modules: Iterable[ModuleType]) -> str:
     """Return 32 hexadecimal digits for what modules hold: functions, classes and constants.
 
     Constants are numbers, text, tuples, arrays, and those lists and dicts whose name has no leading underscore: of one
-    with it, which may be state that changes, functions alone count. A function that no name in its module leads to is
-    not seen.
+    with it, which may be state that changes, functions alone count. The order in which modules were imported does not
+    count. A function that no name in its module leads to is not seen.
     """
     return _Modules().of(sorted(modules, key=lambda module: module.__name__))
 
@@ -198,6 +198,9 @@ class _Modules(_Walk):
             return f"class {_name(node)} {bases} {''.join(self.member(*item) for item in items)};"
         if is_dataclass(node):
             return "".join(f"{each.name}={self.value(getattr(node, each.name))}" for each in fields(node))
+        if isinstance(node, dict) and not any(type(key) in PLAIN for key in node):
+            # modules fill a table of functions in the order in which this process happens to import them
+            node = dict(sorted(node.items(), key=lambda item: _name(item[0])))
         return super().node(node)
 
     def member(self, name: str, value: Any) -> str:
