@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from flowgrad.metrics.metric import Array, Judged, measure
+from flowgrad.metrics.metric import Array, Judged, mean, measure
 
 LEAST = float(np.finfo(np.float64).eps)
 """Probabilities are taken between this and 1 − this by the log loss: as scikit-learn does."""
@@ -23,7 +23,7 @@ def accuracy(seen: Judged) -> float:
     A decision is the largest prediction, or of an output by itself whether it is above ½.
     """
     right = (seen.predicted == seen.true).reshape(len(seen.w), -1).mean(axis=1)
-    return float(np.average(right, weights=seen.w))
+    return float(mean(right, seen.w))
 
 
 def confusions(seen: Judged) -> Array:
@@ -117,8 +117,8 @@ def log_loss(seen: Judged) -> float:
     p = np.clip(seen.p, LEAST, 1 - LEAST)
     cost = -_times(seen.t, np.log(p))
     if seen.classes:
-        return float(np.average(cost.sum(axis=1), weights=seen.w))
-    return float(np.average((cost - _times(1 - seen.t, np.log1p(-p))).mean(axis=1), weights=seen.w))
+        return float(mean(cost.sum(axis=1), seen.w))
+    return float(mean((cost - _times(1 - seen.t, np.log1p(-p))).mean(axis=1), seen.w))
 
 
 @measure(0, 2)
@@ -132,7 +132,7 @@ def brier(seen: Judged) -> float:
         return float("nan")
     square = (seen.p - seen.t) ** 2
     summed = seen.classes and seen.p.shape[1] > 2
-    return float(np.average(square.sum(axis=1) if summed else square.mean(axis=1), weights=seen.w))
+    return float(mean(square.sum(axis=1) if summed else square.mean(axis=1), seen.w))
 
 
 def _are_probabilities(p: Array) -> bool:

@@ -17,7 +17,7 @@ from flowgrad.arguments import plain, real, whole
 from flowgrad.errors import ConfigError, ShapeError, UnknownNameError, brief, suggest
 from flowgrad.maths.losses import Loss
 from flowgrad.metrics.classes import auc
-from flowgrad.metrics.metric import Array, Judged, Metric, judged, value
+from flowgrad.metrics.metric import Array, Judged, Metric, defined, judged
 from flowgrad.registry import find
 
 METHODS = ("auto", "bootstrap", "delong")
@@ -111,7 +111,8 @@ def _evaluation(
     """The metric of the samples taken so many times each, (B,) integers."""
     of = record.of
     if of is not None:
-        return lambda times: value(of, seen.weighted(times))
+        undefined, nan = seen.undefined, float("nan")
+        return lambda times: nan if undefined else defined(of, seen.weighted(times))
     if sample_weight is not None:
         raise ConfigError(f"metric {brief(record.name)} is no metric of flowgrad's, and takes no sample_weight")
     outputs, targets = np.asarray(y, np.float64), np.asarray(t)

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from flowgrad.metrics.metric import Array, Judged, measure
+from flowgrad.metrics.metric import Array, Judged, mean, measure
 
 
 @measure(-math.inf, 1)
@@ -22,7 +22,7 @@ def r2(seen: Judged) -> float:
     p, t, w = seen.p, seen.t, seen.w[:, None]
     if len(p) < 2:
         return float("nan")
-    apart = np.where(t.max(axis=0) == t.min(axis=0), 0.0, t - np.average(t, axis=0, weights=seen.w))
+    apart = np.where(t.max(axis=0) == t.min(axis=0), 0.0, t - mean(t, seen.w))
     scale = np.abs(apart).max(axis=0)
     scale = np.where(scale == 0.0, 1.0, scale)
     error = (w * ((p - t) / scale) ** 2).sum(axis=0)
@@ -37,13 +37,13 @@ def rmse(seen: Judged) -> float:
     error = np.abs(seen.p - seen.t)
     largest = error.max(axis=0)
     scale = np.where((largest > 0) & (largest < np.inf), largest, 1.0)
-    return float((scale * np.sqrt(np.average((error / scale) ** 2, axis=0, weights=seen.w))).mean())
+    return float((scale * np.sqrt(mean((error / scale) ** 2, seen.w))).mean())
 
 
 @measure(0, math.inf)
 def mae(seen: Judged) -> float:
     """mean |p−t|, 0 or more, over samples and targets."""
-    return float(np.average(np.abs(seen.p - seen.t), axis=0, weights=seen.w).mean())
+    return float(mean(np.abs(seen.p - seen.t), seen.w).mean())
 
 
 @measure(-1, 1)
@@ -67,7 +67,7 @@ def _correlation(p: Array, t: Array, w: Array) -> float:
 def _about_the_mean(values: Array, w: Array) -> Array:
     """Each column less its mean, its largest magnitude scaled to 1; 0 if constant."""
     scaled = values / np.abs(values).max(axis=0)
-    apart = scaled - np.average(scaled, axis=0, weights=w)
+    apart = scaled - mean(scaled, w)
     apart = apart / np.abs(apart).max(axis=0)
     return np.where(values.max(axis=0) == values.min(axis=0), 0.0, apart)
 
