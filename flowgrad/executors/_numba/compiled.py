@@ -163,19 +163,26 @@ class DiskCache(_Cache):  # type: ignore[misc]
             known, symbols, reduced = loads(content[CHECKSUM:])
             if known != sig:
                 return None
-            _provide(symbols, target_context)
+            if not _provided(symbols, target_context):
+                return None
             return CompileResultCacheImpl.rebuild(None, target_context, reduced)
         except Exception:  # whatever reading and unpacking may raise: it is compiled again
             return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        """Keep what was compiled for a signature, but not where it holds addresses of this process."""
+        """Keep what was compiled for a signature, but not where it holds addresses of this process.
+
+        Nor where it calls what no other process has: of functions in a cycle Numba links one alone.
+        """
         path = self._path(sig, data.target_context)
         if path is None or data.library.has_dynamic_globals:
             return
         try:
             reduced = data._replace(type_annotation="")._reduce()  # Numba makes the annotation of the source
-            content = dumps((sig, _symbols(data.library), reduced))
+            symbols = _symbols(data.library)
+            if not all(map(llvm.address_of_symbol, symbols)):
+                return
+            content = dumps((sig, symbols, reduced))
             _write(path, self._checksum(content) + content)
         except Exception:  # a full disk, or a constant that cannot be written: what is compiled is of use without
             return
@@ -221,12 +228,16 @@ def _symbols(library: Any) -> list[str]:
     return [each.name for each in values if each.is_declaration and not each.name.startswith("llvm.")]
 
 
-def _provide(symbols: Iterable[str], target_context: Any) -> None:
-    """Load as much of Numba as gives every symbol an address: nothing, its runtime, or all of its registries."""
+def _provided(symbols: Iterable[str], target_context: Any) -> bool:
+    """Load as much of Numba as gives every symbol an address: nothing, its runtime, or all of its registries.
+
+    Whether all have one then: code that calls what has none ends the process.
+    """
     for load in (rtsys.initialize, type(target_context).refresh):
         if all(map(llvm.address_of_symbol, symbols)):
-            return
+            return True
         load(target_context)
+    return all(map(llvm.address_of_symbol, symbols))
 
 
 def _write(path: Path, content: bytes) -> None:
