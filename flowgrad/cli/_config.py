@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from flowgrad.choice import with_options
-from flowgrad.cli._toml import written
 from flowgrad.errors import ConfigError, FileError, UnknownNameError, brief, suggest
 from flowgrad.executor import Executor
 from flowgrad.fitting.slots import is_bound
@@ -18,6 +17,7 @@ from flowgrad.optimizers import with_settings
 from flowgrad.registry import names, singular
 from flowgrad.shapes import takes
 from flowgrad.tables.table import Reading
+from flowgrad.toml_text import written
 
 Config = dict[str, dict[str, Any]]
 T = TypeVar("T")

@@ -27,7 +27,6 @@ from flowgrad.cli._console import share_shown
 from flowgrad.cli._data import Roles, Samples
 from flowgrad.cli._missing import fitted
 from flowgrad.cli._roles import check_count, network_and_roles
-from flowgrad.cli._toml import document
 from flowgrad.errors import FileError, NonFiniteError
 from flowgrad.figures import figures
 from flowgrad.history import Row
@@ -41,6 +40,7 @@ from flowgrad.runs.rules import rules_of
 from flowgrad.runs.start import Start, start_of
 from flowgrad.scaling import Scaling, folded
 from flowgrad.tables.table import Table
+from flowgrad.toml_text import document
 
 FILES = ("file", "labels", "test", "validation")  # keys of [data] that may name a file
 PATHS = (("network", "file"), ("network", "edges"), *(("data", name) for name in FILES), ("run", "folder"))

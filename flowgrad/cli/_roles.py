@@ -8,12 +8,12 @@ from flowgrad.arguments import repeated
 from flowgrad.cli import _config, _data
 from flowgrad.cli._data import Roles
 from flowgrad.cli._missing import present
-from flowgrad.cli._toml import written
 from flowgrad.errors import ConfigError, brief
 from flowgrad.model import Model
 from flowgrad.network import Network
 from flowgrad.shapes import shaped
 from flowgrad.tables.table import Table
+from flowgrad.toml_text import written
 
 
 def network_and_roles(settings: _config.Config, samples: Table, given: Model | None) -> tuple[Network, Roles, str]:

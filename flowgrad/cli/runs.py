@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from flowgrad.cli._console import say, table
-from flowgrad.cli._toml import written
 from flowgrad.errors import UnknownNameError, brief, suggest
 from flowgrad.runs.listing import Listed, differences, runs_in
+from flowgrad.toml_text import written
 
 
 def entry(

@@ -32,17 +32,16 @@ def keep(value: Any) -> Any:
     """The value, where `_text` can write it.
 
     Raises:
-        TypeError: text that a picture cannot show; a type that JSON does not keep.
+        TypeError: a type that JSON does not keep.
     """
-    if type(value) is str and not _xml.holds(value):
-        raise TypeError("text with a control character")
     encode(value)
     return value
 
 
 def _text(value: Any) -> str:
-    """A value as text that `_kept` gives back: text as it is unless it is JSON, all else as JSON."""
-    return value if type(value) is str and _kept(value, "") is value else json.dumps(encode(value))
+    """A value as text that `_kept` gives back: as it is, else as JSON, which text is that is JSON or cannot stand."""
+    plain = type(value) is str and _xml.holds(value) and _kept(value, "") is value
+    return value if plain else json.dumps(encode(value))
 
 
 def _kept(text: str, place: str) -> Any:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from flowgrad.cli import _config, _toml
+from flowgrad import toml_text
+from flowgrad.cli import _config
 from flowgrad.cli._main import _paragraphs
 from flowgrad.registry import _own, find
 
@@ -73,7 +74,7 @@ def test_the_page_of_train_has_every_key_with_its_rule_and_default() -> None:
             [
                 f"`{name}`: {key.help}",
                 key.rule.words,
-                "" if key.default is None else f"`{_toml.written(key.default)}`",
+                "" if key.default is None else f"`{toml_text.written(key.default)}`",
             ]
             for name, key in keys.items()
         ]

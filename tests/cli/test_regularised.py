@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import flowgrad as fg
-from flowgrad.cli import _config, _toml
+from flowgrad import toml_text
+from flowgrad.cli import _config
 from flowgrad.cli._experiment import prepare, read
 
 EVERYTHING = """\
@@ -147,7 +148,7 @@ def test_a_configuration_is_written_as_it_was_read(tmp_path: Path) -> None:
     }
     given["train"]["l1"]['group "a" = 1'] = 0.5  # keys are quoted where TOML wants it
     settings = _config.check(given)
-    assert _config.check(tomllib.loads(_toml.document(settings))) == settings
+    assert _config.check(tomllib.loads(toml_text.document(settings))) == settings
 
 
 def test_cross_validation_goes_by_weights_and_leaves_those_of_0_out(run: Any, weighted: Path) -> None:

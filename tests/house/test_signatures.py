@@ -369,14 +369,15 @@ def test_a_configuration_has_the_same_functions() -> None:
 
 @pytest.mark.parametrize("name", names("optimizers"))
 def test_the_table_of_an_optimizer_has_the_settings_of_its_record(name: str) -> None:
-    from flowgrad.cli import _config, _toml
+    from flowgrad import toml_text
+    from flowgrad.cli import _config
 
     record = find("optimizers", name)
     settings = {f.name: getattr(record, f.name) for f in fields(record) if f.name not in ("name", "summary")}
     assert fg.optimizers.settings_of(name) == settings
     given = config(optimizer={"name": name} | settings)
     assert _config.optimizer_of(given["train"]["optimizer"]) == record
-    again = _config.check(tomllib.loads(_toml.document(given)))
+    again = _config.check(tomllib.loads(toml_text.document(given)))
     assert again == given
     changed = config(optimizer={"name": name, "learning_rate": 0.25})
     assert _config.optimizer_of(changed["train"]["optimizer"]).learning_rate == 0.25

@@ -1,6 +1,6 @@
 """Training steps of a GraphModule, beside the gradient alone and beside what torch has for sparse layers.
 
-    python tests/benchmarks/bench_layer.py [--threads N] [--rounds N] [--markdown]
+    python plugins/flowgrad-torch/benchmarks/bench_layer.py [--threads N] [--rounds N] [--markdown]
 
 First table: a step (forward, mean squared error, backward) beside `program.value_and_grad`, both in milliseconds.
 Second: three layers of 1,024 tanh neurons of which a share of the edges exists, as a GraphModule, as dense layers
