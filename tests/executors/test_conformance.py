@@ -188,8 +188,9 @@ def test_an_executor_needs_no_package(author: Callable[..., str], capsys: pytest
 
 
 def test_failures_of_one_cause_are_told_together(
-    author: Callable[..., str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+    author: Callable[..., str], capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)  # which GNU readline sets where a module loads it
     where = tmp_path / "report.json"
     words = [word for feature in ("protocol", "oracle", "equality") for word in ("--only", feature)]
     assert main(["conformance", author("Wrong"), *words, "--report", str(where)]) == 1
