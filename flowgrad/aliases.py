@@ -86,7 +86,7 @@ BY_KIND: dict[str, dict[str, tuple[str, ...]]] = {
         "dot": ("graphviz",),
         "gexf": ("gephi",),
         "node-link": ("networkx", "nx", "d3", "node_link_data"),
-        "edgelist": ("edges", "sif", "table"),
+        "edgelist": ("edges", "table"),
     },
 }
 """Kind → our name → what else it is called."""
