@@ -57,6 +57,7 @@ def open_network(
     option: Iterable[str] | None = None,
     ignore: Sequence[str] | None = None,
     quiet: bool = False,
+    followed: bool = False,
 ) -> Model:
     """The model of a run folder, of a `.fgm`, or of a network in a file of any format that `fg.load` knows.
 
@@ -65,6 +66,7 @@ def open_network(
         option: KEY=VALUE each, for the format's reader.
         ignore: columns of the samples to skip, besides those that the model ignores itself.
         quiet: do not say which network it is.
+        followed: it is read again and again while it trains, so that nothing is said of a training that has not ended.
 
     Raises:
         FileError: missing, or not what it should be.
@@ -78,7 +80,7 @@ def open_network(
         model = load_model(path, read_as, progress=progress, **given)
     if not quiet:
         echo(model.network)
-    early = cut_short(path) if path.is_dir() else None
+    early = cut_short(path) if path.is_dir() and not followed else None
     if early is not None:
         print(f"note: {early}", file=sys.stderr)
     return replace(model, ignore=tuple(dict.fromkeys((*model.ignore, *(ignore or ())))))

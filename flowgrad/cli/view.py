@@ -39,7 +39,7 @@ def entry(
     """
 
     def model(quiet: bool = True) -> Model:
-        return open_network(network, read_as=read_as, option=option, ignore=ignore, quiet=quiet)
+        return open_network(network, read_as=read_as, option=option, ignore=ignore, quiet=quiet, followed=True)
 
     model(quiet=False)
     followed = Followed(model, network, data, sample, executor)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 import signal
 import socket
@@ -183,6 +184,32 @@ def test_of_a_run_that_has_ended_nothing_more_is_said(run: Any, job: Path) -> No
     summary = json.loads(Path("model/summary.json").read_text())
     assert summary["weights_of"] == f"epoch {summary['best_epoch']}"
     assert json.loads(run("info", "model", "--json").out)["weights_of"] == summary["weights_of"]
+
+
+def test_who_follows_a_training_is_not_told_that_it_runs(run: Any, job: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Reads:
+        """A server whose page asks for the values three times."""
+
+        url = "http://127.0.0.1"
+
+        def __init__(self, page: Any, answers: Any, port: int) -> None:
+            self.values = answers["values"]
+
+        def __enter__(self) -> Reads:
+            return self
+
+        def __exit__(self, *error: object) -> None: ...
+
+        def serve_forever(self) -> None:
+            for time in (1, 2, 3):
+                os.utime("model/network.json", (time, time))
+                assert self.values()["values"] is not None
+
+    assert run("train", "config.toml", "--out", "model").code == 0
+    Path("model/summary.json").unlink()
+    monkeypatch.setattr("flowgrad.cli.view.Server", Reads)
+    told = run("view", "model", "--no-browser")
+    assert (told.code, told.err) == (0, "")
 
 
 def test_the_values_of_a_run_are_read_again_when_they_change(run: Any, job: Path) -> None:

@@ -387,22 +387,3 @@ def functions_of(code: types.CodeType) -> list[types.CodeType]:
     inside = [each for each in code.co_consts if isinstance(each, types.CodeType)]
     functions = [each for each in inside if each.co_flags & 1 and each.co_name not in COMPREHENSIONS]
     return functions + [each for one in inside if not one.co_flags & 1 for each in functions_of(one)]
-
-
-def test_functions_that_call_each_other_run_in_a_second_process(tmp_path: Path) -> None:
-    """What Numba links of them alone would end the process that loads it: it is compiled again."""
-    script = tmp_path / "script.py"
-    script.write_text(
-        "import flowgrad as fg\n"
-        "def even(z):\n    return 1.0 if z < 1.0 else odd(z - 1.0)\n"
-        "def odd(z):\n    return 0.0 if z < 1.0 else even(z - 1.0)\n"
-        "def flat(z):\n    return 0.0\n"
-        "net = fg.Network.from_arrays([0], [1], weight=[1.0], activation=fg.Activation('even', even, flat))\n"
-        "print(fg.compile(net, executor='numba').predict([[3.0], [4.0]]).ravel().tolist())\n"
-    )
-    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
-    for _ in range(2):
-        done = subprocess.run(
-            [sys.executable, str(script)], env=environment, capture_output=True, text=True, check=True
-        )
-        assert done.stdout == "[0.0, 1.0]\n"
