@@ -233,6 +233,8 @@ def read_bytes(path: Path) -> bytes:
     _size(path)
     try:
         return b"".join(_pieces(path)) if is_packed(path) else path.read_bytes()
+    except FileError:
+        raise
     except OSError as error:
         raise FileError(f"{path} cannot be read: {error.strerror or error}") from None
     except MemoryError:

@@ -80,8 +80,9 @@ DAMAGE = {
 def test_damage_under_gzip_is_refused_in_words(kind: str, name: str, tmp_path: Path) -> None:
     data, words = DAMAGE[kind]
     (tmp_path / "net.csv.gz").write_bytes(data)
-    with pytest.raises(fg.errors.FileError, match=words):
+    with pytest.raises(fg.errors.FileError, match=words) as said:
         fg.load(tmp_path / "net.csv.gz", name)
+    assert str(said.value).count("net.csv.gz") == 1
 
 
 def test_gzip_without_its_suffix_is_said(tmp_path: Path) -> None:
