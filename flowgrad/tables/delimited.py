@@ -12,6 +12,7 @@ import gzip
 import io
 import re
 import stat
+import threading
 import zlib
 from codecs import BOM_UTF8
 from collections.abc import Collection, Iterator, Sequence
@@ -28,6 +29,9 @@ from flowgrad.errors import DataError, FileError, brief
 from flowgrad.formats._arrow import needed
 
 BLOCK = 1 << 24  # bytes that pyarrow takes at a time
+PIECE = 1 << 20  # bytes that are read at once
+AHEAD = 2  # blocks that it is given before there are numbers of them; it would take 32
+PATIENCE = 0.5  # seconds until it is given another all the same: nothing comes of a block of empty lines
 CAREFUL = 1 << 18  # cells that the csv module turns into numbers at a time
 HEAD = 20  # rows that are looked at for decimal commas before the others are read
 DELIMITERS = ",", "\t", ";"
@@ -141,11 +145,12 @@ class Delimited:
         """
         done = 0
         with self._reading():
-            stream = _Watched(self.open(), self.head)
+            stream = _Watched(self.arrow, self.open(), self.head)
         try:
             for count, block in self._fast(stream, numbers, texts, only):
                 done += count
                 yield block
+                del block
             sure = not stream.doubtful
         except (self.arrow.ArrowException, OSError, EOFError, zlib.error):
             sure = False  # whatever is wrong, the careful reader meets it too
@@ -173,10 +178,13 @@ class Delimited:
                 include_columns=[str(k) for k in places],
                 column_types=types,
                 null_values=[],
+                true_values=[],  # each word costs memory in every column
+                false_values=[],
                 decimal_point="," if self.head.comma else ".",
             ),
         )
         for batch in reader:
+            stream.proceed()
             columns, words = batch.columns[: len(numbers)], batch.columns[len(numbers) :]
             words = [arrow.compute.utf8_trim_whitespace(column) for column in words]
             if only is not None:
@@ -184,6 +192,7 @@ class Delimited:
                 words = [column.filter(mask) for column in words]
                 columns = [self._cast(column.filter(mask)) for column in columns]
             yield batch.num_rows, Block(matrix(arrow, columns), [column.to_pylist() for column in words])
+            del batch, columns, words  # before there is another
         reader.close()
 
     def _cast(self, column: Any) -> Any:
@@ -248,35 +257,48 @@ class _Watched(io.RawIOBase):
     """The bytes under the header, as pyarrow takes them.
 
     `doubtful` becomes True where pyarrow may read them in another way than the csv module: a quotation mark that is not
-    closed, or that stands within a cell; a NUL.
+    closed, or that stands within a cell; a NUL. It is read in a thread of pyarrow's, which waits until `proceed` says
+    that a block has become numbers.
     """
 
-    def __init__(self, file: IO[bytes], head: Head) -> None:
-        self._file, self._last, self._quotes, self._odd = file, b"", 0, False
+    def __init__(self, arrow: Any, file: IO[bytes], head: Head) -> None:
+        self._arrow, self._file, self._last, self._quotes, self._odd = arrow, file, b"", 0, False
+        self._room = threading.Semaphore(AHEAD)
         other = rb'[^"\r\n' + head.delimiter.encode() + rb"]"
         self._within = re.compile(other + rb'"' + other)
-        for _ in range(head.start >> 20):
-            file.read(1 << 20)
-        file.read(head.start & ((1 << 20) - 1))
+        for begin in range(0, head.start, PIECE):
+            file.read(min(PIECE, head.start - begin))
 
     def readable(self) -> bool:
         return True
 
-    def read(self, size: int = -1) -> bytes:
-        """The next bytes, at most `size`."""
-        piece = self._file.read(size)
+    def read_buffer(self, size: int) -> Any:
+        """The next bytes, at most `size`, in memory of pyarrow's, which gives back what it does not need any more."""
+        self._room.acquire(timeout=PATIENCE)
+        whole, end = self._arrow.allocate_buffer(size), 0
+        view = memoryview(whole).cast("B")
+        while end < size and (piece := self._file.read(min(PIECE, size - end))):
+            self._look(piece)
+            view[end : end + len(piece)] = piece
+            end += len(piece)
+        return whole.slice(0, end)
+
+    def _look(self, piece: bytes) -> None:
         quotes = piece.count(b'"')
         self._quotes += quotes
         if quotes or self._last.endswith(b'"'):
             self._odd = self._odd or self._within.search(self._last + piece) is not None
         self._odd = self._odd or b"\0" in piece
-        self._last = piece[-2:]
-        return piece
+        self._last = (self._last + piece[-2:])[-2:]
 
     @property
     def doubtful(self) -> bool:
         """Whether the csv module should look as well; known when all is read."""
         return self._odd or self._quotes % 2 == 1
+
+    def proceed(self) -> None:
+        """Another block may be read."""
+        self._room.release()
 
     def close(self) -> None:
         self._file.close()

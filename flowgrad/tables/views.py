@@ -60,6 +60,7 @@ class BySample:
                 array.add(block.numbers[:, columns])
             for column, more in zip(words, block.texts, strict=True):
                 column += more
+            del block  # before there is another
         return [array.finished() for array in arrays], words
 
 

@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,42 @@ def test_the_careful_reader_goes_on_where_the_fast_one_stopped(tmp_path: Path, m
     (tmp_path / "t.csv").write_text("a,b\n" + "\n".join([*lines, "1,x"]))
     with pytest.raises(DataError, match="line 3002, column 'b': 'x'"):
         Table(tmp_path / "t.csv").numbers(["a", "b"])
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_pyarrow_is_not_given_more_than_becomes_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packed: bool
+) -> None:
+    monkeypatch.setattr(delimited, "BLOCK", 1 << 12)
+    monkeypatch.setattr(delimited, "PATIENCE", 60.0)
+    given = 0
+
+    class Counted(delimited._Watched):
+        def read_buffer(self, size: int) -> Any:
+            nonlocal given
+            piece = super().read_buffer(size)
+            given += piece.size
+            return piece
+
+    monkeypatch.setattr(delimited, "_Watched", Counted)
+    table = tmp_path / ("wide.csv.gz" if packed else "wide.csv")
+    text = "a,b\n" + "".join(f"{row},{-row}\n" for row in range(20_000))
+    table.write_bytes(gzip.compress(text.encode()) if packed else text.encode())
+    rows, behind = 0, []
+    for block in delimited.Delimited(table).blocks([0, 1], []):
+        rows += len(block.numbers)
+        time.sleep(0.002)
+        behind.append(given - len(text[4:].encode()) * rows / 20_000)
+    assert rows == 20_000
+    assert max(behind) < (delimited.AHEAD + 2) * (1 << 12)
+
+
+def test_blocks_without_a_row_hold_nothing_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delimited, "BLOCK", 1 << 10)
+    monkeypatch.setattr(delimited, "PATIENCE", 0.001)
+    table = tmp_path / "empty.csv"
+    table.write_text("a,b\n1,2\n" + "\n" * 50_000 + "3,4\n")
+    assert Table(table).numbers(["a", "b"]).tolist() == [[1, 2], [3, 4]]
 
 
 @pytest.mark.parametrize("data", [b"no gzip", gzip.compress(b"a,b\n1,2\n" * 999)[:-30]], ids=["none", "cut"])
