@@ -325,8 +325,8 @@ class Program:
             X, cotangent: (B, I) and (B, O), or by name, as for forward and backward.
             theta: (P,); None takes the program's.
             inputs: whether ∂L/∂x is wanted; without it a dense first layer is half the work.
-            kept: what `predict_keeping` gave of the same X and θ, which takes the place of forward, once. Nobody
-                checks that they are the same.
+            kept: what `predict_keeping` gave of the same X and θ, which takes the place of forward, once. Of others
+                it is left aside, as far as some thousand of their numbers tell.
 
         Returns:
             ∂L/∂θ (P,) and ∂L/∂x (B, I) or None, in the program's dtype.

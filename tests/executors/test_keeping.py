@@ -106,14 +106,20 @@ def test_where_no_memory_is_to_be_had_nothing_is_kept(monkeypatch: pytest.Monkey
     np.testing.assert_array_equal(program.vjp(X, C, kept=kept)[0], want[0])
 
 
-@pytest.mark.parametrize("what", ["copied", "another batch", "another program", "random"])
+@pytest.mark.parametrize(
+    "what", ["copied", "another batch", "another program", "random", "another x", "another θ", "x written over"]
+)
 def test_memory_of_others_is_left_aside(what: str) -> None:
-    """A copy has its rows elsewhere, and one of another program has other rows: forward is run instead."""
+    """A copy has its rows elsewhere, and one of another program, θ or x has other rows: forward is run instead."""
     program, other = (fg.compile(NETS["mixed"], executor="numba") for _ in range(2))
     rng = np.random.default_rng(1)
     X, C = rng.standard_normal((9, 4)), rng.standard_normal((9, 3))
+    theta = program.theta + 1e-9 if what == "another θ" else program.theta
+    before = {"another batch": X[:8], "another x": X + 1e-9}.get(what, X)
+    kept = (other if what == "another program" else program).predict_keeping(before, theta)[1]
+    if what == "x written over":
+        X += 1e-9
     want = program.vjp(X, C)[0].tobytes()
-    kept = (other if what == "another program" else program).predict_keeping(X[:8] if what == "another batch" else X)[1]
     if what == "copied":
         moved = np.empty(len(kept) + 1, np.uint8)[1:]
         moved[:] = kept

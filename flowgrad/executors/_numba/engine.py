@@ -83,7 +83,7 @@ class Engine:
         if not len(memory):
             return self.predict(theta, x), memory
         y = self._arrays.empty((len(x), len(self.plan.outputs)), self.dtype)
-        self._call("keep", len(x), None, theta, x, y, held=keeping.open(memory, len(x)))
+        self._call("keep", len(x), None, theta, x, y, held=keeping.open(memory, theta, x))
         return y, memory
 
     def value_and_grad(
@@ -105,7 +105,7 @@ class Engine:
     def vjp(self, theta: Array, x: Array, dy: Array, out: Array, dx: Array | None, kept: Array | None = None) -> None:
         """∂L/∂θ into out (P,) and ∂L/∂x into dx (B, I) from ∂L/∂y of the part's outputs."""
         dx = NO_ROWS[self.dtype] if dx is None else dx
-        held = NOTHING if kept is None else self._keeping(len(x)).take(kept, len(x))
+        held = NOTHING if kept is None else self._keeping(len(x)).take(kept, theta, x)
         self._call("pull", len(x), None, theta, x, dy, NONE[self.dtype], 1.0, out, dx, held=held)
 
     # ---- a call ---------------------------------------------------------------------------------------------

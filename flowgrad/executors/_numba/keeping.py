@@ -1,6 +1,7 @@
 """Where the tiles of a `predict_keeping` stay until their backward: one array of bytes, with everything in its place.
 
-The array begins with a head of int64 words: whose it is, whether it has been used, samples, and where the rest begins.
+The array begins with a head of int64 words: whose it is, whether it has been used, samples, where the rest begins, and
+a checksum of some numbers of θ and x: what was kept of others is not gone on from.
 Behind it, on a cache line, stand one float64 a tile, how far its pile of rows reaches, and of every tile the rows that
 forward leaves for backward: A, D and the pile, as in `records.TILE`. Where all tiles take too much the first ones are
 kept, and forward runs again for the others.
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import count
+from zlib import crc32
 
 import numpy as np
 
@@ -21,7 +23,9 @@ from flowgrad.locks import lock
 from flowgrad.recycling import Recycler
 
 HEAD = 64
-"""Bytes of the head: a number of its engine's own, whether it is unused, samples, where rows begin."""
+"""Bytes of the head: a number of its engine's own, whether it is unused, samples, where rows begin, the checksum."""
+LOOKED_AT = 32
+"""How many rows, and how many columns, the checksum takes of an array, at least where it has as many."""
 MOST = 1 << 30
 """Bytes that are kept of a batch. What a pile may grow to counts, and is touched where neurons are near saturation."""
 NOTHING = {"held_tiles": 0}
@@ -65,23 +69,33 @@ class Keeping:
         except MemoryError:
             return np.empty(0, np.uint8)
 
-    def open(self, memory: Array, batch: int) -> dict[str, int]:
+    def open(self, memory: Array, theta: Array, x: Array) -> dict[str, int]:
         """Fields of the call's record for a forward that keeps; from now on a backward may use the memory."""
-        begin = _begin(memory)
-        memory[:32].view(np.int64)[:] = self.owner, 1, batch, begin - memory.ctypes.data
+        begin, batch = _begin(memory), len(x)
+        memory[:40].view(np.int64)[:] = self.owner, 1, batch, begin - memory.ctypes.data, _checksum(theta, x)
         return _held(begin, self.tiles(batch))
 
-    def take(self, memory: Array, batch: int) -> dict[str, int]:
-        """Fields for the backward that goes on from it, once; NOTHING where it was used or moved, or is another's."""
+    def take(self, memory: Array, theta: Array, x: Array) -> dict[str, int]:
+        """Fields for the backward that goes on from it, once.
+
+        NOTHING where it was used or moved, or is another engine's, or of another θ or x, as far as the checksum tells.
+        """
+        batch = len(x)
         if not len(memory) or len(memory) != self.size(batch):
             return NOTHING
-        begin, head = _begin(memory), memory[:32].view(np.int64)
+        begin, head = _begin(memory), memory[:40].view(np.int64)
         with _lock:
             found = head.tolist()
             head[1] = 0
-        if found != [self.owner, 1, batch, begin - memory.ctypes.data]:
+        if found != [self.owner, 1, batch, begin - memory.ctypes.data, _checksum(theta, x)]:
             return NOTHING
         return _held(begin, self.tiles(batch))
+
+
+def _checksum(theta: Array, x: Array) -> int:
+    """Of numbers that stand evenly in both, the last of each among them."""
+    some = x[:: -max(len(x) // LOOKED_AT, 1), :: -max(x.shape[1] // LOOKED_AT, 1)]
+    return crc32(some.tobytes(), crc32(theta[:: -max(len(theta) // LOOKED_AT**2, 1)].tobytes()))
 
 
 def _tops(tiles: int) -> int:
