@@ -88,3 +88,12 @@ def test_it_says_itself_which_protocol_it_was_written_for(plugin: Path, parsed: 
     said = [ast.literal_eval(each.value) for call in calls for each in call.keywords if each.arg == "protocol"]
     assert len(calls) == 1
     assert said == [PROTOCOL]
+
+
+def test_hypothesis_stays_out_of_its_tests_unless_they_use_it(
+    plugin: Path, parsed: Callable[[Path], ast.Module]
+) -> None:
+    """Its pytest plugin imports all of Hypothesis at the very end, while threads of other libraries are still there."""
+    used = any("hypothesis" in imported(parsed(path)) for path in plugin.glob("tests/**/*.py"))
+    options = tomllib.loads((plugin / "pyproject.toml").read_text("utf-8"))["tool"]["pytest"]["ini_options"]["addopts"]
+    assert ("no:hypothesispytest" in options) is not used

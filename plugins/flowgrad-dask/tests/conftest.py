@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import numpy as np
 import pytest
 from flowgrad_dask import DaskExecutor
 
 import flowgrad as fg
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _every_cluster_is_closed():
+    """At the end no event loop runs on, nor a watch over processes, beside an interpreter that ends."""
+    yield
+    limit = time.monotonic() + 30
+    while left := [t.name for t in threading.enumerate() if t.name.startswith(("IO loop", "AsyncProcess"))]:
+        assert time.monotonic() < limit, f"still running: {left}"
+        time.sleep(0.05)
 
 
 @pytest.fixture(scope="session")

@@ -254,9 +254,10 @@ def test_a_lost_scheduler_is_an_error_and_no_hang(case):
 
 def test_no_scheduler_and_no_such_inner_executor_are_errors():
     net = fg.topologies.layered([2, 1])
-    nobody = DaskExecutor("tcp://127.0.0.1:9", timeout=1)
+    nobody, threads = DaskExecutor("tcp://127.0.0.1:9", timeout=1), set(threading.enumerate())
     with pytest.raises(ClusterError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"):
         fg.compile(net, executor=nobody).predict([[0.0, 0.0]])
+    assert not [t for t in set(threading.enumerate()) - threads if t.name == "IO loop"]
     with pytest.raises(ExecutorError, match="inner executor is itself"):
         fg.compile(net, executor=DaskExecutor(executor="dask"))
 
@@ -271,9 +272,16 @@ def test_the_cost_model_by_hand():
     assert m.speedup(1, 8, again=True) == 8.25 / 12.25
 
 
-@parametrize_with_executor(
-    DaskExecutor(workers=2, shards=2), only=["protocol", "equals_python_on_larger_graphs[skips]"]
-)
-def test_conformance(check):
+BATTERY = DaskExecutor(workers=2, shards=2, executor="python")
+
+
+@pytest.fixture(scope="module")
+def closing():
+    with BATTERY:
+        yield
+
+
+@parametrize_with_executor(BATTERY, only=["protocol", "equals_python_on_larger_graphs[skips]"])
+def test_conformance(check, closing):
     """The part of the battery that fits into seconds; every call goes to the cluster and back."""
     check()

@@ -71,7 +71,7 @@ class Cluster:
         if isinstance(self.scheduler, str):
             try:
                 resolve_address(self.scheduler)  # a Client that stops here would be noisy
-                return Client(self.scheduler, timeout=wait, set_as_default=False)
+                return _connected(self.scheduler, wait)
             except (OSError, ValueError) as error:
                 raise ClusterError(
                     f"no Dask scheduler answers at {self.scheduler} within {wait:g} s: {error}"
@@ -134,6 +134,19 @@ class Cluster:
                 if thing is not None and thing is not self.scheduler:
                     thing.close(timeout=5)
             self._client = self._local = None
+
+
+def _connected(address: str, wait: float) -> Client:
+    """A Client; where it finds nobody, it raises and leaves no thread of its event loop behind, as `Client()` would."""
+    from distributed import Client
+
+    client = Client.__new__(Client)
+    try:
+        client.__init__(address, timeout=wait, set_as_default=False)
+    except BaseException:
+        client._loop_runner.stop()
+        raise
+    return client
 
 
 def _local_cluster(workers: int | None) -> Any:
