@@ -6,7 +6,8 @@ import gc
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import flowgrad as fg
-from flowgrad import registry
+from flowgrad import choice, registry
 
 DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
-EXAMPLES = 30  # of each property test in an ordinary run
+AUTOMATIC = choice._automatic
+EXAMPLES = 12  # of each property test in an ordinary run; a soak run draws 30 N
+ABOUT_EXECUTORS = ("tests", "executors", "training")  # folders of tests that run on each executor, "auto" as for users
 
 settings.register_profile(
     "ci",
@@ -36,7 +39,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=int,
         default=0,
         metavar="N",
-        help="run tests marked soak too, and every property test on N times as many, fresh cases",
+        help="run tests marked soak too, every product of parameters whole, and every property test on N times as many, "
+        "fresh cases",
     )
 
 
@@ -54,18 +58,87 @@ def cores() -> int:
 def pytest_configure(config: pytest.Config) -> None:
     factor = config.getoption("--soak")
     if factor:
-        settings.register_profile(
-            "nightly", settings.get_profile("ci"), max_examples=factor * EXAMPLES, derandomize=False
-        )
+        settings.register_profile("nightly", settings.get_profile("ci"), max_examples=factor * 30, derandomize=False)
         settings.load_profile("nightly")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """`@pytest.mark.covering(name=…, dtype=…, strength=1)` runs a covering set of the product of these values.
+
+    Each value comes at least once; with strength 2 so does each pair of values of two parameters. Under --soak it is
+    the whole product. A dict gives its values' ids.
+    """
+    whole = metafunc.config.getoption("--soak")
+    for mark in metafunc.definition.iter_markers("covering"):
+        axes = dict(mark.kwargs)
+        strength = axes.pop("strength", 1)
+        if "executor" in axes and not whole and not _about_executors(metafunc.definition):
+            axes["executor"] = ["python"]
+        ids = [[*values] if isinstance(values, dict) else None for values in axes.values()]
+        values = [[*(axis.values() if isinstance(axis, dict) else axis)] for axis in axes.values()]
+        sizes = [len(axis) for axis in values]
+        rows = product(*map(range, sizes)) if whole else covering(sizes, strength)
+        params = []
+        for row in rows:
+            chosen = [axis[k] for axis, k in zip(values, row, strict=True)]
+            label = "-".join(str(name[k] if name else value) for name, value, k in zip(ids, chosen, row, strict=True))
+            params.append(pytest.param(*chosen, id=label))
+        indirect = [name for name in axes if name == "executor"]
+        metafunc.definition.add_marker(pytest.mark.parametrize([*axes], params, indirect=indirect))
+
+
+def covering(sizes: Sequence[int], strength: int) -> list[tuple[int, ...]]:
+    """Rows of numbers below `sizes` in which each choice of values for `strength` columns comes at least once; few rows.
+
+    The longest columns run through all of their product, and each other takes what covers most that is not yet.
+    """
+    order = sorted(range(len(sizes)), key=lambda k: -sizes[k])
+    first = sorted(order[:strength])
+    groups = [[*columns] for columns in combinations(range(len(sizes)), strength)]
+    missing = {(*columns, *row) for columns in groups for row in product(*(range(sizes[k]) for k in columns))}
+    rows: list[tuple[int, ...]] = []
+
+    def take(row: dict[int, int]) -> None:
+        for k in order:
+            if k not in row:
+                known = [g for g in groups if k in g and {*g} <= {*row, k}]
+
+                def fresh(value: int, k: int = k, known: list[list[int]] = known) -> tuple[int, int]:
+                    full = {**row, k: value}
+                    new = sum((*g, *(full[c] for c in g)) in missing for g in known)
+                    return -new, (value - len(rows)) % sizes[k]
+
+                row[k] = min(range(sizes[k]), key=fresh)
+        missing.difference_update({(*g, *(row[c] for c in g)) for g in groups})
+        rows.append(tuple(row[k] for k in range(len(sizes))))
+
+    for chosen in product(*(range(sizes[k]) for k in first)):
+        take(dict(zip(first, chosen, strict=True)))
+    while missing:
+        one = min(missing)
+        take(dict(zip(one[:strength], one[strength:], strict=True)))
+    return rows
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Without --soak: neither soak tests nor, where a folder is not about executors, another one than the definition."""
     if config.getoption("--soak"):
         return
-    for item in items:
-        if "soak" in item.keywords:
-            item.add_marker(pytest.mark.skip(reason="a soak test: run with --soak N"))
+    left = [item for item in items if "soak" in item.keywords or _elsewhere_too(item)]
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item not in set(left)]
+
+
+def _elsewhere_too(item: pytest.Item) -> bool:
+    given = getattr(item, "callspec", None)
+    executor = given.params.get("executor") if given and "executor" in item.fixturenames else None
+    return executor == "numba" and not _about_executors(item)
+
+
+def _about_executors(item: pytest.Item) -> bool:
+    return item.path.parent.name in ABOUT_EXECUTORS
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -79,6 +152,21 @@ def _nothing_waits_for_the_disk() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", os.fstat)  # which refuses a descriptor that is none, as fsync does
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _auto_compiles_nothing(request: pytest.FixtureRequest) -> Iterator[None]:
+    """`executor="auto"` is the Python executor where a test is of something else, but for soak runs and `as_users`."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.path.parent.name not in ABOUT_EXECUTORS and not request.config.getoption("--soak"):
+            patch.setattr(choice, "_automatic", lambda *_: (registry.find("executors", "python"), "python: for tests"))
+        yield
+
+
+@pytest.fixture
+def as_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`executor="auto"` chooses as it does outside of tests."""
+    monkeypatch.setattr(choice, "_automatic", AUTOMATIC)
 
 
 @pytest.fixture(params=["python", "numba"])

@@ -51,8 +51,7 @@ def spoil(program: fg.Program, edge: int, share: float) -> None:
     program._differentiate = InTurn(wrong, program.plan, program.loss).value_and_grad
 
 
-@pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.covering(executor=["python", "numba"], loss=LOSSES, reduction=["mean", "sum"])
 def test_every_loss_passes(executor: str, loss: str, reduction: str) -> None:
     program, (X, T) = program_of(executor, loss=loss, reduction=reduction), data_of()
     check = fg.gradcheck(program, X, T, sample_weight=np.arange(1.0, 7.0), rows=0)
@@ -61,8 +60,11 @@ def test_every_loss_passes(executor: str, loss: str, reduction: str) -> None:
     assert check.checked == check.parameters == len(program.theta) == len(check.slots)
 
 
-@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "abs", "hard_tanh", "gelu", "sin", "step"])
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.covering(
+    executor=["python", "numba"],
+    activation=["relu", "leaky_relu", "abs", "hard_tanh", "gelu", "sin", "step"],
+    dtype=["float64", "float32"],
+)
 def test_kinks_between_steps_do_not_fool_it(executor: str, activation: str, dtype: str) -> None:
     X, T = data_of(30)
     check = fg.gradcheck(program_of(executor, activation, dtype=dtype), X, T, rows=0)

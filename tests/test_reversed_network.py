@@ -87,6 +87,7 @@ def test_each_aggregation_by_name(executor: str, aggregation: str) -> None:
     assert_forward_is_backward(program, X, [[0.5], [-1.0]], executor)
 
 
+@pytest.mark.parametrize("executor", ["python", pytest.param("numba", marks=pytest.mark.soak)], indirect=True)
 def test_an_aggregation_of_one_s_own(executor: str) -> None:
     def f(t: Any) -> float:
         return float((t * t).sum())

@@ -49,6 +49,7 @@ def entry(
     expect: Annotated[
         list[str] | None, typer.Option(metavar="CHECK=REASON", help="A check that has to fail, and why; repeatable.")
     ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Every check by its smallest cases.")] = False,
     limit: Annotated[int, typer.Option(min=1, metavar="SECONDS", help="How long one executor may take.")] = LIMIT,
 ) -> int:
     """Check that an executor is right: oracle, reference, edge values, graphs, threads, memory and errors.
@@ -60,7 +61,7 @@ def entry(
         raise ConfigError("say which executors, or --from which reports the table is")
     under_test = [_found(name) for name in executors or ()]
     reports = [one for path in earlier or () for one in _read(path)]
-    reports += [_examine(one, _expected(expect or []), only, limit) for one in under_test]
+    reports += [_examine(one, _expected(expect or []), only, quick, limit) for one in under_test]
     if report is not None:
         dicts = [one.to_dict() for one in reports]
         text = json.dumps(dicts[0] if len(dicts) == 1 else dicts, indent=1, ensure_ascii=False)
@@ -145,7 +146,7 @@ def _expected(given: list[str]) -> dict[str, str]:
     return expected
 
 
-def _examine(executor: Executor, expected: dict[str, str], only: list[str] | None, limit: int) -> Any:
+def _examine(executor: Executor, expected: dict[str, str], only: list[str] | None, quick: bool, limit: int) -> Any:
     """One executor's report, printed."""
     from flowgrad.testing import conformance
 
@@ -154,7 +155,7 @@ def _examine(executor: Executor, expected: dict[str, str], only: list[str] | Non
     timer.daemon = True
     timer.start()
     try:
-        found = conformance(executor, expected, only, on_check=_noted(running))
+        found = conformance(executor, expected, only, on_check=_noted(running), quick=quick)
     finally:
         timer.cancel()
     table(("feature", *COLUMNS), [(f, *(row[c] for c in COLUMNS)) for f, row in found.counts().items()], name)

@@ -39,12 +39,15 @@ def quietly(network: Network, **options: Any) -> Program:
 
 
 class Subject:
-    """The executor under test, and the count of comparisons made with it."""
+    """The executor under test, and the count of comparisons made with it.
 
-    def __init__(self, executor: str | Executor) -> None:
+    `quick` asks checks for their smallest cases: a quarter of the random networks, a tenth of the sizes.
+    """
+
+    def __init__(self, executor: str | Executor, quick: bool = False) -> None:
         self.executor: Executor = find("executors", executor) if isinstance(executor, str) else executor
         self.info = self.executor.info
-        self.compared = 0
+        self.compared, self.quick = 0, quick
 
     def __repr__(self) -> str:
         return f"Subject({self.info.name!r}, {self.compared:,} compared)"
@@ -83,11 +86,20 @@ class Subject:
         terms = ("sum", "mean", "product") if smooth else tuple(oracle.AGGREGATE)
         options.setdefault("activations", self.functions("activations", known))
         options.setdefault("aggregations", self.functions("aggregations", terms))
-        for _ in range(count):
+        for _ in range(-(-count // 4) if self.quick else count):
             case = random_case(rng, **options)
             X = rng.standard_normal((rows, len(case.inputs)))
             net = oracle.of_case(case, X.tolist())
             yield net, Network.from_networkx(net.graph, inputs=net.inputs, outputs=net.outputs), X
+
+    def size(self, whole: int) -> int:
+        """How large a graph of so many nodes is to be: of a quick run a tenth."""
+        return whole // 10 if self.quick else whole
+
+    def dtypes(self, name: str, among: Sequence[str]) -> tuple[str, ...]:
+        """Those that it declares; of a quick run one, which the names take in turn."""
+        turn = among.index(name) % len(self.info.dtypes)
+        return (self.info.dtypes[turn],) if self.quick else self.info.dtypes
 
     def given(self, program: Program) -> Any:
         """Which rows of (V, B) hold ∂L/∂z and ∂L/∂a: all, or the neurons' where it gives no gradients of inputs."""
@@ -158,17 +170,17 @@ class Check:
     least: int
     body: Callable[[Subject], None]
 
-    def __call__(self, executor: str | Executor) -> int:
-        """Try to refute the claim; the number of comparisons made.
+    def __call__(self, executor: str | Executor, quick: bool = False) -> int:
+        """Try to refute the claim, quickly by its smallest cases; the number of comparisons made.
 
         Raises:
             AssertionError: it does not hold, or too little was compared.
             Skip: the executor declares that it does not do this.
         """
-        subject = Subject(executor)
+        subject = Subject(executor, quick)
         self.body(subject)
-        made = subject.compared
-        assert made >= self.least, f"{self.name} compared {made} times, and must at least {self.least}"
+        made, least = subject.compared, -(-self.least // 5) if quick else self.least
+        assert made >= least, f"{self.name} compared {made} times, and must at least {least}"
         return made
 
     def __repr__(self) -> str:

@@ -190,6 +190,7 @@ def conformance(
     only: Iterable[str] | None = None,
     on_check: Callable[[str], None] | None = None,
     on_outcome: Callable[[Outcome], None] | None = None,
+    quick: bool = False,
 ) -> Report:
     """Run the battery on an executor.
 
@@ -199,6 +200,7 @@ def conformance(
         only: names of checks, or of features; None is the whole battery.
         on_check: called with each check's name before it runs.
         on_outcome: called with each outcome as it comes.
+        quick: every check, by its smallest cases: a quarter of the random networks, a tenth of the large graphs' sizes.
 
     Raises:
         UnknownNameError: no such executor.
@@ -215,7 +217,7 @@ def conformance(
     for one in checks.values():
         if on_check:
             on_check(one.name)
-        outcomes.append(_outcome(one, subject.executor, expected.get(one.name)))
+        outcomes.append(_outcome(one, subject.executor, expected.get(one.name), quick))
         if on_outcome:
             on_outcome(outcomes[-1])
     return Report(subject.info.name, tuple(outcomes), only is None)
@@ -244,11 +246,11 @@ def _known(expected: Mapping[str, str]) -> None:
             raise ConfigError(f"the expected failure of {brief(name)} wants a reason, not {brief(reason)}")
 
 
-def _outcome(one: Check, executor: Executor, expected: str | None) -> Outcome:
+def _outcome(one: Check, executor: Executor, expected: str | None, quick: bool) -> Outcome:
     start, compared, cause = perf_counter(), 0, ""
     result: Result
     try:
-        compared = one(executor)
+        compared = one(executor, quick)
         result, reason = ("pass", "") if expected is None else ("xpass", f"expected to fail, and passed: {expected}")
     except Skip as skip:
         item = one.name.partition("[")[2].removesuffix("]")  # what the name says already, the reason need not
@@ -315,17 +317,17 @@ def _cell(row: dict[str, int] | None) -> str:
 
 @dataclass(frozen=True)
 class BoundCheck:
-    """A check of one executor; calling it runs it."""
+    """A check of one executor; calling it runs it, `quick=True` by its smallest cases."""
 
     check: Check
     executor: str | Executor
 
-    def __call__(self) -> None:
+    def __call__(self, quick: bool = False) -> None:
         """Raises AssertionError where the claim does not hold; skips where the executor declares that it cannot."""
         import pytest
 
         try:
-            self.check(self.executor)
+            self.check(self.executor, quick)
         except Skip as skip:
             pytest.skip(str(skip))
 

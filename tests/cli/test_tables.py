@@ -62,13 +62,13 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
 
 
 def test_an_npz_that_claims_gigabytes_is_refused_before_they_are_taken(tmp_path: Path) -> None:
-    with zipfile.ZipFile(tmp_path / "t.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(tmp_path / "t.npz", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         header = {"descr": "<f8", "fortran_order": False, "shape": (80_000_000,)}
         with archive.open("x.npy", "w", force_zip64=True) as file:
             np.lib.format.write_array_header_2_0(file, header)
             for _ in range(64):
                 file.write(bytes(10_000_000))
-    assert (tmp_path / "t.npz").stat().st_size < 1_000_000
+    assert (tmp_path / "t.npz").stat().st_size < 5_000_000
     with pytest.raises(FileError, match=r"640,000,\d+ bytes of arrays, decompressed, take about 1\.3 GB .* np\.savez"):
         Table(tmp_path / "t.npz")
     np.savez_compressed(tmp_path / "t.npz", x=np.zeros(1_000_000))

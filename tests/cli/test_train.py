@@ -254,6 +254,7 @@ def test_a_penalty_on_input_weights_spares_the_others(run: Any, job: Path) -> No
     assert max(w for (u, _), w in weight.items() if u not in net.inputs) > 0.3
 
 
+@pytest.mark.usefixtures("as_users")
 def test_a_slower_executor_is_never_taken_in_silence(run: Any, job: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = (job / "config.toml").read_text().replace('executor = "python"', "")
     (job / "config.toml").write_text(text)

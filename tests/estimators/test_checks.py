@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import pytest
@@ -34,15 +35,23 @@ def expected(estimator: Any) -> dict[str, str]:
     return failing | ({"check_class_weight_classifiers": CLASSES} if isinstance(estimator, GraphClassifier) else {})
 
 
-ESTIMATORS = [
-    make(graph, epochs=40, validation=validation)
-    for make in (GraphClassifier, GraphRegressor)
-    for graph in (None, Layers((8, 6)))
-    for validation in (0.2, None)
-]
+def estimators(*cases: tuple[type, Layers | None, float | None]) -> list[Any]:
+    return [make(graph, epochs=40, validation=validation) for make, graph, validation in cases]
+
+
+LAYERS = Layers((8, 6))
+FIRST = [(GraphClassifier, None, 0.2), (GraphRegressor, LAYERS, None)]  # each value of each option
+REST = [case for case in product((GraphClassifier, GraphRegressor), (None, LAYERS), (0.2, None)) if case not in FIRST]
 
 
 @pytest.mark.filterwarnings("ignore")  # scikit-learn's checks raise warnings on purpose, and look at those that matter
-@parametrize_with_checks(ESTIMATORS, expected_failed_checks=expected)
+@parametrize_with_checks(estimators(*FIRST), expected_failed_checks=expected)
 def test_scikit_learn_accepts_it(estimator: Any, check: Callable[[Any], None]) -> None:
+    check(estimator)
+
+
+@pytest.mark.soak
+@pytest.mark.filterwarnings("ignore")
+@parametrize_with_checks(estimators(*REST), expected_failed_checks=expected)
+def test_scikit_learn_accepts_every_combination(estimator: Any, check: Callable[[Any], None]) -> None:
     check(estimator)

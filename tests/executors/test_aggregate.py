@@ -124,8 +124,9 @@ class Aggregated:
 
 NAMES = ("max", "min", "max_abs", "median", "product")
 FANS = (0, 1, 2, 3, 4, 5, 8, 10, 16, 17, 33, 100)
-DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
-EACH = pytest.mark.parametrize("name", NAMES)
+FLOATS = {"float32": np.float32, "float64": np.float64}
+DTYPES = pytest.mark.parametrize("dtype", FLOATS.values())
+EACH = pytest.mark.covering(name=NAMES, dtype=FLOATS)
 
 TIES = (-1.0, 0.0, 1.0, 2.0)
 SPECIAL = (-1.0, 0.0, -0.0, np.inf, -np.inf, np.nan, 3.0, 1e30, 1e-30)
@@ -142,25 +143,21 @@ def agree(case: Aggregated, aggregation: Aggregation) -> None:
         assert np.isclose(z, want, rtol=8 * eps, atol=slack, equal_nan=True).all()
 
 
-@DTYPES
 @EACH
 def test_kernels_agree_with_formulas(name: str, dtype: Any) -> None:
     agree(Aggregated(dtype, FANS), find("aggregations", name))
 
 
-@DTYPES
 @EACH
 def test_ties_go_to_the_first_edge(name: str, dtype: Any) -> None:
     agree(Aggregated(dtype, FANS, lambda rng, shape: rng.choice(TIES, shape)), find("aggregations", name))
 
 
-@DTYPES
 @EACH
 def test_zeros_infinities_and_nan(name: str, dtype: Any) -> None:
     agree(Aggregated(dtype, FANS, lambda rng, shape: rng.choice(SPECIAL, shape, p=OFTEN)), find("aggregations", name))
 
 
-@DTYPES
 @EACH
 def test_many_terms(name: str, dtype: Any) -> None:
     def near_one(rng: Any, shape: Any) -> Any:

@@ -19,24 +19,21 @@ from flowgrad.errors import ConfigError
 from flowgrad.registry import names
 from flowgrad.testing import Report, battery, conformance, parametrize_with_executor
 from flowgrad.testing.battery import _CHECKS, Check, Subject
-from flowgrad.testing.checks import graphs
 from flowgrad.testing.conformance import LEAST
 
 SIZE = Counter(check.feature for check in battery().values())
 
 
 @parametrize_with_executor("python")
-def test_python_conforms(check, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    if not request.config.getoption("--soak"):
-        monkeypatch.setattr(graphs, "DEPTH", 20_000)  # twenty times Python's stack; tests/test_scale.py walks all
-    check()
+def test_python_conforms(check, quick: bool) -> None:
+    check(quick)
 
 
 @parametrize_with_executor("numba")
-def test_numba_conforms(check) -> None:
+def test_numba_conforms(check, quick: bool) -> None:
     if fg.executors()["numba"] is not True:
         pytest.skip(str(fg.executors()["numba"]))
-    check()
+    check(quick)
 
 
 def test_the_battery_is_no_smaller_than_it_says() -> None:
@@ -56,6 +53,10 @@ def test_a_check_that_compares_too_little_fails() -> None:
     emptied = Check("emptied", "oracle", "nothing", 3, lambda subject: subject.true(True, "once"))
     with pytest.raises(AssertionError, match="compared 1 times, and must at least 3"):
         emptied("python")
+    emptied("python", quick=True)
+    emptied = replace(emptied, least=6)
+    with pytest.raises(AssertionError, match="compared 1 times, and must at least 2"):
+        emptied("python", quick=True)
 
 
 def test_expected_failures_are_strict(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,9 @@ from flowgrad.registry import find, names
 ENTRIES = {name: find("activations", name) for name in names("activations")}
 SIGMA = {np.float32: 2.0, np.float64: 4.0}
 STORED = 5.0
-DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+FLOATS = {"float32": np.float32, "float64": np.float64}
+DTYPES = pytest.mark.parametrize("dtype", FLOATS.values())
+EACH = pytest.mark.covering(name=sorted(ENTRIES), dtype=FLOATS)
 
 
 def kernels(sigma: Activation, dtype: Any) -> tuple[Any, Any]:
@@ -138,13 +140,13 @@ def slope_bound(name: str, dtype: Any, a: float) -> float:
     return STORED if to_saturation is None or to_saturation < NEAR else STORED + 2.0 * SIGMA[dtype] / to_saturation
 
 
-@DTYPES
-@pytest.mark.parametrize("name", sorted(ENTRIES))
-def test_errors_stay_within_their_bounds(name: str, dtype: Any) -> None:
+@EACH
+def test_errors_stay_within_their_bounds(name: str, dtype: Any, request: pytest.FixtureRequest) -> None:
     """σ within 2 ulp in float32 and 4 in float64, σ' within 6; or what roundings of z change, of formulas."""
     sigma = ENTRIES[name]
     value, slope = map(parse, sigma.expression)
-    z = points(dtype, 800 if name in ("tanh", "sigmoid", "exp", "gaussian", "elu") else 80)
+    many = name in ("tanh", "sigmoid", "exp", "gaussian", "elu")
+    z = points(dtype, (800 if many else 80) // (1 if request.config.getoption("--soak") else 4))
     z = np.abs(z) if name in ("log", "sqrt") else z
     z = z[np.abs(z) < 1e6] if name in ("wann-sin", "wann-cos") else z  # beyond, a rounding of πz is all of it
     plain = name in forms.FORMS and name not in SMOOTH
@@ -162,8 +164,7 @@ EDGES = (0.0, -0.0, np.inf, -np.inf, np.nan, 1.0, -1.0, 1e-30, -1e-30, 1e-45, -1
 KINKS = (3.0, -3.0, 3.4, -3.4, 6.0, 12.0, -12.0, 60.0, -60.0, 88.0, 40.0, -40.0, 30.0, -30.0, 1e-7, 1e9)
 
 
-@DTYPES
-@pytest.mark.parametrize("name", sorted(ENTRIES))
+@EACH
 def test_forms_are_the_formulas_at_edges_and_kinks(name: str, dtype: Any) -> None:
     z = np.array([*EDGES, *KINKS], dtype)
     z = z[np.abs(z) < 100.0] if name.startswith("wann-") and name.endswith(("sin", "cos")) else z
@@ -177,8 +178,7 @@ def test_forms_are_the_formulas_at_edges_and_kinks(name: str, dtype: Any) -> Non
     np.testing.assert_allclose(slope, want_slope, rtol=max(bent, 1 / NEAR) * tolerance, atol=least)
 
 
-@DTYPES
-@pytest.mark.parametrize("name", sorted(ENTRIES))
+@EACH
 def test_uncompiled_forms_agree(name: str, dtype: Any) -> None:
     """The functions of rows on NumPy's arrays; their products and sums are rounded twice, so that tails differ."""
     z = np.random.default_rng(1).uniform(-4, 4, 128 // np.dtype(dtype).itemsize).astype(dtype)

@@ -68,8 +68,9 @@ def loss_of(
 
 
 ENTRIES = {name: loss for name in names("losses") if not (loss := find("losses", name)).of_batch}
-DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
-EACH = pytest.mark.parametrize("name", sorted(ENTRIES))
+FLOATS = {"float32": np.float32, "float64": np.float64}
+DTYPES = pytest.mark.parametrize("dtype", FLOATS.values())
+EACH = pytest.mark.covering(name=sorted(ENTRIES), dtype=FLOATS)
 
 
 def outputs_and_targets(dtype: Any, name: str, special: bool) -> tuple[Any, Any]:
@@ -97,7 +98,6 @@ def agree(loss: Loss, dtype: Any, y: Any, t: Any, weight: Any = None) -> None:
     np.testing.assert_array_equal(base[:, len(y) :], 0.0)
 
 
-@DTYPES
 @EACH
 @pytest.mark.parametrize("special", [False, True])
 def test_rows_agree_with_formulas(name: str, dtype: Any, special: bool) -> None:
@@ -109,7 +109,6 @@ def test_rows_agree_with_formulas(name: str, dtype: Any, special: bool) -> None:
         agree(ENTRIES[name], dtype, y[b : b + 1], t[b : b + 1])
 
 
-@DTYPES
 @EACH
 def test_samples_have_weights(name: str, dtype: Any) -> None:
     y, t = outputs_and_targets(dtype, name, special=False)

@@ -58,7 +58,7 @@ def largest(found: Any, want: Any) -> float:
     return float(np.abs(np.asarray(found) - want).max(initial=0.0) / max(np.abs(want).max(initial=0.0), 1e-30))
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", [*range(6), *(pytest.param(k, marks=pytest.mark.soak) for k in range(6, 12))])
 def test_dense_runs_give_the_numbers_of_the_definition(seed: int) -> None:
     net = mixed(seed)
     rng = np.random.default_rng(seed)

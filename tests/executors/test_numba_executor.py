@@ -34,8 +34,7 @@ def data(p: fg.Program, rows: int) -> tuple[Any, Any]:
     return rng.standard_normal(shape[:2]).astype(p.dtype), rng.standard_normal((rows, shape[2])).astype(p.dtype)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("rows", [1, 7, 64, 300])
+@pytest.mark.covering(rows=[1, 7, 64, 300], dtype=["float32", "float64"])
 def test_bits_depend_neither_on_threads_nor_on_the_run(dtype: str, rows: int) -> None:
     seen = set()
     for threads in (1, 2, 4, 8, 1):
@@ -208,15 +207,15 @@ def test_a_long_step_is_interrupted_and_theta_is_intact(kind: str) -> None:
         else:
             net = fg.Network.from_arrays(edges[1], edges[0], inputs=np.arange(20), activation="tanh")
         p = fg.compile(net, executor="numba", loss="squared_error", dtype="float32")
-        few = np.ones((6400, 20), np.float32), np.ones((6400, len(p.outputs)), np.float32)
+        few = np.ones((1600, 20), np.float32), np.ones((1600, len(p.outputs)), np.float32)
         p.value_and_grad(p.theta, *few)
         start = time.perf_counter()
         p.value_and_grad(p.theta, *few)
-        times = int(2.0 / (time.perf_counter() - start)) + 1  # two seconds, were it not interrupted
-        x, t = (np.broadcast_to(a[:1], (times * 6400, a.shape[1])).copy() for a in few)
+        times = int(1.0 / (time.perf_counter() - start)) + 1  # a second, were it not interrupted
+        x, t = (np.broadcast_to(a[:1], (times * 1600, a.shape[1])).copy() for a in few)
         before, asked = p.theta.copy(), []
         def ask():
-            time.sleep(0.2); asked.append(time.perf_counter()); os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.1); asked.append(time.perf_counter()); os.kill(os.getpid(), signal.SIGINT)
         threading.Thread(target=ask, daemon=True).start()
         try:
             p.value_and_grad(p.theta, x, t)
@@ -233,7 +232,7 @@ def test_a_long_step_is_interrupted_and_theta_is_intact(kind: str) -> None:
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs a timer that interrupts")
 def test_an_interrupt_at_any_moment_leaves_the_next_call_right(request: pytest.FixtureRequest) -> None:
-    times = 3000 if request.config.getoption("--soak") else 100
+    times = 3000 if request.config.getoption("--soak") else 40
     script = f"""
         import random, signal, sys, time
         sys.path.insert(0, "tests/executors")
@@ -266,7 +265,7 @@ def test_an_interrupt_at_any_moment_leaves_the_next_call_right(request: pytest.F
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=120)
     assert done.stdout.startswith("right after "), done.stdout + done.stderr
-    assert int(done.stdout.split()[-1]) > 20
+    assert int(done.stdout.split()[-1]) > times // 5
 
 
 def test_a_forked_child_has_threads_of_its_own() -> None:
@@ -279,7 +278,7 @@ def test_a_forked_child_has_threads_of_its_own() -> None:
         want = p.value_and_grad(p.theta, x, t)[1]
         child = os.fork()
         if not child:
-            os._exit(0 if all((p.value_and_grad(p.theta, x, t)[1] == want).all() for _ in range(50)) else 1)
+            os._exit(0 if all((p.value_and_grad(p.theta, x, t)[1] == want).all() for _ in range(10)) else 1)
         print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     """
     if not hasattr(sys, "getsizeof") or sys.platform == "win32":

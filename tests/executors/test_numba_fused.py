@@ -25,8 +25,7 @@ def network(activation: str, spread: float) -> fg.Network:
     return fg.Network.from_arrays(edges[1], edges[0], weight=weight, inputs=np.arange(10), n_nodes=n, activation=names)
 
 
-@pytest.mark.parametrize("rows", [1, 3, 16, 21, 70])
-@pytest.mark.parametrize("activation", sorted(FORMS.keys() - {"exp"}))
+@pytest.mark.covering(activation=sorted(FORMS.keys() - {"exp"}), rows=[1, 3, 16, 21, 70])
 def test_gradients_where_some_lanes_saturate(activation: str, rows: int) -> None:
     """Partial tiles too, whose lanes without a sample must not decide what is taken off the stack."""
     net, rng = (

@@ -47,10 +47,9 @@ CALLS: dict[str, Call] = {
 }
 
 
-@pytest.mark.parametrize("gathered", [False, True])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("reduction", ["mean", "sum"])
-@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.covering(
+    call=CALLS.keys(), reduction=["mean", "sum"], dtype=["float32", "float64"], gathered=[False, True], strength=2
+)
 def test_the_next_call_gives_the_same_bits(call: str, reduction: Any, dtype: str, gathered: bool) -> None:
     program = fg.compile(network(gathered), executor="numba", dtype=dtype, loss="squared_error", reduction=reduction)
     given = arrays(program)

@@ -102,9 +102,7 @@ def test_a_network_without_dead_neurons_has_no_part() -> None:
     assert whole(plan).n_nodes == plan.n_nodes
 
 
-@pytest.mark.parametrize("net", NETS)
-@pytest.mark.parametrize("batch", [1, 5, 70])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.covering(net=dict(enumerate(NETS)), batch=[1, 5, 70], dtype=["float32", "float64"])
 def test_results_and_gradients_are_those_of_the_whole(net: fg.Network, batch: int, dtype: str) -> None:
     rng = np.random.default_rng(batch)
     x, t = rng.standard_normal((batch, len(net.inputs))), rng.standard_normal((batch, len(net.outputs)))

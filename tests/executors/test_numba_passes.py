@@ -39,9 +39,7 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("small_pieces")
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("rows", [1, 30, 64, 300])
-@pytest.mark.parametrize("blocks", [False, True])
+@pytest.mark.covering(blocks=[False, True], rows=[1, 30, 64, 300], dtype=["float32", "float64"], strength=2)
 def test_whoever_takes_a_piece_the_bits_are_the_same(blocks: bool, rows: int, dtype: str) -> None:
     net, rng = network(blocks), np.random.default_rng(1)
     x, t = rng.standard_normal((rows, 20)), rng.standard_normal((rows, 30))

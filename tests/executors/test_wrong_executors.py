@@ -18,7 +18,7 @@ from flowgrad.executors.python import PythonExecutor
 from flowgrad.network import Network
 from flowgrad.plan import Plan, lower
 from flowgrad.testing import battery, conformance
-from flowgrad.testing.checks import calls, graphs
+from flowgrad.testing.checks import graphs
 
 
 class Reference:
@@ -316,25 +316,18 @@ CATCH: list[tuple[type[Reference], str]] = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def _few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Memory is weighed over the fewest steps: what leaks does so at each."""
-    monkeypatch.setattr(calls, "SECONDS", 0.0)
-
-
 @pytest.mark.parametrize(("kernel", "check"), CATCH, ids=lambda value: getattr(value, "__name__", value))
 def test_a_wrong_executor_is_caught_by_the_check_named_for_it(
-    kernel: type[Reference], check: str, monkeypatch: pytest.MonkeyPatch
+    kernel: type[Reference], check: str, quick: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(graphs, "PATIENCE", 0.1)  # with what walks every path; a right one has a second
-    monkeypatch.setattr(graphs, "DEPTH", 20_000)  # twenty times Python's stack
-    report = conformance(Wrong(kernel), only=[check])
+    report = conformance(Wrong(kernel), only=[check], quick=quick)
     assert [o.name for o in report.failures] == [check]
 
 
-def test_the_right_one_that_they_are_made_from_passes_those_checks() -> None:
+def test_the_right_one_that_they_are_made_from_passes_those_checks(quick: bool) -> None:
     slow = {"memory_is_flat_over_steps", "chain_100000"}  # the Python executor's own run has these
-    assert conformance(Wrong(Reference), only={check for _, check in CATCH} - slow).ok
+    assert conformance(Wrong(Reference), only={check for _, check in CATCH} - slow, quick=quick).ok
 
 
 class GivesNoInputGradients(Reference):
@@ -346,14 +339,16 @@ class GivesNoInputGradients(Reference):
         return found
 
 
-def test_one_that_declares_to_give_less_is_not_asked_for_it() -> None:
+def test_one_that_declares_to_give_less_is_not_asked_for_it(quick: bool) -> None:
     short = Wrong(GivesNoInputGradients)
     slow = ["memory_is_flat_over_steps", "chain_100000", "equals_python_on_larger_graphs", "fan_", "each_edge"]
     checks = [name for name in battery() if not name.startswith(("activations", "losses[", *slow))]
-    assert not conformance(short, only=["gradients_equal_the_complex_step", "aggregations[sum]"]).ok
+    assert not conformance(short, only=["gradients_equal_the_complex_step", "aggregations[sum]"], quick=quick).ok
     short.info = ExecutorInfo("short", "gives less", per_output=False, input_gradients=False)
     report = conformance(
-        short, only=[*checks, "losses[huber]", "fan_out_10000[1]", "equals_python_on_larger_graphs[dense]"]
+        short,
+        only=[*checks, "losses[huber]", "fan_out_10000[1]", "equals_python_on_larger_graphs[dense]"],
+        quick=quick,
     )
     assert report.ok, report.failures
     skipped = [o for o in report.outcomes if o.result == "skip"]

@@ -48,7 +48,7 @@ def test_every_flipped_byte_is_refused(path, request):
     fg.save(small(), path)
     for victim in victims(path):
         whole = victim.read_bytes()
-        for place in range(len(whole)):
+        for place in range(0, len(whole), 1 if soak else 3):
             for flip in range(1, 256) if soak else (0x01, 0x20):  # 0x20: the case of a letter
                 damaged = bytearray(whole)
                 damaged[place] ^= flip

@@ -89,14 +89,13 @@ def _covered(u: np.ndarray, v: np.ndarray, R: int, rng: np.random.Generator) -> 
     return 100 * found / len(blocks)
 
 
-@pytest.mark.parametrize("population", POPULATIONS)
-def test_intervals_of_agreement_and_likeness_cover_the_true_value(population: str) -> None:
+@pytest.mark.covering(population=POPULATIONS.keys(), R=RUNS)
+def test_intervals_of_agreement_and_likeness_cover_the_true_value(population: str, R: int) -> None:
     rng = np.random.default_rng(15)
     trained, control = map(_orders, POPULATIONS[population](rng, POOL))
-    for R in RUNS:
-        for what, v in (("agreement", trained), ("likeness", control)):
-            covered = _covered(trained, v, R, rng)
-            assert 92 <= covered <= 98, f"{what} of {R} runs, {population}: {covered} %"
+    for what, v in (("agreement", trained), ("likeness", control)):
+        covered = _covered(trained, v, R, rng)
+        assert 92 <= covered <= 98, f"{what} of {R} runs, {population}: {covered} %"
 
 
 @pytest.mark.parametrize(
@@ -184,8 +183,7 @@ def test_an_interval_prints_its_value_between_its_ends() -> None:
     assert str(Interval(0.5, 0.25, 0.75)) == "0.50 [0.25, 0.75]"
 
 
-@pytest.mark.parametrize("spread", [0.1, 0.3, 0.6])
-@pytest.mark.parametrize("R", RUNS)
+@pytest.mark.covering(spread=[0.1, 0.3, 0.6], R=RUNS)
 def test_intervals_of_shares_cover_the_mean_share(spread: float, R: int) -> None:
     rng = np.random.default_rng(8)
     strength = np.exp(rng.normal(size=10) + spread * rng.normal(size=(REPEATS, R, 10)))

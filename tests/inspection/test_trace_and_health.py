@@ -174,8 +174,7 @@ FLAT = ("step", "sign")  # everywhere
 PERIODIC = ("sin", "cos", "neat-sin", "wann-sin", "wann-cos")  # which have no end that z could move towards
 
 
-@pytest.mark.parametrize("name", [f for f in BOUNDED if f not in (*FLAT, *PERIODIC)])
-@pytest.mark.parametrize("z", [(-4e4, -2e6), (3e3, 5e5)])
+@pytest.mark.covering(name=[f for f in BOUNDED if f not in (*FLAT, *PERIODIC)], z=[(-4e4, -2e6), (3e3, 5e5)])
 def test_every_bounded_activation_saturates_by_itself(name: str, z: tuple[float, float]) -> None:
     """Anywhere in the net, alone or not, whatever other samples there are, also where σ' underflows to 0."""
     alone = health(_chain(name, "identity"), np.reshape(z, (2, 1)), [[0.0], [0.5]])

@@ -52,7 +52,7 @@ def at(epoch: int, error: BaseException) -> Any:
 def test_cuts_at_any_moment_change_no_bit(tmp_path: Path, request: pytest.FixtureRequest, door: tuple[str]) -> None:
     if door:
         pytest.importorskip("typer", reason="the command line is not installed: pip install 'flowgrad[cli]'")
-    cuts = 200 if request.config.getoption("--soak") else 8
+    cuts = 200 if request.config.getoption("--soak") else 3
     command = [sys.executable, str(Path(__file__).with_name("cuts.py")), str(cuts), str(tmp_path), *door]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

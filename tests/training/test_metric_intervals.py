@@ -70,7 +70,7 @@ def test_delong_covers() -> None:
         assert 0.93 <= covered("auc", n, 1000) <= 0.985
 
 
-@pytest.mark.parametrize("name", ["accuracy", "mae"])
+@pytest.mark.parametrize("name", ["accuracy", pytest.param("mae", marks=pytest.mark.soak)])
 def test_the_bootstrap_covers(name: str) -> None:
     assert 0.91 <= covered(name, 20, 150, resamples=200) <= 0.99
 

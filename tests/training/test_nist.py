@@ -205,12 +205,14 @@ def test_loss_at_the_starts_is_the_reference(executor: str, data: Path, name: st
 
 
 @pytest.mark.data
-@pytest.mark.parametrize(("name", "start"), [s for s in STARTS if s != ("MGH17", "start1")])
-def test_minimize_takes_value_and_grad_as_it_is(executor: str, data: Path, name: str, start: str) -> None:
+@pytest.mark.covering(
+    case={"-".join(case): case for case in STARTS if case != ("MGH17", "start1")}, executor=["python", "numba"]
+)
+def test_minimize_takes_value_and_grad_as_it_is(executor: str, data: Path, case: tuple[str, str]) -> None:
     """From MGH17's first start descent runs off to infinity; the reference's L-BFGS did so too."""
     optimize = pytest.importorskip("scipy.optimize")
-    p = problem(data, name, executor)
-    theta = p.theta(p.reference[start])
+    p = problem(data, case[0], executor)
+    theta = p.theta(p.reference[case[1]])
     scale = theta**2 / max(1.0, p.program.value_and_grad(theta, p.X, p.T)[0])
     options = {"hess_inv0": np.diag(scale), "gtol": 1e-14, "maxiter": 5000}
     found = optimize.minimize(
@@ -222,11 +224,11 @@ def test_minimize_takes_value_and_grad_as_it_is(executor: str, data: Path, name:
 
 
 @pytest.mark.data
-@pytest.mark.parametrize(("name", "start"), STARTS)
-def test_least_squares_with_the_exact_jacobian(executor: str, data: Path, name: str, start: str) -> None:
+@pytest.mark.covering(case={"-".join(case): case for case in STARTS}, executor=["python", "numba"])
+def test_least_squares_with_the_exact_jacobian(executor: str, data: Path, case: tuple[str, str]) -> None:
     """A row of the Jacobian is the gradient under a cotangent that is 1 at one sample."""
     optimize = pytest.importorskip("scipy.optimize")
-    p = problem(data, name, executor)
+    p = problem(data, case[0], executor)
 
     def residuals(theta: np.ndarray) -> np.ndarray:
         return (p.program.predict(p.X, theta) - p.T)[:, 0]
@@ -235,7 +237,7 @@ def test_least_squares_with_the_exact_jacobian(executor: str, data: Path, name: 
         acts = p.program.forward(p.X, theta)
         return np.array([p.program.backward(acts, cotangent=one[:, None]).theta for one in np.eye(len(p.X))])
 
-    theta = p.theta(p.reference[start])
+    theta = p.theta(p.reference[case[1]])
     limits = {"xtol": 1e-15, "ftol": 1e-15, "gtol": 1e-15, "max_nfev": 3000}
     found = optimize.least_squares(residuals, theta, jacobian, method="lm", x_scale=np.abs(theta), **limits)
     parameters, rss = p.digits(found.x)

@@ -86,8 +86,9 @@ OPTIONS: tuple[dict[str, Any], ...] = (
 )
 
 
-@pytest.mark.parametrize("options", OPTIONS, ids=str)
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.covering(
+    options={str(each): each for each in OPTIONS}, dtype=["float64", "float32"], executor=["python", "numba"]
+)
 def test_the_bits_are_those_of_arrays_in_memory(
     executor: str, options: Any, dtype: str, program_of: Any, data_of: Any, mapped: Any
 ) -> None:

@@ -27,8 +27,8 @@ CLOSE = {"float64": (1e-12, 1e-305), "float32": (2e-5, 2e-37)}  # relative, abso
 def activations(subject: Subject, name: str) -> None:
     """An activation and its derivative, at edge values too, are the formulas of maths.md."""
     subject.declares("activations", name)
-    net = _through(name)
-    if name in oracle.SIGMA:
+    net, dtypes = _through(name), subject.dtypes(name, names("activations"))
+    if name in oracle.SIGMA and "float64" in dtypes:
         domain = [z for z in TAME if abs(z) < 4 and (z > 0 or name not in oracle.NEEDS_POSITIVE)]
         a, da = _asked(subject, net, domain, "float64")
         sigma = oracle.SIGMA[name]
@@ -39,7 +39,7 @@ def activations(subject: Subject, name: str) -> None:
 
         subject.each(f"{name}'(z), z = {domain}", da, list(map(slope, domain)), 1e-12, 1e-15)
     values = TAME + WILD + (HUGE if name not in ("sin", "cos") else [])
-    for dtype in subject.info.dtypes:
+    for dtype in dtypes:
         a, da = _asked(subject, net, values, dtype)
         expected_a, expected_da = _of_python(net, values, dtype)
         subject.each(f"{name}(z) in {dtype}, z = {values}", a, expected_a, *CLOSE[dtype])
@@ -146,8 +146,9 @@ def aggregations(subject: Subject, name: str) -> None:
     """An aggregation and its gradient, at ties, zeros, NaN, inf and no terms at all, are those of maths.md."""
     subject.declares("aggregations", name)
     subject.needs_input_gradients()
+    dtypes = subject.dtypes(name, names("aggregations"))
     for terms, m, gradient in BY_HAND.get(name, []):
-        for dtype in subject.info.dtypes:
+        for dtype in dtypes:
             z, found = _aggregated(subject.compile(_fan(name, len(terms)), dtype), [terms])
             subject.each(f"{name} of {terms}", z[0], m, 2e-7, 0)
             subject.each(f"gradient of {name} at {terms}", found[0], gradient, 2e-7, 0)
@@ -158,7 +159,7 @@ def aggregations(subject: Subject, name: str) -> None:
         net = _fan(name, K)
         rows = rng.choice(pool, (40, K), p=odds)
         rows[:20] = np.where(np.isfinite(rows[:20]), rows[:20], 0.5)
-        for dtype in subject.info.dtypes:
+        for dtype in dtypes:
             found = _aggregated(subject.compile(net, dtype), rows)
             expected = _aggregated(compile(net, executor="python", dtype=dtype), rows)
             for what, one, other in zip((name, f"gradient of {name}"), found, expected, strict=True):
@@ -274,7 +275,7 @@ def fan_in(subject: Subject, name: str) -> None:
     """A neuron with 10,000 predecessors: value and gradients as closed forms give them."""
     subject.declares("aggregations", name)
     subject.needs_input_gradients()
-    K = 10_000
+    K = subject.size(10_000)
     terms = np.random.default_rng(81).permutation(K) / K - 0.25
     if name == "product":
         terms = np.where(np.arange(K) % 2, 1.25, 0.8)
@@ -291,8 +292,8 @@ def fan_in(subject: Subject, name: str) -> None:
         chosen = [ranks[-1]] if name == "max" else [ranks[K // 2 - 1], ranks[K // 2]]
         one[chosen], value = 1.0 / len(chosen), terms[chosen].mean()
     for b in range(2):
-        subject.same(f"{name} of 10,000", z[b], value, 1e-11, 1e-3)
-        subject.same(f"gradient of the {name} of 10,000", gradient[b], one, 1e-10)
+        subject.same(f"{name} of {K:,}", z[b], value, 1e-11, 1e-3)
+        subject.same(f"gradient of the {name} of {K:,}", gradient[b], one, 1e-10)
     program = subject.compile(_fan(name, K))
     grads = program.backward(program.forward([terms]), cotangent=[[1.0]])
     subject.same("∂L/∂w", grads.weight.array, terms * one, 1e-10)

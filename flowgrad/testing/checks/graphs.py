@@ -220,7 +220,7 @@ def _by_node(net: Network, values: Any) -> Any:
 def fan_out(subject: Subject, rows: str) -> None:
     """A neuron with 10,000 successors gathers from all of them, once each."""
     subject.declares("activations", "identity")
-    K, B = 10_000, int(rows)
+    K, B = subject.size(10_000), int(rows)
     k = np.arange(K)
     weight = np.concatenate([[2.0], (k % 7 - 3) / 4, (k % 5 + 1) / 8])  # x → h → K neurons → y
     net = Network.from_arrays(
@@ -304,7 +304,7 @@ def _same_under_names(
 def chain_100000(subject: Subject) -> None:
     """A chain of 100,000 neurons: no recursion, no quadratic time; values and gradients are powers of two, exactly."""
     subject.declares("activations", "identity")
-    k = np.arange(DEPTH)
+    k = np.arange(subject.size(DEPTH))
     weight = np.array([2.0, 0.5, -1.0, 1.0, -0.5, 2.0, 1.0])[k % 7]
     program = subject.compile(Network.from_arrays(k, k + 1, weight, activation="identity"))
     acts = program.forward([[1.0], [-4.0]])

@@ -284,4 +284,4 @@ def closing():
 @parametrize_with_executor(BATTERY, only=["protocol", "equals_python_on_larger_graphs[skips]"])
 def test_conformance(check, closing):
     """The part of the battery that fits into seconds; every call goes to the cluster and back."""
-    check()
+    check(quick=True)

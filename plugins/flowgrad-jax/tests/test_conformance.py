@@ -17,7 +17,8 @@ from flowgrad.testing import parametrize_with_executor
 
 @parametrize_with_executor("jax")
 def test_conformance(check):
-    check()
+    """By its smallest cases; `flowgrad conformance jax` runs the whole battery."""
+    check(quick=True)
 
 
 def test_it_is_listed_and_named_explicitly():
