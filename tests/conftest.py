@@ -39,8 +39,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=int,
         default=0,
         metavar="N",
-        help="run tests marked soak too, every product of parameters whole, and every property test on N times as many, "
-        "fresh cases",
+        help="run tests marked soak too, products of parameters whole, and every property test on 30 N fresh cases",
     )
 
 
@@ -85,11 +84,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             label = "-".join(str(name[k] if name else value) for name, value, k in zip(ids, chosen, row, strict=True))
             params.append(pytest.param(*chosen, id=label))
         indirect = [name for name in axes if name == "executor"]
-        metafunc.definition.add_marker(pytest.mark.parametrize([*axes], params, indirect=indirect))
+        metafunc.definition.add_marker(pytest.mark.parametrize(",".join(axes), params, indirect=indirect))
 
 
 def covering(sizes: Sequence[int], strength: int) -> list[tuple[int, ...]]:
-    """Rows of numbers below `sizes` in which each choice of values for `strength` columns comes at least once; few rows.
+    """Rows of numbers below `sizes` in which each choice of values for `strength` columns comes once or more.
 
     The longest columns run through all of their product, and each other takes what covers most that is not yet.
     """
@@ -122,7 +121,8 @@ def covering(sizes: Sequence[int], strength: int) -> list[tuple[int, ...]]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Without --soak: neither soak tests nor, where a folder is not about executors, another one than the definition."""
+    """Without --soak: no soak test, and where a folder is not about executors only the definition."""
+    items.sort(key=lambda item: item.path.parent.name != "viewer")  # what waits for a browser does not come last
     if config.getoption("--soak"):
         return
     left = [item for item in items if "soak" in item.keywords or _elsewhere_too(item)]
