@@ -58,8 +58,8 @@ def largest(found: Any, want: Any) -> float:
     return float(np.abs(np.asarray(found) - want).max(initial=0.0) / max(np.abs(want).max(initial=0.0), 1e-30))
 
 
-@pytest.mark.parametrize("seed", [*range(6), *(pytest.param(k, marks=pytest.mark.soak) for k in range(6, 12))])
-def test_dense_runs_give_the_numbers_of_the_definition(seed: int) -> None:
+@pytest.mark.covering(seed=range(12), dtype=["float64", "float32"])
+def test_dense_runs_give_the_numbers_of_the_definition(seed: int, dtype: str) -> None:
     net = mixed(seed)
     rng = np.random.default_rng(seed)
     batch = [1, 3, 33, 70, 130, 600][seed % 6]
@@ -71,16 +71,16 @@ def test_dense_runs_give_the_numbers_of_the_definition(seed: int) -> None:
         slow.backward(acts, T, sample_weight=weight),
         slow.value_and_grad(slow.theta, X, T, sample_weight=weight),
     )
-    for dtype, bar in (("float64", 1e-12), ("float32", 2e-5)):
-        p = fg.compile(net, executor="numba", dtype=dtype, loss="squared_error", threads=1 + seed % 3)
-        value, gradient = p.value_and_grad(p.theta, X, T, sample_weight=weight)
-        assert abs(value - loss[0]) <= bar * abs(loss[0])
-        assert largest(gradient, loss[1]) <= bar
-        assert largest(p.predict(X), acts.output) <= bar
-        found = p.backward(p.forward(X), T, sample_weight=weight)
-        for name in ("dz", "da"):
-            assert largest(getattr(found, name).array, getattr(want, name).array) <= bar, name
-        assert largest(found.theta, want.theta) <= bar
+    bar = {"float64": 1e-12, "float32": 2e-5}[dtype]
+    p = fg.compile(net, executor="numba", dtype=dtype, loss="squared_error", threads=1 + seed % 3)
+    value, gradient = p.value_and_grad(p.theta, X, T, sample_weight=weight)
+    assert abs(value - loss[0]) <= bar * abs(loss[0])
+    assert largest(gradient, loss[1]) <= bar
+    assert largest(p.predict(X), acts.output) <= bar
+    found = p.backward(p.forward(X), T, sample_weight=weight)
+    for name in ("dz", "da"):
+        assert largest(getattr(found, name).array, getattr(want, name).array) <= bar, name
+    assert largest(found.theta, want.theta) <= bar
 
 
 def test_the_networks_of_this_file_have_dense_runs_and_single_edges() -> None:

@@ -60,7 +60,7 @@ def batch(net: fg.Network, dtype: str, rows: int = 5, seed: int = 1) -> np.ndarr
 # ---- every function -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.covering(name=ACTIVATIONS, dtype=["float32", "float64"])
+@pytest.mark.covering(name=ACTIVATIONS.keys(), dtype=["float32", "float64"])
 def test_every_activation(tmp_path: Path, dtype: str, name: str) -> None:
     net = fg.Network()
     net.add_input("x")
