@@ -20,7 +20,8 @@ from flowgrad import choice, registry
 DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 AUTOMATIC = choice._automatic
 EXAMPLES = 12  # of each property test in an ordinary run; a soak run draws 30 N
-ABOUT_EXECUTORS = ("tests", "executors", "training")  # folders of tests that run on each executor, "auto" as for users
+# folders whose tests run on each executor and take "auto" as users do: they are about executors, or train
+ABOUT_EXECUTORS = ("tests", "executors", "training", "estimators", "inspection")
 
 settings.register_profile(
     "ci",

@@ -18,7 +18,10 @@ from flowgrad.cli import demo
 from flowgrad.runs.models import TRAINED
 from flowgrad.scaling import folded
 
-pytestmark = pytest.mark.skipif(find_spec("sklearn") is None, reason="the data of the demo are scikit-learn's")
+pytestmark = [
+    pytest.mark.skipif(find_spec("sklearn") is None, reason="the data of the demo are scikit-learn's"),
+    pytest.mark.usefixtures("as_users"),  # it trains
+]
 
 
 def test_the_demo_says_what_it_did_and_ends_with_its_figure(run: Any, tmp_path: Path, drawn: None) -> None:

@@ -65,6 +65,7 @@ GENNET = Path(__file__).parents[3] / "shared" / "data" / "gennet_classification"
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.skipif(not GENNET.is_dir(), reason="GenNet's example is not here")
+@pytest.mark.usefixtures("as_users")  # it trains
 def test_gennets_example_learns_with_the_plain_output_only(run: Any, tmp_path: Path) -> None:
     genotype = np.loadtxt(GENNET / "genotype.csv.gz", delimiter=",")
     labels = np.loadtxt(GENNET / "subjects.csv", delimiter=",", skiprows=1, usecols=2).astype(int)

@@ -19,7 +19,9 @@ pytestmark = pytest.mark.data
 
 
 @pytest.mark.parametrize("reference", references.REFERENCES, ids=lambda r: f"{r.format}: {r.what}")
-def test_the_number_is_reached(data: Path, reference) -> None:
+def test_the_number_is_reached(data: Path, reference, request: pytest.FixtureRequest) -> None:
+    if "epochs" in reference.what:  # it trains
+        request.getfixturevalue("as_users")
     if reference.format == "onnx":
         pytest.importorskip("onnx")
     assert reference.error(data) <= reference.tolerance
