@@ -39,7 +39,8 @@ def plain(function: FunctionType) -> Function:
     return call
 
 
-@pytest.fixture(params=["python", "numba"], scope="session")
+# compiled at night: any run has kernels of each function in the battery of executors
+@pytest.fixture(params=["python", pytest.param("numba", marks=pytest.mark.soak)], scope="session")
 def run(request: pytest.FixtureRequest) -> Callable[[Any], Function]:
     """run(f) is f, ready to be called."""
     return plain if request.param == "python" else jit
