@@ -196,35 +196,39 @@ PROBE = """
     from numba.extending import intrinsic
     from numba import float64
     from flowgrad.executors._numba.compiled import inner, kernel
-    from flowgrad.executors._numba.formula import apply
+    from flowgrad.executors._numba.formula import called
     from flowgrad.maths.probe import shifted
 
     FACTOR = 2.0
+    f = called("f")
 
     @inner
     def part(x):
         return 10.0 * x
 
     @kernel
-    def scaled(sigma, x):
-        return FACTOR * apply(sigma, x)
+    def scaled(spec, x):
+        return FACTOR * f(spec, x)
 
     @kernel
-    def parted(sigma, x):
-        return part(apply(sigma, x))
+    def parted(spec, x):
+        return part(f(spec, x))
 """
 SCRIPT = """
     import sys
+    import numpy as np
     from flowgrad.executors._numba import probe
     from flowgrad.executors._numba.compiled import folder
     from flowgrad.executors._numba.formula import formula
+    from flowgrad.executors._numba.spec import Spec
     from flowgrad.maths.probe import shifted
     from of_user import own
 
     if "wait" in sys.argv:
         print("ready", flush=True)
         sys.stdin.readline()
-    print(probe.scaled(formula(shifted), 1.0), probe.parted(formula(own), 1.0))
+    ours, theirs = (Spec(np.dtype(float), 1, f=formula(each)) for each in (shifted, own))
+    print(probe.scaled(ours, 1.0), probe.parted(theirs, 1.0))
     print(sum(sum(k.stats.cache_hits.values()) for k in (probe.scaled, probe.parted)))
 """
 IN_THE_PACKAGE = {

@@ -52,10 +52,10 @@ def loss_of(
     targets[begin:] = t
     weights = np.zeros(begin + count, dtype)
     weights[begin:] = 0.0 if weight is None else weight
-    rooms = np.full((4, lanes), np.nan)
+    rooms = np.full((2, lanes), np.nan)
     net, tile, mask = np.zeros(1, NET), np.zeros(1, TILE), mask_of(dtype, lanes, count)
     net["outputs"], net["output"] = outputs, order.ctypes.data
-    for k, name in enumerate(("shift", "lse", "mass", "share")):
+    for k, name in enumerate(("lse", "share")):
         tile[name] = rooms[k].ctypes.data
     for name, array in {"A": A, "G": G, "mask": mask, "loss": total}.items():
         tile[name] = array.ctypes.data

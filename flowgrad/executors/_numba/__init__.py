@@ -12,7 +12,7 @@ and kept on disk. What they are compiled for is one argument, a `Spec`. How they
     parameters, steps      passes over the parameters; what a thread does in a call, from its first to its last
     rows, powers, primitives, form, forms, formula_forms   activations over rows
     runs, aggregate, losses   kernels of activations, aggregations and losses, called by sweeps
-    formula, scalar        a user's own functions in kernels
+    formula                scalar functions in kernels, a user's own too
     threads                a plain pool
     workspace, engine      the memory of a call; calls
     kernel                 the Kernel of the protocol: an engine for what outputs depend on, one for all

@@ -21,7 +21,7 @@ from flowgrad.executors._numba.simd import (
     pointer,
     splatted,
 )
-from flowgrad.executors._numba.spec import Truth, Vector
+from flowgrad.executors._numba.spec import ELEMENTS, Truth, Vector
 
 
 def _shuffled(builder: Any, x: Any, y: Any, lanes: Any) -> Any:
@@ -107,6 +107,25 @@ def store_turned(to: int, step: int, a: Any, b: Any, c: Any, d: Any) -> None:
     """Write four vectors to memory lane by lane: the four numbers of each, so many bytes on from those of the last."""
     for lane, four in enumerate(zip(a, b, c, d, strict=True)):
         memory_at(to + lane * step, a.dtype, 4)[:] = four
+
+
+def _emit_lanes_at(builder: Any, result: Any, kinds: Any, values: Any) -> Any:
+    numbers = ir.Constant(ir.ArrayType(ELEMENTS[result.dtype], result.count), ir.Undefined)
+    for place, row in enumerate(values[1:]):
+        numbers = builder.insert_value(numbers, builder.extract_element(row, values[0]), place)
+    return numbers
+
+
+@block(lambda k, *rows: types.UniTuple(rows[0].real, len(rows)), _emit_lanes_at)
+def lanes_at(k: int, *rows: Any) -> Any:
+    """Number k of each row."""
+    return tuple(row[k] for row in rows)
+
+
+@block(lambda row, k, x: row, lambda b, r, kinds, v: b.insert_element(v[0], v[2], v[1]))
+def with_lane(row: Any, k: int, x: float) -> Any:
+    """The row with x as its number k."""
+    return np.where(np.arange(len(row)) == k, x, row)
 
 
 GATHERED = 8

@@ -209,7 +209,7 @@ class Engine:
         for k, tile in enumerate(w.tiles[: self._slots(net, batch)]):
             for name, count in rows.items():
                 tile[name] = w.room(f"{name}{k}", count * row)
-            for name in ("shift", "lse", "mass", "share"):
+            for name in ("lse", "share"):
                 tile[name] = w.room(f"{name}{k}", 8 * net.lanes)
             tile["terms"] = w.room(f"terms{k}", net.scratch)
 

@@ -1,42 +1,32 @@
-"""Functions that are no kernels, as values that kernels take: activations, aggregations, losses, ours or a user's own.
+"""Scalar functions in kernels: activations, aggregations, losses, ours or a user's own.
 
-A kernel has a parameter for a function and calls `apply(function, z)`; the argument is `formula(f)`. Its Numba type has
-a digest of what f computes, so that a kernel is compiled, and kept on disk, for one function: equal ones share it, and
-an edited one has its own. f is compiled as it is written, with the plain functions that it calls, as copies whose
-globals and closures hold compiled functions where those of the originals hold plain ones.
+A kernel's `Spec` has a function as `formula(f)` under a role, and the kernel calls it by `called(role)`. The type of
+the Spec has a digest of what f computes, so that a kernel is compiled, and kept on disk, for one function: equal ones
+share it, and an edited one has its own. f is compiled as it is written, with the plain functions that it calls, as
+copies whose globals and closures hold compiled functions where those of the originals hold plain ones.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from inspect import Parameter
 from types import CellType, FunctionType
 from typing import Any
 from weakref import WeakValueDictionary
 
-import numba
 import numpy as np
+from numba.core import types
 from numba.core.dispatcher import Dispatcher
-from numba.core.typing.templates import AbstractTemplate, infer_global, signature
-from numba.extending import (
-    NativeValue,
-    lower_builtin,
-    models,
-    overload,
-    register_model,
-    typeof_impl,
-    unbox,
-)
+from numba.extending import overload
 
 from flowgrad.errors import ExecutorError, brief
+from flowgrad.executors._numba.across import lanes_at, with_lane
 from flowgrad.executors._numba.compiled import entry, inner, kernel, lock
 from flowgrad.executors._numba.digests import digest, names_of
+from flowgrad.executors._numba.simd import lanes_of
+from flowgrad.executors._numba.spec import Spec, SpecType, Vector
 
 Function = Callable[..., Any]
-
-FIRST = Parameter("__formula__", Parameter.POSITIONAL_ONLY)
-"""The parameter of `apply` before those of the function."""
 
 NOISE = ("Failed in", "During:", "<source", "This error", "\x1b", "^")
 """Beginnings of lines in Numba's errors that say nothing to the author of a function."""
@@ -45,7 +35,7 @@ _known: WeakValueDictionary[str, Formula] = WeakValueDictionary()
 
 
 class Formula:
-    """A function as a value that kernels take; `formula` makes it, one for all functions that compute the same."""
+    """A function as a Spec has it; `formula` makes it, one for all functions that compute the same."""
 
     def __init__(self, f: Function, digest: str) -> None:
         self.f, self.digest = f, digest
@@ -57,11 +47,6 @@ class Formula:
         """Write the digest alone: who reads it, a cache, has the function or does not need it."""
         return _recalled, (self.digest,)
 
-    @property
-    def type(self) -> FormulaType:
-        """Its Numba type, for `entry` and `address`."""
-        return FormulaType(self.digest)
-
     @cached_property
     def compiled(self) -> Any:
         """Numba's dispatcher of the function.
@@ -71,11 +56,14 @@ class Formula:
         """
         return _Copies().compiled(self.f)
 
-    @cached_property
-    def single(self) -> Any:
-        """The dispatcher for results that are arrays without dimensions, as of `numpy.where`: their one number."""
+    def for_types(self, kinds: tuple[Any, ...]) -> Any:
+        """A dispatcher for arguments of these Numba types; of an array without dimensions it gives the one number."""
         compiled = self.compiled
-        return inner(lambda *args: compiled(*args)[()])
+        _, _, kinds, _ = compiled.get_call_template(kinds, {})
+        result = compiled.overloads[kinds].signature.return_type
+        if isinstance(result, types.Array) and result.ndim == 0:  # as of `numpy.where`
+            return inner(lambda *arguments: compiled(*arguments)[()])
+        return compiled
 
 
 def formula(f: Function) -> Formula:
@@ -93,26 +81,74 @@ def _forgotten(*_: Any) -> Any:
     raise ExecutorError("of this function only the digest was kept")
 
 
-def apply(formula: Formula, *args: Any) -> Any:
-    """Return what a Formula's function returns for these arguments; kernels call it compiled."""
-    return formula.f(*args)
+def called(role: str) -> Function:
+    """The function that calls a spec's formula of a role: g(spec, …) is what the formula gives for the others."""
+
+    def run(spec: Any, *arguments: Any) -> Any:
+        return spec.functions[role].f(*arguments)
+
+    by_formula(run, role)
+    return run
 
 
-def check(f: Formula, what: str, *types: Any) -> None:
+def by_formula(function: Function, role: str) -> None:
+    """Make g(spec, …) a call of the spec's formula in kernels, where it has the role; of rows, lane by lane."""
+
+    def implementation(spec: Any, *arguments: Any) -> Any:
+        found = dict(spec.functions).get(role) if isinstance(spec, SpecType) else None
+        if found is None:
+            return None
+        if not any(isinstance(kind, Vector) for kind in arguments):
+            plain = found.for_types(arguments)
+            return lambda spec, *arguments: plain(*arguments)
+        number = found.for_types((types.float64,) * len(arguments))
+
+        def of_rows(spec: Any, *arguments: Any) -> Any:
+            row = arguments[0]
+            for k in range(lanes_of(spec)):
+                row = with_lane(row, k, float(number(*lanes_at(k, *arguments))))
+            return row
+
+        return of_rows
+
+    overload(function, strict=False)(implementation)  # which would compare annotations, too
+
+
+def by_lane(f: Function, *rows: Any) -> Any:
+    """What a function gives for each lane of rows."""
+    return np.array([float(f(*numbers)) for numbers in zip(*rows, strict=True)])
+
+
+f = called("f")
+
+
+@kernel
+def number(spec: Any, arguments: Any) -> Any:
+    """Return a function's number."""
+    return float(f(spec, *arguments))
+
+
+@kernel
+def fill(spec: Any, t: Any, d: Any) -> None:
+    """Let a function fill d."""
+    f(spec, t, d)
+
+
+def check(given: Formula, what: str, *kinds: Any) -> None:
     """Raise ExecutorError, whose message begins with `what`, where Numba cannot compile a function for such arguments.
 
     Args:
-        types: Numba's, of the arguments: float64, of which the function makes a number; or arrays of float64: of one it
-            makes a number, and of two it fills the second.
+        kinds: Numba's types of the arguments: float64, of which the function makes a number; or arrays of float64: of
+            one it makes a number, and of two it fills the second.
     """
-    fills = len(types) == 2 and isinstance(types[0], numba.types.Array)
+    spec = Spec(np.dtype(np.float64), 1, f=given).type
     try:
-        if fills:
-            entry(fill, f.type, *types)
+        if len(kinds) == 2 and isinstance(kinds[0], types.Array):
+            entry(fill, spec, *kinds)
         else:
-            entry(number, f.type, numba.types.Tuple(types))
+            entry(number, spec, types.Tuple(kinds))
     except Exception as error:  # Numba's, and whatever the code that it runs at compile time raises
-        raise ExecutorError(f"{what} cannot be compiled by Numba: {reason(_cause(f, types, error))}") from error
+        raise ExecutorError(f"{what} cannot be compiled by Numba: {reason(_cause(given, kinds, error))}") from error
 
 
 def reason(error: Exception) -> str:
@@ -125,92 +161,14 @@ def reason(error: Exception) -> str:
     return " ".join(said[:3]) or type(error).__name__
 
 
-def _cause(f: Formula, types: tuple[Any, ...], error: Exception) -> Exception:
+def _cause(given: Formula, kinds: tuple[Any, ...], error: Exception) -> Exception:
     """Return the error that the function meets alone, where it meets one: it tells more than that of its caller."""
     try:
         with lock:
-            f.compiled.get_call_template(types, {})
+            given.compiled.get_call_template(kinds, {})
     except Exception as own:
         return own
     return error
-
-
-@kernel
-def number(formula: Any, args: Any) -> Any:
-    """Return a function's number."""
-    return float(apply(formula, *args))
-
-
-@kernel
-def fill(formula: Any, t: Any, d: Any) -> None:
-    """Let a function fill d."""
-    apply(formula, t, d)
-
-
-class FormulaType(numba.types.Type):  # type: ignore[misc]
-    """The Numba type of a Formula: one type for a digest."""
-
-    def __init__(self, digest: str) -> None:
-        self.digest = digest
-        super().__init__(name=f"Formula({digest})")
-
-    @property
-    def formula(self) -> Formula:
-        """The Formula, which somebody holds."""
-        return _known[self.digest]
-
-
-def typeof_formula(value: Formula, context: Any) -> FormulaType:
-    """Return the type of a Formula that is an argument."""
-    return value.type
-
-
-def unbox_formula(typ: Any, value: Any, context: Any) -> Any:
-    """Hand nothing over: all is in the type."""
-    return NativeValue(context.context.get_dummy_value())
-
-
-register_model(FormulaType)(models.OpaqueModel)
-typeof_impl.register(Formula)(typeof_formula)
-unbox(FormulaType)(unbox_formula)
-
-
-@infer_global(apply)
-class TypeApply(AbstractTemplate):  # type: ignore[misc]
-    """Types `apply` by compiling the function."""
-
-    def generic(self, args: Any, kws: Any) -> Any:
-        """Return the signature of a call; None where the first argument is no Formula."""
-        if not args or not isinstance(args[0], FormulaType):
-            return None
-        return typed(args[0].formula, args, kws)
-
-
-def lower_apply(context: Any, builder: Any, call: Any, values: Any) -> Any:
-    """Call the compiled function."""
-    return lowered(call.args[0].formula, context, builder, call, values)
-
-
-lower_builtin(apply, FormulaType, numba.types.VarArg(numba.types.Any))(lower_apply)
-
-
-def typed(f: Formula, args: Any, kws: Any) -> Any:
-    """Compile a function for Numba types; return the signature of a call that has one more argument before its own."""
-    for dispatcher in (f.compiled, f.single):
-        _, pysig, types, _ = dispatcher.get_call_template(args[1:], kws)
-        result = dispatcher.overloads[types].signature.return_type
-        if not (isinstance(result, numba.types.Array) and result.ndim == 0):
-            break
-    parameters = [FIRST, *pysig.parameters.values()]
-    return signature(result, args[0], *types).replace(pysig=pysig.replace(parameters=parameters))
-
-
-def lowered(f: Formula, context: Any, builder: Any, call: Any, values: Any) -> Any:
-    """Write the LLVM IR of a call that `typed` gave the signature of."""
-    results = [dispatcher.overloads.get(call.args[1:]) for dispatcher in (f.compiled, f.single)]
-    result = next(each for each in results if each and each.signature.return_type == call.return_type)
-    context.add_linking_libs([result.library])
-    return context.call_internal(builder, result.fndesc, result.signature, values[1:])
 
 
 class _Copies:
@@ -254,7 +212,7 @@ def choose(c: Any, x: Any, y: Any) -> Any:
 
 def overload_choose(c: Any, x: Any, y: Any) -> Any:
     """Choose by a branch where all are numbers."""
-    if any(isinstance(each, numba.types.Array) for each in (c, x, y)):
+    if any(isinstance(each, types.Array) for each in (c, x, y)):
         return lambda c, x, y: np.where(c, x, y)
     return lambda c, x, y: x if c else y
 

@@ -2,9 +2,9 @@
 
 The summed loss of the tile's samples is added to that of its chunk, and the base cases ∂L/∂y_n go into rows of G.
 Neither is multiplied by 1/B: who sums them is to do that. A loss of ours is the formula of `flowgrad.maths.losses`,
-evaluated over rows; a user's own is called number by number (`loss_formula`).
+evaluated over rows; a user's own is called lane by lane.
 
-Room at a tile's `shift`, `lse`, `mass`, `share`: a row of float64 each.
+Room at a tile's `lse` and `share`: a row of float64 each.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numba.core import types
 
-from flowgrad.executors._numba import loss_formula, primitives
+from flowgrad.executors._numba import primitives
 from flowgrad.executors._numba.compiled import address, inline, kernel
-from flowgrad.executors._numba.formula import formula
+from flowgrad.executors._numba.formula import by_formula, by_lane, formula
 from flowgrad.executors._numba.memory import f64_at, i32_at, put_f64
 from flowgrad.executors._numba.powers import exp
 from flowgrad.executors._numba.records import net_at, tile_at
@@ -31,12 +31,9 @@ I = types.int64
 
 def address_of(loss: Loss, dtype: np.dtype[Any], lanes: int) -> int:
     """The address of a loss' kernel: loss(spec, net, tile, t, t_step, t_next, sample_weight)."""
-    if is_own("losses", loss):
-        spec = Spec(dtype, lanes, loss=loss.name)
-        return address(coupled if loss.coupled else separate, spec.type, I, I, I, I, I, I)
-    spec = Spec(dtype, lanes, f=formula(loss.f), df=formula(loss.df))
-    by_formula = loss_formula.coupled if loss.coupled else loss_formula.separate
-    return address(by_formula, spec.type, I, I, I, I, I, I)
+    own = is_own("losses", loss)
+    spec = Spec(dtype, lanes, loss=loss.name) if own else Spec(dtype, lanes, f=formula(loss.f), df=formula(loss.df))
+    return address(coupled if loss.coupled else separate, spec.type, I, I, I, I, I, I)
 
 
 # ---- formulas of losses over rows of float64 ------------------------------------------------------------------
@@ -47,23 +44,26 @@ def _loss(spec: Any) -> Any:
 
 
 def _as_row(spec: Any, *rows: Any) -> Any:
-    return rows[0] if isinstance(spec, SpecType) and isinstance(rows[0], Vector) else None
+    own = isinstance(spec, SpecType) and "loss" in dict(spec.functions)
+    return rows[0] if own and isinstance(rows[0], Vector) else None
 
 
 @written(lambda spec: _loss(spec).f, _as_row)
 def value(spec: Any, *rows: Any) -> Any:
     """l_n of y and t, and of a coupled loss lse."""
     with np.errstate(all="ignore"):
-        return _loss(spec).f(*rows)
+        return by_lane(spec.f.f, *rows) if "f" in spec.functions else _loss(spec).f(*rows)
 
 
 @written(lambda spec: _loss(spec).df, _as_row)
 def slope(spec: Any, *rows: Any) -> Any:
     """∂(Σ_k l_k)/∂y_n of y and t, and of a coupled loss lse and mass."""
     with np.errstate(all="ignore"):
-        return _loss(spec).df(*rows)
+        return by_lane(spec.df.f, *rows) if "df" in spec.functions else _loss(spec).df(*rows)
 
 
+by_formula(value, "f")
+by_formula(slope, "df")
 raised = of_rows_alone(exp)
 logarithm = of_rows_alone(primitives.log)
 logarithm_above_one = of_rows_alone(primitives.log1p)

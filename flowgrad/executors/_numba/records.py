@@ -101,7 +101,7 @@ TILE = record(
     # its chunk's arrays; whether it is the chunk's first; the block whose sources' a have been turned
     "weight bias loss kept first turned_block",
     # room for one neuron of another aggregation, see `aggregate`; for losses, see `losses`
-    "terms shift lse mass share",
+    "terms lse share",
 )
 
 DENSE = record(

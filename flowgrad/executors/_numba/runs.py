@@ -14,8 +14,7 @@ from numba.core import types
 from flowgrad.executors._numba.compiled import address, inline, kernel
 from flowgrad.executors._numba.forms import exact, form_key, form_of, found, kept, untold, value
 from flowgrad.executors._numba.forms import keeps as form_keeps
-from flowgrad.executors._numba.formula import formula
-from flowgrad.executors._numba.scalar import called
+from flowgrad.executors._numba.formula import called, formula
 from flowgrad.executors._numba.simd import any_lane, bytes_of, choose, lanes_of, load, numbers, put_real, real_at, store
 from flowgrad.executors._numba.spec import Spec
 from flowgrad.maths.activation import Activation

@@ -14,6 +14,7 @@ from flowgrad.executors._numba import (
     primitives,  # what NumPy's functions are for rows
     threads,
 )
+from flowgrad.executors._numba.across import lanes_at
 from flowgrad.executors._numba.compiled import entry, inline, kernel
 from flowgrad.executors._numba.memory import data_of, fetch_add, put_f64
 from flowgrad.executors._numba.parameters import DONE, wait_until
@@ -109,18 +110,12 @@ def squared(spec: Spec, p: int, g: int, rows: int, step: int) -> Any:
         return x.astype(np.float64) ** 2
 
 
-@block(lambda x, k: x.real if isinstance(x, Vector) else None, lambda b, r, k, v: b.extract_element(v[0], v[1]))
-def lane_of(x: Any, k: int) -> Any:
-    """Number k of a row."""
-    return x[k]
-
-
 @inline
 def added(spec: Any, x: Any) -> float:
     """The lanes' sum in float64, in order."""
     total = 0.0
     for lane in range(lanes_of(spec)):
-        total += np.float64(lane_of(x, lane))
+        total += np.float64(lanes_at(lane, x)[0])
     return total
 
 
