@@ -1,6 +1,6 @@
 """Vector forms of activations, σ and σ': for rows, those of every function of ours in float32 and float64.
 
-Eight forms stand here, on one exponential (`powers`); those of the other functions are made from their formulas
+Seven forms stand here, on one exponential (`powers`), beside those of `smooth`; those of the other functions are made from their formulas
 (`formula_forms`). A form is asked through the functions below, with the spec that a kernel is compiled for: its
 `sigma` says which form it is.
 
@@ -39,7 +39,7 @@ from flowgrad.executors._numba.simd import block
 from flowgrad.executors._numba.smooth import SMOOTH
 from flowgrad.executors._numba.spec import SpecType, Truth, Vector
 from flowgrad.maths.activation import Activation, Affine
-from flowgrad.maths.rectifiers import LEAKY_SLOPE, SELU_ALPHA, SELU_SCALE
+from flowgrad.maths.rectifiers import SELU_ALPHA, SELU_SCALE
 from flowgrad.registry import find, is_own
 
 NEAR = 0.03125
@@ -141,15 +141,6 @@ def _relu_found(a: Any) -> Any:
     return choose(a > 0.0, 1.0, a)
 
 
-def _leaky_relu(z: Any) -> Any:
-    return choose(z > 0.0, z, z * LEAKY_SLOPE)
-
-
-def _leaky_relu_found(a: Any) -> Any:
-    """1, or 0.01 from 0 down"""
-    return choose(a > 0.0, 1.0, choose(a <= 0.0, LEAKY_SLOPE, a))
-
-
 def _one(a: Any) -> Any:
     return choose(a == a, 1.0, a)
 
@@ -162,12 +153,11 @@ FORMS = {
     "elu": _exponential_linear(1.0, 1.0),
     "selu": _exponential_linear(SELU_SCALE, SELU_SCALE * SELU_ALPHA),
     "relu": Form(_relu, _relu_found),
-    "leaky_relu": Form(_leaky_relu, _leaky_relu_found),
     **SMOOTH,
     "identity": Form(itself, _one),
 }
 """Forms by name of the activation."""
-STEADY = ("tanh", "elu", "identity", "leaky_relu", "relu")
+STEADY = ("tanh", "elu", "identity", "relu")
 """Those of them that a rounding of z changes by no more than a rounding of a does."""
 
 
