@@ -36,6 +36,7 @@ ALONE = 2_000_000
 """Edges · samples below which a call wakes no other thread: it is over before one has come."""
 LONG = 600_000_000
 """Edges · samples from which on a call of the main thread leaves the work to others, to hear Ctrl-C."""
+I = types.int64
 NONE = {dtype: np.zeros(0, dtype) for dtype in REALS}
 NO_ROWS = {dtype: np.zeros((0, 0), dtype) for dtype in REALS}
 
@@ -59,15 +60,17 @@ class Engine:
         """Equations (1)–(3)."""
         V, B = self.plan.n_nodes, len(x)
         z, a = self._arrays.empty((V, B), self.dtype), self._arrays.empty((V, B), self.dtype)
-        self._call("trace", B, dropout, theta, x, z, a)
+        self._call("trace", B, dropout, theta, x, NO_ROWS[self.dtype], fields=_places(z=z, a=a))
         return Saved(z, a, dropout)
 
     def backward(self, theta: Array, saved: Saved, dy: Array) -> Adjoint:
         """Equations (5)–(10): `saved`, dy and what it gives by node have a row or column each of the part's alone."""
-        n, B = self._layout.part.n_nodes, len(dy)
+        n, B, none, no_rows = self._layout.part.n_nodes, len(dy), NONE[self.dtype], NO_ROWS[self.dtype]
+        z, a = np.ascontiguousarray(saved.z), np.ascontiguousarray(saved.a)
         dz, da = self._arrays.empty((n, B), self.dtype), self._arrays.empty((n, B), self.dtype)
         weight, bias = self._arrays.empty(self.plan.n_edges, self.dtype), np.zeros(self.plan.n_nodes, self.dtype)
-        self._call("adjoint", B, saved.extra, theta, saved.z, saved.a, dy, dz, da, weight, bias)
+        places = _places(z=z, a=a, dz=dz, da=da, grad_weight=weight, grad_bias=bias)
+        self._call("adjoint", B, saved.extra, theta, no_rows, dy, none, 1.0, none, no_rows, fields=places)
         return Adjoint(dz, da, weight, bias)
 
     def predict(self, theta: Array, x: Array) -> Array:
@@ -83,7 +86,7 @@ class Engine:
         if not len(memory):
             return self.predict(theta, x), memory
         y = self._arrays.empty((len(x), len(self.plan.outputs)), self.dtype)
-        self._call("keep", len(x), None, theta, x, y, held=keeping.open(memory, theta, x))
+        self._call("keep", len(x), None, theta, x, y, fields=keeping.open(memory, theta, x))
         return y, memory
 
     def value_and_grad(
@@ -106,7 +109,7 @@ class Engine:
         """∂L/∂θ into out (P,) and ∂L/∂x into dx (B, I) from ∂L/∂y of the part's outputs."""
         dx = NO_ROWS[self.dtype] if dx is None else dx
         held = NOTHING if kept is None else self._keeping(len(x)).take(kept, theta, x)
-        self._call("pull", len(x), None, theta, x, dy, NONE[self.dtype], 1.0, out, dx, held=held)
+        self._call("pull", len(x), None, theta, x, dy, NONE[self.dtype], 1.0, out, dx, fields=held)
 
     # ---- a call ---------------------------------------------------------------------------------------------
 
@@ -122,11 +125,11 @@ class Engine:
         return self._keepings[lanes]
 
     def _call(
-        self, kind: str, batch: int, dropout: Dropout | None, *operands: Any, held: dict[str, int] = NOTHING
+        self, kind: str, batch: int, dropout: Dropout | None, *operands: Any, fields: dict[str, int] = NOTHING
     ) -> float:
         """Run an entry of `steps`, on as many threads as it is worth; gives the summed loss, where there is one.
 
-        `held` are fields of the call's record: what `keeping` says.
+        `fields` of the call's record are for this call alone.
         """
         lanes = self._lanes(batch)
         net = self._nets.get(lanes) or self._net(lanes)
@@ -146,7 +149,7 @@ class Engine:
             (samples, neurons), (least, inputs) = dropout.keys, dropout.least
             w.set(drop_samples=samples, drop_neurons=neurons, drop_least=least, drop_inputs=inputs)
             w.set(drop_first=dropout.first)
-        w.set(**held)
+        w.set(**fields)
         w.begin()
         net.need(kind, drops)
         (run, spec), address = entry_of(kind, self.dtype.char), w.address
@@ -175,7 +178,7 @@ class Engine:
         rounds = -(-longest // at_once) if gradient else 1
         w.set(batch=batch, tiles=tiles, chunks=chunks, at_once=at_once, rounds=rounds)
         how = FUSE | BACKWARD if kind == "keep" else FUSE if kind in FUSING else 0
-        w.set(how=DROP if drops else how, pulled=kind == "pull")
+        w.set(how=DROP if drops else how, pulled=kind in ("pull", "adjoint"), z=0)
         w.set(**self._keeping(batch).fields)
         w.set(pieces=min(max(self.plan.n_edges // PIECE, 1), PIECES))
         w.set_phases(2 * rounds + 5)
@@ -200,8 +203,6 @@ class Engine:
         l, row = self._layout, net.lanes * self.dtype.itemsize
         rows = {"A": l.rows, "D": l.part.n_nodes, "stack": l.part.n_nodes + 1, "G": l.bases}
         rows |= {"S": max(RUN_ROWS, WHOLE_ROWS), "mask": 1}
-        if kind in ("trace", "adjoint"):
-            rows["DA"] = l.part.n_nodes
         if kind == "keep" and self._keeping(batch).holds(batch):
             rows |= {"A": 0, "D": 0, "stack": 0}
         if drops:
@@ -209,6 +210,7 @@ class Engine:
         for k, tile in enumerate(w.tiles[: self._slots(net, batch)]):
             for name, count in rows.items():
                 tile[name] = w.room(f"{name}{k}", count * row)
+            tile["DA"] = w.room(f"DA{k}", l.part.n_nodes * row) if kind in ("trace", "adjoint") else 0
             for name in ("lse", "share"):
                 tile[name] = w.room(f"{name}{k}", 8 * net.lanes)
             tile["terms"] = w.room(f"terms{k}", net.scratch)
@@ -230,16 +232,16 @@ class Engine:
         w.set_losses(chunks)
 
 
+def _places(**arrays: Array) -> dict[str, int]:
+    """Where arrays stand."""
+    return {name: array.ctypes.data for name, array in arrays.items()}
+
+
 @cache
 def entry_of(kind: str, char: str) -> tuple[Any, Spec]:
     """An entry of `steps` for a dtype, and the Spec to call it with."""
     spec = Spec(np.dtype(char), WIDE // np.dtype(char).itemsize)
-    kind = {"pull": "step", "keep": "predict"}.get(kind, kind)
     one, two = types.Array(spec.type.real, 1, "C"), types.Array(spec.type.real, 2, "A")
-    operands = {
-        "predict": (one, two, two),
-        "trace": (one, two, two, two),
-        "step": (one, two, two, one, types.float64, one, two),
-        "adjoint": (one, two, two, two, two, two, one, one),
-    }[kind]
-    return entry(getattr(steps, kind), spec.type, types.int64, types.int64, *operands), spec
+    if kind in GRADIENTS:
+        return entry(steps.step, spec.type, I, I, one, two, two, one, types.float64, one, two), spec
+    return entry(steps.predict, spec.type, I, I, one, two, two), spec

@@ -1,6 +1,6 @@
 """Vector forms of activations, σ and σ': for rows, those of every function of ours in float32 and float64.
 
-Seven forms stand here, on one exponential (`powers`), beside those of `smooth`; those of the other functions are made from their formulas
+Some stand here, on one exponential (`powers`), and in `smooth`; those of all others are made from their formulas
 (`formula_forms`). A form is asked through the functions below, with the spec that a kernel is compiled for: its
 `sigma` says which form it is.
 

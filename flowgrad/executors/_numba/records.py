@@ -79,6 +79,8 @@ CALL = record(
     # what a forward leaves for the backward of a later call, see `keeping`: rows of the tiles that are held, how many
     # these are; float64, how far each one's pile reaches; bytes a tile, and where in it D, the pile and the zeros begin
     "held held_tiles held_tops held_step held_slopes held_stack held_zeros",
+    # (V, B) reals by node, or 0: z and a of a forward, to be written or to stand for it; ∂L/∂z and ∂L/∂a
+    "z a dz da",
     # real: w by in-edge and b by position, where θ is not just these; w by place; gradients by in-edge and position
     "weight bias turned grad_weight grad_bias",
     # one row a chunk: real ∂L/∂w by place; real ∂L/∂b by node, then 0; float64 loss; what dense runs keep of a tile;

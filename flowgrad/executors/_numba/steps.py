@@ -123,62 +123,42 @@ def open_chunk(c: Any, t: Any, chunk: int, turn: int) -> None:
 
 @kernel
 def predict(spec: Any, call: int, slot: int, theta: Any, x: Any, y: Any) -> None:
-    """y (B, O) of x (B, I). Tiles that the call holds stay where they are for the backward of a `step`."""
+    """y (B, O) of x (B, I). Tiles that the call holds stay where they are for the backward of a `step`.
+
+    Where the call has room for z and a of every node, these go there, and y is not looked at.
+    """
     mode = float_mode()
     set_float_mode(IEEE)
     c, tile = call_at(call), call_at(call).works + slot * TILE_SIZE
-    n, t, taken = net_at(c.net), tile_at(tile), c.counters
-    w, b = data_of(theta), data_of(theta) + (n.edges - n.inputs) * bytes_of(spec)
-    if n.direct == 0:
-        w, b = c.weight, c.bias
-        call_address(n.collect, call, data_of(theta))
-    taken += NEXT
+    n, t, taken = net_at(c.net), tile_at(tile), c.counters + NEXT
+    w, b = weights(spec, n, c, call, data_of(theta))
     A, D, stack = t.A, t.D, t.stack
     number = fetch_add(taken, 1)
     while number < c.tiles:
         lay_out(c, t, number, A, D, stack)
         open_tile(spec, n, c, t, number)
         fill(spec, n, t, t.A, data_of(x), x.strides[0], x.strides[1], n.inputs)
+        if c.z != 0:
+            t.Z = t.DA
+            fill(spec, n, t, t.Z, data_of(x), x.strides[0], x.strides[1], n.inputs)
         call_address(n.forward, c.net, tile, c.stop, w, b, c.how)
-        if number < c.held_tiles:
-            for lane in range(n.lanes):
-                put_real(spec, t.A + c.held_zeros, lane, 0.0)
-            put_f64(c.held_tops, number, float(t.top - t.stack))
-        for begin in range(0, n.outputs, COLUMNS):
-            for lane in range(t.count):
-                at = data_of(y) + (t.begin + lane) * y.strides[0]
-                for k in range(begin, min(begin + COLUMNS, n.outputs)):
-                    a = real_at(spec, t.A, i32_at(n.output, k) * n.lanes + lane)
-                    put_real(spec, at + k * y.strides[1], 0, a)
+        if c.z != 0:
+            empty(spec, n, t, t.Z, c.z, bytes_of(spec), c.batch * bytes_of(spec), n.nodes)
+            empty(spec, n, t, t.A, c.a, bytes_of(spec), c.batch * bytes_of(spec), n.nodes)
+        else:
+            if number < c.held_tiles:
+                for lane in range(n.lanes):
+                    put_real(spec, t.A + c.held_zeros, lane, 0.0)
+                put_f64(c.held_tops, number, float(t.top - t.stack))
+            for begin in range(0, n.outputs, COLUMNS):
+                for lane in range(t.count):
+                    at = data_of(y) + (t.begin + lane) * y.strides[0]
+                    for k in range(begin, min(begin + COLUMNS, n.outputs)):
+                        a = real_at(spec, t.A, i32_at(n.output, k) * n.lanes + lane)
+                        put_real(spec, at + k * y.strides[1], 0, a)
         fetch_add(taken + DONE, 1)
         number = fetch_add(taken, 1)
     t.A, t.D, t.stack = A, D, stack
-    wait_until(taken + DONE, c.tiles, c.stop)
-    set_float_mode(mode)
-
-
-@kernel
-def trace(spec: Any, call: int, slot: int, theta: Any, x: Any, z: Any, a: Any) -> None:
-    """z and a (V, B) of every node."""
-    mode = float_mode()
-    set_float_mode(IEEE)
-    c, tile = call_at(call), call_at(call).works + slot * TILE_SIZE
-    n, t, taken = net_at(c.net), tile_at(tile), c.counters
-    w, b = data_of(theta), data_of(theta) + (n.edges - n.inputs) * bytes_of(spec)
-    if n.direct == 0:
-        w, b = c.weight, c.bias
-        call_address(n.collect, call, data_of(theta))
-    t.Z, taken = t.DA, taken + NEXT
-    number = fetch_add(taken, 1)
-    while number < c.tiles:
-        open_tile(spec, n, c, t, number)
-        fill(spec, n, t, t.A, data_of(x), x.strides[0], x.strides[1], n.inputs)
-        fill(spec, n, t, t.Z, data_of(x), x.strides[0], x.strides[1], n.inputs)
-        call_address(n.forward, c.net, tile, c.stop, w, b, c.how)
-        empty(spec, n, t, t.Z, data_of(z), z.strides[1], z.strides[0], n.nodes)
-        empty(spec, n, t, t.A, data_of(a), a.strides[1], a.strides[0], n.nodes)
-        fetch_add(taken + DONE, 1)
-        number = fetch_add(taken, 1)
     wait_until(taken + DONE, c.tiles, c.stop)
     set_float_mode(mode)
 
@@ -190,22 +170,22 @@ def step(
     """∂L/∂θ times `scale` into out (P,), the chunks' losses into theirs; share (B,) of each sample, or empty.
 
     Where the call says `pulled`, `targets` are the base cases ∂L/∂y, and ∂L/∂x goes into dx (B, I) or, empty, nowhere;
-    tiles that it holds have their forward behind them.
+    tiles that it holds have their forward behind them. Where the call has z and a of a forward, these stand for x:
+    ∂L/∂z and ∂L/∂a of every node, ∂L/∂w by in-edge and ∂L/∂b by position go where it says, and `out` stays as it is.
     """
     mode = float_mode()
     set_float_mode(IEEE)
     c, tile = call_at(call), call_at(call).works + slot * TILE_SIZE
-    n, t, taken = net_at(c.net), tile_at(tile), c.counters
-    t.DA, t.inputs, shares = 0, len(dx), data_of(share) if len(share) > 0 else 0
+    n, t, taken = net_at(c.net), tile_at(tile), c.counters + 2 * NEXT
+    w, b = weights(spec, n, c, call, data_of(theta))
+    traced, shares = c.z != 0, data_of(share) if len(share) > 0 else 0
+    t.inputs = 1 if traced else len(dx)
     A, D, stack = t.A, t.D, t.stack
-    w, b = data_of(theta), data_of(theta) + (n.edges - n.inputs) * bytes_of(spec)
     grad_weight, grad_bias = data_of(out), data_of(out) + (n.edges - n.inputs) * bytes_of(spec)
     summed = scale
-    if n.direct == 0:
-        w, b, grad_weight, grad_bias, summed = c.weight, c.bias, c.grad_weight, c.grad_bias, 1.0
-        call_address(n.collect, call, data_of(theta))
+    if n.direct == 0 or traced:
+        grad_weight, grad_bias, summed = c.grad_weight, c.grad_bias, 1.0
     call_address(n.prepare, call, w)
-    taken += 2 * NEXT
     for turn in range(c.rounds):
         chunk = fetch_add(taken, 1)
         while chunk < c.chunks:
@@ -214,7 +194,9 @@ def step(
             for number in range(begin, min(begin + c.at_once, end)):
                 lay_out(c, t, number, A, D, stack)
                 open_tile(spec, n, c, t, number)
-                if number < c.held_tiles:
+                if traced:
+                    remember(spec, n, c, t)
+                elif number < c.held_tiles:
                     t.top = t.stack + int(f64_at(c.held_tops, number))
                 else:
                     fill(spec, n, t, t.A, data_of(x), x.strides[0], x.strides[1], n.inputs)
@@ -226,6 +208,9 @@ def step(
                 set_float_mode(FLUSH)
                 call_address(n.backward, c.net, tile, c.stop, w, c.turned, c.how)
                 set_float_mode(IEEE)
+                if traced:
+                    empty(spec, n, t, t.A, c.dz, bytes_of(spec), c.batch * bytes_of(spec), n.nodes)
+                    empty(spec, n, t, t.DA, c.da, bytes_of(spec), c.batch * bytes_of(spec), n.nodes)
                 if len(dx) > 0:
                     empty(spec, n, t, t.A, data_of(dx), dx.strides[0], dx.strides[1], n.inputs)
                 t.first = 0
@@ -236,60 +221,30 @@ def step(
         taken += 2 * NEXT
     t.A, t.D, t.stack = A, D, stack
     call_address(n.finish, call, taken, grad_weight, grad_bias, summed)
-    if n.direct == 0:
+    if n.direct == 0 and not traced:
         call_address(n.fold, call, taken + 2 * NEXT, data_of(out), scale)
     set_float_mode(mode)
 
 
-@kernel
-def adjoint(
-    spec: Any, call: int, slot: int, theta: Any, z: Any, a: Any, dy: Any, dz: Any, da: Any, weight: Any, bias: Any
-) -> None:
-    """From z and a (V, B) of forward and ∂L/∂y (B, O): ∂L/∂z and ∂L/∂a (V, B), ∂L/∂w (E,) and ∂L/∂b (V,)."""
-    mode = float_mode()
-    set_float_mode(IEEE)
-    c, tile = call_at(call), call_at(call).works + slot * TILE_SIZE
-    n, t, taken = net_at(c.net), tile_at(tile), c.counters
-    w, t.inputs = data_of(theta), 1
+@inline
+def weights(spec: Any, n: Any, c: Any, call: int, theta: int) -> Any:
+    """Addresses of w and b; the first phase gathers them where θ is not just these."""
     if n.direct == 0:
-        w = c.weight
-        call_address(n.collect, call, data_of(theta))
-    call_address(n.prepare, call, w)
-    taken += 2 * NEXT
-    for turn in range(c.rounds):
-        chunk = fetch_add(taken, 1)
-        while chunk < c.chunks:
-            open_chunk(c, t, chunk, turn)
-            begin, end = chunk * c.tiles // c.chunks + turn * c.at_once, (chunk + 1) * c.tiles // c.chunks
-            for number in range(begin, min(begin + c.at_once, end)):
-                open_tile(spec, n, c, t, number)
-                remember(spec, n, t, data_of(z), z.strides[1], z.strides[0])
-                if c.how & DROP != 0:
-                    for k in range(n.nodes * n.lanes):
-                        put_real(spec, t.U, k, real_at(spec, t.A, k))
-                    fill(spec, n, t, t.A, data_of(a), a.strides[1], a.strides[0], n.nodes)
-                fill_base(spec, n, t, data_of(dy), dy.strides[0], dy.strides[1])
-                set_float_mode(FLUSH)
-                call_address(n.backward, c.net, tile, c.stop, w, c.turned, c.how)
-                set_float_mode(IEEE)
-                empty(spec, n, t, t.A, data_of(dz), dz.strides[1], dz.strides[0], n.nodes)
-                empty(spec, n, t, t.DA, data_of(da), da.strides[1], da.strides[0], n.nodes)
-                t.first = 0
-            fetch_add(taken + DONE, 1)
-            chunk = fetch_add(taken, 1)
-        wait_until(taken + DONE, c.chunks, c.stop)
-        multiply_runs(n, c, call, tile, taken + NEXT, turn, data_of(weight), 1.0)
-        taken += 2 * NEXT
-    call_address(n.finish, call, taken, data_of(weight), data_of(bias), 1.0)
-    set_float_mode(mode)
+        call_address(n.collect, call, theta)
+        return c.weight, c.bias
+    return theta, theta + (n.edges - n.inputs) * bytes_of(spec)
 
 
 @inline
-def remember(spec: Any, n: Any, t: Any, z: int, step: int, next: int) -> None:
+def remember(spec: Any, n: Any, c: Any, t: Any) -> None:
     """a of every node, and what σ' is found from, of the z that forward gave."""
-    row = n.lanes * bytes_of(spec)
-    fill(spec, n, t, t.A, z, step, next, n.nodes)
+    row, size = n.lanes * bytes_of(spec), bytes_of(spec)
+    fill(spec, n, t, t.A, c.z, size, c.batch * size, n.nodes)
     for run in range(n.runs):
         first, end = i32_at(n.run_begin, run), i32_at(n.run_begin, run + 1)
         sigma, at = i64_at(n.activate, i32_at(n.run_activation, run)), t.A + first * row
         call_address(sigma, at, at, t.D + first * row, (end - first) * n.lanes, 1)
+    if c.how & DROP != 0:
+        for k in range(n.nodes * n.lanes):
+            put_real(spec, t.U, k, real_at(spec, t.A, k))
+        fill(spec, n, t, t.A, c.a, size, c.batch * size, n.nodes)
