@@ -25,7 +25,7 @@ from typing import Any
 import numba
 from llvmlite import binding as llvm
 from numba.core import config
-from numba.core.caching import CompileResultCacheImpl, _Cache
+from numba.core.caching import CompileResultCacheImpl, NullCache
 from numba.core.registry import CPUDispatcher
 from numba.core.runtime import rtsys
 from numba.core.serialize import dumps, loads
@@ -124,7 +124,7 @@ class _Inner(CPUDispatcher):  # type: ignore[misc]
         return self.py_func
 
 
-class DiskCache(_Cache):  # type: ignore[misc]
+class DiskCache(NullCache):  # type: ignore[misc]
     """What one function was compiled to, a file for the types of its arguments.
 
     Args:
@@ -132,24 +132,7 @@ class DiskCache(_Cache):  # type: ignore[misc]
     """
 
     def __init__(self, py_func: Function, form: str) -> None:
-        self._function, self._form, self._enabled = py_func, form, True
-
-    @property
-    def cache_path(self) -> str | None:
-        """The folder; None where there is none."""
-        place = folder()
-        return None if place is None else str(place)
-
-    def enable(self) -> None:
-        """Read and write files."""
-        self._enabled = True
-
-    def disable(self) -> None:
-        """Neither read nor write files."""
-        self._enabled = False
-
-    def flush(self) -> None:
-        """Do nothing: what is stale is overwritten."""
+        self._function, self._form = py_func, form
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Return what was compiled for a signature; None where the disk does not have it."""
@@ -189,7 +172,7 @@ class DiskCache(_Cache):  # type: ignore[misc]
 
     def _path(self, sig: Any, target_context: Any) -> Path | None:
         place = folder()
-        if place is None or not self._enabled:
+        if place is None:
             return None
         f = self._function
         machine = (target_context.codegen().magic_tuple(), sys.implementation.cache_tag)

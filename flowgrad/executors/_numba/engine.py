@@ -174,7 +174,7 @@ class Engine:
         chunks = self._chunks(batch, tiles) if gradient else 1
         # with dense runs a chunk takes one tile a round, and their products are made after each round
         longest = -(-tiles // chunks)
-        at_once = 1 if len(self._layout.dense) else longest
+        at_once = 1 if self._layout.sizes["dense_runs"] else longest
         rounds = -(-longest // at_once) if gradient else 1
         w.set(batch=batch, tiles=tiles, chunks=chunks, at_once=at_once, rounds=rounds)
         how = FUSE | BACKWARD if kind == "keep" else FUSE if kind in FUSING else 0
@@ -201,7 +201,7 @@ class Engine:
     def _tiles(self, w: Workspace, net: Net, kind: str, batch: int, drops: bool) -> None:
         """The threads' rows."""
         l, row = self._layout, net.lanes * self.dtype.itemsize
-        rows = {"A": l.rows, "D": l.part.n_nodes, "stack": l.part.n_nodes + 1, "G": l.bases}
+        rows = {"A": l.rows, "D": l.part.n_nodes, "stack": l.part.n_nodes + 1, "G": l.sizes["bases"]}
         rows |= {"S": max(RUN_ROWS, WHOLE_ROWS), "mask": 1}
         if kind == "keep" and self._keeping(batch).holds(batch):
             rows |= {"A": 0, "D": 0, "stack": 0}

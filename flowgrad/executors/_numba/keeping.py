@@ -40,9 +40,9 @@ class Keeping:
 
     def __init__(self, layout: Layout, lanes: int, itemsize: int) -> None:
         self.owner, self.lanes, self._memories = next(_owners), lanes, Recycler(MOST)
-        row, kind = lanes * itemsize, layout.run_kind
+        row, kind = lanes * itemsize, layout.arrays["run_kind"]
         fused = np.isin(kind, (FUSED, FUSED_SCALED))
-        piled = int(np.diff(layout.run_begin)[fused].sum())
+        piled = int(np.diff(layout.arrays["run_begin"])[fused].sum())
         slopes = layout.rows * row + WIDE  # as in `Workspace.room`
         stack = slopes + (0 if fused.all() else layout.part.n_nodes * row + WIDE)
         self.step = -(-(stack + (piled + 1) * row + WIDE) // LINE) * LINE

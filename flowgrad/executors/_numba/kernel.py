@@ -50,7 +50,10 @@ class NumbaKernel:
         self._plan, self._request = plan, request
         leading = plan.live()
         self._all: Engine | None = None
-        self._live = self._whole() if leading is None else Engine(plan, request, live_part(plan, leading))
+        self._live = live = self._whole() if leading is None else Engine(plan, request, live_part(plan, leading))
+        self.predict = live.predict
+        self.predict_keeping = live.predict_keeping
+        self.value_and_grad = live.value_and_grad
 
     def _whole(self) -> Engine:
         """Made when it is first needed; two threads that need it at once may make two, and either serves."""
@@ -88,27 +91,6 @@ class NumbaKernel:
         dz, da = np.zeros_like(saved.z), np.zeros_like(saved.z)
         dz[at], da[at] = found.dz, found.da
         return Adjoint(dz, da, found.weight, found.bias)
-
-    def predict(self, theta: Array, x: Array) -> Array:
-        """The outputs alone; memory for a tile a thread."""
-        return self._live.predict(theta, x)
-
-    def value_and_grad(
-        self,
-        theta: Array,
-        x: Array,
-        t: Array,
-        sample_weight: Array | None,
-        scale: float,
-        out: Array,
-        dropout: Dropout | None = None,
-    ) -> float:
-        """The summed loss times `scale`, its gradient times `scale` into `out`."""
-        return self._live.value_and_grad(theta, x, t, sample_weight, scale, out, dropout)
-
-    def predict_keeping(self, theta: Array, x: Array) -> tuple[Array, Array]:
-        """The outputs, and what backward needs of as many tiles as there is memory for."""
-        return self._live.predict_keeping(theta, x)
 
     def vjp(
         self, theta: Array, x: Array, dy: Array, live: Live, out: Array, dx: Array | None, kept: Array | None = None

@@ -47,38 +47,24 @@ WIDEST_VECTOR = 32
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """Nodes as in `part`. Fields as in `records.NET`; `rows` counts the rows of A: nodes, messages, zeros.
+    """Nodes as in `part`. `arrays` and `sizes` are what `records.NET` has, by its names; float64 where it has reals.
 
-    `out_ptr` goes down: see `place_edges`. `zero` is a place behind all that holds 0, where edges out of the part lead;
-    `all_dense` says that every edge of the plan stands in a dense run. `kept` is how many rows dense runs keep of a
-    tile, `fused` the name of the activation of FUSED runs, `reach` how many rows lie between the ends of a sparse
-    edge from a neuron, in the mean.
+    fused       name of the activation of FUSED runs
+    rows        rows of A: nodes, messages, zeros
+    zero        a place behind all that holds 0, where edges out of the part lead
+    kept        rows that dense runs keep of a tile
+    reach       how many rows lie between the ends of a sparse edge from a neuron, in the mean
+    max_fan_in  in-edges of the neuron that has the most, among those with another aggregation than a sum
     """
 
     part: Part
-    in_source: Ints
-    out_ptr: Longs
-    out_row: Ints
-    out_edge: Ints
-    out_place: Ints
-    run_begin: Ints
-    run_kind: Ints
-    run_activation: Ints
-    run_dense: Ints
+    arrays: dict[str, npt.NDArray[Any]]
+    sizes: dict[str, int]
     fused: str
-    response: npt.NDArray[np.float64]
-    output: Ints
-    zero: int
-    all_dense: bool
-    dense: npt.NDArray[np.void]
-    dense_base: Ints
-    iota: Ints
-    base: Ints
-    bases: int
-    message: Ints
     rows: int
-    reach: float
+    zero: int
     kept: int
+    reach: float
     max_fan_in: int
 
 
@@ -98,33 +84,58 @@ def layout(plan: Plan, part: Part) -> Layout:
         raise ExecutorError(f"{rows:,} nodes and messages: executor 'numba' numbers {MOST_ROWS:,}")
     out_ptr, out_row, out_edge, out_place, zero = _places(plan, part, edge_ptr, row, edge, rows)
     dense = _dense_runs(part, kind, run_begin, block)
-    output = part.outputs
-    dense_base, base, bases = _bases(len(plan.inputs), output, part, dense)
+    dense_base, base, bases = _bases(len(plan.inputs), part.outputs, part, dense)
+    factor = factors(plan, part)
+    arrays: dict[str, npt.NDArray[Any]] = {
+        "position": part.position,
+        "node": part.node,
+        "in_begin": part.in_begin,
+        "in_end": part.in_end,
+        "in_source": part.in_source * np.int32(STRIDE),
+        "out_begin": out_ptr[1:],  # it goes down: see `place_edges`
+        "out_end": out_ptr,
+        "out_row": out_row,
+        "out_edge": out_edge,
+        "out_place": out_place,
+        "run_begin": run_begin,
+        "run_kind": kind[firsts],
+        "run_activation": activation[firsts],
+        "run_dense": (np.cumsum(kind[firsts] == WHOLE) - 1).astype(np.int32),
+        "dense": dense,
+        "dense_base": dense_base,
+        "iota": np.arange(max(WHOLE_ROWS, WIDEST_VECTOR), dtype=np.int32),
+        "output": part.outputs,
+        "base_row": base,
+        "message": message,
+        "response": np.where(np.isnan(factor), plan.response[part.position], factor),
+        "weight_slot": plan.weight_slot,
+        "bias_slot": plan.bias_slot,
+        "frozen_weight": plan.weight,
+        "frozen_bias": plan.bias,
+    }
+    sizes = {
+        "nodes": n,
+        "positions": plan.n_nodes,
+        "inputs": len(plan.inputs),
+        "outputs": len(part.outputs),
+        "edges": plan.n_edges,
+        "places": len(out_edge),
+        "runs": len(firsts),
+        "bases": bases,
+        "dense_runs": len(dense),
+        "parameters": plan.n_parameters,
+        "direct": int(plan.direct),
+        "all_dense": int((dense["sources"] * dense["count"]).sum() == plan.n_edges),
+    }
     return Layout(
         part=part,
-        in_source=part.in_source * np.int32(STRIDE),
-        out_ptr=out_ptr,
-        out_row=out_row,
-        out_edge=out_edge,
-        out_place=out_place,
+        arrays=arrays,
+        sizes=sizes,
         fused=fused,
-        run_begin=run_begin,
-        run_kind=kind[firsts],
-        run_activation=activation[firsts],
-        run_dense=(np.cumsum(kind[firsts] == WHOLE) - 1).astype(np.int32),
-        response=np.where(np.isnan(factor := factors(plan, part)), plan.response[part.position], factor),
-        output=output,
-        zero=zero,
-        all_dense=int((dense["sources"] * dense["count"]).sum()) == plan.n_edges,
-        dense=dense,
-        dense_base=dense_base,
-        iota=np.arange(max(WHOLE_ROWS, WIDEST_VECTOR), dtype=np.int32),
-        base=base,
-        bases=bases,
-        message=message,
         rows=rows + 1,
-        reach=_reach(len(plan.inputs), part, edge, target),
+        zero=zero,
         kept=int((dense["dz"] + dense["count"]).max(initial=0)),
+        reach=_reach(len(plan.inputs), part, edge, target),
         max_fan_in=int((part.in_end - part.in_begin)[kind >= AGGREGATED].max(initial=0)),
     )
 

@@ -62,9 +62,9 @@ class Net:
     def _functions(self, gradient: bool, fused: bool) -> None:
         """The addresses of what a sweep calls: of every run's functions, or of those that are not fused."""
         l, r = self._layout, self._record
-        kinds = l.run_kind
+        kinds = l.arrays["run_kind"]
         alone = ~np.isin(kinds, (FUSED, FUSED_SCALED)) | (not fused)
-        for code in np.unique(l.run_activation[alone]).tolist():
+        for code in np.unique(l.arrays["run_activation"][alone]).tolist():
             sigma = self.plan.activations[code]
             self._activate[code] = runs.activation(sigma, self.dtype)
             if gradient:
@@ -74,7 +74,7 @@ class Net:
             self._gather[code] = aggregate.gathers(aggregation, self.dtype, self.lanes)
             if gradient:
                 self._spread[code] = aggregate.spreads(aggregation, self.dtype, self.lanes, l.max_fan_in)
-        if not len(l.dense):
+        if not l.sizes["dense_runs"]:
             return
         spec = Spec(self.dtype, self.lanes).type
         r["whole_forward"] = address(forward.whole_run, spec, I, I, I, I, I)
@@ -83,69 +83,17 @@ class Net:
             r["multiply"] = address(backward.multiply, spec, I, I, I, I, I, I, F)
 
     def _fill(self) -> None:
-        """What never changes: sizes, and the addresses of the arrays of the plan and its layout."""
-        for name, value in self._sizes().items():
+        """Sizes and the addresses of arrays, which never change; tables are filled as kernels are compiled."""
+        l, p = self._layout, self.plan
+        self._activate, self._slopes = (np.zeros(len(p.activations), np.int64) for _ in range(2))
+        self._gather, self._spread = (np.zeros(len(p.aggregations), np.int64) for _ in range(2))
+        tables = {"activate": self._activate, "slopes": self._slopes, "gather": self._gather, "spread": self._spread}
+        # rows are fetched ahead where an edge reaches a quarter of the core's own cache far, and so they have left it
+        far = l.reach * self.lanes * self.dtype.itemsize > own_cache() // 4
+        for name, value in (l.sizes | {"lanes": self.lanes, "ahead": AHEAD if far else 0}).items():
             self._record[name] = value
-        for name, array in self._columns().items():
+        for name, array in (l.arrays | tables).items():
+            array = array.astype(self.dtype) if array.dtype == np.float64 else array
             assert array.flags.c_contiguous, name
             self._arrays.append(array)  # it lives as long as its address is used
             self._record[name] = array.ctypes.data
-
-    def _sizes(self) -> dict[str, int]:
-        """The record's numbers."""
-        p, l, part = self.plan, self._layout, self._layout.part
-        # rows are fetched ahead where an edge reaches a quarter of the core's own cache far, and so they have left it
-        far = l.reach * self.lanes * self.dtype.itemsize > own_cache() // 4
-        return {
-            "nodes": part.n_nodes,
-            "positions": p.n_nodes,
-            "inputs": len(p.inputs),
-            "outputs": len(part.outputs),
-            "edges": p.n_edges,
-            "runs": len(l.run_kind),
-            "places": len(l.out_edge),
-            "bases": l.bases,
-            "dense_runs": len(l.dense),
-            "parameters": p.n_parameters,
-            "direct": p.direct,
-            "all_dense": l.all_dense,
-            "ahead": AHEAD if far else 0,
-            "lanes": self.lanes,
-        }
-
-    def _columns(self) -> dict[str, Any]:
-        """The record's arrays; tables of addresses are filled as kernels are compiled."""
-        p, l, part, real = self.plan, self._layout, self._layout.part, self.dtype
-        self._activate, self._slopes = (np.zeros(len(p.activations), np.int64) for _ in range(2))
-        self._gather, self._spread = (np.zeros(len(p.aggregations), np.int64) for _ in range(2))
-        return {
-            "position": part.position,
-            "node": part.node,
-            "in_begin": part.in_begin,
-            "in_end": part.in_end,
-            "out_end": l.out_ptr,
-            "out_begin": l.out_ptr[1:],
-            "in_source": l.in_source,
-            "out_row": l.out_row,
-            "out_edge": l.out_edge,
-            "out_place": l.out_place,
-            "run_begin": l.run_begin,
-            "run_kind": l.run_kind,
-            "run_activation": l.run_activation,
-            "run_dense": l.run_dense,
-            "dense": l.dense,
-            "dense_base": l.dense_base,
-            "iota": l.iota,
-            "output": l.output,
-            "base_row": l.base,
-            "message": l.message,
-            "response": l.response.astype(real),
-            "weight_slot": p.weight_slot,
-            "bias_slot": p.bias_slot,
-            "frozen_weight": p.weight.astype(real),
-            "frozen_bias": p.bias.astype(real),
-            "activate": self._activate,
-            "slopes": self._slopes,
-            "gather": self._gather,
-            "spread": self._spread,
-        }
