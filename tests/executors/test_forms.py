@@ -15,7 +15,7 @@ import pytest
 
 pytest.importorskip("numba")
 
-from flowgrad.executors._numba import forms, primitives, rows, runs
+from flowgrad.executors._numba import blocks, forms, primitives, rows, runs
 from flowgrad.executors._numba.forms import NEAR
 from flowgrad.executors._numba.smooth import SMOOTH
 from flowgrad.executors._numba.spec import Spec
@@ -284,11 +284,11 @@ def test_exponents_and_mantissas(dtype: Any) -> None:
 
 
 def test_a_function_of_numpy_that_rows_do_not_know_is_named() -> None:
-    class Like(rows.Row):
+    class Like(blocks.Row):
         def __init__(self) -> None:
             self.builder = self.kind = self.value = None
 
     with pytest.raises(TypeError, match="arcsinh"):
         np.arcsinh(Like())
-    assert np.exp in rows.NUMPY
-    assert primitives.log is rows.NUMPY[np.log]
+    assert np.exp in blocks.NUMPY
+    assert primitives.log is blocks.NUMPY[np.log]

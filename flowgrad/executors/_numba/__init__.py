@@ -3,14 +3,15 @@
 Kernels are module-level functions over addresses and rows of lanes, compiled by Numba when a network first needs them
 and kept on disk. What they are compiled for is one argument, a `Spec`. How they work: docs/kernels.md.
 
-    simd, across, memory   blocks: the vector type, sums over lanes, memory by address; each a plain function, too
+    blocks, spec           functions that become LLVM IR in kernels, and plain functions, too; the types of rows
+    simd, across, memory   such blocks: arithmetic of rows, sums over lanes, memory by address
     compiled, digests      functions → machine code, on disk under a digest of the code that is loaded
     records                the records through which Python and the kernels talk
     part, layout, network  which nodes of a plan a call computes; the arrays that the sweeps read; both as a record
     forward, backward      the two sweeps over one tile, equations (1)–(10)
     panels                 their matrix products
     parameters, steps      passes over the parameters; what a thread does in a call, from its first to its last
-    rows, powers, primitives, form, forms, formula_forms   activations over rows
+    rows, powers, tables, smooth, primitives, form, forms, formula_forms   activations over rows
     runs, aggregate, losses   kernels of activations, aggregations and losses, called by sweeps
     formula                scalar functions in kernels, a user's own too
     threads                a plain pool

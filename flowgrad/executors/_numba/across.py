@@ -8,19 +8,9 @@ import numpy as np
 from llvmlite import ir
 from numba.core import types
 
+from flowgrad.executors._numba.blocks import I32, I64, as_row, block, call, constant, splatted
 from flowgrad.executors._numba.machine import register_lanes
-from flowgrad.executors._numba.simd import (
-    I32,
-    I64,
-    as_row,
-    block,
-    call,
-    constant,
-    memory_at,
-    name_of,
-    pointer,
-    splatted,
-)
+from flowgrad.executors._numba.simd import memory_at, name_of, pointer
 from flowgrad.executors._numba.spec import ELEMENTS, Truth, Vector
 
 

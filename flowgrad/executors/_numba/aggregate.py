@@ -20,15 +20,15 @@ import numpy as np
 from numba.core import types
 
 from flowgrad.executors._numba import aggregate_formula
+from flowgrad.executors._numba.blocks import symbolic
 from flowgrad.executors._numba.compiled import address, inline, kernel
 from flowgrad.executors._numba.formula import formula
 from flowgrad.executors._numba.memory import i32_at, i64_at
 from flowgrad.executors._numba.products import gather_product, spread_product
 from flowgrad.executors._numba.records import STRIDE, net_at, tile_at
-from flowgrad.executors._numba.rows import absolute as magnitude
-from flowgrad.executors._numba.rows import written
+from flowgrad.executors._numba.simd import absolute as magnitude
 from flowgrad.executors._numba.simd import any_lane, choose, fma, keep, load, real_at, size_of, splat, store
-from flowgrad.executors._numba.spec import Spec, SpecType, Truth
+from flowgrad.executors._numba.spec import Spec, Truth
 from flowgrad.maths.aggregations import Aggregation
 from flowgrad.registry import is_own
 
@@ -105,7 +105,7 @@ def _name(spec: Any) -> str:
     return str(dict(spec.functions)["aggregation"])
 
 
-@written(lambda spec: _BETTER[_name(spec)], lambda spec, x, m: Truth(x.n) if isinstance(spec, SpecType) else None)
+@symbolic(lambda spec, x, m: Truth(x.n))
 def better(spec: Any, x: Any, m: Any) -> Any:
     """Where a term wins over the one that has won till now."""
     return _BETTER[_name(spec)](x, m)

@@ -9,11 +9,12 @@ import numpy as np
 from numba import carray
 from numba.core import types
 
+from flowgrad.executors._numba.blocks import block
 from flowgrad.executors._numba.compiled import kernel
 from flowgrad.executors._numba.formula import called
 from flowgrad.executors._numba.memory import i32_at, i64_at
 from flowgrad.executors._numba.records import STRIDE, net_at, tile_at
-from flowgrad.executors._numba.simd import block, lanes_of, pointer, put_real, real_at, size_of
+from flowgrad.executors._numba.simd import lanes_of, pointer, put_real, real_at, size_of
 
 f, df = called("f"), called("df")
 """A spec's formulas of terms."""

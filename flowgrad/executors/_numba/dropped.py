@@ -12,22 +12,10 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 
+from flowgrad.executors._numba.blocks import I32, block, constant, splatted
 from flowgrad.executors._numba.compiled import inline
 from flowgrad.executors._numba.memory import i32_at
-from flowgrad.executors._numba.simd import (
-    I32,
-    block,
-    choose,
-    constant,
-    load,
-    memory_at,
-    pointer,
-    put_word,
-    size_of,
-    splat,
-    splatted,
-    store,
-)
+from flowgrad.executors._numba.simd import choose, load, memory_at, pointer, put_word, size_of, splat, store
 from flowgrad.executors._numba.spec import Spec, Truth
 from flowgrad.maths.dropout import MASK32, ROUNDS, hashed
 

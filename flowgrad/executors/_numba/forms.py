@@ -22,6 +22,7 @@ import numpy as np
 from llvmlite import ir
 from numba.core import types
 
+from flowgrad.executors._numba.blocks import block, symbolic
 from flowgrad.executors._numba.form import Form, always, itself, never
 from flowgrad.executors._numba.formula_forms import from_formulas
 from flowgrad.executors._numba.powers import (
@@ -34,8 +35,7 @@ from flowgrad.executors._numba.powers import (
     short,
     tanh,
 )
-from flowgrad.executors._numba.rows import absolute, choose, fma, with_sign, written
-from flowgrad.executors._numba.simd import block
+from flowgrad.executors._numba.simd import absolute, choose, fma, with_sign
 from flowgrad.executors._numba.smooth import SMOOTH
 from flowgrad.executors._numba.spec import SpecType, Truth, Vector
 from flowgrad.maths.activation import Activation, Affine
@@ -216,31 +216,31 @@ def _lanes(spec: Any, a: Any) -> Any:
     return Truth(spec.n) if isinstance(spec, SpecType) and isinstance(a, Vector) else None
 
 
-@written(lambda spec: form_of(spec).value, _row)
+@symbolic(_row)
 def value(spec: Any, z: Any) -> Any:
     """σ(z)"""
     return form_of(spec).value(z)
 
 
-@written(lambda spec: form_of(spec).found, _row)
+@symbolic(_row)
 def found(spec: Any, a: Any) -> Any:
     """σ' of every lane whose a tells it."""
     return form_of(spec).found(a)
 
 
-@written(lambda spec: form_of(spec).untold, _lanes)
+@symbolic(_lanes)
 def untold(spec: Any, a: Any) -> Any:
     """The lanes whose a does not tell σ'."""
     return form_of(spec).untold(a)
 
 
-@written(lambda spec: form_of(spec).kept, _row)
+@symbolic(_row)
 def kept(spec: Any, z: Any) -> Any:
     """The row that forward keeps, where `keeps`."""
     return form_of(spec).kept(z)
 
 
-@written(lambda spec: form_of(spec).exact, _row)
+@symbolic(_row)
 def exact(spec: Any, row: Any, a: Any) -> Any:
     """σ' of every lane from the row that forward has kept, and a."""
     return form_of(spec).exact(row, a)

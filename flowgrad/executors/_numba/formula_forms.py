@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 
 from flowgrad.executors._numba import primitives
+from flowgrad.executors._numba.blocks import filled
 from flowgrad.executors._numba.form import Form, always, itself
 from flowgrad.executors._numba.powers import exp, tanh
-from flowgrad.executors._numba.rows import absolute, choose, filled, narrowed, root, widened
+from flowgrad.executors._numba.rows import narrowed, widened
+from flowgrad.executors._numba.simd import absolute, choose, root
 from flowgrad.maths.expression import parse
 
 Function = Callable[..., Any]

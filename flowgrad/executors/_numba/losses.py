@@ -15,12 +15,13 @@ import numpy as np
 from numba.core import types
 
 from flowgrad.executors._numba import primitives
+from flowgrad.executors._numba.blocks import same_row, symbolic
 from flowgrad.executors._numba.compiled import address, inline, kernel
 from flowgrad.executors._numba.formula import by_formula, by_lane, formula
 from flowgrad.executors._numba.memory import f64_at, i32_at, put_f64
 from flowgrad.executors._numba.powers import exp
 from flowgrad.executors._numba.records import net_at, tile_at
-from flowgrad.executors._numba.rows import load_wide, of_rows_alone, real, wide, written
+from flowgrad.executors._numba.rows import load_wide, real, wide
 from flowgrad.executors._numba.simd import choose, keep, lanes_of, load, put_real, real_at, size_of, splat, store
 from flowgrad.executors._numba.spec import Spec, SpecType, Vector
 from flowgrad.maths.losses import Loss
@@ -48,25 +49,25 @@ def _as_row(spec: Any, *rows: Any) -> Any:
     return rows[0] if own and isinstance(rows[0], Vector) else None
 
 
-@written(lambda spec: _loss(spec).f, _as_row)
+@symbolic(_as_row)
 def value(spec: Any, *rows: Any) -> Any:
     """l_n of y and t, and of a coupled loss lse."""
     with np.errstate(all="ignore"):
-        return by_lane(spec.f.f, *rows) if "f" in spec.functions else _loss(spec).f(*rows)
+        return by_lane(spec.f.f, *rows) if "f" in dict(spec.functions) else _loss(spec).f(*rows)
 
 
-@written(lambda spec: _loss(spec).df, _as_row)
+@symbolic(_as_row)
 def slope(spec: Any, *rows: Any) -> Any:
     """∂(Σ_k l_k)/∂y_n of y and t, and of a coupled loss lse and mass."""
     with np.errstate(all="ignore"):
-        return by_lane(spec.df.f, *rows) if "df" in spec.functions else _loss(spec).df(*rows)
+        return by_lane(spec.df.f, *rows) if "df" in dict(spec.functions) else _loss(spec).df(*rows)
 
 
 by_formula(value, "f")
 by_formula(slope, "df")
-raised = of_rows_alone(exp)
-logarithm = of_rows_alone(primitives.log)
-logarithm_above_one = of_rows_alone(primitives.log1p)
+raised = symbolic(same_row)(exp)
+logarithm = symbolic(same_row)(primitives.log)
+logarithm_above_one = symbolic(same_row)(primitives.log1p)
 
 
 # ---- kernels --------------------------------------------------------------------------------------------------

@@ -14,7 +14,8 @@ from numba.core import types
 from numba.core.datamodel import default_manager
 from numba.np.numpy_support import from_dtype
 
-from flowgrad.executors._numba.simd import I32, I64, block, call, memory_at, pointer
+from flowgrad.executors._numba.blocks import I32, I64, block, call
+from flowgrad.executors._numba.simd import memory_at, pointer
 
 LINE = 64
 """Bytes of a cache line."""

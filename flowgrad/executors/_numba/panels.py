@@ -14,22 +14,11 @@ from typing import Any
 from llvmlite import ir
 from numba.core import types
 
+from flowgrad.executors._numba.blocks import I32, I64, block, call, splatted
 from flowgrad.executors._numba.compiled import inline
 from flowgrad.executors._numba.machine import register_lanes, registers
 from flowgrad.executors._numba.memory import i32_at
-from flowgrad.executors._numba.simd import (
-    I32,
-    I64,
-    block,
-    call,
-    load,
-    name_of,
-    pointer,
-    real_at,
-    splat,
-    splatted,
-    store,
-)
+from flowgrad.executors._numba.simd import load, name_of, pointer, real_at, splat, store
 
 LONGEST = 12
 """Rows of C at once, at most: two registers each, of 32, with room for a row of B and a weight."""

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from flowgrad.executors._numba.machine import features
-from flowgrad.executors._numba.rows import absolute, choose, fma, power_of_two, with_sign
+from flowgrad.executors._numba.simd import absolute, choose, fma, power_of_two, with_sign
 from flowgrad.executors._numba.tables import tanh_of_positive
 
 LOG2E = 1.4426950408889634

@@ -12,21 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from flowgrad.executors._numba.blocks import NUMPY, filled
 from flowgrad.executors._numba.powers import constants, exp, lifted_gaussian, polynomial, power, remainder, short
-from flowgrad.executors._numba.rows import (
-    NUMPY,
-    absolute,
-    bit,
-    choose,
-    exponent,
-    filled,
-    fma,
-    mantissa,
-    power_of_two,
-    rarely,
-    root,
-    with_sign,
-)
+from flowgrad.executors._numba.rows import bit, exponent, mantissa, rarely
+from flowgrad.executors._numba.simd import absolute, choose, fma, power_of_two, root, with_sign
 
 # ---- exponential and logarithm --------------------------------------------------------------------------------
 

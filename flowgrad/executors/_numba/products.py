@@ -13,25 +13,29 @@ from typing import Any
 
 import numpy as np
 
+from flowgrad.executors._numba.blocks import filled, same_row, symbolic
 from flowgrad.executors._numba.compiled import inline, kernel
 from flowgrad.executors._numba.memory import i32_at, i64_at
 from flowgrad.executors._numba.powers import constants
 from flowgrad.executors._numba.records import STRIDE, net_at, tile_at
-from flowgrad.executors._numba.rows import (
+from flowgrad.executors._numba.rows import exponent, load_wide, mantissa, real, wide
+from flowgrad.executors._numba.simd import (
     absolute,
+    any_lane,
     both,
+    bytes_of,
     choose,
-    exponent,
-    filled,
-    load_wide,
-    mantissa,
-    of_rows_alone,
+    fma,
+    keep,
+    lanes_of,
+    load,
     power_of_two,
-    real,
-    wide,
+    real_at,
+    size_of,
+    splat,
+    store,
     with_sign,
 )
-from flowgrad.executors._numba.simd import any_lane, bytes_of, fma, keep, lanes_of, load, real_at, size_of, splat, store
 
 SMALLEST, LIFT = 2.0**-1022, 54.0
 SAFE = 300
@@ -49,41 +53,41 @@ def _ordinary(y: Any) -> Any:
     return both(y >= SMALLEST, y < np.inf)
 
 
-@of_rows_alone
+@symbolic(same_row)
 def factor(x: Any) -> Any:
     """The mantissa of each number with its sign; 0, ±inf and NaN as they are."""
     y = _lifted(x)
     return choose(_ordinary(y), with_sign(mantissa(y), x), x)
 
 
-@of_rows_alone
+@symbolic(same_row)
 def power(x: Any) -> Any:
     """The exponent of 2 that `factor` leaves; 0 where it leaves nothing."""
     y, none = _lifted(x), filled(x, 0.0)
     return choose(_ordinary(y), exponent(y) - choose(absolute(x) < SMALLEST, LIFT, none), none)
 
 
-@of_rows_alone
+@symbolic(same_row)
 def but_zeros(x: Any) -> Any:
     """1 where a number is 0."""
     return choose(x == 0.0, 1.0, x)
 
 
-@of_rows_alone
+@symbolic(same_row)
 def lesser(least: Any, x: Any) -> Any:
     """The least magnitude till now."""
     y = absolute(x)
     return choose(y < least, y, least)
 
 
-@of_rows_alone
+@symbolic(same_row)
 def larger(largest: Any, x: Any) -> Any:
     """The largest magnitude till now."""
     y = absolute(x)
     return choose(y > largest, y, largest)
 
 
-@of_rows_alone
+@symbolic(same_row)
 def scaled(x: Any, k: Any) -> Any:
     """x · 2^k, |x| within √½ … √2, 0, ±inf or NaN; k an integer. It is rounded once."""
     k = choose(k > 2000.0, 2000.0, choose(k < -2000.0, -2000.0, k))

@@ -1,8 +1,7 @@
 """A vector type for Numba: rows of lanes, one sample a lane, as values of kernels.
 
-Each block below is a plain function on NumPy arrays of one row, its definition, and beside it what it becomes in LLVM
-IR where a kernel is compiled. LLVM cuts a vector into the registers that the machine has (AVX2, AVX-512, NEON), so
-that a kernel is written once for all of them.
+LLVM cuts a vector into the registers that the machine has (AVX2, AVX-512, NEON), so that a kernel is written once for
+all of them.
 """
 
 from __future__ import annotations
@@ -10,93 +9,16 @@ from __future__ import annotations
 import ctypes
 import operator
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from llvmlite import ir
 from numba.core import types
-from numba.core.typing.templates import AbstractTemplate, builtin_registry, signature
-from numba.extending import lower_builtin
 
+from flowgrad.executors._numba.blocks import I64, Twin, as_row, block, call, constant, is_number, splatted
 from flowgrad.executors._numba.spec import ELEMENTS, Spec, Truth, Vector
 
-Twin = TypeVar("Twin", bound=Callable[..., Any])
-I8, I32, I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
-
-
-# ---- blocks -------------------------------------------------------------------------------------------------
-
-
-BLOCKS: dict[Any, tuple[Callable[..., Any], Callable[..., Any]]] = {}
-"""Of each block, by its definition: (result, emit), as `block` takes them."""
-
-
-def block(result: Callable[..., Any], emit: Callable[..., Any]) -> Callable[[Twin], Twin]:
-    """Give the decorated function a compiled form.
-
-    Args:
-        result: types of the arguments → type of what it gives, None where it does not take such.
-        emit: (builder, type of the result, types of the arguments, values) → a value, or None.
-    """
-
-    def decorate(twin: Twin) -> Twin:
-        class Template(AbstractTemplate):  # type: ignore[misc]
-            key = twin
-
-            def generic(self, args: Any, kws: Any) -> Any:
-                kind = result(*args)
-                return None if kind is None else signature(kind, *args)
-
-        def lower(context: Any, builder: Any, sig: Any, values: Any) -> Any:
-            made = emit(builder, sig.return_type, sig.args, values)
-            return context.get_dummy_value() if made is None else made
-
-        BLOCKS[twin] = result, emit
-        builtin_registry.register(Template)
-        builtin_registry.register_global(twin, types.Function(Template))
-        lower_builtin(twin, types.VarArg(types.Any))(lower)
-        return twin
-
-    return decorate
-
-
-def call(builder: Any, name: str, result: Any, *values: Any) -> Any:
-    """A call of a function by name: an LLVM intrinsic, or one of the C library."""
-    function = builder.module.globals.get(name)
-    if function is None:
-        function = ir.Function(builder.module, ir.FunctionType(result, [v.type for v in values]), name)
-    return builder.call(function, values)
-
-
-def splatted(builder: Any, value: Any, kind: Any) -> Any:
-    """A number in every lane of a vector."""
-    nothing = ir.Constant(kind, ir.Undefined)
-    first = builder.insert_element(nothing, value, ir.Constant(I32, 0))
-    return builder.shuffle_vector(first, nothing, ir.Constant(ir.VectorType(I32, kind.count), [0] * kind.count))
-
-
-def constant(kind: Any, value: Any) -> Any:
-    """The same in every lane, known while compiling."""
-    return ir.Constant(kind, [value] * kind.count)
-
-
-def is_number(kind: Any) -> bool:
-    """Whether a Numba type is that of a single number."""
-    return isinstance(kind, types.Number)
-
-
-def as_row(builder: Any, value: Any, given: Any, row: Vector) -> Any:
-    """A vector as it is; a number in every lane."""
-    if isinstance(given, Vector):
-        return value
-    element = row.ir.element
-    if isinstance(given, types.Integer):
-        value = builder.sitofp(value, element)
-    elif given.bitwidth > row.real.bitwidth:
-        value = builder.fptrunc(value, element)
-    elif given.bitwidth < row.real.bitwidth:
-        value = builder.fpext(value, element)
-    return splatted(builder, value, row.ir)
+# ---- arithmetic ---------------------------------------------------------------------------------------------
 
 
 def _alike(*kinds: Any) -> Any:

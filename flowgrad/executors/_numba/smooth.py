@@ -12,7 +12,7 @@ import numpy as np
 
 from flowgrad.executors._numba.form import Form, always, itself
 from flowgrad.executors._numba.powers import constants, polynomial, raised
-from flowgrad.executors._numba.rows import absolute, choose, fma
+from flowgrad.executors._numba.simd import absolute, choose, fma
 
 _DEEP = {np.dtype(np.float32): 128.0, np.dtype(np.float64): 800.0}
 """e^−this times this is 0."""

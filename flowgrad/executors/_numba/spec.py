@@ -41,6 +41,11 @@ class Truth(types.Type):  # type: ignore[misc]
         self.n = n
         super().__init__(name=f"Truth({n})")
 
+    @property
+    def ir(self) -> Any:
+        """LLVM's type of it."""
+        return ir.VectorType(ir.IntType(1), self.n)
+
 
 @register_model(Vector)
 class _VectorModel(models.PrimitiveModel):  # type: ignore[misc]
@@ -51,7 +56,7 @@ class _VectorModel(models.PrimitiveModel):  # type: ignore[misc]
 @register_model(Truth)
 class _TruthModel(models.PrimitiveModel):  # type: ignore[misc]
     def __init__(self, manager: Any, kind: Any) -> None:
-        super().__init__(manager, kind, ir.VectorType(ir.IntType(1), kind.n))
+        super().__init__(manager, kind, kind.ir)
 
 
 class Spec:

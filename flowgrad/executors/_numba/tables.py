@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from llvmlite import ir
 
-from flowgrad.executors._numba.rows import choose, either, fma
-from flowgrad.executors._numba.simd import I32, block, call, constant
+from flowgrad.executors._numba.blocks import I32, block, call, constant
+from flowgrad.executors._numba.simd import choose, fma
 from flowgrad.executors._numba.spec import Vector
 
 PIECES = 32
@@ -76,7 +76,6 @@ def _emit_look_up(builder: Any, row: Any, kinds: Any, values: Any) -> Any:
     return builder.shuffle_vector(*parts, ir.Constant(ir.VectorType(I32, row.n), list(range(row.n))))
 
 
-@either
 @block(lambda x, which: x if isinstance(x, Vector) else None, _emit_look_up)
 def look_up(x: Any, which: int) -> Any:
     """Of row `which` of `tanh_table` the number for each positive x."""

@@ -1,4 +1,4 @@
-"""Updates of θ as kernels: the formulas of `flowgrad.maths.updates`, written down over rows of slots."""
+"""Updates of θ as kernels: the formulas of `flowgrad.maths.updates`, run over rows of slots."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
 from numba.core import types
 
 from flowgrad.executor import Array
@@ -15,23 +14,14 @@ from flowgrad.executors._numba import (
     threads,
 )
 from flowgrad.executors._numba.across import lanes_at
+from flowgrad.executors._numba.blocks import symbolic
 from flowgrad.executors._numba.compiled import entry, inline, kernel
-from flowgrad.executors._numba.memory import data_of, fetch_add, put_f64
+from flowgrad.executors._numba.memory import data_of, f64_at, fetch_add, put_f64
 from flowgrad.executors._numba.parameters import DONE, wait_until
 from flowgrad.executors._numba.records import WIDE
-from flowgrad.executors._numba.rows import Row, wide, widened
-from flowgrad.executors._numba.simd import (
-    block,
-    bytes_of,
-    lanes_of,
-    load,
-    memory_at,
-    pointer,
-    splat,
-    splatted,
-    store,
-)
-from flowgrad.executors._numba.spec import ELEMENTS, Spec, Vector
+from flowgrad.executors._numba.rows import wide
+from flowgrad.executors._numba.simd import bytes_of, lanes_of, load, splat, store
+from flowgrad.executors._numba.spec import Spec, Vector
 from flowgrad.maths.updates import Update
 
 assert primitives  # loaded: rows know NumPy's functions by it
@@ -39,75 +29,39 @@ BLOCK = 1 << 14
 """Slots that a thread takes at a time, and that are summed together."""
 ALONE = 1 << 17
 """Slots below which a pass wakes no other thread."""
-_I64 = ir.IntType(64)
 
 
 # ---- rows of slots ------------------------------------------------------------------------------------------
 
 
-def _row_at(builder: Any, row: Any, address: Any) -> Row:
-    return Row(builder, row, builder.load(pointer(builder, address), align=row.real.bitwidth // 8, typ=row.ir))
+def _update(spec: Any) -> Update:
+    found: Update = dict(spec.functions)["update"]
+    return found
 
 
-def _place(builder: Any, address: Any, k: int, step: Any) -> Any:
-    return builder.add(address, builder.mul(step, ir.Constant(_I64, k)))
-
-
-def _put(builder: Any, address: Any, x: Row) -> None:
-    builder.store(x.value, pointer(builder, address), align=x.kind.real.bitwidth // 8)
-
-
-def _emit_moved(builder: Any, row: Any, kinds: Any, values: Any) -> Any:
-    update: Update = dict(kinds[0].functions)["update"]
-    p, g, out, rows, step, constants = values[1:]
-
-    def number(k: int) -> Row:
-        place = pointer(builder, _place(builder, constants, k, ir.Constant(_I64, 8)))
-        x = builder.load(place, align=8, typ=ir.DoubleType())
-        x = x if row.real == types.float64 else builder.fptrunc(x, ELEMENTS[row.real])
-        return Row(builder, row, splatted(builder, x, row.ir))
-
-    places = [_place(builder, rows, k, step) for k in range(update.rows)]
-    given, others = _row_at(builder, row, g), [_row_at(builder, row, place) for place in places]
-    theta, states = update(_row_at(builder, row, p), given, [number(k) for k in range(update.constants)], others)
-    for place, x in ((out, theta), *zip(places, states, strict=False)):
-        _put(builder, place, x)
-    return (given - given).value  # type: ignore[operator]
-
-
-@block(lambda spec, p, g, out, rows, step, constants: spec.row, _emit_moved)
-def moved(spec: Spec, p: int, g: int, out: int, rows: int, step: int, constants: int) -> Any:
+@symbolic(lambda spec, p, g, out, rows, step, constants: spec.row)
+def moved(spec: Any, p: int, g: int, out: int, rows: int, step: int, constants: int) -> Any:
     """Move a row of slots, from θ at p to θ at out, states in place; gives g − g, which is 0 of what is finite."""
-    update: Update = spec.update
-    c = [spec.dtype.type(x) for x in memory_at(constants, np.float64, update.constants)]
-    given, places = load(spec, g), [rows + k * step for k in range(update.rows)]
+    update = _update(spec)
+    given, places = load(spec, g), [rows + step * k for k in range(update.rows)]
+    numbers = [splat(spec, f64_at(constants, k)) for k in range(update.constants)]
     with np.errstate(all="ignore"):
-        theta, states = update(load(spec, p), given, c, [load(spec, place) for place in places])
+        theta, states = update(load(spec, p), given, numbers, [load(spec, place) for place in places])
         for place, x in ((out, theta), *zip(places, states, strict=False)):
             store(place, x)
         return given - given
 
 
-def _emit_squared(builder: Any, row: Any, kinds: Any, values: Any) -> Any:
-    update: Update = dict(kinds[0].functions)["update"]
-    p, g, rows, step = values[1:]
-    own = kinds[0].row
-    more = [_row_at(builder, own, _place(builder, rows, k, step)) for k in range(update.l1 + update.l2)]
-    x = update.penalized(_row_at(builder, own, p), _row_at(builder, own, g), more)
-    _put(builder, g, x)
-    x = x if own == row else widened(x)
-    return (x * x).value
-
-
-@block(lambda spec, p, g, rows, step: Vector(types.float64, spec.n), _emit_squared)
-def squared(spec: Spec, p: int, g: int, rows: int, step: int) -> Any:
+@symbolic(lambda spec, p, g, rows, step: Vector(types.float64, spec.n))
+def squared(spec: Any, p: int, g: int, rows: int, step: int) -> Any:
     """The squares, in float64, of a row of gradients, after the penalties' have been added to it."""
-    update: Update = spec.update
-    more = [load(spec, rows + k * step) for k in range(update.l1 + update.l2)]
+    update = _update(spec)
+    more = [load(spec, rows + step * k) for k in range(update.l1 + update.l2)]
     with np.errstate(all="ignore"):
         x = update.penalized(load(spec, p), load(spec, g), more)
         store(g, x)
-        return x.astype(np.float64) ** 2
+        x = wide(spec, x)
+        return x * x
 
 
 @inline
