@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-from numpy import where  # by this name, so that a compiler can put a plain choice between two numbers here
+from numpy import where
 
 from flowgrad.arguments import real
 from flowgrad.errors import ConfigError, DataError, brief, show

@@ -23,7 +23,7 @@ from flowgrad.errors import ExecutorError
 from flowgrad.executors._numba.compiled import entry, kernel
 from flowgrad.executors._numba.digests import digest
 from flowgrad.executors._numba.formula import called as called_as
-from flowgrad.executors._numba.formula import check, fill, formula, number, overload_choose
+from flowgrad.executors._numba.formula import check, fill, formula, number
 from flowgrad.executors._numba.spec import Spec
 from flowgrad.maths.aggregations import entries as aggregations
 
@@ -187,7 +187,7 @@ def test_a_type_has_its_digest_and_pickles() -> None:
     one = spec_of(lambda z: 2.5 * z)
     assert numba.typeof(one) == one.type == spec_of(lambda z: 2.5 * z).type == pickle.loads(pickle.dumps(one.type))
     assert one.type != spec_of(lambda z: 3.5 * z).type
-    assert pickle.loads(pickle.dumps(one.f)) is one.f
+    assert pickle.loads(pickle.dumps(one.functions["f"])) is one.functions["f"]
     assert b"somewhere" not in pickle.dumps(spec_of(function(SQUARE)).type)
 
 
@@ -266,12 +266,6 @@ def test_losses_take_two_numbers_and_aggregations_arrays() -> None:
     np.testing.assert_array_equal(d, want)
 
 
-def test_where_is_of_numbers_or_of_arrays() -> None:
-    t = np.array([1.0, -4.0])
-    np.testing.assert_array_equal(overload_choose(TERMS, TERMS, float64)(t > 0.0, t, 0.0), [1.0, 0.0])
-    assert overload_choose(float64, float64, float64)(True, 1.0, 2.0) == 1.0
-
-
 def test_an_entry_is_called_without_dispatch() -> None:
     f = spec_of(lambda z: z + 0.25)
     plain = entry(called, f.type, float64)
@@ -282,7 +276,7 @@ def test_equal_functions_share_one_compilation() -> None:
     made = [spec_of(lambda z: 7.25 * z) for _ in range(3)]
     for each in made:
         called(each, 1.0)
-    assert len({id(each.f) for each in made}) == 1
+    assert len({id(each.functions["f"]) for each in made}) == 1
     assert [types[0] for types in called.overloads].count(made[0].type) == 1
 
 

@@ -143,7 +143,7 @@ def test_a_large_batch_takes_memory_by_tiles() -> None:
     x, t = data(p, 20_000)
     p.value_and_grad(p.theta, x, t)
     kernel: Any = p.kernel
-    held = sum(w.held for idle in kernel._live._idle.values() for w in idle)
+    held = sum(len(b) for idle in kernel._live._idle.values() for w in idle for b in w.buffers.values())
     assert held < 16_000_000 < 20_000 * 3000 * 4
 
 

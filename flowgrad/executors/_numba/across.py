@@ -10,7 +10,7 @@ from numba.core import types
 
 from flowgrad.executors._numba.blocks import I32, I64, as_row, block, call, constant, splatted
 from flowgrad.executors._numba.machine import register_lanes
-from flowgrad.executors._numba.simd import memory_at, name_of, pointer
+from flowgrad.executors._numba.simd import loader, memory_at, name_of, pointer
 from flowgrad.executors._numba.spec import ELEMENTS, Truth, Vector
 
 
@@ -145,14 +145,8 @@ def gather(spec: Any, base: int, index: int, otherwise: Any) -> Any:
     return np.where(at >= 0, np.array(numbers, spec.dtype), otherwise)
 
 
-def _emit_load8(builder: Any, eight: Any, kinds: Any, values: Any) -> Any:
-    return builder.load(pointer(builder, values[1]), align=eight.real.bitwidth // 8, typ=eight.ir)
-
-
-@block(lambda spec, address: Vector(spec.real, GATHERED), _emit_load8)
-def load8(spec: Any, address: int) -> Any:
-    """The eight numbers at an address."""
-    return memory_at(address, spec.dtype, GATHERED).copy()
+load8 = loader(lambda spec: Vector(spec.real, GATHERED))
+"""The eight numbers at an address."""
 
 
 @block(

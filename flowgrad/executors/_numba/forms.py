@@ -5,7 +5,7 @@ Some stand here, on one exponential (`powers`), and in `smooth`; those of all ot
 `sigma` says which form it is.
 
 Backward has a at hand, and memory is what a step waits for: so σ' is found from a. Where a lane of a row is nearer to
-saturation than NEAR, tanh, sigmoid and elu keep z as well, and σ' is found from that; elsewhere an error of a grows by
+saturation than NEAR, tanh and sigmoid keep z as well, and σ' is found from that; elsewhere an error of a grows by
 1/NEAR at most: σ' is then within 32 times the bound of σ. What is kept is written for every row and stays where it is
 wanted, so that forward has nothing to guess: it would learn whether it was right only when a is there.
 
@@ -117,16 +117,10 @@ def _exponential_linear(scale: float, below: float) -> Form:
     def value(z: Any) -> Any:
         return choose(z > 0.0, z * scale, expm1_below(choose(z > 0.0, 0.0, z)) * below)
 
-    def found(a: Any) -> Any:
-        return choose(a > 0.0, scale, a + below)
+    def slope(z: Any) -> Any:
+        return choose(z > 0.0, scale, raised(floored(choose(z > 0.0, 0.0, z))) * (constants(z).drop * below))
 
-    def untold(a: Any) -> Any:
-        return a < below * (NEAR - 1.0)
-
-    def exact(z: Any, a: Any) -> Any:
-        return raised(floored(choose(z > 0.0, 0.0, z))) * (constants(z).drop * below)
-
-    return Form(value, found, untold, itself, exact)
+    return Form(value, itself, always, slope)
 
 
 # ---- piecewise linear -----------------------------------------------------------------------------------------

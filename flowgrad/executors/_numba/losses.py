@@ -21,8 +21,19 @@ from flowgrad.executors._numba.formula import by_formula, by_lane, formula
 from flowgrad.executors._numba.memory import f64_at, i32_at, put_f64
 from flowgrad.executors._numba.powers import exp
 from flowgrad.executors._numba.records import net_at, tile_at
-from flowgrad.executors._numba.rows import load_wide, real, wide
-from flowgrad.executors._numba.simd import choose, keep, lanes_of, load, put_real, real_at, size_of, splat, store
+from flowgrad.executors._numba.rows import real, wide
+from flowgrad.executors._numba.simd import (
+    choose,
+    keep,
+    lanes_of,
+    load,
+    load_wide,
+    put_real,
+    real_at,
+    size_of,
+    splat,
+    store,
+)
 from flowgrad.executors._numba.spec import Spec, SpecType, Vector
 from flowgrad.maths.losses import Loss
 from flowgrad.registry import find, is_own
@@ -53,14 +64,14 @@ def _as_row(spec: Any, *rows: Any) -> Any:
 def value(spec: Any, *rows: Any) -> Any:
     """l_n of y and t, and of a coupled loss lse."""
     with np.errstate(all="ignore"):
-        return by_lane(spec.f.f, *rows) if "f" in dict(spec.functions) else _loss(spec).f(*rows)
+        return by_lane(spec.functions["f"].f, *rows) if "f" in dict(spec.functions) else _loss(spec).f(*rows)
 
 
 @symbolic(_as_row)
 def slope(spec: Any, *rows: Any) -> Any:
     """∂(Σ_k l_k)/∂y_n of y and t, and of a coupled loss lse and mass."""
     with np.errstate(all="ignore"):
-        return by_lane(spec.df.f, *rows) if "df" in dict(spec.functions) else _loss(spec).df(*rows)
+        return by_lane(spec.functions["df"].f, *rows) if "df" in dict(spec.functions) else _loss(spec).df(*rows)
 
 
 by_formula(value, "f")

@@ -18,7 +18,7 @@ from flowgrad.executors._numba.compiled import inline, kernel
 from flowgrad.executors._numba.memory import i32_at, i64_at
 from flowgrad.executors._numba.powers import constants
 from flowgrad.executors._numba.records import STRIDE, net_at, tile_at
-from flowgrad.executors._numba.rows import exponent, load_wide, mantissa, real, wide
+from flowgrad.executors._numba.rows import exponent, mantissa, real, wide
 from flowgrad.executors._numba.simd import (
     absolute,
     any_lane,
@@ -29,6 +29,7 @@ from flowgrad.executors._numba.simd import (
     keep,
     lanes_of,
     load,
+    load_wide,
     power_of_two,
     real_at,
     size_of,

@@ -10,7 +10,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 
 from flowgrad.executors._numba import simd
-from flowgrad.executors._numba.blocks import I64, block, call, constant, symbolic
+from flowgrad.executors._numba.blocks import I64, block, call, constant, same_row, symbolic
 from flowgrad.executors._numba.simd import pointer
 from flowgrad.executors._numba.spec import SpecType, Truth, Vector
 
@@ -55,24 +55,11 @@ def real(spec: Any, x: Any) -> Any:
     return x if dtype_of(spec) == np.float64 else narrowed(x)
 
 
-@block(
-    lambda spec, address: Vector(types.float64, spec.n),
-    lambda b, row, kinds, values: b.load(pointer(b, values[1]), align=8, typ=row.ir),
-)
-def load_wide(spec: Any, address: int) -> Any:
-    """The row of float64 at an address."""
-    return simd.memory_at(address, np.float64, spec.n).copy()
-
-
 # ---- bits ------------------------------------------------------------------------------------------------------
 
 _ROOT_HALF = {32: 0x3F3504F3, 64: 0x3FE6A09E667F3BCD}
 _MANTISSA = {32: 23, 64: 52}
 _INTS = {4: np.int32, 8: np.int64}
-
-
-def _row(x: Any) -> Any:
-    return x if isinstance(x, Vector) else None
 
 
 def _emit_scale(builder: Any, row: Any, x: Any) -> tuple[Any, Any]:
@@ -90,7 +77,7 @@ def _emit_exponent(builder: Any, row: Any, kinds: Any, values: Any) -> Any:
     return builder.fsub(near, onto)
 
 
-@block(_row, _emit_exponent)
+@block(same_row, _emit_exponent)
 def exponent(x: Any) -> Any:
     """k of normal x > 0 with x = 2^k · m, √½ ≤ m < √2, as numbers."""
     bits = 8 * x.itemsize
@@ -104,7 +91,7 @@ def _emit_mantissa(builder: Any, row: Any, kinds: Any, values: Any) -> Any:
     return builder.bitcast(builder.sub(word, of_k), row.ir)
 
 
-@block(_row, _emit_mantissa)
+@block(same_row, _emit_mantissa)
 def mantissa(x: Any) -> Any:
     """The m of `exponent`."""
     bits = 8 * x.itemsize
@@ -157,7 +144,7 @@ def rarely(name: str, function: Function) -> Function:
         either.add_incoming(chosen, inside)
         return either
 
-    @block(lambda x, rare, otherwise: _row(x), emit)
+    @block(same_row, emit)
     def number(x: Any, rare: Any, otherwise: Any) -> Any:
         with np.errstate(all="ignore"):
             return np.where(rare, function(x), otherwise)

@@ -182,16 +182,23 @@ def _emit_load(builder: Any, row: Any, kinds: Any, values: Any) -> Any:
     return builder.load(pointer(builder, values[1]), align=row.real.bitwidth // 8, typ=row.ir)
 
 
-@block(lambda spec, address: spec.row, _emit_load)
-def load(spec: Spec, address: int) -> Any:
-    """The row at an address."""
-    return memory_at(address, spec.dtype, spec.n).copy()
+def loader(kind: Callable[[Any], Vector]) -> Callable[[Spec, int], Any]:
+    """A block that reads a vector at an address, of the type that a spec's type says."""
+
+    @block(lambda spec, address: kind(spec), _emit_load)
+    def read(spec: Spec, address: int) -> Any:
+        row = kind(spec.type)
+        return memory_at(address, str(row.real), row.n).copy()
+
+    return read
 
 
-@block(lambda spec, address: Vector(spec.real, 4), _emit_load)
-def load4(spec: Spec, address: int) -> Any:
-    """The four numbers at an address."""
-    return memory_at(address, spec.dtype, 4).copy()
+load = loader(lambda spec: spec.row)
+"""The row at an address."""
+load_wide = loader(lambda spec: Vector(types.float64, spec.n))
+"""The row of float64 at an address."""
+load4 = loader(lambda spec: Vector(spec.real, 4))
+"""The four numbers at an address."""
 
 
 def _emit_store(builder: Any, _: Any, kinds: Any, values: Any) -> None:

@@ -67,12 +67,6 @@ class Spec:
         self.size = n * self.dtype.itemsize
         self.type = SpecType(self.dtype.char, n, tuple(functions.items()))
 
-    def __getattr__(self, role: str) -> Any:
-        try:
-            return self.__dict__["functions"][role]
-        except KeyError:
-            raise AttributeError(role) from None
-
 
 class SpecType(types.Type):  # type: ignore[misc]
     """A `Spec`'s; of functions it knows what is theirs: a name, or a digest."""

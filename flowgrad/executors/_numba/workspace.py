@@ -23,7 +23,7 @@ class Workspace:
         self.counters, self.stop = np.zeros(0, np.int64), np.zeros(1, np.int64)
         self.losses = np.zeros(0)
         self.use: Any = None
-        self._buffers: dict[str, npt.NDArray[np.uint8]] = {}
+        self.buffers: dict[str, npt.NDArray[np.uint8]] = {}
         self.address = int(self.call.ctypes.data)
         self.set(net=net, works=self.tiles.ctypes.data, stop=self.stop.ctypes.data)
 
@@ -61,12 +61,7 @@ class Workspace:
 
         A row behind them may be read, and written as it was.
         """
-        buffer = self._buffers.get(name)
+        buffer = self.buffers.get(name)
         if buffer is None or len(buffer) < size + LINE + WIDE:
-            buffer = self._buffers[name] = np.zeros(size + LINE + WIDE, np.uint8)
+            buffer = self.buffers[name] = np.zeros(size + LINE + WIDE, np.uint8)
         return -(-buffer.ctypes.data // LINE) * LINE
-
-    @property
-    def held(self) -> int:
-        """Bytes of its buffers."""
-        return sum(map(len, self._buffers.values()))
