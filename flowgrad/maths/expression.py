@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import ast
 import math
+import operator
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -107,18 +108,18 @@ def _compared(test: ast.expr, where: str) -> list[ast.expr]:
 # ---- NumPy --------------------------------------------------------------------------------------------------
 
 _ARITHMETIC: dict[type[ast.operator], Callable[..., Any]] = {
-    ast.Add: np.add,
-    ast.Sub: np.subtract,
-    ast.Mult: np.multiply,
-    ast.Div: np.divide,
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
 }
 _COMPARED: dict[type[ast.cmpop], Callable[..., Any]] = {
-    ast.Lt: np.less,
-    ast.LtE: np.less_equal,
-    ast.Gt: np.greater,
-    ast.GtE: np.greater_equal,
-    ast.Eq: np.equal,
-    ast.NotEq: np.not_equal,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
 }
 _NUMPY: dict[str, Callable[..., Any]] = {
     **{name: getattr(np, name) for name in ("exp", "log", "log1p", "expm1", "tanh", "sin", "cos", "arctan", "sqrt")},
@@ -142,7 +143,7 @@ def evaluate(text: str, **variables: Any) -> Any:
     tree = parse(text, tuple(variables))
     values = {name: np.asarray(value, np.float64) for name, value in variables.items()}
     with np.errstate(all="ignore"):
-        return np.broadcast_to(_value(tree, values), np.broadcast_shapes(*(v.shape for v in values.values()))) + 0.0
+        return np.broadcast_to(value_of(tree, values), np.broadcast_shapes(*(v.shape for v in values.values()))) + 0.0
 
 
 def _number(node: ast.Constant) -> float:
@@ -150,19 +151,41 @@ def _number(node: ast.Constant) -> float:
     return float(node.value)
 
 
-def _value(node: Any, values: dict[str, Any]) -> Any:
-    match node:
-        case ast.Constant():
-            return np.float64(_number(node))
-        case ast.Name():
-            return values[node.id]
-        case ast.UnaryOp():
-            return -_value(node.operand, values)
-        case ast.BinOp():
-            return _ARITHMETIC[type(node.op)](_value(node.left, values), _value(node.right, values))
-        case ast.Compare():
-            return _COMPARED[type(node.ops[0])](_value(node.left, values), _value(node.comparators[0], values))
-    return _NUMPY[node.func.id](*(_value(argument, values) for argument in node.args))
+def value_of(
+    tree: ast.expr,
+    values: Mapping[str, Any],
+    functions: Mapping[str, Callable[..., Any]] = _NUMPY,
+    number: Callable[[float], Any] = np.float64,
+) -> Any:
+    """A tree's value for what its variables stand for, anything with operators; parts written alike are found once.
+
+    Args:
+        functions: by their names in the grammar.
+        number: what a number in the formula becomes.
+    """
+    known: dict[str, Any] = {}
+
+    def value(node: Any) -> Any:
+        key = ast.dump(node)
+        if key not in known:
+            known[key] = found(node)
+        return known[key]
+
+    def found(node: Any) -> Any:
+        match node:
+            case ast.Constant():
+                return number(_number(node))
+            case ast.Name():
+                return values[node.id]
+            case ast.UnaryOp():
+                return -value(node.operand)
+            case ast.BinOp():
+                return _ARITHMETIC[type(node.op)](value(node.left), value(node.right))
+            case ast.Compare():
+                return _COMPARED[type(node.ops[0])](value(node.left), value(node.comparators[0]))
+        return functions[node.func.id](*map(value, node.args))
+
+    return value(tree)
 
 
 # ---- C ------------------------------------------------------------------------------------------------------
