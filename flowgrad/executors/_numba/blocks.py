@@ -124,7 +124,7 @@ def block(result: Function, emit: Function) -> Callable[[Twin], Twin]:
     """
 
     def decorate(twin: Twin) -> Twin:
-        @wraps(twin)
+        @wraps(twin, assigned=("__name__", "__qualname__", "__doc__"))  # its module is this one, of operators too
         def run(*arguments: Any) -> Any:
             builder = next((a.builder for a in arguments if isinstance(a, Row)), None)
             if builder is None:
