@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("numba")
 
 from flowgrad.executors._numba import across, memory, panels, simd
-from flowgrad.executors._numba.across import dots, eight, gather, load8, placed, store_turned, total
+from flowgrad.executors._numba.across import dots, gather, load8, placed, store_turned, total
 from flowgrad.executors._numba.compiled import kernel
 from flowgrad.executors._numba.memory import atomic_get, f64_at, fetch_add, i32_at, i64_at, put_f64
 from flowgrad.executors._numba.simd import (
@@ -111,8 +111,8 @@ def test_a_power_of_two_is_exact(dtype: Any, n: int) -> None:
 
 @kernel
 def gathered(spec: Any, base: int, index: int, out: int) -> None:
-    found = gather(spec, base, index, eight(spec, -1.0))
-    store(out, choose(placed(spec, index), found, load8(spec, out)))
+    store(out, choose(placed(spec, index), gather(spec, base, index), load8(spec, out)))
+    store(out + 8 * bytes_of(spec), gather(spec, base, index))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -121,9 +121,9 @@ def test_numbers_are_gathered_from_where_they_are_not_absent(dtype: Any) -> None
     given[0] = np.nan  # which nobody asks for
     index = np.array([99, -1, 7, 7, -2147483648, 1, 50, -5], np.int32)
     for run in (gathered, gathered.py_func):
-        out = -np.arange(1, 9, dtype=dtype)
+        out = -np.arange(1, 17, dtype=dtype)
         run(Spec(dtype, 8), given.ctypes.data, index.ctypes.data, out.ctypes.data)
-        assert out.tolist() == [99, -2, 7, 7, -5, 1, 50, -8]
+        assert out.tolist() == [99, -2, 7, 7, -5, 1, 50, -8, 99, 0, 7, 7, 0, 1, 50, 0]
 
 
 RECORD = np.dtype([("count", np.int64), ("total", np.int64), ("numbers", np.int64)])

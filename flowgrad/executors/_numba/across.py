@@ -8,7 +8,7 @@ import numpy as np
 from llvmlite import ir
 from numba.core import types
 
-from flowgrad.executors._numba.blocks import I32, I64, as_row, block, call, constant, splatted
+from flowgrad.executors._numba.blocks import I32, I64, block, call, constant, splatted
 from flowgrad.executors._numba.machine import register_lanes
 from flowgrad.executors._numba.simd import loader, memory_at, name_of, pointer
 from flowgrad.executors._numba.spec import ELEMENTS, Truth, Vector
@@ -123,7 +123,7 @@ GATHERED = 8
 
 
 def _emit_gather(builder: Any, eight: Any, kinds: Any, values: Any) -> Any:
-    _, base, index, otherwise = values
+    _, base, index = values
     size = eight.real.bitwidth // 8
     ints, words = ir.VectorType(I32, GATHERED), ir.VectorType(I64, GATHERED)
     index = builder.load(pointer(builder, index), align=4, typ=ints)
@@ -133,16 +133,15 @@ def _emit_gather(builder: Any, eight: Any, kinds: Any, values: Any) -> Any:
         builder.add(offset, splatted(builder, base, words)), ir.VectorType(ir.PointerType(), GATHERED)
     )
     name = f"llvm.masked.gather.v{GATHERED}f{8 * size}.v{GATHERED}p0"
-    return call(builder, name, eight.ir, places, ir.Constant(I32, size), inside, otherwise)
+    return call(builder, name, eight.ir, places, ir.Constant(I32, size), inside, constant(eight.ir, 0.0))
 
 
-@block(lambda spec, base, index, otherwise: Vector(spec.real, GATHERED), _emit_gather)
-def gather(spec: Any, base: int, index: int, otherwise: Any) -> Any:
-    """Of the array at base the numbers at eight indices (int32); `otherwise` where an index is negative."""
-    at = memory_at(index, np.int32, GATHERED)
-    size = spec.dtype.itemsize
+@block(lambda spec, base, index: Vector(spec.real, GATHERED), _emit_gather)
+def gather(spec: Any, base: int, index: int) -> Any:
+    """Of the array at base the numbers at eight indices (int32); 0 where an index is negative."""
+    at, size = memory_at(index, np.int32, GATHERED), spec.dtype.itemsize
     numbers = [memory_at(base + int(k) * size, spec.dtype, 1)[0] if k >= 0 else 0.0 for k in at]
-    return np.where(at >= 0, np.array(numbers, spec.dtype), otherwise)
+    return np.array(numbers, spec.dtype)
 
 
 load8 = loader(lambda spec: Vector(spec.real, GATHERED))
@@ -160,9 +159,3 @@ load8 = loader(lambda spec: Vector(spec.real, GATHERED))
 def placed(spec: Any, index: int) -> Any:
     """Which of eight indices (int32) are not negative."""
     return memory_at(index, np.int32, GATHERED) >= 0
-
-
-@block(lambda spec, x: Vector(spec.real, GATHERED), lambda b, row, k, v: as_row(b, v[1], k[1], row))
-def eight(spec: Any, x: float) -> Any:
-    """A number eight times."""
-    return np.full(GATHERED, x, spec.dtype)

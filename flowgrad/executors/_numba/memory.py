@@ -15,7 +15,7 @@ from numba.core.datamodel import default_manager
 from numba.np.numpy_support import from_dtype
 
 from flowgrad.executors._numba.blocks import I32, I64, block, call
-from flowgrad.executors._numba.simd import memory_at, pointer
+from flowgrad.executors._numba.simd import memory_at, place, pointer
 
 LINE = 64
 """Bytes of a cache line."""
@@ -28,12 +28,8 @@ X86, ARM = _MACHINE in ("x86_64", "amd64"), _MACHINE in ("aarch64", "arm64")
 # ---- numbers ------------------------------------------------------------------------------------------------
 
 
-def _place(builder: Any, values: Any, size: int) -> Any:
-    return pointer(builder, builder.add(values[0], builder.mul(values[1], ir.Constant(I64, size))))
-
-
 def _emit_i32_at(builder: Any, _: Any, kinds: Any, values: Any) -> Any:
-    return builder.sext(builder.load(_place(builder, values, 4), align=4, typ=I32), I64)
+    return builder.sext(builder.load(place(builder, values[0], values[1], 4), align=4, typ=I32), I64)
 
 
 @block(lambda address, k: types.int64, _emit_i32_at)
@@ -42,19 +38,21 @@ def i32_at(address: int, k: int) -> int:
     return int(memory_at(address + 4 * k, np.int32, 1)[0])
 
 
-@block(lambda address, k: types.int64, lambda b, r, k, v: b.load(_place(b, v, 8), align=8, typ=I64))
+@block(lambda address, k: types.int64, lambda b, r, k, v: b.load(place(b, v[0], v[1], 8), align=8, typ=I64))
 def i64_at(address: int, k: int) -> int:
     """Number k of the int64 array at an address."""
     return int(memory_at(address + 8 * k, np.int64, 1)[0])
 
 
-@block(lambda address, k: types.float64, lambda b, r, k, v: b.load(_place(b, v, 8), align=8, typ=ir.DoubleType()))
+@block(
+    lambda address, k: types.float64, lambda b, r, k, v: b.load(place(b, v[0], v[1], 8), align=8, typ=ir.DoubleType())
+)
 def f64_at(address: int, k: int) -> float:
     """Number k of the float64 array at an address."""
     return float(memory_at(address + 8 * k, np.float64, 1)[0])
 
 
-@block(lambda address, k, x: types.none, lambda b, r, k, v: b.store(v[2], _place(b, v, 8), align=8) and None)
+@block(lambda address, k, x: types.none, lambda b, r, k, v: b.store(v[2], place(b, v[0], v[1], 8), align=8) and None)
 def put_f64(address: int, k: int, x: float) -> None:
     """Set number k of the float64 array at an address."""
     memory_at(address + 8 * k, np.float64, 1)[0] = x

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flowgrad.executors._numba.across import GATHERED, eight, gather, load8, placed
+from flowgrad.executors._numba.across import GATHERED, gather, load8, placed
 from flowgrad.executors._numba.compiled import inline, kernel
 from flowgrad.executors._numba.memory import atomic_get, fetch_add, give_way, i32_at, pause
 from flowgrad.executors._numba.records import call_at, net_at
@@ -60,7 +60,7 @@ def prepare(spec: Any, call: int, w: int) -> None:
     item = fetch_add(taken, 1)
     while item < c.pieces:
         for k in range(item * eights // c.pieces * GATHERED, (item + 1) * eights // c.pieces * GATHERED, GATHERED):
-            store(c.turned + k * size, gather(spec, w, n.out_edge + k * 4, eight(spec, 0.0)))
+            store(c.turned + k * size, gather(spec, w, n.out_edge + k * 4))
         fetch_add(taken + DONE, 1)
         item = fetch_add(taken, 1)
     wait_until(taken + DONE, c.pieces, c.stop)
@@ -93,7 +93,7 @@ def finish(spec: Any, call: int, taken: int, grad_weight: int, grad_bias: int, s
     while item < c.pieces:
         for e in range(item * eights // c.pieces * GATHERED, (item + 1) * eights // c.pieces * GATHERED, GATHERED):
             to, places = grad_weight + e * size, n.out_place + e * 4
-            g = gather(spec, c.chunk_weight, places, eight(spec, 0.0)) * factor
+            g = gather(spec, c.chunk_weight, places) * factor
             store(to, choose(placed(spec, places), g, load8(spec, to)))
         for e in range(eights * GATHERED if item == c.pieces - 1 else sparse, sparse):
             k = i32_at(n.out_place, e)

@@ -110,7 +110,7 @@ def floored(x: Any) -> Any:
 
 
 def expm1_below(x: Any) -> Any:
-    """e^x − 1 of x ≤ 0"""
+    """e^x − 1 of x ≤ 40"""
     c = constants(x)
     x = floored(x)
     n = power(x)
@@ -147,11 +147,7 @@ def tanh(z: Any) -> Any:
     """1 − e by p; in float32 what rounding took from 1 + e is given back to the quotient, for which 2 ulp ask."""
     if z.dtype == np.float32 and "avx512f" in features():
         return with_sign(tanh_of_positive(absolute(z)), z)
-    c = constants(z)
-    x = floored(absolute(z) * -2.0)
-    n = power(x)
-    scale = power_of_two(n, c.lift) * c.drop
-    less = fma(scale, remainder(x, n), scale - 1.0)  # e − 1
+    less = expm1_below(absolute(z) * -2.0)  # e − 1
     more = less + 2.0
     if z.dtype == np.float64:
         return with_sign(less / more, z)

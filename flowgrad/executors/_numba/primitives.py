@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from flowgrad.executors._numba.blocks import NUMPY, filled
-from flowgrad.executors._numba.powers import constants, exp, lifted_gaussian, polynomial, power, remainder, short
+from flowgrad.executors._numba.powers import constants, exp, expm1_below, lifted_gaussian, polynomial, short
 from flowgrad.executors._numba.rows import bit, exponent, mantissa, rarely
-from flowgrad.executors._numba.simd import absolute, choose, fma, power_of_two, root, with_sign
+from flowgrad.executors._numba.simd import absolute, choose, fma, root, with_sign
 
 # ---- exponential and logarithm --------------------------------------------------------------------------------
 
@@ -34,12 +34,8 @@ SMALLEST = 2.0**-1022
 
 def expm1(x: Any) -> Any:
     """e^x − 1"""
-    c = constants(x)
     far = x > 40.0
-    near = choose(x < c.lowest, c.lowest, choose(far, 40.0, x))
-    n = power(near)
-    scale = power_of_two(n, c.lift) * c.drop
-    return choose(far, exp(x), fma(scale, remainder(near, n), scale - 1.0))
+    return choose(far, exp(x), expm1_below(choose(far, 40.0, x)))
 
 
 def log(x: Any) -> Any:

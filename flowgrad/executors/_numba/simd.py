@@ -221,13 +221,14 @@ def splat(spec: Spec, x: float) -> Any:
     return np.full(spec.n, x, spec.dtype)
 
 
-def _place(builder: Any, address: Any, index: Any, size: int) -> Any:
+def place(builder: Any, address: Any, index: Any, size: int) -> Any:
+    """Where number `index` of an array stands, of numbers of so many bytes."""
     return pointer(builder, builder.add(address, builder.mul(index, ir.Constant(I64, size))))
 
 
 def _emit_real_at(builder: Any, real: Any, kinds: Any, values: Any) -> Any:
     size = real.bitwidth // 8
-    return builder.load(_place(builder, values[1], values[2], size), align=size, typ=ELEMENTS[real])
+    return builder.load(place(builder, values[1], values[2], size), align=size, typ=ELEMENTS[real])
 
 
 @block(lambda spec, address, k: spec.real, _emit_real_at)
@@ -262,7 +263,7 @@ def real_of(spec: Spec, x: float) -> Any:
 def _emit_put_real(builder: Any, _: Any, kinds: Any, values: Any) -> None:
     real = kinds[0].real
     x = _emit_real_of(builder, real, (kinds[0], kinds[3]), (values[0], values[3]))
-    builder.store(x, _place(builder, values[1], values[2], real.bitwidth // 8), align=real.bitwidth // 8)
+    builder.store(x, place(builder, values[1], values[2], real.bitwidth // 8), align=real.bitwidth // 8)
 
 
 @block(lambda spec, address, k, x: types.none if isinstance(x, types.Float) else None, _emit_put_real)
@@ -274,7 +275,7 @@ def put_real(spec: Spec, address: int, k: int, x: float) -> None:
 def _emit_put_word(builder: Any, _: Any, kinds: Any, values: Any) -> None:
     word = kinds[0].row.words.element
     x = values[3] if values[3].type == word else builder.trunc(values[3], word)
-    builder.store(x, _place(builder, values[1], values[2], word.width // 8), align=word.width // 8)
+    builder.store(x, place(builder, values[1], values[2], word.width // 8), align=word.width // 8)
 
 
 @block(lambda spec, address, k, x: types.none, _emit_put_word)
