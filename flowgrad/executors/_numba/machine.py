@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from functools import cache
-from pathlib import Path
 
 from llvmlite import binding as llvm
 from numba.core import config
@@ -26,13 +24,3 @@ def registers() -> int:
 def register_lanes(size: int) -> int:
     """Numbers of that many bytes in a vector register."""
     return (64 if "avx512f" in features() else 32) // size
-
-
-@cache
-def own_cache() -> int:
-    """Bytes of a core's second-level cache, as Linux says it, else 1 MB."""
-    for place in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*"):
-        with suppress(OSError, ValueError):
-            if (place / "level").read_text() == "2\n":
-                return max(int((place / "size").read_text().removesuffix("K\n")), 1) << 10
-    return 1 << 20

@@ -10,7 +10,6 @@ from numba.core import types
 from flowgrad.executors._numba import aggregate, backward, forward, losses, parameters, runs
 from flowgrad.executors._numba.compiled import address
 from flowgrad.executors._numba.layout import Layout
-from flowgrad.executors._numba.machine import own_cache
 from flowgrad.executors._numba.records import AGGREGATED, AHEAD, FUSED, FUSED_SCALED, NET, WIDE
 from flowgrad.executors._numba.spec import Spec
 from flowgrad.locks import reentrant_lock
@@ -18,6 +17,8 @@ from flowgrad.maths.losses import Loss
 from flowgrad.plan import Plan
 
 I, F = types.int64, types.float64
+FAR = 1 << 18
+"""Bytes that an edge reaches in the mean from which on rows are fetched ahead: they have left the first caches."""
 GRADIENTS, FUSING = ("step", "pull", "adjoint"), ("predict", "keep", "step", "pull")
 """Kinds of calls that go backward too; that have the commonest activation compiled into the sweep, unless they drop."""
 
@@ -88,8 +89,7 @@ class Net:
         self._activate, self._slopes = (np.zeros(len(p.activations), np.int64) for _ in range(2))
         self._gather, self._spread = (np.zeros(len(p.aggregations), np.int64) for _ in range(2))
         tables = {"activate": self._activate, "slopes": self._slopes, "gather": self._gather, "spread": self._spread}
-        # rows are fetched ahead where an edge reaches a quarter of the core's own cache far, and so they have left it
-        far = l.reach * self.lanes * self.dtype.itemsize > own_cache() // 4
+        far = l.reach * self.lanes * self.dtype.itemsize > FAR
         for name, value in (l.sizes | {"lanes": self.lanes, "ahead": AHEAD if far else 0}).items():
             self._record[name] = value
         for name, array in (l.arrays | tables).items():
