@@ -85,13 +85,7 @@ def layout(plan: Plan, part: Part) -> Layout:
     out_ptr, out_row, out_edge, out_place, zero = _places(plan, part, edge_ptr, row, edge, rows)
     dense = _dense_runs(part, kind, run_begin, block)
     dense_base, base, bases = _bases(len(plan.inputs), part.outputs, part, dense)
-    factor = factors(plan, part)
-    arrays: dict[str, npt.NDArray[Any]] = {
-        "position": part.position,
-        "node": part.node,
-        "in_begin": part.in_begin,
-        "in_end": part.in_end,
-        "in_source": part.in_source * np.int32(STRIDE),
+    arrays = _of_plan(plan, part) | {
         "out_begin": out_ptr[1:],  # it goes down: see `place_edges`
         "out_end": out_ptr,
         "out_row": out_row,
@@ -104,14 +98,8 @@ def layout(plan: Plan, part: Part) -> Layout:
         "dense": dense,
         "dense_base": dense_base,
         "iota": np.arange(max(WHOLE_ROWS, WIDEST_VECTOR), dtype=np.int32),
-        "output": part.outputs,
         "base_row": base,
         "message": message,
-        "response": np.where(np.isnan(factor), plan.response[part.position], factor),
-        "weight_slot": plan.weight_slot,
-        "bias_slot": plan.bias_slot,
-        "frozen_weight": plan.weight,
-        "frozen_bias": plan.bias,
     }
     sizes = {
         "nodes": n,
@@ -138,6 +126,24 @@ def layout(plan: Plan, part: Part) -> Layout:
         reach=_reach(len(plan.inputs), part, edge, target),
         max_fan_in=int((part.in_end - part.in_begin)[kind >= AGGREGATED].max(initial=0)),
     )
+
+
+def _of_plan(plan: Plan, part: Part) -> dict[str, npt.NDArray[Any]]:
+    """What stands in the plan or its part as kernels read it, or nearly so."""
+    factor = factors(plan, part)
+    return {
+        "position": part.position,
+        "node": part.node,
+        "in_begin": part.in_begin,
+        "in_end": part.in_end,
+        "in_source": part.in_source * np.int32(STRIDE),
+        "output": part.outputs,
+        "response": np.where(np.isnan(factor), plan.response[part.position], factor),
+        "weight_slot": plan.weight_slot,
+        "bias_slot": plan.bias_slot,
+        "frozen_weight": plan.weight,
+        "frozen_bias": plan.bias,
+    }
 
 
 def _kinds(plan: Plan, part: Part) -> Ints:
