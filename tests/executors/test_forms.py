@@ -21,7 +21,6 @@ from flowgrad.executors._numba.smooth import SMOOTH
 from flowgrad.executors._numba.spec import Spec
 from flowgrad.maths.activation import Activation, Affine
 from flowgrad.maths.expression import parse
-from flowgrad.maths.rectifiers import SELU_ALPHA, SELU_SCALE
 from flowgrad.registry import find, names
 
 ENTRIES = {name: find("activations", name) for name in names("activations")}
@@ -129,12 +128,7 @@ def least_error(f: Any, x: Any, y: float, dtype: Any, rounding: float) -> float:
 
 def slope_bound(name: str, dtype: Any, a: float) -> float:
     """Ulps of σ': stored, or found from an a that is within its own bound and NEAR to saturation at most."""
-    below = SELU_SCALE * SELU_ALPHA if name == "selu" else 1.0
-    to_saturation = {
-        **dict.fromkeys(("tanh", "neat-tanh"), 1.0 - abs(a)),
-        "sigmoid": 1.0 - a,
-        **dict.fromkeys(("elu", "celu", "selu"), 1.0 + a / below if a < 0.0 else 1.0),
-    }.get(name)
+    to_saturation = {"tanh": 1.0 - abs(a), "neat-tanh": 1.0 - abs(a), "sigmoid": 1.0 - a}.get(name)
     if name not in forms.FORMS and to_saturation is None:
         return STORED + 1.0
     return STORED if to_saturation is None or to_saturation < NEAR else STORED + 2.0 * SIGMA[dtype] / to_saturation
