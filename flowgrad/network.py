@@ -42,8 +42,7 @@ class Network:
     Network(2 nodes, 1 edge, depth 1, 1 input: x, 1 output: h)
 
     A network changes only by its own methods; programs keep the plan they were compiled from. Weights that
-    nobody gave are drawn from `seed`, by `initializer`, or where that is None by the one that suits the activation
-    (Glorot or He).
+    nobody gave are drawn from `seed`, by `initializer`, or where that is None by the one that suits the activation.
     """
 
     def __init__(self, *, seed: int = 0, initializer: str | Initializer | None = None) -> None:

@@ -9,6 +9,7 @@ from flowgrad.errors import GraphError
 from flowgrad.maths.activation import Activation
 from flowgrad.maths.initializers import entries
 from flowgrad.network import Network
+from flowgrad.program import compile
 from flowgrad.registry import find, names
 
 
@@ -17,6 +18,39 @@ def test_the_published_rules():
     np.testing.assert_array_equal(entries["glorot"].std(fan_in, fan_out), [1.0, 0.25, 0.5])
     np.testing.assert_array_equal(entries["he"].std(fan_in, fan_out), np.sqrt([2.0, 0.25, 2 / 3]))
     np.testing.assert_allclose(entries["fan_in"].std(fan_in, fan_out), 1 / np.sqrt([3, 24, 9]), rtol=1e-15)
+
+
+def test_glorot_fan_in_is_glorots_up_to_equal_fans_and_fan_ins_far_beyond_them():
+    fan_in, fan_out = (fans.ravel() for fans in np.mgrid[1.0:40.0, 1.0:40.0])
+    std, glorot, smaller = (entries[name].std(fan_in, fan_out) for name in ("glorot_fan_in", "glorot", "fan_in"))
+    few = fan_in <= fan_out
+    np.testing.assert_array_equal(std[few], glorot[few])
+    assert (std[~few] < glorot[~few]).all()
+    assert (std[~few] > smaller[~few]).all()
+    assert entries["glorot_fan_in"].std(np.array([1e6]), np.array([1.0])) == pytest.approx(1 / np.sqrt(3e6))
+
+
+def test_equal_fans_keep_the_variance_of_a_sum():
+    fans = np.arange(1.0, 50.0)
+    np.testing.assert_allclose(fans * entries["glorot_fan_in"].std(fans, fans) ** 2, 1.0, rtol=1e-14)
+
+
+def spread_after(layers: int, initializer: str | None) -> float:
+    """Standard deviation of a, over 200 samples and 10 seeds, of tanh neurons that each read 2 and are read by 2."""
+    width = 10
+    start = np.arange(layers * width)
+    target = (start // width + 1)[:, None] * width + (start[:, None] + np.arange(2)) % width
+    X = np.random.default_rng(0).normal(size=(200, width))
+    found = []
+    for seed in range(10):
+        net = Network.from_arrays(np.repeat(start, 2), target.ravel(), seed=seed, initializer=initializer)
+        found.append(compile(net).predict(X))
+    return float(np.std(found))
+
+
+def test_signals_live_through_twenty_sparse_layers():
+    assert spread_after(20, None) > 0.03
+    assert spread_after(20, "fan_in") < 1e-4
 
 
 def test_integer_fans_are_taken():
@@ -47,6 +81,17 @@ def test_functions_that_vanish_on_the_left_and_keep_the_right_take_he():
         if a.initializer == "he":
             assert abs(left) <= 0.01, name
             assert middle > 0.85, name
+
+
+def test_functions_that_saturate_on_both_sides_with_slope_1_between_take_glorot_fan_in():
+    """Odd, flat for large |z|, slope 1 (erf's 2/√π) at 0; other programs' keep the rule they were read with."""
+    for name in names("activations"):
+        a, far = find("activations", name), np.float64(1e6)
+        with np.errstate(all="ignore"):
+            flat = abs(a.df(far)) < 1e-9 and abs(a.df(-far)) < 1e-9 and a.f(far) == -a.f(-far) != 0
+            slope = a.df(np.float64(0.0))
+        saturates = bool(flat and 1 <= slope < 1.2 and "-" not in name)
+        assert saturates == (a.initializer == "glorot_fan_in"), name
 
 
 def test_weights_of_a_users_own_follow_its_initializer():
