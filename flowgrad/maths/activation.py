@@ -46,7 +46,7 @@ class Activation:
 
         range        (lower, upper), the bounds of σ(z) where both are finite
         initializer  by which the absent weights of a neuron's in-edges are drawn: "glorot", "he" for those that pass
-                     about half of what comes in, as relu does, "glorot_fan_in" for those that saturate, as tanh does
+                     about half of what comes in, as relu does, "glorot_spectral" for those that saturate, as tanh does
         affine       the relation to another σ, of which executors may use the faster form
         expression   σ(z) and σ'(z) as text, in the grammar of `flowgrad.maths.expression`: what files in other
                      languages are printed from, and what executors may evaluate in place of `f` and `df`

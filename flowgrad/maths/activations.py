@@ -13,7 +13,7 @@ Plain scalar functions of one float64: the Python executor calls them with np.fl
 At a kink σ' is the value from the left, except at |z|, where it is 0, and at the upper edge of hard_sigmoid and
 hard_tanh: a clipped edge counts as clipped, σ' = 0, as in PyTorch.
 
-Functions that saturate on both sides and have slope 1 (erf: 1.13) at 0 take the initializer "glorot_fan_in". The
+Functions that saturate on both sides and have slope 1 (erf: 1.13) at 0 take the initializer "glorot_spectral". The
 sigmoids do not: their slope is ¼ or less, and trees of eight levels of them trained worse with still smaller weights.
 """
 
@@ -278,7 +278,7 @@ entries: dict[str, Activation] = {
             hyperbolic_tangent,
             dhyperbolic_tangent,
             range=(-1.0, 1.0),
-            initializer="glorot_fan_in",
+            initializer="glorot_spectral",
             expression=("tanh(z)", "4 * exp(-2 * abs(z)) / ((1 + exp(-2 * abs(z))) * (1 + exp(-2 * abs(z))))"),
         ),
         Activation(
@@ -286,7 +286,7 @@ entries: dict[str, Activation] = {
             softsign,
             dsoftsign,
             range=(-1.0, 1.0),
-            initializer="glorot_fan_in",
+            initializer="glorot_spectral",
             expression=(
                 "select(abs(z) > 1, select(z > 0, 1, -1) / (1 + 1 / abs(z)), z / (1 + abs(z)))",
                 "1 / (1 + abs(z)) * (1 / (1 + abs(z)))",
@@ -304,7 +304,7 @@ entries: dict[str, Activation] = {
             hard_tanh,
             dhard_tanh,
             range=(-1.0, 1.0),
-            initializer="glorot_fan_in",
+            initializer="glorot_spectral",
             expression=("min(max(z, -1), 1)", "select(abs(z) >= 1, 0, select(z == z, 1, z))"),
         ),
         Activation(
@@ -312,7 +312,7 @@ entries: dict[str, Activation] = {
             arc_tangent,
             darc_tangent,
             range=(-HALF_PI, HALF_PI),
-            initializer="glorot_fan_in",
+            initializer="glorot_spectral",
             expression=("arctan(z)", "select(abs(z) > 1e9, 1 / z * (1 / z), 1 / (1 + z * z))"),
         ),
         Activation(
@@ -320,7 +320,7 @@ entries: dict[str, Activation] = {
             error_function,
             derror_function,
             range=(-1.0, 1.0),
-            initializer="glorot_fan_in",
+            initializer="glorot_spectral",
             expression=(_erf(), f"{TWO_BY_SQRT_PI} * exp(-z * z)"),
         ),
         Activation("sin", sine, cosine, range=(-1.0, 1.0), expression=("sin(z)", "cos(z)")),

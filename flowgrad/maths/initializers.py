@@ -73,19 +73,19 @@ def fan_in(fan_in: Array, fan_out: Array) -> Array:
     return np.sqrt(1.0 / (3.0 * fan_in))
 
 
-def glorot_fan_in(fan_in: Array, fan_out: Array) -> Array:
-    """√(1/max((fan_in + fan_out)/2, 3·fan_in − 2·fan_out)): Glorot's up to fan_in = fan_out, then towards `fan_in`.
+def glorot_spectral(fan_in: Array, fan_out: Array) -> Array:
+    """Glorot's rule up to fan_in = fan_out, and √fan_out/fan_in beyond: √min(2/(fan_in + fan_out), fan_out/fan_in²).
 
     For functions that saturate on both sides. Glorot's rule makes Var z up to twice the mean square of the sources
     where a neuron has many in-edges and its sources few out-edges, as in hierarchies, and a first z that is large
-    leaves σ' near 0. `fan_in` everywhere would make each layer's signal √⅓ of the one below; here equal fans keep
-    it, and so does a chain. The factor 3 is measured (docs/defaults.md), between Glorot's 1 and a rule that scales by
-    fan_out/fan_in without bound (Yang, Simon & Bernstein 2023, Parametrization 1), which learns as well.
+    leaves σ' near 0. The factor √(fan_out/fan_in) on 1/√fan_in is that of the spectral condition for feature learning
+    (Yang, Simon & Bernstein 2023, Parametrization 1). Equal fans keep Var z, and so does a chain; `fan_in` would make
+    the signal √⅓ of itself in each layer.
 
-    >>> glorot_fan_in(np.array([3.0, 4.0, 12.0]), np.array([5.0, 4.0, 10.0]))
+    >>> glorot_spectral(np.array([3.0, 4.0, 8.0]), np.array([5.0, 4.0, 4.0]))
     array([0.5 , 0.5 , 0.25])
     """
-    return np.sqrt(1.0 / np.maximum((fan_in + fan_out) / 2.0, 3.0 * fan_in - 2.0 * fan_out))
+    return np.sqrt(np.minimum(2.0 / (fan_in + fan_out), fan_out / (fan_in * fan_in)))
 
 
 entries: dict[str, Initializer] = {
@@ -94,6 +94,6 @@ entries: dict[str, Initializer] = {
         Initializer("glorot", glorot),
         Initializer("he", he),
         Initializer("fan_in", fan_in),
-        Initializer("glorot_fan_in", glorot_fan_in),
+        Initializer("glorot_spectral", glorot_spectral),
     )
 }

@@ -254,7 +254,7 @@ def test_every_way_draws_weights_by_the_initializer(tmp_path: Path) -> None:
     for name, way in made(tmp_path).items():
         assert (way().columns.weights != 0).all(), name
         assert (way(initializer=nothing).columns.weights == 0).all(), name
-        rules = "he", fg.initializers.entries["glorot"], "glorot_fan_in"
+        rules = "he", fg.initializers.entries["glorot"], "glorot_spectral"
         he, glorot, saturating = (way(initializer=rule, seed=3).columns for rule in rules)
         function = [glorot.activations[code].name for code in glorot.activation[glorot.target]]
         suits_tanh, suits_the_rest = saturating.weights, glorot.weights

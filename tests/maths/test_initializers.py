@@ -20,19 +20,18 @@ def test_the_published_rules():
     np.testing.assert_allclose(entries["fan_in"].std(fan_in, fan_out), 1 / np.sqrt([3, 24, 9]), rtol=1e-15)
 
 
-def test_glorot_fan_in_is_glorots_up_to_equal_fans_and_fan_ins_far_beyond_them():
+def test_glorot_spectral_is_glorots_up_to_equal_fans_and_the_spectral_conditions_beyond():
     fan_in, fan_out = (fans.ravel() for fans in np.mgrid[1.0:40.0, 1.0:40.0])
-    std, glorot, smaller = (entries[name].std(fan_in, fan_out) for name in ("glorot_fan_in", "glorot", "fan_in"))
+    std, glorot = (entries[name].std(fan_in, fan_out) for name in ("glorot_spectral", "glorot"))
     few = fan_in <= fan_out
     np.testing.assert_array_equal(std[few], glorot[few])
+    np.testing.assert_allclose(std[~few], np.sqrt(fan_out[~few]) / fan_in[~few], rtol=1e-14)
     assert (std[~few] < glorot[~few]).all()
-    assert (std[~few] > smaller[~few]).all()
-    assert entries["glorot_fan_in"].std(np.array([1e6]), np.array([1.0])) == pytest.approx(1 / np.sqrt(3e6))
 
 
 def test_equal_fans_keep_the_variance_of_a_sum():
     fans = np.arange(1.0, 50.0)
-    np.testing.assert_allclose(fans * entries["glorot_fan_in"].std(fans, fans) ** 2, 1.0, rtol=1e-14)
+    np.testing.assert_allclose(fans * entries["glorot_spectral"].std(fans, fans) ** 2, 1.0, rtol=1e-14)
 
 
 def spread_after(layers: int, initializer: str | None) -> float:
@@ -83,7 +82,7 @@ def test_functions_that_vanish_on_the_left_and_keep_the_right_take_he():
             assert middle > 0.85, name
 
 
-def test_functions_that_saturate_on_both_sides_with_slope_1_between_take_glorot_fan_in():
+def test_functions_that_saturate_on_both_sides_and_have_slope_1_take_glorot_spectral():
     """Odd, flat for large |z|, slope 1 (erf's 2/√π) at 0; other programs' keep the rule they were read with."""
     for name in names("activations"):
         a, far = find("activations", name), np.float64(1e6)
@@ -91,7 +90,7 @@ def test_functions_that_saturate_on_both_sides_with_slope_1_between_take_glorot_
             flat = abs(a.df(far)) < 1e-9 and abs(a.df(-far)) < 1e-9 and a.f(far) == -a.f(-far) != 0
             slope = a.df(np.float64(0.0))
         saturates = bool(flat and 1 <= slope < 1.2 and "-" not in name)
-        assert saturates == (a.initializer == "glorot_fan_in"), name
+        assert saturates == (a.initializer == "glorot_spectral"), name
 
 
 def test_weights_of_a_users_own_follow_its_initializer():
