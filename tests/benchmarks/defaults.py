@@ -97,8 +97,8 @@ def by_graph(edges: list[tuple[str, str]], inputs: list[str], output: str) -> Ma
 
 
 def with_outcome(G: nx.DiGraph) -> list[tuple[str, str]]:
-    """The edges, and those from every last node to the outcome."""
-    return [*G.edges, *((node, "outcome") for node in sorted(G) if not G.out_degree(node))]
+    """The edges, and those from every last node to the outcome, in an order that is the same in every process."""
+    return sorted([*G.edges, *((node, "outcome") for node in G if not G.out_degree(node))])
 
 
 def binn() -> Task:
