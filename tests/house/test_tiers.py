@@ -38,7 +38,7 @@ def test_it_is_small(covering: Any) -> None:
 def test_a_marked_test_runs_with_each_value(
     executor: str, number: int, word: str, request: pytest.FixtureRequest
 ) -> None:
-    same = [item for item in request.session.items if item.function is request.function]
+    same = [item for item in request.session.items if getattr(item, "function", None) is request.function]
     given = [{name: item.callspec.params[name] for name in ("executor", "number", "word")} for item in same]
     whole = request.config.getoption("--soak")
     assert len(given) == (12 if whole else 3)
