@@ -321,8 +321,8 @@ def test_every_kind_of_installation_hits_on_its_second_start(
     assert {path: time for path, time in after.items() if installation.cache not in path.parents} == before
 
 
-def test_processes_that_start_at_once(installation: Installation) -> None:
-    started = [installation.start("wait") for _ in range(2)]
+def test_processes_that_start_at_once(installation: Installation, request: pytest.FixtureRequest) -> None:
+    started = [installation.start("wait") for _ in range(4 if request.config.getoption("--soak") else 2)]
     for process in started:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
@@ -330,7 +330,7 @@ def test_processes_that_start_at_once(installation: Installation) -> None:
         assert process.stdin is not None
         process.stdin.write("\n")
         process.stdin.flush()
-    assert [installation.told(process)[0] for process in started] == [[4.0, 30.0]] * 2
+    assert [installation.told(process)[0] for process in started] == [[4.0, 30.0]] * len(started)
     assert installation.results() == ([4.0, 30.0], 2)
     assert len(files(installation.cache)) == 2
 
