@@ -190,7 +190,8 @@ def test_layers_are_gemms_and_nothing_else(tmp_path: Path, request: pytest.Fixtu
     for who, got in answers(model, X, "float32").items():
         assert_equal(got, wanted, 2e-6, who)  # long sums in float32
     back = fg.load(tmp_path / "net.onnx")
-    assert (back.nodes, back.outputs, back.columns.n_edges, back.depth) == (net.nodes, net.outputs, sum(map(mul, sizes, sizes[1:])), 3)
+    edges = sum(map(mul, sizes, sizes[1:]))
+    assert (back.nodes, back.outputs, back.columns.n_edges, back.depth) == (net.nodes, net.outputs, edges, 3)
 
 
 @DTYPES
