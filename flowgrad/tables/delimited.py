@@ -228,8 +228,14 @@ class Delimited:
         with self._text() as text:
             rows = csv.reader(text, delimiter=self.head.delimiter, strict=True)
             numbered = ((rows.line_num, row) for row in rows if row)
-            next(numbered)
-            for line, row in numbered:
+            line, _ = next(numbered)
+            while True:
+                try:
+                    line, row = next(numbered)
+                except StopIteration:
+                    return
+                except csv.Error as error:
+                    raise FileError(f"{self.path} is no CSV from line {line + 1} on: {error}") from None
                 if len(row) != len(self.names):
                     raise DataError(
                         f"{self.path} line {line} has {len(row)} cells: its header names {len(self.names)} columns"
