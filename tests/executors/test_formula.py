@@ -23,7 +23,7 @@ from flowgrad.errors import ExecutorError
 from flowgrad.executors._numba.compiled import entry, kernel
 from flowgrad.executors._numba.digests import digest
 from flowgrad.executors._numba.formula import called as called_as
-from flowgrad.executors._numba.formula import check, fill, formula, number
+from flowgrad.executors._numba.formula import check, fill, formula, number, overload_choose
 from flowgrad.executors._numba.spec import Spec
 from flowgrad.maths.aggregations import entries as aggregations
 
@@ -242,6 +242,7 @@ ONE_NUMBER: dict[str, Callable[..., Any]] = {
     "a division by zero": lambda z: z / (z - 3.0),
     "where as an attribute": lambda z: np.where(z > 0.0, z, 0.0),
     "where as a name": lambda z: where(z > 0.0, z, 0.0) + 1.0,
+    "where as a number of math's": lambda z: math.sin(where(z > 0.0, z, 0.0)),
     "a function inside": function(NESTED),
 }
 
@@ -264,6 +265,12 @@ def test_losses_take_two_numbers_and_aggregations_arrays() -> None:
     want = np.empty(3)
     longest.df(t, want)
     np.testing.assert_array_equal(d, want)
+
+
+def test_where_is_of_numbers_or_of_arrays() -> None:
+    t = np.array([1.0, -4.0])
+    np.testing.assert_array_equal(overload_choose(TERMS, TERMS, float64)(t > 0.0, t, 0.0), [1.0, 0.0])
+    assert overload_choose(float64, float64, float64)(True, 1.0, 2.0) == 1.0
 
 
 def test_an_entry_is_called_without_dispatch() -> None:

@@ -181,6 +181,8 @@ class _Copies:
         """Return a dispatcher of a function: the user's, where it is one."""
         if isinstance(f, Dispatcher):
             return f
+        if f is np.where:
+            return CHOOSE
         if not isinstance(f, FunctionType):
             raise ExecutorError(f"{brief(f)} is no plain Python function")
         return self.made[f] if f in self.made else self.copied(f)
@@ -200,4 +202,22 @@ class _Copies:
 
     def resolved(self, value: Any) -> Any:
         """Return what a copy has in place of a global or a closure's value."""
-        return self.compiled(value) if isinstance(value, FunctionType) else value
+        return self.compiled(value) if isinstance(value, FunctionType) or value is np.where else value
+
+
+def choose(c: Any, x: Any, y: Any) -> Any:
+    """`numpy.where`, where a formula has it as a name of its own: of single numbers a number, which math takes."""
+    return np.where(c, x, y)
+
+
+def overload_choose(c: Any, x: Any, y: Any) -> Any:
+    """Choose by a branch where all are numbers."""
+    if any(isinstance(each, types.Array) for each in (c, x, y)):
+        return lambda c, x, y: np.where(c, x, y)
+    return lambda c, x, y: x if c else y
+
+
+overload(choose, strict=False)(overload_choose)
+
+
+CHOOSE = inner(lambda c, x, y: choose(c, x, y))

@@ -72,7 +72,7 @@ class Keeping:
     def open(self, memory: Array, theta: Array, x: Array) -> dict[str, int]:
         """Fields of the call's record for a forward that keeps; from now on a backward may use the memory."""
         begin, batch = _begin(memory), len(x)
-        memory[:40].view(np.int64)[:] = self.owner, 1, batch, begin - memory.ctypes.data, _checksum(theta, x)
+        _head(memory)[:] = self.owner, 1, batch, begin - memory.ctypes.data, _checksum(theta, x)
         return _held(begin, self.tiles(batch))
 
     def take(self, memory: Array, theta: Array, x: Array) -> dict[str, int]:
@@ -83,13 +83,18 @@ class Keeping:
         batch = len(x)
         if not len(memory) or len(memory) != self.size(batch):
             return NOTHING
-        begin, head = _begin(memory), memory[:40].view(np.int64)
+        begin, head = _begin(memory), _head(memory)
         with _lock:
             found = head.tolist()
             head[1] = 0
         if found != [self.owner, 1, batch, begin - memory.ctypes.data, _checksum(theta, x)]:
             return NOTHING
         return _held(begin, self.tiles(batch))
+
+
+def _head(memory: Array) -> Array:
+    """The five words at the beginning."""
+    return memory[:40].view(np.int64)
 
 
 def _checksum(theta: Array, x: Array) -> int:
