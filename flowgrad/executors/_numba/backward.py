@@ -21,7 +21,7 @@ from flowgrad.executors._numba.dropped import thinned
 from flowgrad.executors._numba.forms import exact, found, untold
 from flowgrad.executors._numba.forward import NEXT, fetch_row
 from flowgrad.executors._numba.memory import atomic_get, call_address, i32_at, i64_at, prefetch
-from flowgrad.executors._numba.panels import most_rows, product
+from flowgrad.executors._numba.panels import LONGEST, PANELS, product
 from flowgrad.executors._numba.records import (
     AGGREGATED,
     DENSE_SIZE,
@@ -102,19 +102,21 @@ def whole_run(spec: Any, net: int, tile: int, run: int, w: int) -> None:
     product(spec, t.G, base, row, dz, n.iota, row, weights, real, q.sources * real, q.count, q.sources - skip, 0)
     if t.turned_block != q.block:
         t.turned_block = q.block
-        turn_sources(spec, n, t, t.kept + q.turned * row, q.wide * real, e, q.sources)
+        turn_sources(spec, n, t, t.kept + q.turned * t.kept_step, e, q.sources)
     for v in range(q.count):
-        store(t.kept + (q.dz + v) * row, load(spec, dz + v * row))
+        store(t.kept + (q.dz + v) * t.kept_step + t.chunk * row, load(spec, dz + v * row))
 
 
 @inline
-def turn_sources(spec: Any, net: Any, tile: Any, to: int, step: int, e: int, sources: int) -> None:
+def turn_sources(spec: Any, net: Any, tile: Any, to: int, e: int, sources: int) -> None:
     """a of a block's sources, lane by lane; lanes that are no samples are 0. The last four fill up."""
-    last = e + sources - 1
-    for k in range(e, e + sources, 4):
+    last, row, lanes = e + sources - 1, size_of(spec), lanes_of(spec)
+    for k in range(0, sources, 4):
+        square = to + k // lanes * lanes * tile.kept_step + tile.chunk * lanes * row
+        k += e
         a, b = masked_source(spec, net, tile, k), masked_source(spec, net, tile, min(k + 1, last))
         c, d = masked_source(spec, net, tile, min(k + 2, last)), masked_source(spec, net, tile, min(k + 3, last))
-        store_turned(to + (k - e) * bytes_of(spec), step, a, b, c, d)
+        store_turned(square + (k - e) % lanes * bytes_of(spec), row, a, b, c, d)
 
 
 @inline
@@ -183,47 +185,42 @@ def sweep(spec: Any, net: int, tile: int, stop: int, w: int, turned: int, flags:
 
 @kernel
 def multiply(spec: Any, net: int, call: int, tile: int, item: int, turn: int, to: int, scale: float) -> None:
-    """∂L/∂w of dense run `item` from what the chunks have kept in this round, in order; called by address.
+    """∂L/∂w of LONGEST neurons of a dense run from what the chunks have kept in this round; called by address.
 
     Panels go straight to where they belong, `to` being ∂L/∂w by in-edge; the end of a row that is no whole vector takes
-    a detour. After the last round it is multiplied by `scale`.
+    a detour. What they are made of stands as they read it: a of `lanes` sources, chunk after chunk and lane after lane,
+    and ∂L/∂z of a neuron, chunk after chunk. After the last round ∂L/∂w is multiplied by `scale`.
     """
     n, c, t = net_at(net), call_at(call), tile_at(tile)
-    q = dense_at(n.dense + item * DENSE_SIZE)
-    row, real, lanes, most = size_of(spec), bytes_of(spec), lanes_of(spec), most_rows(spec)
-    begin, step = to + i64_at(n.in_begin, q.first) * real, q.sources * real
-    rest = q.sources % lanes
-    for r in range(0, q.count, most):
-        rows, at = min(most, q.count - r), begin + r * step
-        for column in range(0, q.sources - rest, lanes):
-            grow_panel(spec, n, c, q, turn, r, rows, column, at + column * real, step)
-        if rest > 0:
-            column = q.sources - rest
-            copy_columns(spec, t.S, row, 0, at, step, column, rest, rows)
-            grow_panel(spec, n, c, q, turn, r, rows, column, t.S, row)
-            copy_columns(spec, at, step, column, t.S, row, 0, rest, rows)
+    q, r = dense_at(n.dense + item // PANELS * DENSE_SIZE), item % PANELS * LONGEST
+    row, real, lanes = size_of(spec), bytes_of(spec), lanes_of(spec)
+    rows, step, every = min(LONGEST, q.count - r), q.sources * real, c.chunks * row
+    at, dz = to + i64_at(n.in_begin, q.first) * real + r * step, c.kept + (q.dz + r) * every
+    terms, new, rest = chunks_in(c, turn) * lanes, 1 if turn == 0 else 0, q.sources % lanes
+    if rows <= 0:
+        return
+    for column in range(0, q.sources - rest, lanes):
+        a = c.kept + (q.turned + column) * every
+        product(spec, at + column * real, n.iota, step, a, n.iota, row, dz, every, real, terms, rows, new)
+    if rest > 0:
+        column = q.sources - rest
+        a = c.kept + (q.turned + column) * every
+        copy_columns(spec, t.S, row, 0, at, step, column, rest, rows)
+        product(spec, t.S, n.iota, row, a, n.iota, row, dz, every, real, terms, rows, new)
+        copy_columns(spec, at, step, column, t.S, row, 0, rest, rows)
     if turn == c.rounds - 1:
         factor = splat(spec, scale)
-        count = q.count * q.sources
+        count = rows * q.sources
         for k in range(0, count - count % lanes, lanes):
-            store(begin + k * real, load(spec, begin + k * real) * factor)
+            store(at + k * real, load(spec, at + k * real) * factor)
         for k in range(count - count % lanes, count):
-            put_real(spec, begin, k, real_at(spec, begin, k) * real_of(spec, scale))
+            put_real(spec, at, k, real_at(spec, at, k) * real_of(spec, scale))
 
 
 @inline
-def grow_panel(
-    spec: Any, net: Any, call: Any, q: Any, turn: int, r: int, rows: int, column: int, to: int, step: int
-) -> None:
-    """A panel of ∂L/∂w grows by every tile of the round."""
-    row, real, lanes = size_of(spec), bytes_of(spec), lanes_of(spec)
-    new, wide = 1 if turn == 0 else 0, q.wide * real
-    for c in range(call.chunks):
-        if c * call.tiles // call.chunks + turn < (c + 1) * call.tiles // call.chunks:
-            kept = call.kept + c * call.kept_step
-            a, dz = kept + q.turned * row + column * real, kept + (q.dz + r) * row
-            product(spec, to, net.iota, step, a, net.iota, wide, dz, row, real, lanes, rows, new)
-            new = 0
+def chunks_in(call: Any, turn: int) -> int:
+    """How many chunks have a tile in a round: the first ones have all, or one more than the others."""
+    return min(max(call.tiles - turn * call.chunks, 0), call.chunks)
 
 
 @inline

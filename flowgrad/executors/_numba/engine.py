@@ -17,7 +17,7 @@ from flowgrad.executors._numba.keeping import NOTHING, Keeping
 from flowgrad.executors._numba.layout import RUN_ROWS, WHOLE_ROWS, layout
 from flowgrad.executors._numba.network import FUSING, GRADIENTS, Net
 from flowgrad.executors._numba.part import Part
-from flowgrad.executors._numba.records import BACKWARD, DROP, FUSE, WIDE
+from flowgrad.executors._numba.records import BACKWARD, DROP, FUSE, MANY, WIDE
 from flowgrad.executors._numba.spec import REALS, Spec
 from flowgrad.executors._numba.workspace import Workspace
 from flowgrad.maths.dropout import Dropout
@@ -26,8 +26,8 @@ from flowgrad.recycling import Recycler
 
 LEAST = 32
 """Samples that a chunk has at least, where there are so many: every further gradient goes through memory twice."""
-FEW, MANY = 8, 64
-"""Chunks that every batch is cut into where LEAST lets it; that large batches of graphs are which MEMORY lets."""
+FEW = 8
+"""Chunks that every batch is cut into where LEAST lets it; large batches of graphs which MEMORY lets, up to MANY."""
 MEMORY = 1 << 28
 """Bytes that the gradients of more than FEW chunks may take."""
 PIECE, PIECES = 1 << 12, 64
@@ -222,7 +222,7 @@ class Engine:
         steps = [-(-n * size // 128) * 128 for n in (l.zero + 4, l.part.n_nodes + 4)]  # read in fours
         w.set(
             kept=w.room("kept", chunks * l.kept * row),
-            kept_step=l.kept * row,
+            kept_step=chunks * row,
             chunk_weight=w.room("chunk_weight", chunks * steps[0]),
             chunk_weight_step=steps[0],
             chunk_bias=w.room("chunk_bias", chunks * steps[1]),

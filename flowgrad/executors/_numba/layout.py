@@ -13,6 +13,7 @@ from numba.core import types
 from flowgrad.errors import ExecutorError
 from flowgrad.executors._numba.across import GATHERED
 from flowgrad.executors._numba.compiled import entry, kernel
+from flowgrad.executors._numba.panels import LONGEST, PANELS
 from flowgrad.executors._numba.part import Part
 from flowgrad.executors._numba.records import (
     AGGREGATED,
@@ -21,6 +22,7 @@ from flowgrad.executors._numba.records import (
     FUSED,
     FUSED_SCALED,
     GROUP,
+    MANY,
     PLAIN,
     SCALED,
     STRIDE,
@@ -35,8 +37,8 @@ Longs = npt.NDArray[np.int64]
 
 RUN_ROWS = 64
 """Rows that one call of an activation takes: few enough that z, a and σ' stay in the first cache."""
-WHOLE_ROWS = 60
-"""Rows of a dense run: whole panels, see `panels.LONGEST`."""
+WHOLE_ROWS = PANELS * LONGEST
+"""Rows of a dense run."""
 FUSABLE = ("tanh", "sigmoid", "relu")
 """Activations that sweeps are compiled with, one each: every further one would be compiled in every process anew."""
 MOST_ROWS = 2**31 // STRIDE - 1
@@ -97,7 +99,7 @@ def layout(plan: Plan, part: Part) -> Layout:
         "run_dense": (np.cumsum(kind[firsts] == WHOLE) - 1).astype(np.int32),
         "dense": dense,
         "dense_base": dense_base,
-        "iota": np.arange(max(WHOLE_ROWS, WIDEST_VECTOR), dtype=np.int32),
+        "iota": np.arange(MANY * WIDEST_VECTOR, dtype=np.int32),  # of as many rows as a product may have or add up
         "base_row": base,
         "message": message,
     }
@@ -250,10 +252,10 @@ def _dense_runs(part: Part, kind: Ints, run_begin: Ints, block: Ints) -> npt.NDA
     dense["first"], dense["count"] = first, run_begin[runs + 1] - first
     dense["sources"] = part.in_end[first] - part.in_begin[first]
     dense["block"] = block[first]
-    dense["wide"] = _padded(dense["sources"])
     _, leads, of_block = np.unique(dense["block"], return_index=True, return_inverse=True)
-    ends = np.cumsum(dense["wide"][leads])
-    dense["turned"] = (ends - dense["wide"][leads])[of_block]
+    wide = _padded(dense["sources"][leads])
+    ends = np.cumsum(wide)
+    dense["turned"] = (ends - wide)[of_block]
     dense["dz"] = ends[-1:].sum() + np.cumsum(dense["count"]) - dense["count"]
     return dense
 

@@ -22,6 +22,8 @@ from flowgrad.executors._numba.simd import load, name_of, pointer, real_at, spla
 
 LONGEST = 12
 """Rows of C at once, at most: two registers each, of 32, with room for a row of B and a weight."""
+PANELS = 5
+"""Panels of LONGEST rows of which a dense run is made, at most."""
 FEW = 4
 """Rows at once of what is left over."""
 

@@ -25,6 +25,8 @@ WIDE = 128
 """Bytes of a row of a tile; small batches have rows of a quarter."""
 GROUP = 4
 """Out-edges that backward takes at a time."""
+MANY = 64
+"""Chunks that a batch is cut into, at most."""
 AHEAD = 32
 """How many edges ahead a sweep fetches rows, where it does."""
 
@@ -83,9 +85,10 @@ CALL = record(
     "z a dz da",
     # real: w by in-edge and b by position, where θ is not just these; w by place; gradients by in-edge and position
     "weight bias turned grad_weight grad_bias",
-    # one row a chunk: real ∂L/∂w by place; real ∂L/∂b by node, then 0; float64 loss; what dense runs keep of a tile;
-    # bytes a row
-    "chunk_weight chunk_weight_step chunk_bias chunk_bias_step chunk_loss kept kept_step",
+    # one row a chunk: real ∂L/∂w by place; real ∂L/∂b by node, then 0; float64 loss; bytes a row
+    "chunk_weight chunk_weight_step chunk_bias chunk_bias_step chunk_loss",
+    # what dense runs keep of a tile, a row of lanes of every chunk beside each other; bytes of those
+    "kept kept_step",
 )
 
 TILE = record(
@@ -100,8 +103,9 @@ TILE = record(
     "U draws drop_neurons drop_least drop_inputs",
     # whether ∂L/∂x is wanted
     "inputs",
-    # its chunk's arrays; whether it is the chunk's first; the block whose sources' a have been turned
-    "weight bias loss kept first turned_block",
+    # its chunk, and its arrays; whether it is the chunk's first; the block whose sources' a have been turned; as in the
+    # call
+    "chunk weight bias loss first turned_block kept kept_step",
     # room for one neuron of another aggregation, see `aggregate`; for losses, see `losses`
     "terms lse share",
 )
@@ -109,9 +113,8 @@ TILE = record(
 DENSE = record(
     # its first neuron, how many; how many sources, how many of them come first and are inputs; which block of the part
     "first count sources inputs block",
-    # reals from one lane of its sources' a to the next; where these, and its ∂L/∂z, stand in what is kept, in rows of
-    # lanes; where its rows of base cases are
-    "wide turned dz base_rows",
+    # where its sources' a and its ∂L/∂z stand in what is kept, in rows of lanes; where its rows of base cases are
+    "turned dz base_rows",
 )
 
 net_at: Any = record_at(NET)

@@ -30,6 +30,7 @@ from flowgrad.executors._numba.memory import (
     put_f64,
     set_float_mode,
 )
+from flowgrad.executors._numba.panels import PANELS
 from flowgrad.executors._numba.parameters import DONE, NEXT, wait_until
 from flowgrad.executors._numba.records import BACKWARD, DROP, TILE_SIZE, call_at, net_at, tile_at
 from flowgrad.executors._numba.simd import bytes_of, put_real, put_word, real_at
@@ -41,13 +42,13 @@ COLUMNS = 16
 @inline
 def multiply_runs(n: Any, c: Any, call: int, tile: int, taken: int, turn: int, grad_weight: int, scale: float) -> None:
     """∂L/∂w of the dense runs, of a round."""
-    item = fetch_add(taken, 1)
-    while item < n.dense_runs:
+    item, items = fetch_add(taken, 1), n.dense_runs * PANELS
+    while item < items:
         if atomic_get(c.stop) == 0:
             call_address(n.multiply, c.net, call, tile, item, turn, grad_weight, scale)
         fetch_add(taken + DONE, 1)
         item = fetch_add(taken, 1)
-    wait_until(taken + DONE, n.dense_runs, c.stop)
+    wait_until(taken + DONE, items, c.stop)
 
 
 # ---- samples ------------------------------------------------------------------------------------------------
@@ -111,7 +112,7 @@ def open_chunk(c: Any, t: Any, chunk: int, turn: int) -> None:
     """A thread's tile gets the arrays of a chunk."""
     t.weight = c.chunk_weight + chunk * c.chunk_weight_step
     t.bias = c.chunk_bias + chunk * c.chunk_bias_step
-    t.kept = c.kept + chunk * c.kept_step
+    t.kept, t.kept_step, t.chunk = c.kept, c.kept_step, chunk
     t.loss = c.chunk_loss + chunk * 8
     t.first = 1 if turn == 0 else 0
     if turn == 0:
@@ -190,7 +191,7 @@ def step(
         chunk = fetch_add(taken, 1)
         while chunk < c.chunks:
             open_chunk(c, t, chunk, turn)
-            begin, end = chunk * c.tiles // c.chunks + turn * c.at_once, (chunk + 1) * c.tiles // c.chunks
+            begin, end = first_tile(c, chunk) + turn * c.at_once, first_tile(c, chunk + 1)
             for number in range(begin, min(begin + c.at_once, end)):
                 lay_out(c, t, number, A, D, stack)
                 open_tile(spec, n, c, t, number)
@@ -224,6 +225,12 @@ def step(
     if n.direct == 0 and not traced:
         call_address(n.fold, call, taken + 2 * NEXT, data_of(out), scale)
     set_float_mode(mode)
+
+
+@inline
+def first_tile(c: Any, chunk: int) -> int:
+    """Where a chunk begins: all have as many tiles, or the first ones have one more."""
+    return chunk * (c.tiles // c.chunks) + min(chunk, c.tiles % c.chunks)
 
 
 @inline
