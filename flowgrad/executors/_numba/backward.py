@@ -220,7 +220,7 @@ def multiply(spec: Any, net: int, call: int, tile: int, item: int, turn: int, to
 @inline
 def chunks_in(call: Any, turn: int) -> int:
     """How many chunks have a tile in a round: the first ones have all, or one more than the others."""
-    return min(max(call.tiles - turn * call.chunks, 0), call.chunks)
+    return int(min(max(call.tiles - turn * call.chunks, 0), call.chunks))
 
 
 @inline

@@ -230,7 +230,7 @@ def step(
 @inline
 def first_tile(c: Any, chunk: int) -> int:
     """Where a chunk begins: all have as many tiles, or the first ones have one more."""
-    return chunk * (c.tiles // c.chunks) + min(chunk, c.tiles % c.chunks)
+    return int(chunk * (c.tiles // c.chunks) + min(chunk, c.tiles % c.chunks))
 
 
 @inline
