@@ -70,6 +70,8 @@ SHAPES: dict[str, Shape] = {
         ("x",),
         ("y",),
     ),
+    "no_edge": ([], {"y": {"bias": 0.4}}, ("x",), ("y", "x")),
+    "no_neuron": ([], {}, ("x", "z"), ("z",)),
     "zero_weights": ([w("x", "h", 0.0), w("h", "y", 0.0), w("x", "y", 1.0)], {"h": {}, "y": {}}, ("x",), ("y",)),
 }
 PARAMETERS: dict[str, Shape] = {

@@ -133,6 +133,17 @@ def test_state_dict_goes_round_and_refuses_another_network():
         GraphModule(swapped).load_state_dict(GraphModule(straight).state_dict())
 
 
+def test_a_state_that_does_not_say_its_network_leaves_theta_as_it_was():
+    module = GraphModule(graph())
+    before = module.theta.detach().clone()
+    for whole, prefix in ((module, ""), (nn.Sequential(module), "0.")):
+        for strict in (True, False):
+            with pytest.raises(RuntimeError, match=f'"{prefix}_extra_state" is missing, which says whose'):
+                whole.load_state_dict({f"{prefix}theta": before + 1}, strict=strict)
+            assert torch.equal(module.theta, before)
+    assert module.load_state_dict({}, strict=False).missing_keys == ["theta", "_extra_state"]
+
+
 def test_dtypes_follow_the_module():
     module = GraphModule(graph())
     assert module.theta.dtype == torch.float32

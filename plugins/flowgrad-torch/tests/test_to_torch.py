@@ -6,7 +6,7 @@ import networkx as nx
 import numpy as np
 import pytest
 import torch
-from flowgrad_torch import from_sequential, to_torch
+from flowgrad_torch import GraphModule, from_sequential, to_torch
 from flowgrad_torch.plain import AGGREGATIONS, FORMULAS, MODULES
 from flowgrad_torch.table import ACTIVATIONS
 from torch import nn
@@ -57,7 +57,8 @@ NETS = {
     "skips": skips,
     "layered": lambda: fg.topologies.layered([5, 6, 3], activation="gelu", seed=1),
     "sparse": lambda: fg.topologies.random_dag(6, 60, fan_in=4, seed=2),
-    "input is output": lambda: fg.Network.from_arrays([0, 1], [2, 2], inputs=[0, 1], outputs=[2]),
+    "input is output": lambda: fg.Network.from_arrays([0, 1], [2, 2], inputs=[0, 1], outputs=[2, 0]),
+    "no neuron": lambda: fg.Network.from_arrays([], [], inputs=[0, 1], outputs=[1], n_nodes=2),
 }
 
 
@@ -139,6 +140,22 @@ def test_forward_mode_second_derivatives_and_states():
     other.load_state_dict(module.state_dict())
     torch.testing.assert_close(other(x), module(x))
     assert module.float()(x.float()).dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_torch_compile_makes_one_graph_of_it(name):
+    net = NETS[name]()
+    module, x = to_torch(net, dtype=F64), torch.ones(3, len(net.inputs), dtype=F64)
+    torch._dynamo.reset()
+    assert torch.equal(torch.compile(module, backend="aot_eager", fullgraph=True)(x), module(x))
+
+
+@pytest.mark.parametrize("layer", [to_torch, GraphModule])
+def test_what_is_no_network_is_refused_by_its_type(layer):
+    program = fg.compile(skips(), executor="python")
+    for given, said in ((program, "not a Program: give program"), ("net.json", "not a str"), (3, "not an int")):
+        with pytest.raises(ConfigError, match=said):
+            layer(given)
 
 
 def test_what_has_no_form_is_refused_by_name():

@@ -92,18 +92,18 @@ def _chunks(plan: Plan, codes: Any, no_node: int, no_edge: int) -> Chunks:
     neurons = np.flatnonzero(plan.activation >= 0)
     order = neurons[np.lexsort((plan.activation[neurons], plan.level[neurons]))]
     level, code, fan_in = plan.level[order], codes[plan.activation[order]], np.diff(plan.in_ptr)[order]
-    begins = np.flatnonzero(np.r_[True, (np.diff(level) != 0) | (np.diff(code) != 0)])
+    begins = _changes(level, code)
     group = np.repeat(np.arange(len(begins)), np.diff(np.r_[begins, len(order)]))
     before = np.cumsum(fan_in + 1) - (fan_in + 1)
-    room = max(ROOM, int(fan_in.max()) + 1, int((fan_in + 1).sum()) // len(begins))
+    room = max(ROOM, int(fan_in.max(initial=0)) + 1, int((fan_in + 1).sum()) // max(len(begins), 1))
     part = (before - before[begins][group]) // room  # of its group
-    chunk = np.cumsum(np.r_[False, (np.diff(group) != 0) | (np.diff(part) != 0)])
-    first = np.flatnonzero(np.r_[True, np.diff(chunk) != 0])
+    first = _changes(group, part)
+    chunk = np.repeat(np.arange(len(first)), np.diff(np.r_[first, len(order)]))
     rank = np.arange(len(order)) - first[chunk]
     edge = np.repeat(plan.in_ptr[order] - np.cumsum(fan_in) + fan_in, fan_in) + np.arange(fan_in.sum())
     of_edge = np.repeat(chunk, fan_in)
     place = np.arange(len(edge)) - (np.cumsum(fan_in) - fan_in)[first][of_edge]
-    N, W, K = size(len(first)), size(int(rank.max()) + 1), size(int(place.max(initial=0)) + 1, ROOM)
+    N, W, K = size(len(first)), size(int(rank.max(initial=0)) + 1), size(int(place.max(initial=0)) + 1, ROOM)
     found = Chunks(
         padded(code[first], N, 0),
         np.full((N, W), no_node, np.int32),
@@ -115,3 +115,10 @@ def _chunks(plan: Plan, codes: Any, no_node: int, no_edge: int) -> Chunks:
     found.source[of_edge, place], found.edge[of_edge, place] = plan.in_source[edge], edge
     found.into[of_edge, place] = np.repeat(rank, fan_in)
     return found
+
+
+def _changes(*columns: Any) -> Any:
+    """Where one of the columns has another value than before, the beginning included."""
+    changed = np.ones(len(columns[0]), np.bool_)
+    changed[1:] = np.any([np.diff(column) != 0 for column in columns], axis=0)
+    return np.flatnonzero(changed)

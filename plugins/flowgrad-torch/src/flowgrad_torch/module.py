@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from flowgrad.arguments import instance
 from flowgrad.errors import ConfigError, DataError, FileError, ShapeError
 from flowgrad.executor import Executor
 from flowgrad.network import Network
@@ -56,6 +57,7 @@ class GraphModule(nn.Module):
         threads: int | None = None,
     ) -> None:
         super().__init__()
+        instance("GraphModule", network, Network, ConfigError)
         dtype = torch.get_default_dtype() if dtype is None else dtype
         program = Programs(network, executor, threads).of(dtype)
         self._share(Programs(program.network(), executor, threads))
@@ -175,9 +177,15 @@ class GraphModule(nn.Module):
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *rest: Any) -> None:
         """Looks at the fingerprint first, so that a refusal leaves θ as it was."""
-        key = f"{prefix}_extra_state"
+        key, errors = f"{prefix}_extra_state", rest[-1]
         if key in state_dict:
             self.set_extra_state(state_dict[key])
+        elif f"{prefix}theta" in state_dict:
+            errors.append(
+                f'"{key}" is missing, which says whose weights "{prefix}theta" has: to take them for this '
+                "network's, copy them to module.theta"
+            )
+            return
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def __getstate__(self) -> dict[str, Any]:

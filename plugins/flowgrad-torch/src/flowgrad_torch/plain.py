@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from flowgrad.arguments import instance
 from flowgrad.errors import ConfigError, GraphError, ShapeError, brief, listing
 from flowgrad.network import Network
 from flowgrad.plan import Plan, lower
@@ -170,7 +171,7 @@ class TorchNetwork(nn.Module):
 
     def __init__(self, network: Network, dtype: torch.dtype) -> None:
         super().__init__()
-        self._network, pieces = network, pieces_of(network)
+        self._network, self._inputs, pieces = network, len(network.inputs), pieces_of(network)
         plan = pieces.plan
         self.weight = nn.Parameter(torch.tensor(plan.theta[pieces.slots], dtype=dtype))
         self.register_buffer("frozen", torch.tensor(pieces.frozen, dtype=dtype), persistent=False)
@@ -191,7 +192,7 @@ class TorchNetwork(nn.Module):
         Raises:
             ShapeError: x's last axis is not I.
         """
-        I = len(self._network.inputs)
+        I = self._inputs
         if x.ndim == 0 or x.shape[-1] != I:
             raise ShapeError(f"x has shape {tuple(x.shape)}: must be (…, {I}), a column an input of the network")
         found, values = [x.reshape(-1, I)], torch.cat([self.weight, self.frozen])
@@ -226,7 +227,7 @@ def to_torch(network: Network, dtype: torch.dtype | None = None) -> TorchNetwork
 
     Raises:
         GraphError: an activation or aggregation that has no form in torch's operators; the message names the neuron.
-        ConfigError: another dtype.
+        ConfigError: another dtype, or what is no Network.
 
     >>> import flowgrad as fg
     >>> module = to_torch(fg.topologies.layered([3, 4, 2], seed=1))
@@ -235,6 +236,7 @@ def to_torch(network: Network, dtype: torch.dtype | None = None) -> TorchNetwork
     >>> module.network()
     Network(9 nodes, 20 edges, depth 2, 3 inputs: 0, 1, 2, 2 outputs: 7, 8)
     """
+    instance("to_torch", network, Network, ConfigError)
     dtype = torch.get_default_dtype() if dtype is None else dtype
     if dtype not in DTYPES:
         raise ConfigError(f"dtype={dtype}: must be torch.float32 or torch.float64")
