@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from flowgrad.recycling import Recycler
 
 Array = npt.NDArray[Any]
+BYTES = np.dtype(np.uint8)
 Rows = npt.NDArray[np.intp]
 
 
@@ -39,11 +40,13 @@ def is_plain(values: Any, dtype: np.dtype[Any], shape: tuple[int, ...]) -> bool:
 
     Most calls give such, and for a small network the other checks take longer than the gradient.
     """
-    if type(values) is not np.ndarray or values.dtype is not dtype or values.ndim != len(shape):
+    if type(values) is not np.ndarray or values.dtype is not dtype:
         return False
-    flags, there = values.flags, values.shape
-    fits = there == shape or (shape[0] < 0 and there[1:] == shape[1:])
-    return bool(fits and flags.c_contiguous and flags.aligned)
+    there = values.shape
+    if there != shape and (shape[0] >= 0 or not there or there[1:] != shape[1:]):
+        return False
+    flags = values.flags
+    return flags.c_contiguous and flags.aligned
 
 
 def by_name(values: Any) -> list[Hashable] | None:
@@ -249,6 +252,9 @@ def room_for_gradient(out: Any, theta: Any, th: Array, arrays: Recycler) -> tupl
         ShapeError: out has another shape or dtype than theta.
         DataError: out is read-only.
     """
+    if out is None and theta is th:
+        g = arrays.empty(len(th), th.dtype)
+        return g, g
     kind = theta.dtype if isinstance(theta, np.ndarray) else np.asarray(theta).dtype
     answer = kind if kind.kind == "f" else th.dtype
     if out is None:
@@ -271,7 +277,7 @@ def memory(kept: Any) -> tuple[Array, ...]:
     """
     if kept is None:
         return ()
-    if not isinstance(kept, np.ndarray) or kept.dtype != np.uint8 or kept.ndim != 1 or not kept.flags.writeable:
+    if not isinstance(kept, np.ndarray) or kept.dtype != BYTES or kept.ndim != 1 or not kept.flags.carray:
         raise DataError(f"kept is {brief(kept)}: must be the second array that predict_keeping(X) gave")
     return (kept,) if len(kept) else ()
 

@@ -120,6 +120,7 @@ class Program:
         self.labels = Labels(self._columns, self.plan)
         self.origin = Origin(self.labels, self.dtype, executor)  # what results know of this program
         self._theta: Array = self.plan.theta.astype(self.dtype)
+        self._shape_of_x = -1, len(self.inputs)
 
     # ---- θ --------------------------------------------------------------------------------------------------
 
@@ -159,7 +160,10 @@ class Program:
         return Network.from_columns(replace(c, bias=bias, weight=weight))
 
     def _given(self, theta: ArrayLike | None) -> Array:
-        return self._theta if theta is None else batch.parameters(theta, self.plan, self.dtype)
+        if theta is None:
+            return self._theta
+        fits = batch.is_plain(theta, self.dtype, self._theta.shape)
+        return theta if fits else batch.parameters(theta, self.plan, self.dtype)  # type: ignore[return-value]
 
     # ---- running it -----------------------------------------------------------------------------------------
 
@@ -298,10 +302,10 @@ class Program:
         self, theta: Any, X: Any, T: Any, sample_weight: Any
     ) -> tuple[Array, Array, Array, SampleWeights | None, int]:
         """θ, x and t of the samples that count, their weights, and how many samples there were."""
-        loss, P, outputs = self._need_loss(), self.plan.n_parameters, len(self.outputs)
-        if sample_weight is None and batch.is_plain(X, self.dtype, (-1, len(self.inputs))):
+        loss, is_plain, dtype = self._need_loss(), batch.is_plain, self.dtype
+        if sample_weight is None and is_plain(X, dtype, self._shape_of_x) and is_plain(theta, dtype, self._theta.shape):
             rows = len(X)
-            if rows and batch.is_plain(T, self.dtype, (rows, outputs)) and batch.is_plain(theta, self.dtype, (P,)):
+            if rows and is_plain(T, dtype, (rows, len(self.outputs))):
                 if loss.domain is not None:
                     loss.check(T, self.outputs)
                 return theta, X, T, None, rows
@@ -326,7 +330,7 @@ class Program:
             theta: (P,); None takes the program's.
             inputs: whether ∂L/∂x is wanted; without it a dense first layer is half the work.
             kept: what `predict_keeping` gave of the same X and θ, which takes the place of forward, once. Of others
-                it is left aside, as far as some thousand of their numbers tell.
+                it is left aside, as far as a hundred of their numbers tell.
 
         Returns:
             ∂L/∂θ (P,) and ∂L/∂x (B, I) or None, in the program's dtype.
@@ -342,9 +346,10 @@ class Program:
         if inputs:
             self.origin.need_input_gradients()
         x = self._x(X)
-        dy, out = self._cotangent(cotangent, len(x)), self._arrays.empty(self.plan.n_parameters, self.dtype)
+        dy, out = self._cotangent(cotangent, len(x)), self._arrays.empty(len(self._theta), self.dtype)
         dx = self._arrays.empty(x.shape, self.dtype) if inputs else None
-        live, memory = self.plan.live(None if dy[0].all() else (dy != 0).any(axis=0)), batch.memory(kept)
+        wanted = None if all(dy[0].tolist()) else (dy != 0).any(axis=0)
+        live, memory = self.plan.live(wanted), batch.memory(kept)
         self._pull(self._given(theta), x, dy, live, out, dx, *(() if self._keeping is None else memory))
         return out, dx
 
@@ -379,7 +384,7 @@ class Program:
             )
 
     def _x(self, X: Any) -> Array:
-        fits = batch.is_plain(X, self.dtype, (-1, len(self.inputs))) and len(X)
+        fits = batch.is_plain(X, self.dtype, self._shape_of_x) and len(X)
         return X if fits else batch.table(X, self.inputs, "X", "input", self.dtype)
 
     def _need_loss(self) -> Loss:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from flowgrad.locks import reentrant_lock
 
-SMALLEST = 1 << 16
+SMALLEST = 1 << 17
 """Bytes below which the allocator keeps memory at hand by itself."""
 KEPT = 1 << 27
 """Bytes that wait to be used again, at most, unless a recycler is told otherwise."""
@@ -40,7 +40,7 @@ class Recycler:
 
     def empty(self, shape: int | tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
         """An array of that shape and dtype, C-contiguous, its contents arbitrary."""
-        kind = np.dtype(dtype)
+        kind = dtype if isinstance(dtype, np.dtype) else np.dtype(dtype)
         size = kind.itemsize * (math.prod(shape) if isinstance(shape, tuple) else shape)
         if size < SMALLEST:
             return np.empty(shape, kind)

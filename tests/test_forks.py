@@ -68,7 +68,7 @@ def setting(executor: str, seed: int = 0, activation: Any = "tanh") -> tuple[fg.
     net = fg.topologies.layered([6, 40, 3], activation=activation, seed=seed)
     rng = np.random.default_rng(seed)
     program = fg.compile(net, executor=executor, loss="squared_error")
-    return program, rng.standard_normal((300, 6)), rng.standard_normal((300, 3))
+    return program, rng.standard_normal((400, 6)), rng.standard_normal((400, 3))
 
 
 def gradient(program: fg.Program, X: Any, T: Any) -> np.ndarray:

@@ -18,7 +18,7 @@ from flowgrad.executors._numba.layout import RUN_ROWS, WHOLE_ROWS, layout
 from flowgrad.executors._numba.network import FUSING, GRADIENTS, Net
 from flowgrad.executors._numba.part import Part
 from flowgrad.executors._numba.records import BACKWARD, DROP, FUSE, MANY, WIDE
-from flowgrad.executors._numba.spec import REALS, Spec
+from flowgrad.executors._numba.spec import Spec
 from flowgrad.executors._numba.workspace import Workspace
 from flowgrad.maths.dropout import Dropout
 from flowgrad.plan import Plan
@@ -37,8 +37,6 @@ ALONE = 2_000_000
 LONG = 600_000_000
 """Edges · samples from which on a call of the main thread leaves the work to others, to hear Ctrl-C."""
 I = types.int64
-NONE = {dtype: np.zeros(0, dtype) for dtype in REALS}
-NO_ROWS = {dtype: np.zeros((0, 0), dtype) for dtype in REALS}
 
 
 class Engine:
@@ -48,7 +46,10 @@ class Engine:
         self.plan, self.dtype, self.loss = plan, request.dtype, request.loss
         self.threads = request.threads or threads.available()
         self.part, self._layout = part, layout(plan, part)
+        self._none, self._no_rows = np.zeros(0, self.dtype), np.zeros((0, 0), self.dtype)
         self._work = int((part.in_end - part.in_begin).sum()) + 8 * part.n_nodes
+        wide = WIDE // self.dtype.itemsize
+        self._widths, self._outputs = (wide // 4, wide), len(plan.outputs)
         self._nets: dict[int, Net] = {}
         self._keepings: dict[int, Keeping] = {}
         self._idle: dict[tuple[int, bool], list[Workspace]] = {}
@@ -60,12 +61,12 @@ class Engine:
         """Equations (1)–(3)."""
         V, B = self.plan.n_nodes, len(x)
         z, a = self._arrays.empty((V, B), self.dtype), self._arrays.empty((V, B), self.dtype)
-        self._call("trace", B, dropout, theta, x, NO_ROWS[self.dtype], fields=_places(z=z, a=a))
+        self._call("trace", B, dropout, theta, x, self._no_rows, fields=_places(z=z, a=a))
         return Saved(z, a, dropout)
 
     def backward(self, theta: Array, saved: Saved, dy: Array) -> Adjoint:
         """Equations (5)–(10): `saved`, dy and what it gives by node have a row or column each of the part's alone."""
-        n, B, none, no_rows = self._layout.part.n_nodes, len(dy), NONE[self.dtype], NO_ROWS[self.dtype]
+        n, B, none, no_rows = self._layout.part.n_nodes, len(dy), self._none, self._no_rows
         z, a = np.ascontiguousarray(saved.z), np.ascontiguousarray(saved.a)
         dz, da = self._arrays.empty((n, B), self.dtype), self._arrays.empty((n, B), self.dtype)
         weight, bias = self._arrays.empty(self.plan.n_edges, self.dtype), np.zeros(self.plan.n_nodes, self.dtype)
@@ -75,18 +76,17 @@ class Engine:
 
     def predict(self, theta: Array, x: Array) -> Array:
         """The outputs alone; memory for a tile a thread."""
-        y = self._arrays.empty((len(x), len(self.plan.outputs)), self.dtype)
+        y = self._arrays.empty((len(x), self._outputs), self.dtype)
         self._call("predict", len(x), None, theta, x, y)
         return y
 
     def predict_keeping(self, theta: Array, x: Array) -> tuple[Array, Array]:
         """The outputs, and what `vjp` goes on from: of as many tiles as there is memory for."""
-        keeping = self._keeping(len(x))
-        memory = keeping.memory(len(x))
-        if not len(memory):
+        memory, held = self._keeping(len(x)).open(theta, x)
+        if held is NOTHING:
             return self.predict(theta, x), memory
-        y = self._arrays.empty((len(x), len(self.plan.outputs)), self.dtype)
-        self._call("keep", len(x), None, theta, x, y, fields=keeping.open(memory, theta, x))
+        y = self._arrays.empty((len(x), self._outputs), self.dtype)
+        self._call("keep", len(x), None, theta, x, y, fields=held)
         return y, memory
 
     def value_and_grad(
@@ -102,72 +102,69 @@ class Engine:
         """The summed loss times `scale`, its gradient times `scale` into `out`."""
         if self.loss is None:
             raise ExecutorError("the kernel was compiled without a loss")
-        share = NONE[self.dtype] if sample_weight is None else sample_weight
-        return self._call("step", len(x), dropout, theta, x, t, share, scale, out, NO_ROWS[self.dtype]) * scale
+        share = self._none if sample_weight is None else sample_weight
+        return self._call("step", len(x), dropout, theta, x, t, share, scale, out, self._no_rows) * scale
 
     def vjp(self, theta: Array, x: Array, dy: Array, out: Array, dx: Array | None, kept: Array | None = None) -> None:
         """∂L/∂θ into out (P,) and ∂L/∂x into dx (B, I) from ∂L/∂y of the part's outputs."""
-        dx = NO_ROWS[self.dtype] if dx is None else dx
+        dx = self._no_rows if dx is None else dx
         held = NOTHING if kept is None else self._keeping(len(x)).take(kept, theta, x)
-        self._call("pull", len(x), None, theta, x, dy, NONE[self.dtype], 1.0, out, dx, fields=held)
+        self._call("pull", len(x), None, theta, x, dy, self._none, 1.0, out, dx, fields=held)
 
     # ---- a call ---------------------------------------------------------------------------------------------
 
     def _lanes(self, batch: int) -> int:
         """Lanes of a row."""
-        wide = WIDE // self.dtype.itemsize
-        return wide // 4 if batch <= wide // 4 else wide
+        return self._widths[batch > self._widths[0]]
 
     def _keeping(self, batch: int) -> Keeping:
         lanes = self._lanes(batch)
-        if lanes not in self._keepings:
-            self._keepings.setdefault(lanes, Keeping(self._layout, lanes, self.dtype.itemsize))
-        return self._keepings[lanes]
+        found = self._keepings.get(lanes)
+        return found or self._keepings.setdefault(lanes, Keeping(self._layout, lanes, self.dtype.itemsize))
 
     def _call(
-        self, kind: str, batch: int, dropout: Dropout | None, *operands: Any, fields: dict[str, int] = NOTHING
+        self, kind: str, batch: int, dropout: Dropout | None, *operands: Any, fields: dict[str, int] | None = None
     ) -> float:
         """Run an entry of `steps`, on as many threads as it is worth; gives the summed loss, where there is one.
 
-        `fields` of the call's record are for this call alone.
+        `fields` of the call's record are for this call alone: every call of its kind gives them.
         """
-        lanes = self._lanes(batch)
-        net = self._nets.get(lanes) or self._net(lanes)
-        alike = (
-            lanes,
-            kind == "keep",
-        )  # in training it comes in turn with a "pull", and holds its rows elsewhere
+        lanes, use = self._lanes(batch), (kind, batch, dropout is not None)
+        alike = lanes, kind == "keep"  # in training it comes in turn with a "pull", and holds its rows elsewhere
         try:
             w = self._idle[alike].pop()
         except LookupError:
-            w = Workspace(net.address, self.threads)
-        drops = dropout is not None
-        if w.use != (kind, batch, drops):
-            self._prepare(w, net, kind, batch, drops)
-            w.use = kind, batch, drops
+            w = Workspace(self._net(lanes).address, self.threads)
+        if w.use != use:
+            self._prepare(w, self._net(lanes), *use)
+            w.use = use
         if dropout is not None:
             (samples, neurons), (least, inputs) = dropout.keys, dropout.least
             w.set(drop_samples=samples, drop_neurons=neurons, drop_least=least, drop_inputs=inputs)
             w.set(drop_first=dropout.first)
-        w.set(**fields)
+        if fields is not None:
+            w.set(**fields)
         w.begin()
-        net.need(kind, drops)
-        (run, spec), address = entry_of(kind, self.dtype.char), w.address
         work = self._work * batch
-        if work < ALONE:
-            run(spec, address, 0, *operands)
+        if work < ALONE or (self.threads < 2 and work < LONG):
+            w.entry(w.spec, w.address, 0, *operands)
         else:
             aside = work >= LONG and threading.current_thread() is threading.main_thread()
-            threads.run(lambda slot: run(spec, address, slot, *operands), self._slots(net, batch), aside, w.halt)
+            threads.run(lambda slot: w.entry(w.spec, w.address, slot, *operands), w.slots, aside, w.halt)
         loss = w.summed_loss() if kind == "step" else 0.0
         self._idle.setdefault(alike, []).append(w)  # not after an error: it may be half filled
         return loss
 
     def _net(self, lanes: int) -> Net:
-        return self._nets.setdefault(lanes, Net(self.plan, self.dtype, lanes, self._layout, self.loss))
+        if lanes not in self._nets:
+            self._nets.setdefault(lanes, Net(self.plan, self.dtype, lanes, self._layout, self.loss))
+        return self._nets[lanes]
 
     def _prepare(self, w: Workspace, net: Net, kind: str, batch: int, drops: bool) -> None:
-        """Memory for a call of that kind and batch."""
+        """Code and memory for a call of that kind and batch."""
+        net.need(kind, drops)
+        w.entry, w.spec = entry_of(kind, self.dtype.char)
+        w.slots = min(self.threads, -(-batch // net.lanes))
         lanes, size = net.lanes, self.dtype.itemsize
         tiles = -(-batch // lanes)
         gradient = kind in GRADIENTS
@@ -179,7 +176,7 @@ class Engine:
         w.set(batch=batch, tiles=tiles, chunks=chunks, at_once=at_once, rounds=rounds)
         how = FUSE | BACKWARD if kind == "keep" else FUSE if kind in FUSING else 0
         w.set(how=DROP if drops else how, pulled=kind in ("pull", "adjoint"), z=0)
-        w.set(**self._keeping(batch).fields)
+        w.set(**self._keeping(batch).fields, **NOTHING)
         w.set(pieces=min(max(self.plan.n_edges // PIECE, 1), PIECES))
         w.set_phases(2 * rounds + 5)
         if not self.plan.direct:
@@ -194,10 +191,6 @@ class Engine:
         many = min(MANY, max(MEMORY // max(self._layout.zero * self.dtype.itemsize, 1), FEW))
         return min(tiles, max(min(-(-batch // LEAST), FEW), min(batch // (2 * LEAST), many)))
 
-    def _slots(self, net: Net, batch: int) -> int:
-        """Threads that have a tile to sweep."""
-        return min(self.threads, -(-batch // net.lanes))
-
     def _tiles(self, w: Workspace, net: Net, kind: str, batch: int, drops: bool) -> None:
         """The threads' rows."""
         l, row = self._layout, net.lanes * self.dtype.itemsize
@@ -207,7 +200,7 @@ class Engine:
             rows |= {"A": 0, "D": 0, "stack": 0}
         if drops:
             rows |= {"U": l.part.n_nodes, "draws": 1}
-        for k, tile in enumerate(w.tiles[: self._slots(net, batch)]):
+        for k, tile in enumerate(w.tiles[: w.slots]):
             for name, count in rows.items():
                 tile[name] = w.room(f"{name}{k}", count * row)
             tile["DA"] = w.room(f"DA{k}", l.part.n_nodes * row) if kind in ("trace", "adjoint") else 0

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from flowgrad_torch.functional import Tangent, tangent
-from flowgrad_torch.operators import Programs, _array, pulled
+from flowgrad_torch.operators import Programs, pulled
 
 PLAIN = (Tensor, torch.nn.Parameter)
 
@@ -20,17 +20,21 @@ PLAIN = (Tensor, torch.nn.Parameter)
 def is_plain(*tensors: Tensor) -> bool:
     """Whether these hold numbers on the CPU, and nobody traces, batches or counts what is done with them.
 
-    `torch.autograd.Function.apply` asks the first of the two questions to torch in the same words.
+    `torch.autograd.Function.apply` asks torch for the transforms in the same words.
     """
-    if torch._C._are_functorch_transforms_active() or torch._C._len_torch_dispatch_stack():
+    C = torch._C
+    if C._are_functorch_transforms_active() or C._len_torch_dispatch_stack() or C._get_tracing_state():
         return False
-    return all([type(t) in PLAIN and t.is_cpu and t.layout is torch.strided for t in tensors])  # noqa: C419  # faster
+    for t in tensors:  # noqa: SIM110  # faster
+        if type(t) not in PLAIN or not t.is_cpu or t.is_neg():
+            return False
+    return True
 
 
 def apply(theta: Tensor, x: Tensor, programs: Programs) -> Tensor:
     """y (B, O) of plain θ (P,) and x (B, I), of one dtype, with its derivative where one is wanted."""
     keeps = torch.is_grad_enabled() and (theta.requires_grad or x.requires_grad)
-    y: Tensor = Direct.apply(theta, x, programs, keeps)  # type: ignore[no-untyped-call]  # torch has no types here
+    y: Tensor = _apply(theta, x, programs, keeps)  # type: ignore[no-untyped-call]  # torch has no types here
     return y
 
 
@@ -39,11 +43,11 @@ class Direct(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, theta: Tensor, x: Tensor, programs: Programs, keeps: bool) -> Tensor:
-        program, ctx.kept = programs.of(theta.dtype), None
+        program = programs.of(theta.dtype)
         if keeps:
-            y, ctx.kept = program.predict_keeping(_array(x), theta=_array(theta))
+            y, ctx.kept = program.predict_keeping(x.numpy(), theta.numpy())
         else:
-            y = program.predict(_array(x), theta=_array(theta))
+            y, ctx.kept = program.predict(x.numpy(), theta.numpy()), None
         ctx.programs = programs  # backward may come when the module is gone
         ctx.save_for_backward(theta, x)
         ctx.save_for_forward(theta, x)
@@ -63,5 +67,8 @@ class Direct(torch.autograd.Function):
             g, dx = pulled(theta, x, dy, ctx.programs.key, wants_x)
             return g, dx if wants_x else None, None, None
         program = ctx.programs.of(theta.dtype)
-        of_theta, of_x = program.vjp(_array(x), _array(dy), theta=_array(theta), inputs=wants_x, kept=kept)
+        of_theta, of_x = program.vjp(x.numpy(), dy.numpy(), theta=theta.numpy(), inputs=wants_x, kept=kept)
         return torch.from_numpy(of_theta), None if of_x is None else torch.from_numpy(of_x), None, None
+
+
+_apply = super(torch.autograd.Function, Direct).apply  # `Function.apply` asks again whether transforms are active

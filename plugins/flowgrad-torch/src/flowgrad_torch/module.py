@@ -135,12 +135,13 @@ class GraphModule(nn.Module):
             x = x.to(theta.dtype)
         rows = x if x.ndim == 2 else x.reshape(-1, I)
         y: Tensor
-        if torch.onnx.is_in_onnx_export():
-            y = functional.predict(self._programs.pieces, theta, rows)
-        elif torch.compiler.is_compiling():  # Dynamo would make an instance of a Function
-            y = graph(theta, rows, self._key)
-        elif direct.is_plain(theta, rows) and len(rows):
+        compiling = torch.compiler.is_compiling()
+        if not compiling and direct.is_plain(theta, rows) and len(rows):
             y = direct.apply(theta, rows, self._programs)
+        elif torch.onnx.is_in_onnx_export():
+            y = functional.predict(self._programs.pieces, theta, rows)
+        elif compiling:  # Dynamo would make an instance of a Function
+            y = graph(theta, rows, self._key)
         else:
             y = Graph.apply(theta, rows, self._key)  # type: ignore[no-untyped-call]  # torch has no types here
         return y if x.ndim == 2 else y.reshape(*x.shape[:-1], O)

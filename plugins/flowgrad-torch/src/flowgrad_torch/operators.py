@@ -46,6 +46,9 @@ class Programs:
         Raises:
             ConfigError: a dtype other than float32 and float64.
         """
+        found = self._compiled.get(dtype)
+        if found is not None:
+            return found
         if dtype not in DTYPES:
             raise ConfigError(f"dtype={dtype}: a GraphModule is torch.float32 or torch.float64")
         with self._lock:
