@@ -231,6 +231,8 @@ def weights_of_samples(sample_weight: Any, rows: int) -> SampleWeights | None:
 
 def parameters(theta: Any, plan: Plan, dtype: np.dtype[Any]) -> Array:
     """(P,) θ in the program's dtype."""
+    if is_plain(theta, dtype, plan.theta.shape):
+        return theta  # type: ignore[no-any-return]  # an array, then
     array = real(theta, "theta", dtype)
     if array.shape != (plan.n_parameters,):
         biases = int((plan.bias_slot >= 0).sum())

@@ -160,10 +160,7 @@ class Program:
         return Network.from_columns(replace(c, bias=bias, weight=weight))
 
     def _given(self, theta: ArrayLike | None) -> Array:
-        if theta is None:
-            return self._theta
-        fits = batch.is_plain(theta, self.dtype, self._theta.shape)
-        return theta if fits else batch.parameters(theta, self.plan, self.dtype)  # type: ignore[return-value]
+        return self._theta if theta is None else batch.parameters(theta, self.plan, self.dtype)
 
     # ---- running it -----------------------------------------------------------------------------------------
 
