@@ -32,6 +32,7 @@ from numba.core.serialize import dumps, loads
 from numba.misc.appdirs import AppDirs
 
 from flowgrad.executors._numba.digests import digest, stamp
+from flowgrad.executors._numba.pipeline import InlineCompiler, KernelCompiler
 from flowgrad.locks import reentrant_lock
 
 Function = Callable[..., Any]
@@ -67,7 +68,7 @@ def inline(py_func: Function) -> Any:
     """Return a dispatcher as `inner` does, whose code stands wherever a kernel calls it."""
     if config.DISABLE_JIT:
         return py_func
-    return _Inner(py_func, targetoptions={**INNER, "forceinline": True})
+    return _Inner(py_func, targetoptions={**INNER, "forceinline": True}, pipeline_class=InlineCompiler)
 
 
 def entry(dispatcher: Any, *types: Any) -> Any:
@@ -108,7 +109,7 @@ def _of_c(py_func: Function) -> Any:
 
 
 def _cached(py_func: Function, without: str) -> Any:
-    dispatcher = CPUDispatcher(py_func, targetoptions={**OPTIONS, without: True})
+    dispatcher = CPUDispatcher(py_func, targetoptions={**OPTIONS, without: True}, pipeline_class=KernelCompiler)
     dispatcher._cache = DiskCache(py_func, without)
     return dispatcher
 
@@ -118,6 +119,9 @@ class _Inner(CPUDispatcher):  # type: ignore[misc]
 
     def add_overload(self, cres: Any) -> None:
         """Keep a result for kernels; the table that Python's calls look into stays empty."""
+        if cres.entry_point is None:  # of which callers need no more than that it is a key of its own
+            cres = cres._replace(entry_point=object())
+            cres.target_context.insert_user_function(cres.entry_point, cres.fndesc, [cres.library])
         self.overloads[tuple(cres.signature.args)] = cres
 
     def _compile_for_args(self, *args: Any, **kws: Any) -> Any:
