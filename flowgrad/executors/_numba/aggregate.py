@@ -27,8 +27,8 @@ from flowgrad.executors._numba.memory import i32_at, i64_at
 from flowgrad.executors._numba.products import gather_product, spread_product
 from flowgrad.executors._numba.records import STRIDE, net_at, tile_at
 from flowgrad.executors._numba.simd import absolute as magnitude
-from flowgrad.executors._numba.simd import any_lane, choose, fma, keep, load, real_at, size_of, splat, store
-from flowgrad.executors._numba.spec import Spec, Truth
+from flowgrad.executors._numba.simd import any_lane, choose, fma, keep, load, plain, real_at, size_of, splat, store
+from flowgrad.executors._numba.spec import Spec, SpecType, Truth
 from flowgrad.maths.aggregations import Aggregation
 from flowgrad.registry import is_own
 
@@ -43,7 +43,7 @@ def gathers(aggregation: Aggregation, dtype: np.dtype[Any], lanes: int) -> int:
     if name is None:
         spec = Spec(dtype, lanes, f=formula(aggregation.f))
         return address(aggregate_formula.gather, spec.type, I, I, I, I, I)
-    return address(GATHER[name], Spec(dtype, lanes, aggregation=name).type, I, I, I, I, I)
+    return address(GATHER[name], _spec(name, dtype, lanes), I, I, I, I, I)
 
 
 def spreads(aggregation: Aggregation, dtype: np.dtype[Any], lanes: int, most: int = 0) -> int:
@@ -56,7 +56,12 @@ def spreads(aggregation: Aggregation, dtype: np.dtype[Any], lanes: int, most: in
     if name is None or most > 2 ** np.finfo(dtype).nmant:
         spec = Spec(dtype, lanes, df=formula(aggregation.df))
         return address(aggregate_formula.spread, spec.type, I, I, I, I)
-    return address(SPREAD[name], Spec(dtype, lanes, aggregation=name).type, I, I, I, I)
+    return address(SPREAD[name], _spec(name, dtype, lanes), I, I, I, I)
+
+
+def _spec(name: str, dtype: np.dtype[Any], lanes: int) -> SpecType:
+    """What a kernel of an aggregation of ours is compiled for: its name where one kernel is of several."""
+    return (Spec(dtype, lanes, aggregation=name) if name in _BETTER else Spec(dtype, lanes)).type
 
 
 def own_name(aggregation: Aggregation) -> str | None:
@@ -112,30 +117,30 @@ def better(spec: Any, x: Any, m: Any) -> Any:
 
 
 @kernel
-def gather_winner(spec: Any, net: int, tile: int, run: int, w: int, b: int) -> None:
+def gather_winner(form: Any, net: int, tile: int, run: int, w: int, b: int) -> None:
     """z of the run's neurons, of max, min or max_abs."""
-    n, t = net_at(net), tile_at(tile)
+    spec, n, t = plain(form), net_at(net), tile_at(tile)
     for v in range(i32_at(n.run_begin, run), i32_at(n.run_begin, run + 1)):
         begin, end = i64_at(n.in_begin, v), i64_at(n.in_end, v)
         m = term(spec, n, t, w, begin) if begin < end else splat(spec, 0.0)
         for e in range(begin + 1, end):
             x = term(spec, n, t, w, e)
-            m = choose(better(spec, x, m), x, choose(x == x, m, x))
+            m = choose(better(form, x, m), x, choose(x == x, m, x))
         bias, r = real_at(spec, b, i32_at(n.position, v)), real_at(spec, n.response, v)
         store(t.Z + v * size_of(spec), fma(m, r, bias))
 
 
 @kernel
-def spread_winner(spec: Any, net: int, tile: int, run: int, w: int) -> None:
+def spread_winner(form: Any, net: int, tile: int, run: int, w: int) -> None:
     """∂L/∂t_k of every in-edge of the run's neurons, of max, min or max_abs."""
-    n, t = net_at(net), tile_at(tile)
+    spec, n, t = plain(form), net_at(net), tile_at(tile)
     for v in range(i32_at(n.run_begin, run), i32_at(n.run_begin, run + 1)):
         begin, end = i64_at(n.in_begin, v), i64_at(n.in_end, v)
         if begin < end:
             m, winner = term(spec, n, t, w, begin), splat(spec, 0.0)
             for e in range(begin + 1, end):
                 x = term(spec, n, t, w, e)
-                wins = better(spec, x, m)
+                wins = better(form, x, m)
                 winner = choose(wins, float(e - begin), winner)
                 m = choose(wins, x, choose(x == x, m, x))
             settled(spec, n, t, w, v, m, winner, splat(spec, -1.0), 1.0)

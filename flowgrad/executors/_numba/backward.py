@@ -47,6 +47,7 @@ from flowgrad.executors._numba.simd import (
     lanes_of,
     load,
     load4,
+    plain,
     put_real,
     real_at,
     real_of,
@@ -126,16 +127,16 @@ def masked_source(spec: Any, net: Any, tile: Any, e: int) -> Any:
 
 
 @kernel
-def sweep(spec: Any, net: int, tile: int, stop: int, w: int, turned: int, flags: int) -> None:
+def sweep(form: Any, net: int, tile: int, stop: int, w: int, turned: int, flags: int) -> None:
     """∂L/∂z of every node over its a; ∂L/∂w and ∂L/∂b of the tile added to its chunk's.
 
     Lanes that are no samples are 0 from a run's ∂L/∂z on. A run's ∂L/∂b is summed when all its ∂L/∂z are there.
 
     Args:
-        net, tile, stop, flags: as forward's.
+        form, net, tile, stop, flags: as forward's.
         w, turned: addresses of the weights, by in-edge and by place.
     """
-    n, t = net_at(net), tile_at(tile)
+    spec, n, t = plain(form), net_at(net), tile_at(tile)
     row, mask, A, S, top = size_of(spec), load(spec, t.mask), t.A, t.S, t.top
     for run in range(n.runs - 1, -2, -1):
         if atomic_get(stop) != 0:
@@ -149,10 +150,10 @@ def sweep(spec: Any, net: int, tile: int, stop: int, w: int, turned: int, flags:
             a = load(spec, A + v * row)
             da = pull(spec, n, t, turned, v, keep(a, mask))
             if fused:
-                slope, near = found(spec, a), untold(spec, a)
+                slope, near = found(form, a), untold(form, a)
                 if any_lane(near):
                     top -= row
-                    slope = choose(near, exact(spec, load(spec, top), a), slope)
+                    slope = choose(near, exact(form, load(spec, top), a), slope)
                 store(A + v * row, keep(slope * da, mask))
             elif kind == INPUTS:
                 da = keep(da, mask)

@@ -37,7 +37,18 @@ from flowgrad.executors._numba.records import (
     net_at,
     tile_at,
 )
-from flowgrad.executors._numba.simd import any_lane, bytes_of, fma, lanes_of, load, real_at, size_of, splat, store
+from flowgrad.executors._numba.simd import (
+    any_lane,
+    bytes_of,
+    fma,
+    lanes_of,
+    load,
+    plain,
+    real_at,
+    size_of,
+    splat,
+    store,
+)
 
 NEXT = 8
 """How many neurons ahead their own rows are fetched."""
@@ -79,15 +90,16 @@ def whole_run(spec: Any, net: int, tile: int, run: int, w: int, b: int) -> None:
 
 
 @kernel
-def sweep(spec: Any, net: int, tile: int, stop: int, w: int, b: int, flags: int) -> None:
+def sweep(form: Any, net: int, tile: int, stop: int, w: int, b: int, flags: int) -> None:
     """a of every neuron; z too, of all but fused runs.
 
     Args:
+        form: the spec, with an activation.
         net, tile: addresses of records; stop: of the word that ends a sweep between two runs.
         w, b: addresses of the weights by in-edge and the biases by position.
         flags: FUSE, BACKWARD, DROP.
     """
-    n, t = net_at(net), tile_at(tile)
+    spec, n, t = plain(form), net_at(net), tile_at(tile)
     row, lanes, last, ahead = size_of(spec), lanes_of(spec), n.edges - 1, n.ahead
     A, Z, in_begin, in_end, source, position = t.A, t.Z, n.in_begin, n.in_end, n.in_source, n.position
     backward, top = flags & BACKWARD, t.top
@@ -106,11 +118,11 @@ def sweep(spec: Any, net: int, tile: int, stop: int, w: int, b: int, flags: int)
                 start = splat(spec, 0.0) if scaled else bias
                 z = grown(spec, start, A, source, w, i64_at(in_begin, v), i64_at(in_end, v), last, ahead)
                 z = fma(splat(spec, real_at(spec, n.response, v)), z, bias) if scaled else z
-                a = value(spec, z)
+                a = value(form, z)
                 store(A + v * row, a)
-                if keeps(spec) and backward != 0:
-                    store(top, kept(spec, z))
-                    top += row if any_lane(untold(spec, a)) else 0
+                if keeps(form) and backward != 0:
+                    store(top, kept(form, z))
+                    top += row if any_lane(untold(form, a)) else 0
             continue
         if kind < WHOLE:
             for v in range(first, end):

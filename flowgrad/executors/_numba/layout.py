@@ -179,13 +179,13 @@ def _in_blocks(part: Part, kind: Ints) -> Ints:
 
 
 def _fused(plan: Plan, kind: Ints, activation: Ints) -> str:
-    """The activation of FUSABLE that most sums have, or "identity"; `kind` becomes FUSED or FUSED_SCALED there."""
+    """The activation of FUSABLE that most sums have, the first if none; `kind` becomes FUSED or FUSED_SCALED there."""
     able = [is_own("activations", sigma) and sigma.name in FUSABLE for sigma in plan.activations]
     counts = np.bincount(activation[(kind <= SCALED) & (activation >= 0)], minlength=len(able)) * np.array(
         able, np.int64
     )
     if not counts.any():
-        return "identity"
+        return FUSABLE[0]
     fused = int(counts.argmax())
     mine = activation == fused
     kind[mine & (kind == PLAIN)], kind[mine & (kind == SCALED)] = FUSED, FUSED_SCALED

@@ -28,6 +28,7 @@ from flowgrad.executors._numba.simd import (
     lanes_of,
     load,
     load_wide,
+    plain,
     put_real,
     real_at,
     size_of,
@@ -114,13 +115,15 @@ def close_total(spec: Any, w: Any, total: Any) -> None:
 
 
 @kernel
-def separate(spec: Any, net: int, tile: int, t: int, t_step: int, t_next: int, sample_weight: int) -> None:
+def separate(form: Any, net: int, tile: int, t: int, t_step: int, t_next: int, sample_weight: int) -> None:
     """A loss whose terms l_n read y_n and t_n alone.
 
     Args:
+        form: the spec, with a loss.
         t: address of targets (B, O), with the bytes from sample to sample and from output to output.
         sample_weight: address of (B,) reals, or 0: every sample then counts once.
     """
+    spec = plain(form)
     n, w, size = net_at(net), tile_at(tile), size_of(spec)
     open_shares(spec, w, sample_weight)
     share, mask, total = load_wide(spec, w.share), load(spec, w.mask), wide(spec, splat(spec, 0.0))
@@ -128,17 +131,18 @@ def separate(spec: Any, net: int, tile: int, t: int, t_step: int, t_next: int, s
         base = w.G + (k + 1) * size
         x = targets(spec, w, base, t + k * t_next, t_step)
         y = wide(spec, load(spec, w.A + i32_at(n.output, k) * size))
-        total = total + share * value(spec, y, x)
-        store(base, keep(real(spec, share * slope(spec, y, x)), mask))
+        total = total + share * value(form, y, x)
+        store(base, keep(real(spec, share * slope(form, y, x)), mask))
     close_total(spec, w, total)
 
 
 @kernel
-def coupled(spec: Any, net: int, tile: int, t: int, t_step: int, t_next: int, sample_weight: int) -> None:
+def coupled(form: Any, net: int, tile: int, t: int, t_step: int, t_next: int, sample_weight: int) -> None:
     """A loss whose terms read the differences between a sample's outputs; the arguments are those of `separate`.
 
     Of each sample the largest y is subtracted; lse = log Σ_n e^{y_n} of what is left, as in `losses.log_partition`.
     """
+    spec = plain(form)
     n, w, size = net_at(net), tile_at(tile), size_of(spec)
     open_shares(spec, w, sample_weight)
     share, mask, zeros = load_wide(spec, w.share), load(spec, w.mask), wide(spec, splat(spec, 0.0))
@@ -161,6 +165,6 @@ def coupled(spec: Any, net: int, tile: int, t: int, t_step: int, t_next: int, sa
     for k in range(n.outputs):
         base = w.G + (k + 1) * size
         y, x = wide(spec, load(spec, w.A + i32_at(n.output, k) * size)) - shift, wide(spec, load(spec, base))
-        total = total + share * value(spec, y, x, lse)
-        store(base, keep(real(spec, share * slope(spec, y, x, lse, mass)), mask))
+        total = total + share * value(form, y, x, lse)
+        store(base, keep(real(spec, share * slope(form, y, x, lse, mass)), mask))
     close_total(spec, w, total)

@@ -15,7 +15,18 @@ from flowgrad.executors._numba.compiled import address, inline, kernel
 from flowgrad.executors._numba.forms import exact, form_key, form_of, found, kept, untold, value
 from flowgrad.executors._numba.forms import keeps as form_keeps
 from flowgrad.executors._numba.formula import called, formula
-from flowgrad.executors._numba.simd import any_lane, bytes_of, choose, lanes_of, load, numbers, put_real, real_at, store
+from flowgrad.executors._numba.simd import (
+    any_lane,
+    bytes_of,
+    choose,
+    lanes_of,
+    load,
+    numbers,
+    plain,
+    put_real,
+    real_at,
+    store,
+)
 from flowgrad.executors._numba.spec import Spec
 from flowgrad.maths.activation import Activation
 
@@ -58,29 +69,31 @@ def put(spec: Any, at: int, x: Any, left: int) -> None:
 
 
 @kernel
-def activate(spec: Any, z: int, a: int, row: int, n: int, keeps: int) -> None:
+def activate(form: Any, z: int, a: int, row: int, n: int, keeps: int) -> None:
     """a = σ(z) of n numbers, and what σ' is found from where a does not tell it; a and z may be the same memory.
 
     Args:
         row: where that goes, not looked at where `keeps` is 0 or the form keeps nothing.
     """
+    spec = plain(form)
     for k in range(0, n, lanes_of(spec)):
         j, left = k * bytes_of(spec), n - k
         x = load(spec, z + j)
-        put(spec, a + j, value(spec, x), left)
-        if form_keeps(spec) and keeps != 0:
-            put(spec, row + j, kept(spec, x), left)
+        put(spec, a + j, value(form, x), left)
+        if form_keeps(form) and keeps != 0:
+            put(spec, row + j, kept(form, x), left)
 
 
 @kernel
-def slopes(spec: Any, a: int, row: int, da: int, n: int) -> None:
+def slopes(form: Any, a: int, row: int, da: int, n: int) -> None:
     """∂L/∂z of n numbers, over a, from ∂L/∂a and what `activate` kept."""
+    spec = plain(form)
     for k in range(0, n, lanes_of(spec)):
         j = k * bytes_of(spec)
         x = load(spec, a + j)
-        slope, near = found(spec, x), untold(spec, x)
+        slope, near = found(form, x), untold(form, x)
         if any_lane(near):
-            slope = choose(near, exact(spec, load(spec, row + j), x), slope)
+            slope = choose(near, exact(form, load(spec, row + j), x), slope)
         put(spec, a + j, slope * load(spec, da + j), n - k)
 
 

@@ -16,7 +16,7 @@ from llvmlite import ir
 from numba.core import types
 
 from flowgrad.executors._numba.blocks import I64, Twin, as_row, block, call, constant, is_number, splatted
-from flowgrad.executors._numba.spec import ELEMENTS, Spec, Truth, Vector
+from flowgrad.executors._numba.spec import ELEMENTS, Spec, SpecType, Truth, Vector
 
 # ---- arithmetic ---------------------------------------------------------------------------------------------
 
@@ -282,6 +282,12 @@ def _emit_put_word(builder: Any, _: Any, kinds: Any, values: Any) -> None:
 def put_word(spec: Spec, address: int, k: int, x: int) -> None:
     """Set integer k, as wide as a number, of the array at an address."""
     memory_at(address + k * spec.dtype.itemsize, f"i{spec.dtype.itemsize}", 1)[0] = x
+
+
+@block(lambda spec: SpecType(spec.char, spec.n, ()), lambda b, r, k, v: None)
+def plain(spec: Spec) -> Spec:
+    """The spec without functions: what is called with it is compiled once for all kernels of a dtype and lanes."""
+    return Spec(spec.dtype, spec.n)
 
 
 @block(lambda spec: types.int64, lambda b, r, k, v: ir.Constant(I64, k[0].real.bitwidth // 8))
