@@ -15,7 +15,7 @@ import flowgrad as fg
 
 
 def network(seed: int = 0) -> fg.Network:
-    """Irregular, with aggregations that take another road than sums."""
+    """Irregular, with aggregations that take another road than sums, of which one needs room of each thread's own."""
     rng = np.random.default_rng(seed)
     net = fg.Network()
     names: list[Any] = [f"x{k}" for k in range(6)]
@@ -27,8 +27,8 @@ def network(seed: int = 0) -> fg.Network:
             k,
             {names[s]: float(rng.standard_normal()) for s in sources},
             bias=float(rng.standard_normal()),
-            activation=("tanh", "relu", "sigmoid", "gelu")[k % 4],
-            aggregation=("sum", "sum", "sum", "mean", "max", "median", "product")[k % 7],
+            activation=("tanh", "tanh", "relu", "gelu")[k % 4],
+            aggregation=("sum", "sum", "sum", "mean", "max", "median")[k % 6],
         )
         names.append(k)
     net.set_outputs(names[-3:])
@@ -69,13 +69,14 @@ def identical(one: list[np.ndarray], other: list[np.ndarray]) -> None:
 
 def test_sixteen_threads_on_one_program(executor: str) -> None:
     """Each with its own batch and θ; every answer is what it is alone."""
-    program, X, T = setting(executor, rows=20)
+    program, X, T = setting(executor, rows=40)
     thetas = [program.theta * (1 + 0.01 * k) for k in range(16)]
 
     def call(k: int) -> list[np.ndarray]:
-        acts = program.forward(X[: k + 1], thetas[k])
-        grads = program.backward(acts, T[: k + 1])
-        loss, g = program.value_and_grad(thetas[k], X[: k + 1], T[: k + 1])
+        rows = 2 * k + 5
+        acts = program.forward(X[:rows], thetas[k])
+        grads = program.backward(acts, T[:rows])
+        loss, g = program.value_and_grad(thetas[k], X[:rows], T[:rows])
         return [acts.a.array, acts.output, grads.theta, grads.dz.array, np.array([loss]), g]
 
     alone = [call(k) for k in range(16)]
@@ -92,19 +93,36 @@ def test_sixteen_threads_on_one_program(executor: str) -> None:
                 identical(alone[k], again)
 
 
+def scaled(factor: float) -> tuple[Callable[[float], float], Callable[[float], float]]:
+    """z times a factor, and its derivative."""
+    return lambda z: factor * z, lambda z: factor
+
+
+def through(sigma: fg.Activation) -> fg.Network:
+    """y = σ(x)"""
+    net = fg.Network()
+    net.add_input("x")
+    net.add_neuron("y", {"x": 1.0}, activation=sigma)
+    net.set_outputs(["y"])
+    return net
+
+
 def test_sixteen_threads_that_compile(executor: str) -> None:
-    """The first compile of a kernel may be asked for by all at once."""
+    """The first compile of a kernel may be asked for by all at once: four functions that no other test compiles."""
     barrier = threading.Barrier(16)
+    nets = [through(fg.Activation("own", *scaled(0.125 + k))) for k in range(4)]
 
     def call(k: int) -> np.ndarray:
         barrier.wait(timeout=60)
-        program = fg.compile(network(k % 4), executor=executor, loss="huber", dtype=("float32", "float64")[k % 2])
-        return program.value_and_grad(program.theta, np.ones((3, 6)), np.ones((3, 3)))[1]
+        program = fg.compile(nets[k % 4], executor=executor, loss="squared_error", dtype=("float32", "float64")[k % 2])
+        return program.value_and_grad(program.theta, np.ones((33, 1)), np.ones((33, 1)))[1]
 
     with ThreadPoolExecutor(16) as pool:
         found = list(pool.map(call, range(16)))
     for k in range(4, 16):
         np.testing.assert_array_equal(found[k], found[k % 4])
+    for k in range(4):  # ∂L/∂w = (y − 1)·y with y = (⅛ + k)·x and x = 1
+        assert found[k][0] == pytest.approx((k - 0.875) * (k + 0.125))
 
 
 def test_buffers_are_never_shared_between_live_activations(executor: str) -> None:

@@ -45,7 +45,7 @@ NETS = {
 }
 
 
-@pytest.mark.covering(name=NETS.keys(), dtype=["float32", "float64"], batch=[1, 8, 9, 100], strength=2)
+@pytest.mark.covering(name=NETS.keys(), dtype=["float32", "float64"], batch=[1, 8, 9, 100])
 def test_vjp_goes_on_from_what_was_kept_with_the_same_bits(name: str, dtype: str, batch: int) -> None:
     net, rng = NETS[name], np.random.default_rng(batch)
     program = fg.compile(net, executor="numba", dtype=dtype)
