@@ -199,7 +199,7 @@ def test_the_same_bits_every_time(executor: str, dtype: str) -> None:
     identical(first, everything(other, X, T))
 
 
-@pytest.mark.covering(executor=["numba"], rows=[1, 33, 1000], dtype=["float32", "float64"])
+@pytest.mark.covering(executor=["numba"], rows=[9, 33, 1000], dtype=["float32", "float64"])
 def test_the_same_bits_for_any_number_of_threads(dtype: str, rows: int, executor: str) -> None:
     if executor == "python":
         pytest.skip("one thread only")

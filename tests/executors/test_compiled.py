@@ -19,13 +19,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numba import float64, int64
+from numba import float64, int64, njit
 from numba.core import config
 
 import flowgrad
 from flowgrad.executors._numba import compiled
-from flowgrad.executors._numba.compiled import address, entry, folder, inner, kernel
+from flowgrad.executors._numba.compiled import address, entry, folder, inline, inner, kernel
 from flowgrad.executors._numba.digests import _Modules
+from flowgrad.executors._numba.pipeline import USELESS
 
 PACKAGE = Path(flowgrad.__file__).parent
 
@@ -174,6 +175,50 @@ def test_inner_functions_are_in_the_files_of_kernels(place: Path) -> None:
     assert fresh(1.0, 3.0) == 5.0
     assert len(files(place)) == 1
     assert [doubled(1.0), kernel(of_doubled).py_func(1.0, 3.0)] == [2.0, 5.0]  # uncompiled
+
+
+@inline
+def tripled(x: float) -> float:
+    return 3.0 * x
+
+
+@inline
+def summed(x: float, n: int) -> float:
+    total = 0.0
+    for _ in range(n):
+        total += tripled(x)
+    return total
+
+
+def of_summed(x: float, n: int) -> float:
+    return summed(x, n) + tripled(x)
+
+
+def of_tripled(x: float, n: int) -> float:
+    return tripled(x) - n
+
+
+def test_inlined_functions_have_no_machine_code_of_their_own(place: Path) -> None:
+    """Compiled once, they stand in every kernel that calls them, also where the next process reads it."""
+    for f, wanted in ((of_summed, 15.0), (of_tripled, -1.0)):
+        assert [kernel(f)(1.0, 4), kernel(f)(1.0, 4)] == [wanted, wanted]
+    assert len(files(place)) == 2
+    for f in (tripled, summed):
+        (result,) = f.overloads.values()
+        assert result.library.get_pointer_to_function(result.fndesc.llvm_func_name) == 0
+
+
+def passes(dispatcher: Any) -> set[str]:
+    """Names of the passes by which Numba has compiled a function."""
+    (result,) = dispatcher.overloads.values()
+    (times,) = result.metadata["pipeline_times"].values()
+    return {name.partition("_")[2] for name in times}
+
+
+def test_the_passes_that_kernels_do_without_are_numbas(place: Path) -> None:
+    ours, theirs = kernel(added), njit(added)
+    assert ours(1.0, 3.0) == theirs(1.0, 3.0) == 7.0
+    assert passes(theirs) - passes(ours) == USELESS
 
 
 def called_by_address(x: float, k: int) -> float:
