@@ -185,7 +185,7 @@ def author(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
 
 def test_an_executor_needs_no_package(author: Callable[..., str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["conformance", author("Parts.right"), "--only", "structure"]) == 0
-    assert f"python conforms: {SIZE['errors']} run" in capsys.readouterr().out
+    assert f"python conforms: {SIZE['structure']} run" in capsys.readouterr().out
 
 
 def test_failures_of_one_cause_are_told_together(
