@@ -32,10 +32,10 @@ file = "data.csv"
 targets = ["y"]
 validation = 0.2
 [train]
-epochs = 80
+epochs = 24
 schedule = "cosine"
 dropout = 0.2
-patience = 80
+patience = 24
 batch_size = 8
 executor = "python"
 """
