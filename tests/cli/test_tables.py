@@ -75,7 +75,10 @@ def test_an_npz_that_claims_gigabytes_is_refused_before_they_are_taken(
             for _ in range(64):
                 file.write(bytes(10_000_000 // part))
     assert (tmp_path / "t.npz").stat().st_size < 5_000_000
-    with pytest.raises(FileError, match=rf"{640 // part},000,\d+ bytes of arrays, decompressed, take about {1.28 / part:.1f} GB .* np\.savez"):
+    with pytest.raises(
+        FileError,
+        match=rf"{640 // part},000,\d+ bytes of arrays, decompressed, take about {1.28 / part:.1f} GB .* np\.savez",
+    ):
         Table(tmp_path / "t.npz")
     np.savez_compressed(tmp_path / "t.npz", x=np.zeros(1_000_000))
     assert len(Table(tmp_path / "t.npz").numbers(["x"])) == 1_000_000
