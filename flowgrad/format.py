@@ -11,6 +11,7 @@ import os
 import stat
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from inspect import Parameter, signature
 from pathlib import Path
 from types import NoneType, UnionType
@@ -284,6 +285,12 @@ NUMBERS: Mapping[Any, tuple[type, ...]] = {
 
 def options_of(function: Callable[..., Any]) -> dict[str, Any]:
     """The keyword-only arguments of a format's `read` or `write`: name → type hint, Any where none can be told."""
+    return dict(_hints(function))
+
+
+@cache
+def _hints(function: Callable[..., Any]) -> Mapping[str, Any]:
+    """What `options_of` gives; to evaluate hints takes longer than to read a small file."""
     try:
         parameters = signature(function, eval_str=True).parameters
     except NameError:  # a hint of names that are imported for type checkers alone

@@ -207,9 +207,10 @@ def test_targets_that_do_not_fit_are_refused() -> None:
         run(X, T).model_of(1, 9)
 
 
-def test_intervals_of_the_mean_over_folds_cover() -> None:
+def test_intervals_of_the_mean_over_folds_cover(request: pytest.FixtureRequest) -> None:
     """Of a classifier that learns nothing its accuracy on balanced classes is ½."""
-    net, inside, times = fg.topologies.layered([2, 1], seed=0), 0, 30
+    net, inside = fg.topologies.layered([2, 1], seed=0), 0
+    times = 60 if request.config.getoption("--soak") else 12
     for seed in range(times):
         X, T = rng(seed).normal(size=(40, 2)), np.arange(40) % 2
         found = cross_validate(

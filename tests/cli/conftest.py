@@ -5,13 +5,15 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from flowgrad import figures
-from flowgrad.cli import main
+from flowgrad.cli import _main, main
 from flowgrad.displays import _curves
 
 pytest.importorskip("typer")
@@ -27,6 +29,25 @@ class Result:
 
 
 Run = Callable[..., Result]
+
+
+APP = _main._app
+
+
+@cache
+def _made(chosen: str, entry: Callable[..., Any]) -> Any:
+    """A command as typer makes it of a function, which takes longer than most commands of tests do."""
+    import typer
+
+    return typer.main.get_command(APP(chosen))
+
+
+@pytest.fixture(autouse=True)
+def _commands_are_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def app(chosen: str | None) -> Any:
+        return APP(None) if chosen is None else _made(chosen, _main.find("cli", chosen))
+
+    monkeypatch.setattr(_main, "_app", app)
 
 
 @pytest.fixture(autouse=True)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import csv
 import re
+import shutil
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from importlib.util import find_spec
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -14,37 +17,52 @@ import numpy as np
 import pytest
 
 import flowgrad as fg
-from flowgrad.cli import demo
+from flowgrad import choice, figures
+from flowgrad.cli import demo, main
 from flowgrad.runs.models import TRAINED
 from flowgrad.scaling import folded
 
+AUTOMATIC = choice._automatic
 pytestmark = [
     pytest.mark.skipif(find_spec("sklearn") is None, reason="the data of the demo are scikit-learn's"),
     pytest.mark.usefixtures("as_users"),  # it trains
 ]
 
 
-def test_the_demo_says_what_it_did_and_ends_with_its_figure(run: Any, tmp_path: Path, drawn: None) -> None:
-    result = run("demo")
-    assert (result.code, result.err) == (0, "")
-    lines = result.out.splitlines()
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder in which `flowgrad demo` ran once, as users have it, and what it said."""
+    folder, out, err = tmp_path_factory.mktemp("demo"), StringIO(), StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setattr(choice, "_automatic", AUTOMATIC)
+        for name in ("DRAWS", "LEAST"):
+            patch.setattr(figures, name, 20)
+        patch.chdir(folder)
+        assert (main(["demo"]), err.getvalue()) == (0, "")
+    return folder, out.getvalue()
+
+
+def test_the_demo_says_what_it_did_and_ends_with_its_figure(shown: tuple[Path, str]) -> None:
+    folder, said = shown
+    lines = said.splitlines()
     assert re.fullmatch(r"test accuracy: 0\.9\d|test accuracy: 1\.00", lines[-1])
-    assert "run folder: runs/demo" in result.out
-    assert "pleomorphism" in result.out
-    assert "flowgrad predict runs/demo --data runs/demo/test.csv" in result.out
-    verified = re.search(r"gradients verified .* worst difference (\S+) of", result.out)
+    assert "run folder: runs/demo" in said
+    assert "pleomorphism" in said
+    assert "flowgrad predict runs/demo --data runs/demo/test.csv" in said
+    verified = re.search(r"gradients verified .* worst difference (\S+) of", said)
     assert verified is not None
     assert float(verified[1]) < 1e-12
-    assert {path.name for path in (tmp_path / "runs/demo").iterdir()} >= {
+    assert {path.name for path in (folder / "runs/demo").iterdir()} >= {
         "network.json", "model.json", "metrics.csv", "summary.json", "config.toml", "loss.png", "concepts.png",
         "edges.csv", "train.csv", "test.csv", "importance.csv",
     }  # fmt: skip
     for picture in ("loss.png", "concepts.png"):
-        assert (tmp_path / "runs/demo" / picture).read_bytes().startswith(b"\x89PNG")
+        assert (folder / "runs/demo" / picture).read_bytes().startswith(b"\x89PNG")
 
 
-def test_what_the_demo_says_to_try_next_works(run: Any, tmp_path: Path) -> None:
-    said = run("demo").out
+def test_what_the_demo_says_to_try_next_works(run: Any, tmp_path: Path, shown: tuple[Path, str]) -> None:
+    folder, said = shown
+    shutil.copytree(folder / "runs", tmp_path / "runs")
     figure = said.splitlines()[-1].removeprefix("test accuracy: ")
     words = [line.split()[1:] for line in said.splitlines() if line.startswith("  flowgrad ")]
     assert [w[0] for w in words] == ["predict", "train", "check"]
@@ -104,11 +122,11 @@ def test_the_written_edges_are_named_concepts_wired_irregularly() -> None:
         assert {f"{concept} ({part})" for part in ("mean", "error", "worst")} <= set(net.graph.pred[concept])
 
 
-def test_importance_is_the_mean_of_gradient_times_activation(run: Any, tmp_path: Path) -> None:
-    run("demo", "--out", "d")
-    with (tmp_path / "d/importance.csv").open(encoding="utf-8") as file:
+def test_importance_is_the_mean_of_gradient_times_activation(shown: tuple[Path, str]) -> None:
+    folder = shown[0] / "runs/demo"
+    with (folder / "importance.csv").open(encoding="utf-8") as file:
         found = {row["concept"]: float(row["importance"]) for row in csv.DictReader(file)}
-    net = fg.load(tmp_path / "d" / TRAINED)  # which takes the samples as they are scaled
+    net = fg.load(folder / TRAINED)  # which takes the samples as they are scaled
     assert set(found) == set(net.nodes) - set(net.inputs) - set(net.outputs)
     job = demo.Job.of(demo.configuration(0))
     program = fg.compile(net, executor="python")

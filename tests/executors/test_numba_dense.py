@@ -62,20 +62,18 @@ def largest(found: Any, want: Any) -> float:
 def test_dense_runs_give_the_numbers_of_the_definition(seed: int, dtype: str) -> None:
     net = mixed(seed)
     rng = np.random.default_rng(seed)
-    batch = [1, 3, 33, 70, 130, 600][seed % 6]
+    batch = [1, 3, 33, 70, 130, 270][seed % 6]
     X, T = rng.standard_normal((batch, len(net.inputs))), rng.standard_normal((batch, len(net.outputs)))
     weight = rng.random(batch) + 0.5
     slow = fg.compile(net, executor="python", loss="squared_error")
     acts = slow.forward(X)
-    want, loss = (
-        slow.backward(acts, T, sample_weight=weight),
-        slow.value_and_grad(slow.theta, X, T, sample_weight=weight),
-    )
+    want = slow.backward(acts, T, sample_weight=weight)
+    assert want.loss is not None
     bar = {"float64": 1e-12, "float32": 2e-5}[dtype]
     p = fg.compile(net, executor="numba", dtype=dtype, loss="squared_error", threads=1 + seed % 3)
     value, gradient = p.value_and_grad(p.theta, X, T, sample_weight=weight)
-    assert abs(value - loss[0]) <= bar * abs(loss[0])
-    assert largest(gradient, loss[1]) <= bar
+    assert abs(value - want.loss) <= bar * abs(want.loss)
+    assert largest(gradient, want.theta) <= bar
     assert largest(p.predict(X), acts.output) <= bar
     found = p.backward(p.forward(X), T, sample_weight=weight)
     for name in ("dz", "da"):

@@ -111,7 +111,7 @@ def test_steps_take_no_more_memory() -> None:
         return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
     before = steps(100)
-    assert steps(1000) - before < 2048
+    assert steps(500) - before < 1024
 
 
 @pytest.mark.parametrize("fan_out", [1, 2, 3, 4, 5])
@@ -237,7 +237,8 @@ def test_an_interrupt_at_any_moment_leaves_the_next_call_right(request: pytest.F
         import random, signal, sys, time
         sys.path.insert(0, "tests/executors")
         from test_numba_executor import data, program
-        from flowgrad.executors._numba import engine
+        from flowgrad.executors._numba import compiled, engine
+        compiled.package_stamp()  # before a constant changes, that kernels on disk fit
         engine.LONG = 0
         p = program(2, 1000); x, t = data(p, 600)
         p.value_and_grad(p.theta, x, t)
@@ -348,16 +349,12 @@ def test_without_numba_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) 
     assert "pip install numba" in str(entry.info.available())
 
 
-def test_listing_it_imports_no_numba() -> None:
-    code = "import sys, flowgrad as fg; fg.executors(); print('numba' in sys.modules, 'llvmlite' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["False", "False"]
-
-
-def test_numba_is_what_compiles() -> None:
-    code = (
-        "import sys, flowgrad as fg; net = fg.Network.from_arrays([0], [1]); "
-        "fg.compile(net, executor='numba').predict([[1.0]]); print('numba' in sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["True"]
+def test_listing_executors_imports_none_of_their_libraries_and_running_numba_does() -> None:
+    succeeds("""
+        import sys, flowgrad as fg
+        fg.executors()
+        assert "flowgrad.executors.numba" in sys.modules
+        assert not {"numba", "llvmlite", "scipy", "torch", "dask", "distributed"} & {*sys.modules}, "listed"
+        fg.compile(fg.Network.from_arrays([0], [1]), executor="numba").predict([[1.0]])
+        assert "numba" in sys.modules
+    """)

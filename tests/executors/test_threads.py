@@ -507,7 +507,9 @@ def test_an_interrupt_while_a_thread_is_started_costs_no_later_call(
 @needs_timer
 @pytest.mark.parametrize("aside", [False, True])
 @pytest.mark.parametrize("times", [1, 3])
-def test_interrupts_at_any_moment_leave_nobody_inside_and_the_next_call_right(times: int, aside: bool) -> None:
+def test_interrupts_at_any_moment_leave_nobody_inside_and_the_next_call_right(
+    times: int, aside: bool, request: pytest.FixtureRequest
+) -> None:
     """On the main thread, between any two steps; the second and third right after the first."""
     rng, left, hits = random.Random(0), 0, 0
 
@@ -520,7 +522,7 @@ def test_interrupts_at_any_moment_leave_nobody_inside_and_the_next_call_right(ti
 
     before = signal.signal(signal.SIGALRM, interrupt)
     try:
-        for _ in range(400):
+        for _ in range(400 if request.config.getoption("--soak") else 100):
             work = Pieces(10, 1e-5)
             try:
                 left = times
@@ -536,7 +538,7 @@ def test_interrupts_at_any_moment_leave_nobody_inside_and_the_next_call_right(ti
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-    assert hits > 20
+    assert hits > 5
 
 
 # ---- forks and ends of processes ----------------------------------------------------------------------------
@@ -586,7 +588,7 @@ def test_a_forked_child_has_helpers_of_its_own(moment: str) -> None:
 
 @needs_fork
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_forks_at_any_moment_of_calls_leave_children_that_compute() -> None:
+def test_forks_at_any_moment_of_calls_leave_children_that_compute(request: pytest.FixtureRequest) -> None:
     stop, wrong = threading.Event(), []
 
     def call() -> None:
@@ -598,7 +600,7 @@ def test_forks_at_any_moment_of_calls_leave_children_that_compute() -> None:
     for caller in callers:
         caller.start()
     try:
-        assert [in_child(compute_anew) for _ in range(30)] == [0] * 30
+        assert not any(in_child(compute_anew) for _ in range(30 if request.config.getoption("--soak") else 8))
     finally:
         stop.set()
         for caller in callers:

@@ -241,10 +241,12 @@ def test_real_paths_of_every_kind(rich, tmp_path, same, monkeypatch):
     same(rich, fg.load("no suffix", format="json"))
 
 
-def test_a_million_edges_come_back(path):
-    net = fg.topologies.random_dag(1_000, 100_000, fan_in=10, seed=1)
+def test_many_edges_come_back(path, request):
+    """A million in nightly runs."""
+    neurons = 100_000 if request.config.getoption("--soak") else 10_000
+    net = fg.topologies.random_dag(1_000, neurons, fan_in=10, seed=1)
     fg.save(net, path)
     loaded = fg.load(path)
-    assert loaded.columns.n_edges == 1_000_000
+    assert loaded.columns.n_edges == 10 * neurons
     assert loaded.columns.weights.tobytes() == net.columns.weights.tobytes()
     assert loaded.columns.source.tobytes() == net.columns.source.tobytes()

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
-import subprocess
-import sys
 from contextlib import suppress
 from pathlib import Path
 from threading import Thread
@@ -165,19 +164,29 @@ def test_a_folder_that_cannot_be_flushed_is_no_error(path, monkeypatch, numbered
     assert bias(path) == 1.0
 
 
+def written_for_ever(path, numbered, said):
+    """What a forked writer does until it is killed."""
+    try:
+        for k in range(10**6):
+            fg.save(numbered(float(k)), path)
+            os.write(said, b"%d\n" % k)
+    finally:
+        os._exit(1)
+
+
 @POSIX
-def test_a_writer_that_is_killed_leaves_a_whole_network(path):
-    code = (
-        "import sys, flowgrad as fg\n"
-        "for k in range(10**6):\n"
-        "    net = fg.Network(); net.add_input('x'); net.add_neuron('y', {'x': float(k)}, bias=float(k))\n"
-        "    fg.save(net, sys.argv[1]); print(k, flush=True)\n"
-    )
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_writer_that_is_killed_leaves_a_whole_network(path, numbered):
     for wait in (1, 7, 20):
-        with subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout is not None
-            said = [int(process.stdout.readline()) for _ in range(wait)][-1]
-            process.kill()
+        heard, said = os.pipe()
+        writer = os.fork()
+        if not writer:
+            written_for_ever(path, numbered, said)
+        os.close(said)
+        with os.fdopen(heard) as lines:
+            said = [int(lines.readline()) for _ in range(wait)][-1]
+            os.kill(writer, signal.SIGKILL)
+            os.waitpid(writer, 0)
         c = fg.load(path).columns
         assert c.bias[1] == c.weight[0] >= said
 
@@ -269,12 +278,12 @@ def modes(folder: Path) -> set[int]:
 
 @POSIX
 @pytest.mark.parametrize("mask", [0o022, 0o077, 0o002])
-def test_a_new_file_has_what_the_umask_leaves(tmp_path, mask):
-    code = (
-        "import os, sys, flowgrad as fg; os.umask(int(sys.argv[1])); net = fg.Network(); net.add_input('x');"
-        "net.add_neuron('y', ['x']); fg.save(net, sys.argv[2])"
-    )
-    subprocess.run([sys.executable, "-c", code, str(mask), str(tmp_path / "net.json")], check=True)
+def test_a_new_file_has_what_the_umask_leaves(tmp_path, mask, numbered):
+    before = os.umask(mask)
+    try:
+        fg.save(numbered(1.0), tmp_path / "net.json")
+    finally:
+        os.umask(before)
     assert modes(tmp_path) == {0o666 & ~mask}
 
 

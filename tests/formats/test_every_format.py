@@ -8,10 +8,11 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import networkx as nx
 import numpy as np
@@ -36,12 +37,21 @@ READERS = [name for name, f in FORMATS.items() if f.read is not None]
 CASES = 60  # of damage for every reader in an ordinary run; a soak run of N makes it thousands of N
 
 
+@pytest.fixture(scope="session")
+def known() -> dict[str, dict[str, Any]]:
+    """What each format and suffix was found to take by its first trial."""
+    return {}
+
+
 @pytest.fixture
-def trial(request: pytest.FixtureRequest, tmp_path: Path) -> Trial:
+def trial(request: pytest.FixtureRequest, tmp_path: Path, known: dict[str, dict[str, Any]]) -> Iterator[Trial]:
     name, suffix = request.param
     for library in {"json": ["safetensors"], "safetensors": ["safetensors"], "graphml": ["defusedxml"]}.get(name, []):
         pytest.importorskip(library)
-    return Trial(FORMATS[name], suffix, tmp_path)
+    made = Trial(FORMATS[name], suffix, tmp_path)
+    vars(made).update(known.get(f"{name}{suffix}", {}))
+    yield made
+    known[f"{name}{suffix}"] = {k: v for k, v in vars(made).items() if k in ("naming", "functions")}
 
 
 def pairs(test):

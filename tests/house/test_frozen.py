@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 FILES = sorted([*(ROOT / "flowgrad").rglob("*.py"), *(ROOT / "plugins").glob("*/src/**/*.py")])
 WRITES = (ast.Store, ast.Del)
+SAID = ("__setattr__", "__delattr__", "__dict__", "vars(")  # one of them stands in whatever `writes` finds
 CALLS = {"__setattr__", "__delattr__", "update", "pop", "setdefault", "clear"}
 
 
@@ -41,7 +42,8 @@ def writes(tree: ast.AST) -> Iterator[int]:
 
 
 def test_nothing_writes_into_a_frozen_record(parsed: Callable[[Path], ast.Module]) -> None:
-    assert [f"{path.relative_to(ROOT)}:{line}" for path in FILES for line in writes(parsed(path))] == []
+    files = [path for path in FILES if any(word in path.read_text(encoding="utf-8") for word in SAID)]
+    assert [f"{path.relative_to(ROOT)}:{line}" for path in files for line in writes(parsed(path))] == []
 
 
 @pytest.mark.parametrize(

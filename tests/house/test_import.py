@@ -43,9 +43,9 @@ def python(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_import_is_fast() -> None:
-    """The cumulative time of `python -X importtime`, the best of five: a busy machine is not the package's fault."""
-    times = []
-    for _ in range(5):
+    """The cumulative time of `python -X importtime`, at the fifth try at last: a busy machine is not our fault."""
+    times: list[float] = []
+    while len(times) < 5 and min(times, default=LIMIT_MS) >= LIMIT_MS:
         report = python("-X", "importtime", "-c", "import flowgrad").stderr
         found = re.search(r"\|\s*(\d+) \| flowgrad$", report, re.MULTILINE)
         assert found, report[-500:]
@@ -54,20 +54,36 @@ def test_the_import_is_fast() -> None:
     assert min(times) < LIMIT_MS, f"import flowgrad takes {min(times):.0f} ms; python -X importtime says where"
 
 
-def test_the_import_brings_nothing_heavy() -> None:
-    loaded = python("-c", "import sys, flowgrad; print(*{m.split('.')[0] for m in sys.modules})").stdout.split()
-    assert HEAVY.isdisjoint(loaded)
+PUBLIC = """
+import sys
+import flowgrad as fg
+
+print(*{m.split(".")[0] for m in sys.modules})
+[getattr(fg, name) for name in fg.__all__]
+print({*fg.__all__} <= {*dir(fg)})
+"""
 
 
-def test_every_public_name_is_there_and_listed() -> None:
-    code = "import flowgrad as fg; [getattr(fg, n) for n in fg.__all__]; print(set(fg.__all__) <= set(dir(fg)))"
-    assert python("-c", code).stdout.strip() == "True"
+def test_the_import_brings_nothing_heavy_and_every_public_name() -> None:
+    loaded, listed = python("-c", PUBLIC).stdout.splitlines()
+    assert HEAVY.isdisjoint(loaded.split())
+    assert listed == "True"
+
+
+ANEW = """
+import sys
+
+for first in ("import flowgrad.executors.python", "import flowgrad.program", "pass"):
+    for name in [name for name in sys.modules if name.split(".")[0] == "flowgrad"]:
+        del sys.modules[name]
+    exec(first)
+    import flowgrad as fg
+    assert fg.executors()["python"] is True, first
+"""
 
 
 def test_executors_is_a_function_whichever_name_came_first() -> None:
-    for first in ("import flowgrad.executors.python", "import flowgrad.program", "pass"):
-        code = f"{first}\nimport flowgrad as fg\nprint(fg.executors()['python'])"
-        assert python("-c", code).stdout.strip() == "True", first
+    python("-c", ANEW)
 
 
 def test_without_numba_the_python_executor_runs_and_says_so() -> None:

@@ -104,13 +104,21 @@ def walked(path: Path, tree: ast.Module) -> Iterator[Import]:
         elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
             todo += [(child, top, True) for child in node.body] + [(child, top, types) for child in node.orelse]
         else:
-            inside = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-            todo += [(child, top and not inside, types) for child in ast.iter_child_nodes(node)]
+            inside = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+            todo += [(child, top and not inside, types) for child in statements(node)]
+
+
+def statements(node: ast.AST) -> list[ast.AST]:
+    """What may hold an import inside a statement: no expression does."""
+    blocks = ("body", "orelse", "finalbody", "handlers", "cases")
+    return [child for block in blocks for child in getattr(node, block, ())]
 
 
 @cache
 def found(text: str) -> dict[str, int]:
     """Kinds that are modules of which a file finds something, and a line; of a variable kind, every one it names."""
+    if "find" not in text:
+        return {}
     nodes = list(ast.walk(parsed(text)))
     calls = [
         n

@@ -99,9 +99,9 @@ def test_a_ladder_that_can_be_run() -> None:
 
 
 def test_numbers_too_long_for_a_float_are_shown() -> None:
-    report = reuse_report(ladder(2000), limit=100)
-    assert report.paths == 2**2000
-    assert "1.148e+602" in repr(report)
+    report = reuse_report(ladder(1100), limit=100)
+    assert report.paths == 2**1100
+    assert "1.358e+331" in repr(report)
     assert "e+" in report.table()
 
 

@@ -252,7 +252,7 @@ def test_an_order_takes_two_neurons() -> None:
 
 
 def test_what_a_process_raises_is_raised_here_and_one_that_dies_is_an_error() -> None:
-    assert sorted(in_processes(operator.add, deque([(1, 2), (3, 4), (5, 6)]), 2)) == [3, 7, 11]
+    assert sorted(in_processes(operator.add, deque([(1, 2), (3, 4), (5, 6)]), 1)) == [3, 7, 11]
     with pytest.raises(ZeroDivisionError):
         list(in_processes(operator.truediv, deque([(1, 1), (1, 0)]), 1))
     with pytest.raises(fg.FlowgradError, match=r"exit code 3.*__main__"):

@@ -176,7 +176,7 @@ def test_models_of_survival_are_judged_by_concordance() -> None:
     time, ends = r.exponential(np.exp(-2 * X[:, 0])), r.exponential(2.0, 120)
     T = np.where(time <= ends, time, -ends)[:, None]
     model = fg.Model(fg.topologies.layered([2, 1], seed=0), targets=("days",), loss="cox")
-    fit = {"epochs": 60, "batch_size": 80, "learning_rate": 0.05}
+    fit = {"epochs": 25, "batch_size": 80, "learning_rate": 0.1}
     found = cross_validate(model, X, T, folds=3, workers=1, executor="python", fit=fit)
     figure = found.figures()[0]
     assert figure["metric"] == "concordance"

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import venv
+import zipfile
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -19,8 +20,11 @@ NETWORKS = Path(__file__).with_name("networks.py")
 
 
 @pytest.fixture(scope="session")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The Python of a fresh virtual environment that has flowgrad's wheel; its dependencies are this environment's."""
+def installed(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+    """The Python of a fresh virtual environment that has flowgrad's wheel; its dependencies are this environment's.
+
+    pip installs it in a nightly run; else it is unpacked, which is what pip does with a wheel of Python alone.
+    """
     pytest.importorskip("hatchling", reason="hatchling builds the wheel")
     folder = tmp_path_factory.mktemp("wheel")
 
@@ -31,8 +35,12 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (wheel,) = folder.glob("*.whl")
     venv.create(folder / "venv", with_pip=False, symlinks=True)
     python = next(path for path in (folder / "venv/bin/python", folder / "venv/Scripts/python.exe") if path.exists())
-    run(sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index", wheel)
-    (package,) = (folder / "venv").glob("**/site-packages/flowgrad")
+    (packages,) = (folder / "venv").glob("[Ll]ib/**/site-packages")
+    if request.config.getoption("--soak"):
+        run(sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index", wheel)
+    else:
+        zipfile.ZipFile(wheel).extractall(packages)
+    (package,) = packages.glob("flowgrad")
     outer = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
     (package.parent / "outer.pth").write_text("\n".join(outer) + "\n", encoding="utf-8")
     found = run(python, "-I", "-c", "import flowgrad; print(flowgrad.__file__)").stdout.decode().strip()
@@ -62,7 +70,7 @@ def make(made: Callable[[str], Path], tmp_path: Path) -> Callable[[str], Path]:
 class Page:
     """The browser, and what the tests ask of it."""
 
-    def __init__(self, driver: Any, downloads: Path, shots: Path) -> None:
+    def __init__(self, driver: Any, downloads: Path, shots: Path | None) -> None:
         self.driver, self.downloads, self.shots = driver, downloads, shots
         self.run = driver.execute_script
 
@@ -95,11 +103,10 @@ class Page:
 
         return WebDriverWait(self.driver, seconds, poll_frequency=0.1).until(lambda _: said())
 
-    def shoot(self, name: str) -> Path:
-        """A screenshot for people to look at, in the test's folder (pytest --basetemp says where)."""
-        path = self.shots / f"{name}.png"
-        assert self.driver.save_screenshot(str(path))
-        return path
+    def shoot(self, name: str) -> None:
+        """A screenshot for people to look at, of nightly runs, in the test's folder (pytest --basetemp says where)."""
+        if self.shots is not None:
+            assert self.driver.save_screenshot(str(self.shots / f"{name}.png"))
 
     def nothing_wrong(self, own: tuple[str, ...] = ()) -> None:
         """No word on the console, and no request but for the file itself, or for what begins like `own`."""
@@ -131,7 +138,7 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 @pytest.fixture
-def browser(chromium: Any, tmp_path: Path) -> Iterator[Page]:
+def browser(chromium: Any, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Page]:
     """The browser at an empty page in a new window, nothing logged yet; downloads come into the test's folder."""
     downloads = tmp_path / "downloads"
     downloads.mkdir()
@@ -142,6 +149,6 @@ def browser(chromium: Any, tmp_path: Path) -> Iterator[Page]:
     chromium.execute_cdp_cmd("Browser.setDownloadBehavior", where)
     for log in ("browser", "performance"):
         chromium.get_log(log)
-    yield Page(chromium, downloads, tmp_path)
+    yield Page(chromium, downloads, tmp_path if request.config.getoption("--soak") else None)
     chromium.close()
     chromium.switch_to.window(before)

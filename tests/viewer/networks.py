@@ -65,10 +65,12 @@ def broken() -> fg.Network:
 
 def options(name: str) -> dict[str, Any]:
     """What the page of a network is saved with."""
+    if name == "large":
+        return {}  # the page compiles a program of its own
     if name == "broken":
-        return {"X": [[1e300], [float("nan")]]}
+        return {"program": fg.compile(broken(), executor="python"), "X": [[1e300], [float("nan")]]}
     if name != "small":
-        return {}
+        return {"program": fg.compile(NETWORKS[name](), executor="python")}
     rows = [{"epoch": k, "loss": 1 / k, "val_loss": 1.2 / k} for k in range(1, 9)]
     program = fg.compile(teaching(), executor="python", loss="squared_error")
     X, T = [[1.0, 0.5], [-0.4, 2.0]], [[0.2, -0.1], [0.5, 0.5]]

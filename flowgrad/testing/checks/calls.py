@@ -19,9 +19,10 @@ from flowgrad.testing.battery import NEAR, SMOOTH, Skip, Subject, check
 from flowgrad.topologies import layered
 
 WIDTH, ROWS = 32, 64  # neurons and samples of the steps that are weighed: one (V, B) array is 22 kB
-STEPS = (20, 2000)  # at least and at most
+STEPS = (20, 2000)  # at least and at most; of a quick run FEW
+FEW = 4
 SECONDS = 0.25  # to spend on them
-LEAK = 200_000  # bytes over the fewest steps, as Python knows them: one array a step would be 450 kB
+LEAK = 10_000  # bytes a step, as Python knows them: one array is 22 kB, and what comes and goes is 1 kB in all
 LEAK_NATIVE = 16_000_000  # what the process may grow by, over fast executors' 2,000 steps: one array a step is 45 MB
 
 
@@ -211,12 +212,12 @@ def same_bits_from_run_to_run(subject: Subject) -> None:
     """Where it declares so: the same call gives the same bits, again and from a program compiled anew."""
     _deterministic(subject)
     net = _irregular(subject)
-    for rows in (1, 6, 150):
+    for rows in (1, 6, subject.rows(150)):
         X, T = _batch(7, rows)
         for dtype in subject.info.dtypes:
             program = subject.compile(net, dtype, "squared_error")
             expected = _all(subject, program, X, T)
-            for again in (program, program, program, subject.compile(net, dtype, "squared_error")):
+            for again in (*[program] * (1 if subject.quick else 3), subject.compile(net, dtype, "squared_error")):
                 for a, b in zip(expected, _all(subject, again, X, T), strict=True):
                     subject.bits(f"{rows} rows in {dtype}", b, a)
 
@@ -225,7 +226,7 @@ def same_bits_from_run_to_run(subject: Subject) -> None:
 def same_bits_for_any_number_of_threads(subject: Subject) -> None:
     """Where it declares so: threads=1, 2, 3 and None give the same bits."""
     _deterministic(subject)
-    for net, rows in ((_irregular(subject), 150), (_layers(subject), 96)):
+    for net, rows in ((_irregular(subject), subject.rows(150)), (_layers(subject), subject.rows(96))):
         rng = np.random.default_rng(8)
         X, T = (rng.standard_normal((rows, len(of))) for of in (net.inputs, net.outputs))
         expected = _all(subject, subject.compile(net, loss="squared_error", threads=1), X, T)
@@ -247,7 +248,7 @@ def concurrent_callers(subject: Subject) -> None:
     batches = [_batch(20 + k, rows) for k, rows in enumerate((1, 3, 40, 6, 17, 2, 64, 5))]
     alone = [_all(subject, program, X, T) for X, T in batches]
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda k: _all(subject, program, *batches[k % 8]), range(32)))
+        found = list(pool.map(lambda k: _all(subject, program, *batches[k % 8]), range(16 if subject.quick else 32)))
     for k, results in enumerate(found):
         for a, b in zip(alone[k % 8], results, strict=True):
             if subject.info.deterministic:
@@ -276,19 +277,20 @@ def memory_is_flat_over_steps(subject: Subject) -> None:
         start = perf_counter()
         for _ in range(5):
             step()
-        steps = int(np.clip((0.0 if subject.quick else SECONDS) * 5 / (perf_counter() - start), *STEPS))
+        steps = FEW if subject.quick else int(np.clip(SECONDS * 5 / (perf_counter() - start), *STEPS))
         gc.collect()
         resident = _resident()
         for _ in range(steps):
             step()
         gc.collect()
-        grown, traced = _resident() - resident, _traced(step)
-        subject.true(traced < LEAK, f"{step.__name__}: {traced:,} bytes more after {STEPS[0]} steps")
+        traced_steps = min(steps, STEPS[0])
+        grown, traced = _resident() - resident, _traced(step, traced_steps)
+        subject.true(traced < LEAK * traced_steps, f"{step.__name__}: {traced:,} bytes more after {traced_steps} steps")
         subject.true(grown < LEAK_NATIVE, f"{step.__name__}: the process grew {grown:,} bytes over {steps} steps")
 
 
-def _traced(step: Callable[[], None]) -> int:
-    """Bytes that a few steps leave behind, as Python's allocators and NumPy know them."""
+def _traced(step: Callable[[], None], steps: int) -> int:
+    """Bytes that so many steps leave behind, as Python's allocators and NumPy know them."""
     outer = tracemalloc.is_tracing()
     if not outer:
         tracemalloc.start()
@@ -296,7 +298,7 @@ def _traced(step: Callable[[], None]) -> int:
         step()
         gc.collect()
         before, _ = tracemalloc.get_traced_memory()
-        for _ in range(STEPS[0]):
+        for _ in range(steps):
             step()
         gc.collect()
         return tracemalloc.get_traced_memory()[0] - before
