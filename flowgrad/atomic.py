@@ -30,6 +30,14 @@ KINDS = {
 }
 
 
+def same_file(a: str | os.PathLike[str], b: str | os.PathLike[str]) -> bool:
+    """Whether two paths lead to one file, by links and by other spellings too; False where either leads to none."""
+    try:
+        return os.path.samefile(a, b)
+    except (OSError, ValueError):
+        return False
+
+
 def put(path: Path, parts: Iterable[bytes], like: os.stat_result | None = None) -> None:
     """Write one file atomically and durably: beside its place, flushed to disk, renamed. A link is followed.
 

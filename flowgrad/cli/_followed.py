@@ -6,19 +6,18 @@ import csv
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import flowgrad as fg
 from flowgrad.cli import _config
 from flowgrad.cli._experiment import resolve
-from flowgrad.cli._opened import program_of, samples_of
+from flowgrad.cli._opened import program_of, reading_for, with_samples
 from flowgrad.errors import FlowgradError
 from flowgrad.files import RUN_NETWORK
 from flowgrad.locks import lock
 from flowgrad.model import Model
-from flowgrad.tables.table import Reading
 from flowgrad.viewer.record import Record, columns_of
 from flowgrad.viewer.record import record as recorded
 from flowgrad.viewer.record import values as moved
@@ -33,13 +32,20 @@ class Followed:
     Args:
         model: reads what stands there.
         path: a run folder, or a network's file.
-        data, sample, executor: as the options of `flowgrad view`.
+        data, sample, executor, tables: as the options of `flowgrad view`.
     """
 
     def __init__(
-        self, model: Callable[[], Model], path: Path, data: Path | None, sample: int, executor: str = "auto"
+        self,
+        model: Callable[[], Model],
+        path: Path,
+        data: Path | None,
+        sample: int,
+        executor: str = "auto",
+        tables: Mapping[str, Any] | None = None,
     ) -> None:
         self._model, self.path, self._data, self._sample, self._executor = model, path, data, sample, executor
+        self._tables = tables
         self._lock, self._metrics = lock(), Metrics(path)
         self._shape: Any = None
         self._title = ""
@@ -107,28 +113,27 @@ class Followed:
         """Arguments of `record`: with targets where the samples hold them."""
         model = self._model()
         self._title = self.path.resolve().stem + (", inputs standardised" if model.scaling is not None else "")
-        chosen, reading = (self._data, Reading()) if self._data is not None else own_samples(self.path)
+        chosen = self._data if self._data is not None else own_samples(self.path)
+        found: dict[str, Any] = {}
+        if chosen is not None:
+            model, X, T = with_samples(model, chosen, "if there", reading_for(self.path, chosen, self._tables))
+            found = {"X": X, "T": T}
         program = program_of(model, None, self._executor)
-        given: dict[str, Any] = {"network": model.network, "program": program, "sample": self._sample}
-        if chosen is None:
-            return given
-        X, T = samples_of(model, chosen, "if there", reading)
-        return given | {"X": X, "T": T}
+        return {"network": model.network, "program": program, "sample": self._sample} | found
 
 
-def own_samples(run: Path) -> tuple[Path | None, Reading]:
-    """The samples a run has of its own, and how they are read: its test.csv, else what it was tested or trained on."""
+def own_samples(run: Path) -> Path | None:
+    """The samples a run has of its own: its test.csv, else what it was tested or trained on."""
     if not run.is_dir():
-        return None, Reading()
+        return None
     if (run / "test.csv").is_file():
-        return run / "test.csv", Reading()
+        return run / "test.csv"
     settings = _settings(run)
     if settings is None:
-        return None, Reading()
+        return None
     resolve(settings, run)
-    data = settings["data"]
-    found = [Path(data[name]) for name in ("test", "file") if isinstance(data[name], str)]
-    return next((path for path in found if path.is_file()), None), _config.reading_of(data)
+    found = [Path(settings["data"][name]) for name in ("test", "file") if isinstance(settings["data"][name], str)]
+    return next((path for path in found if path.is_file()), None)
 
 
 class Metrics:

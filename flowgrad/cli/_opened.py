@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Hashable, Iterable, Sequence
+import tomllib
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import flowgrad as fg
-from flowgrad.cli import _data
+from flowgrad.atomic import same_file
+from flowgrad.cli import _config, _data, _options
 from flowgrad.cli._console import echo, share_shown
 from flowgrad.cli._data import Roles, Samples
 from flowgrad.cli._missing import fitted
@@ -18,6 +20,8 @@ from flowgrad.errors import ConfigError, FileError, UnknownNameError, brief, sug
 from flowgrad.model import Model, column_name
 from flowgrad.runs.models import cut_short, load_model
 from flowgrad.tables.table import Reading, Table
+
+SAMPLES = ("file", "test", "validation")  # keys of [data] that name samples, or a fraction of them
 
 Answers = Literal["needed", "if there", "none"]
 """Whether the samples hold targets or labels: they must, they may, or they are not looked at."""
@@ -97,34 +101,72 @@ def opened(
     option: Iterable[str] | None = None,
     ignore: Sequence[str] | None = None,
     quiet: bool = False,
-    reading: Reading = Reading(),  # noqa: B008  (frozen)
+    tables: Mapping[str, Any] | None = None,
 ) -> Opened:
-    """Open a network, its samples, the loss and the executor; see `open_network`, `samples_of` and `Opened`."""
+    """Open a network, its samples, the loss and the executor; see `open_network`, `reading_for` and `with_samples`."""
     model = open_network(path, read_as=read_as, option=option, ignore=ignore, quiet=quiet)
-    if reading.missing != "error":
-        model = fitted(model, Table(data, reading))
-    X, T = samples_of(model, data, answers, reading)
+    model, X, T = with_samples(model, data, answers, reading_for(path, data, tables))
     return Opened(model, X, T, program_of(model, loss, executor, trained=answers != "none"))
 
 
-def samples_of(
-    model: Model,
-    data: Path,
-    answers: Answers,
-    reading: Reading = Reading(),  # noqa: B008  (frozen)
-) -> tuple[Any, Any]:
-    """X and T of a file of samples, as `Opened` has them; `reading` says how the file is read.
+def reading_for(path: Path, data: Path, tables: Mapping[str, Any] | None = None) -> Reading:
+    """How samples are read: as the options of a command say, and where they say nothing as those of the run were.
+
+    The labels of a run are joined to its own samples only, other samples having others.
+
+    Args:
+        path: the folder of a run, or any file of a network, which says nothing of samples.
+        data: the samples.
+        tables: by key of [data]; None where an option is left out.
+
+    Raises:
+        ConfigError: a value breaks its key's rule.
+        FileError: the run's configuration is damaged.
+    """
+    settings = run_settings(path) if path.is_dir() else {}
+    own = any(same_file(path / name, data) for name in map(settings.get, SAMPLES) if isinstance(name, str))
+    kept = {key: settings.get(key) for key in _options.TABLES if key != "labels"}
+    if own and settings.get("labels") is not None:
+        kept["labels"] = path / str(settings["labels"])
+    given = {key: value for key, value in (tables or {}).items() if value is not None}
+    return _config.reading_of(kept | given)
+
+
+def run_settings(run: Path) -> Mapping[str, Any]:
+    """Give [data] of a run's configuration as it stands there; empty where it has none, as of a network in a folder.
+
+    Raises:
+        FileError: it is damaged.
+    """
+    path = run / "config.toml"
+    if not path.is_file():
+        return {}
+    try:
+        found = tomllib.loads(path.read_text(encoding="utf-8")).get("data", {})
+    except (OSError, ValueError):
+        found = None
+    if not isinstance(found, dict):
+        raise FileError(f"{path} is damaged: it is no configuration")
+    return found
+
+
+def with_samples(model: Model, data: Path, answers: Answers, reading: Reading) -> tuple[Model, Any, Any]:
+    """The model, and X and T of a file of samples as `Opened` has them.
+
+    Where the reading drops inputs that the table lacks, the model is the one that goes without them.
 
     Raises:
         UnknownNameError: a column is missing, or is nothing to the model.
         FileError, DataError: as `tables.Table`.
     """
-    table, roles = Table(data, reading), roles_of(model)
+    table = Table(data, reading)
+    model = fitted(model, table)
+    roles = roles_of(model)
     there = answers == "needed" or (answers == "if there" and _data.answered(table, roles))
     known: Samples = _data.read(table, roles, answers=there)
     if not there:
-        return model.scaled(known.X), None
-    return model.scaled(known.X), known.T if model.target_scaling is None else model.target_scaling(known.T)
+        return model, model.scaled(known.X), None
+    return model, model.scaled(known.X), known.T if model.target_scaling is None else model.target_scaling(known.T)
 
 
 def program_of(model: Model, loss: str | None, executor: str = "auto", *, trained: bool = True) -> fg.Program:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import wraps
+from inspect import Parameter, signature
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from flowgrad.atomic import same_file
 from flowgrad.errors import ConfigError, brief
+from flowgrad.files import RUN_NETWORK
+from flowgrad.runs.models import ABOUT, TRAINED
 
 FOLDED = "it takes the columns as they were measured: the scaling is in its weights"
 
@@ -64,6 +69,29 @@ Missing = Annotated[
         show_default=False,
     ),
 ]
+RUN_FILES = (RUN_NETWORK, ABOUT, TRAINED, "config.toml", "metrics.csv", "summary.json")
+"""Files of a run folder that commands read."""
+TABLES = {"orient": Orient, "labels": Labels, "key": Key, "surplus": Surplus, "missing": Missing}
+"""How samples are read: an option a key of [data]."""
+Tables = dict[str, Any]
+"""What the command line says of them: None where an option is left out."""
+
+
+def with_tables(entry: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options `TABLES` in the place of its argument `tables`, which has them as a dict."""
+
+    @wraps(entry)
+    def command(**options: Any) -> Any:
+        return entry(tables={name: options.pop(name, None) for name in TABLES}, **options)
+
+    own = signature(entry, eval_str=True)
+    more = [Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=hint) for name, hint in TABLES.items()]
+    kept = [each.replace(kind=Parameter.KEYWORD_ONLY) for name, each in own.parameters.items() if name != "tables"]
+    command.__signature__ = own.replace(parameters=[*kept, *more])  # type: ignore[attr-defined]
+    command.__annotations__ = {each.name: each.annotation for each in (*kept, *more)}
+    return command
+
+
 Format = Annotated[
     str | None,
     typer.Option(metavar="FORMAT", help="Of the file to write; left out: by its suffix.", show_default=False),
@@ -107,6 +135,22 @@ Reading = Annotated[
         show_default=False,
     ),
 ]
+
+
+def check_apart(out: Path | None, *read: Path | str | None) -> None:
+    """Raise ConfigError where what a command writes would stand in the place of a file that it reads.
+
+    Args:
+        out: what it writes; None where it prints.
+        read: files, and folders of runs, whose own files count.
+    """
+    if out is None:
+        return
+    for given in read:
+        path = None if given is None else Path(given)
+        files = [] if path is None else [path / name for name in RUN_FILES] if path.is_dir() else [path]
+        if any(same_file(out, file) for file in files):
+            raise ConfigError(f"{out} is read by this command, and would be overwritten: name another file")
 
 
 def reading(given: Iterable[str] | None) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import typer
 import flowgrad as fg
 from flowgrad.cli import _options
 from flowgrad.cli._console import say, table
-from flowgrad.cli._opened import open_network, samples_of
+from flowgrad.cli._opened import open_network, reading_for, with_samples
 from flowgrad.maths.losses import Loss
 from flowgrad.model import Model
 from flowgrad.registry import find
@@ -18,6 +18,7 @@ from flowgrad.registry import find
 AGREE = {"float64": 1e-9, "float32": 1e-4}  # of the largest component, between executors
 
 
+@_options.with_tables
 def entry(
     network: _options.Network,
     data: _options.MaybeData = None,
@@ -30,6 +31,8 @@ def entry(
     read_as: _options.ReadAs = None,
     option: _options.Reading = None,
     ignore: _options.Ignore = None,
+    *,
+    tables: _options.Tables,
 ) -> int:
     """Check the gradients of a network: backward against differences, and every executor against the definition.
 
@@ -37,7 +40,11 @@ def entry(
     """
     model = open_network(network, read_as=read_as, option=option, ignore=ignore)
     name = loss or model.record.name
-    X, T = _samples(model, data, samples, name, seed)
+    if data is None:
+        X, T = _drawn(model, samples, name, seed)
+    else:
+        model, X, T = with_samples(model, data, "needed", reading_for(network, data, tables))
+        X, T = X[:samples], T[:samples]
     reached = {e: answer for e, answer in fg.executors().items() if answer is True}
     programs = {e: fg.compile(model.network, executor=e, dtype=dtype, loss=name) for e in reached}
     agreed = executors_agree(programs, X, T)
@@ -55,11 +62,8 @@ def entry(
     return 0 if found.passed and agreed else 1
 
 
-def _samples(model: Model, data: Any, n: int, loss: str, seed: int) -> tuple[Any, Any]:
-    """The first samples of the file, or drawn ones that suit the loss."""
-    if data is not None:
-        X, T = samples_of(model, data, "needed")
-        return X[:n], T[:n]
+def _drawn(model: Model, n: int, loss: str, seed: int) -> tuple[Any, Any]:
+    """Drawn samples that suit the loss."""
     rng = np.random.default_rng(seed)
     X, O = rng.standard_normal((n, len(model.network.inputs))), len(model.network.outputs)
     record: Loss = find("losses", loss)

@@ -38,6 +38,7 @@ def entry(
         raise ConfigError("name the file to write once: flowgrad convert NETWORK TO")
     path = target or to
     assert path is not None
+    _options.check_apart(path, network)
     model = open_network(network, read_as=read_as, option=option)
     with share_shown(f"writing {path.name}") as progress:
         fg.save(model, path, format=format, progress=progress)

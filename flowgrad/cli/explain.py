@@ -12,6 +12,7 @@ from flowgrad.cli._opened import opened
 from flowgrad.inspection import explain
 
 
+@_options.with_tables
 def entry(
     network: _options.Network,
     node: Annotated[str, typer.Argument(metavar="NODE", help="The neuron, by name.", show_default=False)],
@@ -24,11 +25,16 @@ def entry(
     option: _options.Reading = None,
     ignore: _options.Ignore = None,
     executor: _options.Executor = "auto",
+    *,
+    tables: _options.Tables,
 ) -> None:
     """Explain one neuron at one sample: where its z came from, and which cached gradients it reused.
 
     Every line is an equation of the maths with the numbers put in. The backward half is there where the samples
     hold the targets.
     """
-    o = opened(network, data, "if there", loss=loss, executor=executor, read_as=read_as, option=option, ignore=ignore)
+    o = opened(
+        network, data, "if there", loss=loss, executor=executor, read_as=read_as, option=option, ignore=ignore,
+        tables=tables,
+    )  # fmt: skip
     say(explain(o.program, o.X, o.T, o.node(node), sample=sample, most=top if most is None else most))

@@ -16,17 +16,19 @@ from flowgrad.arguments import row
 from flowgrad.cli import _options
 from flowgrad.cli._console import say, share_shown
 from flowgrad.cli._followed import losses, own_samples
-from flowgrad.cli._opened import open_network, samples_of
+from flowgrad.cli._missing import fitted
+from flowgrad.cli._opened import open_network, reading_for, with_samples
 from flowgrad.errors import ConfigError, listing
 from flowgrad.files import format_of
 from flowgrad.format import Format
 from flowgrad.model import Model
 from flowgrad.registry import find, names
-from flowgrad.tables.table import Reading
+from flowgrad.tables.table import Reading, Table
 
 BATCH = 1024  # samples at a time: z and a of every neuron are kept for so many
 
 
+@_options.with_tables
 def entry(
     network: _options.Network,
     to: Annotated[Path, typer.Option(metavar="FILE", help="The file to write.", show_default=False)],
@@ -43,6 +45,8 @@ def entry(
     option: _options.Reading = None,
     ignore: _options.Ignore = None,
     executor: _options.Executor = "auto",
+    *,
+    tables: _options.Tables,
 ) -> None:
     """Write a network for another program, with the values and gradients of samples on its nodes and edges.
 
@@ -54,14 +58,17 @@ def entry(
     flowgrad list formats says which formats there are.
     """
     chosen = format_of(to, format, "write")
+    _options.check_apart(to, network, data, tables["labels"])
     trained = open_network(network, read_as=read_as, option=option, ignore=ignore)
-    scaled = trained.scaling is not None or trained.target_scaling is not None
-    model = replace(trained, network=trained.folded(), scaling=None, target_scaling=None) if scaled else trained
     told: dict[str, Any] = {}
-    reading = Reading()
     if "history" in takes(chosen):  # the page of a run shows the run's own samples, and its training
         told = {"history": losses(network)}
-        data, reading = (data, reading) if data is not None else own_samples(network)
+        data = data if data is not None else own_samples(network)
+    reading = Reading() if data is None else reading_for(network, data, tables)
+    if data is not None:
+        trained = fitted(trained, Table(data, reading))
+    scaled = trained.scaling is not None or trained.target_scaling is not None
+    model = replace(trained, network=trained.folded(), scaling=None, target_scaling=None) if scaled else trained
     options = told | _values(model, chosen, data, reading, sample, loss, executor)
     with share_shown(f"writing {to.name}") as progress:
         given = model.network if chosen.write_model is None else trained
@@ -90,7 +97,7 @@ def _values(
     if not places:
         able = [f for f in names("formats") if _has_attributes(find("formats", f))]
         raise ConfigError(f"format {chosen.name!r} has no place for values of samples; these have: {listing(able)}")
-    X, T = samples_of(model, data, "if there", reading)
+    model, X, T = with_samples(model, data, "if there", reading)
     first = None if sample is None else row("sample", sample, len(X))
     reduction: Literal["mean", "sum"] = "mean" if "X" in places else "sum"
     program = fg.compile(model.network, executor=executor, loss=loss or model.record, reduction=reduction)

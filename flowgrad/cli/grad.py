@@ -23,6 +23,7 @@ class Of(StrEnum):
     inputs = "inputs"
 
 
+@_options.with_tables
 def entry(
     network: _options.Network,
     data: _options.Data,
@@ -36,15 +37,18 @@ def entry(
     option: _options.Reading = None,
     ignore: _options.Ignore = None,
     executor: _options.Executor = "auto",
+    *,
+    tables: _options.Tables,
 ) -> None:
     """Gradients of the loss on the samples, which must hold the targets.
 
     By parameters: a row an edge and a bias, largest gradient first, each the mean over the samples. By neurons
     or inputs: ∂L/∂z or ∂L/∂x, a row a sample.
     """
+    _options.check_apart(out, network, data, tables["labels"])
     o = opened(
         network, data, "needed", loss=loss, executor=executor, read_as=read_as, option=option, ignore=ignore,
-        quiet=is_data(out),
+        quiet=is_data(out), tables=tables,
     )  # fmt: skip
     grads = o.program.backward(o.program.forward(o.X), o.T)
     if of is Of.parameters:

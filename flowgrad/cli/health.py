@@ -7,6 +7,7 @@ from flowgrad.cli._examined import examined
 from flowgrad.cli._opened import opened
 
 
+@_options.with_tables
 def entry(
     network: _options.Network,
     data: _options.Data,
@@ -16,11 +17,16 @@ def entry(
     option: _options.Reading = None,
     ignore: _options.Ignore = None,
     executor: _options.Executor = "auto",
+    *,
+    tables: _options.Tables,
 ) -> int:
     """Examine a network on samples with their targets.
 
     Shown are the gradients by depth, and what is wrong: dead, saturated and unreached neurons, weights without effect,
     gradients that vanish or explode. The exit code is 1 where there is any of these.
     """
-    o = opened(network, data, "needed", loss=loss, executor=executor, read_as=read_as, option=option, ignore=ignore)
+    o = opened(
+        network, data, "needed", loss=loss, executor=executor, read_as=read_as, option=option, ignore=ignore,
+        tables=tables,
+    )  # fmt: skip
     return examined(o, top)

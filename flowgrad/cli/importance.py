@@ -9,7 +9,7 @@ import typer
 
 from flowgrad.cli import _options
 from flowgrad.cli._console import bar, console, say, table
-from flowgrad.cli._opened import Opened, opened
+from flowgrad.cli._opened import Opened, opened, reading_for
 from flowgrad.errors import ConfigError, UnknownNameError, brief, suggest
 from flowgrad.inspection import Importance, node_importance
 from flowgrad.inspection.importance import LOSS
@@ -20,6 +20,7 @@ KINDS = ("input", "hidden", "output")
 CLASSES = 4  # that the table on the screen has room for
 
 
+@_options.with_tables
 def entry(
     network: _options.Network,
     data: _options.Data,
@@ -43,6 +44,8 @@ def entry(
     option: _options.Reading = None,
     ignore: _options.Ignore = None,
     executor: _options.Executor = "auto",
+    *,
+    tables: _options.Tables,
 ) -> None:
     """Rank neurons by how much of what they say reaches an output: |a · ∂y/∂a|, mean over the samples.
 
@@ -54,10 +57,11 @@ def entry(
         raise UnknownNameError(f"unknown kind {brief(kind)}{suggest(kind, KINDS)}")
     if loss is not None and output is not None:
         raise ConfigError("--loss and --output exclude each other: importance is for the loss, or for an output")
-    classes = Table(data).text(by) if by is not None else None
+    _options.check_apart(out, network, data, tables["labels"])
+    classes = Table(data, reading_for(network, data, tables)).text(by) if by is not None else None
     o = opened(
         network, data, "needed" if loss is not None else "none", loss=loss, executor=executor, read_as=read_as,
-        option=option, ignore=[*(ignore or ()), *([by] if by else [])],
+        option=option, ignore=[*(ignore or ()), *([by] if by else [])], tables=tables,
     )  # fmt: skip
     wanted = None if loss is not None else _wanted(o, output)
     found = node_importance(o.program, o.X, o.T, wanted, classes=classes, integrated=integrated)

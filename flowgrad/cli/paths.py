@@ -15,6 +15,7 @@ from flowgrad.model import column_name
 from flowgrad.tables.table import write
 
 
+@_options.with_tables
 def entry(
     network: _options.Network,
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="Where paths begin, by name.", show_default=False)],
@@ -29,13 +30,19 @@ def entry(
     option: _options.Reading = None,
     ignore: _options.Ignore = None,
     executor: _options.Executor = "auto",
+    *,
+    tables: _options.Tables,
 ) -> None:
     """Say how one neuron moves another at one sample: over all paths together, and over the strongest.
 
     The product of a path is that of ∂a/∂a over its edges. Number, sum and strongest are exact, by dynamic
     programming, however many paths there are.
     """
-    o = opened(network, data, "none", executor=executor, read_as=read_as, option=option, ignore=ignore)
+    _options.check_apart(out, network, data)
+    o = opened(
+        network, data, "none", executor=executor, read_as=read_as, option=option, ignore=ignore,
+        tables=tables,
+    )  # fmt: skip
     found = path_attribution(o.program, o.X, o.node(source), o.node(target), k=top, sample=sample)
     rows = [(path.product, " → ".join(map(column_name, path.nodes))) for path in found.paths]
     if out is not None:

@@ -8,12 +8,12 @@ import typer
 
 from flowgrad.cli import _options
 from flowgrad.cli._answers import is_data, show
-from flowgrad.cli._config import reading_of
 from flowgrad.cli._console import intervals
 from flowgrad.cli._opened import opened
 from flowgrad.figures import answers, figures
 
 
+@_options.with_tables
 def entry(
     network: _options.Network,
     data: _options.Data,
@@ -24,11 +24,8 @@ def entry(
     option: _options.Reading = None,
     ignore: _options.Ignore = None,
     executor: _options.Executor = "auto",
-    orient: _options.Orient = None,
-    labels: _options.Labels = None,
-    key: _options.Key = None,
-    surplus: _options.Surplus = None,
-    missing: _options.Missing = None,
+    *,
+    tables: _options.Tables,
 ) -> None:
     """Predict: one row of answers for each sample.
 
@@ -37,10 +34,10 @@ def entry(
     gamma and negative_binomial, log_hazard(NAME) under cox, the output itself under other losses. Samples are scaled as
     they were in training. Columns of targets or labels may be there; with --out the figures on them are printed.
     """
-    reading = reading_of({"orient": orient, "labels": labels, "key": key, "surplus": surplus, "missing": missing})
+    _options.check_apart(out, network, data, tables["labels"])
     o = opened(
         network, data, "if there", executor=executor, read_as=read_as, option=option, ignore=ignore,
-        quiet=is_data(out), reading=reading,
+        quiet=is_data(out), tables=tables,
     )  # fmt: skip
     y = o.program.predict(o.X)
     show(answers(o.model, y, raw), out, top)

@@ -31,6 +31,7 @@ def entry(
     Plain recursion computes a neuron's gradient again for every path that leads to it; it is run for real as far as
     that is feasible, its calls counted and its result compared. With the cache every edge is visited once.
     """
+    _options.check_apart(out, network)
     report = reuse_report(open_network(network, read_as=read_as, option=option).network, limit=limit)
     say(report.table())
     if out is not None:

@@ -13,6 +13,7 @@ from flowgrad.cli._opened import opened
 from flowgrad.inspection import replay, trace, write_trace
 
 
+@_options.with_tables
 def entry(
     network: _options.Network,
     data: _options.Data,
@@ -23,13 +24,19 @@ def entry(
     option: _options.Reading = None,
     ignore: _options.Ignore = None,
     executor: _options.Executor = "auto",
+    *,
+    tables: _options.Tables,
 ) -> None:
     """Write every step of forward and backward at one sample, with each value read and written.
 
     The file is JSON Lines. It is then played again step by step, by the formulas alone: each value read must be
     the one that an earlier step wrote, and each value written must follow.
     """
-    o = opened(network, data, "needed", loss=loss, executor=executor, read_as=read_as, option=option, ignore=ignore)
+    _options.check_apart(out, network, data, tables["labels"])
+    o = opened(
+        network, data, "needed", loss=loss, executor=executor, read_as=read_as, option=option, ignore=ignore,
+        tables=tables,
+    )  # fmt: skip
     write_trace(out, trace(o.program, o.X, o.T, sample=sample))
     steps = replay(out)
     say(f"{steps:,} steps in {out}, played again: every value follows from those before it")

@@ -18,6 +18,7 @@ from flowgrad.viewer.page import page
 from flowgrad.viewer.server import Server
 
 
+@_options.with_tables
 def entry(
     network: _options.Network,
     data: Annotated[
@@ -31,6 +32,8 @@ def entry(
     option: _options.Reading = None,
     ignore: _options.Ignore = None,
     executor: _options.Executor = "auto",
+    *,
+    tables: _options.Tables,
 ) -> None:
     """Walk through a network in the browser: values, gradients, equations, step by step.
 
@@ -42,7 +45,7 @@ def entry(
         return open_network(network, read_as=read_as, option=option, ignore=ignore, quiet=quiet, followed=True)
 
     model(quiet=False)
-    followed = Followed(model, network, data, sample, executor)
+    followed = Followed(model, network, data, sample, executor, tables)
     followed.record()  # what is wrong is said before anything is served
     answers = {"state": followed.state, "values": followed.values}
     try:

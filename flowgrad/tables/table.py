@@ -92,7 +92,7 @@ class Table:
         if self._known[name] > 1:
             raise DataError(f"{self.path} names the {self.what} {brief(name)} twice")
         if self._labels is not None and self._labels.has(name):
-            if name in self._known:
+            if name in self._known and name != self.reading.key:  # the ids, which join the two, may be called alike
                 raise DataError(f"{brief(name)} stands in {self.path} and in {self._labels.path}: rename one of them")
             self._labels.need(name, what)
 
