@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -175,7 +176,7 @@ def classes_of(table: Table, label: str, outputs: Sequence[str], positive: str |
         ConfigError: another number of classes than the outputs can tell apart, or no such `positive`.
     """
     table.need(label, "label")
-    found = sorted(set(table.text(label)), key=_class_order)
+    found = words_of(table, label)
     room = 2 if len(outputs) == 1 else len(outputs)
     if len(found) != room:
         raise ConfigError(
@@ -191,11 +192,18 @@ def classes_of(table: Table, label: str, outputs: Sequence[str], positive: str |
     return (*(name for name in found if name != last), last)
 
 
+def words_of(table: Table, label: str) -> list[str]:
+    """The words of a column, each once: numbers first, in their order, then all else in that of the alphabet."""
+    return sorted(set(table.text(label)), key=_class_order)
+
+
 def _class_order(name: str) -> tuple[int, float, str]:
+    """A total order: "nan", which no number is smaller or larger than, stands among the words."""
     try:
-        return (0, float(name), name)
+        value = float(name)
     except ValueError:
-        return (1, 0.0, name)
+        value = math.nan
+    return (1, 0.0, name) if math.isnan(value) else (0, value, name)
 
 
 def hold_out(samples: Samples, fraction: float, seed: int, classes: int) -> tuple[Samples, Samples]:

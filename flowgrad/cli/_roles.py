@@ -62,7 +62,7 @@ def _needed(targets: Any) -> Any:
 
 def _class_outputs(samples: Table, label: Any) -> tuple[str, ...]:
     """Outputs of a topology under a label: one a class, or, of two classes, one for the last."""
-    found = sorted(set(samples.text(label)), key=_data._class_order)
+    found = _data.words_of(samples, label)
     return tuple(found) if len(found) > 2 else (f"{label}={found[-1]}",)
 
 

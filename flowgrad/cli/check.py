@@ -45,11 +45,13 @@ def entry(
     else:
         model, X, T = with_samples(model, data, "needed", reading_for(network, data, tables))
         X, T = X[:samples], T[:samples]
-    reached = {e: answer for e, answer in fg.executors().items() if answer is True}
+    known = fg.executors()
+    reached = [e for e, answer in known.items() if answer is True]
     programs = {e: fg.compile(model.network, executor=e, dtype=dtype, loss=name) for e in reached}
     agreed = executors_agree(programs, X, T)
-    for missing in fg.executors().keys() - reached.keys():
-        say(f"{missing} was not checked: {fg.executors()[missing]}")
+    for e, answer in known.items():
+        if e not in reached:
+            say(f"{e} was not checked: {answer}")
     fastest = fg.compile(model.network, dtype=dtype, loss=name)
     found = fg.gradcheck(fastest, X, T, slots=slots, seed=seed)
     rows = [(s.label, s.analytic, s.numeric, f"{s.error:.1e}", s.verdict) for s in found.slots[:top]]

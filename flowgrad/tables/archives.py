@@ -44,7 +44,7 @@ class Archive:
         for first in range(0, len(columns[0][1]), ROWS):
             rows = slice(first, first + ROWS)
             values = [columns[place][1][rows].astype(np.float64) for place in numbers]
-            words = [[str(value) for value in columns[place][1][rows].tolist()] for place in texts]
+            words = [[str(value).strip() for value in columns[place][1][rows].tolist()] for place in texts]
             yield Block(np.stack(values, axis=1) if values else np.empty((0, 0)), words)
 
 
@@ -102,13 +102,13 @@ class Parquet:
     def blocks(
         self, numbers: Sequence[int], texts: Sequence[int], only: Collection[str] | None = None
     ) -> Iterator[Block]:
-        """As `Delimited.blocks`; a cell that is missing is named by its row."""
+        """As `Delimited.blocks`; a number that is missing is named by its row; a text is ""."""
         places = [*numbers, *texts]
         self._claim(places, range(self._file.metadata.num_row_groups))
         rows, done = max(1, CELLS // max(1, len(places))), 0
         for batch in self._batches(rows, [self._columns[place] for place in places]):
             values = [self._numbers(batch.column(self._columns[k]), k, done) for k in numbers]
-            words = [self._texts(batch.column(self._columns[k]), k, done) for k in texts]
+            words = [self._texts(batch.column(self._columns[k]), k) for k in texts]
             done += batch.num_rows
             if only is not None:
                 keep = [word in only for word in words[0]]
@@ -146,7 +146,7 @@ class Parquet:
             raise self._broken(error) from None
         words = [columns[self._columns[place]] for place in texts]
         for word, place in zip(words, texts, strict=True):
-            self._check_full(word, place, first)
+            self._check_full(word, place, first, "the cell is empty")
         return [self._numbers(columns[self._columns[place]], place, first) for place in numbers], words
 
     def _claim(self, places: Sequence[int], numbers: Iterable[int]) -> None:
@@ -175,16 +175,13 @@ class Parquet:
             column = column.cast(self.arrow.uint8())
         return column.cast(self.arrow.float64(), safe=False)
 
-    def _texts(self, column: Any, place: int, done: int) -> list[str]:
-        self._check_full(column, place, done)
+    def _texts(self, column: Any, place: int) -> list[str]:
         try:
-            return [str(value).strip() for value in column.to_pylist()]
+            return ["" if value is None else str(value).strip() for value in column.to_pylist()]
         except UnicodeDecodeError:
             raise FileError(f"{self.path}, column {brief(self.names[place])} is not UTF-8 text") from None
 
-    def _check_full(self, column: Any, place: int, done: int) -> None:
+    def _check_full(self, column: Any, place: int, done: int, said: str = "an empty cell is no number") -> None:
         if column.null_count:
             row = int(np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))[0])
-            raise DataError(
-                f"{self.path} row {done + row + 1}, column {brief(self.names[place])}: an empty cell is no number"
-            )
+            raise DataError(f"{self.path} row {done + row + 1}, column {brief(self.names[place])}: {said}")

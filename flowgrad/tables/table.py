@@ -138,12 +138,28 @@ class Table:
         return found
 
     def text(self, name: str) -> list[str]:
-        """A column as text: classes."""
+        """A column as text: classes, ids, groups.
+
+        Raises:
+            UnknownNameError, DataError: as `need`; a cell of a sample is empty, which is named; no samples.
+        """
         self.need(name, "classes")
+        words, where = self._words(name), self.path
         if name not in self._known:
             assert self._labels is not None
-            words = self._labels.text(name)
-            return [words[row] for row in self._rows_of_labels.tolist()]
+            words, where = self._labels._words(name), self._labels.path
+            words = [words[row] for row in self._rows_of_labels.tolist()]
+        if "" in words:
+            row = words.index("")
+            who = f"sample {row + 1}" if name in self._known else f"sample {brief(self.ids()[row])}"
+            said = "the cell is empty; leave the sample out, or write what it is"
+            raise DataError(f"{where}, {who}, {self.what} {brief(name)}: {said}")
+        return words
+
+    def _words(self, name: str) -> list[str]:
+        """A column of this file as text; empty of another file's."""
+        if name not in self._known:
+            return []
         if name not in self._texts:
             self._texts[name] = self._view.gather([], [], [name])[1][0]
         if not self._texts[name]:

@@ -9,7 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from flowgrad.errors import DataError
+from flowgrad.arguments import repeated
+from flowgrad.errors import DataError, brief
 from flowgrad.format import Claim
 from flowgrad.tables.delimited import Block
 
@@ -71,6 +72,9 @@ class ByFeature:
         self.source, self._ids = source, list(source.names[1:])
         if not self._ids:
             raise DataError(f"{source.path} has no samples: orient = 'features' takes a column a sample")
+        twice = repeated(self._ids)
+        if twice is not None:
+            raise DataError(f"{source.path} names the sample {brief(twice)} twice")
         found: list[str] = []
         for block in source.blocks((), (0,)):
             found += block.texts[0]

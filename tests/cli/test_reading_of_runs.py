@@ -134,6 +134,6 @@ def test_the_ids_may_be_called_alike_in_both_tables_and_nothing_else(assay: Any,
     assert joined.ids() == joined.text("id") == assay["samples"]
     assert set(joined.text("kind")) == {"p", "q"}
     (tmp_path / "labels.csv").write_text("id,ga\n" + "".join(f"{who},1\n" for who in assay["samples"]))
-    with pytest.raises(DataError, match="'ga' stands in .*x.csv and in .*labels.csv"):
-        joined = Table(tmp_path / "x.csv", Reading(labels=tmp_path / "labels.csv", key="id"))
+    joined = Table(tmp_path / "x.csv", Reading(labels=tmp_path / "labels.csv", key="id"))
+    with pytest.raises(DataError, match=r"'ga' stands in .*x\.csv and in .*labels\.csv"):
         joined.numbers(["ga"])
