@@ -85,6 +85,8 @@ class StopTraining(FlowgradError, StopIteration):
 class FileWarning(FlowgradError, UserWarning):
     """A reader has left out what says nothing, as a gene that its set names twice; the message says what and where.
 
+    Or a writer has left out what its format does not hold, as biases in a list of edges.
+
     Also a `FlowgradError`: where warnings are errors, it is one of the family.
     """
 

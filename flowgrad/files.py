@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from flowgrad.errors import (
     CycleError,
     DataError,
     FileError,
+    FileWarning,
     FlowgradError,
     GraphError,
     UnknownNameError,
@@ -22,7 +24,8 @@ from flowgrad.errors import (
     listing,
     suggest,
 )
-from flowgrad.format import Format, Parts, Progress, Source, described, is_bare, is_of, options_of, read_bytes
+from flowgrad.format import KEEPS, Format, Parts, Progress, Source, described, is_bare, is_of, options_of, read_bytes
+from flowgrad.formats._lost import lost
 from flowgrad.gzipped import inner, is_packed, packed
 from flowgrad.maths.activation import Activation
 from flowgrad.maths.aggregations import Aggregation
@@ -52,6 +55,9 @@ def save(
     `options` are what the format's writer takes beside: keyword arguments of its `write`; `progress` is told the
     share of the file that is written, where the format is one for large files.
 
+    A format of edges, or of functions, keeps no more than that; what the network has beside is named by a
+    `FileWarning`.
+
     Raises:
         FileError: the path cannot be written.
         ConfigError: an option that this format's writer does not take.
@@ -73,7 +79,9 @@ def save(
     if model is not None and chosen.write_model is not None:
         files = chosen.write_model(network, about_of(model), target)
     else:
-        files = chosen.write(network if model is None else model.folded(), inner(target), **options)
+        network = network if model is None else model.folded()
+        files = chosen.write(network, inner(target), **options)
+        _warn_of_loss(network, chosen, target)
     if is_packed(target):
         files = {target.name: _packed(files[inner(target).name])}
     obsolete = _companions(chosen, target) - set(files)
@@ -81,6 +89,14 @@ def save(
     for name in obsolete:  # nothing refers to them any more
         with contextlib.suppress(OSError):
             (target.parent / name).unlink()
+
+
+def _warn_of_loss(network: Network, chosen: Format, target: Path) -> None:
+    """Say what the file does not hold of a network that has it."""
+    missing = lost(network, chosen.keeps)
+    if missing:
+        said = f"{target.name} holds {KEEPS[str(chosen.keeps)].partition(';')[0]}, and not: {', '.join(missing)}"
+        warnings.warn(FileWarning(said), stacklevel=3)
 
 
 def load(

@@ -100,7 +100,7 @@ class Model:
 
         Raises:
             UnknownNameError: a column is missing; the message gives the nearest name.
-            ShapeError, DataError: an array of another shape, no samples, a column that holds no numbers.
+            ShapeError, DataError: an array of another shape, no samples, a column that holds no numbers, NaN or inf.
         """
         y = self.outputs(X)
         if self.classes:
@@ -138,7 +138,12 @@ class Model:
         if given is not None:  # an id that is no text stands for its column: 0 for '0'
             called = {column_name(name): name for name in given}
             wanted = tuple(called.get(name, name) for name in self.inputs)
-        return batch.table(X, wanted, "X", "input", np.dtype(np.float64), surplus=True)
+        found = batch.table(X, wanted, "X", "input", np.dtype(np.float64), surplus=True)
+        finite = np.isfinite(found)
+        if not finite.all():
+            row, k = np.argwhere(~finite)[0].tolist()
+            raise DataError(f"X[{row}], column {brief(self.inputs[k])}: {found[row, k]} is not finite")
+        return found
 
     def scaled(self, X: Any) -> Any:
         """Scale an array of raw columns (B, I) as `network` takes it."""

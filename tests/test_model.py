@@ -462,3 +462,14 @@ def test_ids_that_are_written_alike_are_told_apart(tmp_path: Path) -> None:
     assert fg.Model(net, inputs=("a", "b")).inputs == ("a", "b")
     fg.Model(net).save(tmp_path / "alike.fgm")
     assert fg.load_model(tmp_path / "alike.fgm").network.inputs == (1, "1")
+
+
+@every
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_no_answer_is_made_of_a_number_that_is_not_finite(make: Any, wrong: float) -> None:
+    model, given = make(), X.copy()
+    given[3, 1] = wrong
+    for call in (model.predict, model.outputs, *([model.predict_proba] if model.classes else [])):
+        for values in (given, frame(given)):
+            with pytest.raises(DataError, match=rf"X\[3\], column 'größe': {wrong} is not finite"):
+                call(values)

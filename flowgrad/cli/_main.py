@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 from flowgrad.errors import (
     BoundedOutputWarning,
     CheckpointWarning,
+    FileWarning,
     FlowgradError,
     MissingDependencyError,
     UnknownNameError,
@@ -77,7 +78,7 @@ def _warnings_shown() -> Iterator[None]:
                 said.add(str(message))
                 _say("warning", "33", str(message))
 
-        for own in (BoundedOutputWarning, CheckpointWarning):
+        for own in (BoundedOutputWarning, CheckpointWarning, FileWarning):
             warnings.simplefilter("always", own)
         warnings.showwarning = show
         yield

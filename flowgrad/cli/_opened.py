@@ -74,6 +74,7 @@ def open_network(
 
     Raises:
         FileError: missing, or not what it should be.
+        ConfigError: a column to skip is an input.
     """
     given = reading(option)
     if path.is_dir() and (read_as is not None or given):
@@ -87,7 +88,15 @@ def open_network(
     early = cut_short(path) if path.is_dir() and not followed else None
     if early is not None:
         print(f"note: {early}", file=sys.stderr)
-    return replace(model, ignore=tuple(dict.fromkeys((*model.ignore, *(ignore or ())))))
+    for name in ignore or ():
+        if name in model.inputs:
+            raise ConfigError(f"--ignore {brief(name)}: that column is an input of the network")
+    return ignoring(model, ignore or ())
+
+
+def ignoring(model: Model, names: Iterable[str]) -> Model:
+    """The model, to which columns of these names say nothing besides."""
+    return replace(model, ignore=tuple(dict.fromkeys((*model.ignore, *names))))
 
 
 def opened(
@@ -102,10 +111,17 @@ def opened(
     ignore: Sequence[str] | None = None,
     quiet: bool = False,
     tables: Mapping[str, Any] | None = None,
+    by: str | None = None,
+    finite: bool = False,
 ) -> Opened:
-    """Open a network, its samples, the loss and the executor; see `open_network`, `reading_for` and `with_samples`."""
+    """Open a network, its samples, the loss and the executor; see `open_network`, `reading_for` and `with_samples`.
+
+    Args:
+        by: a column that the command reads itself; it may be an input as well.
+    """
     model = open_network(path, read_as=read_as, option=option, ignore=ignore, quiet=quiet)
-    model, X, T = with_samples(model, data, answers, reading_for(path, data, tables))
+    model = ignoring(model, () if by is None else (by,))
+    model, X, T = with_samples(model, data, answers, reading_for(path, data, tables), finite=finite)
     return Opened(model, X, T, program_of(model, loss, executor, trained=answers != "none"))
 
 
@@ -150,10 +166,16 @@ def run_settings(run: Path) -> Mapping[str, Any]:
     return found
 
 
-def with_samples(model: Model, data: Path, answers: Answers, reading: Reading) -> tuple[Model, Any, Any]:
+def with_samples(
+    model: Model, data: Path, answers: Answers, reading: Reading, *, finite: bool = False
+) -> tuple[Model, Any, Any]:
     """The model, and X and T of a file of samples as `Opened` has them.
 
-    Where the reading drops inputs that the table lacks, the model is the one that goes without them.
+    Where the reading drops inputs that the table lacks, the model is the one that goes without them. Answers that may
+    be there are not looked at where a column of them is ignored.
+
+    Args:
+        finite: refuse NaN and inf among the inputs, as training does; else they flow through the network.
 
     Raises:
         UnknownNameError: a column is missing, or is nothing to the model.
@@ -162,8 +184,9 @@ def with_samples(model: Model, data: Path, answers: Answers, reading: Reading) -
     table = Table(data, reading)
     model = fitted(model, table)
     roles = roles_of(model)
-    there = answers == "needed" or (answers == "if there" and _data.answered(table, roles))
-    known: Samples = _data.read(table, roles, answers=there)
+    wanted = {roles.label, *roles.targets}.isdisjoint(roles.ignore)
+    there = answers == "needed" or (answers == "if there" and wanted and _data.answered(table, roles))
+    known: Samples = _data.read(table, roles, answers=there, finite=finite)
     if not there:
         return model, model.scaled(known.X), None
     return model, model.scaled(known.X), known.T if model.target_scaling is None else model.target_scaling(known.T)

@@ -14,9 +14,9 @@ import typer
 from flowgrad.atomic import same_file
 from flowgrad.errors import ConfigError, brief
 from flowgrad.files import RUN_NETWORK
+from flowgrad.format import Format as FileFormat
+from flowgrad.model import Model
 from flowgrad.runs.models import ABOUT, TRAINED
-
-FOLDED = "it takes the columns as they were measured: the scaling is in its weights"
 
 Network = Annotated[
     Path,
@@ -151,6 +151,18 @@ def check_apart(out: Path | None, *read: Path | str | None) -> None:
         files = [] if path is None else [path / name for name in RUN_FILES] if path.is_dir() else [path]
         if any(same_file(out, file) for file in files):
             raise ConfigError(f"{out} is read by this command, and would be overwritten: name another file")
+
+
+def folded_into(model: Model, chosen: FileFormat) -> str:
+    """What to say of the scaling in a file of that format; empty where it has none.
+
+    Of a standardised input the mean is in biases, and a list of edges has none.
+    """
+    if chosen.write_model is not None or (model.scaling is None and model.target_scaling is None):
+        return ""
+    if chosen.keeps in ("edges", "weights"):
+        return "it answers neither to the columns as they were measured nor to standardised ones: it has no biases"
+    return "it takes the columns as they were measured: the scaling is in its weights"
 
 
 def reading(given: Iterable[str] | None) -> dict[str, Any]:

@@ -38,6 +38,10 @@ def network_and_roles(settings: _config.Config, samples: Table, given: Model | N
         outputs = targets or _class_outputs(samples, label)
         network = shaped(section["topology"], section, inputs, outputs)
     check_count("inputs", inputs, len(network.inputs))
+    for what, known in (("an input", inputs), ("a target", targets), ("the label", (label,))):
+        both = next((name for name in ignore if name in known), None)
+        if both is not None:
+            raise ConfigError(f"column {brief(both)} is {what}: it can neither be ignored nor part samples into groups")
     if label is None:
         check_count("targets", targets, len(network.outputs))
         return network, Roles(inputs, targets, ignore=ignore), "squared_error"

@@ -12,6 +12,7 @@ from flowgrad.cli import _options
 from flowgrad.cli._console import say, share_shown
 from flowgrad.cli._opened import open_network
 from flowgrad.errors import ConfigError
+from flowgrad.files import format_of
 from flowgrad.registry import names
 
 
@@ -39,9 +40,11 @@ def entry(
     path = target or to
     assert path is not None
     _options.check_apart(path, network)
+    chosen = format_of(path, format, "write")
     model = open_network(network, read_as=read_as, option=option)
     with share_shown(f"writing {path.name}") as progress:
-        fg.save(model, path, format=format, progress=progress)
+        fg.save(model, path, chosen.name, progress=progress)
     say(f"written: {path}")
-    if model.scaling is not None or model.target_scaling is not None:
-        say(_options.FOLDED)
+    scaling = _options.folded_into(model, chosen)
+    if scaling:
+        say(scaling)

@@ -75,8 +75,9 @@ def entry(
         fg.save(given, to, chosen.name, progress=progress, **options)
     said = ", ".join(name for key in ("node_values", "edge_values") for name in options.get(key, ()))
     say(f"written: {to}" + (f", with {said}" if said else ""))
-    if scaled:
-        say(_options.FOLDED)
+    scaling = _options.folded_into(trained, chosen)
+    if scaling:
+        say(scaling)
 
 
 def _values(

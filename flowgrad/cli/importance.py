@@ -61,7 +61,7 @@ def entry(
     classes = Table(data, reading_for(network, data, tables)).text(by) if by is not None else None
     o = opened(
         network, data, "needed" if loss is not None else "none", loss=loss, executor=executor, read_as=read_as,
-        option=option, ignore=[*(ignore or ()), *([by] if by else [])], tables=tables,
+        option=option, ignore=ignore, tables=tables, by=by,
     )  # fmt: skip
     wanted = None if loss is not None else _wanted(o, output)
     found = node_importance(o.program, o.X, o.T, wanted, classes=classes, integrated=integrated)

@@ -38,7 +38,7 @@ def entry(
     The product of a path is that of ∂a/∂a over its edges. Number, sum and strongest are exact, by dynamic
     programming, however many paths there are.
     """
-    _options.check_apart(out, network, data)
+    _options.check_apart(out, network, data, tables["labels"])
     o = opened(
         network, data, "none", executor=executor, read_as=read_as, option=option, ignore=ignore,
         tables=tables,

@@ -37,7 +37,7 @@ def entry(
     _options.check_apart(out, network, data, tables["labels"])
     o = opened(
         network, data, "if there", executor=executor, read_as=read_as, option=option, ignore=ignore,
-        quiet=is_data(out), tables=tables,
+        quiet=is_data(out), tables=tables, finite=True,
     )  # fmt: skip
     y = o.program.predict(o.X)
     show(answers(o.model, y, raw), out, top)

@@ -61,7 +61,7 @@ def entry(
     options |= {f"data.{name}": value for name, value in tables.items()}
     settings, name = read(config, options | options_of(set_))
     folder = out if out is not None else settings["run"]["folder"] and Path(settings["run"]["folder"])
-    if resume and folder is None:
+    if (resume or overwrite) and folder is None:
         folder = config if config.is_dir() else Path("runs", name)
     older = _older(folder, overwrite, resume)
     experiment = prepare(settings)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from flowgrad.errors import FlowgradError
+from flowgrad.errors import FileWarning, FlowgradError
 from flowgrad.files import load, save
 from flowgrad.format import Format
 from flowgrad.network import Network
@@ -95,7 +96,9 @@ class Trial:
         """Written, in float64 where the format has a choice, and read again."""
         assert self.format.write is not None
         wide: dict[str, Any] = {"dtype": "float64"} if "dtype" in signature(self.format.write).parameters else {}
-        save(network, self.path, self.format.name, **wide)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FileWarning)  # of what the format does not hold, by its purpose
+            save(network, self.path, self.format.name, **wide)
         return load(self.path, self.format.name)
 
     def takes(self, network: Network) -> bool:

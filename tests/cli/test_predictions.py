@@ -102,9 +102,9 @@ def test_a_loss_of_logits_over_a_plain_output_says_nothing(run: Any, job: Path) 
 
 @pytest.mark.parametrize("loss", ["cross_entropy", "binary_cross_entropy", "poisson", "huber"])
 def test_drawn_samples_suit_the_loss(loss: str) -> None:
-    from flowgrad.cli.check import _samples
+    from flowgrad.cli.check import _drawn
 
     model = fg.Model(fg.topologies.layered([3, 2]))
-    X, T = _samples(model, None, 50, loss, 0)
+    X, T = _drawn(model, 50, loss, 0)
     program = fg.compile(model.network, executor="python", loss=loss)
     assert np.isfinite(program.value_and_grad(program.theta, X, T)[0])

@@ -137,3 +137,50 @@ def test_the_ids_may_be_called_alike_in_both_tables_and_nothing_else(assay: Any,
     joined = Table(tmp_path / "x.csv", Reading(labels=tmp_path / "labels.csv", key="id"))
     with pytest.raises(DataError, match=r"'ga' stands in .*x\.csv and in .*labels\.csv"):
         joined.numbers(["ga"])
+
+
+@pytest.mark.parametrize("cell", ["nan", "inf", "-inf"])
+def test_no_answer_is_made_of_a_number_that_is_not_finite(run: Any, assay: Any, tmp_path: Path, cell: str) -> None:
+    assert run("train", "x.toml").code == 0
+    (tmp_path / "new.csv").write_text(f"id,ga,gb,gc\na,1,2,3\nb,1,{cell},3\n")
+    found = run(*words_of(("predict",), "runs/x", "new.csv"))
+    assert (found.code, found.out) == (2, "")
+    assert f"sample 2, column 'gb': {cell} is not finite" in found.err
+    (tmp_path / "new.csv").write_text("id,ga,gb,gc,kind\na,1,2,3,\n")
+    assert run(*words_of(("predict",), "runs/x", "new.csv"), "--ignore", "kind").code == 0  # whose cell is empty
+
+
+def test_an_input_is_never_ignored_nor_parts_samples_into_groups(run: Any, assay: Any, tmp_path: Path) -> None:
+    for words in (("train", "x.toml", "--set", "data.ignore=['ga']"), ("cv", "x.toml", "--group", "ga")):
+        found = run(*words)
+        assert found.code == 2
+        assert "column 'ga' is an input" in found.err
+    assert run("train", "x.toml").code == 0
+    for command in EXAMINE:
+        found = run(*words_of(command, "runs/x", "x.csv"), "--ignore", "ga")
+        assert found.code == 2
+        assert "--ignore 'ga': that column is an input" in found.err
+    assert run(*words_of(("importance", "--by", "kind"), "runs/x", "x.csv")).code == 0
+
+
+@pytest.mark.parametrize(
+    "spelling", ["x.csv", "./x.csv", "runs/../x.csv", "link.csv", "labels.csv", "runs/x/network.json"]
+)
+def test_what_a_command_reads_is_not_overwritten(run: Any, assay: Any, tmp_path: Path, spelling: str) -> None:
+    assert run("train", "x.toml").code == 0
+    (tmp_path / "link.csv").symlink_to("x.csv")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    commands = [("predict",), ("grad",), ("importance",), ("trace",), ("paths", "ga", "y")]
+    for command in commands:
+        words = (*words_of(command, "runs/x", "x.csv"), "--labels", "labels.csv", "--out", spelling)
+        found = run(*words)
+        assert found.code == 2, command
+        assert "is read by this command" in found.err
+    if spelling.endswith("json"):
+        for words in (
+            ("reuse", "runs/x", "--out", spelling),
+            ("convert", "runs/x", spelling),
+            ("convert", spelling, spelling),
+        ):
+            assert "is read by this command" in run(*words).err
+    assert {path: path.read_bytes() for path in before} == before

@@ -90,6 +90,16 @@ def test_an_older_run_is_replaced_only_when_told_so(run: Any, job: Path, rows: A
     assert {path.name for path in (job / "runs").iterdir()} == {job.name, f"{job.name}-2"}
 
 
+def test_overwrite_means_the_folder_that_resume_means(run: Any, job: Path, rows: Any) -> None:
+    assert run("train", "config.toml", "--epochs", "2").code == 0
+    assert run("train", "config.toml", "--overwrite").code == 0
+    assert [path.name for path in (job / "runs").iterdir()] == [job.name]
+    assert len(rows(job / "runs" / job.name / "metrics.csv")) == 6
+    assert run("train", f"runs/{job.name}", "--overwrite", "--epochs", "3").code == 0  # a run folder is its own
+    assert [path.name for path in (job / "runs").iterdir()] == [job.name]
+    assert len(rows(job / "runs" / job.name / "metrics.csv")) == 3
+
+
 def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -21,7 +22,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import flowgrad as fg
+from flowgrad.errors import FileWarning
 from flowgrad.format import KEEPS
+from flowgrad.formats._lost import lost
 from flowgrad.registry import find, names
 from flowgrad.testing.formats import HARD_IDS, NAMINGS, Trial, damaged, examples, fuzz, read_or_refused
 from flowgrad.testing.strategies import cases
@@ -301,3 +304,66 @@ def test_a_message_does_not_repeat_the_file(name: str, tmp_path: Path, many: int
                 made = data[: place.start()] + long + data[place.end() :]
                 refused = read_or_refused(FORMATS[name], tmp_path / f"net{suffix}", made)
                 assert refused is None or len(refused) < 0.35 * many
+
+
+# ---- what is lost -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "trial", [p.values for p in PAIRS if FORMATS[p.values[0]].keeps in ("edges", "weights", "functions")], indirect=True
+)
+@given(data=st.data())
+def test_what_no_warning_names_comes_back(trial: Trial, data: st.DataObject) -> None:
+    naming = data.draw(st.sampled_from(trial.naming))
+    net = trial.suited(data.draw(cases(max_neurons=6, ids=("str",), **trial.functions)), naming).network()
+    keeps = trial.format.keeps
+    try:
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            fg.save(net, trial.path, trial.format.name)
+            options = {"integer_ids": True} if naming == "whole numbers" and trial.suffix in (".csv", ".tsv") else {}
+            again = fg.load(trial.path, trial.format.name, **options)
+    except fg.FlowgradError as error:
+        refusable(error, trial, net)
+        return
+    named = " ".join(str(each.message) for each in said)
+    assert (named != "") == (lost(net, keeps) != [])
+    c = net.columns
+    values = {
+        "weights": lambda n: dict(zip(n.columns.ends, n.columns.weights.tolist(), strict=True)),
+        "bias": lambda n: {v: x for v, x in zip(n.columns.ids, n.columns.bias.tolist(), strict=True) if x},
+        "responses": lambda n: {
+            v: x for v, x in zip(n.columns.ids, n.columns.response.tolist(), strict=True) if x != 1
+        },
+        "activations": lambda n: {v: n.graph.nodes[v].get("activation") for v in n.nodes if n.graph.pred[v]},
+        "aggregations": lambda n: {v: n.graph.nodes[v].get("aggregation", "sum") for v in n.nodes if n.graph.pred[v]},
+        "without edges": lambda n: set(n.nodes),
+        "inputs": lambda n: n.inputs,
+        "outputs": lambda n: n.outputs,
+        "shared": lambda n: (n.columns.param >= 0).any(),
+        "not trained": lambda n: (n.columns.edge_trainable.all(), n.columns.trainable.sum()),
+    }
+    if net.inputs != again.inputs:  # which is named, and has no bias to train
+        del values["not trained"]
+    lacking = [what for what, of in values.items() if of(net) != of(again) and what not in named]
+    if keeps == "edges" and np.isnan(c.weight).all():
+        lacking = [what for what in lacking if what != "weights"]
+    assert lacking == []
+
+
+@pytest.mark.parametrize("name", ["net.csv", "net.tsv", "net.parquet", "net.csv.gz"])
+def test_a_list_of_edges_says_what_it_leaves_out(tmp_path: Path, name: str) -> None:
+    net = fg.Network()
+    for v in ("x", "alone"):
+        net.add_input(v)
+    net.add_neuron("h", {"x": 2.0}, bias=0.5, activation="relu")
+    net.add_neuron("y", {"h": 1.0}, activation="identity")
+    net.set_outputs(["h", "y"])
+    said = "1 bias, activations, 1 node without edges, which nodes are inputs.*, which nodes are outputs"
+    with pytest.warns(FileWarning, match=rf"^{name} holds nodes with edges, and weights, and not: {said}"):
+        fg.save(net, tmp_path / name)
+    assert (tmp_path / name).exists()
+    plain = fg.load(tmp_path / name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fg.save(plain, tmp_path / name)
