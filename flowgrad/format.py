@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from inspect import Parameter, signature
@@ -325,6 +325,9 @@ def is_of(value: object, hint: Any) -> bool:
     )
 
 
+WORDS: Mapping[Any, str] = {Hashable: "ids of nodes"}
+
+
 def described(hint: Any) -> list[str]:
     """The types that a hint allows, in words.
 
@@ -339,4 +342,4 @@ def described(hint: Any) -> list[str]:
     if origin is not None and issubclass(origin, Iterable):
         words = [" or ".join(described(one)) for one in inner]
         return [f"a dict of {words[0]} to {words[1]}" if issubclass(origin, Mapping) else f"a list of {words[0]}"]
-    return [getattr(origin or hint, "__name__", str(hint)).removesuffix("Type")]
+    return [WORDS.get(hint, getattr(origin or hint, "__name__", str(hint)).removesuffix("Type"))]

@@ -15,8 +15,9 @@ from flowgrad.cli import _config, _data, _options
 from flowgrad.cli._console import echo, share_shown
 from flowgrad.cli._data import Roles, Samples
 from flowgrad.cli._missing import fitted
-from flowgrad.cli._options import reading
+from flowgrad.cli._reader_options import reader_options
 from flowgrad.errors import ConfigError, FileError, UnknownNameError, brief, suggest
+from flowgrad.files import format_of
 from flowgrad.model import Model, column_name
 from flowgrad.runs.models import cut_short, load_model
 from flowgrad.tables.table import Reading, Table
@@ -76,11 +77,12 @@ def open_network(
         FileError: missing, or not what it should be.
         ConfigError: a column to skip is an input.
     """
-    given = reading(option)
-    if path.is_dir() and (read_as is not None or given):
+    option = list(option or ())
+    if path.is_dir() and (read_as is not None or option):
         raise ConfigError(f"{path} is the folder of a run: --from and --option are for files of networks")
     if not path.exists():
         raise FileError(f"no file or folder {path}")
+    given = reader_options(option, format_of(path, read_as, "read"), path) if option else {}
     with share_shown(f"reading {path.name}") as progress:
         model = load_model(path, read_as, progress=progress, **given)
     if not quiet:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import wraps
 from inspect import Parameter, signature
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from flowgrad.atomic import same_file
-from flowgrad.errors import ConfigError, brief
+from flowgrad.errors import ConfigError
 from flowgrad.files import RUN_NETWORK
 from flowgrad.format import Format as FileFormat
 from flowgrad.model import Model
@@ -163,38 +162,3 @@ def folded_into(model: Model, chosen: FileFormat) -> str:
     if chosen.keeps in ("edges", "weights"):
         return "it answers neither to the columns as they were measured nor to standardised ones: it has no biases"
     return "it takes the columns as they were measured: the scaling is in its weights"
-
-
-def reading(given: Iterable[str] | None) -> dict[str, Any]:
-    """Options of a reader from KEY=VALUE: true, false and whole numbers are that, `a,b` is a list, all else text.
-
-    `key.name=value` makes a mapping; a value in quotation marks is text, whatever stands in it.
-
-    Raises:
-        ConfigError: no KEY=VALUE, or a key given twice.
-
-    >>> reading(["integer_ids=true", "outputs=y,z", "where.type=chemical", 'delimiter=","'])
-    {'integer_ids': True, 'outputs': ['y', 'z'], 'where': {'type': 'chemical'}, 'delimiter': ','}
-    """
-    found: dict[str, Any] = {}
-    for words in given or ():
-        name, equals, value = words.partition("=")
-        key, dot, inner = name.partition(".")
-        if not equals or not key or (dot and not inner):
-            raise ConfigError(f"--option {brief(words)}: must be KEY=VALUE, or KEY.NAME=VALUE")
-        place = found.setdefault(key, {}) if dot else found
-        last = inner if dot else key
-        if not isinstance(place, dict) or last in place:
-            raise ConfigError(f"--option {brief(words)}: {key} is given twice")
-        place[last] = _value(value)
-    return found
-
-
-def _value(text: str) -> Any:
-    if len(text) > 1 and text[0] == text[-1] == '"':
-        return text[1:-1]
-    if text in ("true", "false"):
-        return text == "true"
-    if re.fullmatch(r"-?\d{1,18}", text):
-        return int(text)
-    return [_value(part) for part in text.split(",")] if "," in text else text

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 import flowgrad as fg
+from flowgrad.cli._reader_options import reader_options
 from flowgrad.cli.info import facts
+from flowgrad.files import check_options
 from flowgrad.registry import find, names
 
 
@@ -198,3 +200,48 @@ def test_info_as_json(run, job: Path) -> None:
     found = json.loads(run("info", "edges.csv", "--json").out)
     assert (found["nodes"], found["edges"], found["nodes_per_level"]) == (6, 8, [3, 1, 1, 1])
     assert found["dead"] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "words", "wanted"),
+    [
+        ("edgelist", "n.csv", ["outputs=h"], {"outputs": ["h"]}),
+        ("edgelist", "n.csv", ["inputs=7157,4193"], {"inputs": ["7157", "4193"]}),
+        ("edgelist", "n.csv", ['inputs="7157","4193"'], {"inputs": ["7157", "4193"]}),
+        ("edgelist", "n.csv", ['inputs="a,b", c ,"say ""so"""'], {"inputs": ["a,b", "c", 'say "so"']}),
+        ("edgelist", "n.csv", ["integer_ids=true", "inputs=1,2"], {"integer_ids": True, "inputs": [1, 2]}),
+        ("edgelist", "n.csv", ["inputs=1", "integer_ids=true"], {"integer_ids": True, "inputs": [1]}),
+        ("edgelist", "n.parquet", ["inputs=1"], {"inputs": [1]}),
+        ("edgelist", "n.csv", ["delimiter=,"], {"delimiter": ","}),
+        ("edgelist", "n.csv", ["source_column=0", "target_column=to"], {"source_column": 0, "target_column": "to"}),
+        (
+            "edgelist",
+            "n.csv",
+            ['source_column="0"', "weight_column=false"],
+            {"source_column": "0", "weight_column": False},
+        ),
+        ("edgelist", "n.csv", ["attributes=sign", "header=true"], {"attributes": ["sign"], "header": True}),
+        ("edgelist", "n.csv", ["where.type=true", "where.n=3"], {"where": {"type": "true", "n": 3}}),
+        ("edgelist", "n.csv", ["outputs.7=end", "outputs.y=3"], {"outputs": {"7": "end", "y": "3"}}),
+        ("sif", "n.sif", ["relations=pp", "outputs=7"], {"relations": ["pp"], "outputs": ["7"]}),
+        ("kpnn", "n.csv", ["measured=genes.txt"], {"measured": "genes.txt"}),
+        ("kpnn", "n.csv", ["measured=TP53,MYC", "suffix="], {"measured": ["TP53", "MYC"], "suffix": ""}),
+        ("node-link", "n.json", ["inputs=7"], {"inputs": [7]}),
+        ("reactome", "n.txt", ["species=true"], {"species": "true"}),
+    ],
+)
+def test_the_type_of_an_option_says_what_its_value_is(name: str, file: str, words: list[str], wanted: object) -> None:
+    found = reader_options(words, find("formats", name), Path(file))
+    assert found == wanted
+    check_options(find("formats", name), "read", found)
+
+
+def test_one_output_and_numeric_ids_on_the_command_line(run, tmp_path: Path) -> None:
+    (tmp_path / "genes.csv").write_text("source,target\n7157,h\n4193,h\nh,y\n")
+    for inputs in ("7157,4193", '"7157","4193"'):
+        result = run("convert", "genes.csv", "n.json", "--option", "outputs=h", "--option", f"inputs={inputs}")
+        assert (result.code, result.err) == (0, "")
+        net = fg.load(tmp_path / "n.json")
+        assert (net.inputs, net.outputs) == (("7157", "4193"), ("h",))
+    with pytest.raises(fg.FlowgradError, match="must be a list of ids of nodes"):
+        fg.load(tmp_path / "genes.csv", inputs=3)
