@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,7 @@ class TensorBoard:
     @property
     def follow(self) -> str:
         """The command that shows it."""
-        return f"tensorboard --logdir {self.folder}"
+        return f"tensorboard --logdir {quote(str(self.folder))}"
 
     def begin(self, settings: Mapping[str, Any]) -> None:
         """Opens the event file."""

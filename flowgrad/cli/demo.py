@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Any
 
 import numpy as np
@@ -24,9 +25,9 @@ EDGES = Path(__file__).with_name("_demo_edges.csv")
 LABEL, CLASSES = "diagnosis", ("benign", "malignant")
 NEXT = """\
 next:
-  flowgrad predict {run} --data {run}/test.csv
+  flowgrad predict {run} --data {test}
       answers to the held-out samples
-  flowgrad train {run}/config.toml --out runs/again
+  flowgrad train {config} --out runs/again
       the same again: copy its config.toml and edges.csv, and change them
   flowgrad check {run}
       its gradients against differences, on every executor"""
@@ -70,7 +71,7 @@ def entry(
     say(f"run folder: {kept}")
     there = "concepts.png is the network, loss.png the training"
     say(there if pictures() else "pictures need matplotlib: pip install 'flowgrad[plot]'")
-    say(NEXT.format(run=kept))
+    say(NEXT.format(run=quote(str(kept)), test=quote(str(kept / "test.csv")), config=quote(str(kept / "config.toml"))))
     say(f"test accuracy: {outcome.figures['accuracy']:.2f}", "bold")
     return 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Any
 
 import typer
@@ -73,7 +74,7 @@ def entry(
         def start(program: Program) -> None:
             if older is None:
                 run.start(program)
-            say(f"follow it: flowgrad view {run.folder}")
+            say(f"follow it: flowgrad view {quote(str(run.folder))}")
 
         def logs(program: Program) -> list[Callback]:
             return [_Kept(run, program, older), *(_callback(each, run.folder) for each in section["log"] or ())]

@@ -8,16 +8,18 @@ from child to parent, as in ontologies. Large files are read and written a piece
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from flowgrad.columns import ABSENT
-from flowgrad.errors import ConfigError, FileError, GraphError, brief
+from flowgrad.errors import ConfigError, FileError, FileWarning, GraphError, brief
 from flowgrad.format import Format, Parts, Source
 from flowgrad.formats import _header, _parquet
 from flowgrad.formats._delimited import COMMENT, Place, names_only, quoted
@@ -62,7 +64,7 @@ def read(
             None is all others, [] none.
         where: takes the rows only that have these texts in these columns, as {"type": "chemical"}.
         header: whether the first row names the columns; None says yes where it holds a known pair of names, or
-            a name asked for.
+            a name asked for; where it seems to hold names all the same, a FileWarning says so.
         delimiter: None is a comma in `.csv`, a tab elsewhere; a `.csv` with decimal commas is refused.
         comment: what lines that are left out begin with, "" none. None is "#", where a comment has as many fields as
             a row is refused, and one before the first row may be the header: `#source<TAB>target`.
@@ -93,6 +95,8 @@ def read(
     kept = {_header.position(layout.names, table, c): str(text) for c, text in (where or {}).items()}
     rows = _Rows(table, layout, kept)
     edges = _edges(rows, layout, integer_ids)
+    if header is None and layout.names is None and layout.weight is None and not kept:
+        _warn_of_header(edges, str(source.path))
     return build(
         edges.names,
         edges.source,
@@ -109,6 +113,19 @@ def read(
         seed=seed,
         initializer=initializer,
     )
+
+
+def _warn_of_header(edges: _Edges, what: str) -> None:
+    """Say that the first row may be a header: two words, no numbers, which stand nowhere else, as others do."""
+    src, dst, names = edges.source, edges.target, edges.names.index
+    if len(src) < 2 or len(names) == 2 * len(src):  # every name stands once: nothing sets the first row apart
+        return
+    ends = list(islice(names, 2))  # the first row's: ids are numbered as they come
+    alone = all(np.count_nonzero((src == k) | (dst == k)) == 1 for k in (0, 1)) and src[0] != dst[0]
+    if alone and all(isinstance(end, str) and not end.lstrip("+-").isdecimal() for end in ends):
+        said = f"{brief(ends[0])} and {brief(ends[1])} stand in the first row alone, and are read as an edge"
+        ways = "header=True (--option header=true) reads a header there, header=False an edge"
+        warnings.warn(FileWarning(f"{what}: {said}; {ways}"), stacklevel=2)
 
 
 def _delimiter(suffix: str) -> str:

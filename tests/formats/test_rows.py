@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 import flowgrad as fg
 from flowgrad import format as contract
+from flowgrad.errors import FileWarning
 from flowgrad.format import Source
 from flowgrad.formats import _rows, edgelist
 from flowgrad.formats._edges import Names
@@ -246,3 +248,27 @@ def test_outputs_may_have_labels(tmp_path: Path) -> None:
     assert {v: d["label"] for v, d in net.graph.nodes(data=True) if "label" in d} == {"z": "sick", "y": "well"}
     with pytest.raises(fg.FlowgradError, match="output 'x' is no node"):
         fg.load(tmp_path / "a.csv", outputs={"x": "?"})
+
+
+@pytest.mark.parametrize("head", ["gene,pathway", "Symbol,Set name", "#1,x"])
+def test_a_first_row_that_looks_like_a_header_is_pointed_at(tmp_path: Path, head: str) -> None:
+    rows = "TP53,apoptosis\nBAX,apoptosis\napoptosis,death\n"
+    path = tmp_path / "net.csv"
+    path.write_text(f"{head}\n{rows}")
+    options = {"comment": ""} if head.startswith("#") else {}
+    with pytest.warns(FileWarning, match=r"net\.csv: .* stand in the first row alone.*--option header=true"):
+        net = fg.load(path, **options)
+    assert len(net.nodes) == 6
+    assert fg.load(path, header=True, source_column=0, target_column=1, **options).inputs == ("TP53", "BAX")
+    assert len(fg.load(path, header=False, **options).nodes) == 6
+
+
+@pytest.mark.parametrize(
+    "rows",
+    ["a,b\nb,c\n", "a,b\nc,d\n", "a,b\n", "1,2\n3,4\n4,5\n", "a,b,0.5\nc,d,1\nd,e,2\n", "source,target\na,b\nb,c\n"],
+)
+def test_edges_are_no_header(tmp_path: Path, rows: str) -> None:
+    (tmp_path / "net.csv").write_text(rows)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert fg.load(tmp_path / "net.csv").nodes
