@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Cell = str | float | int
 EIGHTHS = " ▏▎▍▌▋▊▉"
-LEAST = 6  # characters of a column of text
+WORD = 24  # characters of a word that a column of text has room for, where the table has to be made narrower
 
 
 @cache
@@ -90,15 +90,26 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Cell]], title: str = "
     given = [list(row) for row in rows]
     numeric = [bool(given) and all(not isinstance(r[k], str) for r in given) for k in range(len(columns))]
     cells = [[shown(value) for value in row] for row in given]
+    whole = list(zip(columns, *cells, strict=True))
+    widths = [max(map(len, column)) for column in whole]
+    least = [_least(column, right) for column, right in zip(whole, numeric, strict=True)]
+    room = width()
     if console().is_terminal:
-        _pretty(columns, cells, numeric, title)
+        for k, block in enumerate(_blocks([n + 1 for n in least], console().width - 3)):  # the box takes the rest
+            some = [[row[k] for k in block] for row in ([*columns], *cells)]
+            _pretty(some[0], some[1:], [numeric[k] for k in block], [least[k] for k in block], "" if k else title)
         return
-    widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
-    numbers = [max(map(len, column)) if n else LEAST for n, *column in zip(numeric, *cells, strict=True)]
-    widths = _fitted(widths, numbers, width())
     if title:
         say(title)
-    for row in [list(columns), *cells]:
+    for block in _blocks(least, room):
+        some = [[row[k] for k in block] for row in ([*columns], *cells)]
+        fitted = _fitted([widths[k] for k in block], [least[k] for k in block], room)
+        _plain(some, fitted, [numeric[k] for k in block])
+
+
+def _plain(cells: list[list[str]], widths: list[int], numeric: list[bool]) -> None:
+    """Print rows of aligned cells; what is longer than its column stands on several lines."""
+    for row in cells:
         for line in zip_longest(*map(_folded, row, widths), fillvalue=""):
             aligned = (c.rjust(w) if n else c.ljust(w) for c, w, n in zip(line, widths, numeric, strict=True))
             console().print("  ".join(aligned).rstrip(), soft_wrap=True)
@@ -118,6 +129,27 @@ def intervals(what: str, found: Mapping[str, Interval]) -> None:
     table((what, "value", "95 % interval"), [(name, f.value, ends(f.low, f.high)) for name, f in found.items()])
 
 
+def _least(column: Sequence[str], numeric: bool) -> int:
+    """The width down to which a column may be made narrower: numbers stay whole, and words but for long ones."""
+    words = column if numeric else (word[:WORD] for cell in column for word in cell.split())
+    return max(map(len, words), default=0)
+
+
+def _blocks(least: Sequence[int], room: int | None) -> list[list[int]]:
+    """The columns in blocks that have room beside each other, each begun with the first column.
+
+    >>> _blocks([4, 10, 10, 10], 30), _blocks([4, 10], None)
+    ([[0, 1, 2], [0, 3]], [[0, 1]])
+    """
+    found = [[0]]
+    for k in range(1, len(least)):
+        taken = sum(least[j] + 2 for j in found[-1]) + least[k]
+        if room is not None and taken > room and len(found[-1]) > 1:
+            found.append([0])
+        found[-1].append(k)
+    return found
+
+
 def _fitted(widths: Sequence[int], least: Sequence[int], room: int | None) -> list[int]:
     """The widths of columns; where the table has more than `room`, the widest are made narrower, down to `least`."""
     found = list(widths)
@@ -134,7 +166,7 @@ def _folded(cell: str, room: int) -> list[str]:
     return [cell] if len(cell) <= room else wrap(cell, room, break_on_hyphens=False)
 
 
-def _pretty(columns: Sequence[str], cells: list[list[str]], numeric: list[bool], title: str) -> None:
+def _pretty(columns: Sequence[str], cells: list[list[str]], numeric: list[bool], least: list[int], title: str) -> None:
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -142,8 +174,8 @@ def _pretty(columns: Sequence[str], cells: list[list[str]], numeric: list[bool],
     pretty = Table(
         title=Text(title, style="bold") if title else None, title_justify="left", box=box.ROUNDED, header_style="bold"
     )
-    for name, right in zip(columns, numeric, strict=True):
-        pretty.add_column(name, justify="right" if right else "left", overflow="fold")
+    for name, right, n in zip(columns, numeric, least, strict=True):
+        pretty.add_column(name, justify="right" if right else "left", overflow="fold", min_width=n)
     for row in cells:
         pretty.add_row(*(Text(c, style="cyan") if c.startswith(("█", *EIGHTHS[1:])) else Text(c) for c in row))
     console().print(pretty)

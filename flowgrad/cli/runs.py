@@ -26,6 +26,12 @@ def entry(
             metavar="FIGURE", help="By this figure, the largest first; left out: by date.", show_default=False
         ),
     ] = None,
+    top: Annotated[
+        int | None,
+        typer.Option(
+            "--top", min=1, metavar="N", help="The newest, or with --sort the first; left out: all.", show_default=False
+        ),
+    ] = None,
 ) -> int:
     """List runs and compare them: figures on their test samples, and the settings in which they differ.
 
@@ -38,6 +44,9 @@ def entry(
         if sort not in figures:
             raise UnknownNameError(f"no run has a figure {brief(sort)}{suggest(sort, figures)}")
         runs.sort(key=lambda run: -run.figures[sort] if run.figures.get(sort) is not None else float("inf"))
+    if top is not None and len(runs) > top:
+        say(f"{top} of {len(runs)} runs:")
+        runs = runs[:top] if sort is not None else runs[-top:]
     columns = ("run", "date", "network", "epochs", *figures)
     table(columns, [_row(run, figures) for run in runs])
     differ = differences(runs)

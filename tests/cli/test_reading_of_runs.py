@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -184,3 +185,26 @@ def test_what_a_command_reads_is_not_overwritten(run: Any, assay: Any, tmp_path:
         ):
             assert "is read by this command" in run(*words).err
     assert {path: path.read_bytes() for path in before} == before
+
+
+def test_names_of_settings_stay_whole_in_narrow_tables_and_the_newest_runs_are_shown(
+    run: Any, assay: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for k in range(3):
+        assert run("train", "x.toml", "--set", f"train.seed={k}", "--set", f"data.test=0.{k + 2}").code == 0
+    assert run("train", "g.toml").code == 0
+    monkeypatch.setenv("COLUMNS", "80")
+    found = run("runs").out
+    assert max(map(len, found.splitlines())) <= 80
+    for word in ("data.orient", "data.surplus", "train.seed", '"features"', '"g.csv"'):
+        assert (word in found) == (word != "data.surplus"), word  # in which the runs do not differ
+    few = run("runs", "--top", "2").out
+    assert "2 of 4 runs:" in few
+    assert "x-3" in few
+    assert "x-2" not in few
+
+
+def test_a_suggested_command_can_be_run(run: Any, assay: Any) -> None:
+    found = run("train", "x.toml", "--out", "odd one ü")
+    line = next(line for line in found.out.splitlines() if line.startswith("follow it: "))
+    assert shlex.split(line.removeprefix("follow it: ")) == ["flowgrad", "view", "odd one ü"]
