@@ -90,8 +90,9 @@ def open_network(
     early = cut_short(path) if path.is_dir() and not followed else None
     if early is not None:
         print(f"note: {early}", file=sys.stderr)
+    inputs = set(model.inputs)
     for name in ignore or ():
-        if name in model.inputs:
+        if name in inputs:
             raise ConfigError(f"--ignore {brief(name)}: that column is an input of the network")
     return ignoring(model, ignore or ())
 

@@ -157,7 +157,7 @@ def folded_into(model: Model, chosen: FileFormat) -> str:
 
     Of a standardised input the mean is in biases, and a list of edges has none.
     """
-    if chosen.write_model is not None or (model.scaling is None and model.target_scaling is None):
+    if model.scaling is None and model.target_scaling is None:
         return ""
     if chosen.keeps in ("edges", "weights"):
         return "it answers neither to the columns as they were measured nor to standardised ones: it has no biases"

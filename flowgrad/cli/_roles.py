@@ -39,7 +39,8 @@ def network_and_roles(settings: _config.Config, samples: Table, given: Model | N
         network = shaped(section["topology"], section, inputs, outputs)
     check_count("inputs", inputs, len(network.inputs))
     for what, known in (("an input", inputs), ("a target", targets), ("the label", (label,))):
-        both = next((name for name in ignore if name in known), None)
+        taken = set(known)
+        both = next((name for name in ignore if name in taken), None)
         if both is not None:
             raise ConfigError(f"column {brief(both)} is {what}: it can neither be ignored nor part samples into groups")
     if label is None:
