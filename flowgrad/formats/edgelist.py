@@ -124,7 +124,10 @@ def _warn_of_header(edges: _Edges, what: str) -> None:
     alone = all(np.count_nonzero((src == k) | (dst == k)) == 1 for k in (0, 1)) and src[0] != dst[0]
     if alone and all(isinstance(end, str) and not end.lstrip("+-").isdecimal() for end in ends):
         said = f"{brief(ends[0])} and {brief(ends[1])} stand in the first row alone, and are read as an edge"
-        ways = "header=True (--option header=true) reads a header there, header=False an edge"
+        ways = (
+            f"source_column={brief(ends[0])}, target_column={brief(ends[1])} (--option source_column=…) reads a header "
+            "there, header=False (--option header=false) an edge"
+        )
         warnings.warn(FileWarning(f"{what}: {said}; {ways}"), stacklevel=2)
 
 

@@ -256,10 +256,11 @@ def test_a_first_row_that_looks_like_a_header_is_pointed_at(tmp_path: Path, head
     path = tmp_path / "net.csv"
     path.write_text(f"{head}\n{rows}")
     options = {"comment": ""} if head.startswith("#") else {}
-    with pytest.warns(FileWarning, match=r"net\.csv: .* stand in the first row alone.*--option header=true"):
+    with pytest.warns(FileWarning, match=r"net\.csv: .* stand in the first row alone.*source_column=.*header=False"):
         net = fg.load(path, **options)
     assert len(net.nodes) == 6
-    assert fg.load(path, header=True, source_column=0, target_column=1, **options).inputs == ("TP53", "BAX")
+    source, target = head.split(",")
+    assert fg.load(path, source_column=source, target_column=target, **options).inputs == ("TP53", "BAX")
     assert len(fg.load(path, header=False, **options).nodes) == 6
 
 
