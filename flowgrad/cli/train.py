@@ -13,6 +13,7 @@ from flowgrad.cli import _options
 from flowgrad.cli._config import options_of
 from flowgrad.cli._console import echo, epochs_shown, intervals, say
 from flowgrad.cli._experiment import Experiment, Outcome, pictures, prepare, read
+from flowgrad.cli._resumed import check_same
 from flowgrad.errors import NonFiniteError
 from flowgrad.fitting.checkpoint import Checkpoint, path_in
 from flowgrad.history import History, Row
@@ -65,6 +66,8 @@ def entry(
         folder = config if config.is_dir() else Path("runs", name)
     older = _older(folder, overwrite, resume)
     experiment = prepare(settings)
+    if older is not None and folder is not None:
+        check_same(folder, experiment.relocated(folder))
     _announce(experiment)
     section = experiment.settings["train"]
 
@@ -100,7 +103,8 @@ def _older(folder: Path | None, overwrite: bool, resume: bool) -> list[Row] | No
         saved = Checkpoint(path_in(folder)).load()
         if saved is not None:
             return list(saved["rows"])
-    check_target(folder, overwrite or (resume and not (folder / "summary.json").exists()))
+    again = resume and not (folder / "summary.json").exists()
+    check_target(folder, overwrite or again, ", or say --overwrite")
     return None
 
 
