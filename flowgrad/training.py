@@ -30,8 +30,8 @@ from flowgrad.history import History, Row
 from flowgrad.maths.dropout import Dropout
 from flowgrad.metrics import Metric, metrics_for
 from flowgrad.optimizer import Optimizer
+from flowgrad.optimizers import optimizer_for
 from flowgrad.program import Program
-from flowgrad.registry import find
 from flowgrad.schedules import Schedule, schedule_for
 
 Array = npt.NDArray[Any]
@@ -147,7 +147,7 @@ def fit(
     >>> program.theta.round(3).tolist()
     [2.0, -1.0, 0.0]
     """
-    rule = _optimizer(optimizer)
+    rule = optimizer_for(optimizer)
     _check(program, {"progress": progress, "resume": resume}, on_epoch)
     epochs, rng = whole("epochs", epochs, 1), np.random.default_rng(whole("seed", seed, 0))
     rate = rule.learning_rate if learning_rate is None else real("learning_rate", learning_rate, 0, open_low=True)
@@ -201,13 +201,6 @@ def _listeners(
     from flowgrad.runs.followed import RunFolder
 
     return (*found, RunFolder(folder, program, before, again))
-
-
-def _optimizer(given: str | Optimizer) -> Optimizer:
-    rule: Optimizer = find("optimizers", given) if isinstance(given, str) else given
-    if not isinstance(rule, Optimizer):
-        raise ConfigError(f"optimizer={brief(given)}: give a name or an Optimizer")
-    return rule
 
 
 def _rules(

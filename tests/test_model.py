@@ -138,7 +138,7 @@ def test_classes_keep_their_types() -> None:
         ({"mean radus": X[:, 0], "größe": X[:, 1], "x3": X[:, 2]}, UnknownNameError, "did you mean 'mean radus'"),
         ({"größe": X[:, 1], "x3": X[:, 2]}, UnknownNameError, "lacks the column of input 'mean radius'"),
         (frame() | {"x3": ["a"] * 20}, DataError, "X['x3'] holds text"),
-        (frame() | {"x3": X[:5, 2]}, ShapeError, "columns of X have shapes"),
+        (frame() | {"x3": X[:5, 2]}, ShapeError, "columns of X have unequal lengths"),
         (X[:, :2], ShapeError, "must be (B, 3)"),
         (X[0], ShapeError, "one sample is X[None, :]"),
         (X[:0], DataError, "empty batch"),

@@ -28,7 +28,7 @@ from flowgrad.cli._data import Roles, Samples
 from flowgrad.cli._missing import fitted
 from flowgrad.cli._resumed import INSTEAD
 from flowgrad.cli._roles import check_count, network_and_roles
-from flowgrad.errors import FileError, NonFiniteError
+from flowgrad.errors import ConfigError, FileError, NonFiniteError, brief
 from flowgrad.figures import figures
 from flowgrad.fitting.checkpoint import Checkpoint
 from flowgrad.history import Row
@@ -298,6 +298,8 @@ def _read(settings: _config.Config) -> tuple[Table, Network, Roles, str, Start |
     if start is not None:
         start = replace(start, model=_named(start.model, samples, data))
     network, roles, loss = network_and_roles(settings, samples, None if start is None else start.model)
+    if roles.label and data["standardize_targets"]:
+        raise ConfigError(f"data.standardize_targets = true: {brief(roles.label)} holds classes, which have no scale")
     roles = _data.with_weight(roles, data["weight"])
     return samples, network, roles, loss, start
 
@@ -325,10 +327,9 @@ def assemble(
     """
     data = settings["data"]
     trained = start.model if start is not None and start.trained else None
-    answers = data["standardize_targets"] and not roles.label
     own = (None, None) if trained is None else (trained.scaling, trained.target_scaling)
     into, inputs = _rescaled(trained, own[0], parts.train.X, data["standardize"])
-    out, targets = _rescaled(trained, own[1], parts.train.T, answers)
+    out, targets = _rescaled(trained, own[1], parts.train.T, data["standardize_targets"])
     loss = settings["train"]["loss"] or loss
     model = Model(
         folded(network, into, out), roles.inputs, roles.targets, roles.label, roles.classes, inputs, targets, loss,

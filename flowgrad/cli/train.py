@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 
 from flowgrad.callback import Callback
@@ -143,6 +144,9 @@ def _announce(experiment: Experiment) -> None:
     echo(model.network)
     if start is not None and start.key == "file" and not start.trained and model.scaling is not None:
         say("inputs are standardised before these weights read them; data.standardize = false leaves them as they are")
+    seed = experiment.settings["network"]["seed"]
+    if seed and start is not None and not np.isnan(start.model.network.columns.weight).any():
+        say(f"network.seed = {seed} draws nothing: network.{start.key} gives every weight")
     held = f", {len(parts.validation):,} to validate" if parts.validation else ""
     say(f"{len(parts.train):,} samples to train on{held}, {len(parts.test):,} to test; loss {model.loss}")
     if model.classes and len(model.network.outputs) == 1:

@@ -86,8 +86,8 @@ def indices(given: Any, P: int, who: str) -> Array:
     ([3], [2, 3, 4], [])
     """
     error = ConfigError(
-        f"{who} has the slots {brief(given)}: give whole numbers 0 … {P - 1}, one or several, as theta_index gives, a "
-        f"slice of them, or a mask of {P} truth values"
+        f"{who}: slots must be whole numbers, 0 … {P - 1}, one or several, as theta_index gives, a slice of them, or a "
+        f"mask of {P} truth values, and not {brief(given)}"
     )
     if isinstance(given, slice):
         ends = [end for end in (given.start, given.stop) if end is not None]
