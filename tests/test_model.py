@@ -462,3 +462,27 @@ def test_ids_that_are_written_alike_are_told_apart(tmp_path: Path) -> None:
     assert fg.Model(net, inputs=("a", "b")).inputs == ("a", "b")
     fg.Model(net).save(tmp_path / "alike.fgm")
     assert fg.load_model(tmp_path / "alike.fgm").network.inputs == (1, "1")
+
+
+@pytest.mark.parametrize("classes", [(1, True), (1, 1.0), (0, False), (0.0, -0.0), (np.int8(1), True), ("a", "a")])
+def test_classes_that_are_equal_are_refused(classes: Any) -> None:
+    with pytest.raises(ConfigError, match="classes of a Model has two that are"):
+        fg.Model(fg.topologies.layered([2, 1]), classes=classes)
+    assert fg.Model(fg.topologies.layered([2, 1]), classes=(1, 0)).classes == (1, 0)
+
+
+def test_columns_that_are_none_are_named() -> None:
+    pl = pytest.importorskip("polars")
+    pd = pytest.importorskip("pandas")
+    model = fg.Model(fg.topologies.from_edge_list([("a", "y"), ("b", "y")]))
+    frame = pd.DataFrame([[1.0, 2.0, 3.0, 4.0]], columns=["a", "b", "c", "c"])
+    assert model.predict(frame).shape == (1, 1), "others may stand there twice"
+    for X, error, said in (
+        (frame.set_axis(["a", "b", "c", "a"], axis=1), DataError, "X has the column 'a' twice"),
+        (pl.DataFrame({"a": [1.0], "b": [2.0]}).lazy(), DataError, r"LazyFrame holds no values yet: collect\(\) it"),
+        ({"a": [1.0], "b": [[1.0, 2.0]]}, ShapeError, r"X\['b'\] has shape \(1, 2\): must be \(B,\)"),
+        ({"a": 1.0, "b": [1.0]}, ShapeError, r"X\['a'\] has shape \(\): must be \(B,\)"),
+        ({"a": [1.0], "b": [1.0, 2.0]}, ShapeError, r"unequal lengths: X\['a'\] has 1, X\['b'\] has 2"),
+    ):
+        with pytest.raises(error, match=said):
+            model.predict(X)
