@@ -154,11 +154,8 @@ def fit(
     factor, measures = schedule_for(schedule, epochs), metrics_for(metrics)
     data, held = _parted(data_of(program, X, T, sample_weight), validation_of(program, validation), rng)
     data = weighted_by_class(program, data, class_weight)
-    if patience is not None and held is None:
-        raise ConfigError(f"patience={patience}: needs validation, a share of the samples or (X, T)")
-    limit = None if patience is None else whole("patience", patience, 1)
-    place, file = places(run_folder, checkpoint, resume)
-    saved = file.load() if resume and file is not None else None
+    limit = _limit(patience, held)
+    place, file, saved = places(run_folder, checkpoint, resume)
     start, drop = begun_with(saved, program.theta), Dropout(dropout, seed, inputs=input_dropout)
     rules = _rules(program, l1, l2, clip, clip_value, bounds(program, constraints, start), drop)
     learnt, size = smoothed(program, data, label_smoothing), whole("batch_size", batch_size, 1)
@@ -173,14 +170,10 @@ def fit(
         run.keep(file, fingerprint(program, start, data, held, exact), start, saved)
     told |= {"optimizer": type(rule).__name__, "epochs": epochs, "schedule": schedule} | _sizes(program, data, held)
     told |= {name: value for name, value in (("l1", l1), ("l2", l2)) if isinstance(value, (int, float))}
-    inside = place is not None and file is not None and file.within(place)
-    before = None if saved is None else run.history.rows
-    listeners = _listeners(program, callbacks, place, before, resume and inside)
-    if not inside:
-        run.begin()  # before the run folder is there, which would be left behind where the file cannot be written
-    heard = hearing(listeners, told, run.history, descent.arrays)
+    heard = hearing(_listeners(run, callbacks, place, file, resume), told, run.history, descent.arrays)
+    run.begin(place, there=False)
     with _shown(progress, epochs, len(run.history)) as show, heard as log:
-        run.begin(place)
+        run.begin(place, there=True)
         return run.train((show, log, on_epoch), file is not None)
 
 
@@ -191,16 +184,24 @@ def _parted(
     return split(data, validation, rng) if isinstance(validation, float) else (data, validation)
 
 
+def _limit(patience: int | None, held: object) -> int | None:
+    """How many epochs training waits for a lower val_loss."""
+    if patience is not None and held is None:
+        raise ConfigError(f"patience={patience}: needs validation, a share of the samples or (X, T)")
+    return None if patience is None else whole("patience", patience, 1)
+
+
 def _listeners(
-    program: Program, callbacks: Iterable[str | Callback], folder: Path | None, before: list[Row] | None, again: bool
+    run: _Run, callbacks: Iterable[str | Callback], folder: Path | None, file: Checkpoint | None, resume: bool
 ) -> tuple[Callback, ...]:
-    """The callbacks, and the one that keeps a run folder; `before` and `again` are as for `RunFolder`."""
+    """The callbacks, and the one that keeps a run folder."""
     found = callbacks_for(callbacks)
     if folder is None:
         return found
     from flowgrad.runs.followed import RunFolder
 
-    return (*found, RunFolder(folder, program, before, again))
+    before = run.history.rows if run.goes_on else None
+    return (*found, RunFolder(folder, run.program, before, resume and file is not None and file.within(folder)))
 
 
 def _rules(
@@ -252,11 +253,12 @@ class _Run:
         self.best: Array | None = None
         self._checkpoint: Checkpoint | None = None
         self._mine: dict[str, Any] = {}
-        self._start, self._due = program.theta, False
+        self._start, self._due, self.goes_on = program.theta, False, False
 
     def keep(self, checkpoint: Checkpoint, mine: dict[str, Any], start: Array, saved: Mapping[str, Any] | None) -> None:
         """Keep a checkpoint; go on from what was `saved` in it, where that is something."""
         self._checkpoint, self._mine, self._start, self._due = checkpoint, mine, start.copy(), saved is None
+        self.goes_on = saved is not None
         if saved is None:
             return
         checkpoint.belongs(saved["training"], mine)
@@ -276,11 +278,15 @@ class _Run:
         self.program.theta = self.descent.theta
         checkpoint.keep(self._state(), written=True)
 
-    def begin(self, folder: Path | None = None) -> None:
-        """Write the checkpoint's first state, where that is still to be done; it may lie in a run folder."""
-        if self._checkpoint is not None and self._due:
-            self._checkpoint.first(self._state(), folder)
-        self._due = False
+    def begin(self, folder: Path | None, there: bool) -> None:
+        """Write the checkpoint's first state, where that is still to be done; in a run folder once that is there.
+
+        Elsewhere before: where the file cannot be written no run folder is left behind.
+        """
+        file = self._checkpoint
+        if file is not None and self._due and (there or folder is None or not file.within(folder)):
+            file.first(self._state(), folder)
+            self._due = False
 
     def _state(self) -> dict[str, Any]:
         return state_of(self.descent, self._start, self.history, self.best, self.over, self._mine)

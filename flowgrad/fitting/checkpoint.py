@@ -296,24 +296,23 @@ def path_in(folder: Path) -> Path:
     return folder / "fit.ckpt"
 
 
-def places(run_folder: Any, checkpoint: Any, resume: bool) -> tuple[Path | None, Checkpoint | None]:
-    """The run folder and the checkpoint.
+def places(run_folder: Any, checkpoint: Any, resume: bool) -> tuple[Path | None, Checkpoint | None, State | None]:
+    """The run folder, the checkpoint, and what it holds, where that is gone on with.
 
     Raises:
-        ConfigError: no paths, or no checkpoint where one is needed.
+        ConfigError: no paths, or no checkpoint where one is needed. FileError: as `Checkpoint.load`.
     """
     place = None if run_folder is None else _path("run_folder", run_folder)
     if checkpoint is None or checkpoint is False:
         if resume:
             raise ConfigError("resume=True: needs checkpoint, the file to go on from")
-        return place, None
-    if isinstance(checkpoint, Checkpoint):
-        return place, checkpoint
-    if checkpoint is not True:
-        return place, Checkpoint(_path("checkpoint", checkpoint))
-    if place is None:
+        return place, None, None
+    if checkpoint is True and place is None:
         raise ConfigError("checkpoint=True: needs run_folder, in which it lies; else give the path of a file")
-    return place, Checkpoint(path_in(place))
+    if not isinstance(checkpoint, Checkpoint):
+        given = checkpoint if checkpoint is not True or place is None else path_in(place)
+        checkpoint = Checkpoint(_path("checkpoint", given))
+    return place, checkpoint, checkpoint.load() if resume else None
 
 
 def _path(name: str, given: Any) -> Path:
