@@ -109,8 +109,8 @@ def _by_column(values: Any, names: tuple[Hashable, ...], what: str, dtype: np.dt
             raise ShapeError(f"{what}[{brief(name)}] has shape {shape}: must be (B,), a number a sample")
         if shape != shapes[0]:
             raise ShapeError(
-                f"the columns of {what} have unequal lengths: {what}[{brief(names[0])}] has {shapes[0][0]}, "
-                f"{what}[{brief(name)}] has {shape[0]}"
+                f"the columns of {what} have unequal lengths: {what}[{brief(names[0])}] has shape {shapes[0]}, "
+                f"{what}[{brief(name)}] has shape {shape}"
             )
     return np.ascontiguousarray(np.stack(columns, axis=1))
 
