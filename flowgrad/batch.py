@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from flowgrad.arguments import plain
-from flowgrad.errors import DataError, ShapeError, UnknownNameError, brief, listing, suggest
+from flowgrad.arguments import plain, repeated
+from flowgrad.errors import DataError, ShapeError, UnknownNameError, brief, suggest
 from flowgrad.executor import Adjoint
 
 if TYPE_CHECKING:
@@ -50,11 +50,17 @@ def is_plain(values: Any, dtype: np.dtype[Any], shape: tuple[int, ...]) -> bool:
 
 
 def by_name(values: Any) -> list[Hashable] | None:
-    """Column names of a mapping or data frame; None for plain arrays."""
+    """Column names of a mapping or data frame; None for plain arrays.
+
+    Raises:
+        DataError: a lazy frame, which holds no values.
+    """
     if isinstance(values, np.ndarray):
         return None
     if isinstance(values, Mapping):
         return list(values)
+    if hasattr(values, "collect") and hasattr(values, "select"):  # of polars, narwhals, Spark
+        raise DataError(f"a {type(values).__name__} holds no values yet: collect() it")
     names = getattr(values, "column_names", None)  # pyarrow's, whose `columns` are their values
     columns = getattr(values, "columns", None) if names is None else names
     return None if columns is None else list(columns)
@@ -97,9 +103,15 @@ def _at_once(frame: Any, names: tuple[Hashable, ...]) -> Array | None:
 def _by_column(values: Any, names: tuple[Hashable, ...], what: str, dtype: np.dtype[Any]) -> Array:
     """(B, len(names)) column by column, so that an error can name one."""
     columns = [real(values[name], f"{what}[{brief(name)}]", dtype) for name in names]
-    lengths = {column.shape for column in columns}
-    if len(lengths) > 1 or len(next(iter(lengths))) != 1:
-        raise ShapeError(f"the columns of {what} have shapes {listing(sorted(lengths))}: all must be (B,)")
+    shapes = [column.shape for column in columns]
+    for name, shape in zip(names, shapes, strict=True):
+        if len(shape) != 1:
+            raise ShapeError(f"{what}[{brief(name)}] has shape {shape}: must be (B,), a number a sample")
+        if shape != shapes[0]:
+            raise ShapeError(
+                f"the columns of {what} have unequal lengths: {what}[{brief(names[0])}] has shape {shapes[0]}, "
+                f"{what}[{brief(name)}] has shape {shape}"
+            )
     return np.ascontiguousarray(np.stack(columns, axis=1))
 
 
@@ -107,6 +119,9 @@ def _check_columns(given: list[Hashable], names: tuple[Hashable, ...], what: str
     known, present = set(names), set(given)
     extra = [name for name in given if name not in known]
     missing = [name for name in names if name not in present]
+    twice = repeated(name for name in given if name in known) if len(present) < len(given) else None
+    if twice is not None:
+        raise DataError(f"{what} has the column {brief(twice)} twice: give each name to one column")
     if missing:
         near = suggest(missing[0], extra).replace("; known", f"; {what} has, unasked") if extra else ""
         raise UnknownNameError(f"{what} lacks the column of {noun} {brief(missing[0])}{near}")

@@ -141,6 +141,8 @@ def choose(executor: str | Executor, network: Network, request: Request) -> tupl
     """
     if executor != "auto":
         chosen: Executor = find("executors", executor) if isinstance(executor, str) else executor
+        if isinstance(chosen, type) or not isinstance(getattr(chosen, "info", None), ExecutorInfo):
+            raise ConfigError(f"executor={brief(chosen)}: give a name or an Executor, which a class is not")
         answer = _able(chosen, network, request)
         if answer is not True:
             raise ExecutorError(f"executor {chosen.info.name!r} cannot run this: {answer}")

@@ -229,8 +229,8 @@ class ThetaIndex:
     def label(self, slot: int) -> tuple[Literal["weight", "bias"], Any]:
         """What a slot holds: ("weight", (source, target)), of a shared weight its first edge, or ("bias", node)."""
         plan = self._labels.plan
-        if not 0 <= slot < len(self):
-            raise UnknownNameError(f"θ has no slot {slot}: it has {len(self)}")
+        if isinstance(slot, bool) or not isinstance(slot, (int, np.integer)) or not 0 <= slot < len(self):
+            raise UnknownNameError(f"θ has no slot {brief(slot)}: it has {len(self)}")
         edge = np.flatnonzero(plan.weight_slot == slot)
         if len(edge):
             return "weight", self._labels.edges[edge[0]]

@@ -278,6 +278,10 @@ def _classes(given: Any) -> tuple[Class, ...]:
     twice = repeated([str(each) for each in found])
     if twice is not None:
         raise ConfigError(f"classes of a Model has two that are written {brief(twice)}")
+    equal = repeated(found)
+    if equal is not None:
+        alike = [each for each in found if each == equal]
+        raise ConfigError(f"classes of a Model has two that are equal: {brief(alike[0])} and {brief(alike[1])}")
     return found
 
 

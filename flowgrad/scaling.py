@@ -8,6 +8,7 @@ A network is often trained on standardised columns, (x − mean)/scale. Folded, 
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -46,7 +47,7 @@ class Scaling:
 
     def __post_init__(self) -> None:
         for name in ("mean", "scale"):
-            values = np.array(getattr(self, name), np.float64)
+            values = _numbers(getattr(self, name), name).copy()
             values.flags.writeable = False
             object.__setattr__(self, name, values)
         if self.mean.ndim != 1 or self.mean.shape != self.scale.shape:
@@ -66,10 +67,19 @@ class Scaling:
             weights: (N,) of the samples, 0 or more and not all 0; None counts each once. A weight of 2 is the sample
                 given twice.
 
+        Raises:
+            ShapeError: values are not (N, K), or weights not (N,).
+            DataError: no samples; values or weights that are no finite numbers, or weights out of range.
+
         >>> Scaling.of([[1.0], [4.0]], [2.0, 1.0]).mean, Scaling.of([[1.0], [1.0], [4.0]]).mean
         (array([2.]), array([2.]))
         """
-        X = plain(values, "values").astype(np.float64, copy=False)
+        X = _numbers(values, "values")
+        if X.ndim != 2:
+            raise ShapeError(f"values has shape {X.shape}: must be (N, K), a column a feature")
+        if not len(X):
+            raise DataError("values has no rows: a scaling needs some")
+        weights = None if weights is None else _weights(weights, len(X))
         _, exponent = np.frexp(np.abs(X).max(axis=0))
         near_one = np.ldexp(X, -exponent)  # exact, and no square of it overflows or vanishes
         if weights is None:
@@ -93,10 +103,12 @@ class Scaling:
         >>> Scaling.over([[[1.0, 5.0]], [[3.0, 5.0]]]).mean, Scaling.over([[[1.0, 5.0]], [[3.0, 5.0]]]).scale
         (array([2., 5.]), array([1., 1.]))
         """
+        if not isinstance(parts, Iterable):
+            raise DataError(f"parts={brief(parts)}: give arrays (n, K), one after another")
         n, mean, squares, top = 0, np.zeros(1), np.zeros(1), np.zeros(1)
         with np.errstate(all="ignore"):
             for part in parts:
-                X = plain(part, "values").astype(np.float64, copy=False)
+                X = _numbers(part, "a part")
                 if X.ndim != 2 or (n and X.shape[1] != len(mean)):
                     raise ShapeError(f"a part has shape {X.shape}: all must be (n, K), of one K")
                 if len(X):
@@ -111,13 +123,20 @@ class Scaling:
 
     def __call__(self, values: Any) -> Floats:
         """Scale raw columns (…, K)."""
-        scaled: Floats = (plain(values, "values").astype(np.float64, copy=False) - self.mean) / self.scale
+        scaled: Floats = (self._columns(values, "values") - self.mean) / self.scale
         return scaled
 
     def back(self, scaled: Any) -> Floats:
         """Give the raw columns of scaled ones (…, K)."""
-        raw: Floats = plain(scaled, "scaled").astype(np.float64, copy=False) * self.scale + self.mean
+        raw: Floats = self._columns(scaled, "scaled") * self.scale + self.mean
         return raw
+
+    def _columns(self, values: Any, what: str) -> Floats:
+        """Numbers (…, K)."""
+        X = _numbers(values, what)
+        if not X.ndim or X.shape[-1] != len(self):
+            raise ShapeError(f"{what} has shape {X.shape}: must be (…, {len(self)}), a column a feature")
+        return X
 
     def inverse(self) -> Scaling:
         """Give the scaling that leads back: `s.inverse()(s(x))` is x."""
@@ -128,6 +147,33 @@ class Scaling:
 
     def __repr__(self) -> str:
         return f"Scaling({len(self)} columns)"
+
+
+def _numbers(values: Any, what: str) -> Floats:
+    """An array of real numbers, float64; None is NaN.
+
+    Raises:
+        DataError: it holds others. ShapeError: rows of unequal length.
+    """
+    array = plain(values, what)
+    if array.dtype.kind in "fiubO":
+        with suppress(TypeError, ValueError):  # of objects
+            return array.astype(np.float64, copy=False)
+    found = "text" if array.dtype.kind in "UST" else str(array.dtype)
+    raise DataError(f"{what} holds {found}: must be real numbers")
+
+
+def _weights(weights: Any, rows: int) -> Floats:
+    """Weights (N,), finite, 0 or more, not all 0."""
+    s = _numbers(weights, "weights")
+    if s.shape != (rows,):
+        raise ShapeError(f"weights has shape {s.shape}: must be ({rows},), one a sample")
+    wrong = np.flatnonzero(~(np.isfinite(s) & (s >= 0)))
+    if len(wrong):
+        raise DataError(f"weights is {s[wrong[0]]} at sample {wrong[0]}: must be finite and 0 or more")
+    if not s.any():
+        raise DataError("weights is 0 for every sample")
+    return s
 
 
 def folded(network: Network, inputs: Scaling | None = None, targets: Scaling | None = None) -> Network:

@@ -105,7 +105,7 @@ def schedule_for(schedule: str | Schedule | None, epochs: int) -> Schedule:
         return named(epochs)
     if schedule is None:
         return constant()
-    if not callable(schedule):
+    if isinstance(schedule, type) or not callable(schedule):
         raise ConfigError(f"schedule={brief(schedule)}: give a name, a function epoch → factor, or None")
     given = schedule
     return lambda epoch: real(f"schedule({epoch})", given(epoch), 0)

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,22 +16,22 @@ from flowgrad.arguments import flag, instance, real, whole
 from flowgrad.bars import bar
 from flowgrad.callback import Callback, callbacks_for, hearing
 from flowgrad.errors import ConfigError, NonFiniteError, StopTraining, brief
-from flowgrad.fitting.checkpoint import Checkpoint, fingerprint, restore, state_of
+from flowgrad.fitting.checkpoint import Checkpoint, begun_with, fingerprint, places, restore, state_of, told_of, written
 from flowgrad.fitting.descent import Descent, Rules
 from flowgrad.fitting.feeding import Feed
 from flowgrad.fitting.measuring import measured
 from flowgrad.fitting.ordering import ordering_of
 from flowgrad.fitting.samples import ClassWeight, Data, Samples, smoothed, split, weighted_by_class
 from flowgrad.fitting.signals import as_interrupts
+from flowgrad.fitting.slots import Bounds, bounds, factors
 from flowgrad.fitting.slots import Given as Penalty
-from flowgrad.fitting.slots import bounds, factors
 from flowgrad.fitting.stored import Stored, data_of, validation_of
 from flowgrad.history import History, Row
 from flowgrad.maths.dropout import Dropout
 from flowgrad.metrics import Metric, metrics_for
 from flowgrad.optimizer import Optimizer
+from flowgrad.optimizers import optimizer_for
 from flowgrad.program import Program
-from flowgrad.registry import find
 from flowgrad.schedules import Schedule, schedule_for
 
 Array = npt.NDArray[Any]
@@ -68,7 +69,7 @@ def fit(
     input_dropout: float = 0.0,
     class_weight: ClassWeight | None = None,
     label_smoothing: float = 0.0,
-    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint: str | os.PathLike[str] | bool | None = None,
     resume: bool = False,
     run_folder: str | os.PathLike[str] | None = None,
 ) -> History:
@@ -114,9 +115,12 @@ def fit(
         schedule: a name (`flowgrad list schedules`) or a function epoch → factor on the learning rate, as those of
             `fg.schedules`; epochs count from 1.
         checkpoint: a file that is kept up to date, after every epoch and at most once a second, so that a training
-            that was killed can go on. A disk that fills up meanwhile is a CheckpointWarning.
+            that was killed can go on; True is `fit.ckpt` in the run folder, where any other may lie too. A disk that
+            fills up meanwhile is a CheckpointWarning.
         resume: go on from the checkpoint where there is one, bit for bit as if nothing had happened; a finished
-            training returns its History at once. More epochs than it had may be asked for.
+            training returns its History at once. The program stands at the θ with which the training began, or at one
+            that it ended with. More epochs than it had may be asked for; `flowgrad.fitting.checkpoint.MAY_CHANGE` are
+            the arguments that may be others.
         run_folder: a folder that `flowgrad view` follows, as that of `flowgrad train`. It must not exist, but where
             a checkpoint is gone on from: then it is gone on with.
         progress: show a bar (needs rich).
@@ -143,34 +147,34 @@ def fit(
     >>> program.theta.round(3).tolist()
     [2.0, -1.0, 0.0]
     """
-    rule = _optimizer(optimizer)
+    rule = optimizer_for(optimizer)
     _check(program, {"progress": progress, "resume": resume}, on_epoch)
     epochs, rng = whole("epochs", epochs, 1), np.random.default_rng(whole("seed", seed, 0))
     rate = rule.learning_rate if learning_rate is None else real("learning_rate", learning_rate, 0, open_low=True)
     factor, measures = schedule_for(schedule, epochs), metrics_for(metrics)
     data, held = _parted(data_of(program, X, T, sample_weight), validation_of(program, validation), rng)
     data = weighted_by_class(program, data, class_weight)
-    if patience is not None and held is None:
-        raise ConfigError(f"patience={patience}: needs validation, a share of the samples or (X, T)")
-    limit = None if patience is None else whole("patience", patience, 1)
-    rules = _rules(program, l1, l2, clip, clip_value, constraints, Dropout(dropout, seed, inputs=input_dropout))
+    limit = _limit(patience, held)
+    place, file, saved = places(run_folder, checkpoint, resume)
+    start, drop = begun_with(saved, program.theta), Dropout(dropout, seed, inputs=input_dropout)
+    rules = _rules(program, l1, l2, clip, clip_value, bounds(program, constraints, start), drop)
     learnt, size = smoothed(program, data, label_smoothing), whole("batch_size", batch_size, 1)
     descent = Descent(program, Feed(learnt, size, ordering_of(learnt, rng, shuffle)), rule, rules)
     run = _Run(program, descent, measures, data, held, lambda epoch: rate * factor(epoch), epochs, limit)
     told: Given = {"learning_rate": rate, "batch_size": batch_size, "seed": seed, "shuffle": shuffle}
     told |= {"patience": patience, "clip": clip, "clip_value": clip_value, "label_smoothing": label_smoothing}
     told |= {"dropout": dropout, "input_dropout": input_dropout}
-    if checkpoint is not None:
-        exact = told | {"optimizer": rule, "metrics": [m.name for m in measures]} | rules.digests()
-        run.keep(Checkpoint(checkpoint), fingerprint(program, data, held, exact), resume)
-    elif resume:
-        raise ConfigError("resume=True: needs checkpoint, the file to go on from")
+    if file is not None:
+        exact = told | {"optimizer": rule, "metrics": [m.name for m in measures]} | told_of(schedule) | rules.digests()
+        exact |= {"class_weight": written(class_weight), "validation": written(validation)} | file.more
+        run.keep(file, fingerprint(program, start, data, held, exact), start, saved)
     told |= {"optimizer": type(rule).__name__, "epochs": epochs, "schedule": schedule} | _sizes(program, data, held)
     told |= {name: value for name, value in (("l1", l1), ("l2", l2)) if isinstance(value, (int, float))}
-    listeners = _listeners(program, callbacks, run_folder, run.history.rows)
-    heard = hearing(listeners, told, run.history, descent.arrays)
+    heard = hearing(_listeners(run, callbacks, place, file, resume), told, run.history, descent.arrays)
+    run.begin(place, there=False)
     with _shown(progress, epochs, len(run.history)) as show, heard as log:
-        return run.train((show, log, on_epoch), checkpoint is not None)
+        run.begin(place, there=True)
+        return run.train((show, log, on_epoch), file is not None)
 
 
 def _parted(
@@ -180,27 +184,28 @@ def _parted(
     return split(data, validation, rng) if isinstance(validation, float) else (data, validation)
 
 
+def _limit(patience: int | None, held: object) -> int | None:
+    """How many epochs training waits for a lower val_loss."""
+    if patience is not None and held is None:
+        raise ConfigError(f"patience={patience}: needs validation, a share of the samples or (X, T)")
+    return None if patience is None else whole("patience", patience, 1)
+
+
 def _listeners(
-    program: Program, callbacks: Iterable[str | Callback], run_folder: Any, before: list[Row]
+    run: _Run, callbacks: Iterable[str | Callback], folder: Path | None, file: Checkpoint | None, resume: bool
 ) -> tuple[Callback, ...]:
     """The callbacks, and the one that keeps a run folder."""
     found = callbacks_for(callbacks)
-    if run_folder is None:
+    if folder is None:
         return found
     from flowgrad.runs.followed import RunFolder
 
-    return (*found, RunFolder(run_folder, program, before))
-
-
-def _optimizer(given: str | Optimizer) -> Optimizer:
-    rule: Optimizer = find("optimizers", given) if isinstance(given, str) else given
-    if not isinstance(rule, Optimizer):
-        raise ConfigError(f"optimizer={brief(given)}: give a name or an Optimizer")
-    return rule
+    before = run.history.rows if run.goes_on else None
+    return (*found, RunFolder(folder, run.program, before, resume and file is not None and file.within(folder)))
 
 
 def _rules(
-    program: Program, l1: Penalty, l2: Penalty, clip: Any, clip_value: Any, constraints: Any, dropout: Dropout
+    program: Program, l1: Penalty, l2: Penalty, clip: Any, clip_value: Any, limits: Bounds | None, dropout: Dropout
 ) -> Rules:
     """What a step keeps to, checked."""
     clips = [
@@ -210,7 +215,7 @@ def _rules(
     drawn = dropout if dropout.p or dropout.inputs else None
     program._drawn(drawn)
     penalties = factors(program, "l1", l1), factors(program, "l2", l2)
-    return Rules(*penalties, clips[0], clips[1], bounds(program, constraints), drawn)
+    return Rules(*penalties, clips[0], clips[1], limits, drawn)
 
 
 def _sizes(program: Program, data: Data, held: Data | None) -> dict[str, Any]:
@@ -248,13 +253,13 @@ class _Run:
         self.best: Array | None = None
         self._checkpoint: Checkpoint | None = None
         self._mine: dict[str, Any] = {}
+        self._start, self._due, self.goes_on = program.theta, False, False
 
-    def keep(self, checkpoint: Checkpoint, mine: dict[str, Any], resume: bool) -> None:
-        """Keep a checkpoint; go on from it where that is wanted and there is one."""
-        self._checkpoint, self._mine = checkpoint, mine
-        saved = checkpoint.load() if resume else None
+    def keep(self, checkpoint: Checkpoint, mine: dict[str, Any], start: Array, saved: Mapping[str, Any] | None) -> None:
+        """Keep a checkpoint; go on from what was `saved` in it, where that is something."""
+        self._checkpoint, self._mine, self._start, self._due = checkpoint, mine, start.copy(), saved is None
+        self.goes_on = saved is not None
         if saved is None:
-            checkpoint.first(self._state())
             return
         checkpoint.belongs(saved["training"], mine)
         if len(saved["rows"]) > self.epochs:
@@ -265,7 +270,7 @@ class _Run:
                 there, here = row["rate"], self.rate(row["epoch"])
                 raise ConfigError(
                     f"checkpoint {checkpoint.path} is of another schedule: rate {there:.6g} in epoch {row['epoch']} "
-                    f"there, {here:.6g} here; give another file, or resume=False"
+                    f"there, {here:.6g} here; {checkpoint.instead}"
                 )
         self.best = restore(saved, self.descent, self.history)
         ended = saved["over"] and (self.history.reason != "finished" or len(self.history) >= self.epochs)
@@ -273,8 +278,18 @@ class _Run:
         self.program.theta = self.descent.theta
         checkpoint.keep(self._state(), written=True)
 
+    def begin(self, folder: Path | None, there: bool) -> None:
+        """Write the checkpoint's first state, where that is still to be done; in a run folder once that is there.
+
+        Elsewhere before: where the file cannot be written no run folder is left behind.
+        """
+        file = self._checkpoint
+        if file is not None and self._due and (there or folder is None or not file.within(folder)):
+            file.first(self._state(), folder)
+            self._due = False
+
     def _state(self) -> dict[str, Any]:
-        return state_of(self.descent, self.history, self.best, self.over, self._mine)
+        return state_of(self.descent, self._start, self.history, self.best, self.over, self._mine)
 
     def train(self, listeners: Iterable[Callable[[Row], object] | None], ended: bool) -> History:
         """Run; `ended`: whether signals that ask for the end are answered as Ctrl-C."""

@@ -138,7 +138,7 @@ def test_classes_keep_their_types() -> None:
         ({"mean radus": X[:, 0], "größe": X[:, 1], "x3": X[:, 2]}, UnknownNameError, "did you mean 'mean radus'"),
         ({"größe": X[:, 1], "x3": X[:, 2]}, UnknownNameError, "lacks the column of input 'mean radius'"),
         (frame() | {"x3": ["a"] * 20}, DataError, "X['x3'] holds text"),
-        (frame() | {"x3": X[:5, 2]}, ShapeError, "columns of X have shapes"),
+        (frame() | {"x3": X[:5, 2]}, ShapeError, "columns of X have unequal lengths"),
         (X[:, :2], ShapeError, "must be (B, 3)"),
         (X[0], ShapeError, "one sample is X[None, :]"),
         (X[:0], DataError, "empty batch"),
@@ -473,3 +473,27 @@ def test_no_answer_is_made_of_a_number_that_is_not_finite(make: Any, wrong: floa
         for values in (given, frame(given)):
             with pytest.raises(DataError, match=rf"X\[3\], column 'größe': {wrong} is not finite"):
                 call(values)
+
+
+@pytest.mark.parametrize("classes", [(1, True), (1, 1.0), (0, False), (0.0, -0.0), (np.int8(1), True), ("a", "a")])
+def test_classes_that_are_equal_are_refused(classes: Any) -> None:
+    with pytest.raises(ConfigError, match="classes of a Model has two that are"):
+        fg.Model(fg.topologies.layered([2, 1]), classes=classes)
+    assert fg.Model(fg.topologies.layered([2, 1]), classes=(1, 0)).classes == (1, 0)
+
+
+def test_columns_that_are_none_are_named() -> None:
+    pl = pytest.importorskip("polars")
+    pd = pytest.importorskip("pandas")
+    model = fg.Model(fg.topologies.from_edge_list([("a", "y"), ("b", "y")]))
+    frame = pd.DataFrame([[1.0, 2.0, 3.0, 4.0]], columns=["a", "b", "c", "c"])
+    assert model.predict(frame).shape == (1, 1), "others may stand there twice"
+    for X, error, said in (
+        (frame.set_axis(["a", "b", "c", "a"], axis=1), DataError, "X has the column 'a' twice"),
+        (pl.DataFrame({"a": [1.0], "b": [2.0]}).lazy(), DataError, r"LazyFrame holds no values yet: collect\(\) it"),
+        ({"a": [1.0], "b": [[1.0, 2.0]]}, ShapeError, r"X\['b'\] has shape \(1, 2\): must be \(B,\)"),
+        ({"a": 1.0, "b": [1.0]}, ShapeError, r"X\['a'\] has shape \(\): must be \(B,\)"),
+        ({"a": [1.0], "b": [1.0, 2.0]}, ShapeError, r"unequal lengths: X\['a'\] has shape \(1,\), X\['b'\] has shape"),
+    ):
+        with pytest.raises(error, match=said):
+            model.predict(X)

@@ -234,3 +234,62 @@ def test_what_does_not_fit_is_refused() -> None:
     huge = fg.Network.from_arrays([0], [1], weight=[1e300])
     with pytest.raises(GraphError, match="edge 0 → 1 overflows"):
         folded(huge, Scaling([0.0], [1e-20]))
+
+
+BAD: list[tuple[Any, str]] = [
+    ([["a"]], "text"),
+    ("x", "text"),
+    ([[1j]], "complex"),
+    ({"a": [1]}, "object"),
+    ([[object()]], "object"),
+    ([["1.5"]], "text"),
+    ([[1, 2], [3]], "unequal lengths"),
+]
+
+
+@pytest.mark.parametrize(("bad", "said"), BAD, ids=repr)
+def test_values_that_are_no_numbers_are_named_wherever_they_are_given(bad: Any, said: str) -> None:
+    scaling = Scaling([0.0], [1.0])
+    calls = {
+        "values": (lambda: Scaling.of(bad), lambda: scaling(bad)),
+        "scaled": (lambda: scaling.back(bad),),
+        "a part": (lambda: Scaling.over([bad]),),
+        "mean": (lambda: Scaling(bad, bad),),
+        "weights": (lambda: Scaling.of([[1.0], [2.0]], bad),),
+    }
+    for name, each in calls.items():
+        for call in each:
+            with pytest.raises((DataError, ShapeError), match=rf"{name}.*{said}"):
+                call()
+
+
+@pytest.mark.parametrize("bad", [[], 3, None, [1.0, 2.0], [[[1.0]]], np.zeros((0, 2))], ids=repr)
+def test_values_of_another_shape_are_named(bad: Any) -> None:
+    for call in (lambda: Scaling.of(bad), lambda: Scaling.over([bad])):
+        with pytest.raises((DataError, ShapeError), match=r"values|part"):
+            call()
+    for call in (Scaling([0.0] * 3, [1.0] * 3), Scaling([0.0] * 3, [1.0] * 3).back):
+        with pytest.raises(ShapeError, match=r"has shape .*must be \(…, 3\)"):
+            call(bad)
+
+
+@pytest.mark.parametrize(
+    ("weights", "said"),
+    [
+        ([1.0], r"shape \(1,\): must be \(2,\)"),
+        (3.0, r"shape \(\)"),
+        ([0.0, 0.0], "0 for every sample"),
+        ([-1.0, 1.0], "-1.0 at sample 0"),
+        ([1.0, np.nan], "nan at sample 1"),
+        ([1.0, np.inf], "inf at sample 1"),
+    ],
+)
+def test_weights_that_are_none_are_named(weights: Any, said: str) -> None:
+    with pytest.raises((DataError, ShapeError), match=f"weights .*{said}"):
+        Scaling.of([[1.0], [2.0]], weights)
+
+
+@pytest.mark.parametrize("bad", [3, None, [], ()], ids=repr)
+def test_parts_that_are_none_are_named(bad: Any) -> None:
+    with pytest.raises(DataError, match=r"parts=|no values"):
+        Scaling.over(bad)

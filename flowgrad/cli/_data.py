@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flowgrad.errors import ConfigError, DataError, UnknownNameError, brief, listing, suggest
+from flowgrad.fitting.samples import digest
 from flowgrad.tables.table import Table
 
 ROWS = 1024  # that are looked at together
@@ -33,6 +34,10 @@ class Samples:
     def take(self, rows: npt.NDArray[np.int64]) -> Samples:
         """Some of the samples."""
         return Samples(self.X[rows], self.T[rows], None if self.s is None else self.s[rows])
+
+    def digests(self) -> dict[str, str]:
+        """What stands for them where a training is gone on with."""
+        return {"test data": digest(self.X, self.T, self.s)}
 
 
 @dataclass(frozen=True)

@@ -26,9 +26,11 @@ from flowgrad.cli import _config, _data
 from flowgrad.cli._console import share_shown
 from flowgrad.cli._data import Roles, Samples
 from flowgrad.cli._missing import fitted
+from flowgrad.cli._resumed import INSTEAD
 from flowgrad.cli._roles import check_count, network_and_roles
-from flowgrad.errors import FileError, NonFiniteError
+from flowgrad.errors import ConfigError, FileError, NonFiniteError, brief
 from flowgrad.figures import figures
+from flowgrad.fitting.checkpoint import Checkpoint
 from flowgrad.history import Row
 from flowgrad.metrics import Interval
 from flowgrad.model import Model
@@ -138,7 +140,8 @@ class Experiment:
         reason, error, best, arguments, moment = "stopped", None, None, self.arguments(program), None
         try:
             start(program)
-            file = checkpoint()
+            path = checkpoint()
+            file = None if path is None else Checkpoint(path, self.parts.test.digests(), INSTEAD)
             arguments |= {"on_epoch": keep, "callbacks": logs(program), "checkpoint": file, "resume": file is not None}
             history = fg.fit(program, self.parts.train.X, self.parts.train.T, **arguments)
             reason, best, rows, moment = history.reason, history.best_epoch, history.rows, history.weights_of
@@ -151,7 +154,7 @@ class Experiment:
 
     def begin(self, folder: Path, place: Path) -> None:
         """Write what a run folder holds from the start besides its model; `place` is where the folder will be."""
-        (folder / "config.toml").write_text(document(self._relocated(place)), encoding="utf-8")
+        (folder / "config.toml").write_text(document(self.relocated(place)), encoding="utf-8")
         if self.start is not None:
             (folder / self.start.name).write_bytes(self.start.data)
 
@@ -191,7 +194,7 @@ class Experiment:
             "versions": {"flowgrad": fg.__version__, "numpy": np.__version__, "python": platform.python_version()},
         }
 
-    def _relocated(self, folder: Path) -> _config.Config:
+    def relocated(self, folder: Path) -> _config.Config:
         """The configuration as it stands in a run folder: paths relative to that, the network's file beside it."""
         moved = {section: dict(values) for section, values in self.settings.items()}
         moved["run"]["folder"] = None
@@ -295,6 +298,8 @@ def _read(settings: _config.Config) -> tuple[Table, Network, Roles, str, Start |
     if start is not None:
         start = replace(start, model=_named(start.model, samples, data))
     network, roles, loss = network_and_roles(settings, samples, None if start is None else start.model)
+    if roles.label and data["standardize_targets"]:
+        raise ConfigError(f"data.standardize_targets = true: {brief(roles.label)} holds classes, which have no scale")
     roles = _data.with_weight(roles, data["weight"])
     return samples, network, roles, loss, start
 
@@ -322,10 +327,9 @@ def assemble(
     """
     data = settings["data"]
     trained = start.model if start is not None and start.trained else None
-    answers = data["standardize_targets"] and not roles.label
     own = (None, None) if trained is None else (trained.scaling, trained.target_scaling)
     into, inputs = _rescaled(trained, own[0], parts.train.X, data["standardize"])
-    out, targets = _rescaled(trained, own[1], parts.train.T, answers)
+    out, targets = _rescaled(trained, own[1], parts.train.T, data["standardize_targets"])
     loss = settings["train"]["loss"] or loss
     model = Model(
         folded(network, into, out), roles.inputs, roles.targets, roles.label, roles.classes, inputs, targets, loss,

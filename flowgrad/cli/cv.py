@@ -98,7 +98,7 @@ def _validated(experiment: Experiment, groups: list[str] | None, folder: Path, *
         groups=groups,
         sample_weight=given.pop("sample_weight", None),
         standardize=data["standardize"],
-        standardize_targets=data["standardize_targets"] and not model.classes,
+        standardize_targets=data["standardize_targets"],
         validation=validation,
         metrics=section["metrics"] or (),
         fit=given,

@@ -7,6 +7,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 
 from flowgrad.callback import Callback
@@ -14,6 +15,7 @@ from flowgrad.cli import _options
 from flowgrad.cli._config import options_of
 from flowgrad.cli._console import echo, epochs_shown, intervals, say
 from flowgrad.cli._experiment import Experiment, Outcome, pictures, prepare, read
+from flowgrad.cli._resumed import check_same
 from flowgrad.errors import NonFiniteError
 from flowgrad.fitting.checkpoint import Checkpoint, path_in
 from flowgrad.history import History, Row
@@ -66,6 +68,8 @@ def entry(
         folder = config if config.is_dir() else Path("runs", name)
     older = _older(folder, overwrite, resume)
     experiment = prepare(settings)
+    if older is not None and folder is not None:
+        check_same(folder, experiment.relocated(folder))
     _announce(experiment)
     section = experiment.settings["train"]
 
@@ -101,7 +105,8 @@ def _older(folder: Path | None, overwrite: bool, resume: bool) -> list[Row] | No
         saved = Checkpoint(path_in(folder)).load()
         if saved is not None:
             return list(saved["rows"])
-    check_target(folder, overwrite or (resume and not (folder / "summary.json").exists()))
+    again = resume and not (folder / "summary.json").exists()
+    check_target(folder, overwrite or again, ", or say --overwrite")
     return None
 
 
@@ -140,6 +145,9 @@ def _announce(experiment: Experiment) -> None:
     echo(model.network)
     if start is not None and start.key == "file" and not start.trained and model.scaling is not None:
         say("inputs are standardised before these weights read them; data.standardize = false leaves them as they are")
+    seed = experiment.settings["network"]["seed"]
+    if seed and start is not None and not np.isnan(start.model.network.columns.weight).any():
+        say(f"network.seed = {seed} draws nothing: network.{start.key} gives every weight")
     held = f", {len(parts.validation):,} to validate" if parts.validation else ""
     say(f"{len(parts.train):,} samples to train on{held}, {len(parts.test):,} to test; loss {model.loss}")
     if model.classes and len(model.network.outputs) == 1:

@@ -9,17 +9,20 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
+from inspect import getclosurevars
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from flowgrad.atomic import clear_temporaries, flush_folder, occupant, path_of, put, refused
+from flowgrad.atomic import clear_temporaries, flush_folder, occupant, path_of, put, refused, resolved
 from flowgrad.errors import CheckpointWarning, ConfigError, FileError, brief
 from flowgrad.fitting.descent import Descent
 from flowgrad.fitting.samples import Data, digest
@@ -30,16 +33,23 @@ Array = npt.NDArray[Any]
 Settings = Mapping[str, Any]
 State = dict[str, Any]
 PLAIN = (bool, int, float, str, list, tuple, dict, type(None))
-VERSION = 2
+VERSION = 3
 LEAST = 1.0
 """Seconds between two checkpoints, at least."""
-OPAQUE = ("network", "data", "validation data", "l1", "l2", "constraints")
+START = "θ at the start"
+OPAQUE = (
+    *("network", START, "X", "T", "sample_weight", "validation X", "validation T", "validation sample_weight"),
+    *("l1", "l2", "constraints", "test data"),
+)
 """What is compared by a digest, which says nothing to who reads the message."""
+MAY_CHANGE = ("epochs", "progress", "on_epoch", "callbacks", "checkpoint", "resume", "run_folder")
+"""Arguments of `fit` that may be others where a training is gone on with; `epochs` may be more. θ does not depend on
+the number of threads, so a program may have another one too."""
 DOCUMENT, DIGEST, ZIP = "document", hashlib.sha256().digest_size, b"PK\x03\x04"
 
 
-def fingerprint(program: Program, data: Data, held: Data | None, settings: Settings) -> dict[str, Any]:
-    """By name, what two trainings have in common where one goes on with the other."""
+def fingerprint(program: Program, start: Array, data: Data, held: Data | None, settings: Settings) -> dict[str, Any]:
+    """By name, what two trainings have in common where one goes on with the other; `start` (P,) is the first θ."""
     plan, c = program.plan, program._columns
     functions = [[f.name for f in kind] for kind in (plan.activations, plan.aggregations)]
     names = hashlib.sha256(repr([c.ids[k] for k in plan.nodes.tolist()]).encode()).hexdigest()[:32]
@@ -54,11 +64,12 @@ def fingerprint(program: Program, data: Data, held: Data | None, settings: Setti
         "reduction": program.reduction,
         "dtype": program.dtype.name,
         "executor": program.executor,
+        START: digest(start),
         **{key: value for name, given in settings.items() for key, value in _flat(name, given).items()},
         "samples": len(data),
-        "data": data.digest(),
+        **data.digests(),
         "validation samples": 0 if held is None else len(held),
-        "validation data": None if held is None else held.digest(),
+        **{f"validation {name}": value for name, value in ({} if held is None else held.digests()).items()},
     }
 
 
@@ -70,24 +81,70 @@ def _flat(name: str, value: Any) -> dict[str, Any]:
     return {name: type(value).__name__, **own}
 
 
-class Checkpoint:
-    """The file of one training; what it is to hold next is kept in memory after every epoch."""
+def told_of(schedule: Any) -> dict[str, Any]:
+    """What is compared of a schedule besides its rates: its name; of a function also the numbers that it encloses.
 
-    def __init__(self, path: Any, clock: Callable[[], float] = time.monotonic) -> None:
+    >>> from flowgrad import schedules
+    >>> told_of("cosine"), told_of(schedules.step(30))
+    ({'schedule': 'cosine'}, {'schedule': 'step.<locals>.<lambda>', 'schedule.every': 30, 'schedule.factor': 0.1})
+    """
+    if not isinstance(schedule, FunctionType):
+        return _flat("schedule", schedule)
+    enclosed = getclosurevars(schedule).nonlocals
+    plain = {f"schedule.{name}": value for name, value in sorted(enclosed.items()) if isinstance(value, PLAIN)}
+    return {"schedule": schedule.__qualname__} | plain
+
+
+def written(given: Any) -> Any:
+    """An argument as a checkpoint compares it: numbers and words; of data, which are compared apart, that they are."""
+    if isinstance(given, Mapping):
+        return {str(key): float(value) for key, value in given.items()}
+    if isinstance(given, (int, float, np.number)):
+        return float(given)
+    return given if given is None or isinstance(given, str) else "data"
+
+
+class Checkpoint:
+    """The file of one training; what it is to hold next is kept in memory after every epoch.
+
+    Path-like, so that `fit(checkpoint=)` takes one too.
+
+    Args:
+        more: by name, what else two trainings must have in common, as digests.
+        instead: what could be done where the file is of another training, in the message: arguments, or options.
+    """
+
+    def __init__(
+        self,
+        path: Any,
+        more: Mapping[str, str] | None = None,
+        instead: str = "give another file, or resume=False",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.path, self._clock, self._due, self._warned, self._whole = path_of(path), clock, 0.0, False, "there is none"
+        self.more, self.instead = dict(more or {}), instead
         self._kept: State = {}
         self._written = True
         clear_temporaries(self.path.parent)
 
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    def within(self, folder: Path) -> bool:
+        """Whether the file lies in that folder, or below it."""
+        return resolved(self.path).is_relative_to(resolved(folder))
+
     # ---- writing ------------------------------------------------------------------------------------------------
 
-    def first(self, state: State) -> None:
-        """Keep and write the state before the first epoch.
+    def first(self, state: State, below: Path | None = None) -> None:
+        """Keep and write the state before the first epoch; its folder is made where that lies in a run folder, `below`.
 
         Raises:
             FileError: it cannot be written there, or another file than a checkpoint stands there.
         """
         with refused(self.path):
+            if below is not None and self.within(below):
+                self.path.parent.mkdir(parents=True, exist_ok=True)
             if occupant(self.path) is not None:
                 with self.path.open("rb") as file:
                     start = file.read(DIGEST + len(ZIP))
@@ -174,16 +231,14 @@ class Checkpoint:
                 there, here = brief(saved.get(name)), brief(mine.get(name))
                 plain = name not in OPAQUE
                 detail = f"{name}={there} there, {here} here" if plain else f"its {name} is another one"
-                raise ConfigError(
-                    f"checkpoint {self.path} is of another training: {detail}; give another file, or resume=False"
-                )
+                raise ConfigError(f"checkpoint {self.path} is of another training: {detail}; {self.instead}")
 
 
 # ---- the state of a training -----------------------------------------------------------------------------------
 
 
-def state_of(descent: Descent, history: History, best: Array | None, over: bool, mine: Settings) -> State:
-    """All that the rest of a training depends on, after an epoch.
+def state_of(descent: Descent, start: Array, history: History, best: Array | None, over: bool, mine: Settings) -> State:
+    """All that the rest of a training depends on, after an epoch; and the θ (P,) with which it began.
 
     Raises:
         ConfigError: the optimizer keeps its state to itself.
@@ -201,6 +256,7 @@ def state_of(descent: Descent, history: History, best: Array | None, over: bool,
         "rows": history.rows,
         "generator": rng,
         "training": dict(mine),
+        "start": start,
         "theta": descent.theta,
         "good": descent.good,
         "order": ordering.places,
@@ -223,6 +279,45 @@ def restore(saved: Mapping[str, Any], descent: Descent, history: History) -> Arr
     return best
 
 
+def begun_with(saved: Mapping[str, Any] | None, theta: Array) -> Array:
+    """The θ (P,) with which a training began, by the θ that its program has now.
+
+    That is the checkpoint's where the program stands at the last or the best θ of its training, else the program's.
+    """
+    ends = [] if saved is None else [saved[name] for name in ("theta", "best") if name in saved]
+    if saved is not None and any(np.array_equal(theta, end, equal_nan=True) for end in ends):
+        start: Array = saved["start"]
+        return start
+    return theta
+
+
 def path_in(folder: Path) -> Path:
     """Where a run folder has its checkpoint."""
     return folder / "fit.ckpt"
+
+
+def places(run_folder: Any, checkpoint: Any, resume: bool) -> tuple[Path | None, Checkpoint | None, State | None]:
+    """The run folder, the checkpoint, and what it holds, where that is gone on with.
+
+    Raises:
+        ConfigError: no paths, or no checkpoint where one is needed. FileError: as `Checkpoint.load`.
+    """
+    place = None if run_folder is None else _path("run_folder", run_folder)
+    if checkpoint is None or checkpoint is False:
+        if resume:
+            raise ConfigError("resume=True: needs checkpoint, the file to go on from")
+        return place, None, None
+    if checkpoint is True and place is None:
+        raise ConfigError("checkpoint=True: needs run_folder, in which it lies; else give the path of a file")
+    if not isinstance(checkpoint, Checkpoint):
+        given = checkpoint if checkpoint is not True or place is None else path_in(place)
+        checkpoint = Checkpoint(_path("checkpoint", given))
+    return place, checkpoint, checkpoint.load() if resume else None
+
+
+def _path(name: str, given: Any) -> Path:
+    """The path that an argument names, as it was given."""
+    if not isinstance(given, (str, os.PathLike)) or not os.fspath(given):
+        raise ConfigError(f"{name}={brief(given)}: give a path, or None")
+    path_of(given)  # which refuses what is no path of this system
+    return Path(os.fsdecode(given))

@@ -39,8 +39,8 @@ class Data(Protocol):
     def softened(self, program: Program, smoothing: float) -> Self:
         """The same with targets smoothed by ε."""
 
-    def digest(self) -> str:
-        """What stands for them where two trainings are compared."""
+    def digests(self) -> dict[str, str]:
+        """What stands for them where two trainings are compared, by the arguments of `fit`."""
 
 
 Some = TypeVar("Some", bound=Data)
@@ -79,9 +79,9 @@ class Samples:
         """The same with targets smoothed by ε."""
         return replace(self, t=softened(program, self.t, smoothing))
 
-    def digest(self) -> str:
-        """The digest of all arrays."""
-        return digest(self.x, self.t, self.s, self.rows)
+    def digests(self) -> dict[str, str]:
+        """Of all arrays."""
+        return {"X": digest(self.x, self.rows), "T": digest(self.t), "sample_weight": digest(self.s)}
 
 
 def digest(*arrays: Array | None) -> str:

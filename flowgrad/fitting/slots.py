@@ -72,11 +72,43 @@ def pairs(program: Program, who: str, given: Given) -> list[tuple[Array, Any]]:
     for pair in given:
         if not isinstance(pair, tuple) or len(pair) != 2:
             raise ConfigError(f"{who} holds {brief(pair)}: give a number, a mapping, or (slots, factor) pairs")
-        where, P = np.asarray(pair[0]), program.plan.n_parameters
-        if where.dtype.kind not in "iu" or (len(where) and not 0 <= where.min() <= where.max() < P):
-            raise ConfigError(f"{who}: slots must be whole numbers, 0 … {P - 1}, as theta_index gives")
-        found.append((where, pair[1]))
+        found.append((indices(pair[0], program.plan.n_parameters, who), pair[1]))
     return found
+
+
+def indices(given: Any, P: int, who: str) -> Array:
+    """The slots (n,) of a θ (P,) that somebody gave: one, several, a slice, or a mask (P,) of truth values.
+
+    Raises:
+        ConfigError: they are none of these, or beyond θ.
+
+    >>> indices(3, 5, "l2").tolist(), indices(slice(2, None), 5, "l2").tolist(), indices([], 5, "l2").tolist()
+    ([3], [2, 3, 4], [])
+    """
+    error = ConfigError(
+        f"{who}: slots must be whole numbers, 0 … {P - 1}, one or several, as theta_index gives, a slice of them, or a "
+        f"mask of {P} truth values, and not {brief(given)}"
+    )
+    if isinstance(given, slice):
+        ends = [end for end in (given.start, given.stop) if end is not None]
+        if any(isinstance(end, bool) or not isinstance(end, (int, np.integer)) or not 0 <= end <= P for end in ends):
+            raise error
+        try:
+            return np.arange(P)[given]
+        except (TypeError, ValueError):  # of the step
+            raise error from None
+    try:
+        where = np.asarray(given)
+    except ValueError:  # lists of several lengths
+        raise error from None
+    if where.dtype.kind == "b" and where.shape == (P,):
+        return np.flatnonzero(where)
+    if where.ndim > 1 or (where.dtype.kind not in "iu" and where.size):
+        raise error
+    where = np.atleast_1d(where).astype(np.int64, copy=False)
+    if where.size and not 0 <= where.min() <= where.max() < P:
+        raise error
+    return where
 
 
 def factors(program: Program, who: str, given: Given) -> Array | None:
@@ -103,21 +135,21 @@ class Bounds(NamedTuple):
         np.clip(theta, self.low, self.high, out=theta)
 
 
-def bounds(program: Program, constraints: Any) -> Bounds | None:
+def bounds(program: Program, constraints: Any, start: Array | None = None) -> Bounds | None:
     """By the edges' attribute `constraint`, and by what is given besides; None where nothing is bounded.
 
-    A constraint is "nonnegative", "nonpositive", "sign" (as θ has it when training begins) or (low, high), None for no
-    bound. A slot that several speak of keeps to all of them.
+    A constraint is "nonnegative", "nonpositive", "sign" (as θ has it when training begins: in `start` (P,), None being
+    the program's θ) or (low, high), None for no bound. A slot that several speak of keeps to all of them.
 
     Raises:
         ConfigError: something else, or bounds that leave a slot nothing. GraphError: of an edge's attribute.
     """
     low, high = np.full(program.plan.n_parameters, -np.inf), np.full(program.plan.n_parameters, np.inf)
-    found = False
+    theta, found = program.theta if start is None else start, False
 
     def keep(where: Array, constraint: Any, error: Callable[[str], Exception]) -> None:
         nonlocal found
-        least, most = _bound(constraint, program.theta[where], error)
+        least, most = _bound(constraint, theta[where], error)
         low[where], high[where] = np.maximum(low[where], least), np.minimum(high[where], most)
         if (low[where] > high[where]).any():
             raise error("leaves a weight no value at all")

@@ -164,7 +164,7 @@ class Stored:
         """All of them in their order, so many at a time."""
         return fetched(self.read, pieces(len(self), self.at_once))
 
-    def digest(self) -> str:
+    def digests(self) -> dict[str, str]:
         """What stands for them where two trainings are compared: their number, weights, and some samples in full."""
         N, blocks = len(self), self.blocks
         if blocks is None:
@@ -174,7 +174,8 @@ class Stored:
             share = SAMPLED // BLOCKS
             places = np.concatenate([np.arange(blocks[k], min(blocks[k + 1], blocks[k] + share)) for k in chosen])
         some = self.read(places)
-        return digest(np.array([len(self.X), N]), some.x, some.t, self.s, some.rows)
+        sizes = np.array([len(self.X), N])
+        return {"X": digest(sizes, some.x, some.rows), "T": digest(some.t), "sample_weight": digest(self.s)}
 
 
 def stored(program: Program, X: Any, T: Any, sample_weight: Any = None) -> Stored:

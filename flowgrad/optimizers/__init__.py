@@ -18,7 +18,21 @@ from flowgrad.optimizers.rmsprop import RMSprop
 from flowgrad.optimizers.sgd import SGD
 from flowgrad.registry import find
 
-__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "settings_of", "with_settings"]
+__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "optimizer_for", "settings_of", "with_settings"]
+
+
+def optimizer_for(given: object) -> Optimizer:
+    """The optimizer that a name, or the record itself, stands for.
+
+    Raises:
+        UnknownNameError: no such name. ConfigError: neither a name nor an Optimizer; a class is none.
+    """
+    rule = find("optimizers", given) if isinstance(given, str) else given
+    if isinstance(rule, type) and callable(getattr(rule, "start", None)):
+        raise ConfigError(f"optimizer={brief(rule)}: a class; give a name, or an Optimizer, {rule.__name__}()")
+    if isinstance(rule, type) or not isinstance(rule, Optimizer):
+        raise ConfigError(f"optimizer={brief(rule)}: give a name or an Optimizer")
+    return rule
 
 
 def settings_of(name: str) -> dict[str, Any]:

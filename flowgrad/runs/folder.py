@@ -180,15 +180,19 @@ def _has_epochs(folder: Path) -> bool:
     return False
 
 
-def check_target(folder: Path, overwrite: bool) -> None:
-    """Raises FileError where something is in the way; asked for before training, not after. Clears, as `clear` does."""
+def check_target(folder: Path, overwrite: bool, hint: str = "") -> None:
+    """Raises FileError where something is in the way; asked for before training, not after. Clears, as `clear` does.
+
+    Args:
+        hint: what else could be done than to name another folder, in the message: options of a command, or arguments.
+    """
     clear(folder)
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
     if not folder.is_dir():
         raise FileError(f"{folder} is a file: name another folder for the run")
     if not overwrite:
-        raise FileError(f"{folder} exists: name another folder, or say --overwrite")
+        raise FileError(f"{folder} exists: name another folder{hint}")
     if not (folder / RUN_NETWORK).exists():
         raise FileError(f"{folder} is no run folder: it will not be overwritten")
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from flowgrad.files import RUN_NETWORK
+from flowgrad.fitting.checkpoint import path_in
 from flowgrad.history import History, Row
 from flowgrad.model import Model
 from flowgrad.program import Program
-from flowgrad.runs.folder import check_target
+from flowgrad.runs.folder import check_target, clear
 from flowgrad.runs.live import Training, save_metrics
 from flowgrad.runs.models import save_run
 
@@ -22,23 +22,29 @@ class RunFolder:
     """A callback that keeps a run folder up to date.
 
     Args:
-        before: the epochs of the training that is gone on with.
+        before: the epochs of the training that is gone on with; None where one begins.
+        again: begin in a folder that a training was cut off in before it had a checkpoint.
 
     Raises:
         FileError: it exists, and nothing is gone on with; or it is no run folder.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], program: Program, before: Sequence[Row] = ()) -> None:
-        self.folder, self._program, self._before = Path(folder), program, tuple(before)
+    def __init__(
+        self, folder: Path, program: Program, before: Sequence[Row] | None = None, again: bool = False
+    ) -> None:
+        self.folder, self._program, self._before = folder, program, before
         loss = None if program.loss is None else program.loss.name
         self._model = Model(program.network(), loss=loss)
-        check_target(self.folder, overwrite=bool(before))
+        clear(folder)
+        over = before is not None or (again and not (folder / "summary.json").exists())
+        hint = ", or go on with it: checkpoint=True, resume=True" if path_in(folder).exists() else ""
+        check_target(folder, over, hint)
         self._settings: dict[str, Any] | None = None
-        self._run = Training(self.folder, self.folder.name, False, self._model, lambda part, place: None)
+        self._run = Training(folder, folder.name, over, self._model, lambda part, place: None)
 
     def begin(self, settings: Mapping[str, Any]) -> None:
         """Put the folder in place, or open it again."""
-        if self._before and (self.folder / RUN_NETWORK).exists():
+        if self._before is not None and (self.folder / RUN_NETWORK).exists():
             self._run.resume(self._program, self._before)
         else:
             self._run.start(self._program)

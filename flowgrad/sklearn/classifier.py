@@ -29,6 +29,8 @@ class GraphClassifier(ClassifierMixin, GraphEstimator):  # type: ignore[misc]  #
             they are the columns of a data frame that are called so, others being left alone; else every column is
             an input.
         activation: of hidden neurons, where the graph says nothing.
+        initializer: a name (`flowgrad list initializers`) or an Initializer for the weights that the graph does not
+            give; None is that of each activation. A Network draws its weights by its own.
         standardize: scale each column to mean 0 and standard deviation 1.
         epochs: at most so many; patience ends training earlier.
         validation: the share of each class that is held out for early stopping; None trains on all samples.
@@ -62,6 +64,7 @@ class GraphClassifier(ClassifierMixin, GraphEstimator):  # type: ignore[misc]  #
         graph: Any = None,
         *,
         activation: Any = "tanh",
+        initializer: Any = None,
         standardize: bool = True,
         epochs: int = 200,
         validation: float | None = 0.2,
@@ -90,8 +93,9 @@ class GraphClassifier(ClassifierMixin, GraphEstimator):  # type: ignore[misc]  #
         self.class_weight = class_weight
         self.label_smoothing = label_smoothing
         super().__init__(
-            graph, activation=activation, standardize=standardize, epochs=epochs, validation=validation,
-            patience=patience, loss=loss, optimizer=optimizer, learning_rate=learning_rate, batch_size=batch_size,
+            graph, activation=activation, initializer=initializer, standardize=standardize, epochs=epochs,
+            validation=validation, patience=patience, loss=loss, optimizer=optimizer, learning_rate=learning_rate,
+            batch_size=batch_size,
             schedule=schedule, l1=l1, l2=l2, clip=clip, clip_value=clip_value, constraints=constraints,
             dropout=dropout, input_dropout=input_dropout, metrics=metrics, warm_start=warm_start, executor=executor,
             dtype=dtype, progress=progress, seed=seed,
@@ -120,12 +124,15 @@ class GraphClassifier(ClassifierMixin, GraphEstimator):  # type: ignore[misc]  #
 
         Args:
             X, y, sample_weight: as for `fit`.
-            classes: (K,) every class that will come; the first call needs it, but for labels.
+            classes: (K,) every class that will come; the first call needs it, but for labels, and later ones may
+                repeat it.
 
         Raises:
-            DataError: classes are missing, or y has one that the first call did not name.
+            DataError: classes are missing or other ones than before, or y has one that the first call did not name.
             ConfigError: class_weight is "balanced", which the samples of one call cannot say. Else as `fit`.
         """
+        if classes is not None and self.__sklearn_is_fitted__():
+            _check_same(classes, self.classes_)
         self._learn(X, y, sample_weight, partial=True, classes=classes)
         return self
 
@@ -162,12 +169,15 @@ class GraphClassifier(ClassifierMixin, GraphEstimator):  # type: ignore[misc]  #
     def _begun(self, net: Network | None, X: Array, y: Array, s: Array | None, **known: Any) -> Model:
         self._multilabel = _is_multilabel(y)
         if self._multilabel:
-            return self._begun_with_labels(net, X, y, s, known["targets"])
+            return self._begun_with_labels(net, X, y, s, known["targets"], known.get("classes"))
         if "classes" in known and known["classes"] is None:
             raise DataError("the first call of partial_fit needs classes=[…], all that will come")
-        found = np.unique(known.get("classes", y))
+        found = _told(known["classes"]) if "classes" in known else np.unique(y)
         if len(found) < 2:
-            raise DataError(f"y has one class, {listing(found.tolist())}: a classifier needs two or more")
+            whose, said = "classes" if "classes" in known else "y", listing(found.tolist())
+            raise DataError(
+                f"{whose} has {f'one class, {said}' if said else 'no class'}: a classifier needs two or more"
+            )
         one = self.loss != "cross_entropy" if net is None else len(net.outputs) == 1
         single = len(found) == 2 and one
         outputs = tuple(map(str, found.tolist()))
@@ -188,9 +198,11 @@ class GraphClassifier(ClassifierMixin, GraphEstimator):  # type: ignore[misc]  #
         )
 
     def _begun_with_labels(
-        self, net: Network | None, X: Array, y: Array, s: Array | None, names: tuple[str, ...] | None
+        self, net: Network | None, X: Array, y: Array, s: Array | None, names: tuple[str, ...] | None, classes: Any
     ) -> Model:
         self.classes_ = np.arange(y.shape[1])
+        if classes is not None:
+            _check_same(classes, self.classes_)
         outputs = names or tuple(map(str, self.classes_.tolist()))
         made = self._network(net, X, outputs, "one a label")
         loss = self.loss or "binary_cross_entropy"
@@ -235,6 +247,26 @@ class GraphClassifier(ClassifierMixin, GraphEstimator):  # type: ignore[misc]  #
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags
+
+
+def _check_same(classes: Any, before: Array) -> None:
+    """Raise DataError where classes are not those that an earlier call, or the labels of y, have fixed."""
+    if _told(classes).tolist() != before.tolist():
+        raise DataError(f"classes={brief(classes)}: they are {brief(before.tolist())} since the first call")
+
+
+def _told(classes: Any) -> Array:
+    """(K,) the classes that `partial_fit` was told of, sorted.
+
+    Raises:
+        DataError: they are no sequence of classes of one kind.
+    """
+    try:
+        if np.ndim(classes) == 1:
+            return np.unique(classes)
+    except (TypeError, ValueError):  # None beside numbers; lists of several lengths
+        pass
+    raise DataError(f"classes={brief(classes)}: give every class that will come, (K,), all numbers or all text")
 
 
 def _is_multilabel(y: Array) -> bool:

@@ -26,7 +26,7 @@ from flowgrad.program import Program, compile
 from flowgrad.registry import find
 from flowgrad.scaling import Scaling
 from flowgrad.schedules import schedule_for
-from flowgrad.sklearn.frames import chosen, names_of, numeric
+from flowgrad.sklearn.frames import chosen, eager, names_of, numeric
 from flowgrad.sklearn.graphs import fit_to, given, in_order, sized, sized_by_data
 from flowgrad.sklearn.steps import Continued, Pairs, fixed
 from flowgrad.training import fit
@@ -57,6 +57,7 @@ class GraphEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
         graph: Any = None,
         *,
         activation: Any = "tanh",
+        initializer: Any = None,
         standardize: bool = True,
         epochs: int = 200,
         validation: float | None = 0.2,
@@ -82,6 +83,7 @@ class GraphEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
     ) -> None:
         self.graph = graph
         self.activation = activation
+        self.initializer = initializer
         self.standardize = standardize
         self.epochs = epochs
         self.validation = validation
@@ -152,8 +154,9 @@ class GraphEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
         if model is None and self.__sklearn_is_fitted__():
             del self.model_  # should this fit fail, nothing predicts by half of the last one
         if model is None and not sized_by_data(self.graph):
-            net = given(self.graph, self.activation, whole("seed", self.seed, 0))
-        known["targets"] = names_of(y)
+            net = given(self.graph, self.activation, whole("seed", self.seed, 0), self.initializer)
+        eager("y", y)
+        known["targets"] = names_of(y, "y")
         X, y = self._checked(X, y, model is None, net)
         X, y, s = _counting(X, y, sample_weight)
         share = None if partial else self.validation
@@ -209,7 +212,7 @@ class GraphEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
         """The network of the parameter `graph` for these data, its inputs and outputs called or ordered so."""
         if net is None:
             seed = whole("seed", self.seed, 0)
-            net = sized(self.graph, self._inputs(X, None), outputs, self.activation, seed)
+            net = sized(self.graph, self._inputs(X, None), outputs, self.activation, seed, self.initializer)
         fit_to(net, X.shape[1], len(outputs), meaning)
         return in_order(net, self._inputs(X, net), outputs)
 

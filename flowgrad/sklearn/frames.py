@@ -7,12 +7,28 @@ from typing import Any
 
 import narwhals as nw
 
+from flowgrad.arguments import repeated
 from flowgrad.errors import DataError, UnknownNameError, brief, suggest
 
 
-def names_of(values: Any) -> tuple[str, ...] | None:
+def known_frame(values: Any, name: str = "a frame", **how: bool) -> Any:
+    """A data frame, or a series, as narwhals has it; anything else as it is.
+
+    Raises:
+        DataError: two columns have one name.
+    """
+    try:
+        known = nw.from_native(values, pass_through=True, **how)
+        _ = known.columns if isinstance(known, nw.DataFrame) else ()
+    except nw.exceptions.DuplicateError:
+        twice = repeated(getattr(values, "columns", ()))
+        raise DataError(f"{name} has the column {brief(twice)} twice: give each name to one column") from None
+    return known
+
+
+def names_of(values: Any, name: str = "X") -> tuple[str, ...] | None:
     """Names of a frame's columns, or of a series; None where they are not all text, and of anything else."""
-    known = nw.from_native(values, eager_only=True, allow_series=True, pass_through=True)
+    known = known_frame(values, name, eager_only=True, allow_series=True)
     if isinstance(known, nw.DataFrame):
         names = tuple(known.columns)
     elif isinstance(known, nw.Series):
@@ -28,7 +44,7 @@ def chosen(X: Any, wanted: Sequence[str]) -> Any:
     Raises:
         UnknownNameError: a column is missing; the message gives the nearest name.
     """
-    known = nw.from_native(X, eager_only=True, pass_through=True)
+    known = known_frame(X, "X", eager_only=True)
     if not isinstance(known, nw.DataFrame):
         return X
     there = set(known.columns)
@@ -41,15 +57,20 @@ def chosen(X: Any, wanted: Sequence[str]) -> Any:
     return known.select(list(wanted)).to_native()
 
 
+def eager(name: str, values: Any) -> None:
+    """Raise DataError where an argument is a lazy frame."""
+    if isinstance(known_frame(values, name, allow_series=True), nw.LazyFrame):
+        raise DataError(f"{name} is a {type(values).__name__}, which holds no values yet: collect() or compute() it")
+
+
 def numeric(X: Any) -> Any:
     """Give X as it is, once no column of a frame is known to hold anything but numbers.
 
     Raises:
         DataError: text, categories or times stand in a column, which the message names; or the frame is lazy.
     """
-    known = nw.from_native(X, pass_through=True)
-    if isinstance(known, nw.LazyFrame):
-        raise DataError(f"X is a {type(X).__name__}, which holds no values yet: collect() or compute() it")
+    eager("X", X)
+    known = known_frame(X, "X")
     if isinstance(known, nw.DataFrame):
         for name, dtype in known.schema.items():
             if dtype in (nw.String, nw.Categorical) or isinstance(dtype, nw.Enum) or dtype.is_temporal():

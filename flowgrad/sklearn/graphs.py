@@ -17,7 +17,9 @@ from flowgrad.files import format_of, load
 from flowgrad.model import column_name
 from flowgrad.network import Network
 from flowgrad.shapes import renamed
+from flowgrad.sklearn.frames import known_frame
 from flowgrad.topologies import from_edge_list, layered
+from flowgrad.weights import initializer_for
 
 HIDDEN = 32
 """Hidden neurons of graph=None: 64 predict scikit-learn's small data sets no better, and these can be drawn."""
@@ -28,50 +30,54 @@ def sized_by_data(graph: Any) -> bool:
     return graph is None or (callable(graph) and not isinstance(graph, Network) and not hasattr(graph, "nodes"))
 
 
-def given(graph: Any, activation: Any, seed: int) -> Network:
+def given(graph: Any, activation: Any, seed: int, initializer: Any = None) -> Network:
     """Give the network of a graph that has a size of its own; absent weights are drawn from the seed.
 
     Args:
         graph: a Network, an `nx.DiGraph`, the path of a file, or an edge list: rows of (source, target) or (source,
             target, weight), as a sequence, an array or a data frame.
         activation: of hidden neurons, where the graph or the file says nothing.
+        initializer: draws the absent weights; None leaves it to each activation. A Network draws its own.
 
     Raises:
         ConfigError: none of these. FileError, GraphError, UnknownNameError: as `Network.from_networkx`, `fg.load` and
             `topologies.from_edge_list`.
     """
+    drawn: dict[str, Any] = {"seed": seed, "initializer": initializer_for(initializer)}
     if isinstance(graph, Network):
         return graph
     if hasattr(graph, "nodes"):
-        return Network.from_networkx(graph, activation=activation, seed=seed)
+        return Network.from_networkx(graph, activation=activation, **drawn)
     if isinstance(graph, (str, os.PathLike)):
         reader = format_of(path_of(graph), None, "read").read
         known = () if reader is None else signature(reader).parameters
-        options = {"activation": activation, "seed": seed}
+        options = {"activation": activation, **drawn}
         return load(graph, **{name: value for name, value in options.items() if name in known})
-    frame = nw.from_native(graph, eager_only=True, pass_through=True)
+    frame = known_frame(graph, "graph", eager_only=True)
     rows = frame.rows() if isinstance(frame, nw.DataFrame) else graph.tolist() if hasattr(graph, "tolist") else graph
     if not isinstance(rows, Iterable):
         raise ConfigError(
             f"graph={brief(graph)}: give a Network, an nx.DiGraph, an edge list, the path of a file, a callable "
             "(inputs, outputs) → Network, or None"
         )
-    return from_edge_list(rows, activation=activation, seed=seed)
+    return from_edge_list(rows, activation=activation, **drawn)
 
 
-def sized(graph: Any, inputs: Sequence[str], outputs: Sequence[str], activation: Any, seed: int) -> Network:
+def sized(
+    graph: Any, inputs: Sequence[str], outputs: Sequence[str], activation: Any, seed: int, initializer: Any = None
+) -> Network:
     """Give the network of None (one hidden layer) or of a callable (inputs, outputs) → Network.
 
     Where its nodes are numbered, inputs and outputs are called as the data's columns, targets and classes are, and
     hidden neurons h1, h2, …, unless two nodes would then share a name.
     """
     if graph is None:
-        made = layered([len(inputs), HIDDEN, len(outputs)], activation, seed=seed)
+        made = layered([len(inputs), HIDDEN, len(outputs)], activation, seed=seed, initializer=initializer)
     else:
         made = graph(len(inputs), len(outputs))
         if not hasattr(made, "nodes"):
             raise ConfigError(f"graph({len(inputs)}, {len(outputs)}) gave {brief(made)}: it is to give a Network")
-        made = given(made, activation, seed)
+        made = given(made, activation, seed, initializer)
     c = made.columns
     if len(c.inputs) != len(inputs) or len(c.outputs) != len(outputs):
         return made  # which `fit_to` refuses

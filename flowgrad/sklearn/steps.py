@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from flowgrad.errors import ConfigError, brief
+from flowgrad.errors import ConfigError
 from flowgrad.fitting.slots import Bounds
 from flowgrad.optimizer import Optimizer, Step
-from flowgrad.registry import find
+from flowgrad.optimizers import optimizer_for
 
 State = dict[str, npt.NDArray[Any]]
 Pairs = list[tuple[npt.NDArray[np.intp], tuple[float, float]]]
@@ -27,10 +27,7 @@ class Continued:
     """
 
     def __init__(self, optimizer: str | Optimizer, before: Continued | None) -> None:
-        rule: Optimizer = find("optimizers", optimizer) if isinstance(optimizer, str) else optimizer
-        if not isinstance(rule, Optimizer):
-            raise ConfigError(f"optimizer={brief(rule)}: give a name or an Optimizer")
-        self.rule = rule
+        self.rule = rule = optimizer_for(optimizer)
         self.state: State = before.state if before is not None and before.rule == rule else {}
         self.name, self.summary, self.learning_rate = rule.name, rule.summary, rule.learning_rate
 

@@ -323,3 +323,22 @@ def test_a_run_that_was_cut_off_goes_on(run: Any, job: Path, rows: Any, monkeypa
     assert (kept == whole).all()
     found, wanted = (rows(job / name / "metrics.csv") for name in ("model", "whole"))
     assert [(r["epoch"], r["val_loss"]) for r in found] == [(r["epoch"], r["val_loss"]) for r in wanted]
+
+
+@pytest.mark.parametrize("command", ["train", "cv"])
+def test_targets_of_classes_have_no_scale(run: Any, classes: Path, command: str) -> None:
+    result = run(command, "config.toml", "--set", "data.standardize_targets=true")
+    assert (result.code, result.err.count("\n")) == (2, 1)
+    assert "data.standardize_targets = true: 'who' holds classes" in result.err
+
+
+def test_a_seed_that_draws_nothing_is_said_in_one_line(run: Any, job: Path) -> None:
+    said = "network.seed = 3 draws nothing: network."
+    assert said not in run("train", "config.toml", "--out", "first", "--epochs", 1).out, "it draws the first weights"
+    text = (job / "config.toml").read_text().replace('edges = "edges.csv"', 'file = "first"')
+    (job / "more.toml").write_text(text)
+    assert f"{said}file gives every weight" in run("train", "more.toml", "--epochs", 1).out
+    assert "draws nothing" not in run("train", "more.toml", "--epochs", 1, "--set", "network.seed=0").out
+    rows = "source,target,weight\nx1,h1,1\nx2,h1,1\nx3,h1,1\nh1,y,1\n"
+    (job / "edges.csv").write_text(rows)
+    assert f"{said}edges gives every weight" in run("train", "config.toml", "--epochs", 1).out

@@ -225,3 +225,34 @@ def test_a_fit_that_fails_leaves_nothing_half_fitted(classifier: Make, kinds: An
         clf.fit(X[:, :2], ["one"] * 60)
     with pytest.raises(NotFittedError):
         clf.predict(X)
+
+
+@pytest.mark.parametrize("later", [[1, 2], [0, 1, 2], [0], ["0", "1"], [], 5, [[0, 1]], [None, 1]], ids=repr)
+def test_classes_of_partial_fit_stay_as_the_first_call_has_them(classifier: Any, later: Any) -> None:
+    X, y = np.random.default_rng(0).normal(size=(20, 3)), np.repeat([0, 1], 10)
+    clf = classifier()
+    clf.partial_fit(X, y, classes=[1, 0])
+    before = clf.model_.network.columns.weights.copy()
+    with pytest.raises(ValueError, match=r"classes=.*(since the first call|every class that will come)"):
+        clf.partial_fit(X, y, classes=later)
+    assert (clf.model_.network.columns.weights == before).all()
+    for same in ([0, 1], np.array([1, 0]), (0, 1), None):
+        clf.partial_fit(X, y, classes=same)
+    assert clf.classes_.tolist() == [0, 1]
+
+
+def test_classes_of_labels_are_their_numbers(classifier: Any) -> None:
+    X, y = np.random.default_rng(0).normal(size=(20, 3)), np.repeat([[0, 1], [1, 1]], 10, axis=0)
+    with pytest.raises(DataError, match="since the first call"):
+        classifier().partial_fit(X, y, classes=[0, 1, 2])
+    clf = classifier()
+    clf.partial_fit(X, y, classes=[0, 1])
+    with pytest.raises(DataError, match="since the first call"):
+        clf.partial_fit(X, y, classes=[1, 2])
+
+
+@pytest.mark.parametrize("first", [[], [0], 5, [None, 1], [[0], [1, 2]]], ids=repr)
+def test_the_first_classes_are_two_or_more_of_one_kind(classifier: Any, first: Any) -> None:
+    X, y = np.random.default_rng(0).normal(size=(20, 3)), np.repeat([0, 1], 10)
+    with pytest.raises(DataError, match=r"^classes"):
+        classifier().partial_fit(X, y, classes=first)

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pytest
 
 import flowgrad as fg
-from flowgrad.errors import DataError, UnknownNameError
-from flowgrad.sklearn import GraphClassifier
+from flowgrad.errors import DataError, FlowgradError, UnknownNameError
+from flowgrad.sklearn import GraphClassifier, GraphRegressor
 
 Make = Callable[..., GraphClassifier]
 Refused = Callable[..., Any]
@@ -150,3 +150,15 @@ def test_inputs_of_a_callable_s_network_are_matched_by_name(classifier: Make, ki
     by_hand = classifier(named(3, 3), epochs=60).fit(pd.DataFrame(columns(X)), y)
     assert clf.model_.network.inputs == clf.model_.inputs == tuple(NAMES)
     assert clf.score(pd.DataFrame(columns(X)), y) == by_hand.score(pd.DataFrame(columns(X)), y)
+
+
+@pytest.mark.parametrize("name", ["X", "y", "graph"])
+@pytest.mark.parametrize("kind", ["twice", "lazy"])
+def test_frames_that_no_columns_can_be_taken_of_are_named(name: str, kind: str) -> None:
+    good = {"X": np.random.default_rng(0).normal(size=(20, 2)), "y": np.repeat([0, 1], 10), "graph": None}
+    bad = pd.DataFrame(good["X"], columns=["a", "a"]) if kind == "twice" else pl.DataFrame(good["X"]).lazy()
+    given = good | {name: bad}
+    said = f"{name} has the column 'a' twice" if kind == "twice" else f"{name}( is a LazyFrame|=.*: give a Network)"
+    for make in (GraphClassifier, GraphRegressor):
+        with pytest.raises(FlowgradError, match=said):
+            make(given["graph"], executor="python", epochs=1).fit(given["X"], given["y"])

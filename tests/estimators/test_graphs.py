@@ -14,7 +14,7 @@ import pytest
 
 import flowgrad as fg
 from flowgrad.errors import ConfigError, FileError, GraphError, UnknownNameError
-from flowgrad.sklearn import GraphRegressor
+from flowgrad.sklearn import GraphClassifier, GraphRegressor
 
 Make = Callable[..., GraphRegressor]
 Refused = Callable[..., Any]
@@ -105,3 +105,40 @@ def test_what_is_no_graph_is_refused(
 ) -> None:
     with refused(error, *words):
         regressor(graph).fit(*numbers)
+
+
+@pytest.mark.parametrize("make", [GraphClassifier, GraphRegressor])
+def test_absent_weights_are_drawn_by_the_initializer(make: Any, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(30, 3)), np.repeat([0, 1], 15)
+    edges = [("a", "h"), ("b", "h"), ("c", "h"), ("h", "y")]
+    frame = pd.DataFrame(edges, columns=["source", "target"])
+    frame.to_csv(tmp_path / "edges.csv", index=False)
+    forms = {
+        "none": None,
+        "rows": edges,
+        "frame": frame,
+        "DiGraph": nx.DiGraph(edges),
+        "file": tmp_path / "edges.csv",
+        "callable": lambda inputs, outputs: nx.DiGraph(edges),
+    }
+    nothing = fg.Initializer("nothing", lambda fan_in, fan_out: np.zeros_like(fan_in))
+    still = {"epochs": 1, "learning_rate": 1e-12, "executor": "python", "validation": None}
+    for name, graph in forms.items():
+        rules = (nothing, "he", "glorot", None)
+        drawn = [
+            np.abs(make(graph, initializer=rule, **still).fit(X, y).model_.network.columns.weights) for rule in rules
+        ]
+        assert drawn[0].max() < 1e-9, name
+        assert drawn[1].max() > 1e-3, name
+        assert not np.allclose(drawn[1], drawn[2]), name
+    net = fg.topologies.from_edge_list(edges, seed=5)
+    fitted = make(net, initializer=nothing, **still).fit(X, y).model_.network
+    np.testing.assert_allclose(fitted.columns.weights, net.columns.weights, atol=1e-9, err_msg="a Network has its own")
+
+
+@pytest.mark.parametrize("graph", [None, EDGES, fg.topologies.from_edge_list(EDGES)], ids=["none", "rows", "Network"])
+def test_what_is_no_initializer_is_named(graph: Any, regressor: Make, numbers: Any) -> None:
+    for wrong, error in (("hee", UnknownNameError), (3, GraphError), (fg.Initializer, GraphError)):
+        with pytest.raises(error, match="initializer"):
+            regressor(graph, initializer=wrong).fit(*numbers)

@@ -10,6 +10,7 @@ import pytest
 
 import flowgrad as fg
 from flowgrad.errors import ConfigError, DataError, ShapeError, UnknownNameError
+from flowgrad.registry import find
 
 BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"epochs": 0}, ConfigError, "epochs=0"),
@@ -75,3 +76,36 @@ def test_bad_data(executor: str, program_of: Any, data_of: Any) -> None:
         fg.fit(fg.compile(fg.topologies.layered([3, 2], seed=0), executor=executor), X, T)
     with pytest.raises(ConfigError, match="fit wants a Program, not a Network"):
         fg.fit(fg.topologies.layered([3, 2], seed=0), X, T)  # type: ignore[arg-type]  # wrong on purpose
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("optimizer", fg.optimizers.SGD),
+        ("optimizer", fg.optimizers.Adam),
+        ("optimizer", dict),
+        ("metrics", [fg.metrics.Metric]),
+        ("callbacks", [dict]),
+        ("schedule", dict),
+        ("schedule", fg.schedules.step),
+    ],
+)
+def test_a_class_is_no_record(name: str, kind: Any, program_of: Any, data_of: Any) -> None:
+    with pytest.raises(ConfigError, match=name):
+        fg.fit(program_of("python"), *data_of(), epochs=1, **{name: kind})
+
+
+def test_the_class_of_an_optimizer_is_answered_with_its_call(program_of: Any, data_of: Any) -> None:
+    with pytest.raises(ConfigError, match=r"optimizer=.*a class; give a name, or an Optimizer, SGD\(\)"):
+        fg.fit(program_of("python"), *data_of(), optimizer=fg.optimizers.SGD)  # type: ignore[arg-type]
+
+
+def test_a_class_is_no_executor_and_no_loss() -> None:
+    net = fg.topologies.layered([2, 1])
+    for given in (
+        {"executor": type(find("executors", "python"))},
+        {"executor": 3},
+        {"loss": type(find("losses", "cox"))},
+    ):
+        with pytest.raises(ConfigError, match=next(iter(given))):
+            fg.compile(net, **given)  # type: ignore[arg-type]

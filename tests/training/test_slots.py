@@ -153,3 +153,87 @@ def test_bounds_that_leave_nothing_are_refused() -> None:
     program, (X, T) = made(constraint={("x", "h"): (0.5, 1.0)}), samples()
     with pytest.raises(ConfigError, match="leaves a weight no value at all"):
         fg.fit(program, X, T, constraints={"weights": "nonpositive"})
+
+
+# ---- slots as they are given -----------------------------------------------------------------------------------------
+
+
+def forms(slots: list[int], P: int) -> dict[str, Any]:
+    """The same slots in every form that may be given."""
+    low, high = min(slots), max(slots) + 1
+    assert slots == list(range(low, high))
+    one = {"one": low, "of NumPy": np.int32(low), "array of one": np.array(low)} if len(slots) == 1 else {}
+    return one | {
+        "list": slots,
+        "tuple": tuple(slots),
+        "array": np.array(slots),
+        "small integers": np.array(slots, np.uint8),
+        "range": range(low, high),
+        "slice": slice(low, high),
+        "slice of NumPy": slice(np.int64(low), np.int64(high), 1),
+        "mask": np.isin(np.arange(P), slots),
+        "list of truth values": [k in slots for k in range(P)],
+    }
+
+
+@pytest.mark.parametrize("slots", [[0], [3], [2, 3, 4], list(range(9))])
+def test_slots_are_given_in_any_form(slots: list[int]) -> None:
+    program = made()
+    P = program.plan.n_parameters
+    assert P == 9
+    wanted = np.where(np.isin(np.arange(P), slots), 0.1, 0.0)
+    for form, given in forms(slots, P).items():
+        np.testing.assert_array_equal(factors(program, "l2", [(given, 0.1)]), wanted, err_msg=form)
+        found = bounds(program, [(given, "nonnegative")])
+        assert found is not None
+        np.testing.assert_array_equal(found.low, np.where(wanted, 0.0, -np.inf), err_msg=form)
+
+
+def test_no_slots_are_none() -> None:
+    for given in ([], (), np.array([], int), slice(2, 2), range(0), np.zeros(9, bool)):
+        assert factors(made(), "l2", [(given, 0.1)]) is None
+
+
+def test_the_slots_of_theta_index_and_of_theta_slices_hold_in_training() -> None:
+    program, (X, T) = made(), samples()
+    slot = program.theta_index.weight["x", "h"]
+    fg.fit(program, X, T, epochs=3, learning_rate=0.3, l2=[(slot, 0.1)], constraints=[(slot, (0.4, 0.45))])
+    assert 0.4 <= program.theta[slot] <= 0.45
+    pytest.importorskip("scipy")
+    fg.minimize(program, X, T, l2=[(slot, 0.1)], constraints=[(slot, (0.2, 0.25))])
+    assert 0.2 <= program.theta[slot] <= 0.25
+    both = fg.compile(fg.union([made().network(), made().network()]), executor="python", loss="squared_error")
+    part = both.theta_slices[1]
+    fg.fit(both, X, np.hstack([T, T]), epochs=3, constraints=[(part, (-0.1, 0.1))])
+    assert np.abs(both.theta[part]).max() <= 0.1
+    assert np.abs(both.theta).max() > 0.1
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        *(9, -1, True, 1.0, None, "weights", "x", ("x", "h"), [0, 9], [-1], [0.0], [None], [[0, 1]], [[0], [1, 2]]),
+        *({0, 1}, {0: 1}, np.ones(8, bool), np.array([0.5]), np.array(["0"]), len, 1 << 70, [1 << 70]),
+        *(
+            slice(0, 10),
+            slice(-1, None),
+            slice("x", None),
+            slice(None, None, 0),
+            slice(0.0, 2),
+            slice(True, 3),
+            range(12),
+        ),
+    ],
+    ids=lambda bad: repr(bad)[:30],
+)
+def test_slots_that_are_none_are_refused_in_words(bad: Any) -> None:
+    (X, T), program = samples(), made()
+    for name, value in (("l1", 0.1), ("l2", 0.1), ("constraints", "nonnegative")):
+        with pytest.raises(ConfigError, match=rf"{name}: slots must be whole numbers, 0 … 8, one or several.* not "):
+            fg.fit(program, X, T, **{name: [(bad, value)]})
+
+
+@pytest.mark.parametrize("bad", [9, -1, True, "x", None, 0.5, [0]])
+def test_what_is_no_slot_has_no_label(bad: Any) -> None:
+    with pytest.raises(UnknownNameError, match=r"θ has no slot .*: it has 9"):
+        made().theta_index.label(bad)

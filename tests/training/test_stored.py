@@ -245,7 +245,7 @@ def test_a_checkpoint_knows_its_data_by_some_of_them(tmp_path: Path, program_of:
     source = Source(X, T)
     fg.fit(program_of("python"), source, resume=True, **given)  # finished: nothing but a look
     assert len(source.asked) <= 1 + stored.SAMPLED
-    for other, said in ((Source(X + 1, T), "its data"), (Source(X[:-1], T[:-1]), "samples=2000 there, 1999")):
+    for other, said in ((Source(X + 1, T), "its X is"), (Source(X[:-1], T[:-1]), "samples=2000 there, 1999")):
         with pytest.raises(ConfigError, match=said):
             fg.fit(program_of("python"), other, resume=True, **given)
 
