@@ -56,8 +56,8 @@ def cores() -> int:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # workers and the interpreters that tests start read compiled modules, as they do where nothing is set: without, each
-    # compiles the package and its tests anew, a tenth of the suite's time
+    # workers and interpreters that tests start keep compiled modules, as Python does by default: each would otherwise
+    # compile the package and its tests anew, a tenth of the suite's time
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     factor = config.getoption("--soak")
     if factor:
