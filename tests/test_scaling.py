@@ -241,7 +241,7 @@ BAD: list[tuple[Any, str]] = [
     ("x", "text"),
     ([[1j]], "complex"),
     ({"a": [1]}, "object"),
-    ([[object()]], "object"),
+    ([[{1.5}]], "object"),
     ([["1.5"]], "text"),
     ([[1, 2], [3]], "unequal lengths"),
 ]
