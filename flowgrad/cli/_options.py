@@ -86,7 +86,7 @@ def with_tables(entry: Callable[..., Any]) -> Callable[..., Any]:
     own = signature(entry, eval_str=True)
     more = [Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=hint) for name, hint in TABLES.items()]
     kept = [each.replace(kind=Parameter.KEYWORD_ONLY) for name, each in own.parameters.items() if name != "tables"]
-    command.__signature__ = own.replace(parameters=[*kept, *more])  # type: ignore[attr-defined]
+    command.__signature__ = own.replace(parameters=[*kept, *more])  # type: ignore[attr-defined]  # read by typer
     command.__annotations__ = {each.name: each.annotation for each in (*kept, *more)}
     return command
 

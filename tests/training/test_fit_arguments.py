@@ -97,7 +97,7 @@ def test_a_class_is_no_record(name: str, kind: Any, program_of: Any, data_of: An
 
 def test_the_class_of_an_optimizer_is_answered_with_its_call(program_of: Any, data_of: Any) -> None:
     with pytest.raises(ConfigError, match=r"optimizer=.*a class; give a name, or an Optimizer, SGD\(\)"):
-        fg.fit(program_of("python"), *data_of(), optimizer=fg.optimizers.SGD)  # type: ignore[arg-type]
+        fg.fit(program_of("python"), *data_of(), optimizer=fg.optimizers.SGD)  # type: ignore[arg-type]  # wrong on purpose
 
 
 def test_a_class_is_no_executor_and_no_loss() -> None:
@@ -108,4 +108,4 @@ def test_a_class_is_no_executor_and_no_loss() -> None:
         {"loss": type(find("losses", "cox"))},
     ):
         with pytest.raises(ConfigError, match=next(iter(given))):
-            fg.compile(net, **given)  # type: ignore[arg-type]
+            fg.compile(net, **given)  # type: ignore[arg-type]  # wrong on purpose

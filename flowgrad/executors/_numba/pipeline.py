@@ -18,7 +18,7 @@ USELESS = frozenset(
 that which removes branches, as LLVM does later."""
 
 
-class KernelCompiler(CompilerBase):  # type: ignore[misc]
+class KernelCompiler(CompilerBase):  # type: ignore[misc]  # numba has no types
     """Numba's compiler less the passes that are `USELESS`."""
 
     def define_pipelines(self) -> list[Any]:
@@ -38,7 +38,7 @@ class InlineCompiler(KernelCompiler):
         self.state.library = _Linked(self.state.targetctx.codegen(), "inline")
 
 
-class _Linked(JITCodeLibrary):  # type: ignore[misc]
+class _Linked(JITCodeLibrary):  # type: ignore[misc]  # numba has no types
     """IR that other libraries take in as it is."""
 
     def _optimize_final_module(self) -> None:

@@ -34,7 +34,7 @@ def is_plain(*tensors: Tensor) -> bool:
 def apply(theta: Tensor, x: Tensor, programs: Programs) -> Tensor:
     """y (B, O) of plain θ (P,) and x (B, I), of one dtype, with its derivative where one is wanted."""
     keeps = torch.is_grad_enabled() and (theta.requires_grad or x.requires_grad)
-    y: Tensor = _apply(theta, x, programs, keeps)  # type: ignore[no-untyped-call]  # torch has no types here
+    y: Tensor = Direct.apply(theta, x, programs, keeps)  # type: ignore[no-untyped-call]  # torch has no types here
     return y
 
 
@@ -69,6 +69,3 @@ class Direct(torch.autograd.Function):
         program = ctx.programs.of(theta.dtype)
         of_theta, of_x = program.vjp(x.numpy(), dy.numpy(), theta=theta.numpy(), inputs=wants_x, kept=kept)
         return torch.from_numpy(of_theta), None if of_x is None else torch.from_numpy(of_x), None, None
-
-
-_apply = super(torch.autograd.Function, Direct).apply  # `Function.apply` asks again whether transforms are active
