@@ -79,10 +79,9 @@ class Keeping:
             tiles = 0
         if not tiles:
             return np.empty(0, BYTES), NOTHING
-        at, words = _address(memory)
-        begin = -(-(at + HEAD) // LINE) * LINE
-        WORDS.pack_into(words, 0, self.owner, 1, batch, begin - at, _checksum(theta, x))
-        return memory, {"held": begin + _tops(tiles), "held_tiles": tiles, "held_tops": begin}
+        words, begin, skipped = _parts(memory)
+        WORDS.pack_into(words, 0, self.owner, 1, batch, skipped, _checksum(theta, x))
+        return memory, _held(begin, tiles)
 
     def take(self, memory: Array, theta: Array, x: Array) -> dict[str, int]:
         """Fields for the backward that goes on from it, once.
@@ -93,20 +92,25 @@ class Keeping:
         tiles = self.tiles(batch)
         if not tiles or len(memory) != self.size(tiles):
             return NOTHING
-        at, words = _address(memory)
-        begin = -(-(at + HEAD) // LINE) * LINE
+        words, begin, skipped = _parts(memory)
         with _lock:
             found = WORDS.unpack_from(words)
             USED.pack_into(words, USED.size, 0)
-        if found != (self.owner, 1, batch, begin - at, _checksum(theta, x)):
+        if found != (self.owner, 1, batch, skipped, _checksum(theta, x)):
             return NOTHING
-        return {"held": begin + _tops(tiles), "held_tiles": tiles, "held_tops": begin}
+        return _held(begin, tiles)
 
 
-def _address(memory: Array) -> tuple[int, memoryview]:
-    """Where it stands, and its bytes; `memory.ctypes` takes four times as long."""
+def _parts(memory: Array) -> tuple[memoryview, int, int]:
+    """Its bytes, the address of what stands behind the head, and how far that is; `memory.ctypes` takes longer."""
     words = memory.data
-    return addressof(c_char.from_buffer(words)), words
+    at = addressof(c_char.from_buffer(words))
+    begin = -(-(at + HEAD) // LINE) * LINE
+    return words, begin, begin - at
+
+
+def _held(begin: int, tiles: int) -> dict[str, int]:
+    return {"held": begin + _tops(tiles), "held_tiles": tiles, "held_tops": begin}
 
 
 def _checksum(theta: Array, x: Array) -> int:
