@@ -205,3 +205,20 @@ def test_non_finite_numbers_flow(executor: str, value: float) -> None:
     np.testing.assert_array_equal(np.isfinite(g), np.isfinite(grads.theta))
     program.theta = np.full_like(program.theta, value)
     assert not np.isfinite(program.predict([[0.5]])).any()
+
+
+def test_columns_that_are_none_are_named() -> None:
+    pl = pytest.importorskip("polars")
+    pd = pytest.importorskip("pandas")
+    model = fg.Model(fg.topologies.from_edge_list([("a", "y"), ("b", "y")]))
+    frame = pd.DataFrame([[1.0, 2.0, 3.0, 4.0]], columns=["a", "b", "c", "c"])
+    assert model.predict(frame).shape == (1, 1), "others may stand there twice"
+    for X, error, said in (
+        (frame.set_axis(["a", "b", "c", "a"], axis=1), DataError, "X has the column 'a' twice"),
+        (pl.DataFrame({"a": [1.0], "b": [2.0]}).lazy(), DataError, r"LazyFrame holds no values yet: collect\(\) it"),
+        ({"a": [1.0], "b": [[1.0, 2.0]]}, ShapeError, r"X\['b'\] has shape \(1, 2\): must be \(B,\)"),
+        ({"a": 1.0, "b": [1.0]}, ShapeError, r"X\['a'\] has shape \(\): must be \(B,\)"),
+        ({"a": [1.0], "b": [1.0, 2.0]}, ShapeError, r"unequal lengths: X\['a'\] has shape \(1,\), X\['b'\] has shape"),
+    ):
+        with pytest.raises(error, match=said):
+            model.predict(X)
