@@ -424,9 +424,14 @@ def test_a_system_that_gives_no_more_threads(given: int, aside: bool, monkeypatc
 
 @pytest.fixture
 def interruptible() -> Iterator[None]:
-    """Ctrl-C raises KeyboardInterrupt, whatever the shell has told this process."""
+    """Ctrl-C raises KeyboardInterrupt, whatever the shell has told this process.
+
+    No garbage is collected meanwhile: Hypothesis listens to that, and an interrupt of its function is lost.
+    """
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    gc.disable()
     yield
+    gc.enable()
     signal.signal(signal.SIGINT, before)
 
 
@@ -505,6 +510,7 @@ def test_an_interrupt_while_a_thread_is_started_costs_no_later_call(
 
 
 @needs_timer
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("aside", [False, True])
 @pytest.mark.parametrize("times", [1, 3])
 def test_interrupts_at_any_moment_leave_nobody_inside_and_the_next_call_right(
