@@ -92,7 +92,7 @@ def test_a_thread_that_calls_between_any_two_lines_gets_a_workspace_of_its_lanes
     assert len(seen) >= 2
     for (lanes, _), idle in p.kernel._live._idle.items():
         assert {w.tiles["S"][0] % 64 for w in idle} == {0}
-        assert {p.kernel._live._nets[lanes].address for _ in idle} == {int(w.call["net"]) for w in idle}
+        assert {p.kernel._live._nets[lanes].address for _ in idle} == {int(w.record["net"]) for w in idle}
     for found in [*seen, p.value_and_grad(p.theta, *many, sample_weight=np.ones(100))]:
         assert found[0] == want[0]
         np.testing.assert_array_equal(found[1], want[1])

@@ -12,7 +12,7 @@ from flowgrad.errors import ExecutorError
 
 pytest.importorskip("numba")
 
-from flowgrad.executors._numba import engine, layout, threads
+from flowgrad.executors._numba import engine, jobs, layout
 
 
 def network(blocks: bool) -> fg.Network:
@@ -62,11 +62,11 @@ def test_a_large_batch_has_work_for_sixty_four_threads(monkeypatch: pytest.Monke
     many: Any = fg.compile(net, executor="numba", loss="squared_error", dtype="float32", threads=64)
     monkeypatch.setattr(engine, "ALONE", 0)
     asked = []
-    monkeypatch.setattr(threads, "run", lambda work, slots, aside, stop: (asked.append(slots), work(0)))
+    monkeypatch.setattr(jobs, "wake", asked.append)
     want = many.value_and_grad(many.theta, x, t)
     (w,) = many.kernel._live._idle[32, False]
-    assert asked == [64]
-    assert w.call["chunks"] == 64
+    assert asked == [63]
+    assert w.record["slots"] == w.record["chunks"] == 64
     one: Any = fg.compile(net, executor="numba", loss="squared_error", dtype="float32", threads=1)
     assert one.value_and_grad(one.theta, x, t)[1].tobytes() == want[1].tobytes()
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from functools import cache
+from functools import cache, partial
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,8 @@ from numba.core import types
 
 from flowgrad.errors import ExecutorError
 from flowgrad.executor import Adjoint, Array, Request, Saved
-from flowgrad.executors._numba import steps, threads
-from flowgrad.executors._numba.compiled import entry
+from flowgrad.executors._numba import jobs, steps, threads
+from flowgrad.executors._numba.compiled import address, entry
 from flowgrad.executors._numba.keeping import NOTHING, Keeping
 from flowgrad.executors._numba.layout import RUN_ROWS, WHOLE_ROWS, layout
 from flowgrad.executors._numba.network import FUSING, GRADIENTS, Net
@@ -32,8 +33,10 @@ MEMORY = 1 << 28
 """Bytes that the gradients of more than FEW chunks may take."""
 PIECE, PIECES = 1 << 12, 64
 """Edges that an item of a pass over the parameters takes, at least, and how many items there are, at most."""
+LITTLE = 100_000
+"""Edges · samples below which no other thread takes part: there is nothing to gain."""
 ALONE = 2_000_000
-"""Edges · samples below which a call wakes no other thread: it is over before one has come."""
+"""Edges · samples below which a call wakes no other thread for itself: it is over before one has come."""
 LONG = 600_000_000
 """Edges · samples from which on a call of the main thread leaves the work to others, to hear Ctrl-C."""
 I = types.int64
@@ -145,12 +148,15 @@ class Engine:
         if fields is not None:
             w.set(**fields)
         w.begin()
-        work = self._work * batch
-        if work < ALONE or (self.threads < 2 and work < LONG):
-            w.entry(w.spec, w.address, 0, *operands)
+        work, begin = self._work * batch, perf_counter()
+        if work >= ALONE:
+            jobs.wake(w.slots - 1)
+        if work >= LONG and threading.current_thread() is threading.main_thread():
+            threads.aside(partial(w.entry, w.spec, w.address, *operands), w.halt)
         else:
-            aside = work >= LONG and threading.current_thread() is threading.main_thread()
-            threads.run(lambda slot: w.entry(w.spec, w.address, slot, *operands), w.slots, aside, w.halt)
+            w.entry(w.spec, w.address, *operands)
+        if w.slots > 1 and work < ALONE:
+            jobs.expect(w.slots - 1, w.came, begin)
         loss = w.summed_loss() if kind == "step" else 0.0
         self._idle.setdefault(alike, []).append(w)  # not after an error: it may be half filled
         return loss
@@ -163,8 +169,9 @@ class Engine:
     def _prepare(self, w: Workspace, net: Net, kind: str, batch: int, drops: bool) -> None:
         """Code and memory for a call of that kind and batch."""
         net.need(kind, drops)
-        w.entry, w.spec = entry_of(kind, self.dtype.char)
-        w.slots = min(self.threads, -(-batch // net.lanes))
+        w.entry, w.spec, body = entry_of(kind, self.dtype.char)
+        w.slots = min(self.threads, -(-batch // net.lanes)) if self._work * batch >= LITTLE else 1
+        w.set(body=body, slots=w.slots)
         lanes, size = net.lanes, self.dtype.itemsize
         tiles = -(-batch // lanes)
         gradient = kind in GRADIENTS
@@ -231,10 +238,12 @@ def _places(**arrays: Array) -> dict[str, int]:
 
 
 @cache
-def entry_of(kind: str, char: str) -> tuple[Any, Spec]:
-    """An entry of `steps` for a dtype, and the Spec to call it with."""
+def entry_of(kind: str, char: str) -> tuple[Any, Spec, int]:
+    """An entry of `steps` for a dtype, the Spec to call it with, and the address of what all threads do."""
     spec = Spec(np.dtype(char), WIDE // np.dtype(char).itemsize)
     one, two = types.Array(spec.type.real, 1, "C"), types.Array(spec.type.real, 2, "A")
     if kind in GRADIENTS:
-        return entry(steps.step, spec.type, I, I, one, two, two, one, types.float64, one, two), spec
-    return entry(steps.predict, spec.type, I, I, one, two, two), spec
+        run, body = entry(steps.step, spec.type, I, one, two, two, one, types.float64, one, two), steps.step_chunks
+    else:
+        run, body = entry(steps.predict, spec.type, I, one, two, two), steps.predict_tiles
+    return run, spec, address(body, spec.type, I, I)

@@ -130,6 +130,21 @@ def atomic_get(address: int) -> int:
     return int(memory_at(address, np.int64, 1)[0])
 
 
+def _emit_swap(builder: Any, _: Any, kinds: Any, values: Any) -> Any:
+    found = builder.cmpxchg(_word(builder, values), values[1], values[2], "seq_cst", "seq_cst")
+    return builder.zext(builder.extract_value(found, 1), I64)
+
+
+@block(lambda address, old, new: types.int64, _emit_swap)
+def swap(address: int, old: int, new: int) -> int:
+    """Set the word at an address to `new` if it is `old`; gives whether it was, 1 or 0."""
+    word = memory_at(address, np.int64, 1)
+    was = int(word[0]) == old
+    if was:
+        word[0] = new
+    return int(was)
+
+
 def _emit_pause(builder: Any, *_: Any) -> None:
     if X86:
         call(builder, "llvm.x86.sse2.pause", ir.VoidType())

@@ -67,8 +67,18 @@ NET = record(
     "collect prepare finish fold",
 )
 
+JOB = record(
+    # the kernel that is run as (job, slot), slots from 0; how many slots there are; how many helpers came last time;
+    # where jobs are posted, and the kernel that does it
+    "body slots came board together",
+)
+
 CALL = record(
-    # the record above; samples, tiles of them, chunks of tiles; tiles of a chunk in one round, rounds
+    *(JOB.names or ()),
+    # of the arrays that the call was given: where they begin, and the steps in bytes along their axes; share, out and
+    # dx are 0 where there are none; float64
+    "theta x x_step x_next targets targets_step targets_next share out dx dx_step dx_next scale",
+    # the network's record; samples, tiles of them, chunks of tiles; tiles of a chunk in one round, rounds
     "net batch tiles chunks at_once rounds",
     # pieces that passes over the parameters are cut into
     "pieces",
@@ -89,6 +99,15 @@ CALL = record(
     "chunk_weight chunk_weight_step chunk_bias chunk_bias_step chunk_loss",
     # what dense runs keep of a tile, a row of lanes of every chunk beside each other; bytes of those
     "kept kept_step",
+)
+
+PASS = record(
+    *(JOB.names or ()),
+    # words of one phase and the one that stops it; float64, the sum of each block, and how many blocks
+    "counters sums blocks",
+    # of the slots of θ: how many; θ, its gradient and where θ goes; the rows of state and bytes from one to the next;
+    # float64 constants
+    "slots_of_theta theta gradient out rows step constants",
 )
 
 TILE = record(
@@ -120,5 +139,6 @@ DENSE = record(
 net_at: Any = record_at(NET)
 call_at: Any = record_at(CALL)
 tile_at: Any = record_at(TILE)
+pass_at: Any = record_at(PASS)
 dense_at: Any = record_at(DENSE)
 TILE_SIZE, DENSE_SIZE = TILE.itemsize, DENSE.itemsize

@@ -1,10 +1,11 @@
 """What a thread does in a call, from its first to its last: phases, whose items the threads take in turn.
 
-An entry is called by every thread of a call with the same arguments but for its slot, which is its tile. Items are
-tiles, chunks of tiles or pieces of the parameters: how the work is cut depends on batch and graph alone, and every
-sum runs in one fixed order, so that the number of threads changes no bit of a result. Of each phase two words count
-how many items are taken, and how many are done. A thread that finds none left waits until all are done; one that comes
-late finds none and waits for nothing. Backward takes numbers below the smallest normal one for 0 (FLUSH): a processor
+An entry is called by Python; it writes where its arrays stand into the call's record, and posts this as a job, whose
+body every thread of the call runs, each in a slot of its own, which is its tile. Items are tiles, chunks of tiles or
+pieces of the parameters: how the work is cut depends on batch and graph alone, and every sum runs in one fixed order,
+so that the number of threads changes no bit of a result. Of each phase two words count how many items are taken, and
+how many are done. A thread that finds none left waits until all are done; one that comes late finds none and waits for
+nothing. Backward takes numbers below the smallest normal one for 0 (FLUSH): a processor
 takes 100 times as long over them.
 
 Entries know a dtype; how many lanes a row has they read, and sweeps they call by address.
@@ -32,9 +33,11 @@ from flowgrad.executors._numba.memory import (
 )
 from flowgrad.executors._numba.panels import PANELS
 from flowgrad.executors._numba.parameters import DONE, NEXT, wait_until
-from flowgrad.executors._numba.records import BACKWARD, DROP, TILE_SIZE, call_at, net_at, tile_at
+from flowgrad.executors._numba.records import BACKWARD, CALL, DROP, TILE_SIZE, call_at, net_at, tile_at
 from flowgrad.executors._numba.simd import bytes_of, put_real, put_word, real_at
 
+SCALE = (CALL.names or ()).index("scale")
+"""Which word of a call's record is a float64."""
 COLUMNS = 16
 """Columns of a (B, …) array that are read or written together: what stands in one cache line."""
 
@@ -123,8 +126,38 @@ def open_chunk(c: Any, t: Any, chunk: int, turn: int) -> None:
 
 
 @kernel
-def predict(spec: Any, call: int, slot: int, theta: Any, x: Any, y: Any) -> None:
-    """y (B, O) of x (B, I). Tiles that the call holds stay where they are for the backward of a `step`.
+def predict(spec: Any, call: int, theta: Any, x: Any, y: Any) -> None:
+    """y (B, O) of x (B, I), by everyone who comes."""
+    c = call_at(call)
+    take_in(c, theta, x)
+    c.targets, c.targets_step, c.targets_next = data_of(y), y.strides[0], y.strides[1]
+    call_address(c.together, c.board, call)
+
+
+@kernel
+def step(spec: Any, call: int, theta: Any, x: Any, targets: Any, share: Any, scale: float, out: Any, dx: Any) -> None:
+    """∂L/∂θ times `scale` into out (P,), ∂L/∂x into dx (B, I) or, empty, nowhere; share (B,) of samples, or empty."""
+    c = call_at(call)
+    take_in(c, theta, x)
+    c.targets, c.targets_step, c.targets_next = data_of(targets), targets.strides[0], targets.strides[1]
+    c.share = data_of(share) if len(share) > 0 else 0
+    c.out, c.dx, c.dx_step, c.dx_next = data_of(out), data_of(dx) if len(dx) > 0 else 0, dx.strides[0], dx.strides[1]
+    put_f64(call, SCALE, scale)
+    call_address(c.together, c.board, call)
+
+
+@inline
+def take_in(c: Any, theta: Any, x: Any) -> None:
+    """Where a call's arrays stand."""
+    c.theta, c.x, c.x_step, c.x_next = data_of(theta), data_of(x), x.strides[0], x.strides[1]
+
+
+# ---- what every thread does -----------------------------------------------------------------------------------
+
+
+@kernel
+def predict_tiles(spec: Any, call: int, slot: int) -> None:
+    """Tiles that the call holds stay where they are for the backward of a `step`.
 
     Where the call has room for z and a of every node, these go there, and y is not looked at.
     """
@@ -132,16 +165,16 @@ def predict(spec: Any, call: int, slot: int, theta: Any, x: Any, y: Any) -> None
     set_float_mode(IEEE)
     c, tile = call_at(call), call_at(call).works + slot * TILE_SIZE
     n, t, taken = net_at(c.net), tile_at(tile), c.counters + NEXT
-    w, b = weights(spec, n, c, call, data_of(theta))
+    w, b = weights(spec, n, c, call)
     A, D, stack = t.A, t.D, t.stack
     number = fetch_add(taken, 1)
     while number < c.tiles:
         lay_out(c, t, number, A, D, stack)
         open_tile(spec, n, c, t, number)
-        fill(spec, n, t, t.A, data_of(x), x.strides[0], x.strides[1], n.inputs)
+        fill(spec, n, t, t.A, c.x, c.x_step, c.x_next, n.inputs)
         if c.z != 0:
             t.Z = t.DA
-            fill(spec, n, t, t.Z, data_of(x), x.strides[0], x.strides[1], n.inputs)
+            fill(spec, n, t, t.Z, c.x, c.x_step, c.x_next, n.inputs)
         call_address(n.forward, c.net, tile, c.stop, w, b, c.how)
         if c.z != 0:
             empty(spec, n, t, t.Z, c.z, bytes_of(spec), c.batch * bytes_of(spec), n.nodes)
@@ -153,10 +186,10 @@ def predict(spec: Any, call: int, slot: int, theta: Any, x: Any, y: Any) -> None
                 put_f64(c.held_tops, number, float(t.top - t.stack))
             for begin in range(0, n.outputs, COLUMNS):
                 for lane in range(t.count):
-                    at = data_of(y) + (t.begin + lane) * y.strides[0]
+                    at = c.targets + (t.begin + lane) * c.targets_step
                     for k in range(begin, min(begin + COLUMNS, n.outputs)):
                         a = real_at(spec, t.A, i32_at(n.output, k) * n.lanes + lane)
-                        put_real(spec, at + k * y.strides[1], 0, a)
+                        put_real(spec, at + k * c.targets_next, 0, a)
         fetch_add(taken + DONE, 1)
         number = fetch_add(taken, 1)
     t.A, t.D, t.stack = A, D, stack
@@ -165,24 +198,22 @@ def predict(spec: Any, call: int, slot: int, theta: Any, x: Any, y: Any) -> None
 
 
 @kernel
-def step(
-    spec: Any, call: int, slot: int, theta: Any, x: Any, targets: Any, share: Any, scale: float, out: Any, dx: Any
-) -> None:
-    """∂L/∂θ times `scale` into out (P,), the chunks' losses into theirs; share (B,) of each sample, or empty.
+def step_chunks(spec: Any, call: int, slot: int) -> None:
+    """The chunks' losses go into theirs.
 
-    Where the call says `pulled`, `targets` are the base cases ∂L/∂y, and ∂L/∂x goes into dx (B, I) or, empty, nowhere;
-    tiles that it holds have their forward behind them. Where the call has z and a of a forward, these stand for x:
-    ∂L/∂z and ∂L/∂a of every node, ∂L/∂w by in-edge and ∂L/∂b by position go where it says, and `out` stays as it is.
+    Where the call says `pulled`, its targets are the base cases ∂L/∂y; tiles that it holds have their forward behind
+    them. Where the call has z and a of a forward, these stand for x: ∂L/∂z and ∂L/∂a of every node, ∂L/∂w by in-edge
+    and ∂L/∂b by position go where it says, and `out` stays as it is.
     """
     mode = float_mode()
     set_float_mode(IEEE)
     c, tile = call_at(call), call_at(call).works + slot * TILE_SIZE
     n, t, taken = net_at(c.net), tile_at(tile), c.counters + 2 * NEXT
-    w, b = weights(spec, n, c, call, data_of(theta))
-    traced, shares = c.z != 0, data_of(share) if len(share) > 0 else 0
-    t.inputs = 1 if traced else len(dx)
+    w, b = weights(spec, n, c, call)
+    traced, scale = c.z != 0, f64_at(call, SCALE)
+    t.inputs = 1 if traced or c.dx != 0 else 0
     A, D, stack = t.A, t.D, t.stack
-    grad_weight, grad_bias = data_of(out), data_of(out) + (n.edges - n.inputs) * bytes_of(spec)
+    grad_weight, grad_bias = c.out, c.out + (n.edges - n.inputs) * bytes_of(spec)
     summed = scale
     if n.direct == 0 or traced:
         grad_weight, grad_bias, summed = c.grad_weight, c.grad_bias, 1.0
@@ -200,20 +231,20 @@ def step(
                 elif number < c.held_tiles:
                     t.top = t.stack + int(f64_at(c.held_tops, number))
                 else:
-                    fill(spec, n, t, t.A, data_of(x), x.strides[0], x.strides[1], n.inputs)
+                    fill(spec, n, t, t.A, c.x, c.x_step, c.x_next, n.inputs)
                     call_address(n.forward, c.net, tile, c.stop, w, b, c.how | BACKWARD)
                 if c.pulled != 0:
-                    fill_base(spec, n, t, data_of(targets), targets.strides[0], targets.strides[1])
+                    fill_base(spec, n, t, c.targets, c.targets_step, c.targets_next)
                 else:
-                    call_address(n.loss, c.net, tile, data_of(targets), targets.strides[0], targets.strides[1], shares)
+                    call_address(n.loss, c.net, tile, c.targets, c.targets_step, c.targets_next, c.share)
                 set_float_mode(FLUSH)
                 call_address(n.backward, c.net, tile, c.stop, w, c.turned, c.how)
                 set_float_mode(IEEE)
                 if traced:
                     empty(spec, n, t, t.A, c.dz, bytes_of(spec), c.batch * bytes_of(spec), n.nodes)
                     empty(spec, n, t, t.DA, c.da, bytes_of(spec), c.batch * bytes_of(spec), n.nodes)
-                if len(dx) > 0:
-                    empty(spec, n, t, t.A, data_of(dx), dx.strides[0], dx.strides[1], n.inputs)
+                if c.dx != 0:
+                    empty(spec, n, t, t.A, c.dx, c.dx_step, c.dx_next, n.inputs)
                 t.first = 0
             fetch_add(taken + DONE, 1)
             chunk = fetch_add(taken, 1)
@@ -223,7 +254,7 @@ def step(
     t.A, t.D, t.stack = A, D, stack
     call_address(n.finish, call, taken, grad_weight, grad_bias, summed)
     if n.direct == 0 and not traced:
-        call_address(n.fold, call, taken + 2 * NEXT, data_of(out), scale)
+        call_address(n.fold, call, taken + 2 * NEXT, c.out, scale)
     set_float_mode(mode)
 
 
@@ -234,12 +265,12 @@ def first_tile(c: Any, chunk: int) -> int:
 
 
 @inline
-def weights(spec: Any, n: Any, c: Any, call: int, theta: int) -> Any:
+def weights(spec: Any, n: Any, c: Any, call: int) -> Any:
     """Addresses of w and b; the first phase gathers them where θ is not just these."""
     if n.direct == 0:
-        call_address(n.collect, call, theta)
+        call_address(n.collect, call, c.theta)
         return c.weight, c.bias
-    return theta, theta + (n.edges - n.inputs) * bytes_of(spec)
+    return c.theta, c.theta + (n.edges - n.inputs) * bytes_of(spec)
 
 
 @inline

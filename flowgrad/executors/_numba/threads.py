@@ -1,9 +1,8 @@
-"""Pool of threads: how many threads a call may use, and the work of one call run by several of them.
+"""Pool of threads: how many threads a call may use, helpers that sleep until they are roused, calls that hear signals.
 
-Helpers are daemon threads that sleep on a queue of invitations. An invitation is a call and one of its slots. Nobody
-waits until an invitation is accepted: the caller does the work itself, and once it is done, the invitations that no
-helper has accepted are void. The pool holds no locks, so an interrupt, a fork or the end of the interpreter may come
-between any two steps. Its state is `_crew` and `_invitations`, which a forked child replaces by empty ones.
+Helpers are daemon threads that sleep on a queue of errands; what they do once they are awake says `jobs`. The pool
+holds no locks, so an interrupt, a fork or the end of the interpreter may come between any two steps. Its state is
+`_crew` and `_errands`, which a forked child replaces by empty ones.
 """
 
 from __future__ import annotations
@@ -18,14 +17,13 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 from queue import Empty, SimpleQueue
 
-Work = Callable[[int], None]
-"""Takes pieces of a call's work until none is left, without the GIL; its argument is a slot, which numbers buffers."""
+Errand = Callable[[], object]
 GLANCE = 0.05
 """Seconds after which a waiting thread runs the handlers of signals: another thread may have been sent the signal."""
 
 _crew: dict[int, int] = {}
 """Number of every running helper, from 1, and the identifier of its thread."""
-_invitations: SimpleQueue[tuple[_Call, int]] = SimpleQueue()
+_errands: SimpleQueue[Errand] = SimpleQueue()
 
 
 # ---- how many -----------------------------------------------------------------------------------------------
@@ -105,155 +103,19 @@ def _groups(root: Path) -> Iterator[Path]:
             yield from (mount / place / folder.relative_to("/") for folder in (group, *group.parents))
 
 
-# ---- a call -------------------------------------------------------------------------------------------------
-
-
-class _Call:
-    """The work of one call, and the threads that serve it.
-
-    A thread adds its slot to `inside` before it reads `over`, and the caller sets `over` before it reads `inside`: so
-    either the thread sees that the call is over, or the caller sees the thread. A thread that leaves rings `bell`.
-    """
-
-    __slots__ = ("at_rest", "bell", "errors", "inside", "over", "stop", "work")
-
-    def __init__(self, work: Work, stop: Callable[[], None]) -> None:
-        self.work, self.stop = work, stop
-        self.over, self.at_rest = False, False
-        self.inside: list[int] = []
-        self.errors: list[BaseException] = []
-        self.bell: SimpleQueue[None] = SimpleQueue()
-
-    def serve(self, slot: int) -> None:
-        """Run the work in a slot, on another thread than the caller's, unless the call is over; keep what it raises."""
-        self.inside.append(slot)
-        try:
-            if not self.over:
-                self.work(slot)
-        except BaseException as error:
-            self.errors.append(error)
-            self.stop()  # others may be waiting for the piece that this slot had taken
-        finally:
-            self.inside.remove(slot)
-            self.bell.put(None)
-
-    def listen(self) -> bool:
-        """Sleep until a serving thread leaves, at most `GLANCE` seconds; return whether one has left."""
-        try:
-            self.bell.get(timeout=GLANCE)
-        except Empty:
-            return False
-        return True
-
-    def end(self) -> None:
-        """Admit no further thread, and wait for those that are inside."""
-        self.over = True
-        while self.inside:
-            self.listen()
-        self.at_rest = True
-        del self.work, self.stop  # an invitation may stay in the queue for long: it must not hold the call's memory
-
-    def give_up(self) -> None:
-        """Stop the work and end the call, unless it has ended; exceptions of signal handlers meanwhile are dropped."""
-        while not self.at_rest:
-            with suppress(BaseException):
-                self.stop()
-            with suppress(BaseException):
-                self.end()
-
-    def raise_errors(self) -> None:
-        """Raise the first exception of another thread than the caller's, if there is one."""
-        if self.errors:
-            raise self.errors.pop(0)
-
-
-def run(work: Work, threads: int, aside: bool, stop: Callable[[], None]) -> None:
-    """Run `work(0)` and, on helpers that are free, `work(slot)` for slots up to `threads - 1`, each at most once.
-
-    When this returns or raises, no thread is inside `work`. A slot may start late or never: `work(0)` returns only when
-    all the work is done.
-
-    Args:
-        work: takes pieces of the work until none is left; in slot 0 it then waits until all pieces are finished.
-        threads: number of slots, at least 1.
-        aside: run slot 0 on another thread too, so that the main thread can handle signals meanwhile.
-        stop: makes `work` return early; called, perhaps several times, when an exception was raised.
-
-    Raises:
-        BaseException: what `work` has raised on any thread, or a signal's handler on this one (KeyboardInterrupt).
-    """
-    if sys.is_finalizing() or (threads < 2 and not aside):  # when finalizing, no other thread gets the GIL
-        work(0)
-    elif aside:
-        _run_aside(work, threads, stop)
-    else:
-        _run_here(work, threads, stop)
-
-
-def _run_here(work: Work, threads: int, stop: Callable[[], None]) -> None:
-    """Run slot 0 on this thread."""
-    call = _Call(work, stop)
-
-    def everything() -> None:
-        _invite(call, threads)
-        work(0)
-        call.end()
-
-    _guarded(call, everything)
-
-
-def _run_aside(work: Work, threads: int, stop: Callable[[], None]) -> None:
-    """Run slot 0 on a new thread, as helpers may all be busy; on this one if the system gives no more threads."""
-    call = _Call(lambda _: _run_here(work, threads, stop), stop)
-
-    def everything() -> None:
-        if _start(call.serve, 0):
-            while not call.listen():
-                pass
-        else:
-            _run_here(work, threads, stop)
-        call.end()
-
-    _guarded(call, everything)
-
-
-def _guarded(call: _Call, everything: Callable[[], None], interrupts: int = 4) -> None:
-    """Run a call and end it, whatever is raised; raise what other threads have raised.
-
-    A second interrupt may come on entry to `give_up`, before its `suppress` is in place; the frame above then calls
-    `give_up` again. So it takes more than `interrupts + 1` further interrupts, each at such a moment, to leave early.
-    """
-    try:
-        if interrupts:
-            _guarded(call, everything, interrupts - 1)
-        else:
-            everything()
-            call.raise_errors()
-    finally:
-        call.give_up()
-
-
 # ---- helpers ------------------------------------------------------------------------------------------------
 
 
-def _invite(call: _Call, threads: int) -> None:
-    """Invite helpers to slots 1 to `threads - 1`; first start helpers where fewer than that are running."""
-    for k in range(1, threads):
+def rouse(helpers: int, errand: Errand) -> None:
+    """Have so many helpers run an errand once they are awake, and have no other; it must not raise.
+
+    Helpers are started where fewer than that exist. Nobody waits for them: a caller does its work with who comes.
+    """
+    for k in range(1, helpers + 1):
         if k not in _crew and not _start(_help, k):
             break
-    if _invitations.qsize() >= threads:  # helpers are busy, or are waiting for the GIL
-        _drop_void()
-    for slot in range(1, threads):
-        _invitations.put((call, slot))
-
-
-def _drop_void() -> None:
-    """Remove the invitations of calls that are over, so that the queue stays short while helpers are busy."""
-    with suppress(Empty):
-        for _ in range(_invitations.qsize()):
-            invitation = _invitations.get_nowait()
-            if not invitation[0].over:
-                _invitations.put(invitation)
+    for _ in range(helpers - _errands.qsize()):
+        _errands.put(errand)
 
 
 def _start(target: Callable[[int], None], number: int) -> bool:
@@ -270,24 +132,121 @@ def _start(target: Callable[[int], None], number: int) -> bool:
 
 
 def _help(k: int) -> None:
-    """Serve invitations for ever, as helper k; return at once if helper k is running already."""
+    """Run errands for ever, as helper k; return at once if helper k is running already."""
     me = get_ident()
     if _crew.setdefault(k, me) != me:
         return
     try:
         while True:
-            call, slot = _invitations.get()
-            call.serve(slot)
+            _errands.get()()
     finally:
         del _crew[k]
 
 
 def _start_anew() -> None:
     """Empty the pool, in a forked child, where the parent's helpers do not exist."""
-    global _invitations
+    global _errands
     _crew.clear()
-    _invitations = SimpleQueue()
+    _errands = SimpleQueue()
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_start_anew)
+
+
+# ---- a call that hears signals --------------------------------------------------------------------------------
+
+
+def aside(work: Errand, stop: Errand) -> None:
+    """Run `work` on a thread of its own, so that this, the main one, handles signals meanwhile.
+
+    It is run here if the system gives no more threads, or the interpreter is finalizing, when no other thread gets the
+    GIL. When this returns or raises, no thread is inside `work`.
+
+    Args:
+        work: a call of compiled code.
+        stop: makes `work` return early; called, perhaps several times, when an exception was raised.
+
+    Raises:
+        BaseException: what `work` has raised, or a signal's handler on this thread (KeyboardInterrupt).
+    """
+    if sys.is_finalizing():
+        work()
+        return
+    call = _Call(work, stop)
+
+    def everything() -> None:
+        if _start(call.serve, 0):
+            while not call.listen():
+                pass
+        else:
+            work()
+        call.end()
+
+    _guarded(call, everything)
+
+
+class _Call:
+    """Work, and the thread that does it.
+
+    The thread is `inside` before it reads `over`, and the caller sets `over` before it reads `inside`: so either the
+    thread sees that the call is over, or the caller sees the thread. When it leaves it rings the bell.
+    """
+
+    def __init__(self, work: Errand, stop: Errand) -> None:
+        self.work, self.stop = work, stop
+        self.inside, self.over, self.at_rest = False, False, False
+        self.errors: list[BaseException] = []
+        self.bell: SimpleQueue[None] = SimpleQueue()
+
+    def serve(self, _: int) -> None:
+        """Do the work, unless the call is over; keep what it raises."""
+        self.inside = True
+        try:
+            if not self.over:
+                self.work()
+        except BaseException as error:
+            self.errors.append(error)
+        finally:
+            self.inside = False
+            self.bell.put(None)
+
+    def listen(self) -> bool:
+        """Sleep until the thread leaves, at most `GLANCE` seconds; return whether it has left."""
+        try:
+            self.bell.get(timeout=GLANCE)
+        except Empty:
+            return False
+        return True
+
+    def end(self) -> None:
+        """Let the thread not begin any more, or wait until it has left."""
+        self.over = True
+        while self.inside:
+            self.listen()
+        self.at_rest = True
+
+    def give_up(self) -> None:
+        """Stop the work and end the call, unless it has ended; exceptions of signal handlers meanwhile are dropped."""
+        while not self.at_rest:
+            with suppress(BaseException):
+                self.stop()
+            with suppress(BaseException):
+                self.end()
+
+
+def _guarded(call: _Call, everything: Errand, interrupts: int = 4) -> None:
+    """Run a call and end it, whatever is raised; raise what its thread has raised.
+
+    A second interrupt may come on entry to `give_up`, before its `suppress` is in place; the frame above then calls
+    `give_up` again. So it takes more than `interrupts + 1` further interrupts, each at such a moment, to leave early.
+    """
+    try:
+        if interrupts:
+            _guarded(call, everything, interrupts - 1)
+        else:
+            everything()
+            if call.errors:
+                raise call.errors.pop()
+    finally:
+        call.give_up()

@@ -10,15 +10,15 @@ from numba.core import types
 
 from flowgrad.executor import Array
 from flowgrad.executors._numba import (
+    jobs,
     primitives,  # what NumPy's functions are for rows
-    threads,
 )
 from flowgrad.executors._numba.across import lanes_at
 from flowgrad.executors._numba.blocks import symbolic
-from flowgrad.executors._numba.compiled import entry, inline, kernel
-from flowgrad.executors._numba.memory import data_of, f64_at, fetch_add, put_f64
+from flowgrad.executors._numba.compiled import address, entry, inline, kernel
+from flowgrad.executors._numba.memory import call_address, data_of, f64_at, fetch_add, put_f64
 from flowgrad.executors._numba.parameters import DONE, wait_until
-from flowgrad.executors._numba.records import WIDE
+from flowgrad.executors._numba.records import PASS, WIDE, pass_at
 from flowgrad.executors._numba.rows import wide
 from flowgrad.executors._numba.simd import bytes_of, lanes_of, load, splat, store
 from flowgrad.executors._numba.spec import Spec, Vector
@@ -77,36 +77,43 @@ def added(spec: Any, x: Any) -> float:
 
 
 @kernel
-def advance(
-    spec: Any, counters: Any, sums: Any, theta: Any, gradient: Any, rows: Any, out: Any, constants: Any
-) -> None:
-    """Move all slots, a block at a time; 0 into `sums` of a block whose gradients are finite, else NaN."""
-    slots, blocks, words, step = len(theta), len(sums), data_of(counters), rows.strides[0]
-    p, g, more, to, c = data_of(theta), data_of(gradient), data_of(rows), data_of(out), data_of(constants)
+def run(spec: Any, job: int, theta: Any, gradient: Any, rows: Any, out: Any, constants: Any) -> None:
+    """Run a pass over these arrays, by everyone who comes."""
+    c = pass_at(job)
+    c.slots_of_theta, c.theta, c.gradient, c.out = len(theta), data_of(theta), data_of(gradient), data_of(out)
+    c.rows, c.step, c.constants = data_of(rows), rows.strides[0], data_of(constants)
+    call_address(c.together, c.board, job)
+
+
+@kernel
+def advance(spec: Any, job: int, slot: int) -> None:
+    """Move all slots of θ, a block at a time; 0 into `sums` of a block whose gradients are finite, else NaN."""
+    c = pass_at(job)
+    words, blocks = c.counters, c.blocks
     item = fetch_add(words, 1)
     while item < blocks:
         bad = splat(spec, 0.0)
-        for k in range(item * BLOCK, min((item + 1) * BLOCK, slots), lanes_of(spec)):
+        for k in range(item * BLOCK, min((item + 1) * BLOCK, c.slots_of_theta), lanes_of(spec)):
             j = k * bytes_of(spec)
-            bad = bad + moved(spec, p + j, g + j, to + j, more + j, step, c)
-        put_f64(data_of(sums), item, added(spec, bad))
+            bad = bad + moved(spec, c.theta + j, c.gradient + j, c.out + j, c.rows + j, c.step, c.constants)
+        put_f64(c.sums, item, added(spec, bad))
         fetch_add(words + DONE, 1)
         item = fetch_add(words, 1)
     wait_until(words + DONE, blocks, words + 2 * DONE)
 
 
 @kernel
-def square(spec: Any, counters: Any, sums: Any, theta: Any, gradient: Any, rows: Any) -> None:
+def square(spec: Any, job: int, slot: int) -> None:
     """Add the penalties' gradients to all slots'; the sum of the squares of each block goes into `sums`."""
-    slots, blocks, words, step = len(theta), len(sums), data_of(counters), rows.strides[0]
-    p, g, more = data_of(theta), data_of(gradient), data_of(rows)
+    c = pass_at(job)
+    words, blocks = c.counters, c.blocks
     item = fetch_add(words, 1)
     while item < blocks:
         total = wide(spec, splat(spec, 0.0))
-        for k in range(item * BLOCK, min((item + 1) * BLOCK, slots), lanes_of(spec)):
+        for k in range(item * BLOCK, min((item + 1) * BLOCK, c.slots_of_theta), lanes_of(spec)):
             j = k * bytes_of(spec)
-            total = total + squared(spec, p + j, g + j, more + j, step)
-        put_f64(data_of(sums), item, added(spec, total))
+            total = total + squared(spec, c.theta + j, c.gradient + j, c.rows + j, c.step)
+        put_f64(c.sums, item, added(spec, total))
         fetch_add(words + DONE, 1)
         item = fetch_add(words, 1)
     wait_until(words + DONE, blocks, words + 2 * DONE)
@@ -117,7 +124,9 @@ class Updater:
 
     def __init__(self, dtype: np.dtype[Any], threads: int) -> None:
         self.dtype, self.threads, self.lanes = dtype, threads, WIDE // dtype.itemsize
-        self._counters, self._sums = np.zeros(3, np.int64), np.zeros(0)
+        self._job, self._counters, self._sums = jobs.Job(PASS), np.zeros(3, np.int64), np.zeros(0)
+        self._job.set(counters=self._counters.ctypes.data)
+        self._passes: dict[Any, tuple[Update, Any, Spec, int]] = {}
 
     def room(self, slots: int) -> int:
         return -(-slots // self.lanes) * self.lanes
@@ -128,30 +137,31 @@ class Updater:
         return self._pass(advance, update, theta, g, rows, out, np.array(constants, np.float64)) == 0.0
 
     def square(self, update: Update, theta: Array, g: Array, rows: Array) -> float:
-        return self._pass(square, update, theta, g, rows)
+        return self._pass(square, update, theta, g, rows, theta, self._sums)
 
     def _pass(self, what: Any, update: Update, theta: Array, *operands: Array) -> float:
         """Run a pass; gives the sum of what it sums."""
-        run, spec = _entry(what, update, self.dtype.char)
+        last = self._passes.get(what)
+        if last is None or last[0] is not update:
+            last = self._passes[what] = update, *_compiled(what, update, self.dtype.char)
+        _, start, spec, body = last
         blocks = -(-len(theta) // BLOCK)
         if len(self._sums) != blocks:
             self._sums = np.zeros(blocks)
-        counters, sums = self._counters, self._sums
-        counters.fill(0)
-        if len(theta) < ALONE:
-            run(spec, counters, sums, theta, *operands)
-        else:
-            threads.run(lambda _: run(spec, counters, sums, theta, *operands), self.threads, False, self._stop)
-        return float(sum(sums.tolist()))
-
-    def _stop(self) -> None:
-        self._counters[2] = 1
+            self._job.set(blocks=blocks, sums=self._sums.ctypes.data)
+        slots = self.threads if len(theta) >= ALONE else 1
+        self._job.set(body=body, slots=slots)
+        self._counters.fill(0)
+        jobs.wake(slots - 1)
+        start(spec, self._job.address, theta, *operands)
+        return float(sum(self._sums.tolist()))
 
 
 @cache
-def _entry(what: Any, update: Update, char: str) -> tuple[Any, Spec]:
-    """A pass for an update and a dtype, and the Spec to call it with."""
+def _compiled(what: Any, update: Update, char: str) -> tuple[Any, Spec, int]:
+    """What Python calls for a pass, the Spec to call it with, and the address of what all threads do."""
     spec = Spec(np.dtype(char), WIDE // np.dtype(char).itemsize, update=update)
-    real, wide = types.Array(spec.type.real, 1, "C"), types.Array(types.float64, 1, "C")
-    operands = (real, real, types.Array(spec.type.real, 2, "A"), *((real, wide) if what is advance else ()))
-    return entry(what, spec.type, types.Array(types.int64, 1, "C"), wide, *operands), spec
+    one, two = types.Array(spec.type.real, 1, "C"), types.Array(spec.type.real, 2, "A")
+    plain = Spec(spec.dtype, 1).type  # which `run` does not look at: one for all updates
+    start = entry(run, plain, types.int64, one, one, two, one, types.Array(types.float64, 1, "C"))
+    return start, spec, address(what, spec.type, types.int64, types.int64)

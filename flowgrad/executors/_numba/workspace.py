@@ -7,14 +7,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from flowgrad.executors._numba import jobs
 from flowgrad.executors._numba.memory import LINE
 from flowgrad.executors._numba.records import CALL, TILE, WIDE
 
-PLACES = {name: k for k, name in enumerate(CALL.names or ())}
-"""Which word of a call's record each field is."""
 
-
-class Workspace:
+class Workspace(jobs.Job):
     """The records of a call and of its threads, and buffers that grow and never shrink.
 
     `use` is what it was last prepared for, kind, batch and whether neurons are dropped: a call of the same finds all as
@@ -22,8 +20,7 @@ class Workspace:
     """
 
     def __init__(self, net: int, slots: int) -> None:
-        self.call: Any = np.zeros((), CALL)
-        self._words = self.call.reshape(1).view(np.int64).data
+        super().__init__(CALL)
         self.tiles = np.zeros(slots, TILE)
         self.counters, self.stop = np.zeros(0, np.int64), np.zeros(1, np.int64)
         self.losses = np.zeros(0)
@@ -32,13 +29,7 @@ class Workspace:
         self.spec: Any = None
         self.slots = 0
         self.buffers: dict[str, npt.NDArray[np.uint8]] = {}
-        self.address = int(self.call.ctypes.data)
         self.set(net=net, works=self.tiles.ctypes.data, stop=self.stop.ctypes.data)
-
-    def set(self, **values: int) -> None:
-        """Fields of the call's record."""
-        for name, value in values.items():
-            self._words[PLACES[name]] = value
 
     def set_phases(self, phases: int) -> None:
         """Words for so many phases."""

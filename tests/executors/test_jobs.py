@@ -1,0 +1,371 @@
+"""Jobs: who takes part in a call, and what is left when it returns, by a kernel that counts.
+
+`docs/threads.md` lists the promises with their tests.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator
+from queue import SimpleQueue
+from typing import Any
+
+import numpy as np
+import pytest
+from numba.core import types
+
+import flowgrad as fg
+from flowgrad.executors._numba import jobs, threads
+from flowgrad.executors._numba.compiled import address, entry, kernel
+from flowgrad.executors._numba.memory import call_address, fetch_add, pause, record_at
+from flowgrad.executors._numba.parameters import DONE, wait_until
+from flowgrad.executors._numba.records import JOB, record
+
+LONG = 30.0
+"""Seconds for which nothing here waits, unless something is wrong."""
+I = types.int64
+COUNT = record(
+    *(JOB.names or ()),
+    # words: items taken and, behind it, done; who came, who left; of each item how often it was done, of each slot how
+    # often it was entered; and the word that stops who waits
+    "taken came_in gone items seen slot stop",
+    # how many items; how many threads meet before they begin; looks that an item takes
+    "n meet nap",
+)
+count_at: Any = record_at(COUNT)
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+
+
+@kernel
+def start(spec: Any, job: int) -> None:
+    call_address(count_at(job).together, count_at(job).board, job)
+
+
+@kernel
+def count(spec: Any, job: int, slot: int) -> None:
+    c = count_at(job)
+    fetch_add(c.slot + 8 * slot, 1)
+    fetch_add(c.came_in, 1)
+    wait_until(c.came_in, c.meet, c.stop)
+    item = fetch_add(c.taken, 1)
+    while item < c.n:
+        fetch_add(c.seen + 8 * item, 1)
+        for _ in range(c.nap):
+            pause()
+        fetch_add(c.taken + DONE, 1)
+        item = fetch_add(c.taken, 1)
+    wait_until(c.taken + DONE, c.n, c.stop)
+    fetch_add(c.gone, 1)
+
+
+class Count(jobs.Job):
+    """Items that are counted, on so many slots; `meet` threads wait for each other before they begin."""
+
+    def __init__(self, items: int = 20, slots: int = 2, meet: int = 0, nap: int = 0) -> None:
+        super().__init__(COUNT)
+        self.items, self.slots = items, slots
+        self.words = np.zeros(8, np.int64)
+        self.seen, self.slot = np.zeros(items, np.int64), np.zeros(slots, np.int64)
+        word = self.words.ctypes.data
+        self.set(taken=word, came_in=word + 16, gone=word + 24, stop=word + 32, n=items, meet=meet, nap=nap)
+        self.set(seen=self.seen.ctypes.data, slot=self.slot.ctypes.data, slots=slots)
+        self.set(body=address(count, jobs.SPEC.type, I, I))
+
+    def stop(self) -> None:
+        self.words[4] = 1
+
+    def run(self) -> Count:
+        """Where threads are to meet, helpers are woken until they have: on a busy machine one may come too early."""
+        run, over = entry(start, jobs.SPEC.type, I), threading.Event()
+
+        def watch() -> None:
+            end = time.monotonic() + LONG
+            while not over.wait(0.002):
+                if self.words[2] < self.record["meet"]:
+                    jobs.wake(self.slots - 1)
+                if time.monotonic() > end:
+                    self.stop()
+
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
+        jobs.wake(self.slots - 1)
+        run(jobs.SPEC, self.address)
+        over.set()
+        watcher.join()
+        return self
+
+    def is_whole(self) -> bool:
+        """Every item was done once, no slot was entered twice, and who came has left."""
+        once = (self.seen == 1).all() and (self.slot <= 1).all() and self.slot[0] == 1
+        return bool(once) and self.words[2] == self.words[3] == self.came + 1 and not self.words[4]
+
+
+@pytest.fixture(autouse=True)
+def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A pool without helpers, for each test, whose helpers end with it; no job is left on the board."""
+
+    def leave() -> None:
+        raise SystemExit
+
+    monkeypatch.setattr(threads, "_crew", {})
+    monkeypatch.setattr(threads, "_errands", SimpleQueue())
+    yield
+    for _ in threads._crew:
+        threads._errands.put(leave)
+    until(lambda: not threads._crew)
+    assert not jobs.BOARD.any() or jobs.BOARD[jobs.BOARD != 0].min() > 1 << 20  # addresses of past jobs
+
+
+def until(condition: Callable[[], object]) -> None:
+    end = time.monotonic() + LONG
+    while not condition():
+        assert time.monotonic() < end, "it does not come to pass"
+        time.sleep(0.001)
+
+
+# ---- who comes ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 8, 64])
+def test_all_is_done_once_on_any_number_of_threads(n: int) -> None:
+    for items in (0, 1, 200):
+        assert Count(items, n).run().is_whole()
+
+
+@pytest.mark.parametrize("n", [2, 3, 64])
+def test_all_who_are_asked_work_at_once(n: int) -> None:
+    """They meet, so each has come; every slot was entered, by a thread of its own."""
+    job = Count(10, n, meet=n).run()
+    assert job.is_whole()
+    assert job.came == n - 1
+    assert (job.slot == 1).all()
+
+
+def test_a_helper_that_is_awake_comes_unasked() -> None:
+    """Many calls one upon another, before which it is woken once; it may lose its core to others."""
+    run = entry(start, jobs.SPEC.type, I)
+
+    def comes() -> bool:
+        many = [Count(100, 2, nap=20) for _ in range(200)]
+        Count(10, 2, meet=2).run()
+        jobs.wake(1)
+        for job in many:
+            run(jobs.SPEC, job.address)
+        assert all(job.is_whole() for job in many)
+        return sum(job.came for job in many) > 1
+
+    until(comes)
+
+
+def test_helpers_sleep_when_no_job_comes() -> None:
+    Count(10, 4, meet=4).run()
+    time.sleep(0.05)
+    before = time.process_time()
+    time.sleep(0.2)
+    assert time.process_time() - before < 0.1
+
+
+def test_a_call_goes_on_alone_while_helpers_are_busy_with_another_callers() -> None:
+    busy = Count(2, 2, meet=3)  # the third never comes
+    caller = threading.Thread(target=busy.run)
+    caller.start()
+    try:
+        until(lambda: busy.words[2] == 2)
+        for _ in range(50):
+            job = Count(5).run()
+            assert job.is_whole()
+            assert job.came == 0
+        assert caller.is_alive()
+        assert threads._errands.qsize() <= 1  # those of the past do not pile up
+    finally:
+        busy.stop()
+        caller.join(LONG)
+    assert not caller.is_alive()
+    assert Count(10, 2, meet=2).run().is_whole()
+
+
+def test_who_comes_late_finds_no_work() -> None:
+    """What it was woken for is over; the next call is served as ever."""
+    for _ in range(50):
+        assert Count(1, 2).run().is_whole()
+    assert Count(10, 2, meet=2).run().is_whole()
+
+
+def test_more_callers_at_once_than_jobs_can_be_posted() -> None:
+    wrong: list[Count] = []
+    meet = threading.Barrier(2 * jobs.LINES)
+
+    def call(k: int) -> None:
+        meet.wait(LONG)
+        for _ in range(20):
+            job = Count(10 + k, 2 + k % 3, nap=50).run()
+            if not job.is_whole():
+                wrong.append(job)
+
+    callers = [threading.Thread(target=call, args=(k,)) for k in range(2 * jobs.LINES)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join(LONG)
+    assert not any(caller.is_alive() for caller in callers)
+    assert not wrong
+    assert set(threads._crew) <= {1, 2, 3}
+
+
+def test_calls_that_follow_upon_each_other_wake_helpers_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not the first, not after a pause, and not again and again where none comes."""
+    woken: list[int] = []
+    now = [100.0]
+    monkeypatch.setattr(jobs, "wake", woken.append)
+    monkeypatch.setattr(jobs, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(jobs, "_ended", 0.0)
+    monkeypatch.setattr(jobs, "_woken", 0.0)
+
+    def call(pause: float, came: int = 0) -> int:
+        begin = now[0] = now[0] + pause
+        now[0] += 50e-6
+        jobs.expect(3, came, begin)
+        return len(woken)
+
+    assert call(1.0) == 0
+    assert call(20e-6) == 1
+    assert call(20e-6) == 1  # too soon
+    assert call(jobs.PATIENCE * 2) == 1
+    now[0] += 1.0
+    assert call(20e-6, came=2) == 1
+    assert call(20e-6, came=2) == 1  # they come as it is
+    assert call(20e-6) == 2
+    assert woken == [3, 3]
+
+
+# ---- forks and ends of processes ----------------------------------------------------------------------------
+
+
+def in_child(work: Callable[[], object]) -> int:
+    """Run `work` in a forked child; its exit status, 0 where it returned in time."""
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    try:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(int(LONG))
+        work()
+        os._exit(0)
+    finally:
+        os._exit(1)
+
+
+def compute_anew() -> None:
+    assert not jobs.BOARD.any()
+    assert Count(20, 3, meet=3).run().is_whole()
+
+
+@needs_fork
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_child_forked_during_a_call_has_a_free_board() -> None:
+    busy = Count(2, 2, meet=3)
+    caller = threading.Thread(target=busy.run)
+    caller.start()
+    until(lambda: busy.words[2] == 2)
+    try:
+        assert in_child(compute_anew) == 0
+        assert caller.is_alive()
+    finally:
+        busy.stop()
+        caller.join(LONG)
+    assert busy.words[2] == busy.words[3]
+
+
+@needs_fork
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_forks_at_any_moment_of_jobs_leave_children_that_compute(request: pytest.FixtureRequest) -> None:
+    stop, wrong = threading.Event(), []
+
+    def call() -> None:
+        while not stop.is_set():
+            if not Count(5, 3, nap=20).run().is_whole():
+                wrong.append(True)
+
+    callers = [threading.Thread(target=call) for _ in range(3)]
+    for caller in callers:
+        caller.start()
+    try:
+        assert not any(in_child(compute_anew) for _ in range(30 if request.config.getoption("--soak") else 8))
+    finally:
+        stop.set()
+        for caller in callers:
+            caller.join(LONG)
+    assert not wrong
+
+
+BEGIN = """
+    import atexit, multiprocessing, os, sys, threading, time, warnings
+    import numpy as np, flowgrad as fg
+    from flowgrad.executors._numba import threads
+    net = fg.topologies.layered([8, 60, 60, 3], seed=1)
+    program = fg.compile(net, loss="squared_error", executor="numba", threads=3)
+    X, T = np.ones((600, 8)), np.ones((600, 3))
+    def work(_=0):
+        return program.value_and_grad(program.theta, X, T)[0]
+"""
+
+
+def succeeds(script: str, tmp_path: Any) -> str:
+    """Run a script in a process of its own; what it prints."""
+    path = tmp_path / "script.py"
+    path.write_text(textwrap.dedent(script))
+    done = subprocess.run([sys.executable, str(path)], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
+    return done.stdout
+
+
+def test_every_way_of_multiprocessing(tmp_path: Any) -> None:
+    script = """
+    if __name__ == "__main__":
+        warnings.simplefilter("ignore")
+        want = work()
+        while set(threads._crew) != {1, 2}:
+            time.sleep(0.001)
+        for method in multiprocessing.get_all_start_methods():
+            with multiprocessing.get_context(method).Pool(2) as pool:
+                assert pool.map(work, range(4)) == [want] * 4, method
+    """
+    assert succeeds(BEGIN + script, tmp_path) == ""
+
+
+def test_a_process_ends_while_jobs_run_and_helpers_look_for_more(tmp_path: Any) -> None:
+    """And what is called by handlers at exit is computed."""
+    script = """
+    want = work()
+    def often():
+        while True:
+            work()
+    for _ in range(3):
+        threading.Thread(target=often, daemon=True).start()
+    atexit.register(lambda: os.write(1, b"handler %d\\n" % (work() == want)))
+    time.sleep(0.2)
+    """
+    assert succeeds(BEGIN + script, tmp_path) == "handler 1\n"
+
+
+# ---- results ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("batch", [40, 64, 600])
+def test_helpers_that_come_and_go_change_no_bit(batch: int) -> None:
+    """Calls of a training, too short to wake a helper for and long enough for one that is awake."""
+    net = fg.topologies.layered([8, 60, 60, 3], seed=1)
+    rng = np.random.default_rng(0)
+    X, T = rng.standard_normal((batch, 8)), rng.standard_normal((batch, 3))
+    alone, together = (fg.compile(net, loss="squared_error", executor="numba", threads=n) for n in (1, 3))
+    loss, gradient = alone.value_and_grad(alone.theta, X, T)
+    for _ in range(100):
+        again, other = together.value_and_grad(alone.theta, X, T)
+        assert again == loss
+        assert np.array_equal(np.asarray(other), np.asarray(gradient))
