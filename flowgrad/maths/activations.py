@@ -253,13 +253,29 @@ SIGN = "select(z > 0, 1, select(z < 0, -1, z))"
 FLAT = "select(z == z, 0, z)"
 
 
+_ERF = (
+    1.1283791670955126,
+    -0.37612638903183543,
+    0.11283791670945006,
+    -0.02686617064323777,
+    0.0052239776071164225,
+    -0.0008548325975389692,
+    0.00012055294904839707,
+    -1.492473690741966e-05,
+    1.6447424703317362e-06,
+    -1.6208483801871705e-07,
+    1.3720064546777686e-08,
+    -7.795898827002142e-10,
+)
+"""Of erf z/z, in powers of z²: it meets that in the Chebyshev points of 0 ≤ z² ≤ 1, and is within 1e-17 between."""
+
+
 def _erf() -> str:
-    """erf up to 1 by its series, 2/√π Σ (−1)ⁿ z²ⁿ⁺¹/(n! (2n + 1)); beyond by erfc, which cancels nothing there."""
-    terms = [(-1) ** n * TWO_BY_SQRT_PI / (math.factorial(n) * (2 * n + 1)) for n in range(19)]
-    series = repr(terms.pop())
-    while terms:
-        series = f"({terms.pop()!r} + z * z * {series})"
-    return f"select(abs(z) < 1, z * {series}, select(z > 0, 1 - erfc(abs(z)), erfc(abs(z)) - 1))"
+    """erf up to 1 by a polynomial; beyond by erfc, which cancels nothing there."""
+    polynomial = repr(_ERF[-1])
+    for c in _ERF[-2::-1]:
+        polynomial = f"({c!r} + z * z * {polynomial})"
+    return f"select(abs(z) < 1, z * {polynomial}, select(z > 0, 1 - erfc(abs(z)), erfc(abs(z)) - 1))"
 
 
 entries: dict[str, Activation] = {
