@@ -333,7 +333,7 @@ class _Run:
         if self.patience is not None and history.best_epoch == epoch:
             self.best = descent.theta.copy()
         stopped = _tell(listeners, history.rows[-1])
-        if not np.array_equal(program.theta, descent.theta, equal_nan=True):  # a callback has set it
+        if not np.array_equal(program.theta, descent.theta):  # a callback has set it; ours is finite
             descent.take(program.theta)
             program.theta = descent.theta
         if stopped:
