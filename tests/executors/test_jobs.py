@@ -1,4 +1,4 @@
-"""Jobs: who takes part in a call, and what is left when it returns, by a kernel that counts.
+"""Jobs: which threads run a job, and the state when it returns, by a kernel that counts.
 
 `docs/threads.md` lists the promises with their tests.
 """
@@ -32,10 +32,10 @@ LONG = 30.0
 I = types.int64
 COUNT = record(
     *(JOB.names or ()),
-    # words: items taken and, behind it, done; who came, who left; of each item how often it was done, of each slot how
-    # often it was entered; and the word that stops who waits
-    "taken came_in gone items seen slot stop",
-    # how many items; how many threads meet before they begin; looks that an item takes
+    # addresses of words: items taken and, behind it, items done; threads that entered and that left; how often each
+    # item was done and each slot was entered; the word that ends all waiting
+    "taken entered gone items seen slot stop",
+    # number of items; number of threads that wait for each other before they begin; pauses an item
     "n meet nap",
 )
 count_at: Any = record_at(COUNT)
@@ -44,15 +44,15 @@ needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 @kernel
 def start(spec: Any, job: int) -> None:
-    call_address(count_at(job).together, count_at(job).board, job)
+    call_address(count_at(job).run_shared, count_at(job).table, job)
 
 
 @kernel
 def count(spec: Any, job: int, slot: int) -> None:
     c = count_at(job)
     fetch_add(c.slot + 8 * slot, 1)
-    fetch_add(c.came_in, 1)
-    wait_until(c.came_in, c.meet, c.stop)
+    fetch_add(c.entered, 1)
+    wait_until(c.entered, c.meet, c.stop)
     item = fetch_add(c.taken, 1)
     while item < c.n:
         fetch_add(c.seen + 8 * item, 1)
@@ -73,7 +73,7 @@ class Count(jobs.Job):
         self.words = np.zeros(8, np.int64)
         self.seen, self.slot = np.zeros(items, np.int64), np.zeros(slots, np.int64)
         word = self.words.ctypes.data
-        self.set(taken=word, came_in=word + 16, gone=word + 24, stop=word + 32, n=items, meet=meet, nap=nap)
+        self.set(taken=word, entered=word + 16, gone=word + 24, stop=word + 32, n=items, meet=meet, nap=nap)
         self.set(seen=self.seen.ctypes.data, slot=self.slot.ctypes.data, slots=slots)
         self.set(body=address(count, jobs.SPEC.type, I, I))
 
@@ -81,7 +81,7 @@ class Count(jobs.Job):
         self.words[4] = 1
 
     def run(self) -> Count:
-        """Where threads are to meet, helpers are woken until they have: on a busy machine one may come too early."""
+        """If threads are to meet, helpers are woken until they have: on a busy machine one may poll too early."""
         run, over = entry(start, jobs.SPEC.type, I), threading.Event()
 
         def watch() -> None:
@@ -101,25 +101,25 @@ class Count(jobs.Job):
         return self
 
     def is_whole(self) -> bool:
-        """Every item was done once, no slot was entered twice, and who came has left."""
+        """Every item was done once, no slot was entered twice, and every thread that entered has left."""
         once = (self.seen == 1).all() and (self.slot <= 1).all() and self.slot[0] == 1
-        return bool(once) and self.words[2] == self.words[3] == self.came + 1 and not self.words[4]
+        return bool(once) and self.words[2] == self.words[3] == self.joined + 1 and not self.words[4]
 
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A pool without helpers, for each test, whose helpers end with it; no job is left on the board."""
+    """A pool without helpers, for each test; its helpers end with it, and no job is left in the table."""
 
     def leave() -> None:
         raise SystemExit
 
-    monkeypatch.setattr(threads, "_crew", {})
-    monkeypatch.setattr(threads, "_errands", SimpleQueue())
+    monkeypatch.setattr(threads, "_helpers", {})
+    monkeypatch.setattr(threads, "_tasks", SimpleQueue())
     yield
-    for _ in threads._crew:
-        threads._errands.put(leave)
-    until(lambda: not threads._crew)
-    assert not jobs.BOARD.any() or jobs.BOARD[jobs.BOARD != 0].min() > 1 << 20  # addresses of past jobs
+    for _ in threads._helpers:
+        threads._tasks.put(leave)
+    until(lambda: not threads._helpers)
+    assert not jobs.TABLE.any() or jobs.TABLE[jobs.TABLE != 0].min() > 1 << 20  # addresses of past jobs
 
 
 def until(condition: Callable[[], object]) -> None:
@@ -129,7 +129,7 @@ def until(condition: Callable[[], object]) -> None:
         time.sleep(0.001)
 
 
-# ---- who comes ----------------------------------------------------------------------------------------------
+# ---- which threads join ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 8, 64])
@@ -139,28 +139,28 @@ def test_all_is_done_once_on_any_number_of_threads(n: int) -> None:
 
 
 @pytest.mark.parametrize("n", [2, 3, 64])
-def test_all_who_are_asked_work_at_once(n: int) -> None:
-    """They meet, so each has come; every slot was entered, by a thread of its own."""
+def test_all_slots_run_at_once(n: int) -> None:
+    """The threads wait for each other, so each slot has one of its own."""
     job = Count(10, n, meet=n).run()
     assert job.is_whole()
-    assert job.came == n - 1
+    assert job.joined == n - 1
     assert (job.slot == 1).all()
 
 
-def test_a_helper_that_is_awake_comes_unasked() -> None:
-    """Many calls one upon another, before which it is woken once; it may lose its core to others."""
+def test_a_helper_that_polls_joins_without_being_woken() -> None:
+    """Many calls follow each other; the helper is woken once before them. It may lose its core to other processes."""
     run = entry(start, jobs.SPEC.type, I)
 
-    def comes() -> bool:
+    def joins() -> bool:
         many = [Count(100, 2, nap=20) for _ in range(200)]
         Count(10, 2, meet=2).run()
         jobs.wake(1)
         for job in many:
             run(jobs.SPEC, job.address)
         assert all(job.is_whole() for job in many)
-        return sum(job.came for job in many) > 1
+        return sum(job.joined for job in many) > 1
 
-    until(comes)
+    until(joins)
 
 
 def test_helpers_sleep_when_no_job_comes() -> None:
@@ -180,9 +180,9 @@ def test_a_call_goes_on_alone_while_helpers_are_busy_with_another_callers() -> N
         for _ in range(50):
             job = Count(5).run()
             assert job.is_whole()
-            assert job.came == 0
+            assert job.joined == 0
         assert caller.is_alive()
-        assert threads._errands.qsize() <= 1  # those of the past do not pile up
+        assert threads._tasks.qsize() <= 1  # past tasks do not accumulate
     finally:
         busy.stop()
         caller.join(LONG)
@@ -190,8 +190,8 @@ def test_a_call_goes_on_alone_while_helpers_are_busy_with_another_callers() -> N
     assert Count(10, 2, meet=2).run().is_whole()
 
 
-def test_who_comes_late_finds_no_work() -> None:
-    """What it was woken for is over; the next call is served as ever."""
+def test_a_late_helper_finds_no_work() -> None:
+    """The job that it was woken for is over; the next one is run as usual."""
     for _ in range(50):
         assert Count(1, 2).run().is_whole()
     assert Count(10, 2, meet=2).run().is_whole()
@@ -199,7 +199,7 @@ def test_who_comes_late_finds_no_work() -> None:
 
 def test_more_callers_at_once_than_jobs_can_be_posted() -> None:
     wrong: list[Count] = []
-    meet = threading.Barrier(2 * jobs.LINES)
+    meet = threading.Barrier(2 * jobs.ENTRIES)
 
     def call(k: int) -> None:
         meet.wait(LONG)
@@ -208,18 +208,18 @@ def test_more_callers_at_once_than_jobs_can_be_posted() -> None:
             if not job.is_whole():
                 wrong.append(job)
 
-    callers = [threading.Thread(target=call, args=(k,)) for k in range(2 * jobs.LINES)]
+    callers = [threading.Thread(target=call, args=(k,)) for k in range(2 * jobs.ENTRIES)]
     for caller in callers:
         caller.start()
     for caller in callers:
         caller.join(LONG)
     assert not any(caller.is_alive() for caller in callers)
     assert not wrong
-    assert set(threads._crew) <= {1, 2, 3}
+    assert set(threads._helpers) <= {1, 2, 3}
 
 
 def test_calls_that_follow_upon_each_other_wake_helpers_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not the first, not after a pause, and not again and again where none comes."""
+    """Not the first call, not after a pause, and not at every call if no helper joins."""
     woken: list[int] = []
     now = [100.0]
     monkeypatch.setattr(jobs, "wake", woken.append)
@@ -227,19 +227,19 @@ def test_calls_that_follow_upon_each_other_wake_helpers_for_the_next(monkeypatch
     monkeypatch.setattr(jobs, "_ended", 0.0)
     monkeypatch.setattr(jobs, "_woken", 0.0)
 
-    def call(pause: float, came: int = 0) -> int:
+    def call(pause: float, joined: int = 0) -> int:
         begin = now[0] = now[0] + pause
         now[0] += 50e-6
-        jobs.expect(3, came, begin)
+        jobs.wake_for_next(3, joined, begin)
         return len(woken)
 
     assert call(1.0) == 0
     assert call(20e-6) == 1
     assert call(20e-6) == 1  # too soon
-    assert call(jobs.PATIENCE * 2) == 1
+    assert call(jobs.POLLING * 2) == 1
     now[0] += 1.0
-    assert call(20e-6, came=2) == 1
-    assert call(20e-6, came=2) == 1  # they come as it is
+    assert call(20e-6, joined=2) == 1
+    assert call(20e-6, joined=2) == 1  # they join without it
     assert call(20e-6) == 2
     assert woken == [3, 3]
 
@@ -262,13 +262,13 @@ def in_child(work: Callable[[], object]) -> int:
 
 
 def compute_anew() -> None:
-    assert not jobs.BOARD.any()
+    assert not jobs.TABLE.any()
     assert Count(20, 3, meet=3).run().is_whole()
 
 
 @needs_fork
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_a_child_forked_during_a_call_has_a_free_board() -> None:
+def test_a_child_forked_during_a_call_has_a_free_table() -> None:
     busy = Count(2, 2, meet=3)
     caller = threading.Thread(target=busy.run)
     caller.start()
@@ -330,7 +330,7 @@ def test_every_way_of_multiprocessing(tmp_path: Any) -> None:
     if __name__ == "__main__":
         warnings.simplefilter("ignore")
         want = work()
-        while set(threads._crew) != {1, 2}:
+        while set(threads._helpers) != {1, 2}:
             time.sleep(0.001)
         for method in multiprocessing.get_all_start_methods():
             with multiprocessing.get_context(method).Pool(2) as pool:
@@ -359,7 +359,7 @@ def test_a_process_ends_while_jobs_run_and_helpers_look_for_more(tmp_path: Any) 
 
 @pytest.mark.parametrize("batch", [40, 64, 600])
 def test_helpers_that_come_and_go_change_no_bit(batch: int) -> None:
-    """Calls of a training, too short to wake a helper for and long enough for one that is awake."""
+    """Batches of calls that only a polling helper joins, and of one that wakes helpers."""
     net = fg.topologies.layered([8, 60, 60, 3], seed=1)
     rng = np.random.default_rng(0)
     X, T = rng.standard_normal((batch, 8)), rng.standard_normal((batch, 3))

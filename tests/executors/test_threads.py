@@ -55,7 +55,7 @@ class Work:
         self.stopped = True
 
     def aside(self) -> Work:
-        threads.aside(self, self.stop)
+        threads.run_aside(self, self.stop)
         return self
 
     def is_whole(self) -> bool:
@@ -63,7 +63,7 @@ class Work:
 
 
 def leave() -> None:
-    """An errand that ends a helper."""
+    """A task that ends a helper."""
     raise SystemExit
 
 
@@ -84,13 +84,13 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         return ident
 
     def all_left() -> bool:
-        if threads._crew and threads._errands.empty():
-            threads._errands.put(leave)
-        return not threads._crew and len(left) >= len(started)  # an interrupt may have come before it was counted
+        if threads._helpers and threads._tasks.empty():
+            threads._tasks.put(leave)
+        return not threads._helpers and len(left) >= len(started)  # an interrupt may have come before it was counted
 
     monkeypatch.setattr(threads, "start_new_thread", counted)
-    monkeypatch.setattr(threads, "_crew", {})
-    monkeypatch.setattr(threads, "_errands", SimpleQueue())
+    monkeypatch.setattr(threads, "_helpers", {})
+    monkeypatch.setattr(threads, "_tasks", SimpleQueue())
     yield
     until(all_left)
 
@@ -105,12 +105,12 @@ def until(condition: Callable[[], object]) -> None:
 def with_helpers(n: int) -> None:
     """Have so many helpers that are awake at once, and then sleep."""
     meet, met = threading.Barrier(n + 1), []
-    threads.rouse(n, lambda: None)
-    until(threads._errands.empty)  # those of before among them
-    threads.rouse(n, lambda: met.append(meet.wait(LONG)))
+    threads.wake(n, lambda: None)
+    until(threads._tasks.empty)  # those of before among them
+    threads.wake(n, lambda: met.append(meet.wait(LONG)))
     meet.wait(LONG)
     until(lambda: len(met) == n)
-    assert len(threads._crew) == n
+    assert len(threads._helpers) == n
 
 
 # ---- how many -----------------------------------------------------------------------------------------------
@@ -241,34 +241,34 @@ def test_sixty_four_are_awake_at_once() -> None:
 
 def test_helpers_sleep_and_are_used_again() -> None:
     with_helpers(3)
-    crew = dict(threads._crew)
+    crew = dict(threads._helpers)
     before = time.process_time()
     time.sleep(0.2)
     assert time.process_time() - before < 0.1
     for _ in range(20):
         with_helpers(3)
-    assert threads._crew == crew
+    assert threads._helpers == crew
 
 
 def test_there_are_as_many_as_the_greediest_has_asked_for() -> None:
-    """Not as all together; one with an errand is not waited for, and what nobody runs does not pile up."""
+    """The number is not the sum over callers; nobody waits for a busy helper, and tasks do not accumulate."""
     gate, ran = threading.Event(), []
-    callers = [threading.Thread(target=rouse_often, args=(2 + k % 3, gate, ran)) for k in range(16)]
+    callers = [threading.Thread(target=wake_often, args=(2 + k % 3, gate, ran)) for k in range(16)]
     for caller in callers:
         caller.start()
     for caller in callers:
         caller.join(LONG)
     assert not any(caller.is_alive() for caller in callers)
-    assert threads._errands.qsize() <= 16 * 4
+    assert threads._tasks.qsize() <= 16 * 4
     gate.set()
-    until(threads._errands.empty)
-    assert set(threads._crew) == {1, 2, 3, 4}
+    until(threads._tasks.empty)
+    assert set(threads._helpers) == {1, 2, 3, 4}
     assert ran
 
 
-def rouse_often(helpers: int, gate: threading.Event, ran: list[bool]) -> None:
+def wake_often(helpers: int, gate: threading.Event, ran: list[bool]) -> None:
     for _ in range(20):
-        threads.rouse(helpers, lambda: ran.append(gate.wait(LONG)))
+        threads.wake(helpers, lambda: ran.append(gate.wait(LONG)))
 
 
 @pytest.mark.parametrize("given", [0, 1, 2])
@@ -283,10 +283,10 @@ def test_a_system_that_gives_no_more_threads(given: int, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(threads, "start_new_thread", refused)
     for _ in range(10):
-        threads.rouse(3, lambda: None)
-        assert threads._errands.qsize() <= 3
-        until(lambda: not threads._crew or threads._errands.empty())
-    until(lambda: len(threads._crew) == given)
+        threads.wake(3, lambda: None)
+        assert threads._tasks.qsize() <= 3
+        until(lambda: not threads._helpers or threads._tasks.empty())
+    until(lambda: len(threads._helpers) == given)
     assert given or Work().aside().is_whole()
     monkeypatch.setattr(threads, "start_new_thread", start)
     with_helpers(3)  # it gives again
@@ -307,7 +307,7 @@ def test_an_error_aside_reaches_the_caller(error: type[BaseException]) -> None:
         raise error("of the call")
 
     with pytest.raises(error, match="of the call"):
-        threads.aside(work, lambda: None)
+        threads.run_aside(work, lambda: None)
     assert Work().aside().is_whole()
 
 
@@ -371,7 +371,7 @@ def test_interrupts_while_work_is_slow_to_stop_leave_nobody_inside(stops: str) -
 
     thread = interrupt_once(lambda: work.inside, times=5)
     with pytest.raises(KeyboardInterrupt):
-        threads.aside(work, stop)
+        threads.run_aside(work, stop)
     assert work.stopped
     assert not work.inside
     thread.join()
@@ -396,7 +396,7 @@ def test_an_interrupt_while_a_thread_is_started_costs_no_later_call(
     assert not work.inside
     monkeypatch.setattr(threads, "start_new_thread", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        threads.rouse(2, lambda: None)
+        threads.wake(2, lambda: None)
     with_helpers(2)
     assert Work().aside().is_whole()
 
@@ -424,7 +424,7 @@ def test_interrupts_at_any_moment_leave_nobody_inside_and_the_next_call_right(
             try:
                 left = times
                 signal.setitimer(signal.ITIMER_REAL, rng.uniform(1e-6, 2e-3))
-                threads.rouse(2, lambda: None)
+                threads.wake(2, lambda: None)
                 work.aside()
                 left = 0
             except KeyboardInterrupt:
@@ -456,8 +456,8 @@ def in_child(work: Callable[[], object]) -> int:
 
 
 def compute_anew() -> None:
-    assert not threads._crew
-    assert threads._errands.empty()
+    assert not threads._helpers
+    assert threads._tasks.empty()
     with_helpers(2)
     assert Work(20, 1e-4).aside().is_whole()
 
@@ -466,15 +466,15 @@ def compute_anew() -> None:
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 @pytest.mark.parametrize("moment", ["before", "during", "after"])
 def test_a_forked_child_has_helpers_of_its_own(moment: str) -> None:
-    """Forked before helpers exist, while one is awake and another errand waits, or after."""
+    """Forked before helpers exist, while one is busy and another task is queued, or after."""
     if moment == "before":
         assert in_child(compute_anew) == 0
     gate = threading.Event()
     with_helpers(1)
-    threads.rouse(1, lambda: gate.wait(LONG))
-    until(threads._errands.empty)
+    threads.wake(1, lambda: gate.wait(LONG))
+    until(threads._tasks.empty)
     if moment == "during":
-        threads.rouse(1, lambda: None)
+        threads.wake(1, lambda: None)
         assert in_child(compute_anew) == 0
     gate.set()
     if moment == "after":
@@ -489,7 +489,7 @@ def test_forks_at_any_moment_of_calls_leave_children_that_compute(request: pytes
 
     def call() -> None:
         while not stop.is_set():
-            threads.rouse(3, lambda: None)
+            threads.wake(3, lambda: None)
             if not Work(5, 1e-5).aside().is_whole():
                 wrong.append(True)
 
@@ -522,8 +522,8 @@ BEGIN = """
     usleep = (ctypes.CDLL(None) if os.name == "posix" else ctypes.CDLL("kernel32")).usleep
     def call(seconds, aside=False, stop=lambda: None):
         work = functools.partial(usleep, int(seconds * 1e6))  # which holds nothing of this module
-        threads.rouse(3, work)
-        threads.aside(work, stop) if aside else work()
+        threads.wake(3, work)
+        threads.run_aside(work, stop) if aside else work()
     call(0.01)
 """
 needs_usleep = pytest.mark.skipif(os.name != "posix", reason="needs usleep")
@@ -553,7 +553,7 @@ def test_a_process_ends_when_its_threads_have_called() -> None:
     end = """
     done = []
     class Last:
-        def __del__(self, aside=threads.aside, done=done, write=os.write, finalizing=sys.is_finalizing):
+        def __del__(self, aside=threads.run_aside, done=done, write=os.write, finalizing=sys.is_finalizing):
             aside(lambda: done.append(1), lambda: None)
             write(1, b"object %d %d\\n" % (len(done), finalizing()))
     def at_exit():
@@ -581,7 +581,7 @@ def test_a_process_ends_after_an_interrupt() -> None:
         while not stopped:
             usleep(1000)
     threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
-    threads.aside(work, lambda: stopped.append(True))
+    threads.run_aside(work, lambda: stopped.append(True))
     """
     errors = succeeds(BEGIN + end, -signal.SIGINT)[1]
     assert errors.count("Traceback") == 1

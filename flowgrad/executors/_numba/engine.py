@@ -1,4 +1,4 @@
-"""Calls into machine code for one part of a plan: what they read, and what they run."""
+"""Engine: calls into machine code for one part of a plan."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ from flowgrad.plan import Plan
 from flowgrad.recycling import Recycler
 
 LEAST = 32
-"""Samples that a chunk has at least, where there are so many: every further gradient goes through memory twice."""
+"""Least number of samples in a chunk, if the batch has as many: each chunk's gradient is written and read once more."""
 FEW = 8
-"""Chunks that every batch is cut into where LEAST lets it; large batches of graphs which MEMORY lets, up to MANY."""
+"""Number of chunks of a batch, subject to LEAST; large batches have up to MANY, subject to MEMORY."""
 MEMORY = 1 << 28
-"""Bytes that the gradients of more than FEW chunks may take."""
+"""Greatest size in bytes of the chunks' gradients if there are more than FEW."""
 PIECE, PIECES = 1 << 12, 64
-"""Edges that an item of a pass over the parameters takes, at least, and how many items there are, at most."""
+"""Least number of edges in a work item of a pass over the parameters, and greatest number of items."""
 LITTLE = 100_000
-"""Edges · samples below which no other thread takes part: there is nothing to gain."""
+"""Edges · samples below which a call runs on its caller's thread alone: more threads save no time."""
 ALONE = 2_000_000
-"""Edges · samples below which a call wakes no other thread for itself: it is over before one has come."""
+"""Edges · samples below which a call wakes no helpers for itself: it would end before they have woken."""
 LONG = 600_000_000
-"""Edges · samples from which on a call of the main thread leaves the work to others, to hear Ctrl-C."""
+"""Edges · samples from which on a call of the main thread runs on other threads, so that Ctrl-C is handled."""
 I = types.int64
 
 
 class Engine:
-    """One part of a network in machine code that was compiled before it, and without knowing it."""
+    """Evaluates one part of a network, by kernels that are compiled for dtype and functions, not for the graph."""
 
     def __init__(self, plan: Plan, request: Request, part: Part) -> None:
         self.plan, self.dtype, self.loss = plan, request.dtype, request.loss
@@ -58,17 +58,17 @@ class Engine:
         self._idle: dict[tuple[int, bool], list[Workspace]] = {}
         self._arrays = Recycler()
 
-    # ---- what is asked of it, as in the protocol; `forward` is for a part that is whole -------------------------
+    # ---- methods of the protocol's Kernel; `forward` requires a part that is the whole plan -------------------------
 
     def forward(self, theta: Array, x: Array, dropout: Dropout | None = None) -> Saved:
-        """Equations (1)–(3)."""
+        """Evaluate equations (1)–(3)."""
         V, B = self.plan.n_nodes, len(x)
         z, a = self._arrays.empty((V, B), self.dtype), self._arrays.empty((V, B), self.dtype)
         self._call("trace", B, dropout, theta, x, self._no_rows, fields=_places(z=z, a=a))
         return Saved(z, a, dropout)
 
     def backward(self, theta: Array, saved: Saved, dy: Array) -> Adjoint:
-        """Equations (5)–(10): `saved`, dy and what it gives by node have a row or column each of the part's alone."""
+        """Evaluate equations (5)–(10); `saved`, dy and results by node have those of the part's nodes only."""
         n, B, none, no_rows = self._layout.part.n_nodes, len(dy), self._none, self._no_rows
         z, a = np.ascontiguousarray(saved.z), np.ascontiguousarray(saved.a)
         dz, da = self._arrays.empty((n, B), self.dtype), self._arrays.empty((n, B), self.dtype)
@@ -78,13 +78,13 @@ class Engine:
         return Adjoint(dz, da, weight, bias)
 
     def predict(self, theta: Array, x: Array) -> Array:
-        """The outputs alone; memory for a tile a thread."""
+        """Return the outputs (B, O); needs memory for one tile a thread."""
         y = self._arrays.empty((len(x), self._outputs), self.dtype)
         self._call("predict", len(x), None, theta, x, y)
         return y
 
     def predict_keeping(self, theta: Array, x: Array) -> tuple[Array, Array]:
-        """The outputs, and what `vjp` goes on from: of as many tiles as there is memory for."""
+        """Return the outputs (B, O) and the tiles that `vjp` can go on from, as many as memory allows."""
         memory, held = self._keeping(len(x)).open(theta, x)
         if held is NOTHING:
             return self.predict(theta, x), memory
@@ -102,14 +102,14 @@ class Engine:
         out: Array,
         dropout: Dropout | None = None,
     ) -> float:
-        """The summed loss times `scale`, its gradient times `scale` into `out`."""
+        """Return the summed loss times `scale`; write its gradient times `scale` into out (P,)."""
         if self.loss is None:
             raise ExecutorError("the kernel was compiled without a loss")
         share = self._none if sample_weight is None else sample_weight
         return self._call("step", len(x), dropout, theta, x, t, share, scale, out, self._no_rows) * scale
 
     def vjp(self, theta: Array, x: Array, dy: Array, out: Array, dx: Array | None, kept: Array | None = None) -> None:
-        """∂L/∂θ into out (P,) and ∂L/∂x into dx (B, I) from ∂L/∂y of the part's outputs."""
+        """Write ∂L/∂θ into out (P,) and ∂L/∂x into dx (B, I), given ∂L/∂y of the part's outputs."""
         dx = self._no_rows if dx is None else dx
         held = NOTHING if kept is None else self._keeping(len(x)).take(kept, theta, x)
         self._call("pull", len(x), None, theta, x, dy, self._none, 1.0, out, dx, fields=held)
@@ -117,7 +117,7 @@ class Engine:
     # ---- a call ---------------------------------------------------------------------------------------------
 
     def _lanes(self, batch: int) -> int:
-        """Lanes of a row."""
+        """Return the number of lanes of a row."""
         return self._widths[batch > self._widths[0]]
 
     def _keeping(self, batch: int) -> Keeping:
@@ -128,12 +128,12 @@ class Engine:
     def _call(
         self, kind: str, batch: int, dropout: Dropout | None, *operands: Any, fields: dict[str, int] | None = None
     ) -> float:
-        """Run an entry of `steps`, on as many threads as it is worth; gives the summed loss, where there is one.
+        """Run an entry of `steps`; return the summed loss, or 0 if the kind of call has none.
 
-        `fields` of the call's record are for this call alone: every call of its kind gives them.
+        `fields` of the call's record hold for this call alone: every call of its kind sets them.
         """
         lanes, use = self._lanes(batch), (kind, batch, dropout is not None)
-        alike = lanes, kind == "keep"  # in training it comes in turn with a "pull", and holds its rows elsewhere
+        alike = lanes, kind == "keep"  # alternates with "pull" in training, and has no rows of its own
         try:
             w = self._idle[alike].pop()
         except LookupError:
@@ -152,11 +152,11 @@ class Engine:
         if work >= ALONE:
             jobs.wake(w.slots - 1)
         if work >= LONG and threading.current_thread() is threading.main_thread():
-            threads.aside(partial(w.entry, w.spec, w.address, *operands), w.halt)
+            threads.run_aside(partial(w.entry, w.spec, w.address, *operands), w.halt)
         else:
             w.entry(w.spec, w.address, *operands)
         if w.slots > 1 and work < ALONE:
-            jobs.expect(w.slots - 1, w.came, begin)
+            jobs.wake_for_next(w.slots - 1, w.joined, begin)
         loss = w.summed_loss() if kind == "step" else 0.0
         self._idle.setdefault(alike, []).append(w)  # not after an error: it may be half filled
         return loss
@@ -167,7 +167,7 @@ class Engine:
         return self._nets[lanes]
 
     def _prepare(self, w: Workspace, net: Net, kind: str, batch: int, drops: bool) -> None:
-        """Code and memory for a call of that kind and batch."""
+        """Provide code and memory for calls of a kind with this batch size."""
         net.need(kind, drops)
         w.entry, w.spec, body = entry_of(kind, self.dtype.char)
         w.slots = min(self.threads, -(-batch // net.lanes)) if self._work * batch >= LITTLE else 1
@@ -176,7 +176,7 @@ class Engine:
         tiles = -(-batch // lanes)
         gradient = kind in GRADIENTS
         chunks = self._chunks(batch, tiles) if gradient else 1
-        # with dense runs a chunk takes one tile a round, and their products are made after each round
+        # with dense runs a chunk has one tile a round, and ∂L/∂w of the runs is computed after each round
         longest = -(-tiles // chunks)
         at_once = 1 if self._layout.sizes["dense_runs"] else longest
         rounds = -(-longest // at_once) if gradient else 1
@@ -194,12 +194,12 @@ class Engine:
             self._chunk_memory(w, net, chunks)
 
     def _chunks(self, batch: int, tiles: int) -> int:
-        """How many chunks a batch is cut into: by graph and batch alone, so that no bit depends on the threads."""
+        """Return the number of chunks; it depends on graph and batch alone, so no result depends on the threads."""
         many = min(MANY, max(MEMORY // max(self._layout.zero * self.dtype.itemsize, 1), FEW))
         return min(tiles, max(min(-(-batch // LEAST), FEW), min(batch // (2 * LEAST), many)))
 
     def _tiles(self, w: Workspace, net: Net, kind: str, batch: int, drops: bool) -> None:
-        """The threads' rows."""
+        """Provide the rows of each thread's tile."""
         l, row = self._layout, net.lanes * self.dtype.itemsize
         rows = {"A": l.rows, "D": l.part.n_nodes, "stack": l.part.n_nodes + 1, "G": l.sizes["bases"]}
         rows |= {"S": max(RUN_ROWS, WHOLE_ROWS), "mask": 1}
@@ -216,7 +216,7 @@ class Engine:
             tile["terms"] = w.room(f"terms{k}", net.scratch)
 
     def _chunk_memory(self, w: Workspace, net: Net, chunks: int) -> None:
-        """Room for every chunk's gradients, and for the weights by place."""
+        """Provide memory for the chunks' gradients, and for the weights by place."""
         l, size = self._layout, self.dtype.itemsize
         row = net.lanes * size
         steps = [-(-n * size // 128) * 128 for n in (l.zero + 4, l.part.n_nodes + 4)]  # read in fours
@@ -233,13 +233,13 @@ class Engine:
 
 
 def _places(**arrays: Array) -> dict[str, int]:
-    """Where arrays stand."""
+    """Return the addresses of arrays."""
     return {name: array.ctypes.data for name, array in arrays.items()}
 
 
 @cache
 def entry_of(kind: str, char: str) -> tuple[Any, Spec, int]:
-    """An entry of `steps` for a dtype, the Spec to call it with, and the address of what all threads do."""
+    """Return the entry of `steps` for a kind of call and a dtype, its Spec, and the address of its body."""
     spec = Spec(np.dtype(char), WIDE // np.dtype(char).itemsize)
     one, two = types.Array(spec.type.real, 1, "C"), types.Array(spec.type.real, 2, "A")
     if kind in GRADIENTS:

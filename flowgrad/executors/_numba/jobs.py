@@ -1,10 +1,14 @@
-"""Jobs: work of a call that its caller does in machine code, with every helper that is looking for some.
+"""Jobs: sharing the work of one call between the calling thread and helper threads, in machine code.
 
-A caller posts its job in a free line of the board, works as slot 0, closes the line and waits for those who came.
-A helper that attends looks at the board for `PATIENCE` seconds after its last job; only then does it sleep, in
-`threads`, whence it takes as long to come as a step on 10,000 edges takes. Nothing of this needs the GIL or a lock. A
-line's state is 0 where it is free, 1 + the seats that are left while its job is posted, and negative once it is closed:
-one atomic word says who may still come. Whoever takes a seat is waited for, and nobody else ever looks at the job.
+A caller publishes its job in a free entry of a table, runs the job's kernel in slot 0, closes the entry, and waits for
+the helpers that joined. A helper polls the table until `POLLING` seconds after its last job, and then sleeps
+(`threads`); waking it takes about as long as a gradient of 10,000 edges at batch 64. Neither side needs the GIL or a
+lock.
+
+The state of an entry is one atomic word: 0 if the entry is free, 1 + the number of unassigned slots while its job is
+published, negative once it is closed. A helper joins by decrementing it, which assigns the slot. Invariants: a slot is
+assigned at most once a call; a helper reads a job only after it has joined; the caller returns only after every helper
+that joined has finished, so a job's memory may be freed then.
 """
 
 from __future__ import annotations
@@ -21,141 +25,139 @@ from numba.core import config, types
 
 from flowgrad.executors._numba import threads
 from flowgrad.executors._numba.compiled import address, entry, kernel
-from flowgrad.executors._numba.memory import (
-    LINE,
-    atomic_get,
-    call_address,
-    fetch_add,
-    pause,
-    record_at,
-    swap,
-)
+from flowgrad.executors._numba.memory import LINE, atomic_get, call_address, fetch_add, give_way, pause, record_at, swap
 from flowgrad.executors._numba.parameters import wait_until
 from flowgrad.executors._numba.records import JOB, record
 from flowgrad.executors._numba.spec import Spec
 
-LINES = 8
-"""Jobs that may be posted at once; a caller that finds no free line works alone."""
+ENTRIES = 8
+"""Number of jobs that can be published at once; a caller that finds no free entry works alone."""
 CLOSED = 1 << 32
-"""What is taken from the state of a line that is closed."""
-PATIENCE = 250e-6
-"""Seconds: more than lies between two calls of a training."""
-TRIAL = 10 * PATIENCE
-"""Seconds until helpers are woken again that were, and have not come: the machine may be busy."""
-LOOKS = 1000
-"""Looks whose time is measured."""
+"""Subtracted from the state of an entry to close it."""
+POLLING = 250e-6
+"""Seconds that a helper polls after its last job: longer than the time between two steps of a training."""
+BACK_OFF = 10 * POLLING
+"""Seconds before helpers are woken again for a next call: on a busy machine they may not have come in time."""
+YIELD = 16
+"""Number of polls after which a helper offers its core to other threads: a library that is called next may need it."""
+CALIBRATION = 1000
+"""Number of polls whose duration is measured."""
 I = types.int64
 
 _ended = _woken = 0.0
-"""When the last such call ended, and helpers were woken after one."""
+"""When the last short call ended, and when helpers were last woken after one, by `perf_counter`."""
 
 job_at: Any = record_at(JOB)
-line_at: Any = record_at(record("state left job"))
-LEFT = 8
-"""Where `left` stands in a line: how many have left the job."""
+entry_at: Any = record_at(record("state finished job"))
+FINISHED = 8
+"""Offset of `finished` in an entry, in bytes: how many helpers have finished the job."""
 
 
 @kernel
-def together(spec: Any, board: int, job: int) -> None:
-    """Run a job's `body` here and on helpers that attend, and say how many came; returns when all have left."""
+def run_shared(spec: Any, table: int, job: int) -> None:
+    """Run the `body` of a job on this thread and on the helpers that join; set its `joined` to their number."""
     j, place = job_at(job), 0
-    for k in range(LINES if j.slots > 1 else 0):
-        if swap(board + k * LINE, 0, 1) != 0:
-            place = board + k * LINE
+    for k in range(ENTRIES if j.slots > 1 else 0):
+        if swap(table + k * LINE, 0, 1) != 0:
+            place = table + k * LINE
             break
     if place == 0:
         call_address(j.body, job, 0)
         return
-    line_at(place).job = job
+    entry_at(place).job = job
     fetch_add(place, j.slots - 1)
     call_address(j.body, job, 0)
-    seats = fetch_add(place, -CLOSED) - 1
-    j.came = j.slots - 1 - seats
-    wait_until(place + LEFT, j.came, board + LINES * LINE)
-    line_at(place).left = 0
-    fetch_add(place, CLOSED - 1 - seats)
+    unassigned = fetch_add(place, -CLOSED) - 1
+    j.joined = j.slots - 1 - unassigned
+    wait_until(place + FINISHED, j.joined, table + ENTRIES * LINE)
+    entry_at(place).finished = 0
+    fetch_add(place, CLOSED - 1 - unassigned)
 
 
 @kernel
-def attend(spec: Any, board: int, looks: int) -> None:
-    """Take part in whatever job is posted, until there was none for so many looks."""
-    more = looks
-    while more > 0:
-        for k in range(LINES):
-            place = board + k * LINE
+def poll(spec: Any, table: int, polls: int) -> None:
+    """Join every published job that has an unassigned slot; return after this many polls without one."""
+    left = polls
+    while left > 0:
+        for k in range(ENTRIES):
+            place = table + k * LINE
             state = atomic_get(place)
             if state > 1 and swap(place, state, state - 1) != 0:
-                job = line_at(place).job
+                job = entry_at(place).job
                 call_address(job_at(job).body, job, state - 1)
-                fetch_add(place + LEFT, 1)
-                more = looks
+                fetch_add(place + FINISHED, 1)
+                left = polls
         pause()
-        more -= 1
+        left -= 1
+        if left % YIELD == 0:
+            give_way()
 
 
-def board_of(memory: Any) -> int:
-    """Where the board in it begins."""
+def table_in(memory: Any) -> int:
+    """Return the address of the first cache line in an array."""
     return -(-int(memory.ctypes.data) // LINE) * LINE
 
 
-BOARD = np.zeros((LINES + 2) * LINE // 8, np.int64)
-"""Free lines, each a cache line, and a word that is always 0."""
-ctypes.pythonapi.Py_IncRef(ctypes.py_object(BOARD))  # a helper may look at it while the process ends
-if hasattr(os, "register_at_fork"):  # the child has no helper, and no caller but this thread, which is not inside
-    os.register_at_fork(after_in_child=partial(BOARD.fill, 0))
+TABLE = np.zeros((ENTRIES + 2) * LINE // 8, np.int64)
+"""The entries, a cache line each, and a word that stays 0, aligned by `table_in`."""
+ctypes.pythonapi.Py_IncRef(ctypes.py_object(TABLE))  # never freed: a helper may be polling when the process ends
+if hasattr(os, "register_at_fork"):  # a forked child has no helpers, and its one thread is in no call
+    os.register_at_fork(after_in_child=partial(TABLE.fill, 0))
 SPEC = Spec(np.dtype(np.float64), 1)
+"""Passed to kernels that depend on no dtype."""
 
 
 class Job:
-    """The record of a job, which Python sets by name before it calls."""
+    """A record of dtype `JOB`, or of one that begins with its fields, which Python sets by name.
+
+    `body` and `slots` must be set before a call.
+    """
 
     def __init__(self, dtype: np.dtype[np.void]) -> None:
         self.record: Any = np.zeros((), dtype)
         self.address = int(self.record.ctypes.data)
-        self._words, self._places = (
-            self.record.reshape(1).view(np.int64).data,
-            {n: k for k, n in enumerate(dtype.names or ())},
-        )
-        self.set(board=board_of(BOARD), together=address(together, SPEC.type, I, I))
+        self._words = self.record.reshape(1).view(np.int64).data
+        self._places = {name: k for k, name in enumerate(dtype.names or ())}
+        self.set(table=table_in(TABLE), run_shared=address(run_shared, SPEC.type, I, I))
 
     def set(self, **values: int) -> None:
-        """Fields of the record."""
+        """Set fields of the record."""
         for name, value in values.items():
             self._words[self._places[name]] = value
 
     @property
-    def came(self) -> int:
-        """How many helpers came to the last call."""
-        return int(self._words[self._places["came"]])
+    def joined(self) -> int:
+        """Number of helpers that joined the last call."""
+        return int(self._words[self._places["joined"]])
 
 
 def wake(helpers: int) -> None:
-    """Have so many helpers attend soon, for a call that is longer than they take to come."""
+    """Make this many helpers poll soon; for a call that lasts longer than waking them takes."""
     if helpers > 0 and not config.DISABLE_JIT:
-        threads.rouse(helpers, _attend())
+        threads.wake(helpers, _polling())
 
 
-def expect(helpers: int, came: int, begin: float) -> None:
-    """After a call that was not worth it: wake helpers for the next, where one follows closely upon another.
+def wake_for_next(helpers: int, joined: int, begin: float) -> None:
+    """Wake helpers after a short call that none joined, if it followed closely upon another: so may the next.
 
     Args:
-        came: how many have come without being woken.
+        joined: number of helpers that joined the call.
         begin: when the call began, by `perf_counter`.
     """
     global _ended, _woken
     now = perf_counter()
-    if came == 0 and begin - _ended < PATIENCE and now - _woken > TRIAL:
+    if joined == 0 and begin - _ended < POLLING and now - _woken > BACK_OFF:
         _woken = now
         wake(helpers)
     _ended = now
 
 
 @cache
-def _attend() -> Callable[[], object]:
-    """What a helper does once it is awake."""
-    run, nothing, times = entry(attend, SPEC.type, I, I), np.zeros_like(BOARD), []
+def _polling() -> Callable[[], object]:
+    """Return a function that polls for `POLLING` seconds; the duration of a poll is measured here."""
+    run, empty, times = entry(poll, SPEC.type, I, I), np.zeros_like(TABLE), []
     for _ in range(5):
         begin = perf_counter()
-        run(SPEC, board_of(nothing), LOOKS)
+        run(SPEC, table_in(empty), CALIBRATION)
         times.append(perf_counter() - begin)
-    return partial(run, SPEC, board_of(BOARD), max(int(LOOKS * PATIENCE / min(times)), 1))
+    return partial(run, SPEC, table_in(TABLE), max(int(CALIBRATION * POLLING / min(times)), 1))

@@ -68,15 +68,15 @@ NET = record(
 )
 
 JOB = record(
-    # the kernel that is run as (job, slot), slots from 0; how many slots there are; how many helpers came last time;
-    # where jobs are posted, and the kernel that does it
-    "body slots came board together",
+    # address of the kernel that each thread runs as body(job, slot); number of slots, which are numbered from 0; number
+    # of helpers that joined the last call; addresses of the table of jobs and of `jobs.run_shared`
+    "body slots joined table run_shared",
 )
 
 CALL = record(
     *(JOB.names or ()),
-    # of the arrays that the call was given: where they begin, and the steps in bytes along their axes; share, out and
-    # dx are 0 where there are none; float64
+    # addresses of the arguments and their strides in bytes; share (sample weights), out and dx are 0 if there are none;
+    # a float64, the factor of the gradient
     "theta x x_step x_next targets targets_step targets_next share out dx dx_step dx_next scale",
     # the network's record; samples, tiles of them, chunks of tiles; tiles of a chunk in one round, rounds
     "net batch tiles chunks at_once rounds",
@@ -103,11 +103,11 @@ CALL = record(
 
 PASS = record(
     *(JOB.names or ()),
-    # words of one phase and the one that stops it; float64, the sum of each block, and how many blocks
+    # address of three words: items taken, items done, stop; address of float64 sums, one a block; number of blocks
     "counters sums blocks",
-    # of the slots of θ: how many; θ, its gradient and where θ goes; the rows of state and bytes from one to the next;
-    # float64 constants
-    "slots_of_theta theta gradient out rows step constants",
+    # length of θ; addresses of θ, of its gradient and of the new θ; address of the rows of state and bytes a row;
+    # address of float64 constants
+    "length theta gradient out rows step constants",
 )
 
 TILE = record(

@@ -1,14 +1,13 @@
-"""What a thread does in a call, from its first to its last: phases, whose items the threads take in turn.
+"""Entries: the kernels that Python calls, and the bodies that each thread of a call runs, a phase at a time.
 
-An entry is called by Python; it writes where its arrays stand into the call's record, and posts this as a job, whose
-body every thread of the call runs, each in a slot of its own, which is its tile. Items are tiles, chunks of tiles or
-pieces of the parameters: how the work is cut depends on batch and graph alone, and every sum runs in one fixed order,
-so that the number of threads changes no bit of a result. Of each phase two words count how many items are taken, and
-how many are done. A thread that finds none left waits until all are done; one that comes late finds none and waits for
-nothing. Backward takes numbers below the smallest normal one for 0 (FLUSH): a processor
-takes 100 times as long over them.
+An entry writes the addresses and strides of its arrays into the call's record and runs it as a job (`jobs`). Each
+thread executes the body in a slot of its own, which selects its tile. A phase is divided into work items: tiles, chunks
+of tiles, or ranges of the parameters. The division depends on batch and graph alone, and every sum is evaluated in one
+fixed order, so results are bit-identical for any number of threads. Two words a phase count the items that are taken
+and that are done; a thread that finds no item left waits until all are done. Backward flushes subnormal numbers to zero
+(FLUSH): they slow a processor down a hundredfold.
 
-Entries know a dtype; how many lanes a row has they read, and sweeps they call by address.
+Entries are compiled for a dtype; they read the number of lanes from the record, and call sweeps by address.
 """
 
 from __future__ import annotations
@@ -37,14 +36,14 @@ from flowgrad.executors._numba.records import BACKWARD, CALL, DROP, TILE_SIZE, c
 from flowgrad.executors._numba.simd import bytes_of, put_real, put_word, real_at
 
 SCALE = (CALL.names or ()).index("scale")
-"""Which word of a call's record is a float64."""
+"""Index of the one word of a call's record that is a float64."""
 COLUMNS = 16
-"""Columns of a (B, …) array that are read or written together: what stands in one cache line."""
+"""Columns of a (B, …) array that are copied together: a cache line of float32."""
 
 
 @inline
 def multiply_runs(n: Any, c: Any, call: int, tile: int, taken: int, turn: int, grad_weight: int, scale: float) -> None:
-    """∂L/∂w of the dense runs, of a round."""
+    """Compute ∂L/∂w of the dense runs for the tiles of a round."""
     item, items = fetch_add(taken, 1), n.dense_runs * PANELS
     while item < items:
         if atomic_get(c.stop) == 0:
@@ -59,7 +58,7 @@ def multiply_runs(n: Any, c: Any, call: int, tile: int, taken: int, turn: int, g
 
 @inline
 def fill(spec: Any, n: Any, t: Any, rows: int, values: int, step: int, next: int, count: int) -> None:
-    """Rows of a tile from a (B, count) array with these steps in bytes; lanes that are no samples repeat the last."""
+    """Copy a tile's samples of a (B, count) array, strides in bytes, to rows; lanes beyond them repeat the last one."""
     for begin in range(0, count, COLUMNS):
         for lane in range(n.lanes):
             at = values + (t.begin + min(lane, t.count - 1)) * step
@@ -69,7 +68,7 @@ def fill(spec: Any, n: Any, t: Any, rows: int, values: int, step: int, next: int
 
 @inline
 def empty(spec: Any, n: Any, t: Any, rows: int, values: int, step: int, next: int, count: int) -> None:
-    """The tile's samples of so many rows to where a (B, count) array has them."""
+    """Copy `count` rows of a tile to its samples in a (B, count) array, strides in bytes."""
     for i in range(count):
         for lane in range(t.count):
             put_real(spec, values + (t.begin + lane) * step + i * next, 0, real_at(spec, rows, i * n.lanes + lane))
@@ -77,7 +76,7 @@ def empty(spec: Any, n: Any, t: Any, rows: int, values: int, step: int, next: in
 
 @inline
 def fill_base(spec: Any, n: Any, t: Any, dy: int, step: int, next: int) -> None:
-    """Base cases of outputs from ∂L/∂y (B, O); 0 in lanes that are no samples."""
+    """Copy ∂L/∂y (B, O) of a tile to the base cases of the outputs; 0 in lanes without a sample."""
     fill(spec, n, t, t.G + n.lanes * bytes_of(spec), dy, step, next, n.outputs)
     for k in range(1, n.outputs + 1):
         for lane in range(t.count, n.lanes):
@@ -86,7 +85,7 @@ def fill_base(spec: Any, n: Any, t: Any, dy: int, step: int, next: int) -> None:
 
 @inline
 def open_tile(spec: Any, n: Any, c: Any, t: Any, number: int) -> None:
-    """Say which samples a tile has, in the mask row too; base cases of what is no output are 0."""
+    """Set which samples a tile has, its mask row too, and the base cases of other nodes than outputs to 0."""
     t.begin = number * n.lanes
     t.count = min(n.lanes, c.batch - t.begin)
     t.turned_block = -1
@@ -101,7 +100,7 @@ def open_tile(spec: Any, n: Any, c: Any, t: Any, number: int) -> None:
 
 @inline
 def lay_out(c: Any, t: Any, number: int, A: int, D: int, stack: int) -> None:
-    """A thread's tile gets the rows that are held of a tile, or its own, A, D and stack."""
+    """Point a thread's tile to the rows that are held of tile `number`, or to its own rows A, D and stack."""
     if number < c.held_tiles:
         rows = c.held + number * c.held_step
         t.A, t.D, t.stack = rows, rows + c.held_slopes, rows + c.held_stack
@@ -112,7 +111,7 @@ def lay_out(c: Any, t: Any, number: int, A: int, D: int, stack: int) -> None:
 
 @inline
 def open_chunk(c: Any, t: Any, chunk: int, turn: int) -> None:
-    """A thread's tile gets the arrays of a chunk."""
+    """Point a thread's tile to the gradient arrays and the loss of a chunk; the first round zeroes the loss."""
     t.weight = c.chunk_weight + chunk * c.chunk_weight_step
     t.bias = c.chunk_bias + chunk * c.chunk_bias_step
     t.kept, t.kept_step, t.chunk = c.kept, c.kept_step, chunk
@@ -127,39 +126,39 @@ def open_chunk(c: Any, t: Any, chunk: int, turn: int) -> None:
 
 @kernel
 def predict(spec: Any, call: int, theta: Any, x: Any, y: Any) -> None:
-    """y (B, O) of x (B, I), by everyone who comes."""
+    """Compute y (B, O) of x (B, I)."""
     c = call_at(call)
     take_in(c, theta, x)
     c.targets, c.targets_step, c.targets_next = data_of(y), y.strides[0], y.strides[1]
-    call_address(c.together, c.board, call)
+    call_address(c.run_shared, c.table, call)
 
 
 @kernel
 def step(spec: Any, call: int, theta: Any, x: Any, targets: Any, share: Any, scale: float, out: Any, dx: Any) -> None:
-    """∂L/∂θ times `scale` into out (P,), ∂L/∂x into dx (B, I) or, empty, nowhere; share (B,) of samples, or empty."""
+    """Compute ∂L/∂θ · scale into out (P,) and ∂L/∂x into dx (B, I); `dx` and the sample weights (B,) may be empty."""
     c = call_at(call)
     take_in(c, theta, x)
     c.targets, c.targets_step, c.targets_next = data_of(targets), targets.strides[0], targets.strides[1]
     c.share = data_of(share) if len(share) > 0 else 0
     c.out, c.dx, c.dx_step, c.dx_next = data_of(out), data_of(dx) if len(dx) > 0 else 0, dx.strides[0], dx.strides[1]
     put_f64(call, SCALE, scale)
-    call_address(c.together, c.board, call)
+    call_address(c.run_shared, c.table, call)
 
 
 @inline
 def take_in(c: Any, theta: Any, x: Any) -> None:
-    """Where a call's arrays stand."""
+    """Write addresses and strides of θ and x into the call's record."""
     c.theta, c.x, c.x_step, c.x_next = data_of(theta), data_of(x), x.strides[0], x.strides[1]
 
 
-# ---- what every thread does -----------------------------------------------------------------------------------
+# ---- bodies -----------------------------------------------------------------------------------
 
 
 @kernel
 def predict_tiles(spec: Any, call: int, slot: int) -> None:
-    """Tiles that the call holds stay where they are for the backward of a `step`.
+    """Evaluate tiles forward. Rows of tiles that the call holds stay in memory for the backward of a later `step`.
 
-    Where the call has room for z and a of every node, these go there, and y is not looked at.
+    If the call's record has addresses of z and a (V, B), these are written for every node, and y is not.
     """
     mode = float_mode()
     set_float_mode(IEEE)
@@ -199,11 +198,11 @@ def predict_tiles(spec: Any, call: int, slot: int) -> None:
 
 @kernel
 def step_chunks(spec: Any, call: int, slot: int) -> None:
-    """The chunks' losses go into theirs.
+    """Evaluate chunks of tiles forward and backward, then add up their gradients; losses are stored by chunk.
 
-    Where the call says `pulled`, its targets are the base cases ∂L/∂y; tiles that it holds have their forward behind
-    them. Where the call has z and a of a forward, these stand for x: ∂L/∂z and ∂L/∂a of every node, ∂L/∂w by in-edge
-    and ∂L/∂b by position go where it says, and `out` stays as it is.
+    If the record has `pulled`, targets are ∂L/∂y, the base cases, and no forward is run for tiles that it holds. If it
+    has addresses of z and a (V, B), these replace x: ∂L/∂z and ∂L/∂a of every node, ∂L/∂w by in-edge and ∂L/∂b by
+    position are written to the addresses in the record, and `out` is not.
     """
     mode = float_mode()
     set_float_mode(IEEE)
@@ -260,13 +259,13 @@ def step_chunks(spec: Any, call: int, slot: int) -> None:
 
 @inline
 def first_tile(c: Any, chunk: int) -> int:
-    """Where a chunk begins: all have as many tiles, or the first ones have one more."""
+    """Return a chunk's first tile; chunks have equally many tiles, or the first ones have one more."""
     return int(chunk * (c.tiles // c.chunks) + min(chunk, c.tiles % c.chunks))
 
 
 @inline
 def weights(spec: Any, n: Any, c: Any, call: int) -> Any:
-    """Addresses of w and b; the first phase gathers them where θ is not just these."""
+    """Return the addresses of w by in-edge and b by neuron; gather them from θ in phase 1 if θ is not these two."""
     if n.direct == 0:
         call_address(n.collect, call, c.theta)
         return c.weight, c.bias
@@ -275,7 +274,7 @@ def weights(spec: Any, n: Any, c: Any, call: int) -> Any:
 
 @inline
 def remember(spec: Any, n: Any, c: Any, t: Any) -> None:
-    """a of every node, and what σ' is found from, of the z that forward gave."""
+    """Restore a of every node and the operands of σ' from z of an earlier forward."""
     row, size = n.lanes * bytes_of(spec), bytes_of(spec)
     fill(spec, n, t, t.A, c.z, size, c.batch * size, n.nodes)
     for run in range(n.runs):

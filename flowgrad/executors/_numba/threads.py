@@ -1,8 +1,8 @@
-"""Pool of threads: how many threads a call may use, helpers that sleep until they are roused, calls that hear signals.
+"""Pool of threads: the number of threads that a call may use, the helper threads, and calls that can be interrupted.
 
-Helpers are daemon threads that sleep on a queue of errands; what they do once they are awake says `jobs`. The pool
-holds no locks, so an interrupt, a fork or the end of the interpreter may come between any two steps. Its state is
-`_crew` and `_errands`, which a forked child replaces by empty ones.
+Helpers are daemon threads that sleep on a queue of tasks; `jobs` says which task they get. The pool holds no locks, so
+an interrupt, a fork or the end of the interpreter may come between any two steps. Its state is `_helpers` and `_tasks`,
+which a forked child replaces by empty ones.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 from queue import Empty, SimpleQueue
 
-Errand = Callable[[], object]
+Task = Callable[[], object]
 GLANCE = 0.05
 """Seconds after which a waiting thread runs the handlers of signals: another thread may have been sent the signal."""
 
-_crew: dict[int, int] = {}
+_helpers: dict[int, int] = {}
 """Number of every running helper, from 1, and the identifier of its thread."""
-_errands: SimpleQueue[Errand] = SimpleQueue()
+_tasks: SimpleQueue[Task] = SimpleQueue()
 
 
 # ---- how many -----------------------------------------------------------------------------------------------
@@ -106,20 +106,20 @@ def _groups(root: Path) -> Iterator[Path]:
 # ---- helpers ------------------------------------------------------------------------------------------------
 
 
-def rouse(helpers: int, errand: Errand) -> None:
-    """Have so many helpers run an errand once they are awake, and have no other; it must not raise.
+def wake(helpers: int, task: Task) -> None:
+    """Queue a task for this many helpers, less the tasks that are queued already, and start helpers that are missing.
 
-    Helpers are started where fewer than that exist. Nobody waits for them: a caller does its work with who comes.
+    Returns at once; a helper that is running another task takes this one afterwards. The task must not raise.
     """
     for k in range(1, helpers + 1):
-        if k not in _crew and not _start(_help, k):
+        if k not in _helpers and not _start(_run_tasks, k):
             break
-    for _ in range(helpers - _errands.qsize()):
-        _errands.put(errand)
+    for _ in range(helpers - _tasks.qsize()):
+        _tasks.put(task)
 
 
 def _start(target: Callable[[int], None], number: int) -> bool:
-    """Start a daemon thread; False if the system gives no more, or the interpreter is shutting down.
+    """Start a daemon thread; return False if the system refuses one or the interpreter is shutting down.
 
     `start_new_thread` cannot be interrupted half-way. `threading.Thread.start` can: it may then raise a RuntimeError of
     its locks instead of KeyboardInterrupt, with the thread running.
@@ -131,44 +131,44 @@ def _start(target: Callable[[int], None], number: int) -> bool:
     return True
 
 
-def _help(k: int) -> None:
-    """Run errands for ever, as helper k; return at once if helper k is running already."""
+def _run_tasks(k: int) -> None:
+    """Run tasks for ever, as helper k; return at once if there is a helper k."""
     me = get_ident()
-    if _crew.setdefault(k, me) != me:
+    if _helpers.setdefault(k, me) != me:
         return
     try:
         while True:
-            _errands.get()()
+            _tasks.get()()
     finally:
-        del _crew[k]
+        del _helpers[k]
 
 
 def _start_anew() -> None:
     """Empty the pool, in a forked child, where the parent's helpers do not exist."""
-    global _errands
-    _crew.clear()
-    _errands = SimpleQueue()
+    global _tasks
+    _helpers.clear()
+    _tasks = SimpleQueue()
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_start_anew)
 
 
-# ---- a call that hears signals --------------------------------------------------------------------------------
+# ---- calls that can be interrupted ----------------------------------------------------------------------------
 
 
-def aside(work: Errand, stop: Errand) -> None:
-    """Run `work` on a thread of its own, so that this, the main one, handles signals meanwhile.
+def run_aside(work: Task, stop: Task) -> None:
+    """Run `work` on a new thread while this thread, the main one, handles signals.
 
-    It is run here if the system gives no more threads, or the interpreter is finalizing, when no other thread gets the
-    GIL. When this returns or raises, no thread is inside `work`.
+    `work` runs on this thread if the system refuses another one, or the interpreter is finalizing: no other thread gets
+    the GIL then. When this function returns or raises, no thread is inside `work`.
 
     Args:
         work: a call of compiled code.
         stop: makes `work` return early; called, perhaps several times, when an exception was raised.
 
     Raises:
-        BaseException: what `work` has raised, or a signal's handler on this thread (KeyboardInterrupt).
+        BaseException: raised by `work`, or by a signal handler on this thread (KeyboardInterrupt).
     """
     if sys.is_finalizing():
         work()
@@ -177,7 +177,7 @@ def aside(work: Errand, stop: Errand) -> None:
 
     def everything() -> None:
         if _start(call.serve, 0):
-            while not call.listen():
+            while not call.has_finished():
                 pass
         else:
             work()
@@ -187,20 +187,20 @@ def aside(work: Errand, stop: Errand) -> None:
 
 
 class _Call:
-    """Work, and the thread that does it.
+    """A task and the state of the thread that runs it.
 
-    The thread is `inside` before it reads `over`, and the caller sets `over` before it reads `inside`: so either the
-    thread sees that the call is over, or the caller sees the thread. When it leaves it rings the bell.
+    The thread sets `inside` before it reads `over`; the caller sets `over` before it reads `inside`. So either the
+    thread sees that the call is over, or the caller sees that the thread is inside.
     """
 
-    def __init__(self, work: Errand, stop: Errand) -> None:
+    def __init__(self, work: Task, stop: Task) -> None:
         self.work, self.stop = work, stop
         self.inside, self.over, self.at_rest = False, False, False
         self.errors: list[BaseException] = []
-        self.bell: SimpleQueue[None] = SimpleQueue()
+        self.finished: SimpleQueue[None] = SimpleQueue()
 
     def serve(self, _: int) -> None:
-        """Do the work, unless the call is over; keep what it raises."""
+        """Run the task, unless the call is over; keep the exception that it raises."""
         self.inside = True
         try:
             if not self.over:
@@ -209,25 +209,25 @@ class _Call:
             self.errors.append(error)
         finally:
             self.inside = False
-            self.bell.put(None)
+            self.finished.put(None)
 
-    def listen(self) -> bool:
-        """Sleep until the thread leaves, at most `GLANCE` seconds; return whether it has left."""
+    def has_finished(self) -> bool:
+        """Sleep until the thread has finished, at most `GLANCE` seconds; return whether it has."""
         try:
-            self.bell.get(timeout=GLANCE)
+            self.finished.get(timeout=GLANCE)
         except Empty:
             return False
         return True
 
     def end(self) -> None:
-        """Let the thread not begin any more, or wait until it has left."""
+        """Prevent the task from starting, or wait until it has finished."""
         self.over = True
         while self.inside:
-            self.listen()
+            self.has_finished()
         self.at_rest = True
 
     def give_up(self) -> None:
-        """Stop the work and end the call, unless it has ended; exceptions of signal handlers meanwhile are dropped."""
+        """Stop the task and end the call, unless it has ended; drop exceptions of signal handlers meanwhile."""
         while not self.at_rest:
             with suppress(BaseException):
                 self.stop()
@@ -235,7 +235,7 @@ class _Call:
                 self.end()
 
 
-def _guarded(call: _Call, everything: Errand, interrupts: int = 4) -> None:
+def _guarded(call: _Call, everything: Task, interrupts: int = 4) -> None:
     """Run a call and end it, whatever is raised; raise what its thread has raised.
 
     A second interrupt may come on entry to `give_up`, before its `suppress` is in place; the frame above then calls

@@ -1,4 +1,4 @@
-"""Updates of θ as kernels: the formulas of `flowgrad.maths.updates`, run over rows of slots."""
+"""Update θ by kernels: the formulas of `flowgrad.maths.updates`, evaluated over rows of parameters."""
 
 from __future__ import annotations
 
@@ -9,10 +9,7 @@ import numpy as np
 from numba.core import types
 
 from flowgrad.executor import Array
-from flowgrad.executors._numba import (
-    jobs,
-    primitives,  # what NumPy's functions are for rows
-)
+from flowgrad.executors._numba import jobs, primitives
 from flowgrad.executors._numba.across import lanes_at
 from flowgrad.executors._numba.blocks import symbolic
 from flowgrad.executors._numba.compiled import address, entry, inline, kernel
@@ -24,14 +21,14 @@ from flowgrad.executors._numba.simd import bytes_of, lanes_of, load, splat, stor
 from flowgrad.executors._numba.spec import Spec, Vector
 from flowgrad.maths.updates import Update
 
-assert primitives  # loaded: rows know NumPy's functions by it
+assert primitives  # its import defines NumPy's functions for rows
 BLOCK = 1 << 14
-"""Slots that a thread takes at a time, and that are summed together."""
+"""Number of parameters in a work item; each item has one partial sum."""
 ALONE = 1 << 17
-"""Slots below which a pass wakes no other thread."""
+"""Number of parameters below which a pass runs on one thread."""
 
 
-# ---- rows of slots ------------------------------------------------------------------------------------------
+# ---- rows of parameters ------------------------------------------------------------------------------------------
 
 
 def _update(spec: Any) -> Update:
@@ -41,7 +38,7 @@ def _update(spec: Any) -> Update:
 
 @symbolic(lambda spec, p, g, out, rows, step, constants: spec.row)
 def moved(spec: Any, p: int, g: int, out: int, rows: int, step: int, constants: int) -> Any:
-    """Move a row of slots, from θ at p to θ at out, states in place; gives g − g, which is 0 of what is finite."""
+    """Update a row of θ from address p to address out, its states in place; return g − g: 0 where g is finite."""
     update = _update(spec)
     given, places = load(spec, g), [rows + step * k for k in range(update.rows)]
     numbers = [splat(spec, f64_at(constants, k)) for k in range(update.constants)]
@@ -54,7 +51,7 @@ def moved(spec: Any, p: int, g: int, out: int, rows: int, step: int, constants: 
 
 @symbolic(lambda spec, p, g, rows, step: Vector(types.float64, spec.n))
 def squared(spec: Any, p: int, g: int, rows: int, step: int) -> Any:
-    """The squares, in float64, of a row of gradients, after the penalties' have been added to it."""
+    """Add the penalties' gradients to a row of gradients; return its squares in float64."""
     update = _update(spec)
     more = [load(spec, rows + step * k) for k in range(update.l1 + update.l2)]
     with np.errstate(all="ignore"):
@@ -66,7 +63,7 @@ def squared(spec: Any, p: int, g: int, rows: int, step: int) -> Any:
 
 @inline
 def added(spec: Any, x: Any) -> float:
-    """The lanes' sum in float64, in order."""
+    """Return the sum of the lanes in float64, in their order."""
     total = 0.0
     for lane in range(lanes_of(spec)):
         total += np.float64(lanes_at(lane, x)[0])
@@ -78,22 +75,22 @@ def added(spec: Any, x: Any) -> float:
 
 @kernel
 def run(spec: Any, job: int, theta: Any, gradient: Any, rows: Any, out: Any, constants: Any) -> None:
-    """Run a pass over these arrays, by everyone who comes."""
+    """Run a pass over these arrays: write them into the record of the job, and run it."""
     c = pass_at(job)
-    c.slots_of_theta, c.theta, c.gradient, c.out = len(theta), data_of(theta), data_of(gradient), data_of(out)
+    c.length, c.theta, c.gradient, c.out = len(theta), data_of(theta), data_of(gradient), data_of(out)
     c.rows, c.step, c.constants = data_of(rows), rows.strides[0], data_of(constants)
-    call_address(c.together, c.board, job)
+    call_address(c.run_shared, c.table, job)
 
 
 @kernel
 def advance(spec: Any, job: int, slot: int) -> None:
-    """Move all slots of θ, a block at a time; 0 into `sums` of a block whose gradients are finite, else NaN."""
+    """Update θ block by block; the sum of a block is 0 if its gradients are finite, else NaN."""
     c = pass_at(job)
     words, blocks = c.counters, c.blocks
     item = fetch_add(words, 1)
     while item < blocks:
         bad = splat(spec, 0.0)
-        for k in range(item * BLOCK, min((item + 1) * BLOCK, c.slots_of_theta), lanes_of(spec)):
+        for k in range(item * BLOCK, min((item + 1) * BLOCK, c.length), lanes_of(spec)):
             j = k * bytes_of(spec)
             bad = bad + moved(spec, c.theta + j, c.gradient + j, c.out + j, c.rows + j, c.step, c.constants)
         put_f64(c.sums, item, added(spec, bad))
@@ -104,13 +101,13 @@ def advance(spec: Any, job: int, slot: int) -> None:
 
 @kernel
 def square(spec: Any, job: int, slot: int) -> None:
-    """Add the penalties' gradients to all slots'; the sum of the squares of each block goes into `sums`."""
+    """Add the penalties' gradients to the gradient; the sum of a block is that of its squares."""
     c = pass_at(job)
     words, blocks = c.counters, c.blocks
     item = fetch_add(words, 1)
     while item < blocks:
         total = wide(spec, splat(spec, 0.0))
-        for k in range(item * BLOCK, min((item + 1) * BLOCK, c.slots_of_theta), lanes_of(spec)):
+        for k in range(item * BLOCK, min((item + 1) * BLOCK, c.length), lanes_of(spec)):
             j = k * bytes_of(spec)
             total = total + squared(spec, c.theta + j, c.gradient + j, c.rows + j, c.step)
         put_f64(c.sums, item, added(spec, total))
@@ -120,7 +117,7 @@ def square(spec: Any, job: int, slot: int) -> None:
 
 
 class Updater:
-    """`Updates` of the protocol for one training, on so many threads."""
+    """`Updates` of the protocol for one training."""
 
     def __init__(self, dtype: np.dtype[Any], threads: int) -> None:
         self.dtype, self.threads, self.lanes = dtype, threads, WIDE // dtype.itemsize
@@ -140,7 +137,7 @@ class Updater:
         return self._pass(square, update, theta, g, rows, theta, self._sums)
 
     def _pass(self, what: Any, update: Update, theta: Array, *operands: Array) -> float:
-        """Run a pass; gives the sum of what it sums."""
+        """Run a pass; return the total of its sums."""
         last = self._passes.get(what)
         if last is None or last[0] is not update:
             last = self._passes[what] = update, *_compiled(what, update, self.dtype.char)
@@ -159,9 +156,9 @@ class Updater:
 
 @cache
 def _compiled(what: Any, update: Update, char: str) -> tuple[Any, Spec, int]:
-    """What Python calls for a pass, the Spec to call it with, and the address of what all threads do."""
+    """Return the entry for a pass, its Spec, and the address of its body."""
     spec = Spec(np.dtype(char), WIDE // np.dtype(char).itemsize, update=update)
     one, two = types.Array(spec.type.real, 1, "C"), types.Array(spec.type.real, 2, "A")
-    plain = Spec(spec.dtype, 1).type  # which `run` does not look at: one for all updates
+    plain = Spec(spec.dtype, 1).type  # `run` depends on no update: compiled once
     start = entry(run, plain, types.int64, one, one, two, one, types.Array(types.float64, 1, "C"))
     return start, spec, address(what, spec.type, types.int64, types.int64)

@@ -1,4 +1,4 @@
-"""Workspace: the memory of one call, kept for the next one. As many exist as calls ever ran at once."""
+"""Workspace: the memory of a call, reused by later calls. There are as many as calls have ever run at once."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from flowgrad.executors._numba.records import CALL, TILE, WIDE
 class Workspace(jobs.Job):
     """The records of a call and of its threads, and buffers that grow and never shrink.
 
-    `use` is what it was last prepared for, kind, batch and whether neurons are dropped: a call of the same finds all as
-    it needs it, also the `entry` to run, the Spec to call it with, and how many `slots` have a tile to sweep.
+    `use` is the kind of call, the batch size and whether neurons are dropped that it was last prepared for; a call with
+    the same ones reuses it as it is, with the `entry` to run, the entry's `spec`, and the number of `slots`.
     """
 
     def __init__(self, net: int, slots: int) -> None:
@@ -32,33 +32,33 @@ class Workspace(jobs.Job):
         self.set(net=net, works=self.tiles.ctypes.data, stop=self.stop.ctypes.data)
 
     def set_phases(self, phases: int) -> None:
-        """Words for so many phases."""
+        """Provide the counters of this many phases."""
         if len(self.counters) != 2 * phases:
             self.counters = np.zeros(2 * phases, np.int64)
             self.set(counters=self.counters.ctypes.data)
 
     def set_losses(self, chunks: int) -> None:
-        """A loss for each chunk."""
+        """Provide a loss for each chunk."""
         self.losses = np.zeros(chunks)
         self.set(chunk_loss=self.losses.ctypes.data)
 
     def begin(self) -> None:
-        """Before a call: no item is taken, nobody stops it."""
+        """Reset the counters and the stop word before a call."""
         self.counters.fill(0)
         self.stop[0] = 0
 
     def halt(self) -> None:
-        """End a call that runs, soon."""
+        """Make a running call return early."""
         self.stop[0] = 1
 
     def summed_loss(self) -> float:
-        """The chunks' losses added in their order."""
+        """Return the sum of the chunks' losses, in their order."""
         return float(sum(self.losses.tolist()))
 
     def room(self, name: str, size: int) -> int:
-        """The address of `size` bytes under that name, on a cache line; zeros when they are new.
+        """Return the address, aligned to a cache line, of the named buffer of at least `size` bytes; 0 when new.
 
-        A row behind them may be read, and written as it was.
+        One row behind it may be read, and written unchanged.
         """
         buffer = self.buffers.get(name)
         if buffer is None or len(buffer) < size + LINE + WIDE:
