@@ -110,7 +110,7 @@ def whole_run(spec: Any, net: int, tile: int, run: int, w: int) -> None:
 
 @inline
 def turn_sources(spec: Any, net: Any, tile: Any, to: int, e: int, sources: int) -> None:
-    """Store a of a block's sources transposed, one row of sources for each lane; 0 in lanes without a sample."""
+    """Store a of a block's sources transposed, the last source repeated up to fours; 0 in lanes without a sample."""
     last, row, lanes = e + sources - 1, size_of(spec), lanes_of(spec)
     for k in range(0, sources, 4):
         square = to + k // lanes * lanes * tile.kept_step + tile.chunk * lanes * row
