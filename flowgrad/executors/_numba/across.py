@@ -1,4 +1,4 @@
-"""Blocks across the lanes of vectors: sums over them, four vectors turned, numbers gathered."""
+"""Blocks that combine lanes of vectors: sums over lanes, transposition of four vectors, gathers from memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _shuffled(builder: Any, x: Any, y: Any, lanes: Any) -> Any:
 
 
 def _halved(builder: Any, v: Any, n: int) -> Any:
-    """Its halves added until n lanes are left."""
+    """Emit the addition of the two halves of v, repeated until n lanes are left."""
     while (count := v.type.count) > n:
         v = builder.fadd(
             _shuffled(builder, v, v, range(count // 2)), _shuffled(builder, v, v, range(count // 2, count))
@@ -28,7 +28,7 @@ def _halved(builder: Any, v: Any, n: int) -> Any:
 
 
 def _crossed(builder: Any, x: Any, y: Any, group: int, size: int) -> list[Any]:
-    """Of every group of lanes of x and y, pieces of that size in turn: of the lower half, and of the upper."""
+    """Emit two vectors that interleave pieces of `size` lanes of x and y from the lower, upper halves of each group."""
     n, found = x.type.count, []
     for half in (0, group // 2):
         lanes: list[int] = []
@@ -40,7 +40,7 @@ def _crossed(builder: Any, x: Any, y: Any, group: int, size: int) -> list[Any]:
 
 
 def _products(builder: Any, x: Any, y: Any) -> Any:
-    """x·y, its parts of one register each added up."""
+    """Emit x·y, with its register-wide parts added up to one register."""
     wide = register_lanes(4 if x.type.element == ir.FloatType() else 8)
     n, total = min(x.type.count, wide), None
     for at in range(0, x.type.count, n):
@@ -50,7 +50,7 @@ def _products(builder: Any, x: Any, y: Any) -> Any:
 
 
 def _emit_dots(builder: Any, four: Any, kinds: Any, values: Any) -> Any:
-    """A transposition by shuffles, an addition after each: within 128 bits of whole registers, or of four doubles."""
+    """Emit a 4×4 transposition with an addition at each step: in 128-bit groups of float32, or of four float64."""
     y, *rows = values
     rows = [_products(builder, x, y) for x in rows]
     if four.real == types.float64:
@@ -65,7 +65,7 @@ def _emit_dots(builder: Any, four: Any, kinds: Any, values: Any) -> Any:
 
 @block(lambda y, *rows: Vector(y.real, 4), _emit_dots)
 def dots(y: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
-    """The dot products of four vectors with y, as a vector of four."""
+    """Return the dot products of four vectors with y, as a vector of four."""
     return np.array([x @ y for x in (a, b, c, d)], y.dtype)
 
 
@@ -75,7 +75,7 @@ def _emit_total(builder: Any, real: Any, kinds: Any, values: Any) -> Any:
 
 @block(lambda x: x.real, _emit_total)
 def total(x: Any) -> Any:
-    """Σ of the lanes, by halves."""
+    """Return the sum of the lanes of x, added pairwise by halves."""
     return x.sum(dtype=x.dtype)
 
 
@@ -94,7 +94,7 @@ def _emit_store_turned(builder: Any, _: Any, kinds: Any, values: Any) -> None:
 
 @block(lambda to, step, a, b, c, d: types.none, _emit_store_turned)
 def store_turned(to: int, step: int, a: Any, b: Any, c: Any, d: Any) -> None:
-    """Write four vectors to memory lane by lane: the four numbers of each, so many bytes on from those of the last."""
+    """Store four vectors transposed: the four numbers of lane k are contiguous at address to + k·step, in bytes."""
     for lane, four in enumerate(zip(a, b, c, d, strict=True)):
         memory_at(to + lane * step, a.dtype, 4)[:] = four
 
@@ -108,18 +108,18 @@ def _emit_lanes_at(builder: Any, result: Any, kinds: Any, values: Any) -> Any:
 
 @block(lambda k, *rows: types.UniTuple(rows[0].real, len(rows)), _emit_lanes_at)
 def lanes_at(k: int, *rows: Any) -> Any:
-    """Number k of each row."""
+    """Return the number in lane k of each row."""
     return tuple(row[k] for row in rows)
 
 
 @block(lambda row, k, x: row, lambda b, r, kinds, v: b.insert_element(v[0], v[2], v[1]))
 def with_lane(row: Any, k: int, x: float) -> Any:
-    """The row with x as its number k."""
+    """Return the row with x in lane k."""
     return np.where(np.arange(len(row)) == k, x, row)
 
 
 GATHERED = 8
-"""Numbers that `gather` reads at a time."""
+"""Numbers, and their int32 indices, that one `gather` reads."""
 
 
 def _emit_gather(builder: Any, eight: Any, kinds: Any, values: Any) -> Any:
@@ -138,14 +138,14 @@ def _emit_gather(builder: Any, eight: Any, kinds: Any, values: Any) -> Any:
 
 @block(lambda spec, base, index: Vector(spec.real, GATHERED), _emit_gather)
 def gather(spec: Any, base: int, index: int) -> Any:
-    """Of the array at base the numbers at eight indices (int32); 0 where an index is negative."""
+    """Return base[i] for the eight int32 indices i at address `index`; 0 where an index is negative."""
     at, size = memory_at(index, np.int32, GATHERED), spec.dtype.itemsize
     numbers = [memory_at(base + int(k) * size, spec.dtype, 1)[0] if k >= 0 else 0.0 for k in at]
     return np.array(numbers, spec.dtype)
 
 
 load8 = loader(lambda spec: Vector(spec.real, GATHERED))
-"""The eight numbers at an address."""
+"""Load the eight numbers at an address."""
 
 
 @block(
@@ -157,5 +157,5 @@ load8 = loader(lambda spec: Vector(spec.real, GATHERED))
     ),
 )
 def placed(spec: Any, index: int) -> Any:
-    """Which of eight indices (int32) are not negative."""
+    """Return which of the eight int32 indices at address `index` are not negative."""
     return memory_at(index, np.int32, GATHERED) >= 0

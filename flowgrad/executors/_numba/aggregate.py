@@ -1,14 +1,13 @@
-"""Kernels of neurons with another aggregation than a multiple of the sum: equation (1) and its gradient, on rows.
+"""Kernels of neurons whose aggregation is no multiple of the sum: equation (1) and its gradient, over rows of lanes.
 
-Forward makes z = b + r·m, m of the terms t_k = w_uv·a_u; backward writes one message row an in-edge, ∂L/∂t_k =
-r·∂m/∂t_k·∂L/∂z, which the predecessors pull. Lanes without a sample become 0 there. Ties, NaN and zeros are those of
-`flowgrad.maths.aggregations`: the first edge wins; where a term is NaN, max, min, max_abs and median have a gradient
-of NaN at the terms that are NaN, and 0 at the others; a zero is a factor of a product like any other.
+Forward computes z = b + r·m, with m aggregated from the terms t_k = w_uv·a_u. Backward writes one message row for each
+in-edge, ∂L/∂t_k = r·∂m/∂t_k·∂L/∂z, 0 in lanes without a sample, which the predecessors gather. Ties, NaN and zeros are
+treated as in `flowgrad.maths.aggregations`: the first edge in edge order attains the extremum; where a term is NaN, the
+gradient of max, min, max_abs and median is NaN at the NaN terms and 0 at the others; 0 is an ordinary factor.
 
-Terms are rounded to the program's dtype, but for products: those run in float64, mantissas and exponents apart, for any
-number of factors. A median sorts its rows by Batcher's merge exchange, O(K log² K) for K terms (Knuth, The Art of
-Computer Programming 3, algorithm 5.2.2M); all else is O(K). Room at a tile's `terms`: `ROOM` bytes a lane and term of
-the neuron that has the most.
+Terms are rounded to the program's dtype, except in products, which are computed in float64 (`products`). A median sorts
+K rows by Batcher's merge exchange in O(K log² K) (Knuth, The Art of Computer Programming 3, algorithm 5.2.2M); all else
+is O(K). The scratch buffer at a tile's `terms` has ROOM bytes for each lane and term of the largest such neuron.
 """
 
 from __future__ import annotations
@@ -34,11 +33,11 @@ from flowgrad.registry import is_own
 
 I = types.int64
 ROOM = 16
-"""Bytes a lane and term."""
+"""Bytes of scratch for each lane and term: two float64, a mantissa and an exponent, or a term and its derivative."""
 
 
 def gathers(aggregation: Aggregation, dtype: np.dtype[Any], lanes: int) -> int:
-    """The address of forward's kernel of an aggregation: gather(spec, net, tile, run, w, b)."""
+    """Return the address of an aggregation's forward kernel, with the arguments (spec, net, tile, run, w, b)."""
     name = own_name(aggregation)
     if name is None:
         spec = Spec(dtype, lanes, f=formula(aggregation.f))
@@ -47,44 +46,43 @@ def gathers(aggregation: Aggregation, dtype: np.dtype[Any], lanes: int) -> int:
 
 
 def spreads(aggregation: Aggregation, dtype: np.dtype[Any], lanes: int, most: int = 0) -> int:
-    """The address of backward's: spread(spec, net, tile, run, w).
-
-    Args:
-        most: terms of a neuron. Where the dtype has not room for their numbers, its formula runs.
-    """
+    """Return the address of an aggregation's backward kernel (spec, net, tile, run, w); most: the largest fan-in."""
     name = own_name(aggregation)
-    if name is None or most > 2 ** np.finfo(dtype).nmant:
+    if name is None or most > 2 ** np.finfo(dtype).nmant:  # beyond, dtype cannot represent every index of a term
         spec = Spec(dtype, lanes, df=formula(aggregation.df))
         return address(aggregate_formula.spread, spec.type, I, I, I, I)
     return address(SPREAD[name], _spec(name, dtype, lanes), I, I, I, I)
 
 
 def _spec(name: str, dtype: np.dtype[Any], lanes: int) -> SpecType:
-    """What a kernel of an aggregation of ours is compiled for: its name where one kernel is of several."""
+    """Return the type of a built-in aggregation's Spec, with its name if several aggregations share the kernel."""
     return (Spec(dtype, lanes, aggregation=name) if name in _BETTER else Spec(dtype, lanes)).type
 
 
 def own_name(aggregation: Aggregation) -> str | None:
-    """The name of an aggregation of ours that has kernels here."""
+    """Return the name of a built-in aggregation that has vector kernels, None for any other aggregation."""
     return aggregation.name if aggregation.name in GATHER and is_own("aggregations", aggregation) else None
 
 
 @inline
 def term(spec: Any, n: Any, t: Any, w: int, e: int) -> Any:
-    """t_k of in-edge e."""
+    """Return the row of the term t_k = w·a of in-edge e, in the program's dtype."""
     return load(spec, t.A + i32_at(n.in_source, e) * (size_of(spec) // STRIDE)) * real_at(spec, w, e)
 
 
 @inline
 def message(spec: Any, n: Any, t: Any, v: int, k: int) -> int:
-    """Where ∂L/∂t_k goes."""
+    """Return the address of the message row with ∂L/∂t_k of neuron v's in-edge number k, from 0."""
     at: int = t.A + (i32_at(n.message, v) + k) * size_of(spec)
     return at
 
 
 @inline
 def settled(spec: Any, n: Any, t: Any, w: int, v: int, m: Any, first: Any, second: Any, share: float) -> None:
-    """Messages that give `share` of the gradient to the terms numbered `first` and `second`; NaN where m is NaN."""
+    """Write neuron v's messages: ∂m/∂t_k is `share` for each of the rows `first` and `second` that equals k, else 0.
+
+    In lanes where m is NaN, it is NaN at the NaN terms and 0 at the others.
+    """
     begin, mask = i64_at(n.in_begin, v), load(spec, t.mask)
     r, dz = real_at(spec, n.response, v), load(spec, t.A + v * size_of(spec))
     nan = any_lane(m != m)
@@ -97,7 +95,7 @@ def settled(spec: Any, n: Any, t: Any, w: int, v: int, m: Any, first: Any, secon
         store(message(spec, n, t, v, k), keep(slope * r * dz, mask))
 
 
-# ---- the largest of something ----------------------------------------------------------------------------------
+# ---- max, min, max_abs -----------------------------------------------------------------------------------------
 
 _BETTER: dict[str, Callable[[Any, Any], Any]] = {
     "max": lambda x, m: x > m,
@@ -112,13 +110,13 @@ def _name(spec: Any) -> str:
 
 @symbolic(lambda spec, x, m: Truth(x.n))
 def better(spec: Any, x: Any, m: Any) -> Any:
-    """Where a term wins over the one that has won till now."""
+    """Return the lanes in which term x replaces m, the extremum of the terms before it."""
     return _BETTER[_name(spec)](x, m)
 
 
 @kernel
 def gather_winner(form: Any, net: int, tile: int, run: int, w: int, b: int) -> None:
-    """z of the run's neurons, of max, min or max_abs."""
+    """Compute z of the run's neurons, of max, min or max_abs."""
     spec, n, t = plain(form), net_at(net), tile_at(tile)
     for v in range(i32_at(n.run_begin, run), i32_at(n.run_begin, run + 1)):
         begin, end = i64_at(n.in_begin, v), i64_at(n.in_end, v)
@@ -132,7 +130,7 @@ def gather_winner(form: Any, net: int, tile: int, run: int, w: int, b: int) -> N
 
 @kernel
 def spread_winner(form: Any, net: int, tile: int, run: int, w: int) -> None:
-    """∂L/∂t_k of every in-edge of the run's neurons, of max, min or max_abs."""
+    """Write the messages ∂L/∂t_k of every in-edge of the run's neurons, of max, min or max_abs."""
     spec, n, t = plain(form), net_at(net), tile_at(tile)
     for v in range(i32_at(n.run_begin, run), i32_at(n.run_begin, run + 1)):
         begin, end = i64_at(n.in_begin, v), i64_at(n.in_end, v)
@@ -151,7 +149,7 @@ def spread_winner(form: Any, net: int, tile: int, run: int, w: int) -> None:
 
 @inline
 def exchange(spec: Any, at: int, other: int) -> None:
-    """The lesser of two rows to the first place, the larger to the second."""
+    """Store the lane-wise minimum of the rows at two addresses at the first, and the maximum at the second."""
     x, y = load(spec, at), load(spec, other)
     swap = y < x
     store(at, choose(swap, y, x))
@@ -160,7 +158,7 @@ def exchange(spec: Any, at: int, other: int) -> None:
 
 @inline
 def sort(spec: Any, rows: int, K: int) -> None:
-    """K rows in ascending order lane by lane, but where a lane has NaN."""
+    """Sort K rows at address `rows` into ascending order, each lane by itself; lanes with a NaN are left unsorted."""
     size, top = size_of(spec), 1
     while 2 * top < K:
         top *= 2
@@ -179,7 +177,7 @@ def sort(spec: Any, rows: int, K: int) -> None:
 
 @inline
 def terms_sorted(spec: Any, n: Any, t: Any, w: int, begin: int, K: int) -> Any:
-    """Sorts the terms into the room; gives one that is NaN in lanes where one is, else 0."""
+    """Sort the K terms from in-edge `begin` on into t.terms; return a row that is NaN in lanes with a NaN, else 0."""
     nan = splat(spec, 0.0)
     for k in range(K):
         x = term(spec, n, t, w, begin + k)
@@ -191,7 +189,7 @@ def terms_sorted(spec: Any, n: Any, t: Any, w: int, begin: int, K: int) -> Any:
 
 @kernel
 def gather_median(spec: Any, net: int, tile: int, run: int, w: int, b: int) -> None:
-    """z of the run's neurons: the middle term, or the mean of the middle two."""
+    """Compute z of the run's neurons, m being the middle term, or the mean of the middle two if K is even."""
     n, t = net_at(net), tile_at(tile)
     size = size_of(spec)
     for v in range(i32_at(n.run_begin, run), i32_at(n.run_begin, run + 1)):
@@ -210,9 +208,9 @@ def gather_median(spec: Any, net: int, tile: int, run: int, w: int, b: int) -> N
 
 @inline
 def number_of(spec: Any, n: Any, t: Any, w: int, begin: int, K: int, rank: int) -> Any:
-    """The edge of the term of a rank, ties in edge order: among those like it, the rank less those below."""
+    """Return by lane the index of the term at position `rank` of a stable sort; unspecified in lanes with a NaN."""
     x = load(spec, t.terms + rank * size_of(spec))
-    left = splat(spec, float(rank))
+    left = splat(spec, float(rank))  # becomes the position among the terms equal to x
     for k in range(K):
         left = left - choose(term(spec, n, t, w, begin + k) < x, 1.0, splat(spec, 0.0))
     found = splat(spec, -1.0)
@@ -225,7 +223,7 @@ def number_of(spec: Any, n: Any, t: Any, w: int, begin: int, K: int, rank: int) 
 
 @kernel
 def spread_median(spec: Any, net: int, tile: int, run: int, w: int) -> None:
-    """∂L/∂t_k of every in-edge of the run's neurons: half for each of the middle two, all for the one."""
+    """Write the messages ∂L/∂t_k of the run's neurons: ½ for each of the middle two terms, 1 for a single one."""
     n, t = net_at(net), tile_at(tile)
     for v in range(i32_at(n.run_begin, run), i32_at(n.run_begin, run + 1)):
         begin = i64_at(n.in_begin, v)
@@ -240,4 +238,4 @@ def spread_median(spec: Any, net: int, tile: int, run: int, w: int) -> None:
 GATHER = {"max": gather_winner, "min": gather_winner, "max_abs": gather_winner, "median": gather_median}
 SPREAD = {"max": spread_winner, "min": spread_winner, "max_abs": spread_winner, "median": spread_median}
 GATHER["product"], SPREAD["product"] = gather_product, spread_product
-"""Kernels by name of the aggregation."""
+"""Forward and backward kernels by name of the aggregation."""

@@ -1,4 +1,4 @@
-"""Kernels of aggregations by their scalar formulas, as `aggregate` describes them: lane by lane, in float64."""
+"""Kernels, as in `aggregate`, of aggregations that are computed by scalar formulas: lane by lane, in float64."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from flowgrad.executors._numba.records import STRIDE, net_at, tile_at
 from flowgrad.executors._numba.simd import lanes_of, pointer, put_real, real_at, size_of
 
 f, df = called("f"), called("df")
-"""A spec's formulas of terms."""
+"""Calls of the formulas that a Spec holds: f(spec, terms) returns m, df(spec, terms, slopes) fills in ∂m/∂t_k."""
 
 
 _doubles = types.CPointer(types.float64)
@@ -25,13 +25,13 @@ _doubles = types.CPointer(types.float64)
 
 @block(lambda address: _doubles, lambda b, r, k, v: pointer(b, v[0]))
 def doubles(address: int) -> Any:
-    """The float64 at an address, as `carray` takes them."""
+    """Return an address as a pointer to float64, which `carray` takes."""
     return ctypes.cast(int(address), ctypes.POINTER(ctypes.c_double))
 
 
 @kernel
 def gather(spec: Any, net: int, tile: int, run: int, w: int, b: int) -> None:
-    """z of the run's neurons."""
+    """Compute z = b + r·m of the run's neurons; m is 0 without in-edges."""
     n, t, lanes, scale = net_at(net), tile_at(tile), lanes_of(spec), size_of(spec) // STRIDE
     for v in range(i32_at(n.run_begin, run), i32_at(n.run_begin, run + 1)):
         first = i64_at(n.in_begin, v)
@@ -48,7 +48,7 @@ def gather(spec: Any, net: int, tile: int, run: int, w: int, b: int) -> None:
 
 @kernel
 def spread(spec: Any, net: int, tile: int, run: int, w: int) -> None:
-    """∂L/∂t_k of every in-edge of the run's neurons, into its message row."""
+    """Write ∂L/∂t_k of every in-edge of the run's neurons into its message row, 0 in lanes without a sample."""
     n, t, lanes, scale = net_at(net), tile_at(tile), lanes_of(spec), size_of(spec) // STRIDE
     for v in range(i32_at(n.run_begin, run), i32_at(n.run_begin, run + 1)):
         first = i64_at(n.in_begin, v)

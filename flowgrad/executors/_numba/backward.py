@@ -1,14 +1,14 @@
-"""Backward over one tile: equations (5)–(10), neuron after neuron against topological order.
+"""Backward sweep over one tile: equations (5)–(10), neuron by neuron in reverse topological order.
 
-Every node pulls: each out-edge knows the row of A that holds ∂L/∂(w·a) of its term. For a plain neuron v (sum, r = 1)
-that is ∂L/∂z_v itself, written over a_v, which nobody needs any more; any other neuron writes message rows when its
-∂L/∂z is final, one for a multiple of the sum, one an in-edge for another aggregation. So one loop serves all: the row
-times the weight goes to ∂L/∂a, the row times a, summed over lanes, is ∂L/∂w. Four edges are taken at a time, whose sums
-over lanes are one transposition; each node's edges are filled up to whole groups with edges of weight 0 from a row of
-zeros. They are stored as backward meets them, the last node's first.
+Every node u gathers from its out-edges: for each edge u→v an index gives the row of A with ∂L/∂(w_uv·a_u). If v is a
+sum with r = 1, this row is ∂L/∂z_v, which overwrites a_v once a_v is no longer needed. Any other v writes message rows
+when its ∂L/∂z is final: one if v is a multiple of the sum, one for each in-edge under any other aggregation. One loop
+serves all: row · w_uv is added to ∂L/∂a_u, and row · a_u, summed over lanes, to ∂L/∂w_uv. It processes four edges at a
+time and reduces their sums over lanes by one 4×4 transposition. Each node's out-edges are padded to whole groups with
+edges of weight 0 that read a row of zeros, and are stored in the order of the sweep, the last node's first.
 
-Dense runs are matrix products: when their ∂L/∂z is final, their share of their sources' ∂L/∂a is added to the sources'
-rows of base cases. Their ∂L/∂w is a product too, of many tiles at once (`multiply`).
+A dense run uses matrix products: when its ∂L/∂z is final, its share of ∂L/∂a of its sources is added to their rows of
+base cases. Its ∂L/∂w is one product over a tile of every chunk (`multiply`).
 """
 
 from __future__ import annotations
@@ -57,15 +57,15 @@ from flowgrad.executors._numba.simd import (
 )
 
 INPUTS = -1
-"""The kind of what stands before the first run."""
+"""Kind of the input nodes, which precede the first run and are processed last."""
 STREAM = 128
-"""How many edges ahead what is read of them is fetched, a line for each node, which has about as many edges as that:
-beside its rows, processors do so too late."""
+"""Prefetch distance, in out-edges, of row indices, weights and ∂L/∂w: for each node one cache line of each, which holds
+about as many edges as a node has. Hardware prefetchers, occupied by gathers of rows, fetch these streams too late."""
 
 
 @inline
 def pull(spec: Any, net: Any, tile: Any, w: int, v: int, a: Any) -> Any:
-    """∂L/∂a of node v; ∂L/∂w of its out-edges added to the chunk's. `w` is by place."""
+    """Return ∂L/∂a of node v, (10), and add its out-edges' ∂L/∂w to the chunk's; w: address of weights by place."""
     A, dw, first, row, ahead = tile.A, tile.weight, tile.first, net.out_row, net.ahead
     size, scale, begin = bytes_of(spec), size_of(spec) // STRIDE, i64_at(net.out_begin, v)
     da = load(spec, tile.G + i32_at(net.base_row, v) * size_of(spec))
@@ -93,7 +93,7 @@ def pull(spec: Any, net: Any, tile: Any, w: int, v: int, a: Any) -> Any:
 
 @kernel
 def whole_run(spec: Any, net: int, tile: int, run: int, w: int) -> None:
-    """A dense run, called by address: its sources' ∂L/∂a grow; what `multiply` needs is kept."""
+    """Add a dense run's share of ∂L/∂a to its sources' base cases; store operands of `multiply`; called by address."""
     n, t = net_at(net), tile_at(tile)
     q = dense_at(n.dense + i32_at(n.run_dense, run) * DENSE_SIZE)
     row, real = size_of(spec), bytes_of(spec)
@@ -110,7 +110,7 @@ def whole_run(spec: Any, net: int, tile: int, run: int, w: int) -> None:
 
 @inline
 def turn_sources(spec: Any, net: Any, tile: Any, to: int, e: int, sources: int) -> None:
-    """a of a block's sources, lane by lane; lanes that are no samples are 0. The last four fill up."""
+    """Store a of a block's sources transposed, the last source repeated up to fours; 0 in lanes without a sample."""
     last, row, lanes = e + sources - 1, size_of(spec), lanes_of(spec)
     for k in range(0, sources, 4):
         square = to + k // lanes * lanes * tile.kept_step + tile.chunk * lanes * row
@@ -122,19 +122,19 @@ def turn_sources(spec: Any, net: Any, tile: Any, to: int, e: int, sources: int) 
 
 @inline
 def masked_source(spec: Any, net: Any, tile: Any, e: int) -> Any:
-    """a of in-edge e's source."""
+    """Return a of in-edge e's source, with 0 in lanes without a sample."""
     return keep(load(spec, tile.A + i32_at(net.in_source, e) * (size_of(spec) // STRIDE)), load(spec, tile.mask))
 
 
 @kernel
 def sweep(form: Any, net: int, tile: int, stop: int, w: int, turned: int, flags: int) -> None:
-    """∂L/∂z of every node over its a; ∂L/∂w and ∂L/∂b of the tile added to its chunk's.
+    """Overwrite a of every node with its ∂L/∂z, and add ∂L/∂w and ∂L/∂b of the tile to the sums of its chunk.
 
-    Lanes that are no samples are 0 from a run's ∂L/∂z on. A run's ∂L/∂b is summed when all its ∂L/∂z are there.
+    ∂L/∂z is 0 in lanes without a sample. ∂L/∂b of a run is summed after ∂L/∂z of all its neurons.
 
     Args:
-        form, net, tile, stop, flags: as forward's.
-        w, turned: addresses of the weights, by in-edge and by place.
+        form, net, tile, stop, flags: as in `forward.sweep`.
+        w, turned: addresses of the weights by in-edge, and by place (in the order of out-edges, with padding).
     """
     spec, n, t = plain(form), net_at(net), tile_at(tile)
     row, mask, A, S, top = size_of(spec), load(spec, t.mask), t.A, t.S, t.top
@@ -186,11 +186,11 @@ def sweep(form: Any, net: int, tile: int, stop: int, w: int, turned: int, flags:
 
 @kernel
 def multiply(spec: Any, net: int, call: int, tile: int, item: int, turn: int, to: int, scale: float) -> None:
-    """∂L/∂w of LONGEST neurons of a dense run from what the chunks have kept in this round; called by address.
+    """Accumulate ∂L/∂w of up to LONGEST neurons of a dense run over the tiles of one round; called by address.
 
-    Panels go straight to where they belong, `to` being ∂L/∂w by in-edge; the end of a row that is no whole vector takes
-    a detour. What they are made of stands as they read it: a of `lanes` sources, chunk after chunk and lane after lane,
-    and ∂L/∂z of a neuron, chunk after chunk. After the last round ∂L/∂w is multiplied by `scale`.
+    `item` is the dense run's number times PANELS plus the panel's. Round `turn` 0 overwrites ∂L/∂w, the last multiplies
+    it by `scale`. `to` is the address of ∂L/∂w by in-edge; columns at the end of a row that fill no vector go through
+    t.S. The operands are contiguous: a of `lanes` sources by chunk and lane, and ∂L/∂z of each neuron by chunk.
     """
     n, c, t = net_at(net), call_at(call), tile_at(tile)
     q, r = dense_at(n.dense + item // PANELS * DENSE_SIZE), item % PANELS * LONGEST
@@ -220,7 +220,7 @@ def multiply(spec: Any, net: int, call: int, tile: int, item: int, turn: int, to
 
 @inline
 def chunks_in(call: Any, turn: int) -> int:
-    """How many chunks have a tile in a round: the first ones have all, or one more than the others."""
+    """Return the number of chunks that have a tile in round `turn`: all, except maybe in the last round."""
     return int(min(max(call.tiles - turn * call.chunks, 0), call.chunks))
 
 
@@ -228,7 +228,7 @@ def chunks_in(call: Any, turn: int) -> int:
 def copy_columns(
     spec: Any, to: int, to_step: int, to_column: int, of: int, step: int, column: int, columns: int, rows: int
 ) -> None:
-    """Of so many rows some numbers, from one place to another."""
+    """Copy `columns` numbers of each of `rows` rows; addresses `of` and `to`, steps from row to row in bytes."""
     for r in range(rows):
         for k in range(columns):
             put_real(spec, to + r * to_step, to_column + k, real_at(spec, of + r * step, column + k))

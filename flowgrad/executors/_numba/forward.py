@@ -1,16 +1,15 @@
-"""Forward over one tile: equations (1)–(3), neuron after neuron in topological order.
+"""Forward sweep over one tile: equations (1)–(3), neuron by neuron in topological order.
 
-A tile is `lanes` samples; each node has a row of them. One thread sweeps the whole graph over its tile, so that nothing
-waits for anything. Neurons that follow each other, do not depend on each other and share an activation are a run.
+A tile holds `lanes` samples of the batch, with one row of lanes for each node. One thread sweeps the whole graph over
+it, without synchronisation. A run is a sequence of consecutive neurons that have the same kind and activation, none of
+which depends on another. A run of sums, or of multiples of sums, is fused if its activation is the one compiled into
+the sweep: its loop over neurons computes a while z is in registers, and the processor overlaps the loads of one
+neuron's rows with σ of another. Any other run stores z, from which one call of the activation's kernel computes a.
 
-Runs of plain sums of the network's commonest activation have it compiled into their loop over neurons: z stays in
-registers, and while the rows of one neuron come from the caches the processor works on the σ of another. For any other
-run z is written, and one call of the activation's kernel makes a of the whole run.
-
-Backward finds σ'(z) from a where a tells it, since memory is what a step on a large graph waits for. Near saturation,
-where 1 − a² would cancel, it is found from a further row that forward keeps (`forms.kept`). Fused runs pile such rows
-up, and backward, which goes the other way, takes them off: every row is written to the top of the pile, and the next
-over it unless it was wanted, so that forward has no branch that depends on a, which a processor would learn too late.
+Backward computes σ'(z) from a where it can, to save memory traffic, which limits a step on a large graph. Near
+saturation, where 1 − a² would cancel, it reads a further row that forward keeps (`forms.kept`). Fused runs push these
+rows onto the tile's stack, and backward pops them in reverse order. Every row is stored at the top of the stack, and
+the top is moved only past rows that backward needs: so forward has no branch on a that could be mispredicted.
 """
 
 from __future__ import annotations
@@ -51,12 +50,12 @@ from flowgrad.executors._numba.simd import (
 )
 
 NEXT = 8
-"""How many neurons ahead their own rows are fetched."""
+"""Prefetch distance, in neurons, of a neuron's own row of a, which forward writes and backward reads."""
 
 
 @inline
 def fetch_row(spec: Any, row: int) -> None:
-    """Begin to fetch it into the first cache."""
+    """Prefetch the row of lanes at address `row`: one cache line, or two where a row is longer than one."""
     prefetch(row)
     if size_of(spec) > LINE:
         prefetch(row + LINE)
@@ -64,7 +63,7 @@ def fetch_row(spec: Any, row: int) -> None:
 
 @inline
 def grown(spec: Any, z: Any, A: int, source: int, w: int, begin: int, end: int, last: int, ahead: int) -> Any:
-    """z + Σ w_e · a of the sources of in-edges begin … end−1, in order; rows are fetched `ahead` edges ahead."""
+    """Return z + Σ_e w_e·a_source(e) over in-edges e = begin … end−1 in order, prefetching rows `ahead` edges ahead."""
     scale = size_of(spec) // STRIDE
     if ahead > 0:
         for e in range(begin, end):
@@ -78,7 +77,7 @@ def grown(spec: Any, z: Any, A: int, source: int, w: int, begin: int, end: int, 
 
 @kernel
 def whole_run(spec: Any, net: int, tile: int, run: int, w: int, b: int) -> None:
-    """z of a run of a dense block, called by address: a matrix product."""
+    """Compute z of a run of a dense block, as biases plus a matrix product; called by address."""
     n, t = net_at(net), tile_at(tile)
     q = dense_at(n.dense + i32_at(n.run_dense, run) * DENSE_SIZE)
     row, real = size_of(spec), bytes_of(spec)
@@ -91,13 +90,13 @@ def whole_run(spec: Any, net: int, tile: int, run: int, w: int, b: int) -> None:
 
 @kernel
 def sweep(form: Any, net: int, tile: int, stop: int, w: int, b: int, flags: int) -> None:
-    """a of every neuron; z too, of all but fused runs.
+    """Compute a of every neuron into t.A; runs that are not fused store z in t.Z first, which may be the same memory.
 
     Args:
-        form: the spec, with an activation.
-        net, tile: addresses of records; stop: of the word that ends a sweep between two runs.
-        w, b: addresses of the weights by in-edge and the biases by position.
-        flags: FUSE, BACKWARD, DROP.
+        form: Spec with the activation that is compiled into fused runs.
+        net, tile: addresses of records; stop: address of the word that ends the sweep before the next run if not 0.
+        w, b: addresses of the weights by in-edge and the biases by position, in the program's dtype.
+        flags: sum of FUSE, BACKWARD (keep the rows that σ' is computed from) and DROP.
     """
     spec, n, t = plain(form), net_at(net), tile_at(tile)
     row, lanes, last, ahead = size_of(spec), lanes_of(spec), n.edges - 1, n.ahead

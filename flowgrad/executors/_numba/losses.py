@@ -1,10 +1,10 @@
-"""Kernels of losses over one tile: equations (4) and (9), in float64 over rows of outputs.
+"""Kernels of losses over one tile: equations (4) and (9), in float64, over the outputs' rows of lanes.
 
-The summed loss of the tile's samples is added to that of its chunk, and the base cases ∂L/∂y_n go into rows of G.
-Neither is multiplied by 1/B: who sums them is to do that. A loss of ours is the formula of `flowgrad.maths.losses`,
-evaluated over rows; a user's own is called lane by lane.
+A kernel adds the tile's summed loss to that of its chunk, and stores the base cases ∂L/∂y_n in rows of G. The factor
+1/B is not included: callers apply it to the sums. A built-in loss is the formula of `flowgrad.maths.losses`, evaluated
+over rows; a user's own is called lane by lane.
 
-Room at a tile's `lse` and `share`: a row of float64 each.
+The scratch buffers at a tile's `lse` and `share` hold one row of float64 each.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ I = types.int64
 
 
 def address_of(loss: Loss, dtype: np.dtype[Any], lanes: int) -> int:
-    """The address of a loss' kernel: loss(spec, net, tile, t, t_step, t_next, sample_weight)."""
+    """Return the address of a loss's kernel, with the arguments (spec, net, tile, t, t_step, t_next, sample_weight)."""
     own = is_own("losses", loss)
     spec = Spec(dtype, lanes, loss=loss.name) if own else Spec(dtype, lanes, f=formula(loss.f), df=formula(loss.df))
     return address(coupled if loss.coupled else separate, spec.type, I, I, I, I, I, I)
@@ -63,14 +63,14 @@ def _as_row(spec: Any, *rows: Any) -> Any:
 
 @symbolic(_as_row)
 def value(spec: Any, *rows: Any) -> Any:
-    """l_n of y and t, and of a coupled loss lse."""
+    """Return l_n, (4), from rows (y, t), or (y, t, lse) for a coupled loss."""
     with np.errstate(all="ignore"):
         return by_lane(spec.functions["f"].f, *rows) if "f" in dict(spec.functions) else _loss(spec).f(*rows)
 
 
 @symbolic(_as_row)
 def slope(spec: Any, *rows: Any) -> Any:
-    """∂(Σ_k l_k)/∂y_n of y and t, and of a coupled loss lse and mass."""
+    """Return the base case ∂(Σ_k l_k)/∂y_n, (9), from rows (y, t), or (y, t, lse, mass) for a coupled loss."""
     with np.errstate(all="ignore"):
         return by_lane(spec.functions["df"].f, *rows) if "df" in dict(spec.functions) else _loss(spec).df(*rows)
 
@@ -87,7 +87,7 @@ logarithm_above_one = symbolic(same_row)(primitives.log1p)
 
 @inline
 def open_shares(spec: Any, w: Any, sample_weight: int) -> None:
-    """The weight of each sample of the tile; 0 in lanes without one."""
+    """Store the weight of each of the tile's samples at w.share, as float64; 0 in lanes without a sample."""
     for lane in range(lanes_of(spec)):
         share = 0.0
         if lane < w.count:
@@ -97,7 +97,7 @@ def open_shares(spec: Any, w: Any, sample_weight: int) -> None:
 
 @inline
 def targets(spec: Any, w: Any, room: int, t: int, t_step: int) -> Any:
-    """One output's targets of the tile's samples, by way of `room`; 0 in lanes without a sample."""
+    """Gather one output's targets into the row at `room`, and return it as float64; 0 in lanes without a sample."""
     store(room, splat(spec, 0.0))
     for lane in range(w.count):
         put_real(spec, room, lane, real_at(spec, t + (w.begin + lane) * t_step, 0))
@@ -106,7 +106,7 @@ def targets(spec: Any, w: Any, room: int, t: int, t_step: int) -> Any:
 
 @inline
 def close_total(spec: Any, w: Any, total: Any) -> None:
-    """Adds the losses of the tile's samples to its chunk's."""
+    """Add the losses of the tile's samples, the lanes of `total`, in order to the loss of its chunk."""
     store(w.lse, total)
     loss = f64_at(w.loss, 0)
     for lane in range(w.count):
@@ -116,12 +116,12 @@ def close_total(spec: Any, w: Any, total: Any) -> None:
 
 @kernel
 def separate(form: Any, net: int, tile: int, t: int, t_step: int, t_next: int, sample_weight: int) -> None:
-    """A loss whose terms l_n read y_n and t_n alone.
+    """Evaluate a loss whose terms l_n depend on y_n and t_n alone.
 
     Args:
-        form: the spec, with a loss.
-        t: address of targets (B, O), with the bytes from sample to sample and from output to output.
-        sample_weight: address of (B,) reals, or 0: every sample then counts once.
+        form: Spec with the loss, or with its scalar formulas.
+        t: address of the targets (B, O); t_step, t_next: bytes from sample to sample and from output to output.
+        sample_weight: address of (B,) reals, or 0: every sample then has weight 1.
     """
     spec = plain(form)
     n, w, size = net_at(net), tile_at(tile), size_of(spec)
@@ -138,9 +138,9 @@ def separate(form: Any, net: int, tile: int, t: int, t_step: int, t_next: int, s
 
 @kernel
 def coupled(form: Any, net: int, tile: int, t: int, t_step: int, t_next: int, sample_weight: int) -> None:
-    """A loss whose terms read the differences between a sample's outputs; the arguments are those of `separate`.
+    """Evaluate a loss whose terms depend on differences between a sample's outputs; arguments as in `separate`.
 
-    Of each sample the largest y is subtracted; lse = log Σ_n e^{y_n} of what is left, as in `losses.log_partition`.
+    Each sample's largest y_n is subtracted first; lse = log Σ_n e^{y_n} of the differences, as in `log_partition`.
     """
     spec = plain(form)
     n, w, size = net_at(net), tile_at(tile), size_of(spec)
@@ -151,7 +151,7 @@ def coupled(form: Any, net: int, tile: int, t: int, t_step: int, t_next: int, sa
         y = wide(spec, load(spec, w.A + i32_at(n.output, k) * size))
         above = choose(
             top == top, choose(y > top, y, choose(y == y, top, y)), top
-        )  # the first NaN, or the first largest
+        )  # the first NaN so far, else the first largest y
         first = choose(above == top, first, choose(top == top, float(k), first))
         top = above
         mass = mass + targets(spec, w, w.G + (k + 1) * size, t + k * t_next, t_step)

@@ -1,9 +1,9 @@
-"""The dense kernel: rows of vectors that grow by weighted rows, as many at once as the processor has registers for.
+"""The GEMM kernel of dense blocks: rows of lanes accumulate scaled rows, a register-blocked panel at a time.
 
     C_r += Σ_k s_rk · B_k          r = 0 … rows − 1,  k = 0 … terms − 1
 
-All three products of a dense block are this one: z from a, ∂L/∂a from ∂L/∂z, and ∂L/∂w from both. Every row of B
-that is loaded serves a panel of rows of C, which stay in registers; a sum runs in the order of k, always.
+It computes all three products of a dense block: z from a, ∂L/∂a from ∂L/∂z, and ∂L/∂w from both. A row of B is loaded
+once for a panel of rows of C, which stay in registers; sums are accumulated in the order of k. Strides are in bytes.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ from flowgrad.executors._numba.memory import i32_at
 from flowgrad.executors._numba.simd import load, name_of, pointer, real_at, splat, store
 
 LONGEST = 12
-"""Rows of C at once, at most: two registers each, of 32, with room for a row of B and a weight."""
+"""Most rows of C in a panel: at two registers each they take 24 of 32, and leave room for a row of B and a weight."""
 PANELS = 5
-"""Panels of LONGEST rows of which a dense run is made, at most."""
+"""Most panels of LONGEST neurons in one dense run; a block with more neurons is cut into several runs."""
 FEW = 4
-"""Rows at once of what is left over."""
+"""Rows of C in the smaller panels for the rows that are left after the large ones; then rows are taken singly."""
 
 
 def rows_at_once(lanes: int, size: int) -> int:
-    """Rows of C that the registers hold beside one of B and three more."""
+    """Return the rows of C that fit in registers beside a row of B and three more registers; size: bytes of a real."""
     wide = max(lanes // register_lanes(size), 1)
     return max(min((registers() - 3 - wide) // wide, LONGEST), 1)
 
 
 @block(lambda spec: types.int64, lambda b, r, k, v: ir.Constant(I64, rows_at_once(k[0].n, k[0].real.bitwidth // 8)))
 def most_rows(spec: Any) -> int:
-    """Rows of C at once, of rows of this many lanes."""
+    """Return `rows_at_once` for rows of the Spec's lanes and dtype, as a constant of the kernel."""
     return rows_at_once(spec.n, spec.dtype.itemsize)
 
 
 def panel(count: Callable[[Any], int]) -> Callable[..., None]:
-    """A block for so many rows of C, from the type of the spec."""
+    """Make the block for a panel of count(type of the Spec) rows of C."""
 
     def emit(builder: Any, _: Any, kinds: Any, values: Any) -> None:
         _emit_panel(builder, kinds[0].row, count(kinds[0]), *values[1:])
@@ -50,7 +50,7 @@ def panel(count: Callable[[Any], int]) -> Callable[..., None]:
     def grow(
         spec: Any, c: int, ci: int, cs: int, b: int, bi: int, bs: int, s: int, sr: int, sk: int, terms: int, new: int
     ) -> None:
-        """Rows c + ci[r]·cs grow, from 0 where new; B_k = b + bi[k]·bs, s_rk = s + r·sr + k·sk."""
+        """Accumulate C_r at c + ci[r]·cs, from 0 if new; B_k at b + bi[k]·bs, s_rk at s + r·sr + k·sk; int32 ci, bi."""
         for r in range(count(spec.type)):
             row = c + i32_at(ci, r) * cs
             total = splat(spec, 0.0) if new else load(spec, row)
@@ -78,7 +78,7 @@ def _emit_panel(
     terms: Any,
     new: Any,
 ) -> None:
-    """A loop over k with the rows of C as phi nodes."""
+    """Emit a loop over k that holds the rows of C in registers, as phi nodes."""
     kind, size = row.ir, row.real.bitwidth // 8
 
     def row_at(base: Any, index: Any, k: Any, step: Any) -> Any:
@@ -136,7 +136,7 @@ def product(
     rows: int,
     new: int,
 ) -> None:
-    """As `panel`, for any number of rows."""
+    """Accumulate any number of rows of C, panel by panel; the other arguments are those of a panel's block."""
     most = most_rows(spec)
     few = min(most, FEW)
     r = 0

@@ -1,7 +1,7 @@
-"""Passes over the parameters: weights into the order of backward, gradients added up and back into that of edges.
+"""Passes over the parameters: permute weights into backward's order, sum the chunks' gradients, permute these back.
 
-`prepare` stands before the sweeps of a gradient, `finish` behind them; both are called by every thread of a call, which
-take pieces in turn, as `steps` says.
+`prepare` runs before the sweeps of a gradient, `finish` after them. Every thread of a call runs each of them, and takes
+its items from a shared counter, as described in `steps`.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from flowgrad.executors._numba.records import call_at, net_at
 from flowgrad.executors._numba.simd import bytes_of, choose, lanes_of, load, put_real, real_at, real_of, size_of, store
 
 GLANCES = 1000
-"""Looks at what the others do before a thread that waits lets another have its core, for each further look."""
+"""Polls of the counter by a waiting thread before it yields its core to the scheduler at every further poll."""
 DONE = 8
-"""Where the word that counts what is done stands behind that which counts what is taken."""
+"""Offset in bytes from a phase's counter of items taken to its counter of items done."""
 NEXT = 16
-"""Where the words of the next phase stand."""
+"""Offset in bytes from the counters of one phase to those of the next."""
 
 
 @inline
 def wait_until(word: int, items: int, stop: int) -> None:
-    """Until so many items are done, or the word `stop` says that nobody wants them any more."""
+    """Spin until the counter at address `word` reaches `items`, or the word at address `stop` is not 0."""
     looks = 0
     while atomic_get(word) < items and atomic_get(stop) == 0:
         pause()
@@ -35,7 +35,7 @@ def wait_until(word: int, items: int, stop: int) -> None:
 
 @kernel
 def collect(spec: Any, call: int, theta: int) -> None:
-    """w and b from θ and what is frozen, where θ is not w and b as they stand. The first phase."""
+    """Gather w by in-edge and b by position from θ and frozen values, where θ is not w, then b; the first phase."""
     c = call_at(call)
     n, taken = net_at(c.net), c.counters
     item = fetch_add(taken, 1)
@@ -53,7 +53,7 @@ def collect(spec: Any, call: int, theta: int) -> None:
 
 @kernel
 def prepare(spec: Any, call: int, w: int) -> None:
-    """Weights by place: in the order in which backward reads them, 0 where no edge is. The second phase."""
+    """Gather the weights by place, the order in which backward reads them, 0 in padding: the second phase."""
     c = call_at(call)
     n, taken = net_at(c.net), c.counters + NEXT
     eights, size = n.places // GATHERED, bytes_of(spec)
@@ -68,9 +68,9 @@ def prepare(spec: Any, call: int, w: int) -> None:
 
 @kernel
 def finish(spec: Any, call: int, taken: int, grad_weight: int, grad_bias: int, scale: float) -> None:
-    """∂L/∂w of sparse edges by in-edge and ∂L/∂b by position, of all chunks in their order, times `scale`.
+    """Sum ∂L/∂w and ∂L/∂b over the chunks, in their order, and write them by in-edge and by position, times `scale`.
 
-    ∂L/∂w of edges in dense runs stays as it is. Two phases, from `taken` on.
+    ∂L/∂w of edges in dense runs is left unchanged. Two phases, whose counters begin at address `taken`.
     """
     c = call_at(call)
     n, size, factor = net_at(c.net), bytes_of(spec), real_of(spec, scale)
@@ -112,7 +112,7 @@ def finish(spec: Any, call: int, taken: int, grad_weight: int, grad_bias: int, s
 
 @kernel
 def fold(spec: Any, call: int, taken: int, out: int, scale: float) -> None:
-    """∂L/∂θ times `scale` from ∂L/∂w and ∂L/∂b: edges that share a slot add up, in their order. A phase of one item."""
+    """Write ∂L/∂θ times `scale` from ∂L/∂w and ∂L/∂b, adding edges that share a slot in order; a phase of one item."""
     c = call_at(call)
     n = net_at(c.net)
     if fetch_add(taken, 1) == 0:

@@ -1,10 +1,10 @@
-"""Kernels of products: Π_k t_k in float64, slopes from the factors before one and those behind it, never a division.
+"""Kernels of product neurons: m = Π_k t_k in float64, and ∂m/∂t_k as prefix times suffix product, without division.
 
-Factors are multiplied as they are, while it is watched that every product of those before, zeros left out, is within
-2^±SAFE: then those behind, quotients of two, have not overflowed or lost a bit either. Where that fails in any lane,
-the neuron is done again with mantissas and exponents apart: a factor is split into 2^k and a mantissa within √½ … √2;
-zeros, infinities and NaN are mantissas of their own. So no partial product decides what the product is, whatever the
-number of factors.
+Factors are first multiplied as they are, and every prefix product, with zeros left out, is checked to lie within
+2^±SAFE. The suffix products, quotients of two of these, then neither overflow nor become subnormal. If the check fails
+in any lane, the neuron is computed again with mantissas and exponents apart: a factor is 2^k times a mantissa within
+√½ … √2, or is itself the mantissa where it is 0, infinite or NaN. So the result never depends on whether a partial
+product overflows or underflows, for any number of factors.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ from flowgrad.executors._numba.simd import (
     with_sign,
 )
 
-SMALLEST, LIFT = 2.0**-1022, 54.0
-SAFE = 300
+SMALLEST, LIFT = 2.0**-1022, 54.0  # least normal float64; exponent of the power of 2 that makes subnormals normal
+SAFE = 300  # largest |log2| of a checked partial product
 TOGETHER = 512
-"""Mantissas that are multiplied before the product is split again: 2^(512/2) is far from overflow."""
+"""Mantissas multiplied before their product is split again: it stays within √2^±512 = 2^±256, far from overflow."""
 
 
 def _lifted(x: Any) -> Any:
-    """|x|, times 2^LIFT where it is subnormal or 0."""
+    """Return |x|, times 2^LIFT where it is subnormal or 0."""
     y = absolute(x)
     return choose(y < SMALLEST, y * 2.0**LIFT, y)
 
@@ -56,41 +56,41 @@ def _ordinary(y: Any) -> Any:
 
 @symbolic(same_row)
 def factor(x: Any) -> Any:
-    """The mantissa of each number with its sign; 0, ±inf and NaN as they are."""
+    """Return the signed mantissa of each number, √½ … √2 in magnitude; 0, ±inf and NaN as they are."""
     y = _lifted(x)
     return choose(_ordinary(y), with_sign(mantissa(y), x), x)
 
 
 @symbolic(same_row)
 def power(x: Any) -> Any:
-    """The exponent of 2 that `factor` leaves; 0 where it leaves nothing."""
+    """Return k with x = factor(x)·2^k, an integer as float64; 0 where x is 0, ±inf or NaN."""
     y, none = _lifted(x), filled(x, 0.0)
     return choose(_ordinary(y), exponent(y) - choose(absolute(x) < SMALLEST, LIFT, none), none)
 
 
 @symbolic(same_row)
 def but_zeros(x: Any) -> Any:
-    """1 where a number is 0."""
+    """Return x with every 0 replaced by 1."""
     return choose(x == 0.0, 1.0, x)
 
 
 @symbolic(same_row)
 def lesser(least: Any, x: Any) -> Any:
-    """The least magnitude till now."""
+    """Return min(least, |x|) lane by lane: the least magnitude so far; NaN in x is skipped."""
     y = absolute(x)
     return choose(y < least, y, least)
 
 
 @symbolic(same_row)
 def larger(largest: Any, x: Any) -> Any:
-    """The largest magnitude till now."""
+    """Return max(largest, |x|) lane by lane: the largest magnitude so far; NaN in x is skipped."""
     y = absolute(x)
     return choose(y > largest, y, largest)
 
 
 @symbolic(same_row)
 def scaled(x: Any, k: Any) -> Any:
-    """x · 2^k, |x| within √½ … √2, 0, ±inf or NaN; k an integer. It is rounded once."""
+    """Return x·2^k, rounded once, for integer k and |x| within √½ … √2, or x = 0, ±inf or NaN."""
     k = choose(k > 2000.0, 2000.0, choose(k < -2000.0, -2000.0, k))
     first = choose(k > 1000.0, 1000.0, choose(k < -1000.0, -1000.0, k))
     onto = constants(x).onto
@@ -99,22 +99,22 @@ def scaled(x: Any, k: Any) -> Any:
 
 @inline
 def wide_term(spec: Any, n: Any, t: Any, w: int, e: int) -> Any:
-    """t_k of in-edge e, in float64."""
+    """Return the term t_k = w·a of in-edge e, in float64; exact where the program has float32."""
     a = load(spec, t.A + i32_at(n.in_source, e) * (size_of(spec) // STRIDE))
     return wide(spec, a) * np.float64(real_at(spec, w, e))
 
 
 @inline
 def unsafe(least: Any, largest: Any, q: Any) -> Any:
-    """Whether products of what is not 0 have left the safe range in any lane, or are NaN."""
+    """Return whether, in any lane, a product of nonzero factors has left 2^±SAFE or the last one, q, is NaN."""
     return any_lane(least < 2.0**-SAFE) or any_lane(largest > 2.0**SAFE) or any_lane(q != q)
 
 
 @inline
 def plain_product(spec: Any, n: Any, t: Any, w: int, begin: int, end: int, keeps: bool) -> Any:
-    """Π t_k, and whether that is unsafe; the products of the factors before each go to `terms` where that is wanted.
+    """Return Π t_k and whether it is `unsafe`; if `keeps`, store each factor's prefix product at t.terms, as float64.
 
-    In float32 every second product is looked at: a factor w·a is 0 or within 2^−298 … 2^256.
+    In float32 only every second product is checked: a factor w·a is 0 or within 2^−298 … 2^256.
     """
     m = wide(spec, splat(spec, 1.0))
     q, least, largest = m, m, m
@@ -130,7 +130,7 @@ def plain_product(spec: Any, n: Any, t: Any, w: int, begin: int, end: int, keeps
 
 @inline
 def split_product(spec: Any, n: Any, t: Any, w: int, begin: int, end: int) -> Any:
-    """Π t_k, mantissas and exponents apart."""
+    """Return Π t_k, computed with mantissas and exponents apart."""
     k = wide(spec, splat(spec, 0.0))
     m = k + 1.0
     for e in range(begin, end):
@@ -143,7 +143,7 @@ def split_product(spec: Any, n: Any, t: Any, w: int, begin: int, end: int) -> An
 
 @kernel
 def gather_product(spec: Any, net: int, tile: int, run: int, w: int, b: int) -> None:
-    """z of the run's neurons."""
+    """Compute z = b + r·Π t_k, (1) and (2), of the run's neurons; without in-edges the product is 0."""
     n, t = net_at(net), tile_at(tile)
     zeros = wide(spec, splat(spec, 0.0))
     for v in range(i32_at(n.run_begin, run), i32_at(n.run_begin, run + 1)):
@@ -158,7 +158,7 @@ def gather_product(spec: Any, net: int, tile: int, run: int, w: int, b: int) -> 
 
 @inline
 def plain_slopes(spec: Any, n: Any, t: Any, w: int, v: int) -> Any:
-    """Messages of a neuron; whether every number on the way was safe."""
+    """Write the messages ∂L/∂t_k of neuron v, and return True; return False, writing none, if a product is `unsafe`."""
     begin, end, mask, row = i64_at(n.in_begin, v), i64_at(n.in_end, v), load(spec, t.mask), 8 * lanes_of(spec)
     r, dz = np.float64(real_at(spec, n.response, v)), wide(spec, load(spec, t.A + v * size_of(spec)))
     _, far = plain_product(spec, n, t, w, begin, end, True)
@@ -176,7 +176,7 @@ def plain_slopes(spec: Any, n: Any, t: Any, w: int, v: int) -> Any:
 
 @inline
 def split_slopes(spec: Any, n: Any, t: Any, w: int, v: int) -> None:
-    """Messages of a neuron, mantissas and exponents apart."""
+    """Write the messages ∂L/∂t_k of neuron v, computed with mantissas and exponents apart."""
     begin, end, mask, row = i64_at(n.in_begin, v), i64_at(n.in_end, v), load(spec, t.mask), 8 * lanes_of(spec)
     r, dz = np.float64(real_at(spec, n.response, v)), wide(spec, load(spec, t.A + v * size_of(spec)))
     zeros = wide(spec, splat(spec, 0.0))
@@ -204,7 +204,7 @@ def split_slopes(spec: Any, n: Any, t: Any, w: int, v: int) -> None:
 
 @kernel
 def spread_product(spec: Any, net: int, tile: int, run: int, w: int) -> None:
-    """∂L/∂t_k of every in-edge of the run's neurons."""
+    """Write the messages ∂L/∂t_k of every in-edge of the run's neurons."""
     n, t = net_at(net), tile_at(tile)
     for v in range(i32_at(n.run_begin, run), i32_at(n.run_begin, run + 1)):
         if not plain_slopes(spec, n, t, w, v):

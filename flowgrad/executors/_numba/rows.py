@@ -1,4 +1,4 @@
-"""Blocks of rows that forms of activations and losses are made of: dtypes, bits, numbers that are rare."""
+"""Blocks over rows for activations and losses: conversion of dtypes, access to bits, calls of C for rare arguments."""
 
 from __future__ import annotations
 
@@ -27,31 +27,31 @@ def _narrow(kind: Any) -> Any:
 
 @block(_wide, lambda b, row, kinds, values: b.fpext(values[0], row.ir))
 def widened(x: Any) -> Any:
-    """float32 as float64"""
+    """Convert float32 to float64."""
     return x.astype(np.float64)
 
 
 @block(_narrow, lambda b, row, kinds, values: b.fptrunc(values[0], row.ir))
 def narrowed(x: Any) -> Any:
-    """float64 rounded to float32"""
+    """Round float64 to float32."""
     with np.errstate(all="ignore"):
         return x.astype(np.float32)
 
 
 def dtype_of(spec: Any) -> np.dtype[Any]:
-    """That of a spec, or of its type."""
+    """Return the dtype of a Spec or of its type."""
     return np.dtype(spec.char) if isinstance(spec, SpecType) else np.dtype(spec.dtype)
 
 
 @symbolic(lambda spec, x: Vector(types.float64, x.n) if isinstance(x, Vector) else None)
 def wide(spec: Any, x: Any) -> Any:
-    """A row of the kernel's dtype as float64."""
+    """Convert a row of the kernel's dtype to float64."""
     return x if x.dtype == np.float64 else widened(x)
 
 
 @symbolic(lambda spec, x: spec.row)
 def real(spec: Any, x: Any) -> Any:
-    """A row of float64, rounded to the kernel's dtype."""
+    """Round a row of float64 to the kernel's dtype."""
     return x if dtype_of(spec) == np.float64 else narrowed(x)
 
 
@@ -63,7 +63,7 @@ _INTS = {4: np.int32, 8: np.int64}
 
 
 def _emit_scale(builder: Any, row: Any, x: Any) -> tuple[Any, Any]:
-    """(bits of x, k) with x = 2^k · m, √½ ≤ m < √2."""
+    """Emit (bits of x, k) with x = 2^k · m, √½ ≤ m < √2, both as integers as wide as x."""
     bits, words = row.real.bitwidth, row.words
     word = builder.bitcast(x, words)
     above = builder.sub(word, constant(words, _ROOT_HALF[bits]))
@@ -79,7 +79,7 @@ def _emit_exponent(builder: Any, row: Any, kinds: Any, values: Any) -> Any:
 
 @block(same_row, _emit_exponent)
 def exponent(x: Any) -> Any:
-    """k of normal x > 0 with x = 2^k · m, √½ ≤ m < √2, as numbers."""
+    """Return k, in x's dtype, for normal x > 0, with x = 2^k · m, √½ ≤ m < √2."""
     bits = 8 * x.itemsize
     word = x.view(_INTS[x.itemsize])
     return ((word - word.dtype.type(_ROOT_HALF[bits])) >> _MANTISSA[bits]).astype(x.dtype)
@@ -93,7 +93,7 @@ def _emit_mantissa(builder: Any, row: Any, kinds: Any, values: Any) -> Any:
 
 @block(same_row, _emit_mantissa)
 def mantissa(x: Any) -> Any:
-    """The m of `exponent`."""
+    """Return m of x = 2^k · m, √½ ≤ m < √2, for normal x > 0."""
     bits = 8 * x.itemsize
     word = x.view(_INTS[x.itemsize])
     k = (word - word.dtype.type(_ROOT_HALF[bits])) >> _MANTISSA[bits]
@@ -109,19 +109,19 @@ def _emit_bit(builder: Any, truth: Any, kinds: Any, values: Any) -> Any:
 
 @block(lambda x, k: Truth(x.n) if isinstance(x, Vector) else None, _emit_bit)
 def bit(x: Any, k: int) -> Any:
-    """Whether bit k of each number is set."""
+    """Return whether bit k of each number is set, bit 0 being the lowest of the mantissa."""
     return (x.view(_INTS[x.itemsize]) >> k) & 1 != 0
 
 
-# ---- numbers that are rare -----------------------------------------------------------------------------------
+# ---- rare arguments ------------------------------------------------------------------------------------------
 
 
 def rarely(name: str, function: Function) -> Function:
-    """A block of (row, rare, otherwise): where `rare` holds a function of the C library, elsewhere `otherwise`.
+    """Make a block (x, rare, otherwise): a C function of x in lanes where `rare` holds, `otherwise` elsewhere.
 
     Args:
-        name: the C library's, of a function of float64; rows are of those.
-        function: NumPy's, the same.
+        name: the function's name in the C library; it takes float64, as in the rows, and is called if a lane is rare.
+        function: the same function in NumPy.
     """
 
     def emit(builder: Any, row: Any, kinds: Any, values: Any) -> Any:

@@ -1,7 +1,7 @@
 """Kernels of activations over a run of neurons: forward a = σ(z), (3), and backward ∂L/∂z = σ'(z)·∂L/∂a, (7) and (8).
 
-Both run over the n reals of a run, whose rows follow upon one another. They take rows of REGISTERS bytes, whatever the
-sweeps', and write n numbers; they read up to a row further, which all buffers have room for.
+Both process the n reals of a run, whose rows are contiguous, in vectors of REGISTERS bytes, independent of the tile's
+row length. They write n numbers, but read up to the end of the last vector, for which all buffers have room.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from flowgrad.executors._numba.spec import Spec
 from flowgrad.maths.activation import Activation
 
 REGISTERS = 128
-"""Bytes of the rows that vector forms work on: two registers of AVX-512, four of AVX2, to hide latencies."""
+"""Bytes of a vector: two AVX-512 or four AVX2 registers, whose independent operations hide each other's latency."""
 I = types.int64
 f, df = called("f"), called("df")
-"""A spec's scalar formulas."""
+"""Calls of the scalar formulas of σ and σ' that a Spec holds: f(spec, z), df(spec, z), in float64."""
 
 
 def spec_of(sigma: Activation, dtype: np.dtype[Any]) -> Spec:
-    """What the kernels of an activation are compiled for: its form, or its formulas."""
+    """Return the Spec of an activation's kernels, with its vector form, or with its scalar formulas if it has none."""
     n, key = REGISTERS // np.dtype(dtype).itemsize, form_key(sigma)
     if key is None:
         return Spec(dtype, n, f=formula(sigma.f), df=formula(sigma.df))
@@ -46,14 +46,14 @@ def spec_of(sigma: Activation, dtype: np.dtype[Any]) -> Spec:
 
 
 def activation(sigma: Activation, dtype: np.dtype[Any]) -> int:
-    """The address of forward's kernel of an activation: activate(spec, z, a, kept, n, keeps)."""
+    """Return the address of an activation's forward kernel, with the arguments (spec, z, a, row, n, keeps)."""
     spec = spec_of(sigma, dtype)
     by = activate if "sigma" in spec.functions else activate_by_formula
     return address(by, spec.type, I, I, I, I, I)
 
 
 def slope(sigma: Activation, dtype: np.dtype[Any]) -> int:
-    """The address of backward's: slopes(spec, a, kept, da, n); one serves all whose σ' itself is kept."""
+    """Return the address of its backward kernel (spec, a, row, da, n); activations that keep σ' itself share one."""
     spec = spec_of(sigma, dtype)
     if "sigma" in spec.functions and not form_of(spec).keeps_slope:
         return address(slopes, spec.type, I, I, I, I)
@@ -62,7 +62,7 @@ def slope(sigma: Activation, dtype: np.dtype[Any]) -> int:
 
 @inline
 def put(spec: Any, at: int, x: Any, left: int) -> None:
-    """Write a row; where fewer numbers are left than it has, no more than these."""
+    """Store vector x at address `at`, or only its first `left` numbers if it has more; no other number changes."""
     if left < lanes_of(spec):
         x = choose(numbers(spec) < float(left), x, load(spec, at))
     store(at, x)
@@ -70,10 +70,10 @@ def put(spec: Any, at: int, x: Any, left: int) -> None:
 
 @kernel
 def activate(form: Any, z: int, a: int, row: int, n: int, keeps: int) -> None:
-    """a = σ(z) of n numbers, and what σ' is found from where a does not tell it; a and z may be the same memory.
+    """Compute a = σ(z) of n numbers, and the numbers from which backward computes σ' where a does not suffice.
 
     Args:
-        row: where that goes, not looked at where `keeps` is 0 or the form keeps nothing.
+        z, a, row: addresses; z and a may be equal, `row` is unused where `keeps` is 0 or the form keeps nothing.
     """
     spec = plain(form)
     for k in range(0, n, lanes_of(spec)):
@@ -86,7 +86,7 @@ def activate(form: Any, z: int, a: int, row: int, n: int, keeps: int) -> None:
 
 @kernel
 def slopes(form: Any, a: int, row: int, da: int, n: int) -> None:
-    """∂L/∂z of n numbers, over a, from ∂L/∂a and what `activate` kept."""
+    """Overwrite n numbers of a with ∂L/∂z, (8), from ∂L/∂a at `da` and the numbers at `row` that `activate` kept."""
     spec = plain(form)
     for k in range(0, n, lanes_of(spec)):
         j = k * bytes_of(spec)
@@ -99,7 +99,7 @@ def slopes(form: Any, a: int, row: int, da: int, n: int) -> None:
 
 @kernel
 def activate_by_formula(spec: Any, z: int, a: int, row: int, n: int, keeps: int) -> None:
-    """The same from scalar formulas, number by number in float64; what is kept is σ'(z)."""
+    """Compute as `activate`, but by scalar formulas, number by number in float64; the kept numbers are σ'(z)."""
     for j in range(n):
         x = np.float64(real_at(spec, z, j))
         if keeps != 0:
@@ -109,7 +109,7 @@ def activate_by_formula(spec: Any, z: int, a: int, row: int, n: int, keeps: int)
 
 @kernel
 def slopes_kept(spec: Any, a: int, row: int, da: int, n: int) -> None:
-    """∂L/∂z of n numbers, over a, from ∂L/∂a and σ'."""
+    """Overwrite n numbers of a with ∂L/∂z = σ'(z)·∂L/∂a, (8), from ∂L/∂a at `da` and σ' at `row`."""
     for k in range(0, n, lanes_of(spec)):
         j = k * bytes_of(spec)
         put(spec, a + j, load(spec, row + j) * load(spec, da + j), n - k)
