@@ -1,9 +1,9 @@
-"""Blocks: functions that kernels call and that become LLVM IR in them.
+"""Blocks: functions with two implementations, one in Python and NumPy, one that emits LLVM IR into a kernel.
 
-A block is a plain function on numbers and NumPy arrays of one row, its definition, and beside it what it becomes where
-a kernel is compiled. A function that neither loops over data nor branches on it needs no second form (`symbolic`): it
-is run once on `Row`s, which stand for registers, and every block that it calls writes its IR. What depends on dtype,
-lanes or an activation's formula is then plain Python, which runs while a kernel is compiled.
+The Python function, on numbers and NumPy arrays of one row (a number per lane), is the definition; the emitter is used
+where Numba compiles a call of the block. A function without loops over data or branches on it needs no emitter
+(`symbolic`): it is executed once, during compilation, on `Row`s, which stand for registers, and the blocks that it
+calls emit IR. What depends on dtype, lanes or activation is then plain Python that runs while a kernel is compiled.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ I8, I32, I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 
 
 class Row:
-    """What an argument is while a function is run on registers: a value of LLVM, and its Numba type."""
+    """A symbolic value, passed to a function that is executed to emit IR: an LLVM value and its Numba type."""
 
     def __init__(self, builder: Any, kind: Any, value: Any) -> None:
         self.builder, self.kind, self.value = builder, kind, value
@@ -48,9 +48,9 @@ class Row:
 
 
 OPERATORS: dict[Any, Function] = {}
-"""Operators of rows, by Python's."""
+"""Function of the `operator` module → the block that emits it for rows; filled by `block`."""
 NUMPY: dict[Any, Function] = {}
-"""What functions of NumPy are for rows."""
+"""NumPy function → the function that replaces it where an argument is a `Row`; filled in `primitives`."""
 
 
 def _of_numpy(function: Any) -> Function:
@@ -82,7 +82,7 @@ for _name in ARITHMETIC:
 
 
 def _numbers(pair: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The same where comparisons are 1 and 0, as NumPy has it."""
+    """Convert results of comparisons to rows of 1.0 and 0.0, as NumPy does, if the other operand is a vector."""
     like = next((a for a in pair if isinstance(a, Row) and isinstance(a.kind, Vector)), None)
     if like is None:
         return pair
@@ -95,14 +95,14 @@ def _numbers(pair: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def filled(like: Any, x: float) -> Any:
-    """x in every lane of a row like another."""
+    """Return a row with x in every lane, of the type of `like`: a `Row`, or a NumPy array."""
     if not isinstance(like, Row):
         return np.full_like(like, x)
     return Row(like.builder, like.kind, constant(like.kind.ir, float(x)))
 
 
 def _value(builder: Any, a: Any) -> Row:
-    """A row as it is; a number, known while compiling; the type of a spec, which has no value."""
+    """Wrap an argument as a `Row`: a Python number becomes a constant; a Spec's type has no value (None)."""
     if isinstance(a, Row):
         return a
     if isinstance(a, types.Type):
@@ -116,15 +116,15 @@ def _value(builder: Any, a: Any) -> Row:
 
 
 def block(result: Function, emit: Function) -> Callable[[Twin], Twin]:
-    """Give the decorated function a compiled form.
+    """Make the decorated function a block, with `emit` as its compiled form.
 
     Args:
-        result: types of the arguments → type of what it gives, None where it does not take such.
-        emit: (builder, type of the result, types of the arguments, values) → a value, or None.
+        result: maps the arguments' Numba types to the result's; None if the block does not accept these types.
+        emit: (builder, result type, argument types, LLVM values) → LLVM value, or None if the block returns nothing.
     """
 
     def decorate(twin: Twin) -> Twin:
-        @wraps(twin, assigned=("__name__", "__qualname__", "__doc__"))  # its module is this one, of operators too
+        @wraps(twin, assigned=("__name__", "__qualname__", "__doc__"))  # `__module__` stays this one, for operators too
         def run(*arguments: Any) -> Any:
             builder = next((a.builder for a in arguments if isinstance(a, Row)), None)
             if builder is None:
@@ -159,10 +159,10 @@ def block(result: Function, emit: Function) -> Callable[[Twin], Twin]:
 
 
 def symbolic(result: Function) -> Callable[[Twin], Twin]:
-    """Give a function of rows the compiled form that it writes itself, called with rows and the type of the spec.
+    """Make the decorated function a block whose IR results from executing it once, on `Row`s and the Spec's type.
 
     Args:
-        result: types of the arguments → type of what it gives, None where it does not take such.
+        result: as of `block`. A Python number or truth value that the function returns fills every lane.
     """
 
     def decorate(function: Twin) -> Twin:
@@ -177,7 +177,7 @@ def symbolic(result: Function) -> Callable[[Twin], Twin]:
 
 
 def same_row(*kinds: Any) -> Any:
-    """The result of a function of rows of one type that gives such a row."""
+    """Return the first argument's type, if it is a vector: for blocks whose arguments and result have one type."""
     return kinds[0] if isinstance(kinds[0], Vector) else None
 
 
@@ -185,7 +185,7 @@ def same_row(*kinds: Any) -> Any:
 
 
 def call(builder: Any, name: str, result: Any, *values: Any) -> Any:
-    """A call of a function by name: an LLVM intrinsic, or one of the C library."""
+    """Emit a call of a function by name, an LLVM intrinsic or a C library function; it is declared if necessary."""
     function = builder.module.globals.get(name)
     if function is None:
         function = ir.Function(builder.module, ir.FunctionType(result, [v.type for v in values]), name)
@@ -193,24 +193,24 @@ def call(builder: Any, name: str, result: Any, *values: Any) -> Any:
 
 
 def splatted(builder: Any, value: Any, kind: Any) -> Any:
-    """A number in every lane of a vector."""
+    """Emit the broadcast of a number to every lane; `kind` is the LLVM type of the vector."""
     nothing = ir.Constant(kind, ir.Undefined)
     first = builder.insert_element(nothing, value, ir.Constant(I32, 0))
     return builder.shuffle_vector(first, nothing, ir.Constant(ir.VectorType(I32, kind.count), [0] * kind.count))
 
 
 def constant(kind: Any, value: Any) -> Any:
-    """The same in every lane, known while compiling."""
+    """Return the LLVM constant with one value in every lane; `kind` is the LLVM type of the vector."""
     return ir.Constant(kind, [value] * kind.count)
 
 
 def is_number(kind: Any) -> bool:
-    """Whether a Numba type is that of a single number."""
+    """Return whether a Numba type is the type of a single number."""
     return isinstance(kind, types.Number)
 
 
 def as_row(builder: Any, value: Any, given: Any, row: Vector) -> Any:
-    """A vector as it is; a number in every lane."""
+    """Emit cast and broadcast of a number of Numba type `given` to the type `row`; return a vector unchanged."""
     if isinstance(given, Vector):
         return value
     element = row.ir.element

@@ -1,13 +1,13 @@
-"""Kernels from Python to machine code by Numba, and kept on disk: the next process loads what this one compiled.
+"""Compilation of kernels by Numba, and a disk cache from which later processes load the machine code.
 
-`kernel` makes one of a function, `inner` makes a function that kernels call. The cache has one file for a kernel, the
-types of its arguments and a processor, in the folder NUMBA_CACHE_DIR or in the user's cache folder, never beside the
-package. The file begins with a checksum of its content, of Numba's version and of the code of this package and of
-`flowgrad.maths` as they are loaded: what is stale or damaged is compiled again and overwritten. A cache that cannot be
-read or written changes nothing but the time.
+`kernel` marks a function that Python or C calls, `inner` one that kernels call. The cache has one file per kernel,
+argument types, processor and Python version, in NUMBA_CACHE_DIR or in the user's cache folder, never in the package's.
+A file begins with a checksum of its content, Numba's version and the loaded code of the kernel, of this package and of
+`flowgrad.maths`; a stale or damaged file is compiled again and overwritten. A cache that cannot be read or written
+costs time only.
 
-A first compilation loads Numba's registries, 0.5 s; code from the disk runs without them. Each of the two wrappers by
-which Python and C call a function takes Numba 30 ms and 0.3 MB, so every function has those that it needs alone.
+The first compilation of a process loads Numba's registries, which takes 0.5 s; cached code runs without them. Numba's
+wrappers for calls from Python and from C cost 30 ms and 0.3 MB each, so a function gets only those it needs.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ from flowgrad.locks import reentrant_lock
 Function = Callable[..., Any]
 
 lock = reentrant_lock(awaited=True)
-"""Whoever compiles holds it."""
+"""Held while `entry` compiles or loads a kernel. A fork waits until no other thread holds it (`flowgrad.locks`)."""
 PACKAGES = ("flowgrad.executors._numba", "flowgrad.maths")
-"""Packages whose code decides what a kernel does, with all of their modules."""
+"""Packages whose modules determine the machine code of kernels: `package_stamp` is a digest of them."""
 OPTIONS = {"nopython": True, "nogil": True, "error_model": "numpy"}
 INNER = {**OPTIONS, "no_cfunc_wrapper": True, "no_cpython_wrapper": True}
 CHECKSUM = hashlib.sha256().digest_size
@@ -49,30 +49,30 @@ _uncompiled: list[Function] = []
 
 
 def kernel(py_func: Function) -> Any:
-    """Return Numba's dispatcher of a function: without the GIL, with NumPy's division by zero, cached on disk.
+    """Return a Numba dispatcher of a function: cached on disk, releases the GIL, raises nothing on division by zero.
 
-    It is compiled by a call, by `entry` or by `address`, for the types of the arguments. `.py_func` is the function.
+    A call, `entry` or `address` compiles it for their arguments' types. `.py_func` is the function.
     """
     return py_func if config.DISABLE_JIT else _cached(py_func, "no_cfunc_wrapper")
 
 
 def inner(py_func: Function) -> Any:
-    """Return a dispatcher, as `kernel` does, of a function that kernels call: kept in their files, without an entry.
+    """Return a dispatcher of a function that kernels call; its machine code is part of their files, without wrappers.
 
-    Called by Python, it runs uncompiled.
+    A call from Python runs the plain function, uncompiled.
     """
     return py_func if config.DISABLE_JIT else _Inner(py_func, targetoptions=INNER)
 
 
 def inline(py_func: Function) -> Any:
-    """Return a dispatcher as `inner` does, whose code stands wherever a kernel calls it."""
+    """Return a dispatcher as `inner` does, of a function that LLVM inlines at every call."""
     if config.DISABLE_JIT:
         return py_func
     return _Inner(py_func, targetoptions={**INNER, "forceinline": True}, pipeline_class=InlineCompiler)
 
 
 def entry(dispatcher: Any, *types: Any) -> Any:
-    """Return a kernel compiled for arguments of exactly these Numba types; called, it looks at no argument's type."""
+    """Compile a kernel for exactly these Numba types and return its entry point, which does no dispatch on types."""
     if config.DISABLE_JIT:
         return dispatcher
     with lock:
@@ -80,9 +80,9 @@ def entry(dispatcher: Any, *types: Any) -> Any:
 
 
 def address(dispatcher: Any, *types: Any) -> int:
-    """Return the address by which C calls a kernel, compiled for int64 and float64 arguments of these Numba types.
+    """Compile a kernel and return the address of its wrapper for calls from C, valid until the process ends.
 
-    The code stays there for as long as the process lives.
+    The first of the Numba types is a Spec's, for which C passes a pointer that is not read; others: int64 or float64.
     """
     if config.DISABLE_JIT:
         _uncompiled.append(partial(dispatcher, types[0].spec()))
@@ -91,7 +91,7 @@ def address(dispatcher: Any, *types: Any) -> int:
 
 
 def uncompiled(place: int) -> Function:
-    """Return what `address` gave this for an address, where NUMBA_DISABLE_JIT leaves all functions as they are."""
+    """Return the Python function, its Spec bound, for an "address" of `address` under NUMBA_DISABLE_JIT."""
     return _uncompiled[place - 1]
 
 
@@ -99,7 +99,7 @@ def uncompiled(place: int) -> Function:
 def _address(py_func: Function, types: tuple[Any, ...]) -> int:
     of_c = _of_c(py_func)
     entry(of_c, *types)
-    result = of_c.overloads[types]  # which the dispatcher, and so this cache, keeps alive
+    result = of_c.overloads[types]  # kept alive by the dispatcher, which the cache of `_of_c` holds
     return int(result.library.get_pointer_to_function(result.fndesc.llvm_cfunc_wrapper_name))
 
 
@@ -115,11 +115,11 @@ def _cached(py_func: Function, without: str) -> Any:
 
 
 class _Inner(CPUDispatcher):  # type: ignore[misc]
-    """A dispatcher whose compiled functions have no wrapper by which Python could call them."""
+    """A dispatcher whose compiled functions have no wrapper for calls from Python."""
 
     def add_overload(self, cres: Any) -> None:
-        """Keep a result for kernels; the table that Python's calls look into stays empty."""
-        if cres.entry_point is None:  # of which callers need no more than that it is a key of its own
+        """Register a compiled function for kernels only, not in the C table that dispatches calls from Python."""
+        if cres.entry_point is None:  # of inlined functions; Numba needs any object as the key of its target context
             cres = cres._replace(entry_point=object())
             cres.target_context.insert_user_function(cres.entry_point, cres.fndesc, [cres.library])
         self.overloads[tuple(cres.signature.args)] = cres
@@ -129,17 +129,17 @@ class _Inner(CPUDispatcher):  # type: ignore[misc]
 
 
 class DiskCache(NullCache):  # type: ignore[misc]
-    """What one function was compiled to, a file for the types of its arguments.
+    """Disk cache of one function's compilations, with a file per signature; in place of Numba's own cache.
 
     Args:
-        form: distinguishes dispatchers of one function.
+        form: distinguishes dispatchers of one function; the name of the wrapper that is left out.
     """
 
     def __init__(self, py_func: Function, form: str) -> None:
         self._function, self._form = py_func, form
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """Return what was compiled for a signature; None where the disk does not have it."""
+        """Return the cached result for a signature; None if there is no file, or it is stale, damaged or unusable."""
         path = self._path(sig, target_context)
         if path is None:
             return None
@@ -153,25 +153,25 @@ class DiskCache(NullCache):  # type: ignore[misc]
             if not _provided(symbols, target_context):
                 return None
             return CompileResultCacheImpl.rebuild(None, target_context, reduced)
-        except Exception:  # whatever reading and unpacking may raise: it is compiled again
+        except Exception:  # reading and unpickling may raise anything: the kernel is compiled again
             return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        """Keep what was compiled for a signature, but not where it holds addresses of this process.
+        """Write the result for a signature to disk, unless it contains addresses of this process.
 
-        Nor where it calls what no other process has: of functions in a cycle Numba links one alone.
+        Nor is it written if a symbol has no address: of mutually recursive functions Numba links only one.
         """
         path = self._path(sig, data.target_context)
         if path is None or data.library.has_dynamic_globals:
             return
         try:
-            reduced = data._replace(type_annotation="")._reduce()  # Numba makes the annotation of the source
+            reduced = data._replace(type_annotation="")._reduce()  # formatting it would read the source file
             symbols = _symbols(data.library)
             if not all(map(llvm.address_of_symbol, symbols)):
                 return
             content = dumps((sig, symbols, reduced))
             _write(path, self._checksum(content) + content)
-        except Exception:  # a full disk, or a constant that cannot be written: what is compiled is of use without
+        except Exception:  # a full disk, or a constant that cannot be pickled: the compiled code works without a file
             return
 
     def _path(self, sig: Any, target_context: Any) -> Path | None:
@@ -189,9 +189,9 @@ class DiskCache(NullCache):  # type: ignore[misc]
 
 
 def folder() -> Path | None:
-    """Return the folder of this installation's files; None where the user has no cache folder.
+    """Return the folder of this installation's files; None if the user has no cache folder.
 
-    An upgrade, of this package or of Numba, overwrites the files; other installations have folders of their own.
+    After an upgrade of this package or of Numba files are overwritten. Each installation path has its own folder.
     """
     base = config.CACHE_DIR or AppDirs(appname="numba", appauthor=False).user_cache_dir
     if not config.CACHE_DIR and not os.path.isabs(base):
@@ -202,23 +202,23 @@ def folder() -> Path | None:
 
 @cache
 def package_stamp() -> str:
-    """Return a digest of what is loaded of the packages in `PACKAGES`; modules that are not are loaded for it."""
+    """Return a digest of the code of all modules in `PACKAGES`; those not yet loaded are imported."""
     packages = [import_module(name) for name in PACKAGES]
     names = [f"{package.__name__}.{info.name}" for package in packages for info in iter_modules(package.__path__)]
     return stamp((*packages, *map(import_module, names)))
 
 
 def _symbols(library: Any) -> list[str]:
-    """List the names of what a compiled library takes from elsewhere."""
+    """List the external symbols of a compiled library, without LLVM's intrinsics."""
     module = library._final_module
     values = (*module.functions, *module.global_variables)
     return [each.name for each in values if each.is_declaration and not each.name.startswith("llvm.")]
 
 
 def _provided(symbols: Iterable[str], target_context: Any) -> bool:
-    """Load as much of Numba as gives every symbol an address: nothing, its runtime, or all of its registries.
+    """Load no more of Numba than gives every symbol an address: nothing, its runtime, or all of its registries.
 
-    Whether all have one then: code that calls what has none ends the process.
+    Return whether all have one: a call of a symbol without address would crash the process.
     """
     for load in (rtsys.initialize, type(target_context).refresh):
         if all(map(llvm.address_of_symbol, symbols)):
@@ -228,7 +228,7 @@ def _provided(symbols: Iterable[str], target_context: Any) -> bool:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Put a file in its place whole: who reads meanwhile has the one before."""
+    """Write a file atomically: concurrent readers see the old file or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     try:

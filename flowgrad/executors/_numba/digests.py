@@ -1,8 +1,8 @@
-"""Digests of functions by what they compute, and of modules by what is in them.
+"""Digests of functions (`digest`) and of modules (`stamp`), used in the keys and checksums of compiled code.
 
-No file is read: what counts are the code objects that are loaded. Line numbers, file names and the text of docstrings
-do not count. Functions of NumPy and Numba count by name: Numba compiles its own forms of them, and its version belongs
-into every key beside a digest.
+No file is read: a digest describes the loaded code objects, without line numbers, file names and functions' docstrings.
+Functions of NumPy, Numba and llvmlite are described by name, since Numba compiles its own versions of them: a key that
+contains a digest must contain Numba's version, too.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ import numpy as np
 
 PLAIN = (type(None), bool, int, float, complex, str, bytes, type(...))
 BY_NAME = frozenset({"numba", "llvmlite", "numpy"})
-"""Packages whose functions count by name."""
+"""Top-level packages whose functions are described by name."""
 STAMPED = "flowgrad.executors._numba"
-"""The package whose modules `stamp` describes: globals that its functions read are not followed."""
+"""Package that `stamp` describes; `digest` therefore does not follow the globals that its functions read."""
 OPTIMIZED = 0x1
-"""Flag of code objects that are functions', not a module's or a class's."""
+"""CO_OPTIMIZED: flag of a function's code object, absent from a module's or a class's."""
 
 _unknown: dict[int, tuple[Any, str]] = {}
-"""Values that have no digest but their identity, and what stands for it: another process has another."""
+"""id → (value, random description) of values known by identity alone; the reference keeps the id from being reused."""
 
 
 def digest(function: Any) -> str:
-    """Return 32 hexadecimal digits that differ where two functions compute something else.
+    """Return 32 hexadecimal digits, equal for functions with equal code that read equal values.
 
-    These count: bytecode, constants and names, also of functions written inside the function; defaults; closure
-    cells and globals, by value where they are numbers, text, tuples, lists or arrays, and as functions where they are
-    plain functions or Numba's dispatchers, in cycles too; modules by name, with the numbers and dispatchers that the
-    function may read from them.
+    They cover bytecode, constants and names, also of nested functions; defaults; closure cells and the globals read:
+    numbers, text, tuples, lists, dicts and arrays by value, plain functions and Numba's dispatchers recursively, cycles
+    included; modules by name, with those of their attributes that the function may read and Numba compiles or takes
+    as constants.
 
     >>> digest(lambda z: 2.0 * z) == digest(lambda z: 2.0 * z), digest(lambda z: 2.0 * z) == digest(lambda z: 3.0 * z)
     (True, False)
@@ -44,26 +44,26 @@ def digest(function: Any) -> str:
 
 
 def stamp(modules: Iterable[ModuleType]) -> str:
-    """Return 32 hexadecimal digits for what modules hold: functions, classes and constants.
+    """Return 32 hexadecimal digits that describe the contents of modules: functions, classes and constants.
 
-    Constants are numbers, text, tuples, arrays, and those lists and dicts whose name has no leading underscore: of one
-    with it, which may be state that changes, functions alone count. The order in which modules were imported does not
-    count. A function that no name in its module leads to is not seen.
+    Constants are numbers, text, tuples, arrays, lists and dicts. Of a list or dict whose name starts with an
+    underscore, which may be mutable state, only module-level functions count. The order of imports does not count. A
+    function that cannot be reached from a name in its module is not covered.
     """
     return _Modules().of(sorted(modules, key=lambda module: module.__name__))
 
 
 def names_of(code: CodeType) -> list[str]:
-    """List the names that code, or code written inside it, may look up in globals and modules, each once."""
+    """List the names that a code object or those nested in it may look up as globals or attributes, each once."""
     inner = (name for each in code.co_consts if isinstance(each, CodeType) for name in names_of(each))
     return list(dict.fromkeys((*code.co_names, *inner)))
 
 
 class _Walk:
-    """One digest in the making. What may lead back to itself is numbered when met, and described once."""
+    """Computes one digest. Values that may refer to themselves are numbered when first met, and described once."""
 
     forms: tuple[str, ...] = ("py_func", "_defn")
-    """Attributes under which other objects keep their function."""
+    """Attributes in which dispatchers, ufuncs and intrinsics hold the plain function that they wrap."""
 
     def __init__(self) -> None:
         self.number: dict[int, int] = {}
@@ -71,7 +71,7 @@ class _Walk:
 
     def of(self, roots: Iterable[Any]) -> str:
         hasher = hashlib.sha256("".join(map(self.numbered, roots)).encode())
-        for node in self.found:  # which grows meanwhile
+        for node in self.found:  # `node` appends to this list
             hasher.update(self.node(node).encode())
         return hasher.hexdigest()[:32]
 
@@ -82,7 +82,7 @@ class _Walk:
         return f"#{self.number[id(value)]};"
 
     def value(self, value: Any) -> str:
-        """Describe a value, by its number where it may lead back to itself."""
+        """Describe a value; by its number if it may refer to itself."""
         kind = type(value)
         if kind in PLAIN:
             return f"{kind.__name__}:{value!r};"
@@ -105,7 +105,7 @@ class _Walk:
         return self.other(value)
 
     def node(self, node: Any) -> str:
-        """Describe what has a number."""
+        """Describe the content of a numbered value."""
         if isinstance(node, FunctionType):
             return self.function(node)
         if isinstance(node, list):
@@ -118,7 +118,7 @@ class _Walk:
         return self.other(node)
 
     def inner(self, value: Any) -> FunctionType | None:
-        """Return the plain function in a dispatcher, a ufunc or an intrinsic of Numba's; None for all else."""
+        """Return the plain function in a dispatcher, a ufunc or an intrinsic of Numba's; None for other values."""
         if isinstance(value, type):
             return None
         value = getattr(value, "_dispatcher", value)
@@ -156,7 +156,7 @@ class _Walk:
             return "empty;"
 
     def globals(self, f: FunctionType) -> list[tuple[Any, ...]]:
-        """List what a function may read of its globals, and of those that are modules what is compiled by value."""
+        """List (name, value) of the globals that a function may read, and of modules' attributes (see `by_value`)."""
         names = names_of(f.__code__)
         read = [(name, f.__globals__[name]) for name in names if name in f.__globals__]
         modules = [value for _, value in read if isinstance(value, ModuleType)]
@@ -164,12 +164,12 @@ class _Walk:
         return read + [(name, value) for name, value in inside if self.by_value(value)]
 
     def by_value(self, value: Any) -> bool:
-        """Whether Numba takes an attribute of a module for a constant, or compiles it."""
+        """Return whether Numba treats an attribute of a module as a constant, or compiles it."""
         kinds = (*PLAIN, tuple, np.generic, np.ndarray, ModuleType)
         return isinstance(value, kinds) or self.inner(value) is not None
 
     def other(self, value: Any) -> str:
-        """Describe all else: by name, or as Numba writes it to a cache of its own; without that by identity."""
+        """Describe a value of any other type by name, by Numba's pickle of it, or, if that fails, by identity."""
         if isinstance(value, type | BuiltinFunctionType | np.ufunc):
             return f"{_name(type(value))} {_name(value)}{getattr(value, '_fields', '')};"
         if type(value).__module__.startswith("numba.core.types"):
@@ -178,13 +178,13 @@ class _Walk:
 
         try:
             content = hashlib.sha256(dumps(value)).hexdigest()
-        except Exception:  # whatever its class raises
+        except Exception:  # pickling may raise anything
             content = _unknown.setdefault(id(value), (value, uuid.uuid4().hex))[1]
         return f"{_name(type(value))} {content};"
 
 
 class _Modules(_Walk):
-    """A stamp in the making: every function of the modules is met, so none is followed."""
+    """Computes one stamp. The globals of functions are not followed: their modules describe them."""
 
     forms = ("py_func", "_defn", "__wrapped__", "__func__", "fget", "func")
 
@@ -199,12 +199,12 @@ class _Modules(_Walk):
         if is_dataclass(node):
             return "".join(f"{each.name}={self.value(getattr(node, each.name))}" for each in fields(node))
         if isinstance(node, dict) and not any(type(key) in PLAIN for key in node):
-            # modules fill a table of functions in the order in which this process happens to import them
+            # the order of a table of functions depends on the order in which this process imported modules
             node = dict(sorted(node.items(), key=lambda item: _name(item[0])))
         return super().node(node)
 
     def member(self, name: str, value: Any) -> str:
-        """Describe a global, or an attribute of a class; of state its functions, of what Python keeps there nothing."""
+        """Describe a global or class attribute; of private lists and dicts, and of dunder names, functions alone."""
         if name.startswith("__") and self.inner(value) is None and not isinstance(value, FunctionType):
             return ""
         if name.startswith("_") and isinstance(value, list | dict):

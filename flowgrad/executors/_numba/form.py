@@ -1,4 +1,4 @@
-"""What a vector form of an activation is."""
+"""Form: the functions over rows that make up a vector form of an activation."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def as_kept(row: Any, a: Any) -> Any:
 
 @dataclass(frozen=True)
 class Form:
-    """An activation over rows: a = value(z), and what gives σ'(z) back.
+    """Vector form of an activation: a = value(z), and the functions by which backward computes σ'(z).
 
-    found(a) is σ' of every lane whose a tells it; untold(a) says which lanes' does not. Those have σ' by exact(row, a)
-    from the row that forward has kept: kept(z). So no lane's σ' depends on the lanes beside it.
+    found(a) is σ', valid except in the lanes that untold(a) marks. In these σ' is exact(row, a), where row = kept(z)
+    was stored by forward. The choice is made for each lane, so σ' of a lane does not depend on the other lanes.
     """
 
     value: Callable[[Any], Any]
@@ -39,10 +39,10 @@ class Form:
 
     @property
     def keeps(self) -> bool:
-        """Whether a ever leaves it untold."""
+        """Whether forward must store kept(z), since `untold` may mark lanes."""
         return self.untold is not never
 
     @property
     def keeps_slope(self) -> bool:
-        """Whether what forward keeps is σ' itself, of every lane."""
+        """Whether the row that forward stores is σ' itself, in every lane."""
         return self.untold is always and self.exact is as_kept

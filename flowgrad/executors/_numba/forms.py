@@ -1,16 +1,16 @@
-"""Vector forms of activations, σ and σ': for rows, those of every function of ours in float32 and float64.
+"""Vector forms of activations: σ (3) and σ' (7) over rows of lanes, float32 and float64, of all built-in activations.
 
-Some stand here, on one exponential (`powers`), and in `smooth`; those of all others are made from their formulas
-(`formula_forms`). A form is asked through the functions below, with the spec that a kernel is compiled for: its
-`sigma` says which form it is.
+Some are written by hand here and in `smooth`, with one exponential each (`powers`); the others are generated from the
+formulas of their records (`formula_forms`). Kernels call the functions at the end of this module, whose first argument
+is the kernel's Spec; its `sigma` selects the form.
 
-Backward has a at hand, and memory is what a step waits for: so σ' is found from a. Where a lane of a row is nearer to
-saturation than NEAR, tanh and sigmoid keep z as well, and σ' is found from that; elsewhere an error of a grows by
-1/NEAR at most: σ' is then within 32 times the bound of σ. What is kept is written for every row and stays where it is
-wanted, so that forward has nothing to guess: it would learn whether it was right only when a is there.
+Memory bandwidth limits a step on a large graph, so backward computes σ' from a, which it loads anyway. For tanh and
+sigmoid, where a lane is closer than NEAR to saturation, forward also keeps z and σ' of that lane is computed from z;
+elsewhere an error of a grows at most by the factor 1/NEAR: σ' is then within 32 times the bound of σ. Fused forward
+loops store the kept row always and advance the stack only if it is needed: no branch waits for a.
 
-Errors, tested over the whole range: of σ at most 2 ulp in float32 and 4 in float64, of σ' at most 5 ulp in both where
-it is found from what forward has kept. NaN stays NaN: no comparison that NaN fails replaces it.
+Maximal errors, tested over the whole range: σ 2 ulp in float32, 4 in float64 (silu, softplus 3); σ' from the kept row 5
+ulp; generated forms: σ' 6 ulp, and what 4 roundings of z change. NaN propagates: no choice by comparison replaces it.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ from flowgrad.maths.rectifiers import SELU_ALPHA, SELU_SCALE
 from flowgrad.registry import find, is_own
 
 NEAR = 0.03125
-"""How near to saturation a may be, and σ' still be found from it."""
+"""Least distance of |a| from 1 at which σ' of tanh and sigmoid is computed from a: errors grow at most 32-fold."""
 
 
 # ---- tanh: e = e^(−2|z|), |a| = (1 − e)/(1 + e); σ' = 4e/(1 + e)² = 2e/(1 + e) · (1 + |a|) --------------------
 
 
 def _tanh_found(a: Any) -> Any:
-    """(1 − |a|)(1 + |a|)"""
+    """Return σ' = (1 − |a|)(1 + |a|)."""
     x = absolute(a)
     return (1.0 - x) * (x + 1.0)
 
@@ -70,7 +70,7 @@ def _tanh_exact(z: Any, a: Any) -> Any:
 
 
 def sigmoid(z: Any) -> Any:
-    """In float32 what rounding took from 1 + e is given back to the quotient."""
+    """Return σ(z); in float32 the quotient is corrected for the rounding error of 1 + e."""
     drop = constants(z).drop
     lifted = raised(floored(absolute(z) * -1.0))
     more = fma(lifted, drop, 1.0)
@@ -96,7 +96,7 @@ def _sigmoid_exact(z: Any, a: Any) -> Any:
     return fma(y * -drop, y, y) * drop
 
 
-# ---- gaussian: e^(−z²), the error of z² taken into the exponent; −2z·a is kept: a has lost the sign of z ------
+# ---- gaussian: e^(−z²), exponent corrected for the rounding of z²; kept: σ' = −2z·a, as a lacks the sign of z -
 
 
 def _gaussian(z: Any) -> Any:
@@ -112,7 +112,7 @@ def _gaussian_kept(z: Any) -> Any:
 
 
 def _exponential_linear(scale: float, below: float) -> Form:
-    """λ and λα"""
+    """Return the form of elu or selu, of scale = λ and below = λα."""
 
     def value(z: Any) -> Any:
         return choose(z > 0.0, z * scale, expm1_below(choose(z > 0.0, 0.0, z)) * below)
@@ -131,7 +131,7 @@ def _relu(z: Any) -> Any:
 
 
 def _relu_found(a: Any) -> Any:
-    """1, or 0 where a is"""
+    """Return σ' = 1 where a > 0, else a, which is 0 or NaN."""
     return choose(a > 0.0, 1.0, a)
 
 
@@ -150,26 +150,26 @@ FORMS = {
     **SMOOTH,
     "identity": Form(itself, _one),
 }
-"""Forms by name of the activation."""
+"""Name of a built-in activation → its hand-written form."""
 STEADY = ("tanh", "elu", "identity", "relu")
-"""Those of them that a rounding of z changes by no more than a rounding of a does."""
+"""Those with |z·σ'(z)/σ(z)| ≤ 1 for all z: a relative error of z causes no larger relative error of a."""
 
 
 def form_key(sigma: Activation) -> Any:
-    """What a spec has as `sigma` for an activation: the name of one of ours, or formulas; None where there are none."""
+    """Return the `sigma` of a Spec that selects the form: a built-in's name, or two formulas; None without a form."""
     if is_own("activations", sigma):
         return sigma.name if sigma.name in FORMS or sigma.expression or _follows(sigma.affine) else None
     return sigma.expression
 
 
 def form_of(spec: Any) -> Form:
-    """The form that a spec, or its type, names as `sigma`."""
+    """Return the form selected by `sigma` of a Spec or of its type."""
     return form_by_key(dict(spec.functions)["sigma"])
 
 
 @cache
 def form_by_key(key: Any) -> Form:
-    """The form of a `form_key`."""
+    """Return the form of a key that `form_key` gave."""
     if not isinstance(key, str):
         return from_formulas(*key)
     if key in FORMS:
@@ -182,14 +182,14 @@ def form_by_key(key: Any) -> Form:
 
 
 def _follows(affine: Affine | None) -> bool:
-    """Whether the form of the other one gives this one's: a has no offset that would hide it, and no rounding."""
+    """Return whether `_from` can make the form from that of `affine.of`: no shift or offset, and scale ±1 (exact)."""
     if affine is None or not is_own("activations", affine.of):
         return False
     return affine.of.name in STEADY and affine.shift == affine.offset == 0.0 and abs(affine.scale) == 1.0
 
 
 def _from(form: Form, factor: float, scale: float) -> Form:
-    """The form of scale · σ(factor · z) from that of σ, scale 1 or −1; the product is rounded."""
+    """Return the form of scale · σ(factor · z), given σ's form and scale 1 or −1; factor · z is rounded once."""
     return Form(
         lambda z: form.value(z * factor) * scale,
         lambda a: form.found(a * scale) * (factor * scale),
@@ -199,7 +199,7 @@ def _from(form: Form, factor: float, scale: float) -> Form:
     )
 
 
-# ---- of a spec: what kernels call -----------------------------------------------------------------------------
+# ---- functions of a Spec and rows, called by kernels ----------------------------------------------------------
 
 
 def _row(spec: Any, *rows: Any) -> Any:
@@ -212,31 +212,31 @@ def _lanes(spec: Any, a: Any) -> Any:
 
 @symbolic(_row)
 def value(spec: Any, z: Any) -> Any:
-    """σ(z)"""
+    """Return σ(z)."""
     return form_of(spec).value(z)
 
 
 @symbolic(_row)
 def found(spec: Any, a: Any) -> Any:
-    """σ' of every lane whose a tells it."""
+    """Return σ' computed from a; valid in lanes that `untold` does not mark."""
     return form_of(spec).found(a)
 
 
 @symbolic(_lanes)
 def untold(spec: Any, a: Any) -> Any:
-    """The lanes whose a does not tell σ'."""
+    """Return the lanes in which σ' cannot be computed from a with the stated accuracy: those need `exact`."""
     return form_of(spec).untold(a)
 
 
 @symbolic(_row)
 def kept(spec: Any, z: Any) -> Any:
-    """The row that forward keeps, where `keeps`."""
+    """Return the row that forward keeps for backward, if `keeps`: z or σ', by activation."""
     return form_of(spec).kept(z)
 
 
 @symbolic(_row)
 def exact(spec: Any, row: Any, a: Any) -> Any:
-    """σ' of every lane from the row that forward has kept, and a."""
+    """Return σ' of every lane, computed from the row that forward has kept and from a."""
     return form_of(spec).exact(row, a)
 
 
@@ -246,5 +246,5 @@ def _emit_keeps(builder: Any, _: Any, kinds: Any, values: Any) -> Any:
 
 @block(lambda spec: types.boolean if isinstance(spec, SpecType) else None, _emit_keeps)
 def keeps(spec: Any) -> bool:
-    """Whether a ever leaves σ' untold."""
+    """Return whether forward must keep a row: there are values of a from which σ' cannot be computed."""
     return form_of(spec).keeps

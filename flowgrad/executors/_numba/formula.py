@@ -1,9 +1,9 @@
-"""Scalar functions in kernels: activations, aggregations, losses, ours or a user's own.
+"""Scalar Python functions in kernels: activations, aggregations and losses without a vector form, mostly users' own.
 
-A kernel's `Spec` has a function as `formula(f)` under a role, and the kernel calls it by `called(role)`. The type of
-the Spec has a digest of what f computes, so that a kernel is compiled, and kept on disk, for one function: equal ones
-share it, and an edited one has its own. f is compiled as it is written, with the plain functions that it calls, as
-copies whose globals and closures hold compiled functions where those of the originals hold plain ones.
+A kernel's `Spec` holds a function as `formula(f)` under a role, for example "df"; the kernel calls it by
+`called(role)`. The Spec's type contains a digest of f, so kernels are compiled, and cached on disk, per function: equal
+functions share a compilation, an edited one gets its own. f and the plain functions that it calls are compiled as
+copies, whose globals and closure cells hold dispatchers in place of plain functions.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from flowgrad.executors._numba.spec import Spec, SpecType, Vector
 Function = Callable[..., Any]
 
 NOISE = ("Failed in", "During:", "<source", "This error", "\x1b", "^")
-"""Beginnings of lines in Numba's errors that say nothing to the author of a function."""
+"""Prefixes of lines of Numba's error messages that `reason` leaves out: Numba's internals, not the cause."""
 
 _known: WeakValueDictionary[str, Formula] = WeakValueDictionary()
 
 
 class Formula:
-    """A function as a Spec has it; `formula` makes it, one for all functions that compute the same."""
+    """A scalar function and its digest, as held by a Spec; made by `formula`, one instance per digest."""
 
     def __init__(self, f: Function, digest: str) -> None:
         self.f, self.digest = f, digest
@@ -44,7 +44,7 @@ class Formula:
         return f"Formula({brief(self.f)})"
 
     def __reduce__(self) -> Any:
-        """Write the digest alone: who reads it, a cache, has the function or does not need it."""
+        """Pickle the digest alone; unpickling finds the live instance, else gives one whose function raises."""
         return _recalled, (self.digest,)
 
     @cached_property
@@ -52,12 +52,12 @@ class Formula:
         """Numba's dispatcher of the function.
 
         Raises:
-            ExecutorError: it is no plain Python function.
+            ExecutorError: the function is neither a plain Python function nor a dispatcher.
         """
         return _Copies().compiled(self.f)
 
     def for_types(self, kinds: tuple[Any, ...]) -> Any:
-        """A dispatcher for arguments of these Numba types; of an array without dimensions it gives the one number."""
+        """Return a dispatcher for arguments of these Numba types; it unwraps a 0-dimensional array to a number."""
         compiled = self.compiled
         _, _, kinds, _ = compiled.get_call_template(kinds, {})
         result = compiled.overloads[kinds].signature.return_type
@@ -67,7 +67,7 @@ class Formula:
 
 
 def formula(f: Function) -> Formula:
-    """Return the one Formula of a function, and of all that compute the same, for as long as somebody holds it."""
+    """Return the Formula of a function; functions with equal digests share it while it is referenced."""
     key = digest(f)
     found = _known.get(key)
     return _known.setdefault(key, Formula(f, key)) if found is None else found
@@ -82,7 +82,7 @@ def _forgotten(*_: Any) -> Any:
 
 
 def called(role: str) -> Function:
-    """The function that calls a spec's formula of a role: g(spec, …) is what the formula gives for the others."""
+    """Return a function g for kernels: g(spec, *arguments) calls the Spec's formula of this role."""
 
     def run(spec: Any, *arguments: Any) -> Any:
         return spec.functions[role].f(*arguments)
@@ -92,7 +92,7 @@ def called(role: str) -> Function:
 
 
 def by_formula(function: Function, role: str) -> None:
-    """Make g(spec, …) a call of the spec's formula in kernels, where it has the role; of rows, lane by lane."""
+    """Make function(spec, …) call the Spec's formula of a role in kernels, if it has one; float64 rows lane by lane."""
 
     def implementation(spec: Any, *arguments: Any) -> Any:
         found = dict(spec.functions).get(role) if isinstance(spec, SpecType) else None
@@ -111,11 +111,11 @@ def by_formula(function: Function, role: str) -> None:
 
         return of_rows
 
-    overload(function, strict=False)(implementation)  # which would compare annotations, too
+    overload(function, strict=False)(implementation)  # strict mode would compare annotations, too
 
 
 def by_lane(f: Function, *rows: Any) -> Any:
-    """What a function gives for each lane of rows."""
+    """Return f of each lane of NumPy rows, a float64 row: the definition of a formula over rows."""
     return np.array([float(f(*numbers)) for numbers in zip(*rows, strict=True)])
 
 
@@ -124,22 +124,22 @@ f = called("f")
 
 @kernel
 def number(spec: Any, arguments: Any) -> Any:
-    """Return a function's number."""
+    """Return f(*arguments) as a float64; compiled by `check` alone."""
     return float(f(spec, *arguments))
 
 
 @kernel
 def fill(spec: Any, t: Any, d: Any) -> None:
-    """Let a function fill d."""
+    """Call f(t, d), which fills d; compiled by `check` alone."""
     f(spec, t, d)
 
 
 def check(given: Formula, what: str, *kinds: Any) -> None:
-    """Raise ExecutorError, whose message begins with `what`, where Numba cannot compile a function for such arguments.
+    """Raise ExecutorError, its message beginning with `what`, if Numba cannot compile a function for these types.
 
     Args:
-        kinds: Numba's types of the arguments: float64, of which the function makes a number; or arrays of float64: of
-            one it makes a number, and of two it fills the second.
+        kinds: Numba types of the arguments: float64 or one array of float64, for a function that returns a number; two
+            arrays of float64, for a function that fills the second.
     """
     spec = Spec(np.dtype(np.float64), 1, f=given).type
     try:
@@ -147,12 +147,12 @@ def check(given: Formula, what: str, *kinds: Any) -> None:
             entry(fill, spec, *kinds)
         else:
             entry(number, spec, types.Tuple(kinds))
-    except Exception as error:  # Numba's, and whatever the code that it runs at compile time raises
+    except Exception as error:  # Numba's own errors, and any that code run at compile time raises
         raise ExecutorError(f"{what} cannot be compiled by Numba: {reason(_cause(given, kinds, error))}") from error
 
 
 def reason(error: Exception) -> str:
-    """Return the lines of a Numba error that say what is wrong, without those of source."""
+    """Return the first three lines of a Numba error that state the cause, without source lines and locations."""
     said, source = [], False
     for line in map(str.strip, str(error).splitlines()):
         source = line.startswith('File "') or (source and not line.startswith("^"))
@@ -162,7 +162,7 @@ def reason(error: Exception) -> str:
 
 
 def _cause(given: Formula, kinds: tuple[Any, ...], error: Exception) -> Exception:
-    """Return the error that the function meets alone, where it meets one: it tells more than that of its caller."""
+    """Return the error of compiling the function by itself, which is clearer than the kernel's; else `error`."""
     try:
         with lock:
             given.compiled.get_call_template(kinds, {})
@@ -172,13 +172,13 @@ def _cause(given: Formula, kinds: tuple[Any, ...], error: Exception) -> Exceptio
 
 
 class _Copies:
-    """Dispatchers of functions and of all that they call, one for each, so that cycles end."""
+    """Makes dispatchers of a function and of those that it calls, one for each, so that recursion terminates."""
 
     def __init__(self) -> None:
         self.made: dict[FunctionType, Any] = {}
 
     def compiled(self, f: Any) -> Any:
-        """Return a dispatcher of a function: the user's, where it is one."""
+        """Return a dispatcher of a function; a dispatcher is returned unchanged."""
         if isinstance(f, Dispatcher):
             return f
         if f is np.where:
@@ -188,7 +188,7 @@ class _Copies:
         return self.made[f] if f in self.made else self.copied(f)
 
     def copied(self, f: FunctionType) -> Any:
-        """Return a dispatcher of a copy, whose module is this one: loading it from disk imports no other."""
+        """Return a dispatcher of a copy of f whose module is this one: loading it from disk imports no user module."""
         scope: dict[str, Any] = {"__builtins__": f.__globals__.get("__builtins__"), "__name__": __name__}
         cells = tuple(CellType() for _ in f.__closure__ or ())
         copy = FunctionType(f.__code__, scope, f.__name__, f.__defaults__, cells)
@@ -201,17 +201,17 @@ class _Copies:
         return dispatcher
 
     def resolved(self, value: Any) -> Any:
-        """Return what a copy has in place of a global or a closure's value."""
+        """Return the replacement, in a copy, of the value of a global or a closure cell."""
         return self.compiled(value) if isinstance(value, FunctionType) or value is np.where else value
 
 
 def choose(c: Any, x: Any, y: Any) -> Any:
-    """`numpy.where`, where a formula has it as a name of its own: of single numbers a number, which math takes."""
+    """Replace a `numpy.where` that a formula has as a global or in a closure; of numbers a number, not a 0-d array."""
     return np.where(c, x, y)
 
 
 def overload_choose(c: Any, x: Any, y: Any) -> Any:
-    """Choose by a branch where all are numbers."""
+    """Implement `choose` by a branch if all arguments are numbers, else by `numpy.where`."""
     if any(isinstance(each, types.Array) for each in (c, x, y)):
         return lambda c, x, y: np.where(c, x, y)
     return lambda c, x, y: x if c else y

@@ -1,7 +1,7 @@
-"""Vector forms made from what an activation's record says: its formulas as text.
+"""Vector forms generated from the formulas, as text, of an activation's record (`Activation.expression`).
 
-A formula's tree is evaluated over rows (`primitives`). In float32 it is evaluated in float64 and rounded at the end,
-unless all of it is arithmetic and choices, with numbers that float32 has. Forward keeps σ'.
+The syntax tree of a formula is evaluated over rows (`primitives`). A float32 row is widened to float64 and the result
+rounded, unless the formula has only arithmetic, abs, min, max, select, sqrt and float32 numbers. Forward keeps σ'.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ _FUNCTIONS: dict[str, Function] = {
 
 
 def from_formulas(value: str, slope: str) -> Form:
-    """The form of σ(z) and σ'(z) as text, in the grammar of `flowgrad.maths.expression`."""
+    """Return the form of formulas of σ(z) and σ'(z), in the grammar of `flowgrad.maths.expression`."""
     return Form(_function(value), itself, always, _function(slope))
 
 
 def _function(text: str) -> Function:
-    """The formula over rows of either dtype."""
+    """Return a function that evaluates the formula over a row z, float32 or float64."""
     tree = parse(text)
     nodes = list(ast.walk(tree))
     calls = {node.func.id for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}

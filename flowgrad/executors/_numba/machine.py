@@ -1,4 +1,4 @@
-"""What the processor that kernels are compiled for has."""
+"""Features of the processor that kernels are compiled for."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from numba.core.codegen import get_host_cpu_features
 
 @cache
 def features() -> frozenset[str]:
-    """What code may use, by LLVM's names: as Numba has it, which NUMBA_CPU_FEATURES and NUMBA_ENABLE_AVX limit."""
+    """Return LLVM's names of the features Numba compiles for; NUMBA_CPU_FEATURES and NUMBA_ENABLE_AVX limit them."""
     said = get_host_cpu_features() if config.CPU_FEATURES is None else config.CPU_FEATURES
     return frozenset(name[1:] for name in said.split(",") if name.startswith("+"))
 
 
 def registers() -> int:
-    """How many vector registers."""
+    """Return the number of vector registers: 16 on x86-64 without AVX-512, else 32."""
     return 16 if llvm.get_process_triple().startswith("x86_64") and "avx512f" not in features() else 32
 
 
 def register_lanes(size: int) -> int:
-    """Numbers of that many bytes in a vector register."""
+    """Return how many numbers of `size` bytes a vector register is taken to hold: 64 bytes with AVX-512, else 32."""
     return (64 if "avx512f" in features() else 32) // size

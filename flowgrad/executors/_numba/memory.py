@@ -1,4 +1,4 @@
-"""Memory by address, as blocks of kernels: numbers, records, calls, atomics. Addresses are int64, sizes in bytes."""
+"""Blocks for access by address (int64; sizes in bytes): numbers, records, calls, atomics; the floating-point mode."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from flowgrad.executors._numba.blocks import I32, I64, block, call
 from flowgrad.executors._numba.simd import memory_at, place, pointer
 
 LINE = 64
-"""Bytes of a cache line."""
+"""Size of a cache line in bytes."""
 DATA = 4
-"""Which field of Numba's arrays says where their numbers stand."""
+"""Index of the data pointer in Numba's struct of an array."""
 _MACHINE = platform.machine().lower()
 X86, ARM = _MACHINE in ("x86_64", "amd64"), _MACHINE in ("aarch64", "arm64")
 
@@ -34,13 +34,13 @@ def _emit_i32_at(builder: Any, _: Any, kinds: Any, values: Any) -> Any:
 
 @block(lambda address, k: types.int64, _emit_i32_at)
 def i32_at(address: int, k: int) -> int:
-    """Number k of the int32 array at an address."""
+    """Load element k of the int32 array at an address, as int64."""
     return int(memory_at(address + 4 * k, np.int32, 1)[0])
 
 
 @block(lambda address, k: types.int64, lambda b, r, k, v: b.load(place(b, v[0], v[1], 8), align=8, typ=I64))
 def i64_at(address: int, k: int) -> int:
-    """Number k of the int64 array at an address."""
+    """Load element k of the int64 array at an address."""
     return int(memory_at(address + 8 * k, np.int64, 1)[0])
 
 
@@ -48,18 +48,18 @@ def i64_at(address: int, k: int) -> int:
     lambda address, k: types.float64, lambda b, r, k, v: b.load(place(b, v[0], v[1], 8), align=8, typ=ir.DoubleType())
 )
 def f64_at(address: int, k: int) -> float:
-    """Number k of the float64 array at an address."""
+    """Load element k of the float64 array at an address."""
     return float(memory_at(address + 8 * k, np.float64, 1)[0])
 
 
 @block(lambda address, k, x: types.none, lambda b, r, k, v: b.store(v[2], place(b, v[0], v[1], 8), align=8) and None)
 def put_f64(address: int, k: int, x: float) -> None:
-    """Set number k of the float64 array at an address."""
+    """Store x as element k of the float64 array at an address."""
     memory_at(address + 8 * k, np.float64, 1)[0] = x
 
 
 def record_at(dtype: np.dtype[Any]) -> Callable[[int], Any]:
-    """A block that takes the memory at an address for a record of this dtype: fields are read and set by name."""
+    """Return a block: address → the record of this dtype there, whose fields are read and written by name."""
     kind = from_dtype(dtype)
     seen = default_manager.lookup(kind).get_value_type()
 
@@ -76,7 +76,7 @@ def _emit_data_of(builder: Any, _: Any, kinds: Any, values: Any) -> Any:
 
 @block(lambda array: types.int64 if isinstance(array, types.Array) else None, _emit_data_of)
 def data_of(array: Any) -> int:
-    """Where an array's numbers stand."""
+    """Return the address of an array's first element."""
     return int(array.ctypes.data)
 
 
@@ -84,7 +84,7 @@ def data_of(array: Any) -> int:
 
 
 class _Callee(ir.instructions.CastInstr):  # type: ignore[misc]  # llvmlite has no types
-    """A pointer that says what it points to: LLVM's do not."""
+    """An opaque pointer with a `function_type`, which llvmlite needs to call it."""
 
     function_type: Any = None
 
@@ -99,7 +99,7 @@ def _emit_call(builder: Any, _: Any, kinds: Any, values: Any) -> None:
 
 @block(lambda function, *arguments: types.none, _emit_call)
 def call_address(function: int, *arguments: float) -> None:
-    """Call a kernel by its address, with a Spec in front that it does not look at, and integers."""
+    """Call a kernel by its address with int64 and float64 arguments, after a null pointer in place of its Spec."""
     from flowgrad.executors._numba.compiled import uncompiled
 
     uncompiled(function)(*arguments)
@@ -117,7 +117,7 @@ def _word(builder: Any, values: Any) -> Any:
     lambda b, r, k, v: b.atomic_rmw("add", _word(b, v), v[1], "seq_cst"),
 )
 def fetch_add(address: int, n: int) -> int:
-    """Add n to the word at an address; gives what it was."""
+    """Add n atomically to the int64 at an address and return its previous value (sequentially consistent)."""
     word = memory_at(address, np.int64, 1)
     old = int(word[0])
     word[0] = old + n
@@ -126,7 +126,7 @@ def fetch_add(address: int, n: int) -> int:
 
 @block(lambda address: types.int64, lambda b, r, k, v: b.load_atomic(_word(b, v), "seq_cst", 8, typ=I64))
 def atomic_get(address: int) -> int:
-    """The word at an address, as the other threads left it."""
+    """Load the int64 at an address atomically (sequentially consistent)."""
     return int(memory_at(address, np.int64, 1)[0])
 
 
@@ -137,7 +137,7 @@ def _emit_swap(builder: Any, _: Any, kinds: Any, values: Any) -> Any:
 
 @block(lambda address, old, new: types.int64, _emit_swap)
 def swap(address: int, old: int, new: int) -> int:
-    """Set the word at an address to `new` if it is `old`; gives whether it was, 1 or 0."""
+    """Compare and swap: set the int64 at an address to `new` if it equals `old`; return 1 if so, else 0."""
     word = memory_at(address, np.int64, 1)
     was = int(word[0]) == old
     if was:
@@ -154,7 +154,7 @@ def _emit_pause(builder: Any, *_: Any) -> None:
 
 @block(lambda: types.none, _emit_pause)
 def pause() -> None:
-    """Tell the core that this is a loop that waits."""
+    """Hint to the processor that this is a spin-wait loop; no effect on processors other than x86 and ARM64."""
 
 
 def _emit_give_way(builder: Any, *_: Any) -> None:
@@ -163,30 +163,30 @@ def _emit_give_way(builder: Any, *_: Any) -> None:
 
 @block(lambda: types.none, _emit_give_way)
 def give_way() -> None:
-    """Let another thread have this core, if one wants it."""
+    """Yield the core to another runnable thread, if there is one."""
     time.sleep(0)
 
 
 def _emit_prefetch(builder: Any, _: Any, kinds: Any, values: Any) -> None:
-    how = [ir.Constant(I32, n) for n in (0, 3, 1)]  # to read, into every cache, data
+    how = [ir.Constant(I32, n) for n in (0, 3, 1)]  # for reading, into all levels of cache, data
     call(builder, "llvm.prefetch.p0", ir.VoidType(), pointer(builder, values[0]), *how)
 
 
 @block(lambda address: types.none, _emit_prefetch)
 def prefetch(address: int) -> None:
-    """Start to fetch the cache line at an address."""
+    """Prefetch the cache line of an address, which may be invalid, into all levels of cache."""
 
 
 # ---- the floating-point mode of a thread -----------------------------------------------------------------------
 
 IEEE = 0x1F80 if X86 else 0
-"""Round to nearest, keep small numbers, raise nothing."""
+"""Control word of IEEE 754 arithmetic: round to nearest, keep subnormals, mask exceptions (x86: MXCSR, ARM64: FPCR)."""
 FLUSH = IEEE | (0x8040 if X86 else 1 << 24 if ARM else 0)
-"""The same, with numbers below the smallest normal one taken for 0, operands and results, where the machine can."""
+"""IEEE with subnormal operands and results flushed to zero (MXCSR bits FTZ and DAZ, FPCR bit FZ; elsewhere as IEEE)."""
 
 
 def _mode_word(builder: Any) -> Any:
-    """Room for the mode, once a function: in a loop it would take more of the stack each time."""
+    """Allocate 4 bytes of stack in the function's entry block; an allocation in a loop would grow the stack."""
     with builder.goto_entry_block():
         return builder.alloca(I32)
 
@@ -210,10 +210,10 @@ def _emit_set(builder: Any, _: Any, kinds: Any, values: Any) -> None:
 
 @block(lambda: types.int64, _emit_get)
 def float_mode() -> int:
-    """This thread's: libraries that are compiled for speed at any price change it when they are loaded."""
+    """Read this thread's floating-point control word; libraries built with fast-math may change it when loaded."""
     return IEEE
 
 
 @block(lambda mode: types.none, _emit_set)
 def set_float_mode(mode: int) -> None:
-    """Of this thread, until it is set again."""
+    """Set this thread's floating-point control word, which stays until it is set again."""

@@ -1,7 +1,7 @@
-"""How Numba compiles kernels: by its own passes less those of no use here, without code of functions that are inlined.
+"""Numba compilers for kernels, without passes that they do not need, and for inlined functions, without machine code.
 
-Numba makes a library of optimised machine code of every function. One whose code stands in that of its callers needs
-none: it stays the IR that it was lowered to, and is optimised where it is linked into a kernel.
+Numba optimises every function and makes machine code of it. For a function that is inlined into its callers this is
+skipped: its LLVM IR stays as lowered, and is optimised together with each kernel that it is linked into.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from numba.core.compiler import CompilerBase, DefaultPassBuilder
 USELESS = frozenset(
     {"with_lifting", "inline_closure_likes", "dead_branch_prune", "inline_overloads", "nopython_rewrites"}
 )
-"""Numba's passes, by name, for what no kernel has: `with`, closures, overloads to inline, expressions of arrays; and
-that which removes branches, as LLVM does later."""
+"""Names of Numba's passes for constructs that no kernel contains (`with` blocks, closures, overloads to be inlined,
+array expressions), and of the one that prunes dead branches, which LLVM does later."""
 
 
 class KernelCompiler(CompilerBase):  # type: ignore[misc]  # numba has no types
-    """Numba's compiler less the passes that are `USELESS`."""
+    """Numba's compiler without the passes in `USELESS`."""
 
     def define_pipelines(self) -> list[Any]:
-        """Return the one pipeline that a function runs through."""
+        """Return a list of one pipeline: Numba's nopython pipeline without these passes."""
         passes = DefaultPassBuilder.define_nopython_pipeline(self.state)
         passes.passes = [each for each in passes.passes if each[0].name() not in USELESS]
         passes.finalize()
@@ -30,7 +30,7 @@ class KernelCompiler(CompilerBase):  # type: ignore[misc]  # numba has no types
 
 
 class InlineCompiler(KernelCompiler):
-    """Compiler of functions that are inlined; what it gives has no machine code, and `entry_point` None."""
+    """Compiler of inlined functions; its results have no machine code, and their `entry_point` is None."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -39,7 +39,7 @@ class InlineCompiler(KernelCompiler):
 
 
 class _Linked(JITCodeLibrary):  # type: ignore[misc]  # numba has no types
-    """IR that other libraries take in as it is."""
+    """A code library that stays unoptimised IR, for other libraries to link in."""
 
     def _optimize_final_module(self) -> None:
         pass

@@ -1,10 +1,10 @@
-"""The exponential over rows, and what it is made of.
+"""Exponentials over rows: e^x, e^x − 1, e^(−x²), tanh, and the steps that they share, in float32 and float64.
 
     e^x = 2^n · (1 + p),  n = round(x / ln 2),  r = x − n ln 2,  p = e^r − 1 = r + r² q(r),  |r| ≤ ½ ln 2
 
-ln 2 is subtracted in two parts, the first so short that n times it is exact; q is Cephes' minimax polynomial in
-float32, and in float64 that of degree 10 by Remez' exchange, which is within 2^−58 of p. 2^n is applied as 2^(n+lift),
-then 2^−lift, so that subnormal results are rounded once, at the end.
+ln 2 is subtracted in two parts, of which the first has so few bits that n times it is exact. q is a minimax polynomial:
+in float32 that of Cephes, in float64 one of degree 10 by the Remez algorithm, which gives p to within 2^−58. 2^n is
+applied as 2^(n + lift), then 2^−lift, so that subnormal results are rounded only once, at the end.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ LOG2E = 1.4426950408889634
 
 @dataclass(frozen=True)
 class Constants:
-    """e^lowest and e^(−root²) are 0, e^highest is inf; e^lowest · 2^lift is a normal number; x + onto holds round(x)
-    in the low bits of its mantissa.
+    """Constants of a dtype: x + onto has round(x) in its low bits; ln2_high + ln2_low = ln 2; q: highest power first;
+    e^lowest and e^(−root²) round to 0, e^highest to inf; e^lowest · 2^lift is a normal number.
     """
 
     onto: float
@@ -38,7 +38,7 @@ class Constants:
 
     @property
     def drop(self) -> float:
-        """2^−lift"""
+        """2^−lift, the factor that undoes 2^lift."""
         return 2.0**-self.lift
 
 
@@ -65,12 +65,12 @@ _CONSTANTS = {
 
 
 def constants(x: Any) -> Constants:
-    """Those of a row's dtype."""
+    """Return the constants of a row's dtype."""
     return _CONSTANTS[x.dtype]
 
 
 def polynomial(q: tuple[float, ...], r: Any) -> Any:
-    """q(r) by Estrin's scheme, pairs side by side; the highest power's coefficient stands first."""
+    """Evaluate q(r) by Estrin's scheme, whose pairs are independent; coefficients from the highest power down."""
     terms: list[Any] = list(reversed(q))
     while len(terms) > 1:
         paired = [fma(r, terms[k + 1], terms[k]) if k + 1 < len(terms) else terms[k] for k in range(0, len(terms), 2)]
@@ -79,17 +79,17 @@ def polynomial(q: tuple[float, ...], r: Any) -> Any:
 
 
 def power(x: Any) -> Any:
-    """n + onto"""
+    """Return n + onto, where n = round(x / ln 2)."""
     return fma(x, LOG2E, constants(x).onto)
 
 
 def remainder(x: Any, n: Any) -> Any:
-    """p, from what `power` gave."""
+    """Return p = e^r − 1 of x, given n + onto from `power`."""
     return remainder_of(x, n, None)
 
 
 def remainder_of(x: Any, n: Any, low: Any) -> Any:
-    """The same of x + low, a sum that has no room in one number."""
+    """Return p of x + low, where low is a correction below the precision of x, or None; n is that of x."""
     c = constants(x)
     r = fma(n - c.onto, -c.ln2_low, fma(n - c.onto, -c.ln2_high, x))
     r = r if low is None else r + low
@@ -97,20 +97,20 @@ def remainder_of(x: Any, n: Any, low: Any) -> Any:
 
 
 def raised(x: Any) -> Any:
-    """e^x · 2^lift"""
+    """Return e^x · 2^lift for x ≤ 40; 2^(n + lift) must be a normal number, as it is for x ≥ lowest."""
     n = power(x)
     lifted = power_of_two(n, constants(x).lift)
     return fma(lifted, remainder(x, n), lifted)
 
 
 def floored(x: Any) -> Any:
-    """x where e^x is not 0; NaN stays."""
+    """Return max(x, lowest), which keeps 2^(n + lift) normal; NaN stays NaN."""
     lowest = constants(x).lowest
     return choose(x < lowest, lowest, x)
 
 
 def expm1_below(x: Any) -> Any:
-    """e^x − 1 of x ≤ 40"""
+    """Return e^x − 1 for x ≤ 40."""
     c = constants(x)
     x = floored(x)
     n = power(x)
@@ -119,7 +119,7 @@ def expm1_below(x: Any) -> Any:
 
 
 def lifted_gaussian(x: Any) -> Any:
-    """e^(−x²) · 2^lift of 0 ≤ x ≤ root; the error of the square is taken into the exponent."""
+    """Return e^(−x²) · 2^lift for 0 ≤ x ≤ root; the exponent includes the rounding error of x²."""
     c = constants(x)
     square = x * x
     error = fma(x, x, -square)
@@ -128,13 +128,13 @@ def lifted_gaussian(x: Any) -> Any:
 
 
 def short(x: Any) -> Any:
-    """|x|, at most so large that e^(−x²) is 0; NaN stays."""
+    """Return min(|x|, root), the domain of `lifted_gaussian`; NaN stays NaN."""
     x, largest = absolute(x), constants(x).root
     return choose(x > largest, largest, x)
 
 
 def exp(x: Any) -> Any:
-    """e^x, by 2^n in two factors where it or the result has not room."""
+    """Return e^x; 2^n is applied as two factors, since 2^n itself may overflow or be subnormal."""
     c = constants(x)
     x = floored(choose(x > c.highest, c.highest, x))
     n = power(x)
@@ -144,14 +144,14 @@ def exp(x: Any) -> Any:
 
 
 def tanh(z: Any) -> Any:
-    """1 − e by p; in float32 what rounding took from 1 + e is given back to the quotient, for which 2 ulp ask."""
+    """Return tanh z = ±(1 − e)/(1 + e), e = e^(−2|z|); in float32 by a table (AVX-512) or with a corrected quotient."""
     if z.dtype == np.float32 and "avx512f" in features():
         return with_sign(tanh_of_positive(absolute(z)), z)
     less = expm1_below(absolute(z) * -2.0)  # e − 1
     more = less + 2.0
     if z.dtype == np.float64:
         return with_sign(less / more, z)
-    low = less - (more - 2.0)
+    low = less - (more - 2.0)  # the rounding error of 1 + e, to be corrected for the bound of 2 ulp
     inverse = 1.0 / more
     quotient = less * inverse
     rest = fma(low, -quotient, fma(more, -quotient, less))

@@ -1,8 +1,8 @@
-"""Functions over rows of float64 that formulas are made of: log, log1p, expm1, erfc, sin, cos, arctan, min, max.
+"""Functions over float64 rows from which formulas are composed: log, log1p, expm1, erfc, sin, cos, arctan, min, max.
 
-Errors, tested over the whole range: at most 2.5 ulp, and of erfc 6. NaN stays NaN; ±inf and the ends of a domain give
-what the C library gives. Coefficients are of interpolations in Chebyshev's nodes, to 50 digits, within 2^−53 of the
-function or of the term that they stand for.
+Maximal errors, tested over the whole range: 2.5 ulp; erfc 6 ulp. NaN gives NaN; ±inf and arguments at or beyond the
+ends of a domain give the C library's results. Polynomials, highest power first, interpolate at Chebyshev nodes and were
+computed with 50 digits; each is within 2^−53 of the function, or of the term of it, that it approximates.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ SMALLEST = 2.0**-1022
 
 
 def expm1(x: Any) -> Any:
-    """e^x − 1"""
+    """Return e^x − 1."""
     far = x > 40.0
     return choose(far, exp(x), expm1_below(choose(far, 40.0, x)))
 
 
 def log(x: Any) -> Any:
-    """log x = k log 2 + log(1 + f) with 1 + f within √½ … √2, by s = f/(2 + f): log(1 + f) = 2s + s³·L(s²)."""
+    """Return log x = k log 2 + log(1 + f), √½ ≤ 1 + f < √2; with s = f/(2 + f), log(1 + f) = 2s + s³·L(s²)."""
     small = x < SMALLEST
     y = choose(small, x * 2.0**54, x)
     k = exponent(y) - choose(small, 54.0, filled(x, 0.0))
@@ -54,7 +54,7 @@ def log(x: Any) -> Any:
 
 
 def log1p(x: Any) -> Any:
-    """log(1 + x), from u = 1 + x, rounded, and what rounding took, by the slope 1/u."""
+    """Return log(1 + x) = log u + (1 + x − u)/u to first order, where u is 1 + x rounded."""
     u = x + 1.0
     taken = choose(x > 1.0, 1.0 - (u - x), x - (u - 1.0))
     inside = choose(u > 0.0, u, filled(x, 1.0))
@@ -91,14 +91,14 @@ _ERFCX = (
 
 
 def erfc(x: Any) -> Any:
-    """e^(−x²) · E((y − 4)/(y + 4)) / (y + 4), y = |x|, E a polynomial; 2 − that below 0."""
+    """Return erfc x = e^(−x²) · E((y − 4)/(y + 4)) / (y + 4) with y = |x| and a polynomial E; for x < 0, 2 − that."""
     y = short(x)
     inverse = 1.0 / (y + 4.0)
     tail = (lifted_gaussian(y) * (polynomial(_ERFCX, (y - 4.0) * inverse) * inverse)) * constants(x).drop
     return choose(x < 0.0, 2.0 - tail, tail)
 
 
-# ---- circle ---------------------------------------------------------------------------------------------------
+# ---- trigonometric functions ----------------------------------------------------------------------------------
 
 _SIN = (
     1.591810123027412e-10,
@@ -130,14 +130,14 @@ _ATAN = (
     -0.3333333333333333,
 )
 HALF_PI = (1.57079632673412561417e00, 6.07710050630396597660e-11, 2.02226624879595063154e-21)
-"""π/2 in parts of 33 bits, the last to the end: so many of them times an integer of 20 bits are exact."""
+"""π/2 as a sum of three, the first two of 33 bits: their products with an integer below 2^20 are exact."""
 FAR = 5e4
-"""From here on the C library finds sin and cos."""
+"""Largest |x| that `_quarter` reduces, with |n| < 2^15; beyond it the C library computes sin and cos, lane by lane."""
 _far_sin, _far_cos = rarely("sin", np.sin), rarely("cos", np.cos)
 
 
 def _quarter(x: Any, ahead: float) -> Any:
-    """sin(x + ahead · π/2) of |x| < FAR: of r = x − n π/2, |r| ≤ π/4, by sin or cos as n + ahead says."""
+    """Return sin(x + ahead · π/2), |x| ≤ FAR: ±sin r or ±cos r by (n + ahead) mod 4, r = x − n π/2, |r| ≤ π/4."""
     onto = constants(x).onto
     n = fma(x, 2.0 / math.pi, onto)
     k = n - onto
@@ -158,20 +158,20 @@ def _quarter(x: Any, ahead: float) -> Any:
 
 
 def sin(x: Any) -> Any:
-    """sin x; the sign of 0 stays"""
+    """Return sin x; ±0 gives ±0."""
     far = absolute(x) > FAR
     near = choose(x == 0.0, x, _quarter(choose(far, 0.0, x), 0.0))
     return _far_sin(x, far, near)
 
 
 def cos(x: Any) -> Any:
-    """cos x"""
+    """Return cos x."""
     far = absolute(x) > FAR
     return _far_cos(x, far, _quarter(choose(far, 0.0, x), 1.0))
 
 
 def arctan(x: Any) -> Any:
-    """arctan x, of |x| above tan π/8 and tan 3π/8 by that of (|x| − 1)/(|x| + 1) and −1/|x|."""
+    """Return arctan x: of (|x| − 1)/(|x| + 1) plus π/4 for |x| > tan π/8, of −1/|x| plus π/2 for |x| > tan 3π/8."""
     y = absolute(x)
     middle, large = y > math.sqrt(2.0) - 1.0, y > math.sqrt(2.0) + 1.0
     above = choose(large, -1.0, choose(middle, y - 1.0, y))
@@ -183,21 +183,21 @@ def arctan(x: Any) -> Any:
     return with_sign(high + (t + fma(t * z, polynomial(_ATAN, z), low)), x)
 
 
-# ---- choices --------------------------------------------------------------------------------------------------
+# ---- comparisons ----------------------------------------------------------------------------------------------
 
 
 def minimum(x: Any, y: Any) -> Any:
-    """The lesser; NaN where one of the two is."""
+    """Return the smaller of two rows, or of a row and a number; NaN if either is NaN."""
     return choose(x > y, y, choose(y == y, x, y) if _may_be_nan(y) else x)
 
 
 def maximum(x: Any, y: Any) -> Any:
-    """The larger; NaN where one of the two is."""
+    """Return the larger of two rows, or of a row and a number; NaN if either is NaN."""
     return choose(x < y, y, choose(y == y, x, y) if _may_be_nan(y) else x)
 
 
 def sign(x: Any) -> Any:
-    """1, −1, or x where that is ±0 or NaN."""
+    """Return 1 or −1, or x itself where it is ±0 or NaN."""
     return choose(x > 0.0, 1.0, choose(x < 0.0, -1.0, x))
 
 

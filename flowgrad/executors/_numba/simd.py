@@ -1,7 +1,7 @@
-"""A vector type for Numba: rows of lanes, one sample a lane, as values of kernels.
+"""Vector arithmetic and memory access in kernels, as blocks: a row is a vector of n lanes, one sample per lane.
 
-LLVM cuts a vector into the registers that the machine has (AVX2, AVX-512, NEON), so that a kernel is written once for
-all of them.
+LLVM splits a vector into registers of the target's width (AVX2, AVX-512, NEON), so one kernel source serves them all.
+Addresses are int64; loads and stores need the alignment of one number only.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from flowgrad.executors._numba.spec import ELEMENTS, Spec, SpecType, Truth, Vect
 
 
 def _alike(*kinds: Any) -> Any:
-    """The one vector type among these, None where there are none, several, or what is no number."""
+    """Return the only vector type among argument types; None if there are none, several, or types not of numbers."""
     rows = {k for k in kinds if isinstance(k, Vector)}
     return rows.pop() if len(rows) == 1 and all(isinstance(k, Vector) or is_number(k) for k in kinds) else None
 
 
 def of_rows(emit: Callable[..., Any], result: Callable[..., Any] = _alike) -> Callable[[Twin], Twin]:
-    """A block of vectors of one type; numbers among them stand for vectors. `emit` gets builder and vectors."""
+    """Make a block over vectors of one type. `emit` gets the builder and the vectors; numbers are broadcast first."""
 
     def rows(builder: Any, _: Any, kinds: Any, values: Any) -> Any:
         row = _alike(*kinds)
@@ -38,7 +38,7 @@ def of_rows(emit: Callable[..., Any], result: Callable[..., Any] = _alike) -> Ca
 
 
 def _intrinsic(name: str) -> Callable[..., Any]:
-    """The emitter of an intrinsic of LLVM."""
+    """Return the emitter of a call of an LLVM intrinsic, for `of_rows`."""
 
     def emit(builder: Any, *rows: Any) -> Any:
         return call(builder, name_of(name, rows[0].type), rows[0].type, *rows)
@@ -47,7 +47,7 @@ def _intrinsic(name: str) -> Callable[..., Any]:
 
 
 def name_of(intrinsic: str, kind: Any) -> str:
-    """LLVM's, of an intrinsic for a vector type."""
+    """Return an intrinsic's full name for an LLVM vector type, for example `llvm.sqrt.v16f32`."""
     return f"llvm.{intrinsic}.v{kind.count}f{32 if kind.element == ir.FloatType() else 64}"
 
 
@@ -77,25 +77,25 @@ of_rows(lambda b, x: b.fneg(x))(operator.neg)
 
 @of_rows(_intrinsic("fmuladd"))
 def fma(x: Any, y: Any, z: Any) -> Any:
-    """x·y + z, rounded once where the machine can."""
+    """Return x·y + z: with one rounding where the processor has FMA instructions, otherwise with two."""
     return x * y + z
 
 
 @of_rows(_intrinsic("fabs"))
 def absolute(x: Any) -> Any:
-    """|x|"""
+    """Return |x|."""
     return np.abs(x)
 
 
 @of_rows(_intrinsic("sqrt"))
 def root(x: Any) -> Any:
-    """√x"""
+    """Return √x, correctly rounded."""
     return np.sqrt(x)
 
 
 @of_rows(_intrinsic("copysign"))
 def with_sign(x: Any, y: Any) -> Any:
-    """|x| with the sign of y."""
+    """Return |x| with the sign of y."""
     return np.copysign(x, y)
 
 
@@ -106,7 +106,7 @@ def _emit_choose(builder: Any, row: Any, kinds: Any, values: Any) -> Any:
 
 @block(lambda c, x, y: _alike(x, y) if isinstance(c, Truth) else None, _emit_choose)
 def choose(c: Any, x: Any, y: Any) -> Any:
-    """x where c, else y; one of the two is a vector."""
+    """Select x in lanes where the comparison c holds, y elsewhere; at least one of x and y is a vector."""
     return np.where(c, x, y).astype(np.result_type(x, y) if isinstance(x, np.ndarray) else y.dtype)
 
 
@@ -115,13 +115,13 @@ def choose(c: Any, x: Any, y: Any) -> Any:
     lambda b, r, k, v: b.icmp_unsigned("!=", b.bitcast(v[0], bits := ir.IntType(k[0].n)), ir.Constant(bits, 0)),
 )
 def any_lane(c: Any) -> Any:
-    """Whether a comparison holds in any lane."""
+    """Return whether a comparison holds in any lane."""
     return bool(np.any(c))
 
 
 @block(lambda c, d: c, lambda b, r, k, v: b.and_(*v))
 def both(c: Any, d: Any) -> Any:
-    """Where both comparisons hold."""
+    """Return the lanes in which both comparisons hold."""
     return np.logical_and(c, d)
 
 
@@ -143,12 +143,12 @@ def _emit_power_of_two(builder: Any, row: Any, kinds: Any, values: Any) -> Any:
 
 
 ROUND = {types.float32: 1.5 * 2**23, types.float64: 1.5 * 2**52}
-"""x + ROUND holds x, rounded to an integer, in the low bits of its mantissa."""
+"""x + ROUND has x, rounded to the nearest integer, in the low bits of its mantissa, if |x| is below ROUND / 3."""
 
 
 @block(lambda x, more: x, _emit_power_of_two)
 def power_of_two(x: Any, more: int) -> Any:
-    """2^(n + more) where x = n + ROUND; n + more within the exponents of normal numbers."""
+    """Return 2^(n + more), n an integer, given x = n + ROUND; 2^(n + more) must be a normal number."""
     ints, shift, bias = (np.uint32, 23, 127) if x.dtype == np.float32 else (np.uint64, 52, 1023)
     return ((x.view(ints) + ints(bias + more)) << ints(shift)).view(x.dtype)
 
@@ -160,7 +160,7 @@ def _emit_keep(builder: Any, row: Any, kinds: Any, values: Any) -> Any:
 
 @block(lambda x, mask: x, _emit_keep)
 def keep(x: Any, mask: Any) -> Any:
-    """x where the mask's lane is all ones, +0 where it is all zeros."""
+    """Mask x bit by bit: x in lanes of the mask (a row) whose bits are all ones, +0 in lanes of all zeros."""
     ints = np.uint32 if x.dtype == np.float32 else np.uint64
     return (x.view(ints) & mask.view(ints)).view(x.dtype)
 
@@ -169,12 +169,12 @@ def keep(x: Any, mask: Any) -> Any:
 
 
 def pointer(builder: Any, address: Any) -> Any:
-    """An address as a pointer."""
+    """Emit the conversion of an int64 address to a pointer."""
     return builder.inttoptr(address, ir.PointerType())
 
 
 def memory_at(address: int, dtype: Any, n: int) -> Any:
-    """n numbers in memory, to read and to write."""
+    """Return a writable NumPy view (n,) of memory at an address."""
     return np.frombuffer((ctypes.c_char * (n * np.dtype(dtype).itemsize)).from_address(int(address)), dtype)
 
 
@@ -183,7 +183,7 @@ def _emit_load(builder: Any, row: Any, kinds: Any, values: Any) -> Any:
 
 
 def loader(kind: Callable[[Any], Vector]) -> Callable[[Spec, int], Any]:
-    """A block that reads a vector at an address, of the type that a spec's type says."""
+    """Make a block (spec, address) → vector that loads from memory; `kind` maps the Spec's type to the vector's."""
 
     @block(lambda spec, address: kind(spec), _emit_load)
     def read(spec: Spec, address: int) -> Any:
@@ -194,11 +194,11 @@ def loader(kind: Callable[[Any], Vector]) -> Callable[[Spec, int], Any]:
 
 
 load = loader(lambda spec: spec.row)
-"""The row at an address."""
+"""Loads the row at an address: the Spec's dtype and lanes."""
 load_wide = loader(lambda spec: Vector(types.float64, spec.n))
-"""The row of float64 at an address."""
+"""Loads as many float64 as a row has lanes, whatever the Spec's dtype."""
 load4 = loader(lambda spec: Vector(spec.real, 4))
-"""The four numbers at an address."""
+"""Loads four numbers of the Spec's dtype."""
 
 
 def _emit_store(builder: Any, _: Any, kinds: Any, values: Any) -> None:
@@ -207,7 +207,7 @@ def _emit_store(builder: Any, _: Any, kinds: Any, values: Any) -> None:
 
 @block(lambda address, x: types.none, _emit_store)
 def store(address: int, x: Any) -> None:
-    """Write a vector to memory."""
+    """Store a vector at an address."""
     memory_at(address, x.dtype, len(x))[:] = x
 
 
@@ -217,12 +217,12 @@ def _emit_splat(builder: Any, row: Any, kinds: Any, values: Any) -> Any:
 
 @block(lambda spec, x: spec.row, _emit_splat)
 def splat(spec: Spec, x: float) -> Any:
-    """A number in every lane."""
+    """Broadcast a number to every lane of a row of the Spec's dtype."""
     return np.full(spec.n, x, spec.dtype)
 
 
 def place(builder: Any, address: Any, index: Any, size: int) -> Any:
-    """Where number `index` of an array stands, of numbers of so many bytes."""
+    """Emit the pointer to element `index` of an array at an address, whose elements have `size` bytes each."""
     return pointer(builder, builder.add(address, builder.mul(index, ir.Constant(I64, size))))
 
 
@@ -233,7 +233,7 @@ def _emit_real_at(builder: Any, real: Any, kinds: Any, values: Any) -> Any:
 
 @block(lambda spec, address, k: spec.real, _emit_real_at)
 def real_at(spec: Spec, address: int, k: int) -> Any:
-    """Number k of the array at an address, in the kernel's dtype."""
+    """Load element k of the array at an address, of the Spec's dtype."""
     return memory_at(address + k * spec.dtype.itemsize, spec.dtype, 1)[0]
 
 
@@ -243,7 +243,7 @@ def _emit_numbers(builder: Any, row: Any, kinds: Any, values: Any) -> Any:
 
 @block(lambda spec: spec.row, _emit_numbers)
 def numbers(spec: Spec) -> Any:
-    """0, 1, 2, …: the number of every lane."""
+    """Return the lane indices as a row: 0, 1, 2, …"""
     return np.arange(spec.n, dtype=spec.dtype)
 
 
@@ -256,7 +256,7 @@ def _emit_real_of(builder: Any, real: Any, kinds: Any, values: Any) -> Any:
 
 @block(lambda spec, x: spec.real if isinstance(x, types.Float) else None, _emit_real_of)
 def real_of(spec: Spec, x: float) -> Any:
-    """A number in the kernel's dtype."""
+    """Convert a float to the Spec's dtype."""
     return spec.dtype.type(x)
 
 
@@ -268,7 +268,7 @@ def _emit_put_real(builder: Any, _: Any, kinds: Any, values: Any) -> None:
 
 @block(lambda spec, address, k, x: types.none if isinstance(x, types.Float) else None, _emit_put_real)
 def put_real(spec: Spec, address: int, k: int, x: float) -> None:
-    """Set number k of the array at an address."""
+    """Store x as element k of the array at an address, converted to the Spec's dtype."""
     memory_at(address + k * spec.dtype.itemsize, spec.dtype, 1)[0] = x
 
 
@@ -280,29 +280,29 @@ def _emit_put_word(builder: Any, _: Any, kinds: Any, values: Any) -> None:
 
 @block(lambda spec, address, k, x: types.none, _emit_put_word)
 def put_word(spec: Spec, address: int, k: int, x: int) -> None:
-    """Set integer k, as wide as a number, of the array at an address."""
+    """Store x as element k of the array at an address, of integers as wide as the Spec's dtype (int32 or int64)."""
     memory_at(address + k * spec.dtype.itemsize, f"i{spec.dtype.itemsize}", 1)[0] = x
 
 
 @block(lambda spec: SpecType(spec.char, spec.n, ()), lambda b, r, k, v: None)
 def plain(spec: Spec) -> Spec:
-    """The spec without functions: what is called with it is compiled once for all kernels of a dtype and lanes."""
+    """Return the Spec without its functions; callees that take it are compiled once per dtype and number of lanes."""
     return Spec(spec.dtype, spec.n)
 
 
 @block(lambda spec: types.int64, lambda b, r, k, v: ir.Constant(I64, k[0].real.bitwidth // 8))
 def bytes_of(spec: Spec) -> int:
-    """Bytes of a number."""
+    """Return the size of one number of the Spec's dtype in bytes."""
     return spec.dtype.itemsize
 
 
 @block(lambda spec: types.int64, lambda b, r, k, v: ir.Constant(I64, k[0].n))
 def lanes_of(spec: Spec) -> int:
-    """Lanes of a row."""
+    """Return the number of lanes of a row."""
     return spec.n
 
 
 @block(lambda spec: types.int64, lambda b, r, k, v: ir.Constant(I64, k[0].n * k[0].real.bitwidth // 8))
 def size_of(spec: Spec) -> int:
-    """Bytes of a row."""
+    """Return the size of a row in bytes."""
     return spec.size

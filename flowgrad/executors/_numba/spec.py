@@ -1,6 +1,6 @@
-"""What a kernel is compiled for, and the Numba types of rows.
+"""`Spec`, the parameters that a kernel is compiled for, and the Numba types of rows.
 
-A kernel is told dtype, lanes and functions by one argument, its `Spec`: a value without content, whose type says them.
+A kernel's first argument is a Spec. It has no content at run time: its Numba type has dtype, lanes and functions.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ ELEMENTS = {types.float32: ir.FloatType(), types.float64: ir.DoubleType()}
 
 
 class Vector(types.Type):  # type: ignore[misc]  # numba has no types
-    """n numbers of one dtype."""
+    """Numba type of a row: n numbers (lanes) of one dtype; `real` is types.float32 or types.float64."""
 
     def __init__(self, real: Any, n: int) -> None:
         self.real, self.n = real, n
@@ -25,17 +25,17 @@ class Vector(types.Type):  # type: ignore[misc]  # numba has no types
 
     @property
     def ir(self) -> Any:
-        """LLVM's type of it."""
+        """LLVM's vector type of it."""
         return ir.VectorType(ELEMENTS[self.real], self.n)
 
     @property
     def words(self) -> Any:
-        """The vector of integers as wide as its numbers."""
+        """LLVM's type of n integers as wide as its numbers, for operations on their bits."""
         return ir.VectorType(ir.IntType(self.real.bitwidth), self.n)
 
 
 class Truth(types.Type):  # type: ignore[misc]
-    """n truths: what comparing vectors gives."""
+    """Numba type of the result of comparing two vectors: n booleans, one per lane."""
 
     def __init__(self, n: int) -> None:
         self.n = n
@@ -43,7 +43,7 @@ class Truth(types.Type):  # type: ignore[misc]
 
     @property
     def ir(self) -> Any:
-        """LLVM's type of it."""
+        """LLVM's vector type of it."""
         return ir.VectorType(ir.IntType(1), self.n)
 
 
@@ -60,7 +60,7 @@ class _TruthModel(models.PrimitiveModel):  # type: ignore[misc]
 
 
 class Spec:
-    """What a kernel is compiled for: dtype, lanes of a row, and the functions that are compiled into it, by role."""
+    """Parameters that a kernel is compiled for: dtype, n lanes of a row of `size` bytes, and functions by role."""
 
     def __init__(self, dtype: np.dtype[Any], n: int, **functions: Any) -> None:
         self.dtype, self.n, self.functions = np.dtype(dtype), n, functions
@@ -69,7 +69,7 @@ class Spec:
 
 
 class SpecType(types.Type):  # type: ignore[misc]
-    """A `Spec`'s; of functions it knows what is theirs: a name, or a digest."""
+    """Numba type of a `Spec`; its name, which decides equality, has each function's name, formulas or digest."""
 
     def __init__(self, char: str, n: int, functions: tuple[tuple[str, Any], ...]) -> None:
         self.char, self.n, self.functions = char, n, functions
@@ -77,7 +77,7 @@ class SpecType(types.Type):  # type: ignore[misc]
         super().__init__(name=f"Spec({char}, {n}{said})")
 
     def spec(self) -> Spec:
-        """A value of this type."""
+        """Return a Spec of this type."""
         return Spec(np.dtype(self.char), self.n, **dict(self.functions))
 
     @property
