@@ -219,7 +219,7 @@ def place_edges(
 def _places(
     plan: Plan, part: Part, edge_ptr: Longs, row: Ints, edge: Ints, zeros: int
 ) -> tuple[Longs, Ints, Ints, Ints, int]:
-    """Return `out_ptr`, `out_row`, `out_edge`, `out_place` of `place_edges`, and `zero`; padding reads row `zeros` of A."""
+    """Return `out_ptr`, `out_row`, `out_edge`, `out_place` of `place_edges`, and `zero`; padding has row `zeros`."""
     count = int((-(-np.diff(edge_ptr) // GROUP)).sum()) * GROUP
     zero = _padded(count)
     out_ptr = np.zeros(part.n_nodes + 1, np.int64)
@@ -245,7 +245,7 @@ def _padded(n: Any) -> Any:
 
 
 def _dense_runs(part: Part, kind: Ints, run_begin: Ints, block: Ints) -> npt.NDArray[np.void]:
-    """Make each dense run's `records.DENSE`, but for what `_bases` sets; runs of a block share its sources' kept rows."""
+    """Make each dense run's `records.DENSE`, but for what `_bases` sets; runs of a block share the rows at `turned`."""
     runs = np.flatnonzero(kind[run_begin[:-1]] == WHOLE)
     first = run_begin[runs]
     dense = np.zeros(len(runs), DENSE)

@@ -37,33 +37,33 @@ def record(*fields: str) -> np.dtype[np.void]:
 
 
 NET = record(
-    # sizes: nodes of the part of the plan that is computed, all of the plan's, inputs, outputs, the plan's edges,
-    # places of sparse out-edges, runs of neurons, rows of base cases, dense runs; θ's length
+    # numbers of: nodes of the part of the plan that is computed; positions, inputs, outputs of the part, edges of the
+    # plan; places of sparse out-edges with padding; runs of neurons; rows of G; dense runs; slots of θ
     "nodes positions inputs outputs edges places runs bases dense_runs parameters",
-    # whether θ is w and b as they stand; whether all edges are in dense runs; how many edges ahead rows are fetched;
-    # lanes of a row
+    # 1 if θ is w, then b (`Plan.direct`); 1 if all edges are in dense runs; by how many edges prefetches of rows run
+    # ahead, 0 for none; lanes of a row
     "direct all_dense ahead lanes",
-    # int32, of node v of the part: its position in the plan; of a position: which node it is, or `nodes`
+    # int32: position in the plan of node v of the part; node of a position, `nodes` if it is not in the part
     "position node",
-    # int64: the in-edges of v are in_begin[v] … in_end[v]−1; its out-edges that lead into no dense run have the places
-    # out_begin[v] … out_end[v]−1: the last node's come first, and each node's are filled up to whole groups
+    # int64: node v has the in-edges in_begin[v] … in_end[v]−1; its sparse out-edges (into no dense run) have the places
+    # out_begin[v] … out_end[v]−1, which rise from the last node to the first, each padded to a multiple of GROUP
     "in_begin in_end out_begin out_end",
-    # int32, of in-edge e: its source times STRIDE; of place k: the row of A with ∂L/∂(w·a), a row of zeros where it is
-    # filled up, times STRIDE, and the in-edge or −1; of in-edge e: its place, a place behind all that holds 0, or −1 in
-    # a dense run
+    # int32: source of in-edge e, times STRIDE; row of A with ∂L/∂(w·a) of place k, times STRIDE, the row of zeros in
+    # padding; in-edge of place k, −1 in padding; place of in-edge e: −1 in a dense run, one behind all places, whose
+    # gradient is 0, if it leaves the part
     "in_source out_row out_edge out_place",
-    # int32, of run r: its first neuron (runs+1 of them), its kind, its activation, its record if it is dense
+    # int32: first neuron of run r (runs + 1 entries); its kind, code of its activation, number of its record if dense
     "run_begin run_kind run_activation run_dense",
-    # records of dense runs; int32: rows of base cases of their sources; 0, 1, 2, …
+    # records of dense runs, see DENSE; int32: rows of G of the sources of each block; 0, 1, 2, …
     "dense dense_base iota",
-    # int32: node of output n; of node v: row of its base case in G, first of its message rows in A; real: c·r
+    # int32: node of output n; row of G with the base case of node v, its first message row in A; real: its c·r or r
     "output base_row message response",
-    # int32 slots into θ; real values of what is frozen
+    # int32: slot of θ by edge, by position, −1 if frozen; real: weight by edge, bias by position, read where frozen
     "weight_slot bias_slot frozen_weight frozen_bias",
-    # addresses of kernels: by code of activation, and of aggregation; the loss; the
-    # sweeps; those of a dense run
+    # tables of kernels' addresses by code of activation (σ, σ') and of aggregation (forward, backward); addresses of
+    # kernels: loss, sweeps, and products of a dense run for z, ∂L/∂a and ∂L/∂w
     "activate slopes gather spread loss forward backward whole_forward whole_backward multiply",
-    # those of passes over the parameters, see `parameters`
+    # addresses of the passes over the parameters, see `parameters`
     "collect prepare finish fold",
 )
 
@@ -111,21 +111,21 @@ PASS = record(
 )
 
 TILE = record(
-    # rows of a and then ∂L/∂z of every node, messages, zeros; of z; of what σ' is found from; of ∂L/∂a or 0; of base
-    # cases; of ∂L/∂a of one run
+    # addresses of rows: a, then ∂L/∂z of every node, messages, zeros; z; what forward keeps for σ'; ∂L/∂a of every
+    # node or 0; base cases; ∂L/∂a of one run
     "A Z D DA G S",
-    # such rows of fused runs, one upon another; where the next goes
+    # addresses: the stack of rows that fused runs keep for σ'; its top, where the next row goes
     "stack top",
-    # the mask row: all ones where a lane is a sample; first sample, how many
+    # address of the mask row, −1 in lanes that hold a sample, else 0; number of the first sample, samples
     "mask begin count",
-    # rows of a before neurons were dropped; hashes of the samples; as in the call
+    # addresses: rows of a before dropout; one hash a lane of its sample; then as in CALL
     "U draws drop_neurons drop_least drop_inputs",
-    # whether ∂L/∂x is wanted
+    # 1 if ∂L/∂x is wanted
     "inputs",
-    # its chunk, and its arrays; whether it is the chunk's first; the block whose sources' a have been turned; as in the
-    # call
+    # number of its chunk; addresses of the chunk's ∂L/∂w by place, ∂L/∂b by node, loss; 1 if it is the chunk's first
+    # tile; block whose sources' a were transposed last, −1 for none; as in CALL
     "chunk weight bias loss first turned_block kept kept_step",
-    # room for one neuron of another aggregation, see `aggregate`; for losses, see `losses`
+    # addresses of scratch memory: terms of one neuron, see `aggregate`; two rows of float64, see `losses`
     "terms lse share",
 )
 
