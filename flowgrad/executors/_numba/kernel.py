@@ -43,7 +43,7 @@ def check_functions(activations: Iterable[Activation], aggregations: Iterable[Ag
 
 
 class NumbaKernel:
-    """A compiled network: outputs and gradients compute live neurons only, `forward` and `backward` all of them."""
+    """A compiled network; only `forward` and `backward` compute neurons on which no output depends."""
 
     def __init__(self, plan: Plan, request: Request) -> None:
         check_functions(plan.activations, plan.aggregations, request.loss)

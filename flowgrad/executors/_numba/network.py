@@ -18,7 +18,7 @@ from flowgrad.plan import Plan
 
 I, F = types.int64, types.float64
 FAR = 1 << 18
-"""Mean bytes between an edge's two rows of A above which sweeps prefetch rows: these have left the first caches."""
+"""Bytes: sweeps prefetch rows if the ends of an edge lie further apart on average, too far for the first caches."""
 GRADIENTS, FUSING = ("step", "pull", "adjoint"), ("predict", "keep", "step", "pull")
 """Kinds of calls that sweep backward, and those that fuse the commonest activation, unless they drop neurons."""
 

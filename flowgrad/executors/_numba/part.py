@@ -18,7 +18,7 @@ Ints = npt.NDArray[np.int32]
 Longs = npt.NDArray[np.int64]
 
 LEAST_SOURCES, LEAST_ROWS = 8, 4
-"""Sources and neurons of a dense block, at least: in smaller ones, not worth a matrix product, edges stay single."""
+"""Least sources and neurons of a dense block: in smaller ones, where matrix products do not pay, edges stay single."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,7 +25,7 @@ PIECES = 32
 LOWEST = 0.0625
 """Start of the lowest octave: smaller x use the first piece too."""
 HIGHEST = 15.0
-"""Larger x are set to this: tanh is 1 in float32 from far below it on."""
+"""Bound to which larger x are clipped; tanh x rounds to 1 in float32 from 9.02 on."""
 DEGREE = 4
 NEIGHBOURS = 2000
 """Candidates for a piece's centre: this number of float32 on each side of its midpoint."""
