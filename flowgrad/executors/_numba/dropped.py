@@ -1,8 +1,8 @@
-"""Dropout in a sweep: the draws of `flowgrad.maths.dropout`, made where a row is made, and again where it is met.
+"""Dropout in the sweeps: masks m of `flowgrad.maths.dropout`, hashed anew in forward and in backward, never stored.
 
-A tile keeps a hash of each of its samples (`draws`); with that of a neuron it tells which lanes stay. Forward puts a of
-a hidden neuron aside (`U`) and writes a·m/(1 − p) in its place, which is what others read. Backward takes a back,
-from which σ' is found, and multiplies ∂L/∂z by the same. A lane that is left out is 0, whatever stood there.
+A tile keeps a hash of each of its samples (`draws`); with a neuron's hash it gives the lanes that stay. Forward copies
+a to `U` and overwrites that of inputs and hidden neurons with a·m/(1 − p), which successors read. Backward restores a,
+from which σ' is found, and multiplies ∂L/∂z by the same factor. A dropped lane is 0, even if it held inf or NaN.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from flowgrad.maths.dropout import MASK32, ROUNDS, hashed
 
 @inline
 def hash_of(x: int) -> int:
-    """`flowgrad.maths.dropout.hashed` of one number."""
+    """Hash an integer to 32 bits, as `flowgrad.maths.dropout.hashed` does."""
     x = int(x) & MASK32
     for shift, factor in ROUNDS:
         x = ((x ^ (x >> shift)) * factor) & MASK32
@@ -42,14 +42,14 @@ def _emit_stays(builder: Any, truth: Any, kinds: Any, values: Any) -> Any:
 
 @block(lambda spec, address, neuron, least: Truth(spec.n), _emit_stays)
 def stays(spec: Spec, address: int, neuron: int, least: int) -> Any:
-    """In which lanes a neuron stays, by its hash and those of the samples, integers as wide as numbers."""
+    """Return the lanes whose sample's hash (at `address`, as wide as a real) ^ `neuron`, hashed again, is ≥ `least`."""
     samples = memory_at(address, f"u{spec.dtype.itemsize}", spec.n).astype(np.uint64)
     return hashed(samples ^ np.uint64(neuron)) >= least
 
 
 @inline
 def draw_samples(spec: Any, n: Any, c: Any, t: Any) -> None:
-    """The hashes of a tile's samples."""
+    """Write the hash of each lane's sample to `t.draws`, and copy the call's numbers of dropout to the tile."""
     for lane in range(n.lanes):
         put_word(spec, t.draws, lane, hash_of(c.drop_first + t.begin + lane + c.drop_samples))
     t.drop_neurons, t.drop_least, t.drop_inputs = c.drop_neurons, c.drop_least, c.drop_inputs
@@ -57,7 +57,7 @@ def draw_samples(spec: Any, n: Any, c: Any, t: Any) -> None:
 
 @inline
 def thinned(spec: Any, n: Any, t: Any, v: int, x: Any) -> Any:
-    """x times m/(1 − p) of node v; an output stays as it is."""
+    """Return row x of node v times m/(1 − p), p that of inputs or of hidden neurons; an output's is unchanged."""
     least = t.drop_inputs if v < n.inputs else t.drop_least
     if least == 0 or 0 < i32_at(n.base_row, v) <= n.outputs:
         return x
@@ -67,7 +67,7 @@ def thinned(spec: Any, n: Any, t: Any, v: int, x: Any) -> Any:
 
 @inline
 def thin_run(spec: Any, n: Any, t: Any, first: int, end: int) -> None:
-    """Put a of a run's neurons aside, and what is left of it in its place."""
+    """Copy a of nodes first … end−1 to `U` and overwrite it with a·m/(1 − p)."""
     for v in range(first, end):
         at = v * size_of(spec)
         a = load(spec, t.A + at)

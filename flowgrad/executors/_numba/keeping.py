@@ -1,10 +1,10 @@
-"""Where the tiles of a `predict_keeping` stay until their backward: one array of bytes, with everything in its place.
+"""Keeping: the layout of the byte array in which `predict_keeping` stores its tiles for a later `vjp`.
 
-The array begins with a head of int64 words: whose it is, whether it has been used, samples, where the rest begins, and
-a checksum of some numbers of θ and x: what was kept of others is not gone on from.
-Behind it, on a cache line, stand one float64 a tile, how far its pile of rows reaches, and of every tile the rows that
-forward leaves for backward: A, D and the pile, as in `records.TILE`. Where all tiles take too much the first ones are
-kept, and forward runs again for the others.
+The array begins with a head of int64 words: number of its owner, 1 until it is used, samples, offset of what follows,
+and a checksum of some entries of θ and x. `vjp` goes on only from an array whose head it expects, else runs forward.
+From the next cache line on follow a float64 for each tile, the height in bytes of its stack, and each tile's rows that
+backward reads: A, D and the stack, as in `records.TILE`. Where all tiles would take more than MOST, the first ones are
+kept, and `vjp` runs forward for the others.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from flowgrad.locks import lock
 from flowgrad.recycling import Recycler
 
 HEAD = 64
-"""Bytes of the head: a number of its engine's own, whether it is unused, samples, where rows begin, the checksum."""
+"""Bytes reserved for the head; its words are: owner, unused, samples, offset, checksum."""
 WORDS, USED = Struct("5q"), Struct("q")
-"""The head's words; the one of them that says whether it is unused, which stands at `USED.size`."""
+"""Format of the head, and of its second word, 1 until the array is used, which is at offset `USED.size`."""
 LOOKED_AT = 8
-"""How many rows, and how many columns, the checksum takes of x, at least where it has as many; of θ the square. Each is
-a cache line that is fetched for this alone: a thousand take 3 % of a step on 20,000 edges."""
+"""Rows, and columns, of x that the checksum reads at least, if it has as many; of θ the square. Each entry costs a
+fetch of a cache line: a thousand take 3 % of a step on 20,000 edges."""
 MOST = 1 << 30
-"""Bytes that are kept of a batch. What a pile may grow to counts, and is touched where neurons are near saturation."""
+"""Bytes kept of a batch, at most. Stacks count at full height; only neurons near saturation touch their memory."""
 BYTES = np.dtype(np.uint8)
 NOTHING = {"held_tiles": 0}
-"""Fields of a call's record that holds no tile."""
+"""Fields of the record of a call that has no kept tiles."""
 
 _owners: Iterator[int] = count(1)
-_lock = lock()  # two threads that pull with the same memory: one may use it
+_lock = lock()  # of threads that call `vjp` with the same memory, one may use it
 
 
 class Keeping:
-    """How an engine keeps tiles of so many lanes; sizes in bytes."""
+    """Layout and memory of the kept tiles of one engine, for rows of `lanes` samples; sizes are in bytes."""
 
     def __init__(self, layout: Layout, lanes: int, itemsize: int) -> None:
         self.owner, self.lanes, self._memories = next(_owners), lanes, Recycler(MOST)
@@ -55,21 +55,21 @@ class Keeping:
         self.fields = {"held_step": self.step, "held_slopes": slopes, "held_stack": stack, "held_zeros": zeros}
 
     def tiles(self, batch: int) -> int:
-        """How many tiles of a batch are kept."""
+        """Return the number of tiles of a batch that are kept: all, or the first ones up to MOST bytes."""
         return min(-(-batch // self.lanes), MOST // self.step)
 
     def holds(self, batch: int) -> bool:
-        """Whether all tiles of a batch are kept."""
+        """Return whether all tiles of a batch are kept."""
         return self.tiles(batch) * self.lanes >= batch
 
     def size(self, tiles: int) -> int:
-        """Bytes for so many tiles; 0 for none."""
+        """Return the length of the array for this number of tiles; 0 for none."""
         return tiles and HEAD + LINE + _tops(tiles) + tiles * self.step
 
     def open(self, theta: Array, x: Array) -> tuple[Array, dict[str, int]]:
-        """Memory for a forward that keeps, which a backward may use from now on, and fields of the call's record.
+        """Return memory (N,) uint8 with its head filled, for `take`, and fields of the CALL record of the forward.
 
-        The memory is empty where none is to be had.
+        N is 0, and the fields are NOTHING, if no tile fits into MOST or the system has no memory.
         """
         batch = len(x)
         tiles = self.tiles(batch)
@@ -84,9 +84,9 @@ class Keeping:
         return memory, _held(begin, tiles)
 
     def take(self, memory: Array, theta: Array, x: Array) -> dict[str, int]:
-        """Fields for the backward that goes on from it, once.
+        """Mark the memory as used and return fields of the CALL record of the backward that goes on from it.
 
-        NOTHING where it was used or moved, or is another engine's, or of another θ or x, as far as the checksum tells.
+        NOTHING if it was used or moved, is another engine's, or the checksum shows that θ or x are others.
         """
         batch = len(x)
         tiles = self.tiles(batch)
@@ -102,7 +102,7 @@ class Keeping:
 
 
 def _parts(memory: Array) -> tuple[memoryview, int, int]:
-    """Its bytes, the address of what stands behind the head, and how far that is; `memory.ctypes` takes longer."""
+    """Return the bytes, the address behind the head, and its offset, without `memory.ctypes`, which takes longer."""
     words = memory.data
     at = addressof(c_char.from_buffer(words))
     begin = -(-(at + HEAD) // LINE) * LINE
@@ -114,11 +114,11 @@ def _held(begin: int, tiles: int) -> dict[str, int]:
 
 
 def _checksum(theta: Array, x: Array) -> int:
-    """Of numbers that stand evenly in both, the last of each among them. By `hash`, which reads no tables."""
+    """Hash evenly spaced entries of θ and x, their last ones included; `hash`, unlike a CRC, reads no tables."""
     some = x[:: -max(len(x) // LOOKED_AT, 1), :: -max(x.shape[1] // LOOKED_AT, 1)]
     return hash(some.tobytes() + theta[:: -max(len(theta) // LOOKED_AT**2, 1)].tobytes())
 
 
 def _tops(tiles: int) -> int:
-    """Bytes of one float64 a tile."""
+    """Return the bytes of the stacks' heights, one float64 a tile, up to the next cache line."""
     return -(-8 * tiles // LINE) * LINE

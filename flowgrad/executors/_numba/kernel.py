@@ -1,4 +1,4 @@
-"""The Kernel of the protocol: an engine for the neurons that outputs depend on, and one for all."""
+"""The protocol's Kernel: one engine for the neurons that outputs depend on, and one for all neurons."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from flowgrad.registry import is_own
 
 
 def check_functions(activations: Iterable[Activation], aggregations: Iterable[Aggregation], loss: Loss | None) -> None:
-    """Raise ExecutorError for a function of a user's own that Numba cannot compile; the message names it.
+    """Raise ExecutorError for a user's function that Numba cannot compile; the message names it.
 
-    An activation that has a vector form, by its expression, is run by that.
+    An activation with an expression is not checked, because its vector form is made from that.
     """
     number, terms = types.float64, types.float64[::1]
     for sigma in activations:
@@ -43,7 +43,7 @@ def check_functions(activations: Iterable[Activation], aggregations: Iterable[Ag
 
 
 class NumbaKernel:
-    """One network: results and gradients by what they depend on, traces of every neuron."""
+    """A compiled network; only `forward` and `backward` compute neurons on which no output depends."""
 
     def __init__(self, plan: Plan, request: Request) -> None:
         check_functions(plan.activations, plan.aggregations, request.loss)
@@ -56,20 +56,20 @@ class NumbaKernel:
         self.value_and_grad = live.value_and_grad
 
     def _whole(self) -> Engine:
-        """Made when it is first needed; two threads that need it at once may make two, and either serves."""
+        """Return the engine of all nodes, made when first needed; two made by two threads at once are equally good."""
         if self._all is None:
             self._all = Engine(self._plan, self._request, whole(self._plan))
         return self._all
 
     def forward(self, theta: Array, x: Array, dropout: Dropout | None = None) -> Saved:
-        """Equations (1)–(3), of every neuron."""
+        """Run equations (1)–(3) on every neuron."""
         return self._whole().forward(theta, x, dropout)
 
     def backward(self, theta: Array, saved: Saved, dy: Array, live: Live) -> Adjoint:
-        """Equations (5)–(10), of every neuron.
+        """Run equations (5)–(10) on every neuron; `live` (V,) are the nodes from which a wanted output can be reached.
 
-        Where all is finite, what leads to no wanted output is multiplied by 0 and changes nothing; only else the part
-        that leads to one is swept alone.
+        Other nodes have ∂L/∂a = 0. This leaves 0 everywhere unless a factor is inf or NaN; so if a result is not
+        finite, the live part is swept again alone.
         """
         adjoint = self._whole().backward(theta, saved, dy)
         if live is None or _finite(adjoint.dz, adjoint.da, adjoint.weight, adjoint.bias):
@@ -77,7 +77,7 @@ class NumbaKernel:
         return self._backward_of_part(self._of_part(live), theta, saved, dy, live)
 
     def _of_part(self, live: npt.NDArray[np.bool_]) -> Engine:
-        """An engine of the inputs and what is marked."""
+        """Return an engine of the inputs and the marked nodes (V,)."""
         return (
             self._live if live is self._plan.live() else Engine(self._plan, self._request, live_part(self._plan, live))
         )
@@ -85,7 +85,7 @@ class NumbaKernel:
     def _backward_of_part(
         self, engine: Engine, theta: Array, saved: Saved, dy: Array, live: npt.NDArray[np.bool_]
     ) -> Adjoint:
-        """The same of an engine's nodes; the others' ∂L/∂z and ∂L/∂a are 0."""
+        """Run `backward` on an engine's nodes alone; ∂L/∂z and ∂L/∂a of the others are 0."""
         at = engine.part.position
         found = engine.backward(theta, Saved(saved.z[at], saved.a[at], saved.extra), dy[:, live[self._plan.outputs]])
         dz, da = np.zeros_like(saved.z), np.zeros_like(saved.z)
@@ -95,16 +95,16 @@ class NumbaKernel:
     def vjp(
         self, theta: Array, x: Array, dy: Array, live: Live, out: Array, dx: Array | None, kept: Array | None = None
     ) -> None:
-        """∂L/∂θ and ∂L/∂x from ∂L/∂y; a part that leads to no wanted output is looked at as in `backward`."""
+        """Write ∂L/∂θ into out (P,) and ∂L/∂x into dx (B, I), if given, from dy (B, O); `live` as in `backward`."""
         self._live.vjp(theta, x, dy, out, dx, kept)
         if live is not None and live is not self._plan.live() and not _finite(out, *(() if dx is None else (dx,))):
             self._of_part(live).vjp(theta, x, dy[:, live[self._plan.outputs]], out, dx)
 
     def updates(self) -> Updater:
-        """Passes over θ, on as many threads."""
+        """Make the passes over θ of a training, on as many threads as gradients have."""
         return Updater(self._request.dtype, self._live.threads)
 
 
 def _finite(*arrays: Array) -> bool:
-    """Whether no number of these is inf or NaN."""
+    """Return whether no number of these arrays is inf or NaN."""
     return all(np.isfinite(array.max()) and np.isfinite(array.min()) for array in arrays if array.size)

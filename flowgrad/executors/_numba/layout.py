@@ -1,4 +1,4 @@
-"""Part of a plan as the arrays that the sweeps read."""
+"""Layout: part of a plan, lowered to the arrays of runs, edges and rows that the sweeps read."""
 
 from __future__ import annotations
 
@@ -36,27 +36,27 @@ Ints = npt.NDArray[np.int32]
 Longs = npt.NDArray[np.int64]
 
 RUN_ROWS = 64
-"""Rows that one call of an activation takes: few enough that z, a and σ' stay in the first cache."""
+"""Neurons of a run, at most: z, a and σ' of 64 neurons, 128 bytes a row, take 24 KB and so stay in the L1 cache."""
 WHOLE_ROWS = PANELS * LONGEST
-"""Rows of a dense run."""
+"""Neurons of a dense run, at most: whole panels of the matrix product (`panels.py`)."""
 FUSABLE = ("tanh", "sigmoid", "relu")
-"""Activations that sweeps are compiled with, one each: every further one would be compiled in every process anew."""
+"""Activations that may be fused into sweeps, one in a network: for each of them both sweeps are compiled once more."""
 MOST_ROWS = 2**31 // STRIDE - 1
-"""Rows that edges can say."""
+"""Rows of A, at most: a row's number times STRIDE has to fit into an int32."""
 WIDEST_VECTOR = 32
-"""Rows that are read as vectors are so many reals long, or a multiple: whole vectors of any number of lanes."""
+"""Lanes of the widest row; arrays of reals that are read a row at a time are padded to a multiple of them."""
 
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """Nodes as in `part`. `arrays` and `sizes` are what `records.NET` has, by its names; float64 where it has reals.
+    """Arrays and sizes of a `part`, whose node numbers they use, by field of `records.NET`; its reals are float64 here.
 
     fused       name of the activation of FUSED runs
-    rows        rows of A: nodes, messages, zeros
-    zero        a place behind all that holds 0, where edges out of the part lead
-    kept        rows that dense runs keep of a tile
-    reach       how many rows lie between the ends of a sparse edge from a neuron, in the mean
-    max_fan_in  in-edges of the neuron that has the most, among those with another aggregation than a sum
+    rows        rows of A: one a node, message rows, one row of zeros
+    zero        a place behind all others, whose gradient is always 0: that of edges which leave the part
+    kept        rows of lanes that the dense runs keep of a tile for ∂L/∂w: a of their sources, transposed, and ∂L/∂z
+    reach       mean distance in rows from source to target of sampled sparse edges, those from inputs counted as 0
+    max_fan_in  largest fan-in among neurons whose aggregation is no multiple of the sum, 0 if there are none
     """
 
     part: Part
@@ -71,7 +71,7 @@ class Layout:
 
 
 def layout(plan: Plan, part: Part) -> Layout:
-    """Runs, dense runs, message rows and base cases of part of a plan."""
+    """Lower a part of a plan to runs, places and rows; raises ExecutorError if A has more than MOST_ROWS rows."""
     n, kind = part.n_nodes, _kinds(plan, part)
     block = _in_blocks(part, kind)
     activation = plan.activation[part.position].astype(np.int32)
@@ -88,7 +88,7 @@ def layout(plan: Plan, part: Part) -> Layout:
     dense = _dense_runs(part, kind, run_begin, block)
     dense_base, base, bases = _bases(len(plan.inputs), part.outputs, part, dense)
     arrays = _of_plan(plan, part) | {
-        "out_begin": out_ptr[1:],  # it goes down: see `place_edges`
+        "out_begin": out_ptr[1:],  # places are numbered from the last node down: see `place_edges`
         "out_end": out_ptr,
         "out_row": out_row,
         "out_edge": out_edge,
@@ -99,7 +99,7 @@ def layout(plan: Plan, part: Part) -> Layout:
         "run_dense": (np.cumsum(kind[firsts] == WHOLE) - 1).astype(np.int32),
         "dense": dense,
         "dense_base": dense_base,
-        "iota": np.arange(MANY * WIDEST_VECTOR, dtype=np.int32),  # of as many rows as a product may have or add up
+        "iota": np.arange(MANY * WIDEST_VECTOR, dtype=np.int32),  # MANY chunks of lanes: the longest sum of a product
         "base_row": base,
         "message": message,
     }
@@ -131,7 +131,7 @@ def layout(plan: Plan, part: Part) -> Layout:
 
 
 def _of_plan(plan: Plan, part: Part) -> dict[str, npt.NDArray[Any]]:
-    """What stands in the plan or its part as kernels read it, or nearly so."""
+    """Return the fields of `records.NET` that are arrays of the plan or its part, as they stand or slightly changed."""
     factor = factors(plan, part)
     return {
         "position": part.position,
@@ -149,7 +149,7 @@ def _of_plan(plan: Plan, part: Part) -> dict[str, npt.NDArray[Any]]:
 
 
 def _kinds(plan: Plan, part: Part) -> Ints:
-    """(n,): kind of run of each node, see `records`."""
+    """Return (n,) int32: each node's kind of run, see `records`, before dense blocks and fusion; PLAIN for inputs."""
     aggregation, factor = plan.aggregation[part.position], factors(plan, part)
     kind = np.where(np.isnan(factor), AGGREGATED + aggregation, SCALED).astype(np.int32)
     kind[(factor == 1.0) | (aggregation < 0)] = PLAIN
@@ -157,19 +157,19 @@ def _kinds(plan: Plan, part: Part) -> Ints:
 
 
 def scaled(kind: Ints) -> npt.NDArray[np.bool_]:
-    """Which are multiples of sums, other than the sum."""
+    """Return a mask of the kinds with z = b + c·r·Σ w·a, c·r ≠ 1: each such neuron has one message row."""
     found: npt.NDArray[np.bool_] = (kind == SCALED) | (kind == FUSED_SCALED)
     return found
 
 
 def factors(plan: Plan, part: Part) -> npt.NDArray[np.float64]:
-    """(n,): c·r with z = b + c·r·Σ w·a, of (1) and (2); NaN of a neuron whose m is no multiple of the sum."""
+    """Return (n,): c·r with z = b + c·r·Σ w·a, of (1) and (2); NaN of a neuron whose m is no multiple of the sum."""
     factor: npt.NDArray[np.float64] = (plan.coefficient * plan.response)[part.position]
     return factor
 
 
 def _in_blocks(part: Part, kind: Ints) -> Ints:
-    """(n,): which of the part's blocks a neuron is in, else −1; `kind` becomes WHOLE there."""
+    """Return (n,) int32: each node's index in `part.blocks`, −1 outside; sets `kind` to WHOLE in blocks, in place."""
     first, last = part.blocks.T
     nodes = ranges(first, last - first)
     kind[nodes] = WHOLE
@@ -179,7 +179,7 @@ def _in_blocks(part: Part, kind: Ints) -> Ints:
 
 
 def _fused(plan: Plan, kind: Ints, activation: Ints) -> str:
-    """The activation of FUSABLE that most sums have, the first if none; `kind` becomes FUSED or FUSED_SCALED there."""
+    """Return the commonest FUSABLE activation of sparse sums, else the first; sets their `kind` to fused, in place."""
     able = [is_own("activations", sigma) and sigma.name in FUSABLE for sigma in plan.activations]
     counts = np.bincount(activation[(kind <= SCALED) & (activation >= 0)], minlength=len(able)) * np.array(
         able, np.int64
@@ -193,7 +193,7 @@ def _fused(plan: Plan, kind: Ints, activation: Ints) -> str:
 
 
 def _sparse(part: Part, block: Ints) -> tuple[Longs, Ints, Ints]:
-    """Of the part's out-edges those that lead into no block: pointers, edges, targets."""
+    """Return the CSR of out-edges whose targets are in no block: pointers (n+1,), edge numbers, target nodes."""
     if not len(part.blocks):
         return part.out_ptr, part.out_edge, part.out_target
     sparse = block[part.out_target] < 0
@@ -204,7 +204,7 @@ def _sparse(part: Part, block: Ints) -> tuple[Longs, Ints, Ints]:
 def place_edges(
     nodes: Any, edge_ptr: Any, row: Any, edge: Any, out_ptr: Any, out_row: Any, out_edge: Any, out_place: Any
 ) -> None:
-    """The last node's out-edges first, so that backward reads upwards; each node's filled up to whole groups."""
+    """Number out-edges from the last node down, in backward's order; each node's are padded to a multiple of GROUP."""
     k = 0
     for v in range(nodes - 1, -1, -1):
         for j in range(edge_ptr[v], edge_ptr[v + 1]):
@@ -212,14 +212,14 @@ def place_edges(
             out_edge[k] = edge[j]
             out_place[edge[j]] = k
             k += 1
-        k += -k % GROUP  # `out_row` and `out_edge` are made full of what fills up
+        k += -k % GROUP  # `out_row` and `out_edge` hold their padding already
         out_ptr[v] = k
 
 
 def _places(
     plan: Plan, part: Part, edge_ptr: Longs, row: Ints, edge: Ints, zeros: int
 ) -> tuple[Longs, Ints, Ints, Ints, int]:
-    """Places of the sparse out-edges of these rows: pointers, rows, edges; (E,) the place of each edge; `zero`."""
+    """Return `out_ptr`, `out_row`, `out_edge`, `out_place` of `place_edges`, and `zero`; padding has row `zeros`."""
     count = int((-(-np.diff(edge_ptr) // GROUP)).sum()) * GROUP
     zero = _padded(count)
     out_ptr = np.zeros(part.n_nodes + 1, np.int64)
@@ -234,7 +234,7 @@ def _places(
 
 
 def _reach(inputs: int, part: Part, edge: Ints, target: Ints) -> float:
-    """Of a sample of the edges, the same always."""
+    """Return `Layout.reach` from every k-th sparse edge, at most 4,096 of them; k depends on their number alone."""
     every = slice(None, None, -(-len(edge) // 4096) or 1)
     source = part.in_source[edge[every]]
     return float((target[every] - source)[source >= inputs].sum() / max(len(source), 1))
@@ -245,7 +245,7 @@ def _padded(n: Any) -> Any:
 
 
 def _dense_runs(part: Part, kind: Ints, run_begin: Ints, block: Ints) -> npt.NDArray[np.void]:
-    """A record of `records.DENSE` for each dense run, but for what `_bases` fills; a block's runs share its sources."""
+    """Make each dense run's `records.DENSE`, but for what `_bases` sets; runs of a block share the rows at `turned`."""
     runs = np.flatnonzero(kind[run_begin[:-1]] == WHOLE)
     first = run_begin[runs]
     dense = np.zeros(len(runs), DENSE)
@@ -261,9 +261,9 @@ def _dense_runs(part: Part, kind: Ints, run_begin: Ints, block: Ints) -> npt.NDA
 
 
 def _bases(inputs: int, output: Ints, part: Part, dense: npt.NDArray[np.void]) -> tuple[Ints, Ints, int]:
-    """Rows of base cases: of dense runs' sources, of nodes (n,), how many. Row 0 stays 0; outputs have theirs first.
+    """Number the rows of G: row 0 holds zeros, outputs come next, then other sources of dense runs.
 
-    Fills `base` and `inputs` of the records: runs of one block share their sources' rows.
+    Returns the rows of each block's sources, those of all nodes (n,), their number; sets `base_rows` and `inputs`.
     """
     base = np.zeros(part.n_nodes, np.int32)
     base[output] = 1 + np.arange(len(output), dtype=np.int32)
@@ -282,7 +282,7 @@ def _bases(inputs: int, output: Ints, part: Part, dense: npt.NDArray[np.void]) -
 
 
 def _messages(part: Part, kind: Ints, target: Ints, edge: Ints) -> tuple[Ints, Ints, int]:
-    """First message row of each node; of each sparse out-edge, the row with ∂L/∂(w·a); rows in all."""
+    """Return each node's first message row, the row with ∂L/∂(w·a) of each sparse out-edge, and nodes + messages."""
     n = part.n_nodes
     fan_in = part.in_end - part.in_begin
     count = np.where(kind >= AGGREGATED, fan_in, np.where(scaled(kind), 1, 0))
@@ -297,7 +297,7 @@ def _messages(part: Part, kind: Ints, target: Ints, edge: Ints) -> tuple[Ints, I
 def find_runs(
     first: Any, nodes: Any, in_begin: Any, in_end: Any, source: Any, kind: Any, activation: Any, block: Any, begin: Any
 ) -> Any:
-    """Cut neurons where kind or activation changes, or one needs another of the same run; gives how many runs."""
+    """Cut neurons into runs of one kind, block and activation, none of which reads another; return their number."""
     runs, start = 0, first
     for v in range(first, nodes):
         whole = kind[v] == WHOLE
@@ -316,7 +316,7 @@ def find_runs(
 
 
 def _runs(inputs: int, part: Part, kind: Ints, activation: Ints, block: Ints) -> Ints:
-    """(runs + 1,): where each run of neurons begins."""
+    """Return (runs + 1,) int32: the first neuron of each run, and n."""
     begin = np.empty(part.n_nodes - inputs + 1, np.int32)
     at = part.in_begin, part.in_end, part.in_source
     runs = _compiled(find_runs, "qqQQiiiii")(inputs, part.n_nodes, *at, kind, activation, block, begin)
@@ -325,6 +325,6 @@ def _runs(inputs: int, part: Part, kind: Ints, activation: Ints, block: Ints) ->
 
 @cache
 def _compiled(function: Any, arguments: str) -> Any:
-    """A kernel of numbers (q) and arrays of int64 (Q) and int32 (i), as Python calls it."""
+    """Compile a kernel for Python to call; `arguments` has a letter each: q int64, Q int64 array, i int32 array."""
     kinds = {"q": types.int64, "Q": types.int64[::1], "i": types.int32[::1]}
     return entry(function, *(kinds[letter] for letter in arguments))

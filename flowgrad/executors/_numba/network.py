@@ -1,4 +1,4 @@
-"""Net: a part of a plan as the kernels read it, with the addresses of the kernels that its functions need."""
+"""Net: the record of a part of a plan that kernels read, with the addresses of its arrays and its kernels."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from flowgrad.plan import Plan
 
 I, F = types.int64, types.float64
 FAR = 1 << 18
-"""Bytes that an edge reaches in the mean from which on rows are fetched ahead: they have left the first caches."""
+"""Bytes: sweeps prefetch rows if the ends of an edge lie further apart on average, too far for the first caches."""
 GRADIENTS, FUSING = ("step", "pull", "adjoint"), ("predict", "keep", "step", "pull")
-"""Kinds of calls that go backward too; that have the commonest activation compiled into the sweep, unless they drop."""
+"""Kinds of calls that sweep backward, and those that fuse the commonest activation, unless they drop neurons."""
 
 
 class Net:
-    """For rows of so many lanes. Kernels are compiled, or loaded, when a call of a kind first needs them."""
+    """NET record for rows of `lanes` reals. `need` compiles or loads kernels; `scratch`: bytes of a tile's `terms`."""
 
     def __init__(self, plan: Plan, dtype: np.dtype[Any], lanes: int, layout: Layout, loss: Loss | None) -> None:
         self.plan, self.dtype, self.lanes, self._layout, self._loss = plan, dtype, lanes, layout, loss
@@ -37,7 +37,7 @@ class Net:
         self.scratch = aggregate.ROOM * lanes * layout.max_fan_in
 
     def need(self, kind: str, drops: bool) -> None:
-        """See to it that all is compiled, and its address known, that a call of that kind runs."""
+        """Compile or load the kernels of calls of this kind, with or without dropout, and record their addresses."""
         if (kind, drops) in self._ready:
             return
         with self._lock:
@@ -61,7 +61,7 @@ class Net:
             self._ready.add((kind, drops))
 
     def _functions(self, gradient: bool, fused: bool) -> None:
-        """The addresses of what a sweep calls: of every run's functions, or of those that are not fused."""
+        """Record the addresses of kernels that sweeps call: of activations not fused, aggregations and dense runs."""
         l, r = self._layout, self._record
         kinds = l.arrays["run_kind"]
         alone = ~np.isin(kinds, (FUSED, FUSED_SCALED)) | (not fused)
@@ -84,7 +84,7 @@ class Net:
             r["multiply"] = address(backward.multiply, spec, I, I, I, I, I, I, F)
 
     def _fill(self) -> None:
-        """Sizes and the addresses of arrays, which never change; tables are filled as kernels are compiled."""
+        """Set the record's sizes and addresses of arrays, which never change; `need` fills the tables of kernels."""
         l, p = self._layout, self.plan
         self._activate, self._slopes = (np.zeros(len(p.activations), np.int64) for _ in range(2))
         self._gather, self._spread = (np.zeros(len(p.aggregations), np.int64) for _ in range(2))
@@ -95,5 +95,5 @@ class Net:
         for name, array in (l.arrays | tables).items():
             array = array.astype(self.dtype) if array.dtype == np.float64 else array
             assert array.flags.c_contiguous, name
-            self._arrays.append(array)  # it lives as long as its address is used
+            self._arrays.append(array)  # keeps it alive while its address is in use
             self._record[name] = array.ctypes.data

@@ -1,7 +1,7 @@
-"""Which nodes of a plan a call computes: all, or the inputs and what an output depends on.
+"""Parts of a plan: the nodes that an engine computes, all or the inputs and the neurons on which an output depends.
 
 A neuron from which no path leads to an output is dead: it changes no result, and the gradients of its parameters
-are 0. In a random graph with few outputs a third of the neurons are, and evolution leaves them in every network.
+are 0. In a random graph with few outputs a third of the neurons are dead, and evolution leaves some in every network.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ Ints = npt.NDArray[np.int32]
 Longs = npt.NDArray[np.int64]
 
 LEAST_SOURCES, LEAST_ROWS = 8, 4
-"""Dense blocks of fewer are not worth the detour: their neurons are as any others."""
+"""Least sources and neurons of a dense block: in smaller ones, where matrix products do not pay, edges stay single."""
 
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """n nodes of a plan, inputs first, numbered anew in its order; the sources of each are among them.
+    """n nodes of a plan, inputs first, renumbered 0 … n−1 in the plan's order; all sources of a node are among them.
 
-    Edges keep the plan's numbers, so that weights stand where they stand in θ.
+    Edges keep the plan's numbers, so that θ's weights need no gather.
 
-    position   (n,) int32    where each stands in the plan
-    node       (V,) int32    which node a position is, n where it is none
+    position   (n,) int32    position of each node in the plan
+    node       (V,) int32    node of each position, n if it is not in the part
     in_begin   (n,) int64    in-edges of node v are in_begin[v] … in_end[v]−1
     in_end     (n,) int64
-    in_source  (E,) int32    node of the edge's source
-    out_ptr    (n+1,) int64  out-edges within the part
-    out_target (…,) int32    node of the edge's target
-    out_edge   (…,) int32    the edge's number
-    blocks     (K, 2) int32  what of the plan's blocks is in the part and worth it, as nodes
-    outputs    (…,) int32    nodes of the outputs in it
+    in_source  (E,) int32    node of the edge's source, n if it is not in the part
+    out_ptr    (n+1,) int64  CSR pointers of the out-edges within the part
+    out_target (…,) int32    node of each out-edge's target
+    out_edge   (…,) int32    number of each out-edge
+    blocks     (K, 2) int32  first node and last + 1 of each dense block in the part that is large enough
+    outputs    (…,) int32    nodes of the plan's outputs that are in the part
     """
 
     position: Ints
@@ -52,12 +52,12 @@ class Part:
 
     @property
     def n_nodes(self) -> int:
-        """n."""
+        """Return n."""
         return len(self.position)
 
 
 def whole(plan: Plan) -> Part:
-    """Every node."""
+    """Return the part that has every node of a plan."""
     every = np.arange(plan.n_nodes, dtype=np.int32)
     return Part(
         position=every,
@@ -74,7 +74,7 @@ def whole(plan: Plan) -> Part:
 
 
 def live(plan: Plan, leading: npt.NDArray[np.bool_]) -> Part:
-    """The inputs, and the neurons that `leading` (V,) marks as `Plan.live` does: a wanted output can be reached."""
+    """Return the part of the inputs and the nodes in `leading` (V,) bool, as `Plan.live` gives for wanted outputs."""
     kept = leading.copy()
     kept[plan.inputs] = True
     position = np.flatnonzero(kept).astype(np.int32)
@@ -82,7 +82,7 @@ def live(plan: Plan, leading: npt.NDArray[np.bool_]) -> Part:
     node = np.full(plan.n_nodes, n, np.int32)
     node[position] = np.arange(n, dtype=np.int32)
     out_target = node.take(plan.out_target)
-    within = out_target < n  # which no out-edge of a node outside is
+    within = out_target < n  # False for all out-edges of a node outside the part
     before = np.zeros(plan.n_edges + 1, np.int64)
     np.cumsum(within, out=before[1:])
     return Part(
@@ -100,7 +100,7 @@ def live(plan: Plan, leading: npt.NDArray[np.bool_]) -> Part:
 
 
 def _pieces(plan: Plan, kept: npt.NDArray[np.bool_]) -> Longs:
-    """(K, 2) positions: the plan's blocks, cut where a neuron is not kept."""
+    """Return (K, 2) positions, first and last + 1, of the plan's blocks, split at neurons not in `kept` (V,)."""
     first, last = plan.blocks.T
     if not len(first):
         return np.zeros((0, 2), np.int64)
@@ -111,7 +111,7 @@ def _pieces(plan: Plan, kept: npt.NDArray[np.bool_]) -> Longs:
 
 
 def _worthy(plan: Plan, blocks: Ints | Longs, position: Ints) -> Ints:
-    """Those of a part's blocks that are."""
+    """Return the blocks, as (K, 2) nodes, that have LEAST_SOURCES and LEAST_ROWS; `position` is the part's."""
     first, last = blocks.T
     v = position[first]
     sources = plan.in_ptr[v + 1] - plan.in_ptr[v]

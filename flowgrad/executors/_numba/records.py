@@ -1,7 +1,7 @@
-"""The records through which Python and the kernels talk: of a part of a plan, of a call, of a thread's tile.
+"""Records shared by Python and the kernels: of a part of a plan, of a call, of a pass over θ, of a thread's tile.
 
-All fields are int64: sizes, and addresses of arrays. `real` is the program's dtype. A row is `lanes` reals, one sample
-each. Numbers of rows are stored times STRIDE where a sweep reads them for an edge.
+All fields are int64: sizes, flags, and addresses of arrays. `real` is the program's dtype. A row holds one real for
+each of `lanes` samples. Row numbers that a sweep reads for an edge are stored times STRIDE.
 """
 
 from __future__ import annotations
@@ -13,57 +13,57 @@ import numpy as np
 from flowgrad.executors._numba.memory import record_at
 
 PLAIN, FUSED, SCALED, FUSED_SCALED, WHOLE, AGGREGATED = 0, 1, 2, 3, 4, 5
-"""Kinds of runs: sum; the same, of the activation that is compiled into the sweep; a multiple of the sum, and of that
-activation; part of a dense block; AGGREGATED + code: another aggregation."""
+"""Kinds of runs: sum; sum with the activation that is compiled into the sweep; multiple of the sum, without and with
+that activation; part of a dense block; AGGREGATED + code: another aggregation."""
 FUSE, BACKWARD, DROP = 1, 2, 4
-"""Flags of a sweep: runs that are FUSED have their activation compiled in, and leave no z; backward follows; neurons
-are dropped, which goes without FUSE."""
+"""Flags of a sweep: fused runs use the compiled-in activation and store no z; backward follows; neurons are dropped,
+which excludes FUSE."""
 STRIDE = 16
-"""What numbers of rows are multiplied by: rows of 128 or 32 bytes are then found by 8 or 2 times that, which a
-processor multiplies by while it reads."""
+"""Factor of stored row numbers: 8 or 2 times the product is the offset of a row of 128 or 32 bytes, and processors
+multiply by 8 or 2 in the addressing mode of a load."""
 WIDE = 128
-"""Bytes of a row of a tile; small batches have rows of a quarter."""
+"""Size in bytes of a row of a tile; a quarter of it for small batches."""
 GROUP = 4
-"""Out-edges that backward takes at a time."""
+"""Number of out-edges that backward processes at a time."""
 MANY = 64
-"""Chunks that a batch is cut into, at most."""
+"""Greatest number of chunks of a batch."""
 AHEAD = 32
-"""How many edges ahead a sweep fetches rows, where it does."""
+"""Prefetch distance of rows, in edges, in sweeps that prefetch."""
 
 
 def record(*fields: str) -> np.dtype[np.void]:
-    """A record of these fields, named in strings that may hold several."""
+    """Return the dtype of a record of int64 fields; a string may name several, separated by blanks."""
     return np.dtype([(name, np.int64) for name in " ".join(fields).split()])
 
 
 NET = record(
-    # sizes: nodes of the part of the plan that is computed, all of the plan's, inputs, outputs, the plan's edges,
-    # places of sparse out-edges, runs of neurons, rows of base cases, dense runs; θ's length
+    # numbers of: nodes of the part of the plan that is computed; positions, inputs, outputs of the part, edges of the
+    # plan; places of sparse out-edges with padding; runs of neurons; rows of G; dense runs; slots of θ
     "nodes positions inputs outputs edges places runs bases dense_runs parameters",
-    # whether θ is w and b as they stand; whether all edges are in dense runs; how many edges ahead rows are fetched;
-    # lanes of a row
+    # 1 if θ is w, then b (`Plan.direct`); 1 if all edges are in dense runs; by how many edges prefetches of rows run
+    # ahead, 0 for none; lanes of a row
     "direct all_dense ahead lanes",
-    # int32, of node v of the part: its position in the plan; of a position: which node it is, or `nodes`
+    # int32: position in the plan of node v of the part; node of a position, `nodes` if it is not in the part
     "position node",
-    # int64: the in-edges of v are in_begin[v] … in_end[v]−1; its out-edges that lead into no dense run have the places
-    # out_begin[v] … out_end[v]−1: the last node's come first, and each node's are filled up to whole groups
+    # int64: node v has the in-edges in_begin[v] … in_end[v]−1; its sparse out-edges (into no dense run) have the places
+    # out_begin[v] … out_end[v]−1, which rise from the last node to the first, each padded to a multiple of GROUP
     "in_begin in_end out_begin out_end",
-    # int32, of in-edge e: its source times STRIDE; of place k: the row of A with ∂L/∂(w·a), a row of zeros where it is
-    # filled up, times STRIDE, and the in-edge or −1; of in-edge e: its place, a place behind all that holds 0, or −1 in
-    # a dense run
+    # int32: source of in-edge e, times STRIDE; row of A with ∂L/∂(w·a) of place k, times STRIDE, the row of zeros in
+    # padding; in-edge of place k, −1 in padding; place of in-edge e: −1 in a dense run, one behind all places, whose
+    # gradient is 0, if it leaves the part
     "in_source out_row out_edge out_place",
-    # int32, of run r: its first neuron (runs+1 of them), its kind, its activation, its record if it is dense
+    # int32: first neuron of run r (runs + 1 entries); its kind, code of its activation, number of its record if dense
     "run_begin run_kind run_activation run_dense",
-    # records of dense runs; int32: rows of base cases of their sources; 0, 1, 2, …
+    # records of dense runs, see DENSE; int32: rows of G of the sources of each block; 0, 1, 2, …
     "dense dense_base iota",
-    # int32: node of output n; of node v: row of its base case in G, first of its message rows in A; real: c·r
+    # int32: node of output n; row of G with the base case of node v, its first message row in A; real: its c·r or r
     "output base_row message response",
-    # int32 slots into θ; real values of what is frozen
+    # int32: slot of θ by edge, by position, −1 if frozen; real: weight by edge, bias by position, read where frozen
     "weight_slot bias_slot frozen_weight frozen_bias",
-    # addresses of kernels: by code of activation, and of aggregation; the loss; the
-    # sweeps; those of a dense run
+    # tables of kernels' addresses by code of activation (σ, σ') and of aggregation (forward, backward); addresses of
+    # kernels: loss, sweeps, and products of a dense run for z, ∂L/∂a and ∂L/∂w
     "activate slopes gather spread loss forward backward whole_forward whole_backward multiply",
-    # those of passes over the parameters, see `parameters`
+    # addresses of the passes over the parameters, see `parameters`
     "collect prepare finish fold",
 )
 
@@ -78,26 +78,27 @@ CALL = record(
     # addresses of the arguments and their strides in bytes; share (sample weights), out and dx are 0 if there are none;
     # a float64, the factor of the gradient
     "theta x x_step x_next targets targets_step targets_next share out dx dx_step dx_next scale",
-    # the network's record; samples, tiles of them, chunks of tiles; tiles of a chunk in one round, rounds
+    # address of the record NET; numbers of samples, tiles, chunks, tiles of a chunk in a round, rounds
     "net batch tiles chunks at_once rounds",
-    # pieces that passes over the parameters are cut into
+    # number of work items of each pass over the parameters
     "pieces",
-    # how to sweep, by flags; whether targets are base cases; of dropout: first sample, what is added to numbers of
-    # samples and of neurons, and the least hashes that stay
+    # flags of the sweep; 1 if targets are ∂L/∂y; dropout: number of the first sample, keys that are added to numbers of
+    # samples and of neurons, least hash of a neuron and of an input that stays
     "how pulled drop_first drop_samples drop_neurons drop_least drop_inputs",
-    # the threads' records; words, 0 before a call: of each phase how many items are taken, and how many are done; the
-    # word that stops all
+    # addresses: the threads' records TILE; words, 0 before a call, that count the items taken and done in each phase;
+    # the word that, if not 0, makes all threads return early
     "works counters stop",
-    # what a forward leaves for the backward of a later call, see `keeping`: rows of the tiles that are held, how many
-    # these are; float64, how far each one's pile reaches; bytes a tile, and where in it D, the pile and the zeros begin
+    # tiles that a forward holds for the backward of a later call, see `keeping`: address of their rows; their number;
+    # address of float64 sizes of their stacks; bytes a tile; offsets in it of D, of the stack and of the row of zeros
     "held held_tiles held_tops held_step held_slopes held_stack held_zeros",
-    # (V, B) reals by node, or 0: z and a of a forward, to be written or to stand for it; ∂L/∂z and ∂L/∂a
+    # addresses of reals (V, B), or 0: z and a, written by forward or read in place of it; ∂L/∂z and ∂L/∂a
     "z a dz da",
-    # real: w by in-edge and b by position, where θ is not just these; w by place; gradients by in-edge and position
+    # addresses of reals: w by in-edge and b by position, if θ is not these two; w by place; ∂L/∂w by in-edge, ∂L/∂b by
+    # position
     "weight bias turned grad_weight grad_bias",
-    # one row a chunk: real ∂L/∂w by place; real ∂L/∂b by node, then 0; float64 loss; bytes a row
+    # addresses and strides in bytes of the chunks' ∂L/∂w by place and ∂L/∂b by node; address of their float64 losses
     "chunk_weight chunk_weight_step chunk_bias chunk_bias_step chunk_loss",
-    # what dense runs keep of a tile, a row of lanes of every chunk beside each other; bytes of those
+    # address of what dense runs keep of a tile of each chunk, rows of the chunks side by side; bytes of such rows
     "kept kept_step",
 )
 
@@ -111,28 +112,29 @@ PASS = record(
 )
 
 TILE = record(
-    # rows of a and then ∂L/∂z of every node, messages, zeros; of z; of what σ' is found from; of ∂L/∂a or 0; of base
-    # cases; of ∂L/∂a of one run
+    # addresses of rows: a, then ∂L/∂z of every node, messages, zeros; z; what forward keeps for σ'; ∂L/∂a of every
+    # node or 0; base cases; ∂L/∂a of one run
     "A Z D DA G S",
-    # such rows of fused runs, one upon another; where the next goes
+    # addresses: the stack of rows that fused runs keep for σ'; its top, where the next row goes
     "stack top",
-    # the mask row: all ones where a lane is a sample; first sample, how many
+    # address of the mask row, −1 in lanes that hold a sample, else 0; number of the first sample, samples
     "mask begin count",
-    # rows of a before neurons were dropped; hashes of the samples; as in the call
+    # addresses: rows of a before dropout; one hash a lane of its sample; then as in CALL
     "U draws drop_neurons drop_least drop_inputs",
-    # whether ∂L/∂x is wanted
+    # 1 if ∂L/∂x is wanted
     "inputs",
-    # its chunk, and its arrays; whether it is the chunk's first; the block whose sources' a have been turned; as in the
-    # call
+    # number of its chunk; addresses of the chunk's ∂L/∂w by place, ∂L/∂b by node, loss; 1 if it is the chunk's first
+    # tile; block whose sources' a were transposed last, −1 for none; as in CALL
     "chunk weight bias loss first turned_block kept kept_step",
-    # room for one neuron of another aggregation, see `aggregate`; for losses, see `losses`
+    # addresses of scratch memory: terms of one neuron, see `aggregate`; two rows of float64, see `losses`
     "terms lse share",
 )
 
 DENSE = record(
-    # its first neuron, how many; how many sources, how many of them come first and are inputs; which block of the part
+    # first neuron; numbers of neurons, of sources, and of leading sources that are inputs; number of its block
     "first count sources inputs block",
-    # where its sources' a and its ∂L/∂z stand in what is kept, in rows of lanes; where its rows of base cases are
+    # offsets, in rows of lanes, of the transposed a of its sources and of its ∂L/∂z in what is kept; offset of its
+    # sources in `dense_base`
     "turned dz base_rows",
 )
 

@@ -1,11 +1,11 @@
-"""tanh in float32 where the processor looks up 32 numbers in one instruction (AVX-512): short polynomials by pieces.
+"""tanh in float32 by piecewise polynomials, for AVX-512: one instruction looks up a register in 32 numbers.
 
     tanh x = tanh c + (x − c) g(x − c),    0 ≤ x ≤ 15
 
-Every octave from 2⁻⁴ on is cut into four pieces, and the lowest reaches down to 0; each has a centre c and a
-polynomial g of degree 4. Centres are such that tanh c is all but a float32 (Gal's accurate tables), and g is
-interpolated at Chebyshev's points: so the last rounding is nearly all the error there is, which is below 1 ulp. It
-takes half the instructions of the form by exponentials.
+Each octave from 2⁻⁴ to 2⁴ has four pieces, the lowest of which begins at 0; each piece has a centre c and a polynomial
+g of degree 4. Centres are chosen so that tanh c is very nearly a float32 (Gal's accurate tables), and g interpolates at
+Chebyshev nodes: nearly all of the error, which is below 1 ulp, is that of the last rounding. This takes half the
+instructions of tanh by exponentials.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from flowgrad.executors._numba.spec import Vector
 
 PIECES = 32
 LOWEST = 0.0625
-"""Where the second piece begins."""
+"""Start of the lowest octave: smaller x use the first piece too."""
 HIGHEST = 15.0
-"""From here on, and long before, tanh is 1."""
+"""Bound to which larger x are clipped; tanh x rounds to 1 in float32 from 9.02 on."""
 DEGREE = 4
 NEIGHBOURS = 2000
-"""Floats on either side of a piece's middle that may become its centre."""
+"""Candidates for a piece's centre: this number of float32 on each side of its midpoint."""
 
 
 @cache
 def tanh_table() -> npt.NDArray[np.float32]:
-    """(DEGREE + 3, PIECES): centres, tanh of them, and g's coefficients, in the order of `look_up`."""
+    """Return (DEGREE + 3, PIECES): rows c, tanh c, coefficients of g by rising power; columns as `look_up` reads."""
     begin = LOWEST * np.ldexp(1.0 + np.arange(PIECES) % 4 / 4, np.arange(PIECES) // 4)
     place = piece_of(begin.astype(np.float32)) % PIECES
     end, begin[0] = np.append(begin[1:], 16.0), 0.0
@@ -43,12 +43,12 @@ def tanh_table() -> npt.NDArray[np.float32]:
     exact = np.tanh(candidates)
     best = np.abs(1.0 - exact.astype(np.float32) / exact).argmin(axis=1)
     c = candidates[np.arange(PIECES), best]
-    c[0] = 0.0  # so that what is small keeps all its digits
+    c[0] = 0.0  # small x keep their relative accuracy
     half, powers = (end - begin) / 2, np.arange(DEGREE + 1)
     x = (begin + half)[:, None] + half[:, None] * np.cos((powers + 0.5) / (DEGREE + 1) * np.pi)
     y = x - c[:, None]
     quotient = np.divide(np.sinh(y), y, out=np.ones_like(y), where=y != 0.0)
-    g = quotient / (np.cosh(x) * np.cosh(c)[:, None])  # (tanh x − tanh c) / (x − c), and nothing cancels
+    g = quotient / (np.cosh(x) * np.cosh(c)[:, None])  # (tanh x − tanh c) / (x − c), without cancellation
     scaled = (y / half[:, None])[..., None] ** powers
     coefficients = np.linalg.solve(scaled, g[..., None])[..., 0] / half[:, None] ** powers
     table = np.empty((DEGREE + 3, PIECES), np.float32)
@@ -57,7 +57,7 @@ def tanh_table() -> npt.NDArray[np.float32]:
 
 
 def piece_of(x: npt.NDArray[np.float32]) -> npt.NDArray[np.uint32]:
-    """Of a positive float32 its exponent, and below it two bits of its mantissa."""
+    """Return the exponent and the upper two bits of the mantissa of positive x; mod PIECES it numbers the piece."""
     return x.view(np.uint32) >> np.uint32(21)
 
 
@@ -78,12 +78,12 @@ def _emit_look_up(builder: Any, row: Any, kinds: Any, values: Any) -> Any:
 
 @block(lambda x, which: x if isinstance(x, Vector) else None, _emit_look_up)
 def look_up(x: Any, which: int) -> Any:
-    """Of row `which` of `tanh_table` the number for each positive x."""
+    """Return, for each positive x, the entry of its piece in row `which` of `tanh_table`."""
     return tanh_table()[which][piece_of(x) % PIECES]
 
 
 def tanh_of_positive(x: Any) -> Any:
-    """tanh of x ≥ 0 in every lane; NaN stays."""
+    """Return tanh x of a row of float32 x ≥ 0; NaN stays NaN."""
     x = choose(x > HIGHEST, HIGHEST, x)
     piece = choose(x < LOWEST, LOWEST, x)
     y = x - look_up(piece, 0)
