@@ -1,4 +1,4 @@
-"""The fast one: machine code compiled once for all graphs, on any number of threads, with the same bits.
+"""Numba executor: machine code compiled once for all graphs; bit-identical results for any number of threads.
 
 Numba is imported when the first network is compiled; the kernels are in `_numba/`.
 """
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class NumbaExecutor:
-    """Compiles with Numba."""
+    """Executor whose kernels are compiled by Numba."""
 
     info = ExecutorInfo(
         "numba",
@@ -29,7 +29,7 @@ class NumbaExecutor:
     )
 
     def can_run(self, network: Network, request: Request) -> Answer:
-        """Functions of a user's own have to be compilable."""
+        """Return True, or the reason why a user's own function cannot be compiled by Numba."""
         c, loss = network.columns, request.loss
         kinds = (("activations", c.activations), ("aggregations", c.aggregations), ("losses", (loss,) if loss else ()))
         if all(is_own(kind, each) for kind, used in kinds for each in used):
