@@ -1,4 +1,4 @@
-"""History: what happened in training, a row an epoch."""
+"""History: the record of a training, one row per epoch."""
 
 from __future__ import annotations
 

@@ -135,7 +135,7 @@ class PythonKernel:
         return set(self.nodes if live is None else (self.nodes[k] for k in np.flatnonzero(live).tolist()))
 
     def _terms(self, v: Hashable, w: Any, a: Values, dz: Array) -> dict[Hashable, Array]:
-        """Compute r_v · ∂m_v/∂t_uv · ∂L/∂z_v, (B,), of every in-edge of v, t_uv = w_uv · a_u; called once for each v."""
+        """Compute r_v · ∂m_v/∂t_uv · ∂L/∂z_v, (B,), of every in-edge of v, t_uv = w_uv · a_u; called once per v."""
         before, coefficient = list(self.graph.pred[v]), self.agg[v].coefficient
         if not before:
             return {}
