@@ -103,7 +103,7 @@ class Predicts(Protocol):
     """A kernel that computes outputs alone, without keeping z and a."""
 
     def predict(self, theta: Array, x: Array) -> Array:
-        """Equations (1)–(3): θ (P,) and x (B, I) to the outputs (B, O)."""
+        """Evaluate (1)–(3): θ (P,) and x (B, I) to the outputs (B, O)."""
         ...
 
 
@@ -114,7 +114,7 @@ class Differentiates(Protocol):
     def value_and_grad(
         self, theta: Array, x: Array, t: Array, sample_weight: Array | None, scale: float, out: Array
     ) -> float:
-        """Equations (1)–(10): the summed loss Σ_b s_b·L_b times `scale`; its gradient times `scale` into out (P,).
+        """Evaluate (1)–(10); return Σ_b s_b·L_b times `scale`, and write its gradient, times `scale`, to out (P,).
 
         `t` (B, O) are targets, `sample_weight` (B,) is above 0, or None for 1. Every output is wanted: nodes outside
         `Plan.live()` are multiplied nowhere, as in backward. An executor that declares `dropout` takes a last
@@ -128,8 +128,8 @@ class Pulls(Protocol):
     """A kernel that pulls ∂L/∂y back to θ and x without keeping z, a, ∂L/∂z and ∂L/∂a."""
 
     def vjp(self, theta: Array, x: Array, dy: Array, live: Live, out: Array, dx: Array | None) -> None:
-        """Equations (1)–(10) from base cases dy (B, O): ∂L/∂θ, summed over the samples, into out (P,), and ∂L/∂x into
-        dx (B, I) where it is wanted. `live` as in backward.
+        """Evaluate (1)–(10) from base cases dy (B, O): write ∂L/∂θ, summed over the samples, to out (P,), and ∂L/∂x to
+        dx (B, I) unless that is None. `live` as in backward.
         """
         ...
 
