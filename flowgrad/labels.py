@@ -71,7 +71,7 @@ class Labels:
 
 
 class _Named(Mapping[Any, Any]):
-    """A mapping whose `[…]` raises UnknownNameError with the nearest name; `in` and `get` do not raise."""
+    """A mapping whose `[…]` raises UnknownNameError with the nearest name; `in` and `get` do not raise it."""
 
     def _pairs(self) -> Iterable[tuple[str, Any]]:
         """Yield each name as text and its value, for a repr."""

@@ -135,7 +135,7 @@ class Model:
         """
         given = batch.by_name(X)
         wanted: tuple[Hashable, ...] = self.inputs
-        if given is not None:  # an id that is no text stands for its column: 0 for '0'
+        if given is not None:  # a column name that is no text matches its repr: 0 for '0'
             called = {column_name(name): name for name in given}
             wanted = tuple(called.get(name, name) for name in self.inputs)
         found = batch.table(X, wanted, "X", "input", np.dtype(np.float64), surplus=True)

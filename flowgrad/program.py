@@ -236,7 +236,7 @@ class Program:
     def _cotangent(self, given: Any, B: int) -> Array:
         """Convert a cotangent to an array ∂L/∂y (B, O) of the program's dtype."""
         if batch.is_plain(given, self.dtype, (B, len(self.outputs))):
-            return given  # type: ignore[no-any-return]  # an array, then
+            return given  # type: ignore[no-any-return]  # is_plain: it is an array
         dy = batch.table(given, self.outputs, "cotangent", "output", self.dtype)
         if len(dy) != B:
             raise ShapeError(f"cotangent has shape {dy.shape}: must be {(B, len(self.outputs))}, as the output")

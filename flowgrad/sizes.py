@@ -10,7 +10,7 @@ from flowgrad.arguments import digits
 from flowgrad.errors import ConfigError
 
 NUMBERED = 2**31 - 1  # neurons plus edges of one network: their numbers are int32
-SMALL = 1 << 26  # bytes, 64 MiB: requests up to this are not checked, as reading the limits takes 50 µs
+SMALL = 1 << 26  # bytes, 64 MiB: smaller needs are not compared with `memory()`, which takes 50 µs
 CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # cgroup v2, v1
 
 
