@@ -1,4 +1,4 @@
-"""The protocol of callbacks: objects that `fit` calls before, after each epoch of, and after a training."""
+"""The protocol of callbacks: objects that `fit` calls at the start of a training, after each epoch, and at the end."""
 
 from __future__ import annotations
 
@@ -42,8 +42,7 @@ class Watches(Protocol):
     def arrays(self, epoch: int, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         """Called before `epoch` with copies of `weights`, `biases`, `gradient/weights`, `gradient/biases`, by name.
 
-        The gradient is that of the epoch's last step, including penalties, before clipping. Empty arrays are left
-        out.
+        The gradient is of the epoch's last step, including penalties, before clipping. Empty arrays are left out.
         """
         ...
 

@@ -18,7 +18,7 @@ KEPT = 1 << 27
 
 
 class Recycler:
-    """Allocates arrays like `np.empty`, and reuses the memory of an array once it and all views of it are deleted.
+    """Allocator of arrays like `np.empty`, which reuses an array's memory once it and all views of it are deleted.
 
     Thread-safe. Two live arrays never share memory.
 
