@@ -1,8 +1,8 @@
 """flowgrad: exact gradients for networks that are graphs.
 
-A NetworkX DAG of neurons is evaluated forward in topological order and walked backward over the same graph with
-every arrow turned round. Names below are loaded when first used: importing flowgrad imports neither NumPy's
-users nor numba nor networkx.
+A DAG of neurons is evaluated forward in topological order; gradients are computed over the same graph with the
+direction of every edge inverted. Public names are imported at first use: importing flowgrad imports neither NumPy nor
+Numba nor NetworkX.
 """
 
 from __future__ import annotations

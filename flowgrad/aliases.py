@@ -1,7 +1,7 @@
-"""Other names: what other programs call the things of a registry, which a message suggests ours for and never accepts;
-and the former names and orders of our own, which are taken with a warning.
+"""Aliases: names that other programs use for entries of a registry; they are not accepted, but error messages suggest
+flowgrad's name for them. Also the warning for former names and argument orders of flowgrad, which are accepted.
 
-Case and separators need no line here: `ReLU`, `leakyrelu` and `HardTanh` are near without one.
+Variants in case and separators need no entry: `ReLU`, `leakyrelu` and `HardTanh` are matched without one.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ BY_KIND: dict[str, dict[str, tuple[str, ...]]] = {
         "edgelist": ("edges", "table"),
     },
 }
-"""Kind → our name → what else it is called."""
+"""Kind → flowgrad's name → its aliases."""
 
 PACKAGES = {
     "executors": {
@@ -99,9 +99,9 @@ PACKAGES = {
         "scipy": "flowgrad-scipy",
     }
 }
-"""Kind → names that other packages bring → the package to install."""
+"""Kind → names that other packages provide → the package to install."""
 
 
 def formerly(given: str, now: str) -> None:
-    """Warn the caller's caller, by a DeprecationWarning, that what was given is written otherwise now."""
+    """Issue a DeprecationWarning at the caller's caller: the form `given` is replaced by `now`."""
     warnings.warn(f"{given} is written {now} now", DeprecationWarning, stacklevel=3)

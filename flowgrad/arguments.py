@@ -1,4 +1,4 @@
-"""Arguments held to their type, range and shape; the error names the argument, what it is, and the rule."""
+"""Validation of arguments by type, range and shape; errors name the argument, its value, and the rule."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ INSTEAD = {
     ("Activations", "dict"): "give program.forward(X)",
     ("Activations", "str"): "give program.forward(X)",
 }
-"""Type that is wanted, and type that was given → how the one becomes the other."""
+"""(expected type, given type) → the advice, in an error message, how to convert the given object."""
 
 
 def instance(who: str, value: object, kind: type[T], error: type[FlowgradError] = DataError) -> T:
-    """Return the value where it is of that type.
+    """Return the value if it is an instance of `kind`; `who` names the caller in messages.
 
     Raises:
-        error: it is of another type; the message names both, and says how the one becomes the other.
+        error: it is of another type; the message names both types, and how to convert where `INSTEAD` knows it.
 
     >>> instance("union", "net.json", dict)
     Traceback (most recent call last):
@@ -58,12 +58,12 @@ def instance(who: str, value: object, kind: type[T], error: type[FlowgradError] 
 
 
 def one(noun: str) -> str:
-    """The noun with its article, in a message."""
+    """Prefix a noun by its indefinite article, for messages."""
     return f"{'an' if noun[0] in 'AEIOUaeiou' else 'a'} {noun}"
 
 
 def hashable(value: Any) -> bool:
-    """Whether a value may be an id: a tuple that holds a list has a hash method, and no hash."""
+    """Tell whether `hash(value)` succeeds; `isinstance(value, Hashable)` is True also for a tuple that holds a list."""
     try:
         hash(value)
     except TypeError:
@@ -72,7 +72,7 @@ def hashable(value: Any) -> bool:
 
 
 def repeated(values: Iterable[T]) -> T | None:
-    """Give the first of these hashable values that has come before; None where each comes once."""
+    """Return the first of these hashable values that equals an earlier one; None if all are distinct."""
     seen: set[T] = set()
     for value in values:
         if value in seen:
@@ -81,14 +81,14 @@ def repeated(values: Iterable[T]) -> T | None:
     return None
 
 
-LARGEST = 2**63  # which no integer argument reaches
+LARGEST = 2**63  # exclusive upper bound of integer arguments: they fit into int64
 
 
 def real(name: str, value: object, low: float, high: float = math.inf, *, open_low: bool = False) -> float:
-    """A finite number between `low` and `high`, the upper bound excluded, the lower one where `open_low`.
+    """Validate a finite number, low ≤ value < high, or low < value where `open_low`; returns a float.
 
     Raises:
-        ConfigError: no number, not finite or out of range; the message names the argument.
+        ConfigError: not a number, not finite or out of range; the message names the argument.
 
     >>> real("momentum", 0.9, 0, 1)
     0.9
@@ -107,7 +107,7 @@ def real(name: str, value: object, low: float, high: float = math.inf, *, open_l
 
 
 def whole(name: str, value: object, low: int) -> int:
-    """A whole number, `low` or more, that int64 holds.
+    """Validate an integer, low ≤ value < 2^63; returns an int.
 
     Raises:
         ConfigError: as `real`.
@@ -124,10 +124,10 @@ def whole(name: str, value: object, low: int) -> int:
 
 
 def flag(name: str, value: object) -> bool:
-    """True or False.
+    """Validate a bool.
 
     Raises:
-        ConfigError: something else; the message names the argument.
+        ConfigError: it is neither True nor False; the message names the argument.
     """
     if not isinstance(value, (bool, np.bool_)):
         raise ConfigError(f"{name}={brief(value)}: must be True or False")
@@ -135,7 +135,7 @@ def flag(name: str, value: object) -> bool:
 
 
 def chance(name: str, value: object) -> float:
-    """A probability, 0 and 1 included.
+    """Validate a probability, 0 ≤ value ≤ 1; returns a float.
 
     Raises:
         ConfigError: as `real`.
@@ -146,10 +146,10 @@ def chance(name: str, value: object) -> float:
 
 
 def row(name: str, value: object, rows: int) -> int:
-    """The number of a row, 0 … rows−1.
+    """Validate a row number, 0 … rows−1; returns an int.
 
     Raises:
-        DataError: it is none; the message names the argument.
+        DataError: it is no integer in this range; the message names the argument.
     """
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or not 0 <= value < rows:
         raise DataError(f"{name}={brief(value)}: must be 0 … {rows - 1}")
@@ -157,10 +157,10 @@ def row(name: str, value: object, rows: int) -> int:
 
 
 def plain(values: Any, what: str) -> npt.NDArray[Any]:
-    """A NumPy array of what was given, unmasked; the very same one where it is one already.
+    """Convert to a NumPy array; returns an ndarray unchanged. `what` names the argument in errors.
 
     Raises:
-        DataError: a masked array, whose mask an array cannot keep; or none can be made of it.
+        DataError: a masked array, as its mask would be lost; or values that cannot be converted.
         ShapeError: rows of unequal length.
     """
     if isinstance(values, np.ma.MaskedArray):
@@ -175,21 +175,21 @@ def plain(values: Any, what: str) -> npt.NDArray[Any]:
 
 
 def _uneven(values: Any) -> str:
-    """Which of a sequence's rows differs from the first in length, in words; empty where none does."""
+    """Describe the first row of a sequence whose length differs from that of row 0; empty if there is none."""
     lengths = [len(row) if hasattr(row, "__len__") else 0 for row in values] if hasattr(values, "__len__") else []
     odd = next((k for k, n in enumerate(lengths) if n != lengths[0]), None)
     return "" if odd is None else f"row 0 has {lengths[0]} numbers, row {odd} has {lengths[odd]}"
 
 
 def frozen(value: T) -> T:
-    """The value; an array is read-only from now on."""
+    """Make an array read-only in place; returns the value. Other values are returned unchanged."""
     if isinstance(value, np.ndarray):
         value.flags.writeable = False
     return value
 
 
 def digits(n: int) -> str:
-    """An integer for a message: its digits, or its magnitude where they are many.
+    """Write an integer for a message: its digits, or its magnitude if |n| ≥ 10^18.
 
     >>> digits(-1234), digits(10**5000)
     ('-1234', 'about 10^5000')

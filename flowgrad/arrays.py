@@ -1,4 +1,4 @@
-"""A network's columns out of arrays that number the neurons."""
+"""Construction of a network's columns from arrays of neuron numbers (`Network.from_arrays`)."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def read(
     initializer: object,
     part: ArrayLike | None,
 ) -> Columns:
-    """Columns of neurons 0 … n_nodes−1, edges in their order; arguments and errors are `Network.from_arrays`'s."""
+    """Make columns of neurons 0 … n_nodes−1 with edges in their order; takes and raises as `Network.from_arrays`."""
     src, dst = _node_numbers(source, "source"), _node_numbers(target, "target")
     if len(src) != len(dst):
         raise GraphError(f"source has {len(src)} entries and target {len(dst)}: an edge needs both")
@@ -68,7 +68,7 @@ def read(
 
 
 def _parts(given: ArrayLike, is_input: npt.NDArray[np.bool_], source: Any, target: Any) -> npt.NDArray[np.int32]:
-    """(V,) int32: the network that each node belongs to, −1 for inputs that several read."""
+    """Validate `part`: (V,) int32, the number of the network that each node belongs to, −1 for a shared input."""
     array, V = plain(given, "part"), len(is_input)
     if array.shape != (V,) or (array.dtype.kind not in "iu" and V):
         raise GraphError(f"part is {array.dtype} of shape {array.shape}: must be ({V},) whole numbers, one a node")
@@ -87,7 +87,7 @@ def _parts(given: ArrayLike, is_input: npt.NDArray[np.bool_], source: Any, targe
 
 
 def _node_numbers(values: ArrayLike, what: str) -> npt.NDArray[np.int32]:
-    """A column of node numbers as int32."""
+    """Convert a column of node numbers to int32; `what` names it in errors."""
     if isinstance(values, Sized) and not hasattr(values, "dtype"):
         fits(f"{what} of {len(values):,} entries", 0, len(values))
     array = plain(values, what)
@@ -113,7 +113,7 @@ def _count_nodes(source: npt.NDArray[np.int32], target: npt.NDArray[np.int32], n
 
 
 def _named_rows(names: Iterable[int] | None, V: int, what: str, default: Any) -> npt.NDArray[np.int32]:
-    """Rows of inputs or outputs; `default` (V,) bool marks them where nobody names any."""
+    """Convert the numbers of inputs or outputs to int32 rows; None takes those marked in `default`, (V,) bool."""
     if names is None:
         return np.flatnonzero(default).astype(np.int32)
     if isinstance(names, Sized) and not hasattr(names, "dtype") and len(names) > V:
@@ -131,7 +131,7 @@ def _named_rows(names: Iterable[int] | None, V: int, what: str, default: Any) ->
 
 
 def _activation_codes(activation: Any, output_activation: Any, is_input: npt.NDArray[np.bool_], outputs: Any) -> Coded:
-    """Codes and table of the activations: one for every neuron, where given another for the outputs; or one a node."""
+    """Encode activations: one for all neurons, with an optional other one for the outputs; or one per node."""
     V = len(is_input)
     if isinstance(activation, str) or not isinstance(activation, Iterable):
         record = formula("activations", activation, lambda: "")
@@ -151,7 +151,7 @@ def _activation_codes(activation: Any, output_activation: Any, is_input: npt.NDA
 
 
 def _column(values: ArrayLike | None, n: int, what: str, name: Callable[[int], str], absent: float) -> Any:
-    """(n,) float64 of finite numbers, or the one that stands for all where there are none."""
+    """Convert to (n,) float64, finite numbers; None gives the scalar `absent`, which stands for all entries."""
     if values is None:
         return absent
     listed = isinstance(values, Iterable) and not hasattr(values, "dtype")

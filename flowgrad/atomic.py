@@ -1,4 +1,4 @@
-"""A file is put in its place whole, or not at all; only regular files give way to it."""
+"""Atomic and durable replacement of files; only a regular file is ever replaced."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ except ModuleNotFoundError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 TEMPORARY = re.compile(r"\.flowgrad-[0-9a-f]{16}\.tmp")
-YOUNG = 10.0  # seconds: a file that is younger may be about to be locked
+YOUNG = 10.0  # seconds: age up to which a temporary file is kept, as its writer may not have locked it yet
 KINDS = {
     stat.S_IFIFO: "a FIFO",
     stat.S_IFCHR: "a character device",
@@ -31,7 +31,7 @@ KINDS = {
 
 
 def same_file(a: str | os.PathLike[str], b: str | os.PathLike[str]) -> bool:
-    """Whether two paths lead to one file, by links and by other spellings too; False where either leads to none."""
+    """Tell whether two paths name the same file, through links or other spellings; False if either does not exist."""
     try:
         return os.path.samefile(a, b)
     except (OSError, ValueError):
@@ -39,17 +39,17 @@ def same_file(a: str | os.PathLike[str], b: str | os.PathLike[str]) -> bool:
 
 
 def put(path: Path, parts: Iterable[bytes], like: os.stat_result | None = None) -> None:
-    """Write one file atomically and durably: beside its place, flushed to disk, renamed. A link is followed.
+    """Write one file atomically and durably: to a temporary file in its folder, fsync, rename. Links are followed.
 
-    The file has the owner, group and permissions of the one that it replaces, where the system allows, and else
-    the permissions that the umask leaves.
+    The file gets the owner, group and permissions of the one that it replaces, where the system allows; a new file
+    has the permissions that the umask leaves.
 
     Args:
-        parts: its bytes, a piece at a time.
-        like: whose owner, group and permissions it is given; None takes what stands at `path`.
+        parts: the content, in pieces.
+        like: status whose owner, group and permissions are copied; None takes that of the file at `path`.
 
     Raises:
-        OSError: as `occupant`, or the system refuses; nothing is left behind then, nor after an interrupt.
+        OSError: as `occupant`, or the system refuses. No temporary file remains after an error or an interrupt.
     """
     path = resolved(path)
     standing = occupant(path)
@@ -57,9 +57,9 @@ def put(path: Path, parts: Iterable[bytes], like: os.stat_result | None = None) 
     temporary = path.with_name(f".flowgrad-{secrets.token_hex(8)}.tmp")
     opener = partial(os.open, mode=0o666 if like is None else 0o600)
     try:
-        with open(temporary, "xb", opener=opener) as file:  # no bytecode, and so no interrupt, before it has an owner
+        with open(temporary, "xb", opener=opener) as file:  # no interrupt can come between creation and `with`
             if fcntl is not None:
-                with contextlib.suppress(OSError):  # a network disk without locks
+                with contextlib.suppress(OSError):  # network file systems without locks
                     fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
             for part in parts:
                 file.write(part)
@@ -75,9 +75,9 @@ def put(path: Path, parts: Iterable[bytes], like: os.stat_result | None = None) 
 
 
 def clear_temporaries(folder: Path) -> None:
-    """Remove from a folder what writers that were killed left there; a living writer holds a lock on its file.
+    """Remove temporary files of killed writers from a folder; a running writer holds a lock on its file.
 
-    Where the system has no such locks nothing counts as left behind.
+    Without `fcntl` locks (Windows) nothing is removed.
     """
     if fcntl is None:
         return
@@ -91,7 +91,7 @@ def clear_temporaries(folder: Path) -> None:
 
 @contextlib.contextmanager
 def refused(target: Path) -> Iterator[None]:
-    """Raise what the system does not allow as a FileError that names the file."""
+    """Re-raise OSError, ValueError and MemoryError of writing as a FileError that names the file."""
     try:
         yield
     except (OSError, ValueError, MemoryError) as error:
@@ -100,10 +100,10 @@ def refused(target: Path) -> Iterator[None]:
 
 
 def path_of(path: object) -> Path:
-    """Give the path that text or a path object names, symbolic links followed: a link that is written to stays a link.
+    """Convert text or a path object to a Path with symbolic links resolved, so that writing keeps a link a link.
 
     Raises:
-        DataError: it is neither. FileError: it is no path of this system.
+        DataError: `path` is neither. FileError: the system does not accept it as a path.
     """
     if not isinstance(path, (str, os.PathLike)):
         raise DataError(f"path {brief(path)} is a {type(path).__name__}: give text or a Path")
@@ -115,16 +115,16 @@ def path_of(path: object) -> Path:
 
 
 def resolved(path: Path) -> Path:
-    """The path, symbolic links followed; as it is where they lead to no path, as that of /dev/stdout may."""
+    """Resolve symbolic links; returns the path itself if it exists but its target is no path, as for /dev/stdout."""
     real = Path(os.path.realpath(path))
     return path if os.path.exists(path) and not os.path.exists(real) else real
 
 
 def occupant(path: Path) -> os.stat_result | None:
-    """The status of the file that is about to be replaced; None where there is none.
+    """Return the status of the file that is about to be replaced; None if there is none.
 
     Raises:
-        OSError: it is no regular file, or read-only; `strerror` says so in words.
+        OSError: it is no regular file, or read-only; `strerror` gives the reason in words.
     """
     try:
         found = os.stat(path)
@@ -141,8 +141,8 @@ def occupant(path: Path) -> os.stat_result | None:
 
 
 def _dress(path: Path, like: os.stat_result) -> None:
-    """Give a file the owner, the group and the permissions of another one, as far as the system allows."""
-    for owner in (like.st_uid, -1):  # who may not give a file away may still choose among groups
+    """Set owner, group and permissions of a file to those in `like`, as far as the system allows."""
+    for owner in (like.st_uid, -1):  # without the right to change the owner, set the group alone
         with contextlib.suppress(OSError, AttributeError):  # Windows has no chown
             os.chown(path, owner, like.st_gid)
             break
@@ -150,12 +150,12 @@ def _dress(path: Path, like: os.stat_result) -> None:
 
 
 def flush_folder(folder: Path) -> None:
-    """The folder's entries to disk, where the system can: Windows cannot, some network disks cannot."""
+    """Flush the entries of a folder to disk (fsync); no effect on Windows or where the file system lacks it."""
     if os.name == "nt":
         return
     descriptors: list[int] = []
     try:
-        descriptors += map(os.open, (folder,), (os.O_RDONLY,))  # by one call, which no interrupt divides
+        descriptors += map(os.open, (folder,), (os.O_RDONLY,))  # one call: an interrupt cannot lose the descriptor
         os.fsync(descriptors[0])
     except OSError as error:
         if not descriptors or error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EROFS):

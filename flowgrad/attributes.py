@@ -1,6 +1,6 @@
-"""Attributes of nodes and edges as users give them, checked and as columns.
+"""Validation of attributes of nodes and edges, and their conversion to columns.
 
-Each function names the node or edge whose entry does not hold.
+Errors name the node or edge whose entry is invalid.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Bools = npt.NDArray[np.bool_]
 
 
 def formula(kind: str, value: object, where: Callable[[], str]) -> Any:
-    """The Activation or Aggregation that a name, or the record itself, stands for."""
+    """Return the Activation or Aggregation of a name, or a record itself; `where()` ends the subject of errors."""
     record = {"activations": Activation, "aggregations": Aggregation}[kind]
     if isinstance(value, record):
         return value
@@ -48,7 +48,7 @@ def _at_first(value: object, values: Sequence[Any], ids: Sequence[Hashable]) -> 
 
 
 def encode(kind: str, values: Sequence[Any], ids: Sequence[Hashable]) -> tuple[Codes, tuple[Any, ...]]:
-    """Codes and table of one formula a node; `None` (an input) has code −1."""
+    """Encode one function per node as int16 codes (V,) into a table of distinct records; None (an input) is −1."""
     table: dict[Any, int] = {None: -1}
     records: dict[Any, int] = {}
     for value in _distinct(kind, values, ids):
@@ -59,10 +59,10 @@ def encode(kind: str, values: Sequence[Any], ids: Sequence[Hashable]) -> tuple[C
 
 
 def _distinct(kind: str, values: Sequence[Any], ids: Sequence[Hashable]) -> Iterable[Any]:
-    """The values, each once, in the order of their first appearance."""
+    """Remove duplicates, in the order of first appearance; raises for unhashable values, naming the neuron."""
     try:
         return dict.fromkeys(values)
-    except TypeError:  # one has no hash: no name and no record of ours, which `formula` says
+    except TypeError:  # an unhashable value is no name or record: `formula` raises for it
         for name, value in zip(ids, values, strict=True):
             if not hashable(value):
                 formula(kind, value, partial(_at_neuron, name))
@@ -73,7 +73,7 @@ _REAL = (int, float, np.integer, np.floating)
 
 
 def numbers(values: Any, what: str, name: Callable[[int], str], absent: float | None = None) -> Floats:
-    """A column of finite float64; `None` entries become `absent` where it is given.
+    """Convert to a column of finite float64; None entries become `absent` where it is given.
 
     Raises:
         GraphError: an entry is text, complex, bool, NaN, infinite or no number at all; the message names the
@@ -94,14 +94,14 @@ def numbers(values: Any, what: str, name: Callable[[int], str], absent: float | 
 
 
 def _as_array(values: Any) -> npt.NDArray[Any]:
-    """A list of real numbers as an array; without entries where one is something else, which the slow path names."""
+    """Convert a list of real numbers to an array; an empty one if an entry is no real number (slow path names it)."""
     kinds = set(map(type, values))
     plain = all(issubclass(kind, _REAL) and kind is not bool for kind in kinds)
     return np.asarray(values) if plain else np.empty(0, object)
 
 
 def number(value: Any, what: str, name: Callable[[int], str], row: int = 0) -> float:
-    """One finite float, or the error that names where it stands."""
+    """Convert to a finite float; a GraphError names the node or edge by `name(row)`."""
     if not isinstance(value, _REAL) or isinstance(value, bool):
         raise GraphError(f"{what} {brief(value)} at {name(row)} is {one(type(value).__name__)}: must be a real number")
     try:
@@ -114,7 +114,7 @@ def number(value: Any, what: str, name: Callable[[int], str], row: int = 0) -> f
 
 
 def flags(values: Iterable[Any], what: str, name: Callable[[int], str]) -> Bools:
-    """A column of bool; `None` is True."""
+    """Convert to a column of bool; None becomes True."""
     column = []
     for row, value in enumerate(values):
         if value is None:
@@ -126,17 +126,17 @@ def flags(values: Iterable[Any], what: str, name: Callable[[int], str]) -> Bools
 
 
 def rows_of(names: Iterable[Hashable], index: Mapping[Hashable, int], what: str) -> Ints:
-    """Rows of the named nodes, in order.
+    """Look up the rows of the named nodes, in order.
 
     Raises:
         UnknownNameError: a name is no node.
-        GraphError: a name comes twice.
+        GraphError: a name is repeated.
     """
     if isinstance(names, (str, bytes)):
         raise GraphError(f"{what}s={brief(names)}: give a list of node ids")
     rows: dict[int, None] = {}
     for name in names:
-        row = index.get(name) if isinstance(name, Hashable) else None
+        row = index.get(name) if hashable(name) else None
         if row is None:
             raise UnknownNameError(f"{what} {brief(name)} is no node of the graph{suggest(name, index)}")
         if row in rows:

@@ -1,4 +1,4 @@
-"""The progress bar of work that takes long, by rich: one for training, studies, files and commands."""
+"""Progress bar, drawn by rich, of training, studies, files and commands."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from flowgrad.errors import MissingDependencyError
 
 
 class Advance(Protocol):
-    """Moves a bar by one step, or to where it is said to be; `said` stands behind it."""
+    """Advance a bar by one step, or move it to position `to`; `said` is the text shown behind it."""
 
     def __call__(self, said: str = "", to: float | None = None) -> None: ...
 
@@ -19,14 +19,14 @@ class Advance(Protocol):
 def bar(
     what: str, total: float, done: int = 0, wanted: bool = True, console: Any = None, transient: bool = False
 ) -> Iterator[Advance]:
-    """Show a bar while the block runs; a total of 1.0 is a share, shown in percent, any other a number of steps.
+    """Show a bar while the block runs; `total` is a number of steps, or 1.0 for a fraction shown in percent.
 
     Args:
-        what: the word in front of it.
-        done: how many steps are done already.
-        wanted: where not, nothing is shown.
-        console: rich's; None is a new one on stdout.
-        transient: whether it is cleared at the end.
+        what: label in front of the bar.
+        done: number of steps done already.
+        wanted: False shows nothing.
+        console: rich's Console; None makes a new one on stdout.
+        transient: whether the bar is cleared at the end.
 
     Raises:
         MissingDependencyError: rich is not installed.

@@ -1,4 +1,4 @@
-"""What comes in: X, T, sample weights and θ, checked and brought to the shape and dtype of a program."""
+"""Validation of X, T, sample weights and θ, and their conversion to the shapes and dtype of a program."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Rows = npt.NDArray[np.intp]
 
 
 def real(values: Any, what: str, dtype: np.dtype[Any]) -> Array:
-    """An array of that dtype, C-contiguous; the very same one where nothing has to change."""
+    """Convert to a C-contiguous array of that dtype; return the argument itself if it is one already."""
     array = plain(values, what)
     if array.dtype == dtype and array.flags.c_contiguous:
         return array
@@ -36,9 +36,9 @@ def real(values: Any, what: str, dtype: np.dtype[Any]) -> Array:
 
 
 def is_plain(values: Any, dtype: np.dtype[Any], shape: tuple[int, ...]) -> bool:
-    """Whether this is an array just as kernels read it, of that dtype and shape; −1 stands for any length.
+    """Tell whether kernels can read `values` as it is: an aligned C-contiguous array of that dtype and shape.
 
-    Most calls give such, and for a small network the other checks take longer than the gradient.
+    `shape[0]` = −1 stands for any length. Most calls pass: on a small network full checks outlast the gradient.
     """
     if type(values) is not np.ndarray or values.dtype is not dtype:
         return False
@@ -50,7 +50,7 @@ def is_plain(values: Any, dtype: np.dtype[Any], shape: tuple[int, ...]) -> bool:
 
 
 def by_name(values: Any) -> list[Hashable] | None:
-    """Column names of a mapping or data frame; None for plain arrays.
+    """List the column names of a mapping or data frame; None for plain arrays.
 
     Raises:
         DataError: a lazy frame, which holds no values.
@@ -59,9 +59,9 @@ def by_name(values: Any) -> list[Hashable] | None:
         return None
     if isinstance(values, Mapping):
         return list(values)
-    if hasattr(values, "collect") and hasattr(values, "select"):  # of polars, narwhals, Spark
+    if hasattr(values, "collect") and hasattr(values, "select"):  # lazy frames of polars, narwhals, Spark
         raise DataError(f"a {type(values).__name__} holds no values yet: collect() it")
-    names = getattr(values, "column_names", None)  # pyarrow's, whose `columns` are their values
+    names = getattr(values, "column_names", None)  # of a pyarrow table: its `columns` are values, not names
     columns = getattr(values, "columns", None) if names is None else names
     return None if columns is None else list(columns)
 
@@ -69,7 +69,7 @@ def by_name(values: Any) -> list[Hashable] | None:
 def table(
     values: Any, names: tuple[Hashable, ...], what: str, noun: str, dtype: np.dtype[Any], surplus: bool = False
 ) -> Array:
-    """(B, len(names)) from an array, or from a mapping or data frame by name; other columns only where `surplus`.
+    """Convert an array, or a mapping or frame by column name, to (B, len(names)); `surplus` allows further columns.
 
     Raises:
         ShapeError: not two axes, another number of columns, no rows, columns of unequal length.
@@ -92,7 +92,7 @@ def table(
 
 
 def _at_once(frame: Any, names: tuple[Hashable, ...]) -> Array | None:
-    """(B, len(names)) of a data frame's columns in one call; None of a mapping, or where they are not all numbers."""
+    """Convert a data frame's columns to (B, len(names)) in one call; None for a mapping or non-numeric columns."""
     if isinstance(frame, Mapping) or not hasattr(frame, "to_numpy"):
         return None
     array = frame[list(names)].to_numpy()
@@ -101,7 +101,7 @@ def _at_once(frame: Any, names: tuple[Hashable, ...]) -> Array | None:
 
 
 def _by_column(values: Any, names: tuple[Hashable, ...], what: str, dtype: np.dtype[Any]) -> Array:
-    """(B, len(names)) column by column, so that an error can name one."""
+    """Make the (B, len(names)) array column by column, so that an error can name the column at fault."""
     columns = [real(values[name], f"{what}[{brief(name)}]", dtype) for name in names]
     shapes = [column.shape for column in columns]
     for name, shape in zip(names, shapes, strict=True):
@@ -140,11 +140,10 @@ def targets(
     kept: Rows | None = None,
     numbers: Rows | None = None,
 ) -> Array:
-    """(B, O) targets of these outputs, within the loss's domain, for `rows` samples.
+    """Convert targets to (B, O), one column per name in `names`, and check that they lie in the loss's domain.
 
-    Class indices (B,) become one-hot rows where the loss is coupled (cross-entropy). Of the samples only those in
-    `kept` are looked at, and given; None: all. `numbers` (B,) is what errors call the samples, where they are some of
-    many.
+    Class indices (B,) become one-hot rows where the loss is coupled (cross-entropy). Of the `rows` samples only those
+    in `kept` are checked and returned; None: all. `numbers` holds their sample numbers for errors; None: `kept`.
 
     Raises:
         ShapeError, UnknownNameError: another number of rows or columns, another column.
@@ -171,13 +170,13 @@ def _one_a_sample(T: Array, rows: int) -> None:
 
 
 def one_hot(classes: Array, O: int, dtype: np.dtype[Any], kept: Rows | None = None) -> Array:
-    """(B, O) from class indices (B,), of the samples of these numbers, None: 0 … B−1.
+    """Convert class indices (B,) to one-hot rows (B, O); errors name sample k as `kept[k]`, or k for None.
 
     Raises:
         DataError: not integers, or out of range; the message names the sample.
     """
     if kept is not None and classes.dtype.kind == "f" and (classes == np.floor(classes)).all():
-        classes = classes.astype(np.int64)  # floats for the sake of the NaN of a sample that is left out
+        classes = classes.astype(np.int64)  # float dtype only because a sample that is left out holds NaN
     if classes.dtype.kind not in "iu":
         raise DataError(f"class indices are {classes.dtype}: must be integers 0 … {O - 1}, or give T as (B, {O})")
     outside = np.flatnonzero((classes < 0) | (classes >= O))
@@ -194,11 +193,11 @@ def one_hot(classes: Array, O: int, dtype: np.dtype[Any], kept: Rows | None = No
 
 @dataclass(frozen=True)
 class SampleWeights:
-    """Weights s_b of the samples that count, those above 0, as s_b = `s`·2^`power`.
+    """Weights s_b above 0, s_b = `s`·2^`power`; samples of weight 0 are left out.
 
     s       (n,) float64
-    kept    (n,) int: which samples they are, or None: all
-    power   0 unless the largest weight is so large or small that a loss times it would not be finite or be 0
+    kept    (n,) int: sample numbers of the entries of `s`; None: all samples
+    power   0 unless the largest weight is so large or small that a loss times it would overflow or underflow
     """
 
     s: Array
@@ -207,21 +206,21 @@ class SampleWeights:
 
     @property
     def whole(self) -> Array:
-        """(n,) float64: the weights as they were given."""
+        """Return s_b, (n,) float64, without the scaling by a power of 2."""
         return np.ldexp(self.s, self.power)
 
     @property
     def total(self) -> float:
-        """Σ_b s_b / 2^power."""
+        """Return Σ_b s_b / 2^power."""
         return float(self.s.sum())
 
 
 ORDINARY = 32
-"""Powers of 2 that the largest sample weight may have and be taken as it is."""
+"""Largest |exponent|, base 2, of the largest sample weight up to which weights are not rescaled by a power of 2."""
 
 
 def weights_of_samples(sample_weight: Any, rows: int) -> SampleWeights | None:
-    """The weights (B,), or None where none are given.
+    """Check sample weights (B,), B = `rows`, and select those above 0; None where none are given.
 
     Raises:
         ShapeError: not (B,).
@@ -245,9 +244,9 @@ def weights_of_samples(sample_weight: Any, rows: int) -> SampleWeights | None:
 
 
 def parameters(theta: Any, plan: Plan, dtype: np.dtype[Any]) -> Array:
-    """(P,) θ in the program's dtype."""
+    """Convert θ to a (P,) array of the program's dtype, and check its shape."""
     if is_plain(theta, dtype, plan.theta.shape):
-        return theta  # type: ignore[no-any-return]  # an array, then
+        return theta  # type: ignore[no-any-return]  # is_plain: it is an array
     array = real(theta, "theta", dtype)
     if array.shape != (plan.n_parameters,):
         biases = int((plan.bias_slot >= 0).sum())
@@ -259,10 +258,10 @@ def parameters(theta: Any, plan: Plan, dtype: np.dtype[Any]) -> Array:
 
 
 def room_for_gradient(out: Any, theta: Any, th: Array, arrays: Recycler) -> tuple[Array, Array]:
-    """What is given back, and where a kernel writes: another array where that has another dtype, or is θ itself.
+    """Return the caller's array, and the array a kernel writes: the same one, or a temporary to copy from.
 
-    Args:
-        out: what the caller gave, or None.
+    The temporary is needed where `out` has another dtype or layout than the kernel's, or shares memory with θ.    Args:
+        out: the caller's array (P,) of theta's dtype, or None for a new one from `arrays`.
         theta, th: θ as the caller gave it, and in the program's dtype.
 
     Raises:
@@ -287,10 +286,10 @@ def room_for_gradient(out: Any, theta: Any, th: Array, arrays: Recycler) -> tupl
 
 
 def memory(kept: Any) -> tuple[Array, ...]:
-    """What `predict_keeping` gave, as a last argument of a kernel's `vjp`: none where nothing was kept.
+    """Return the trailing arguments of a kernel's `vjp`: (kept,), or () where `predict_keeping` kept nothing.
 
     Raises:
-        DataError: this is no such memory.
+        DataError: `kept` is not a C-contiguous, aligned, writable (N,) uint8 array.
     """
     if kept is None:
         return ()
@@ -300,7 +299,7 @@ def memory(kept: Any) -> tuple[Array, ...]:
 
 
 def of_all_samples(adjoint: Adjoint, B: int, s: SampleWeights | None) -> Adjoint:
-    """∂L/∂z and ∂L/∂a of all B samples, times their whole weights; 0 for those that were left out."""
+    """Scatter ∂L/∂z and ∂L/∂a to all B samples, and undo the scaling by 2^−power; 0 for samples left out."""
     if s is None or (s.kept is None and not s.power):
         return adjoint
 

@@ -1,4 +1,4 @@
-"""The protocol of a callback: whoever wants to hear of a training, epoch by epoch."""
+"""The protocol of callbacks: objects that `fit` calls at the start of a training, after each epoch, and at the end."""
 
 from __future__ import annotations
 
@@ -15,45 +15,44 @@ from flowgrad.registry import find
 
 @runtime_checkable
 class Callback(Protocol):
-    """Hears of one training; `fit` calls it in the order in which it was given.
+    """Observer of one training; `fit` calls its callbacks in the order in which they were given.
 
-    A package adds one by an entry point of the group `flowgrad.callbacks`: a class or function that gives a
-    Callback when it is called without arguments. Where it has a `for_run(folder)`, `flowgrad train` calls that one
+    A package adds one by an entry point of the group `flowgrad.callbacks`: a class or function that returns a
+    Callback when it is called without arguments. If it has `for_run(folder)`, `flowgrad train` calls this instead,
     with the folder of the run.
     """
 
     def begin(self, settings: Mapping[str, Any]) -> None:
-        """Before the first epoch: what `fit` was called with, and the size of the network, by name."""
+        """Called before the first epoch with the arguments of `fit` and the size of the network, by name."""
         ...
 
     def epoch(self, row: Row) -> None:
-        """After each epoch: its row of the History. `fg.StopTraining`, raised here, ends training after it."""
+        """Called after each epoch with its row of the History; raising `fg.StopTraining` ends training after it."""
         ...
 
     def end(self, history: History, error: BaseException | None) -> None:
-        """At the end, also where training raised `error`."""
+        """Called at the end; `error` is the exception that training raised, or None."""
         ...
 
 
 @runtime_checkable
 class Watches(Protocol):
-    """A callback that also looks at parameters and gradients."""
+    """A callback that also receives parameters and gradients."""
 
     def arrays(self, epoch: int, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-        """After each epoch, before its row, by name: `weights`, `biases`, `gradient/weights`, `gradient/biases`.
+        """Called before `epoch` with copies of `weights`, `biases`, `gradient/weights`, `gradient/biases`, by name.
 
-        The gradient is that of the epoch's last step, with the penalties', before it is clipped. What has no entry is
-        left out. They are copies.
+        The gradient is of the epoch's last step, including penalties, before clipping. Empty arrays are left out.
         """
         ...
 
 
 def callbacks_for(given: Iterable[str | Callback]) -> tuple[Callback, ...]:
-    """The callbacks that names or objects stand for.
+    """Resolve names and objects to callbacks.
 
     Raises:
-        ConfigError: something else. UnknownNameError: no callback of that name.
-        MissingDependencyError: its library is not installed.
+        ConfigError: an entry is neither. UnknownNameError: no callback has that name.
+        MissingDependencyError: a library that a callback needs is not installed.
     """
     if isinstance(given, (str, Callback)) or not isinstance(given, Iterable):
         raise ConfigError(f"callbacks={brief(given)}: give a list of names or of Callbacks")
@@ -71,7 +70,7 @@ def hearing(
     history: History,
     arrays: Callable[[], Mapping[str, npt.NDArray[Any]]],
 ) -> Iterator[Callable[[Row], None]]:
-    """What tells every callback of an epoch; each that began hears of the end, whatever happens in between."""
+    """Begin all callbacks; yield a function that passes a row to each; end each begun one, also after an error."""
     begun: list[Callback] = []
     error: BaseException | None = None
     try:

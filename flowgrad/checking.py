@@ -1,4 +1,4 @@
-"""Checking gradients: backward beside differences of the loss, which know nothing of backward."""
+"""Gradient checks: ∂L/∂θ of backward compared with finite differences of the loss, which share no code with it."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from flowgrad.executor import Array
 from flowgrad.program import Program, compile
 from flowgrad.registry import names
 
-STEPS = (1e-2, 1e-4, 1e-6)  # first step of a tableau, for values about 1; the next is taken where this one is unsure
-LEVELS = 4  # halvings: errors of h², h⁴ and h⁶ are extrapolated away
-GOAL = 1e-9  # the doubt to reach, as a share of the largest component
-TOLERANCE = {"float64": 1e-7, "float32": 1e-3}  # of the largest component; float32 sums over samples round
+STEPS = (1e-2, 1e-4, 1e-6)  # first step of a tableau, relative to `size`; the next is tried if the doubt is too large
+LEVELS = 4  # steps per tableau, each half the last: error terms in h², h⁴ and h⁶ cancel
+GOAL = 1e-9  # target for the estimated error, relative to the largest component of the gradient
+TOLERANCE = {"float64": 1e-7, "float32": 1e-3}  # relative to it; float32 has rounding errors in sums over samples
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A derivative measured: `value`, and `doubt`, how far off it may be by its own account."""
+    """A numerical derivative: `value`, `doubt`, its estimated error, and `kink`, whether f has a kink at 0."""
 
     value: float
     doubt: float
@@ -33,7 +33,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Slot:
-    """One comparison: a slot of θ by its label, or a direction through all of them (slot −1)."""
+    """One comparison, of a slot of θ, named by its label, or of a direction through all slots (slot −1)."""
 
     slot: int
     label: str
@@ -46,16 +46,16 @@ class Slot:
 
 @dataclass(frozen=True, repr=False)
 class GradientCheck:
-    """What `gradcheck` found.
+    """Result of `gradcheck`.
 
-    slots       comparisons, worst first; `error` is |analytic − numeric| over `scale`, `doubt` the same for what
-                the differences do not know; `verdict` is "agrees", "differs", or "kink" where σ is not
-                differentiable at θ, or "unsure" where the differences do not settle: these two prove nothing
+    slots       comparisons, worst first; `error` is |analytic − numeric|, `doubt` the estimated error of numeric,
+                over `scale`, or of a direction over |g|/√P; `verdict` is "agrees", "differs", "kink" (σ is not
+                differentiable at θ) or "unsure" (differences do not converge); the last two prove nothing
     worst_error the largest error among slots that agree or differ; 0 where there are none
-    tolerance   what was asked for
+    tolerance   the largest error that agrees
     scale       the largest |∂L/∂θ_k|
-    checked, parameters: how many slots of θ were compared, out of how many
-    rows        how many of the worst slots `repr` shows
+    checked, parameters: number of slots of θ that were compared, and of all slots
+    rows        number of the worst slots that `repr` shows
 
     Its repr is a table of the worst slots, analytic beside numeric, and a sentence.
     """
@@ -70,12 +70,12 @@ class GradientCheck:
 
     @property
     def passed(self) -> bool:
-        """No slot differs, and at least half of them could be measured."""
+        """Tell whether no slot differs and at least half of them agree."""
         sure = sum(s.verdict == "agrees" for s in self.slots)
         return 2 * sure >= len(self.slots) and all(s.verdict != "differs" for s in self.slots)
 
     def table(self, rows: int | None = None) -> str:
-        """The worst slots, analytic beside numeric, and a sentence; rows: how many, None as `rows` says."""
+        """Format the worst slots, analytic beside numeric, and a summary; `rows`: how many, None: `self.rows`."""
         shown = self.slots[: self.rows if rows is None else rows]
         width = max([len(s.label) for s in shown], default=0)
         lines = [f"{'':<{width}}  {'analytic':>22}  {'numeric':>22}  {'error':>8}"]
@@ -160,7 +160,7 @@ def gradcheck(
 
 
 def _one(program: Program, sample: int | None, X: Any, T: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
-    """X, T and sample_weight of one sample alone; as they are where `sample` is None."""
+    """Select X, T and sample_weight of one sample; None returns all three unchanged."""
     if sample is None:
         return X, T, sample_weight
     x = batch.table(X, program.inputs, "X", "input", program.dtype)
@@ -173,7 +173,7 @@ def _one(program: Program, sample: int | None, X: Any, T: Any, sample_weight: An
 
 
 def _loss_function(program: Program, X: Any, T: Any, sample_weight: Any) -> Callable[[Array], float]:
-    """θ (P,) float64 → L, in float64 whatever the program's dtype, on the data as the program sees it."""
+    """Make a function θ (P,) float64 → L, computed in float64 on the data as rounded to the program's dtype."""
     x = batch.table(X, program.inputs, "X", "input", program.dtype)
     s = batch.weights_of_samples(sample_weight, len(x))
     kept = None if s is None else s.kept
@@ -204,7 +204,7 @@ def _compare_slot(
 def _compare_direction(
     loss_at: Callable[[Array], float], th: Array, g: Array, number: int, v: Array, allowed: float
 ) -> Slot:
-    """∂L/∂h of L(θ + h·v), v of length 1, beside g·v, whose size in a direction drawn at random is |g|/√P."""
+    """Compare ∂L/∂h of L(θ + h·v), |v| = 1, with g·v, whose root mean square over random directions is |g|/√P."""
     v, scale = v / np.sqrt(v @ v), float(np.sqrt(g @ g / len(g)))
     found = difference(lambda h: loss_at(th + h * v), 1.0, GOAL * scale)
     return _judge(-1, f"direction {number}", float(g @ v), found, scale, allowed)
@@ -225,16 +225,16 @@ def _judge(slot: int, label: str, analytic: float, found: Difference, scale: flo
 
 
 def difference(f: Callable[[float], float], size: float, wanted: float) -> Difference:
-    """f′(0) by central differences, extrapolated to h = 0 (Richardson 1911; the tableau is Ridders' of 1982).
+    """Compute f′(0) by central differences extrapolated to h = 0 (Richardson 1911; the tableau is Ridders' of 1982).
 
         D(h) = (f(h) − f(−h)) / 2h = f′ + c₂h² + c₄h⁴ + …
         T_{k,j} = T_{k,j−1} + (T_{k,j−1} − T_{k−1,j−1}) / (4ʲ − 1),   T_{k,0} = D(h/2ᵏ)
 
-    A smaller first step is taken where the doubt is larger than `wanted`: the difference of neighbours in the
-    tableau, plus the rounding of f over the smallest step.
+    A smaller first step is tried where the doubt exceeds `wanted`; the doubt is the difference of neighbours in the
+    tableau, plus the rounding error of f over the smallest step.
 
     Args:
-        size: of the variable; steps are shares of it.
+        size: magnitude of the variable; first steps are `STEPS` times it.
 
     >>> round(difference(lambda h: (2 + h) ** 3, 1.0, 1e-9).value, 9)
     12.0

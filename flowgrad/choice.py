@@ -1,4 +1,4 @@
-"""Which executor runs a network: what is asked, what there is, what each declares, what "auto" takes, and why."""
+"""Selection of the executor for a network: requests, declarations, the choice of "auto" and its reasons."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 def requested(network: Network, dtype: DTypeLike, loss: str | Loss | None, threads: int | None) -> Request:
-    """What `compile` was asked for, as executors read it.
+    """Validate arguments of `compile`, and make the Request that executors take.
 
     Raises:
-        ConfigError: a dtype, loss or number of threads that is none; fewer outputs than the loss says anything for.
+        ConfigError: an invalid dtype, loss or number of threads; fewer outputs than the loss needs.
         UnknownNameError: no such loss.
 
     Warns:
@@ -54,7 +54,7 @@ def _loss(loss: str | Loss | None) -> Loss | None:
 
 
 def _check_outputs(network: Network, loss: Loss) -> None:
-    """Refuse fewer outputs than the loss says anything for; warn of outputs that can be no logits."""
+    """Raise if there are fewer outputs than the loss needs; warn of bounded outputs where it takes logits."""
     names, c = network.outputs, network.columns
     if len(names) < loss.outputs:
         raise ConfigError(
@@ -63,7 +63,7 @@ def _check_outputs(network: Network, loss: Loss) -> None:
         )
     if not loss.logits:
         return
-    bounded = [*(sigma.range is not None for sigma in c.activations), False]  # the last is an input's
+    bounded = [*(sigma.range is not None for sigma in c.activations), False]  # the last entry serves code −1, inputs
     for name, code in zip(names, c.activation[c.outputs].tolist(), strict=True):
         if bounded[code]:
             sigma = c.activations[code]
@@ -97,7 +97,7 @@ def executors() -> dict[str, Literal[True] | str]:
 
 
 def executor_info(name: str) -> ExecutorInfo:
-    """What an executor declares of itself; imports no backend.
+    """Return an executor's declaration; imports no backend where its package gives `executor_info`.
 
     Raises:
         UnknownNameError: no such executor.
@@ -108,7 +108,7 @@ def executor_info(name: str) -> ExecutorInfo:
 
 
 def with_options(name: str, **options: Any) -> str | Executor:
-    """The executor of that name with options of your own, which its class takes by keyword; without any, the name.
+    """Make the executor of that name with keyword options of its class; without options, return the name.
 
     Raises:
         UnknownNameError: no such executor.
@@ -133,7 +133,7 @@ def with_options(name: str, **options: Any) -> str | Executor:
 
 
 def choose(executor: str | Executor, network: Network, request: Request) -> tuple[Executor, str]:
-    """The executor and why it was taken: the one that is named, or of "auto" the fastest that can run this.
+    """Choose the executor, and give the reason: the named one, or for "auto" the fastest that can run the request.
 
     Raises:
         UnknownNameError: no such executor.
@@ -151,7 +151,7 @@ def choose(executor: str | Executor, network: Network, request: Request) -> tupl
 
 
 def _automatic(network: Network, request: Request) -> tuple[Executor, str]:
-    """The first that can run this, in the order that executors declare; a backend is imported only when asked."""
+    """Choose the first executor in the declared order that can run this; imports a backend only when it is reached."""
     declared = {name: _declared(name) for name in names("executors")}
     infos = [info for info in declared.values() if isinstance(info, ExecutorInfo) and info.auto > 0]
     infos.sort(key=lambda info: (info.lacks() != "", _too_large(info, network) != "", -info.auto, info.name))
@@ -172,7 +172,7 @@ def _automatic(network: Network, request: Request) -> tuple[Executor, str]:
 
 
 def _declared(name: str) -> ExecutorInfo | str:
-    """What an executor declares, or why its package cannot even say that."""
+    """Return an executor's declaration, or the reason why its package cannot be loaded."""
     try:
         return executor_info(name)
     except (ImportError, AttributeError) as error:
@@ -180,19 +180,19 @@ def _declared(name: str) -> ExecutorInfo | str:
 
 
 def _too_large(info: ExecutorInfo, network: Network) -> str:
-    """Why the network is beyond what it is meant for; empty where it is not."""
+    """Explain that the network has more edges than `info.largest`; empty where it has not."""
     edges = network.columns.n_edges
     beyond = info.largest is not None and edges > info.largest
     return f"{edges:,} edges are beyond the {info.largest:,} it is meant for" if beyond else ""
 
 
 def _within(info: ExecutorInfo, network: Network, request: Request) -> Answer:
-    """True, or which declaration this is beyond."""
+    """Return True, or which declared limit excludes this network or request."""
     answer = info.available()
     return info.supports(network, request) if answer is True else answer
 
 
 def _able(executor: Executor, network: Network, request: Request) -> Answer:
-    """True, or why this executor cannot run this here."""
+    """Return True, or the reason, declared or found by `can_run`, why this executor cannot run this here."""
     answer = _within(executor.info, network, request)
     return executor.can_run(network, request) if answer is True else answer

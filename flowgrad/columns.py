@@ -1,6 +1,6 @@
-"""Columns: what a network is, as arrays; `rules` says which columns are a network.
+"""Columns: the data of a network as arrays; `rules.check` validates that they form one.
 
-A Network's truth. Nodes and edges stand in the order in which they were given; a row is a place in that order.
+A Network stores these; its graph is derived. Nodes and edges are in the order given; a row is an index in that order.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from flowgrad.registry import find
 from flowgrad.weights import drawn, shared
 
 Coded: TypeAlias = tuple[Any, tuple[Any, ...]]
-"""Indices, one a node or edge (or one for all), and the table that they are into."""
+"""Codes, one per node or edge or one for all, and the table of entries that they index."""
 
 
 @dataclass(frozen=True, eq=False)
 class Columns:
-    """One validated network: V nodes, E edges. Its arrays are read-only from the moment they stand in it.
+    """The columns of one network: V nodes, E edges. The constructor makes the arrays read-only.
 
     ids          V node ids, a range where they are 0 … V−1
     inputs       (I,) int32 rows of the inputs, in order
@@ -41,8 +41,8 @@ class Columns:
     param        (E,) int32 index into `params` of the shared weight's name, −1 for none
     initializer  draws the absent weights; None leaves it to the activation of each edge's target
     part         of a union, (V,) int32: the number of the node's network, −1 for shared inputs
-    place        of a union, (V,) int64: network by network, each node's place in its own canonical order
-    known_level  `level`, where who makes the columns has it already; no column, and not kept by `replace`
+    place        of a union, (V,) int64: rank of each node, networks one after another, each in its canonical order
+    known_level  `level` where the caller has computed it already; no column, and not kept by `replace`
     node_extra, edge_extra, graph_extra: the user's other attributes; a column's missing entries are `ABSENT`
     """
 
@@ -75,7 +75,7 @@ class Columns:
         for f in fields(self):
             frozen(getattr(self, f.name))
         if known_level is not None:
-            object.__setattr__(self, "level", frozen(known_level))  # in the place of what the property would find
+            object.__setattr__(self, "level", frozen(known_level))  # fills the cache of the property
 
     @classmethod
     def of(
@@ -96,15 +96,15 @@ class Columns:
         param: Coded = (-1, ()),
         **rest: Any,
     ) -> Columns:
-        """Make columns of what is known of a network: every other column is that of a plain, trainable network.
+        """Make columns from those given; each other column has its default: trainable, no shared weights, bias 0.
 
-        Each column is one value a node or edge, or one for all of them, and gets its dtype here. What stands at inputs
-        is blanked: they have no functions, a bias of 0, a response of 1, and are not trainable.
+        A column is one value per node or edge, or one for all of them, and is converted to its dtype here. Entries at
+        inputs are overwritten: they have no functions, a bias of 0, a response of 1, and are not trainable.
 
         Args:
-            activation: codes and their table, as `attributes.encode` gives them; what inputs have is ignored.
+            activation: codes and their table, as `attributes.encode` returns them; entries at inputs are ignored.
             aggregation: the same; None is the sum for all.
-            weight: NaN where the seed decides.
+            weight: NaN where the weight is to be drawn from the seed.
             param: codes, −1 for none, and the names of the shared weights.
             rest: `seed`, `initializer`, `part`, `place`, `known_level`, `node_extra`, `edge_extra`, `graph_extra`.
         """
@@ -135,40 +135,40 @@ class Columns:
         )
 
     def __reduce__(self) -> tuple[type[Columns], tuple[Any, ...]]:
-        return Columns, tuple(getattr(self, f.name) for f in fields(self))  # without what was found
+        return Columns, tuple(getattr(self, f.name) for f in fields(self))  # no cached properties
 
     @property
     def n_nodes(self) -> int:
-        """V."""
+        """Return V, the number of nodes."""
         return len(self.ids)
 
     @property
     def n_edges(self) -> int:
-        """E."""
+        """Return E, the number of edges."""
         return len(self.source)
 
     @cached_property
     def index(self) -> Mapping[Hashable, int]:
-        """Node id → row."""
+        """Map each node id to its row."""
         return dict(zip(self.ids, range(self.n_nodes), strict=True))
 
     @property
     def ends(self) -> list[tuple[Hashable, Hashable]]:
-        """(E,) source and target of each edge, as ids."""
+        """List the E edges as pairs of ids, (source, target), by row."""
         ids = self.ids
         pairs = zip(self.source.tolist(), self.target.tolist(), strict=True)
         return [(ids[u], ids[v]) for u, v in pairs]
 
     @cached_property
     def is_input(self) -> Bools:
-        """(V,) bool."""
+        """Mark the rows of inputs, (V,) bool."""
         mask = np.zeros(self.n_nodes, np.bool_)
         mask[self.inputs] = True
         return frozen(mask)
 
     @cached_property
     def level(self) -> Ints:
-        """(V,) int32: longest path from a node without in-edges, in edges.
+        """Compute the longest path from a node without in-edges to each node, (V,) int32, in edges.
 
         Raises:
             CycleError: the graph has a cycle, which is named node by node.
@@ -180,8 +180,8 @@ class Columns:
 
     @cached_property
     def order(self) -> Ints:
-        """(V,) int32 rows in canonical order: the inputs in theirs, then neurons by level and id, in a union
-        network by network."""
+        """Compute the canonical order, (V,) int32 rows: inputs in their own order, then neurons by level and id; in a
+        union, neurons network by network."""
         neurons = np.flatnonzero(~self.is_input).astype(np.int32)
         if self.place is not None:
             return frozen(np.concatenate([self.inputs, neurons[np.argsort(self.place[neurons])]]))
@@ -195,7 +195,7 @@ class Columns:
 
     @cached_property
     def weights(self) -> Floats:
-        """(E,) float64: the weights, absent ones drawn from the seed (`initializer`), one for all edges of a param.
+        """Compute the weights, (E,) float64: absent ones are drawn from the seed; edges of a param share one weight.
 
         Raises:
             GraphError: two edges of one param were given different weights.
@@ -205,17 +205,17 @@ class Columns:
         return frozen(shared(weight, ~np.isnan(self.weight), self.param, self.params, self.edge_name))
 
     def edge_name(self, row: int) -> str:
-        """`'a' → 'b'` of an edge, for messages."""
+        """Write an edge as `'a' → 'b'` for messages."""
         return f"{brief(self.ids[self.source[row]])} → {brief(self.ids[self.target[row]])}"
 
 
 def _column(values: npt.ArrayLike, n: int, dtype: Any) -> npt.NDArray[Any]:
-    """(n,) of that dtype: one value for all, or one each."""
+    """Make an (n,) array of that dtype from one value per entry, or one for all."""
     return np.full(n, values, dtype) if np.ndim(values) == 0 else np.asarray(values, dtype)
 
 
 class _Absent:
-    """The entry of an attribute's column at a node or edge that has no such attribute."""
+    """Type of `ABSENT`, the entry of an attribute's column at a node or edge without that attribute."""
 
     def __repr__(self) -> str:
         return "ABSENT"

@@ -1,4 +1,4 @@
-"""Draft: a network under construction."""
+"""Draft: a mutable network under construction."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from flowgrad.errors import GraphError, UnknownNameError, brief, suggest
 from flowgrad.maths.initializers import Initializer
 
 LEFT_OUT = "left out"
-"""Stands for the activation of a neuron that was given none: `columns` knows whether it is an output."""
+"""Placeholder for an activation that was not given; `columns` replaces it when the outputs are known."""
 
 
 class Draft:
-    """Nodes and edges as lists: the by-hand methods of Network append, `columns` makes arrays."""
+    """Nodes and edges as lists; the editing methods of Network append to them, `columns` makes arrays."""
 
     def __init__(self) -> None:
         self.ids: list[Hashable] = []
@@ -32,7 +32,7 @@ class Draft:
 
     @classmethod
     def of(cls, c: Columns) -> Draft:
-        """The lists of a finished network."""
+        """Make a draft with the nodes and edges of a finished network."""
         draft = cls()
         draft.ids, draft.index = list(c.ids), dict(c.index)
         draft.inputs, draft.outputs = c.inputs.tolist(), c.outputs.tolist()
@@ -50,7 +50,7 @@ class Draft:
         return draft
 
     def row(self, name: Hashable) -> int:
-        """The row of a node, or the error that names the nearest."""
+        """Return the row of a node; raises UnknownNameError, with the nearest name."""
         row = self.index.get(name) if hashable(name) else None
         if row is None:
             raise UnknownNameError(f"{brief(name)} is no node of the network{suggest(name, self.index)}")
@@ -81,9 +81,9 @@ class Draft:
         self.edges[u, v] = (weight, bool(trainable), param)
 
     def columns(self, seed: int, initializer: Initializer | None) -> Columns:
-        """Arrays of what is there; outputs default to the neurons without out-edges.
+        """Make columns of the draft; outputs default to the neurons without out-edges.
 
-        Activations that were left out are tanh, and identity at outputs.
+        Activations that were not given are tanh, and identity at outputs.
         """
         V, E = len(self.ids), len(self.edges)
         ends = np.array(list(self.edges), np.int32).reshape(E, 2)

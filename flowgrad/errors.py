@@ -96,15 +96,15 @@ class BoundedOutputWarning(FlowgradError, UserWarning):
 
 
 WIDTH = 80
-"""Characters that a value, or a name, takes in a message, at most."""
+"""Most characters of a value or a name in a message."""
 LISTED = 240
-"""Characters that a list of names takes in a message, about; a longer name is compared with no other."""
+"""Approximate most characters of a list of names in a message; longer names are not searched for near ones."""
 MANY = 50_000
-"""Names among which the nearest is looked for, at most."""
+"""Most names that are searched for the nearest one."""
 
 
 class _Brief(Repr):
-    """`reprlib`'s representation: it looks at no more of a container than it shows."""
+    """Abbreviated repr by `reprlib`, which accesses only those entries of a container that it shows."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -113,12 +113,12 @@ class _Brief(Repr):
         self.maxlist = self.maxtuple = self.maxset = self.maxfrozenset = self.maxdeque = self.maxarray = 4
 
     def repr_int(self, x: int, level: int) -> str:
-        """An integer; of a very long one, which Python refuses to write, the number of digits."""
+        """Write an integer, or its approximate number of digits beyond half of `WIDTH` (Python limits conversion)."""
         digits = int(x.bit_length() * 0.30103) + 1
         return f"an integer of about {digits:,} digits" if digits > WIDTH // 2 else repr(x)
 
     def repr_instance(self, x: object, level: int) -> str:
-        """Whatever else there is, on one line."""
+        """Write the repr of any other object on one line."""
         return " ".join(line.strip() for line in super().repr_instance(x, level).splitlines())
 
 

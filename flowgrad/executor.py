@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from flowgrad.maths.updates import Update
     from flowgrad.network import Network
 
-PROTOCOL = 2  # raised when a package written for the version before would break
+PROTOCOL = 2  # incremented by every change that breaks executors written for the version before
 
 PER_OUTPUT, INPUT = "gradients of single outputs", "gradients of inputs"
 
@@ -100,89 +100,89 @@ class Kernel(Protocol):
 
 @runtime_checkable
 class Predicts(Protocol):
-    """A kernel that makes outputs without keeping z and a."""
+    """A kernel that computes outputs alone, without keeping z and a."""
 
     def predict(self, theta: Array, x: Array) -> Array:
-        """Equations (1)–(3): θ (P,) and x (B, I) to the outputs (B, O)."""
+        """Evaluate (1)–(3): θ (P,) and x (B, I) to the outputs (B, O)."""
         ...
 
 
 @runtime_checkable
 class Differentiates(Protocol):
-    """A kernel that makes a loss and its gradient by θ without keeping z, a and what is derived by them."""
+    """A kernel that computes a loss and its gradient by θ without keeping z, a, ∂L/∂z and ∂L/∂a."""
 
     def value_and_grad(
         self, theta: Array, x: Array, t: Array, sample_weight: Array | None, scale: float, out: Array
     ) -> float:
-        """Equations (1)–(10): the summed loss Σ_b s_b·L_b times `scale`; its gradient times `scale` into out (P,).
+        """Evaluate (1)–(10); return Σ_b s_b·L_b times `scale`, and write its gradient, times `scale`, to out (P,).
 
-        `t` is (B, O), `sample_weight` (B,), above 0, or None. Every output is wanted: what `Plan.live()` says of the
-        nodes holds here as in backward. An executor that declares `dropout` takes a last argument of that name here
-        too.
+        `t` (B, O) are targets, `sample_weight` (B,) is above 0, or None for 1. Every output is wanted: nodes outside
+        `Plan.live()` are multiplied nowhere, as in backward. An executor that declares `dropout` takes a last
+        argument of that name here too.
         """
         ...
 
 
 @runtime_checkable
 class Pulls(Protocol):
-    """A kernel that pulls ∂L/∂y back to θ and x without keeping z, a and what is derived by them."""
+    """A kernel that pulls ∂L/∂y back to θ and x without keeping z, a, ∂L/∂z and ∂L/∂a."""
 
     def vjp(self, theta: Array, x: Array, dy: Array, live: Live, out: Array, dx: Array | None) -> None:
-        """Equations (1)–(10) from base cases dy (B, O): ∂L/∂θ, summed over the samples, into out (P,), and ∂L/∂x into
-        dx (B, I) where it is wanted. `live` as in backward.
+        """Evaluate (1)–(10) from base cases dy (B, O): write ∂L/∂θ, summed over the samples, to out (P,), and ∂L/∂x to
+        dx (B, I) unless that is None. `live` as in backward.
         """
         ...
 
 
 @runtime_checkable
 class Keeps(Protocol):
-    """A kernel whose `vjp` can go on from where outputs were made: it need not run forward again.
+    """A kernel whose `vjp` can reuse the forward pass that computed the outputs.
 
     Its `vjp` is that of `Pulls` with one more argument, `kept: Array | None = None`.
     """
 
     def predict_keeping(self, theta: Array, x: Array) -> tuple[Array, Array]:
-        """As `Predicts.predict`, and (N,) uint8 that `vjp` of the same θ and x takes as `kept`; N may be 0.
+        """Compute outputs as `Predicts.predict`, and (N,) uint8 for `kept` of a `vjp` of the same θ and x; N may be 0.
 
-        What has been used once, was moved, or is another kernel's, `vjp` leaves aside: it runs forward itself then. Its
-        result is the same, bit for bit.
+        `vjp` ignores an array that it has used once, that another kernel made, or whose copy has another alignment,
+        and runs forward itself then. Its result is bit-identical either way.
         """
         ...
 
     def vjp(
         self, theta: Array, x: Array, dy: Array, live: Live, out: Array, dx: Array | None, kept: Array | None = None
     ) -> None:
-        """As `Pulls.vjp`."""
+        """Pull back as `Pulls.vjp`; `kept` is the second result of `predict_keeping`, or None."""
         ...
 
 
 class Updates(Protocol):
     """Passes over θ in training, equal to `flowgrad.maths.updates` bit for bit.
 
-    Arrays of slots are `room(P)` long, C-contiguous, in the request's dtype; what is behind the P-th is 0, and stays.
+    Arrays of slots are `room(P)` long, C-contiguous, in the request's dtype; entries from P on are 0 and stay 0.
     """
 
     def room(self, slots: int) -> int:
-        """How long arrays of so many slots are."""
+        """Return the padded length of an array of `slots` slots."""
         ...
 
     def advance(
         self, update: Update, theta: Array, g: Array, out: Array, rows: Array, constants: tuple[float, ...]
     ) -> bool:
-        """Move θ into `out`, and the first of `rows` (R, room), the states, in place; whether g was all finite."""
+        """Write the moved θ into `out`, update the states (first of `rows`, (R, room)); True if g was all finite."""
         ...
 
     def square(self, update: Update, theta: Array, g: Array, rows: Array) -> float:
-        """Add the penalties' gradients of an update to g, in place; gives the sum of its squares, in float64."""
+        """Add the gradients of the update's penalties to g in place; return the sum of squares of g, in float64."""
         ...
 
 
 @runtime_checkable
 class Trains(Protocol):
-    """A kernel that moves θ as well."""
+    """A kernel that also applies optimizer updates to θ."""
 
     def updates(self) -> Updates:
-        """Its passes over θ."""
+        """Return the kernel's passes over θ."""
         ...
 
 

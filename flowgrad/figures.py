@@ -1,4 +1,4 @@
-"""Figures: how well a model's outputs fit, by the metrics that suit it, on the data's own scale, with intervals."""
+"""Figures of merit of a model: metrics of its outputs on the scale of the raw data, with confidence intervals."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from flowgrad.metrics import Interval, Metric, interval, metrics_for
 from flowgrad.metrics.metric import Array
 from flowgrad.model import Model, column_names, probabilities
 
-DRAWS, LEAST = 1000, 200  # of the bootstrap: that many, and fewer, but the least, where there are many samples:
-NUMBERS = 20_000_000  # samples drawn in all
+DRAWS, LEAST = 1000, 200  # bootstrap resamples: the default, and the fewest, on large data, where `NUMBERS` limits them
+NUMBERS = 20_000_000  # samples drawn over all resamples
 
 
 def metrics_of(model: Model, more: Iterable[str | Metric] = ()) -> tuple[Metric, ...]:
-    """Give the metrics that judge a model, and `more`, each once.
+    """List the metrics that evaluate a model, and `more`, without duplicates.
 
     Classes: accuracy and auc; times of survival: concordance; other targets: rmse and pearson.
     """
@@ -26,10 +26,10 @@ def metrics_of(model: Model, more: Iterable[str | Metric] = ()) -> tuple[Metric,
 
 
 def on_the_data(model: Model, y: Any, T: Any) -> tuple[Array, Array]:
-    """Give outputs and targets (B, O) float64 as metrics take them: on the data's scale, classes one-hot.
+    """Convert outputs and targets to (B, O) float64 for metrics: on the scale of the raw data, classes one-hot.
 
     Args:
-        y: (B, O), the network's outputs; T: class indices (B,), or targets (B, O) as the network answers them.
+        y: (B, O), the network's outputs; T: class indices (B,), or targets (B, O) on the scale of the outputs.
     """
     y, T = np.asarray(y, np.float64), np.asarray(T)
     if T.ndim == 1:
@@ -42,12 +42,12 @@ def on_the_data(model: Model, y: Any, T: Any) -> tuple[Array, Array]:
 def figures(
     model: Model, y: Any, T: Any, metrics: Iterable[str | Metric] = (), groups: Any = None
 ) -> dict[str, Interval]:
-    """Give the metrics of a model's outputs by name, each with its 95 % interval over samples drawn anew.
+    """Compute the metrics of a model's outputs by name, each with its 95 % interval by the bootstrap over samples.
 
-    All speak of what the loss predicts: probabilities, rates, or the targets on the data's scale.
+    They are computed on predictions of the loss: probabilities, rates, or targets on the scale of the raw data.
 
     Args:
-        y, T: as for `on_the_data`; metrics: beside those of `metrics_of`; groups: (B,), as for `metrics.interval`.
+        y, T: as for `on_the_data`; metrics: further ones; groups: (B,), as for `metrics.interval`.
     """
     y, t = on_the_data(model, y, T)
     draws = max(LEAST, min(DRAWS, NUMBERS // len(y)))
@@ -56,11 +56,11 @@ def figures(
 
 
 def answers(model: Model, y: Any, raw: bool = False) -> dict[str, Any]:
-    """Give columns of answers: outputs; what the loss's link makes of them; or class and probabilities.
+    """Make columns of predictions by name: outputs after the loss's link, or class and class probabilities.
 
     Args:
         y: (B, O), the network's outputs.
-        raw: outputs as they are, targets being on the data's scale all the same.
+        raw: return outputs before the link, rescaled to raw targets where the model has a target scaling.
     """
     y = np.asarray(y, np.float64)
     if model.classes and not raw:
@@ -77,7 +77,7 @@ def answers(model: Model, y: Any, raw: bool = False) -> dict[str, Any]:
 
 
 def called(loss: Loss, name: str) -> str:
-    """Give the column of what an output predicts: `p(y)`, a probability; `rate(y)`; `y`, the output itself."""
+    """Name the column of an output's prediction: `p(y)`, a probability; `rate(y)`; `y`, the output itself."""
     if loss.logits:
         return f"p({name})"
     return name if loss.link is identity else f"{loss.link.__name__}({name})"

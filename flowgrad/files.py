@@ -1,4 +1,4 @@
-"""Networks to files and back. A file is put in place whole, or not at all; no code stands in one."""
+"""Saving and loading of networks. A file is written atomically, and never contains code."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ from flowgrad.model import Model, about_of
 from flowgrad.network import Network
 from flowgrad.registry import find, names
 
-SAID = 480  # characters of a message, about
-RUN_NETWORK = "network.json"  # of a run folder
+SAID = 480  # characters; longer messages of readers are cut in the middle
+RUN_NETWORK = "network.json"  # name of the network's file in a run folder
 
 
 def save(
@@ -86,13 +86,13 @@ def save(
         files = {target.name: _packed(files[inner(target).name])}
     obsolete = _companions(chosen, target) - set(files)
     _put_all(target, before, files, progress)
-    for name in obsolete:  # nothing refers to them any more
+    for name in obsolete:  # companions that only the replaced file referred to
         with contextlib.suppress(OSError):
             (target.parent / name).unlink()
 
 
 def _warn_of_loss(network: Network, chosen: Format, target: Path) -> None:
-    """Say what the file does not hold of a network that has it."""
+    """Warn of parts of the network that the format cannot hold."""
     missing = lost(network, chosen.keeps)
     if missing:
         said = f"{target.name} holds {KEEPS[str(chosen.keeps)].partition(';')[0]}, and not: {', '.join(missing)}"
@@ -135,7 +135,7 @@ def source_of(
     progress: Progress | None,
     options: Mapping[str, object],
 ) -> tuple[Format, Source]:
-    """Find the format that reads a file, and what its reader takes; arguments and errors are those of `load`."""
+    """Find the format that reads a file, and make its reader's Source; arguments and errors are those of `load`."""
     target = path_of(path)
     if os.path.isdir(target):
         run = target / RUN_NETWORK
@@ -148,7 +148,7 @@ def source_of(
 
 @contextlib.contextmanager
 def said_of(target: Path) -> Iterator[None]:
-    """Raise errors of a reader with the file's name in their message, and the message cut."""
+    """Re-raise a reader's errors with the file's name in the message, cut to about `SAID` characters."""
     try:
         yield
     except MemoryError:
@@ -159,7 +159,7 @@ def said_of(target: Path) -> Iterator[None]:
         said = str(error)
         if isinstance(error, GraphError) and str(target) not in said:
             said = f"{target}: {said}"
-        if len(said) > SAID:  # a name in the file may be as long as the file
+        if len(said) > SAID:  # names in a file may be of any length
             said = f"{said[: SAID // 2]} … {said[-SAID // 3 :]}"
         if said == str(error):
             raise
@@ -167,7 +167,7 @@ def said_of(target: Path) -> Iterator[None]:
 
 
 def check_options(chosen: Format, act: str, given: Mapping[str, object]) -> None:
-    """Refuse a name that the format's `read` or `write` has no keyword argument for, or a value of another type."""
+    """Raise ConfigError unless each option is a keyword argument of the format's `read` or `write`, of its type."""
     hints = options_of(getattr(chosen, act))
     for name, value in given.items():
         if name not in hints:
@@ -178,7 +178,7 @@ def check_options(chosen: Format, act: str, given: Mapping[str, object]) -> None
 
 
 def _own(given: Iterable[Activation | Aggregation]) -> dict[str, Activation | Aggregation]:
-    """The user's records by name; two of one name, or one with a built-in's name, would be a riddle."""
+    """Index the user's records by name; raises DataError if a name already stands for a different record."""
     if isinstance(given, (str, Activation, Aggregation)) or not isinstance(given, Iterable):
         raise DataError(f"activations={brief(given)}: give a list of Activation and Aggregation records")
     own: dict[str, Activation | Aggregation] = {}
@@ -199,11 +199,11 @@ def _own(given: Iterable[Activation | Aggregation]) -> dict[str, Activation | Ag
 
 
 def format_of(path: Path, name: str | None, act: str) -> Format:
-    """The format of that name, else of the suffix in front of `.gz`, that can `act`: "read" or "write".
+    """Find the format of that name, else of the suffix before `.gz`, that supports `act`: "read" or "write".
 
     Raises:
-        UnknownNameError, ConfigError: there is none, or more than one.
-        FileError: `path` is no name of a file, or ends in `.gz`, and files of the format are never under gzip.
+        UnknownNameError, ConfigError: no format fits, or more than one.
+        FileError: `path` is no name of a file, or ends in `.gz` and files of the format are never gzipped.
     """
     chosen = _format_of(inner(path), name, act)
     if is_packed(path) and not chosen.packs:
@@ -241,7 +241,7 @@ def _format_of(path: Path, name: str | None, act: str) -> Format:
 
 
 def _packed(data: bytes | Parts) -> bytes | Parts:
-    """The content of a file under gzip, piece by piece where it comes in pieces."""
+    """Compress the content of a file by gzip; `Parts` are compressed one by one."""
     if isinstance(data, bytes):
         return packed(data)
     return Parts(data.count, lambda k: packed(data.part(k)))
@@ -251,7 +251,7 @@ def _packed(data: bytes | Parts) -> bytes | Parts:
 
 
 def _companions(chosen: Format, target: Path) -> set[str]:
-    """Files that belong to what now stands at `target`, by its own word, and that carry its name."""
+    """List the companions that the file now at `target` refers to, of those whose names begin with its stem."""
     if chosen.companions is None or not os.path.isfile(target):
         return set()
     try:
@@ -265,9 +265,9 @@ def _companions(chosen: Format, target: Path) -> set[str]:
 def _put_all(
     target: Path, before: os.stat_result | None, files: Mapping[str, bytes | Parts], progress: Progress | None
 ) -> None:
-    """Every file into the target's folder, the target last; where one fails, the new ones are removed again.
+    """Write every file into the target's folder, the target last; on failure the new ones are removed again.
 
-    All have the owner, group and permissions that the target had `before`.
+    Each has the owner, group and permissions that the target had `before`.
     """
     folder, new = target.parent, [target.parent / name for name in files]
     new = [path for path in new if not os.path.exists(path)]
@@ -278,7 +278,7 @@ def _put_all(
                 put(folder / name, _told(data, progress), before)
                 flush_folder(folder)
         except BaseException:
-            if _identity(target) == old:  # else the target is the new one, and refers to the others
+            if _identity(target) == old:  # else the new target is in place and refers to the other files
                 for path in new:
                     with contextlib.suppress(OSError):
                         path.unlink()
@@ -286,7 +286,7 @@ def _put_all(
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """What tells a file from another that takes its place; None where there is none."""
+    """Return (device, inode), which changes when a file is replaced; None if the file does not exist."""
     try:
         status = path.stat()
     except (OSError, ValueError):
@@ -295,7 +295,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def _told(data: bytes | Parts, progress: Progress | None) -> Iterator[bytes]:
-    """The parts of a file; `progress` hears of each when the next one is asked for, and so is written."""
+    """Yield the parts of a file; calls `progress` when the next one is requested, as the last is then written."""
     for k, part in enumerate((data,) if isinstance(data, bytes) else data, 1):
         yield part
         if progress is not None:

@@ -1,4 +1,4 @@
-"""Folds: which samples are held out together, at random by a seed, alike in every stratum, groups kept whole."""
+"""Random partition of samples into cross-validation folds, stratified, and with groups kept together."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ Ints = npt.NDArray[np.intp]
 
 
 def folds_of(samples: int, folds: int, rng: np.random.Generator, strata: Any = None, groups: Any = None) -> Ints:
-    """(B,) the fold of each sample, from 0.
+    """Assign samples to folds: (B,) fold numbers from 0.
 
-    Samples are dealt out, one a fold, in the order of their stratum and at random within it, so that no two folds
-    differ by more than one sample of a stratum. Groups are dealt out whole: in the order of the stratum that most of
-    their samples have, the largest first.
+    Samples, ordered by stratum and at random within it, are assigned to folds in turn, so that no two folds differ
+    by more than one sample of a stratum. Groups are assigned as units: ordered by the most frequent stratum of their
+    samples, then by size, the largest first.
 
     Args:
-        samples: B, how many; folds: 2 or more.
-        strata, groups: (B,) of any kind, or None.
+        samples: B, the number of samples; folds: 2 or more.
+        strata, groups: (B,) labels of any kind, or None.
 
     Raises:
-        DataError: fewer samples or groups than folds, or fewer samples of a stratum.
+        DataError: fewer samples or groups than folds, or fewer samples of a stratum than folds.
 
     >>> sorted(folds_of(6, 3, np.random.default_rng(0)).tolist())
     [0, 0, 1, 1, 2, 2]
@@ -49,10 +49,10 @@ def folds_of(samples: int, folds: int, rng: np.random.Generator, strata: Any = N
 def held_out(
     samples: int, share: float, rng: np.random.Generator, strata: Any = None, groups: Any = None
 ) -> npt.NDArray[np.bool_]:
-    """(B,) whether a sample is held out: of the order in which `folds_of` deals, one in 1/share.
+    """Mark the samples to hold out, (B,) bool: in the order of `folds_of`, one unit in every 1/share.
 
     Raises:
-        DataError: that leaves none on one side.
+        DataError: no sample, or every sample, would be held out.
     """
     unit, order = _order(samples, rng, strata, groups)
     place = np.arange(len(order))
@@ -64,7 +64,7 @@ def held_out(
 
 
 def _order(samples: int, rng: np.random.Generator, strata: Any, groups: Any) -> tuple[Ints, Ints]:
-    """(B,) the unit that each sample belongs to, and the units in the order in which they are dealt out."""
+    """Return each sample's unit (B,), its group or itself, and the units in the order of their assignment."""
     unit = np.arange(samples) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
     units = int(unit.max()) + 1
     size = np.bincount(unit)

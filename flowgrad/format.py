@@ -1,8 +1,7 @@
-"""The contract of a file format: one record a format, its reader and its writer together in one file of `formats/`.
+"""The contract of a file format: one `Format` record, with its reader and its writer, per module of `formats/`.
 
-Neither of them touches the disk. A reader asks its `Source` for bytes, which bounds sizes and follows no path
-that stands in a file; a writer returns bytes by file name, and `flowgrad.files` puts them in place whole or not
-at all.
+Readers and writers do not access the disk. A reader requests bytes from its `Source`, which bounds sizes and follows
+no path given in a file; a writer returns bytes by file name, and `flowgrad.files` writes them atomically.
 """
 
 from __future__ import annotations
@@ -29,22 +28,22 @@ if TYPE_CHECKING:
     from flowgrad.maths.aggregations import Aggregation
     from flowgrad.network import Network
 
-LIMIT = 1 << 36  # bytes that one file may have: 64 GiB
-BLOCK = 1 << 25  # bytes that a reader of large files takes at a time
+LIMIT = 1 << 36  # bytes, 64 GiB: the largest file that is read
+BLOCK = 1 << 25  # bytes, 32 MiB: size of the pieces in which large files are read
 
-CLAIM = 1 << 30  # bytes of memory that a file may ask for, whatever its size: 1 GiB
-EXPANSION = 64  # and for each of its own bytes
+CLAIM = 1 << 30  # bytes, 1 GiB: memory that the contents of a file may require, whatever the size of the file
+EXPANSION = 64  # further bytes of memory allowed per byte of the file
 
 Progress = Callable[[float], None]
-"""Told the share that is done, from 0 to 1, as often as there is something to tell."""
+"""Callback with the fraction done, from 0 to 1, called after each piece that is read or written."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """What a reader reads: one file, the files beside it, and the functions that names in it may stand for.
+    """Input of a reader: one file, the files in its folder, and the functions that names in it may refer to.
 
-    `own` are the user's activations (and aggregations) by name, as `flowgrad.load` was given them; `progress`
-    hears how much of the file is read.
+    `own` holds the user's activations and aggregations by name, as given to `flowgrad.load`; `progress` is called
+    with the fraction of the file that has been read.
     """
 
     path: Path
@@ -53,11 +52,11 @@ class Source:
 
     @property
     def suffix(self) -> str:
-        """The last suffix in lower case, of the file as it is unpacked."""
+        """Return the last suffix in lower case, without `.gz`."""
         return inner(self.path).suffix.lower()
 
     def read(self) -> bytes:
-        """The file, whole, and unpacked where its name ends in `.gz`.
+        """Read the whole file, decompressed where its name ends in `.gz`.
 
         Raises:
             FileError: it is missing, no regular file, unreadable, larger than `LIMIT`, or damaged under gzip.
@@ -65,12 +64,12 @@ class Source:
         return read_bytes(self.path)
 
     def blocks(self, size: int | None = None) -> Iterator[bytes]:
-        """The file a piece at a time, each but the last ended by a line feed: what readers of large files take.
+        """Read the file in pieces, each but the last ended by a line feed, for readers of large files.
 
-        Unpacked where its name ends in `.gz`.
+        The content is decompressed where the name ends in `.gz`.
 
         Args:
-            size: bytes that a piece has about; None is `BLOCK`. A longer line makes a longer piece.
+            size: approximate bytes per piece; None is `BLOCK`. A longer line makes a longer piece.
 
         Raises:
             FileError: as `read`.
@@ -87,7 +86,7 @@ class Source:
             yield rest
 
     def beside(self, name: str) -> bytes:
-        """Another file of the same folder, by a bare name that stands in this one.
+        """Read another file of the same folder, by a bare name given in this file.
 
         Raises:
             FileError: as `read`; or the name is a path, which is never followed.
@@ -97,10 +96,10 @@ class Source:
         return read_bytes(self.path.parent / name)
 
     def function(self, kind: str, name: str) -> Any:
-        """The Activation or Aggregation (`kind` "activations" or "aggregations") of that name. Imports nothing.
+        """Find the Activation or Aggregation (`kind` "activations" or "aggregations") of that name; imports nothing.
 
         Raises:
-            UnknownNameError: neither the registry nor `own` has it; the message names the nearest.
+            UnknownNameError: neither the registry nor `own` has it; the message gives the nearest names.
         """
         record_type = _record_type(kind)
         mine = {n: f for n, f in self.own.items() if isinstance(f, record_type)}
@@ -116,11 +115,11 @@ class Source:
 
 @dataclass
 class Claim:
-    """The memory that a file asks for by its own words, as by a shape or a count of rows; counted before it is taken.
+    """Memory that the contents of a file require, such as a shape or a count of rows; counted before allocation.
 
     path       the file
-    max_bytes  what it may have, an option of its reader; None is `CLAIM` and `EXPANSION` times its size
-    remedy     how to read such a file all the same, the end of the message; {} is a number of bytes
+    max_bytes  the limit in bytes, an option of the reader; None is `CLAIM` + `EXPANSION` times the file's size
+    remedy     end of the error message, how to read such a file all the same; {} is a number of bytes
     """
 
     path: Path
@@ -133,10 +132,10 @@ class Claim:
             whole("max_bytes", self.max_bytes, 1)
 
     def add(self, amount: int, place: str, said: str) -> None:
-        """Count bytes; `place` begins the message, `said` is what asks for them.
+        """Add `amount` bytes; an error message begins with `place`, and `said` names the content that needs them.
 
         Raises:
-            FileError: the file asks for more than it may have.
+            FileError: the sum exceeds the limit.
         """
         self.asked += amount
         size = _size(self.path)
@@ -154,7 +153,7 @@ def _gigabytes(n: int) -> str:
 
 @dataclass(frozen=True)
 class Parts:
-    """The bytes of a file a piece at a time, for writers of large files: piece k of `count` is `part(k)`."""
+    """Content of a file in pieces, for writers of large files: piece k of `count` is `part(k)`, made when needed."""
 
     count: int
     part: Callable[[int], bytes]
@@ -182,24 +181,25 @@ KEEPS = {
 
 @dataclass(frozen=True)
 class Format:
-    """One file format.
+    """A file format.
 
-    name      what the user types; the module's name in `flowgrad/formats/`, or the entry point's
-    suffixes  ('.json', …), lower case: which paths mean this format
+    name      public name: the module's name in `flowgrad/formats/`, or the entry point's
+    suffixes  ('.json', …), lower case: paths with these suffixes select the format
     summary   one line, for lists and help texts
     read      source → network; None where the format cannot be read. Its keyword-only arguments are the options
               that `flowgrad.load` passes on
-    write     (network, path) → bytes, or `Parts` of them, by bare file name, all for the path's folder; the
-              path's own name comes last, so that it refers only to files that are in place; None where the format
-              cannot be written. Its keyword-only arguments are the options that `flowgrad.save` passes on
-    keeps     what comes back when a network is written and read again, one of `KEEPS`; None where the format is
+    write     (network, path) → {bare file name: bytes or `Parts`}, all for the path's folder; the path's own name
+              comes last, so that it refers only to files that exist already; None where the format cannot be
+              written. Its keyword-only arguments are the options that `flowgrad.save` passes on
+    keeps     the part of a network that survives writing and reading, a key of `KEEPS`; None where the format is
               not both written and read
-    example   a small file of the format, as bytes: what the tests of every reader begin with. Wanted where the
-              format is read and not written
-    packs     whether files of it may be under gzip, `.gz` behind their suffix; not those that are compressed as they
-              are, or belong together with others
-    companions  the bytes of such a file → bare names of the files that belong to it, () where it is not of the
-              format; those of a file that is overwritten, and that the new one does not use, are removed
+    example   a small file of the format, as bytes, from which tests of readers start; required where the format is
+              read and not written
+    packs     whether files may be gzipped, with `.gz` after their suffix; False for formats that are compressed
+              already or consist of several files
+    companions  content of a file → bare names of the files that belong to it, () where it is not of the format;
+              when a file is overwritten, those of its companions that the new one does not use are removed
+    read_model, write_model  as `read` and `write`, for a network with the data of `flowgrad.model.about_of`
     """
 
     name: str
@@ -216,7 +216,7 @@ class Format:
 
 
 def is_bare(name: str) -> bool:
-    """Whether a name is that of a file in the same folder, on every system: no separator, drive, `..` or NUL.
+    """Tell whether a name is a bare file name on every system: no separator, drive, `..` or NUL.
 
     >>> is_bare("net.safetensors"), is_bare("../net"), is_bare("C:net"), is_bare("..")
     (True, False, False, False)
@@ -225,11 +225,11 @@ def is_bare(name: str) -> bool:
 
 
 def read_bytes(path: Path) -> bytes:
-    """A regular file, whole, and unpacked where its name ends in `.gz`.
+    """Read a whole regular file, decompressed where its name ends in `.gz`.
 
     Raises:
-        FileError: there is none of at most `LIMIT` bytes; it cannot be read; it is damaged under gzip, or unpacks to
-            more memory than a file of its size may ask for.
+        FileError: it is missing, no regular file, larger than `LIMIT` or unreadable; its gzip data are damaged, or
+            decompress to more bytes than `Claim` allows.
     """
     _size(path)
     try:
@@ -243,7 +243,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def _pieces(path: Path, size: int = BLOCK, progress: Progress | None = None) -> Iterator[bytes]:
-    """A file's content, so many bytes at a time; what gzip unpacks is counted against `Claim` as it comes."""
+    """Yield a file's content, `size` bytes at a time; decompressed bytes are counted against a `Claim`."""
     total = max(_size(path), 1)
     claim = Claim(path, remedy="unpack it first") if is_packed(path) else None
     with opened(path) as (content, file):
@@ -256,7 +256,7 @@ def _pieces(path: Path, size: int = BLOCK, progress: Progress | None = None) -> 
 
 
 def _size(path: Path) -> int:
-    """Bytes of a regular file; FileError where there is none of at most `LIMIT` bytes."""
+    """Return the size of a regular file in bytes; FileError if it is missing, irregular or larger than `LIMIT`."""
     try:
         status = os.stat(path)
     except FileNotFoundError:
@@ -284,13 +284,13 @@ NUMBERS: Mapping[Any, tuple[type, ...]] = {
 
 
 def options_of(function: Callable[..., Any]) -> dict[str, Any]:
-    """The keyword-only arguments of a format's `read` or `write`: name → type hint, Any where none can be told."""
+    """List the keyword-only arguments of a format's `read` or `write`: name → type hint, Any where it is unknown."""
     return dict(_hints(function))
 
 
 @cache
 def _hints(function: Callable[..., Any]) -> Mapping[str, Any]:
-    """What `options_of` gives; to evaluate hints takes longer than to read a small file."""
+    """Compute `options_of`, cached: evaluating the hints takes longer than reading a small file."""
     try:
         parameters = signature(function, eval_str=True).parameters
     except NameError:  # a hint of names that are imported for type checkers alone
@@ -300,7 +300,7 @@ def _hints(function: Callable[..., Any]) -> Mapping[str, Any]:
 
 
 def is_of(value: object, hint: Any) -> bool:
-    """Whether a value is of a type, down to the items of a mapping or collection; text is no collection of text.
+    """Tell whether a value matches a type hint, items of mappings and collections included; str is no collection.
 
     >>> is_of({"type": "chemical"}, Mapping[str, str]), is_of("ab", Iterable[str]), is_of(True, int | None)
     (True, False, False)
@@ -329,7 +329,7 @@ WORDS: Mapping[Any, str] = {Hashable: "ids of nodes"}
 
 
 def described(hint: Any) -> list[str]:
-    """The types that a hint allows, in words.
+    """Describe the types that a hint allows, in words.
 
     >>> described(Mapping[str, int] | Iterable[str] | Literal[False] | float | None)
     ['a dict of str to int', 'a list of str', 'False', 'float', 'None']

@@ -1,4 +1,4 @@
-"""Labelled tables where a data-frame library is installed."""
+"""Data frames by the library that is installed, pandas or polars."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from flowgrad.errors import MissingDependencyError
 
 
 def frame(columns: Mapping[str, Any]) -> Any:
-    """A pandas DataFrame, else a polars one; ids of mixed types stay objects.
+    """Make a pandas DataFrame, or a polars one without pandas; ids of mixed types stay objects.
 
     Raises:
         MissingDependencyError: neither library is installed.

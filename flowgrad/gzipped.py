@@ -1,4 +1,4 @@
-"""Files under gzip (RFC 1952), by the suffix `.gz`: opened unpacked, and packed, the same bytes each time."""
+"""Reading and writing of gzip files (RFC 1952, suffix `.gz`); compression is reproducible byte for byte."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import IO, Any
 from flowgrad.errors import FileError
 
 SUFFIX = ".gz"
-MAGIC = b"\x1f\x8b"  # the first bytes of every such file
-LEVEL = 6  # of compression: gzip's own default; 9 takes twice as long for one per cent
+MAGIC = b"\x1f\x8b"  # the first two bytes of every gzip file
+LEVEL = 6  # compression level, the default of the gzip command; 9 takes twice as long and saves one per cent
 
 
 def is_packed(path: Path) -> bool:
-    """Whether the name ends in `.gz`, in any case.
+    """Tell whether a file name ends in `.gz`, in any case.
 
     >>> is_packed(Path("net.csv.gz")), is_packed(Path("net.gz.csv"))
     (True, False)
@@ -26,7 +26,7 @@ def is_packed(path: Path) -> bool:
 
 
 def inner(path: Path) -> Path:
-    """The path without `.gz`: what the file is called once it is unpacked.
+    """Remove the suffix `.gz` from a path: the name of the decompressed file.
 
     >>> inner(Path("net.csv.GZ")).name, inner(Path("net.csv")).name
     ('net.csv', 'net.csv')
@@ -36,10 +36,10 @@ def inner(path: Path) -> Path:
 
 @contextmanager
 def opened(path: Path) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
-    """The file's content, unpacked where its name ends in `.gz`; and the file, whose place tells how far it is read.
+    """Open a file: yields its content, decompressed where the name ends in `.gz`, and the file, for its position.
 
     Raises:
-        FileError: it cannot be read; or it is no gzip, is cut off or damaged, which is noticed while it is read.
+        FileError: it cannot be read; or it is not gzip, truncated or damaged, which is detected while reading.
     """
     try:
         with open(path, "rb") as file:
@@ -53,5 +53,5 @@ def opened(path: Path) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
 
 
 def packed(data: bytes) -> bytes:
-    """The bytes as one gzip member without a name and a time. Members behind each other are one file."""
+    """Compress bytes to one gzip member without name and time; concatenated members form one file."""
     return gzip.compress(data, LEVEL, mtime=0)

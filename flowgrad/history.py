@@ -1,4 +1,4 @@
-"""History: what happened in training, a row an epoch."""
+"""History: the record of a training, one row per epoch."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class History:
         return int(min(self.rows, key=lambda row: row[self.monitored])["epoch"]) if self.rows else None
 
     def __getitem__(self, name: str) -> npt.NDArray[np.float64]:
-        """(epochs,) float64: a column.
+        """Return a column, (epochs,) float64.
 
         Raises:
             UnknownNameError: no such column.

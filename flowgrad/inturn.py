@@ -1,4 +1,4 @@
-"""What a kernel need not have, made of what it has: forward and backward in turn."""
+"""Default implementations of a kernel's optional methods, by its forward and backward one after the other."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from flowgrad.plan import Plan
 
 
 class InTurn:
-    """`Predicts`, `Differentiates` and `Pulls` of a kernel that has only forward and backward."""
+    """Implements `Predicts`, `Differentiates` and `Pulls` for a kernel that has only forward and backward."""
 
     def __init__(self, kernel: Kernel, plan: Plan, loss: Loss | None) -> None:
         self.kernel, self.plan, self.loss = kernel, plan, loss
-        self.forward: Callable[..., Saved] = kernel.forward  # with a Dropout behind, where its executor declares that
+        self.forward: Callable[..., Saved] = kernel.forward  # takes a Dropout last if its executor declares dropout
 
     def predict(self, theta: Array, x: Array) -> Array:
-        """Equations (1)–(3): the outputs (B, O)."""
+        """Evaluate (1)–(3); returns the outputs (B, O)."""
         return np.ascontiguousarray(self.kernel.forward(theta, x).a[self.plan.outputs].T)
 
     def value_and_grad(
         self, theta: Array, x: Array, t: Array, sample_weight: Array | None, scale: float, out: Array, *drawn: Dropout
     ) -> float:
-        """Equations (1)–(10): the summed loss times `scale`, its gradient times `scale` into out (P,)."""
+        """Evaluate (1)–(10); returns the summed loss and writes its gradient to out (P,), both times `scale`."""
         assert self.loss is not None
         saved = self.forward(theta, x, *drawn)
         y, s = saved.a[self.plan.outputs].T.astype(np.float64), sample_weight
@@ -37,7 +37,7 @@ class InTurn:
         return summed * scale
 
     def vjp(self, theta: Array, x: Array, dy: Array, live: Live, out: Array, dx: Array | None) -> None:
-        """Equations (1)–(10) from base cases dy (B, O): ∂L/∂θ into out (P,), ∂L/∂x into dx (B, I)."""
+        """Evaluate (1)–(10) from base cases dy (B, O); writes ∂L/∂θ to out (P,) and ∂L/∂x to dx (B, I), if given."""
         adjoint = self.kernel.backward(theta, self.kernel.forward(theta, x), dy, live)
         self.plan.fold(adjoint.weight, adjoint.bias, out)
         if dx is not None:

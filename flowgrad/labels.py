@@ -1,4 +1,4 @@
-"""Names for what arrays hold: values by node or edge id, and θ's slots by what they are."""
+"""Mappings from node and edge ids to entries of result arrays and to slots of θ."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from flowgrad.arguments import hashable
 from flowgrad.errors import FlowgradError, UnknownNameError, brief, show, suggest
 from flowgrad.reprs import named
 
@@ -21,14 +22,14 @@ Edge = tuple[Hashable, Hashable]
 
 
 class Labels:
-    """Ids of a plan's positions and edges; everything is looked up when asked for, and built once."""
+    """Ids of a plan's positions and edges; every table is built at first use and kept."""
 
     def __init__(self, columns: Columns, plan: Plan) -> None:
         self.columns, self.plan = columns, plan
 
     @cached_property
     def nodes(self) -> tuple[Hashable, ...]:
-        """(V,) ids by position."""
+        """List the V node ids by position."""
         ids = self.columns.ids
         return tuple(ids[k] for k in self.plan.nodes.tolist())
 
@@ -39,17 +40,17 @@ class Labels:
         return position
 
     def is_node(self, name: object) -> bool:
-        """Whether this is a node's id."""
-        return isinstance(name, Hashable) and name in self.columns.index
+        """Tell whether `name` is a node's id."""
+        return hashable(name) and name in self.columns.index
 
     def node(self, name: Hashable) -> int:
-        """The position of a node."""
+        """Find the position of a node; raises UnknownNameError."""
         if not self.is_node(name):
             raise UnknownNameError(f"{brief(name)} is no node of the network{suggest(name, self.columns.index)}")
         return int(self._position[self.columns.index[name]])
 
     def edge(self, key: object) -> int:
-        """The number of the edge (source, target) in the plan."""
+        """Find the number of the edge (source, target) in the plan; raises UnknownNameError."""
         if not isinstance(key, tuple) or len(key) != 2:
             raise UnknownNameError(f"{brief(key)} is no edge: give source, target")
         u, v = self.node(key[0]), self.node(key[1])
@@ -65,16 +66,16 @@ class Labels:
 
     @cached_property
     def edges(self) -> tuple[Edge, ...]:
-        """(E,) pairs of ids by edge number."""
+        """List the E pairs of ids, (source, target), by edge number."""
         pairs = zip(self.plan.in_source.tolist(), self.plan.in_target.tolist(), strict=True)
         return tuple((self.nodes[u], self.nodes[v]) for u, v in pairs)
 
 
 class _Named(Mapping[Any, Any]):
-    """A mapping whose `[…]` raises UnknownNameError with the nearest name; `in` and `get` do not raise."""
+    """A mapping whose `[…]` raises UnknownNameError with the nearest name; `in` and `get` do not raise it."""
 
     def _pairs(self) -> Iterable[tuple[str, Any]]:
-        """Names as text, and values, for a repr."""
+        """Yield each name as text and its value, for a repr."""
         return ((show(name), self[name]) for name in self)
 
     def _listed(self) -> str:
@@ -91,7 +92,7 @@ class _Named(Mapping[Any, Any]):
         return True
 
     def get(self, name: Any, default: Any = None) -> Any:
-        """The value of that name, or `default`."""
+        """Return the value of that name, or `default`."""
         try:
             return self[name]
         except UnknownNameError:
@@ -99,7 +100,7 @@ class _Named(Mapping[Any, Any]):
 
 
 class ByNode(_Named):
-    """Values of nodes, by id; `array` holds them in the order of `net.nodes`, one row a node."""
+    """Values of nodes, by id; `array` has one row per node, in the order of `net.nodes`."""
 
     def __init__(self, labels: Labels, array: Array) -> None:
         self._labels, self.array = labels, array
@@ -118,7 +119,7 @@ class ByNode(_Named):
 
 
 class ByInput(ByNode):
-    """Values of the inputs, by id; `array` (B, I) has a column an input."""
+    """Values of the inputs, by id; `array` (B, I) has one column per input."""
 
     def __getitem__(self, name: Hashable) -> Any:
         position = self._labels.node(name)
@@ -138,7 +139,7 @@ class ByInput(ByNode):
 
 
 class ByOutput(_Named):
-    """One row an output, by id; `array` (O, …) in the order of `net.outputs`."""
+    """Values of the outputs, by id; `array` (O, …) has one row per output, in the order of `net.outputs`."""
 
     def __init__(self, labels: Labels, array: Array) -> None:
         self._labels, self.array = labels, array
@@ -157,7 +158,7 @@ class ByOutput(_Named):
 
 
 class ByEdge(_Named):
-    """Values of edges, by `source, target`; `array` (E,) is grouped by target."""
+    """Values of edges, by `source, target`; `array` (E,) is in the plan's edge order, grouped by target."""
 
     def __init__(self, labels: Labels, array: Array) -> None:
         self._labels, self.array = labels, array
@@ -178,7 +179,7 @@ class ByEdge(_Named):
 
 
 class _WeightSlots(ByEdge):
-    """Slots of weights; a repr leaves out those that θ does not hold."""
+    """Slots of θ of the edges' weights; weights that θ does not hold are refused, and left out of the repr."""
 
     def _listed(self) -> str:
         return named(((name, slot) for name, slot in self._pairs() if slot >= 0), int((self.array >= 0).sum()))
@@ -193,7 +194,7 @@ class _WeightSlots(ByEdge):
 
 
 class _BiasSlots(ByNode):
-    """Slots of biases; a repr leaves out those that θ does not hold."""
+    """Slots of θ of the neurons' biases; biases that θ does not hold are refused, and left out of the repr."""
 
     def _listed(self) -> str:
         rows = np.flatnonzero(self.array >= 0)
@@ -209,7 +210,7 @@ class _BiasSlots(ByNode):
 
 
 class ThetaIndex:
-    """Where in θ a parameter lies: `weight["x", "h"]`, `bias["h"]`, and for short `index["x", "h"]`, `index["h"]`."""
+    """Map parameters to slots of θ: `weight["x", "h"]`, `bias["h"]`, or short: `index["x", "h"]`, `index["h"]`."""
 
     def __init__(self, labels: Labels) -> None:
         self._labels = labels
@@ -227,7 +228,7 @@ class ThetaIndex:
         return self.weight[key] if is_edge else self.bias[key]
 
     def label(self, slot: int) -> tuple[Literal["weight", "bias"], Any]:
-        """What a slot holds: ("weight", (source, target)), of a shared weight its first edge, or ("bias", node)."""
+        """Name a slot's parameter: ("weight", (source, target)), the first edge of a shared one, or ("bias", node)."""
         plan = self._labels.plan
         if isinstance(slot, bool) or not isinstance(slot, (int, np.integer)) or not 0 <= slot < len(self):
             raise UnknownNameError(f"θ has no slot {brief(slot)}: it has {len(self)}")

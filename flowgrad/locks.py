@@ -1,9 +1,9 @@
 """Locks that a forked child finds free, whatever the threads of its parent were doing.
 
-A fork copies every lock as it is, but only the thread that forks: a lock that another thread holds would stay locked
-in the child for ever. All locks of flowgrad are made here, and are renewed in a child. What they guard is whole between
-any two steps of the interpreter; only compiling is not. So a fork first waits, at most `PATIENCE` seconds, until no
-other thread compiles: until it holds the locks of compilers itself, Numba's and LLVM's among them.
+A fork copies every lock in its state, but only the forking thread: a lock that another thread holds would stay locked
+in the child for ever. All locks of flowgrad are made here, and are reinitialised in a child. The state they guard is
+consistent between any two bytecodes, except while compiling. So a fork first waits, at most `PATIENCE` seconds, until
+no other thread compiles, by acquiring the locks of compilers itself, Numba's and LLVM's among them.
 """
 
 from __future__ import annotations
@@ -20,30 +20,30 @@ from typing import Any
 from weakref import WeakSet
 
 PATIENCE = 5.0
-"""Seconds for which a fork waits until other threads have compiled; what they are at is then left as it stands."""
+"""Seconds for which a fork waits for other threads to finish compiling; after that it forks all the same."""
 FOREIGN = (
     ("numba.core.compiler_lock", "global_compiler_lock._lock"),
     ("llvmlite.binding.ffi", "lib._lock._lock"),
 )
-"""Modules of other packages that compile, and the lock in each, in the order in which they are taken."""
+"""Modules of other packages that compile, with the attribute path of each one's lock, in order of acquisition."""
 
 _renewed: WeakSet[Any] = WeakSet()
 _awaited: WeakSet[Any] = WeakSet()
-_fork = threading.local()  # of the thread that forks: what it holds while it does
+_fork = threading.local()  # per forking thread: `held`, locks acquired for the fork, and `missed`, not acquired
 
 
 def lock() -> threading.Lock:
-    """A lock as `threading.Lock()` makes it, unlocked in every forked child; held here weakly."""
+    """Make a `threading.Lock()` that is unlocked in every forked child; this module keeps a weak reference to it."""
     made = threading.Lock()
     _renewed.add(made)
     return made
 
 
 def reentrant_lock(awaited: bool = False) -> threading.RLock:
-    """A lock as `threading.RLock()` makes it, free in every forked child unless the thread that forked holds it.
+    """Make a `threading.RLock()` that is free in every forked child unless the forking thread holds it.
 
     Args:
-        awaited: a fork waits until no other thread holds it, as what it guards is of no use half done.
+        awaited: a fork waits until no other thread holds it, as the guarded state is unusable in between.
     """
     made = threading.RLock()
     (_awaited if awaited else _renewed).add(made)
@@ -51,7 +51,7 @@ def reentrant_lock(awaited: bool = False) -> threading.RLock:
 
 
 def _compilers() -> Iterator[Any]:
-    """The locks that a fork waits for, outer ones first; those of modules that are not loaded are left out."""
+    """Yield the locks that a fork waits for, outer ones first; locks of modules that are not loaded are left out."""
     yield from list(_awaited)
     for module, name in FOREIGN:
         with suppress(KeyError, AttributeError):
@@ -59,7 +59,7 @@ def _compilers() -> Iterator[Any]:
 
 
 def _before() -> None:
-    """Take the locks of compilers; whose wait is over without it is renewed in the child instead."""
+    """Acquire the locks of compilers; a lock not acquired within `PATIENCE` is reinitialised in the child instead."""
     wanted, end = list(_compilers()), time.monotonic() + PATIENCE
     _fork.held, _fork.missed = [], list(wanted)
     for each in wanted:
@@ -69,14 +69,14 @@ def _before() -> None:
 
 
 def _release() -> None:
-    """Let go of what `_before` took."""
+    """Release the locks that `_before` acquired."""
     for each in _fork.held:
         each.release()
     _fork.held, _fork.missed = [], []
 
 
 def _renew() -> None:
-    """Free, in the child, every lock that another thread of the parent may have held."""
+    """Reinitialise, in the child, every lock that another thread of the parent may have held."""
     for each in (*_renewed, *_fork.missed, *_of_properties()):
         if not (hasattr(each, "_is_owned") and each._is_owned()):
             each._at_fork_reinit()
@@ -84,7 +84,7 @@ def _renew() -> None:
 
 
 def _of_properties() -> Iterator[Any]:
-    """The locks of cached properties, one a property, that Python had before 3.12: NetworkX's as well as ours."""
+    """Yield the locks of cached properties (Python before 3.12 has one each) in flowgrad and NetworkX."""
     if sys.version_info >= (3, 12):
         return
     for name, module in list(sys.modules.items()):

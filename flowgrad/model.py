@@ -1,4 +1,4 @@
-"""Model: a network with what its data needs: columns, scaling, classes and loss; saved, predicted with, handed on."""
+"""Model: a network with the names, scaling, classes and loss of its data; predicts from raw data, saves and loads."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ class Model:
         """
         given = batch.by_name(X)
         wanted: tuple[Hashable, ...] = self.inputs
-        if given is not None:  # an id that is no text stands for its column: 0 for '0'
+        if given is not None:  # a column name that is no text matches its repr: 0 for '0'
             called = {column_name(name): name for name in given}
             wanted = tuple(called.get(name, name) for name in self.inputs)
         found = batch.table(X, wanted, "X", "input", np.dtype(np.float64), surplus=True)
@@ -158,7 +158,7 @@ class Model:
         return found
 
     def _program(self) -> Program:
-        """The network compiled, once for as long as it stays as it is."""
+        """Return the compiled network; it is compiled again only after the network has changed."""
         columns, known = self.network.columns, self._compiled
         if not known or known[0][0] is not columns:
             known[:] = [(columns, compile(self.network))]
@@ -166,7 +166,7 @@ class Model:
 
     @cached_property
     def _compiled(self) -> list[tuple[Columns, Program]]:
-        """What `_program` has compiled last."""
+        """Cache of `_program`: the columns last compiled and their program, as the only entry; [] at first."""
         return []
 
     # ---- handing on -----------------------------------------------------------------------------------------
@@ -215,28 +215,28 @@ class Model:
 
 
 def probabilities(loss: Loss, y: Floats) -> Floats:
-    """Give the probability of each class (B, classes) from logits: one output's each, or of two classes the one's."""
+    """Compute class probabilities (B, classes) from logits: one per output, or a single logit for two classes."""
     if y.shape[1] > 1:
         return np.asarray(loss.link(y), np.float64)
-    return np.concatenate([loss.link(-y), loss.link(y)], axis=1)  # 1 − p would cancel the digits of a small one
+    return np.concatenate([loss.link(-y), loss.link(y)], axis=1)  # 1 − p would lose a small 1 − p to cancellation
 
 
 def predicted(model: Model, y: Floats) -> Floats:
-    """Give what outputs y (B, O) predict by the loss's link, on the data's own scale, (B, targets)."""
+    """Map outputs y (B, O) to predictions by the loss's link, on the scale of the raw targets: (B, targets)."""
     found: Floats = y if model.loss is None else np.asarray(model.record.link(y), np.float64)
     return found if model.target_scaling is None else model.target_scaling.back(found)
 
 
 def column_name(node: Hashable) -> str:
-    """Give the column of a node: text as it is, other ids by repr (`0`, `('a', 1)`)."""
+    """Return the column name of a node: a text id itself, the repr of any other id (`0`, `('a', 1)`)."""
     return node if isinstance(node, str) else repr(node)
 
 
 def column_names(nodes: Sequence[Hashable]) -> tuple[str, ...]:
-    """Give the columns of several nodes.
+    """Return the column names of several nodes.
 
     Raises:
-        GraphError: two of them would have one name, such as 1 and '1'.
+        GraphError: two nodes would have the same name, such as 1 and '1'.
     """
     found = tuple(map(column_name, nodes))
     twice = repeated(found)
@@ -246,7 +246,7 @@ def column_names(nodes: Sequence[Hashable]) -> tuple[str, ...]:
 
 
 def _called(nodes: Sequence[Hashable]) -> tuple[str, ...]:
-    """The columns of nodes that nobody named: as `column_names`, but by repr throughout where 1 and '1' stand there."""
+    """Make default column names: as `column_names`, but the repr of every id if names such as 1 and '1' would clash."""
     by_repr = tuple(map(repr, nodes))
     alike = repeated(map(column_name, nodes)) is not None and repeated(by_repr) is None
     return by_repr if alike else column_names(nodes)
@@ -286,7 +286,7 @@ def _classes(given: Any) -> tuple[Class, ...]:
 
 
 def _loss(given: Any, classes: tuple[Class, ...], outputs: int) -> str | Loss | None:
-    """The loss: its name where it is one of the registry, the record of a user's own."""
+    """Normalise the loss: the name of a registered loss, or the record of a user's own; the default for None."""
     if given is None:
         return None if not classes else "cross_entropy" if outputs > 1 else "binary_cross_entropy"
     if isinstance(given, Loss):
@@ -299,7 +299,7 @@ def _loss(given: Any, classes: tuple[Class, ...], outputs: int) -> str | Loss | 
 
 
 def _check(model: Model) -> None:
-    """Counts and what goes together."""
+    """Check the numbers of columns, classes and scaled columns, and which arguments exclude each other."""
     n, outputs = len(model.network.inputs), len(model.network.outputs)
     counts = [("inputs", len(model.inputs), n, "inputs")]
     if model.classes:
@@ -334,7 +334,7 @@ def _check_loss(model: Model, outputs: int) -> None:
 
 
 def _array(classes: tuple[Class, ...]) -> npt.NDArray[Any]:
-    """The classes as an array that keeps their types."""
+    """Make an array of the classes; of dtype object where they have different types, so that each keeps its own."""
     return np.array(classes, None if len(set(map(type, classes))) == 1 else np.object_)
 
 
@@ -347,10 +347,10 @@ def _cut(names: Sequence[Any], limit: int = 4) -> str:
 
 
 def about_of(model: Model) -> dict[str, Any]:
-    """Give what a file keeps of a model besides its network, as JSON data.
+    """Serialise the data of a model besides its network (roles of columns, scalings, loss) as JSON data.
 
     Raises:
-        ConfigError: the loss is a user's own: a file keeps names of functions alone.
+        ConfigError: the loss is a user's own: a file keeps only names of functions.
     """
     if isinstance(model.loss, Loss):
         raise ConfigError(f"loss {brief(model.loss.name)} of the model is your own: a file keeps names of known losses")
@@ -364,7 +364,7 @@ def about_of(model: Model) -> dict[str, Any]:
 
 
 def restored(network: Network, about: Mapping[str, Any] | None, what: str) -> Model:
-    """Make the model that `about_of` was given; None: of the network by itself.
+    """Rebuild a model from its network and the data of `about_of`; None gives a Model with defaults.
 
     Raises:
         FileError: the data is damaged, or does not fit the network; `what` names the file in the message.

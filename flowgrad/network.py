@@ -1,4 +1,4 @@
-"""Network: a validated DAG of neurons. Columns are its truth, NetworkX is its face."""
+"""Network: a validated DAG of neurons, stored as columns and available as a NetworkX graph."""
 
 from __future__ import annotations
 
@@ -217,7 +217,7 @@ class Network:
         draft.outputs = rows_of(names, draft.index, "output").tolist()
 
     def _edit(self) -> Draft:
-        """The lists to change; arrays and views made before are dropped."""
+        """Return the draft to edit, made from the columns where needed; drops the cached columns and graph."""
         if self._draft is None:
             self._draft = Draft.of(self.columns)
         self._columns = self._graph = None

@@ -1,4 +1,4 @@
-"""Where inf or NaN came from: the first neuron that shows one, in the order in which values are computed."""
+"""Search for the origin of inf or NaN: the first non-finite value in the order of computation."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ Array = npt.NDArray[Any]
 
 
 def culprit(program: Program, theta: Array, x: Array, t: Array, s: Array | None, rows: Array) -> str:
-    """What is first non-finite on a batch, in words.
+    """Describe in words the first non-finite value in the computations on a batch.
 
-    What came in is looked at before what was computed: inputs, then targets. Forward runs in topological order, so
-    the first neuron whose z or a is non-finite is where it began, of those that an output depends on: no other takes
-    part. If all are finite, then the loss of an output; then the ∂L/∂z that backward, coming from the outputs, writes
-    first; then the first slot of θ or of its gradient.
+    Data are checked before results: inputs, then targets. Forward runs in topological order, so the first neuron
+    with non-finite z or a is the origin; neurons that no output depends on are ignored. If all are finite, the
+    losses of outputs follow; then ∂L/∂z, in the order of backward, from the outputs; then the slots of the gradient
+    and of θ.
 
     Args:
-        theta: (P,). x (B, I), t (B, O), s (B,) or None: the batch.
-        rows: (B,) the rows of X that the batch was gathered from.
+        theta: (P,). x (B, I), t (B, O), s (B,) sample weights or None: the batch.
+        rows: (B,) row numbers in X of the samples of the batch, for the message.
     """
     found = _in_batch("input", program.inputs, x, rows) or _in_batch("the target of output", program.outputs, t, rows)
     if found is not None:
@@ -90,6 +90,6 @@ def _in_theta(program: Program, what: str, values: Array) -> str | None:
 
 
 def _first(bad: Array) -> tuple[int, int] | None:
-    """Row and column of the first True, row by row."""
+    """Find row and column of the first True in row-major order; None if there is none."""
     k = np.flatnonzero(bad.any(axis=1))
     return (int(k[0]), int(np.flatnonzero(bad[k[0]])[0])) if len(k) else None

@@ -1,4 +1,4 @@
-"""A network's columns out of a NetworkX graph, and a read-only NetworkX graph out of columns."""
+"""Conversion of a NetworkX graph to a network's columns, and of columns to a read-only NetworkX graph."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def read(
     seed: int,
     initializer: object,
 ) -> Columns:
-    """Columns of a DiGraph: nodes in its order, each neuron's in-edges in the order of `G.pred`."""
+    """Make columns of a DiGraph: nodes in its order, each neuron's in-edges in the order of `G.pred`."""
     _refuse_other_graphs(G)
     if isinstance(G, ReversedView):
         inputs = (G.inputs or None) if inputs is None else inputs
@@ -95,7 +95,7 @@ def _roles(
     inputs: Iterable[Hashable] | None,
     outputs: Iterable[Hashable] | None,
 ) -> tuple[Any, Any]:
-    """Rows of the inputs (I,) and of the outputs (O,), int32, named or found."""
+    """Determine the rows of inputs (I,) and outputs (O,), int32, as named, or by the defaults of `from_networkx`."""
     if inputs is None:
         neuron = fan_in > 0
         for key in node.keys & set(_IS_NEURON):
@@ -111,7 +111,7 @@ def _roles(
 
 
 class _Attributes:
-    """The attribute dicts of all nodes, or of all edges, read a column at a time."""
+    """Access by column to the attribute dicts of all nodes, or of all edges."""
 
     def __init__(self, dicts: list[Mapping[str, Any]], name: Any) -> None:
         self.dicts, self.name = dicts, name
@@ -135,7 +135,7 @@ class _Attributes:
         return flags((d.get(key) for d in self.dicts), key, self.name)
 
     def functions(self, key: str, default: list[Any], is_input: Any) -> list[Any]:
-        """One formula a node, None for inputs."""
+        """List one function per node: its own, else the entry of `default`; None for inputs."""
         named = [d.get(key) for d in self.dicts] if key in self.keys else [None] * len(self.dicts)
         pairs = zip(named, default, is_input.tolist(), strict=True)
         return [None if i else (d if n is None else n) for n, d, i in pairs]
@@ -145,7 +145,7 @@ class _Attributes:
 
 
 def _params(edge: _Attributes) -> tuple[Any, tuple[Hashable, ...]]:
-    """(E,) int32 index of each edge's param among the names, −1 for none; and the names."""
+    """Encode each edge's `param`: (E,) int32 index into the names, −1 for none; and the names."""
     code = np.full(len(edge.dicts), -1, np.int32)
     names: dict[Hashable, int] = {}
     if "param" in edge.keys:
@@ -161,7 +161,7 @@ def _params(edge: _Attributes) -> tuple[Any, tuple[Hashable, ...]]:
 
 
 class ReadOnlyAttributes(dict[str, Any]):
-    """Attributes of a node or edge of `net.graph`. Copies of the graph have plain dicts."""
+    """Read-only attribute dict of a node or edge of `net.graph`; copies of the graph have plain dicts."""
 
     def _refuse(self, *_: Any, **__: Any) -> NoReturn:
         raise GraphError("net.graph is a read-only view: change the network by its own methods, or copy the graph")
@@ -177,10 +177,10 @@ class ReadOnlyAttributes(dict[str, Any]):
 
 
 class ReversedView(nx.DiGraph):  # type: ignore[misc]  # networkx has no types
-    """A network's graph with every arrow turned round: a read-only view that shares its attributes.
+    """Reversed network graph, with the direction of every edge inverted: a read-only view that shares its attributes.
 
-    inputs, outputs   ids: the network's outputs that feed no other node, and its inputs; what `from_networkx` takes
-                      where it is given none. () in views of this view.
+    inputs, outputs   ids: the network's outputs that feed no other node, and its inputs; the defaults of
+                      `from_networkx` for this graph. () in views of this view.
     """
 
     inputs: tuple[Hashable, ...] = ()
@@ -188,7 +188,7 @@ class ReversedView(nx.DiGraph):  # type: ignore[misc]  # networkx has no types
 
     @classmethod
     def of(cls, G: nx.DiGraph[Any], inputs: Iterable[Hashable], outputs: Iterable[Hashable]) -> ReversedView:
-        """The view of a network's graph, whose inputs and outputs these are."""
+        """Make the reversed view of a network's graph from the network's inputs and outputs."""
         turned = cls()
         turned.graph, turned._node = G.graph, G._node
         turned._succ, turned._pred = G._pred, G._succ
@@ -197,7 +197,7 @@ class ReversedView(nx.DiGraph):  # type: ignore[misc]  # networkx has no types
         return turned
 
     def copy(self, as_view: bool = False) -> nx.DiGraph[Any]:
-        """A plain `nx.DiGraph`, which can be changed."""
+        """Copy to a plain mutable `nx.DiGraph`."""
         return nx.DiGraph(self).copy(as_view)
 
     def __repr__(self) -> str:
@@ -207,7 +207,7 @@ class ReversedView(nx.DiGraph):  # type: ignore[misc]  # networkx has no types
 
 
 def view(c: Columns) -> nx.DiGraph[Any]:
-    """A frozen DiGraph with every attribute; nodes in the columns' order, in-edges of a neuron in theirs."""
+    """Make a frozen DiGraph with every attribute; nodes and the in-edges of each neuron are in the columns' order."""
     G: nx.DiGraph[Any] = nx.DiGraph()
     G.graph.update(c.graph_extra)
     node, edge = _node_attributes(c), _edge_attributes(c)
@@ -229,7 +229,7 @@ def _node_attributes(c: Columns) -> list[dict[str, Any]]:
         activation, aggregation = c.activations[c.activation[row]], c.aggregations[c.aggregation[row]]
         rows[row]["activation"] = short_name("activations", activation)
         name = short_name("aggregations", aggregation)
-        if name != "sum":  # a record of a user's own is itself, whatever its name
+        if name != "sum":  # a user's own record is kept as a record, whatever its name
             rows[row]["aggregation"] = name
         rows[row]["bias"] = float(c.bias[row])
         if c.response[row] != 1.0:
@@ -258,7 +258,7 @@ def _add_extra(rows: list[dict[str, Any]], extra: Mapping[str, Any]) -> None:
 
 
 def short_name(kind: str, record: Any) -> Any:
-    """The name where it stands for this very record in the registry, else the record itself."""
+    """Return the record's name if the registry has this record under it, else the record."""
     from flowgrad.registry import find, names
 
     return record.name if record.name in names(kind) and find(kind, record.name) == record else record

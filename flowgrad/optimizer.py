@@ -1,4 +1,4 @@
-"""The protocol of an optimizer: how θ moves against its gradient. One file each in `flowgrad/optimizers/`."""
+"""The protocol of optimizers, and their elementwise step; each optimizer is a module of `flowgrad/optimizers/`."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from flowgrad.maths.updates import RULES, Decay, Update
 Array = npt.NDArray[Any]
 Constants = Callable[[int, float], tuple[float, ...]]
 BLOCK = 1 << 12
-"""Slots that NumPy moves at a time: what lies between the steps of a formula stays in the cache."""
+"""Slots per block of an update by NumPy: temporaries of 32 KB in float64 stay in the L1 or L2 cache."""
 
 
 class Step(Protocol):
-    """One run of an optimizer.
+    """The state and update of one run of an optimizer.
 
-    Where it has a `state`, by name the arrays that it goes on with, a training that it moves can be resumed: they are
-    saved, and filled in place.
+    A training can be resumed if its step has a `state`, a dict of arrays by name: these are saved in checkpoints, and
+    restored in place.
     """
 
     def __call__(self, theta: Array, gradient: Array, rate: float) -> None:
-        """Move θ (P,) in place; `gradient` (P,) is read only; nothing of size P is allocated."""
+        """Update θ (P,) in place; `gradient` (P,) is not modified; nothing of size P is allocated."""
         ...
 
 
@@ -55,9 +55,9 @@ class Optimizer(Protocol):
 
 
 class Elementwise:
-    """A step that moves every slot by a rule of `flowgrad.maths.updates`.
+    """A step that updates every slot by the same rule of `flowgrad.maths.updates`.
 
-    state      by name: `steps`, how many were made, and `moments` (S, P), what the rule keeps of each slot
+    state      by name: `steps`, the number of steps made, and `moments` (S, P), S state values per slot
     decays     (P,) factors of weight decay, or None
     """
 
@@ -78,12 +78,12 @@ class Elementwise:
         }
 
     def next(self, rate: float) -> tuple[float, ...]:
-        """Count a step, and give its constants."""
+        """Increment the number of steps, and return the constants of this step."""
         self.state["steps"] += 1
         return self.constants(int(self.state["steps"]), rate)
 
     def __call__(self, theta: Array, gradient: Array, rate: float) -> None:
-        """As `Step`, by NumPy."""
+        """Update θ in place by NumPy, as `Step`."""
         rows = [*self.state["moments"], *([] if self.decays is None else [self.decays])]
         by_blocks(Update(self.rule, decay=self.decay), theta, gradient, theta, rows, (*self.next(rate), 1.0, 0.0, rate))
 
@@ -91,7 +91,7 @@ class Elementwise:
 def by_blocks(
     update: Update, theta: Array, g: Array, out: Array, rows: list[Array], constants: tuple[float, ...]
 ) -> bool:
-    """Run an update by NumPy, its definition: θ goes to `out`, states stay in their place; whether g is all finite."""
+    """Run an update by NumPy, the reference: writes θ to `out`, states in place; returns whether g is all finite."""
     finite = True
     with np.errstate(all="ignore"):
         for begin in range(0, len(theta), BLOCK):

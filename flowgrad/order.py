@@ -14,24 +14,24 @@ import numpy.typing as npt
 
 Rows = npt.NDArray[np.integer[Any]]
 
-_SMALL = 300_000  # up to this many edges plain lists beat NumPy, whose fixed cost is paid at every level
-_NARROW = 24  # above, a frontier below this many nodes is walked in Python
+_SMALL = 300_000  # edges up to which Python lists are faster than NumPy, whose call overhead recurs at every level
+_NARROW = 24  # nodes; in larger graphs a frontier of fewer nodes is processed by a Python loop, a wider one by NumPy
 
 
 def offsets(group: Rows, n: int) -> npt.NDArray[np.int64]:
-    """(n+1,) int64: where each of n groups begins once items are sorted by group (the pointers of a CSR)."""
+    """Compute the row pointers of a CSR, (n+1,) int64: the first item of each of n groups once sorted by group."""
     ptr = np.zeros(n + 1, np.int64)
     np.cumsum(np.bincount(group, minlength=n), out=ptr[1:])
     return ptr
 
 
 def grouped(group: Rows, n: int) -> npt.NDArray[np.int64]:
-    """(E,) int64: items by rising group 0 … n−1, order kept within one; NumPy sorts 16-bit keys by radix."""
+    """Sort items stably by group 0 … n−1: (E,) int64 item numbers; NumPy uses a radix sort for 16-bit keys."""
     return np.argsort(group.astype(np.uint16) if n <= 1 << 16 else group, kind="stable")
 
 
 def ranges(starts: Rows, counts: Rows) -> npt.NDArray[np.int64]:
-    """Concatenated ranges `starts[k] … starts[k]+counts[k]−1`.
+    """Concatenate the integer ranges `starts[k] … starts[k]+counts[k]−1`.
 
     >>> ranges(np.array([5, 0]), np.array([2, 3])).tolist()
     [5, 6, 0, 1, 2]
@@ -42,21 +42,21 @@ def ranges(starts: Rows, counts: Rows) -> npt.NDArray[np.int64]:
 
 
 def stretches(follows: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-    """(K, 2): first and last + 1 of two or more of n items that go together.
+    """Find the maximal runs of two or more of n items: (K, 2), the first item of each run and its last + 1.
 
-    `follows` (n+1,): whether each goes with the one before it; the first and the last entry are False.
+    `follows` (n+1,) tells whether item k belongs to the run of item k − 1; the first and the last entry are False.
 
     >>> stretches(np.array([False, True, True, False, False, True, False])).tolist()
     [[0, 3], [4, 6]]
     """
-    edges = np.diff(follows.astype(np.int8))  # at k: +1 where k + 1 begins to follow, −1 where it no longer does
+    edges = np.diff(follows.astype(np.int8))  # at k: +1 where a run begins, −1 where k is its last item
     return np.stack([np.flatnonzero(edges == 1), np.flatnonzero(edges == -1) + 1], axis=1)
 
 
 def levels(n: int, source: Rows, target: Rows) -> npt.NDArray[np.int32] | None:
-    """(n,) int32: each node's longest path from a node without in-edges; None where there is a cycle.
+    """Compute each node's longest path from a node without in-edges, (n,) int32, in edges; None if there is a cycle.
 
-    Kahn's algorithm by whole frontiers: O(V + E) work, and no recursion, so that a chain may be of any depth.
+    Kahn's algorithm, one frontier at a time: O(V + E), without recursion, so that depth is not limited.
     """
     ptr = offsets(source, n)
     targets = target[grouped(source, n)]
@@ -83,9 +83,9 @@ def levels(n: int, source: Rows, target: Rows) -> npt.NDArray[np.int32] | None:
 
 
 def _levels_in_order(ptr: list[int], targets: list[int]) -> npt.NDArray[np.int32]:
-    """Of nodes whose numbers are an order already, as most are that a program made."""
+    """Compute levels where every edge has source < target, in one pass; most generated graphs are so numbered."""
     level = [0] * (len(ptr) - 1)
-    for v, here in enumerate(level):  # which is final: what leads to v has been before
+    for v, here in enumerate(level):  # final: all sources of v have lower numbers
         for t in targets[ptr[v] : ptr[v + 1]]:
             if level[t] <= here:
                 level[t] = here + 1
@@ -125,15 +125,15 @@ def _step_wide(frontier: Rows, ptr: Rows, targets: Rows, waiting: Rows, last: Ro
     np.subtract.at(waiting, reached, 1)
     ready: Rows = reached[waiting[reached] == 0]
     place = np.arange(len(ready))
-    last[ready] = place  # of a node reached twice, the last mention stays
+    last[ready] = place  # of a node reached twice, the last index is stored
     first: Rows = ready[last[ready] == place]
     return first
 
 
 def upstream(start: Rows, ptr: Rows, source: Rows) -> npt.NDArray[np.bool_]:
-    """(n,) bool: the nodes `start`, and every node from which a path leads to one of them.
+    """Mark the nodes `start`, and every node from which a path leads to one of them: (n,) bool.
 
-    In-edges of node v are ptr[v] … ptr[v+1]−1, `source` (E,) is where they come from. O(V + E), by whole frontiers.
+    In-edges of node v are ptr[v] … ptr[v+1]−1, with sources in `source` (E,). O(V + E), one frontier at a time.
 
     >>> upstream(np.array([2]), np.array([0, 0, 1, 2, 2]), np.array([0, 1])).tolist()  # 0 → 1 → 2, and 3 alone
     [True, True, True, False]
@@ -153,12 +153,12 @@ def upstream(start: Rows, ptr: Rows, source: Rows) -> npt.NDArray[np.bool_]:
 
 
 def find_cycle(n: int, source: Rows, target: Rows) -> list[int]:
-    """The rows of a directed cycle, the shortest through one of its nodes; [] where there is none."""
+    """Find the rows of a directed cycle, the shortest through one of its nodes; [] if the graph has no cycle."""
     waiting = np.bincount(target, minlength=n).tolist()
     ptr = offsets(source, n).tolist()
     targets = target[grouped(source, n)].tolist()
     ready = [v for v in range(n) if not waiting[v]]
-    for v in ready:  # Kahn once more, in plain Python: only broken graphs come here
+    for v in ready:  # Kahn's algorithm in plain Python: run for invalid graphs only
         for t in targets[ptr[v] : ptr[v + 1]]:
             waiting[t] -= 1
             if not waiting[t]:
@@ -169,14 +169,14 @@ def find_cycle(n: int, source: Rows, target: Rows) -> list[int]:
     inside = stuck[source] & stuck[target]
     previous = dict(zip(target[inside][::-1].tolist(), source[inside][::-1].tolist(), strict=True))
     v, seen = int(np.flatnonzero(stuck)[0]), set[int]()
-    while v not in seen:  # every stuck node has a stuck predecessor: walking back must come round
+    while v not in seen:  # every stuck node has a stuck predecessor: walking back ends in a cycle
         seen.add(v)
         v = previous[v]
     return _shortest_through(v, ptr, targets)
 
 
 def _shortest_through(start: int, ptr: list[int], targets: list[int]) -> list[int]:
-    """Breadth-first search from a node on a cycle back to itself."""
+    """Find a shortest cycle through `start`, a node on a cycle, by breadth-first search: its rows, `start` first."""
     parent: dict[int, int] = {}
     queue = deque([start])
     while queue:
@@ -194,10 +194,10 @@ def _shortest_through(start: int, ptr: list[int], targets: list[int]) -> list[in
 
 
 def id_rank(ids: Sequence[Hashable]) -> npt.NDArray[np.int64] | None:
-    """(n,) int64: the place of each id by type and value; None where ids have no order of their own.
+    """Rank ids by type and value, (n,) int64; None where an id has a type without a canonical order.
 
-    Ids built from str, int, float, bytes, bool and tuples of them have one, whatever order they came in;
-    numbers go by value (2 before 10). Where any other kind of id occurs, insertion decides.
+    Ordered are str, int, float, bytes, bool and tuples of them, independent of insertion order; numbers sort by
+    value (2 before 10). For any other type, and for NaN, callers keep the order of insertion.
     """
     n = len(ids)
     if isinstance(ids, range):
@@ -217,7 +217,7 @@ def id_rank(ids: Sequence[Hashable]) -> npt.NDArray[np.int64] | None:
 
 
 def _key(value: Any) -> tuple[str, Any]:
-    """A sort key that never compares two types with each other."""
+    """Make a sort key (type name, value), so that values of two types are never compared."""
     kind = type(value)
     if kind is tuple:
         return "tuple", tuple(map(_key, value))

@@ -1,11 +1,11 @@
-"""Plan: a network lowered to frozen arrays, the one thing that every array executor reads.
+"""Plan: a network lowered to read-only arrays, the input of every executor that works on arrays.
 
-The topology is data for kernels compiled once; no code is generated from a graph. Order is canonical: inputs
-first, in their own order; then neurons by topological level (the longest path from a node without in-edges)
-and, within a level, by id. Edges are grouped by target, in the order of the target's in-edges. θ holds the
-trainable weights in that edge order, one slot a shared parameter at its first edge, then the trainable biases
-in node order. So a network that is all trainable and unshared has θ = [weights, biases of the neurons], and a
-kernel can use θ as it is (`Plan.direct`).
+The topology is data for kernels compiled once; no code is generated from a graph. Nodes are in canonical order:
+inputs first, in their own order; then neurons by topological level (the longest path from a node without
+in-edges) and, within a level, by id. Edges are grouped by target (CSR), in the order of the target's in-edges. θ
+holds the trainable weights in that edge order, one slot for each shared parameter at its first edge, then the
+trainable biases in node order. If all parameters are trainable and none is shared, θ = [weights, biases of the
+neurons], and a kernel reads θ without a gather (`Plan.direct`).
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class Plan:
             frozen(getattr(self, f.name))
 
     def __reduce__(self) -> tuple[type[Plan], tuple[Any, ...]]:
-        return Plan, tuple(getattr(self, f.name) for f in fields(self))  # without what was cached
+        return Plan, tuple(getattr(self, f.name) for f in fields(self))  # no cached properties
 
     @property
     def n_nodes(self) -> int:
@@ -234,7 +234,7 @@ class Plan:
 
     @cached_property
     def _trainable(self) -> tuple[Longs, Longs, Longs]:
-        """Edges that have a slot of θ alone, edges that share one, and neurons whose bias has one."""
+        """Find the trainable edges with a slot of θ of their own, those with a shared slot, and trainable biases."""
         edges = np.flatnonzero(self.weight_slot >= 0)
         crowded = np.bincount(self.weight_slot[edges], minlength=self.n_parameters)[self.weight_slot[edges]] > 1
         return edges[~crowded], edges[crowded], np.flatnonzero(self.bias_slot >= 0)
@@ -247,7 +247,7 @@ class Plan:
         if part is None:
             return (np.arange(self.n_parameters),)
         of_node = part[self.nodes]
-        of_slot = np.full(self.n_parameters + 1, -1, np.int32)  # the last takes what is frozen
+        of_slot = np.full(self.n_parameters + 1, -1, np.int32)  # the last entry absorbs slot −1 of frozen parameters
         of_slot[self.weight_slot] = of_node[self.in_target]
         of_slot[self.bias_slot] = of_node
         order = np.argsort(of_slot[:-1], kind="stable")
@@ -260,7 +260,7 @@ class Plan:
         `plan.reverse().reverse()` is the plan, array by array.
         """
         V, E = self.n_nodes, self.n_edges
-        number = np.empty(E, np.int32)  # of an edge in the reversed plan
+        number = np.empty(E, np.int32)  # edge number here → edge number in the reversed plan
         number[self.out_edge] = E - 1 - np.arange(E, dtype=np.int32)
 
         def nodes(column: Any) -> Any:
@@ -311,7 +311,7 @@ class Plan:
 
 
 _plans: WeakKeyDictionary[Columns, Plan] = WeakKeyDictionary()
-"""Plans of networks that are alive."""
+"""Cache of plans by the columns of their network; an entry is dropped when its columns are garbage-collected."""
 
 
 def lower(network: Network) -> Plan:
@@ -323,7 +323,7 @@ def lower(network: Network) -> Plan:
 
 
 def _lower(c: Columns) -> Plan:
-    """O(V + E) beside the sort of ids, and no Python loop over nodes or edges."""
+    """Make the plan in O(V + E) besides the sort of ids, without a Python loop over nodes or edges."""
     V, E = c.n_nodes, c.n_edges
     nodes = c.order
     position = np.empty(V, np.int32)
@@ -362,13 +362,13 @@ def _lower(c: Columns) -> Plan:
 
 
 def _theta(c: Columns, nodes: Ints, edges: Longs, weight: Floats) -> tuple[Ints, Ints, Floats]:
-    """Slots of the edges (E,) and of the biases (V,), and θ's values: trainable parameters, each once.
+    """Assign slots of θ: returns weight_slot (E,), bias_slot (V,), −1 where frozen, and the values of θ (P,).
 
-    Edges that share a param take one slot, in the place of the first of them; it is trainable if one of them is.
+    Edges that share a param have one slot, at the place of the first of them; it is trainable if any of them is.
     """
     trainable, param = c.edge_trainable[edges], c.param[edges]
     shared = np.flatnonzero(param >= 0)
-    leads = trainable.copy()  # edges that open a slot
+    leads = trainable.copy()  # edges that get a new slot: unshared ones, and the first of each shared param
     if len(shared):
         trains = np.zeros(len(c.params), np.bool_)
         trains[param[shared][trainable[shared]]] = True

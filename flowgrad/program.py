@@ -118,7 +118,7 @@ class Program:
         self.inputs, self.outputs = network.inputs, network.outputs
         self._columns = network.columns
         self.labels = Labels(self._columns, self.plan)
-        self.origin = Origin(self.labels, self.dtype, executor)  # what results know of this program
+        self.origin = Origin(self.labels, self.dtype, executor)  # referenced by all results of this program
         self._theta: Array = self.plan.theta.astype(self.dtype)
         self._shape_of_x = -1, len(self.inputs)
 
@@ -180,7 +180,7 @@ class Program:
         return Activations(self.origin, self._forward(theta, x, *self._drawn(dropout)), theta, dropout)
 
     def _drawn(self, dropout: Dropout | None) -> tuple[Dropout, ...]:
-        """What calls of a kernel that may be dropped end in."""
+        """Return the trailing arguments of a kernel's call: (dropout,), or () for None; refuse it if undeclared."""
         if dropout is not None and not self.origin.executor.dropout:
             raise ExecutorError(f"executor {brief(self.executor)} drops no neurons: it does not declare dropout")
         return () if dropout is None else (instance("dropout=", dropout, Dropout, ConfigError),)
@@ -229,27 +229,27 @@ class Program:
         return Gradients(self.origin, acts, batch.of_all_samples(adjoint, B, s), value * scale, scale, rows, losses)
 
     def _pulled(self, acts: Activations, cotangent: Any) -> Adjoint:
-        """Backward from ∂L/∂y; outputs whose column is all 0 are not wanted."""
+        """Run backward from ∂L/∂y (B, O); an output whose column is all 0 counts as not wanted (`Plan.live`)."""
         dy = self._cotangent(cotangent, acts.saved.a.shape[1])
         return self._backward(acts.theta, acts.saved, dy, (dy != 0).any(axis=0))
 
     def _cotangent(self, given: Any, B: int) -> Array:
-        """∂L/∂y (B, O)."""
+        """Convert a cotangent to an array ∂L/∂y (B, O) of the program's dtype."""
         if batch.is_plain(given, self.dtype, (B, len(self.outputs))):
-            return given  # type: ignore[no-any-return]  # an array, then
+            return given  # type: ignore[no-any-return]  # is_plain: it is an array
         dy = batch.table(given, self.outputs, "cotangent", "output", self.dtype)
         if len(dy) != B:
             raise ShapeError(f"cotangent has shape {dy.shape}: must be {(B, len(self.outputs))}, as the output")
         return dy
 
     def _again(self, acts: Activations, kept: npt.NDArray[np.intp]) -> Saved:
-        """Forward of some of the samples alone: what the others hold reaches no sum."""
+        """Run forward again on the samples `kept` alone, so that inf or NaN in the others reaches no sum."""
         if acts.dropout is not None:
             raise DataError("samples of weight 0 under dropout: leave them out of X, a draw goes by the row")
         return self.kernel.forward(acts.theta, np.ascontiguousarray(acts.saved.a[self.plan.inputs].T[kept]))
 
     def _backward(self, theta: Array, saved: Saved, dy: Array, wanted: npt.NDArray[np.bool_] | None = None) -> Adjoint:
-        """The kernel's, with NaN for the gradients that it declares not to give."""
+        """Run the kernel's backward; ∂L/∂x is set to NaN where the executor declares not to give it."""
         adjoint = self.kernel.backward(theta, saved, dy.astype(self.dtype, copy=False), self.plan.live(wanted))
         if not self.origin.executor.input_gradients:
             adjoint.dz[self.plan.inputs] = adjoint.da[self.plan.inputs] = np.nan
@@ -258,7 +258,7 @@ class Program:
     def _each_output(
         self, theta: Array, saved: Saved, loss: Loss, y: Array, t: Array, s: SampleWeights | None, scale: float
     ) -> Array:
-        """(O, P): ∂l_n/∂θ for every output n, equation (11)."""
+        """Compute ∂l_n/∂θ, (O, P), for every output n, equation (11): one backward pass per output."""
         rows = np.empty((len(self.outputs), self.plan.n_parameters), self.dtype)
         for n in range(len(rows)):
             dy, read = loss.alone(y, t, n, None if s is None else s.s)
@@ -298,7 +298,7 @@ class Program:
     def _operands(
         self, theta: Any, X: Any, T: Any, sample_weight: Any
     ) -> tuple[Array, Array, Array, SampleWeights | None, int]:
-        """θ, x and t of the samples that count, their weights, and how many samples there were."""
+        """Validate arguments; return θ, x and t of the samples of weight above 0, their weights, and the full B."""
         loss, is_plain, dtype = self._need_loss(), batch.is_plain, self.dtype
         if sample_weight is None and is_plain(X, dtype, self._shape_of_x) and is_plain(theta, dtype, self._theta.shape):
             rows = len(X)
@@ -374,7 +374,7 @@ class Program:
         return self._keeping.predict_keeping(self._given(theta), self._x(X))
 
     def _need_own(self, acts: Any, who: str) -> None:
-        """Raises DataError where these are not Activations that this program made; `who` wants them."""
+        """Raise DataError unless `acts` are Activations that this program made; `who` names the caller in messages."""
         if not instance(who, acts, Activations).belong_to(self):
             raise DataError(
                 f"these Activations belong to another program: {who} takes what this program's own forward(X) gave"
@@ -390,7 +390,7 @@ class Program:
         return self.loss
 
     def _scale(self, rows: int, s: SampleWeights | None) -> float:
-        """What sums over the samples are multiplied by."""
+        """Return the factor of the reduction: sums over the samples times it are the reported values."""
         if self.reduction == "sum":
             return 1.0 if s is None else ldexp(1.0, s.power)
         return 1.0 / (rows if s is None else s.total)

@@ -1,10 +1,10 @@
-"""Open sets by name: `find(kind, name)` looks in flowgrad's own folder or table, then among entry points.
+"""Registry of named entries: `find(kind, name)` searches flowgrad's own modules and tables, and entry points.
 
-A kind is a folder with one file a name (executors, optimizers, formats, callbacks, displays, cli), each file
-defining `entry`, or a module with a table `entries` (metrics, schedules, topologies; of `flowgrad.maths` activations,
+A kind is a folder with one module per name (executors, optimizers, formats, callbacks, displays, cli), each of which
+defines `entry`, or modules with a table `entries` (metrics, schedules, topologies; in `flowgrad.maths` activations,
 aggregations, losses, initializers).
-Packages of other people add to kind K by the entry point group `flowgrad.K`. Nothing is registered at run
-time, and listing names imports nothing of theirs.
+Other packages add entries to kind K by the entry point group `flowgrad.K`. Nothing is registered at run
+time, and listing names imports no other package.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SINGULAR = {"aggregations": "aggregation", "losses": "loss", "topologies": "topo
 
 
 def _own(kind: str) -> tuple[str, ...]:
-    """Names that flowgrad itself defines, in the order of the table or of the alphabet."""
+    """List the names that flowgrad itself defines, in the order of the table, or of the alphabet for folders."""
     if kind in TABLES:
         return tuple(_table(kind))
     if kind in ELSEWHERE:
@@ -50,13 +50,13 @@ def _own(kind: str) -> tuple[str, ...]:
 
 @cache
 def _table(kind: str) -> Mapping[str, Any]:
-    """The entries of a kind's modules, in their order."""
+    """Merge the `entries` tables of a kind's modules, in their order: name → entry."""
     modules = (import_module(f"flowgrad.{module}") for module in TABLES[kind])
     return MappingProxyType({name: entry for module in modules for name, entry in module.entries.items()})
 
 
 def is_own(kind: str, record: Any) -> bool:
-    """Whether a record of a kind that has a table is flowgrad's own: no user's and no other package's.
+    """Tell whether a record is flowgrad's own, for a kind with a table; False for users' and other packages' records.
 
     >>> from flowgrad.maths.activations import entries
     >>> is_own("activations", entries["tanh"]), is_own("losses", entries["tanh"])
@@ -67,7 +67,7 @@ def is_own(kind: str, record: Any) -> bool:
 
 @cache
 def _others(kind: str) -> dict[str, EntryPoint]:
-    """Entry points of the group `flowgrad.<kind>`; two packages that claim one name are an error."""
+    """Index the entry points of the group `flowgrad.<kind>` by name; raises if two packages define the same name."""
     found: dict[str, EntryPoint] = {}
     for point in entry_points(group=f"flowgrad.{kind}"):
         rival = found.setdefault(point.name, point)
@@ -80,7 +80,7 @@ def _others(kind: str) -> dict[str, EntryPoint]:
 
 
 def singular(kind: str) -> str:
-    """The kind's name in a message: `executors` → `executor`."""
+    """Return the singular of a kind's name, for messages: `executors` → `executor`."""
     return SINGULAR.get(kind, kind.removesuffix("s"))
 
 
@@ -100,7 +100,7 @@ def names(kind: str) -> tuple[str, ...]:
 
 
 def nearest(kind: str, name: object, own: Iterable[str] = ()) -> str:
-    """Write the end of a message about an unknown name: what comes near it, or which package brings it.
+    """Write the end of a message about an unknown name: the nearest names, or the package that provides it.
 
     Args:
         own: further names that are valid here.
@@ -117,7 +117,7 @@ def nearest(kind: str, name: object, own: Iterable[str] = ()) -> str:
 
 
 def _aliases(kind: str) -> dict[str, list[str]]:
-    """What others call the names of a kind, folded → the names; of formats their suffixes too."""
+    """Map folded aliases to names of a kind: names used by other programs, and for formats their suffixes."""
     pairs = [(other, ours) for ours, others in BY_KIND.get(kind, {}).items() for other in others]
     if kind == "formats":
         pairs += [(suffix[1:], ours) for ours in names(kind) for suffix in find(kind, ours).suffixes]

@@ -1,4 +1,4 @@
-"""Numbers by name in a repr, cut: what activations, gradients, slots of θ and reversed graphs show of themselves."""
+"""Abbreviated `name: value` lists for the reprs of activations, gradients, slots of θ and reversed graphs."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 SHOWN, VALUES = 10, 3
-"""Names that a repr shows, and values of each."""
+"""The number of names that a repr shows, and of values of each."""
 
 
 def said(value: Any) -> str:
-    """Write a number, or a row of them, for a repr: six digits, and of a row the first values.
+    """Write a number with six significant digits, or the first `VALUES` numbers of a row, for a repr.
 
     >>> said(2.0), said(np.float32(0.1)), said(7), said(np.arange(5.0))
     ('2', '0.1', '7', '[0, 1, 2 … (2 more)]')

@@ -1,4 +1,4 @@
-"""Activations and Gradients: what a program's forward and backward found, by name."""
+"""Activations and Gradients: results of a program's forward and backward, by name of node or edge."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from flowgrad.reprs import SHOWN, said
 
 @dataclass(frozen=True, eq=False)
 class Origin:
-    """What results know of the program that made them. Each program has one, which tells its results from others'.
+    """Data that results share with the program that made them; its identity tells which program made a result.
 
     labels      names of nodes and edges, and the plan
     dtype       of θ and of every result
@@ -35,7 +35,7 @@ class Origin:
 
     @property
     def plan(self) -> Plan:
-        """The plan that the arrays have the order of."""
+        """Return the plan, whose order the arrays have."""
         return self.labels.plan
 
     def outputs_of(self, saved: Saved) -> Array:
@@ -43,17 +43,17 @@ class Origin:
         return np.ascontiguousarray(saved.a[self.plan.outputs].T)
 
     def need_input_gradients(self) -> None:
-        """Raises ExecutorError where the executor declares that it does not give them."""
+        """Raise ExecutorError if the executor declares that it does not give gradients of inputs."""
         if not self.executor.input_gradients:
             raise ExecutorError(f"executor {brief(self.executor.name)} gives no {INPUT}")
 
 
 class Maker(Protocol):
-    """Who makes results: a program."""
+    """Protocol of an object that makes results: a `Program`."""
 
     @property
     def origin(self) -> Origin:
-        """What its results know of it."""
+        """Return the `Origin` that its results share."""
         ...
 
 
@@ -168,7 +168,7 @@ class Gradients:
 
     @property
     def _factor(self) -> Any:
-        """What sums over the samples are multiplied by, in the program's dtype."""
+        """Return the factor of the reduction, by which sums over the samples are multiplied, in the program's dtype."""
         return self._origin.dtype.type(self._scale)
 
     @cached_property
@@ -231,7 +231,7 @@ def _samples(B: int) -> str:
 
 
 def _table(head: str, labels: Labels, columns: Mapping[str, Array]) -> str:
-    """Lines for a repr: a head, and the numbers of at most `SHOWN` nodes, of the first samples or of the only one."""
+    """Format a repr: a head line, then at most `SHOWN` rows, each with a node's values in the first samples."""
     shown = range(min(SHOWN, len(labels.nodes)))
     values = [c[:SHOWN, 0] if c.shape[1] == 1 else c[:SHOWN] for c in columns.values()]
     rows = [["", *columns], *([show(labels.nodes[v]), *(said(c[v]) for c in values)] for v in shown)]

@@ -1,4 +1,4 @@
-"""The rules that make columns a network."""
+"""Validation of a network's columns."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from flowgrad.errors import GraphError, brief
 
 
 def check(c: Columns) -> Columns:
-    """The rules that need the whole network; gives the columns back.
+    """Check the rules that concern the whole network; returns the columns.
 
     Raises:
         GraphError: no nodes, inputs or outputs; a self-loop, a double edge, an edge into an input; two weights
@@ -35,7 +35,7 @@ def check(c: Columns) -> Columns:
     if not len(c.outputs):
         raise GraphError("the network has no outputs: name them with outputs= or set_outputs([...])")
     if c.params:
-        _ = c.weights  # raises where edges of one param were given different ones
+        _ = c.weights  # raises where edges of one param have different given weights
     return c
 
 

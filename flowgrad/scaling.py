@@ -1,6 +1,6 @@
-"""Scaling: the mean and scale of each column, and `folded`, which writes them into a network's own weights.
+"""Scaling: standardisation of columns, and `folded`, which folds it into the weights and biases of a network.
 
-A network is often trained on standardised columns, (x − mean)/scale. Folded, it is the same function of the raw ones:
+A network is often trained on standardised columns, (x − mean)/scale. Folded, it is the same function of raw columns:
 
     z_v = b_v + r_v Σ w_uv (x_u − m_u)/s_u  =  (b_v − r_v Σ w'_uv m_u) + r_v Σ w'_uv x_u      with w'_uv = w_uv/s_u
 """
@@ -26,13 +26,13 @@ from flowgrad.registry import find
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int32]
 
-LEAST = 1e-290  # a standard deviation below it counts as none: weights over it would overflow
-CONSTANT = 1e-12  # and so does one that is this small a part of the column's largest value: it is rounding
+LEAST = 1e-290  # a column of smaller standard deviation is constant: weights divided by it would overflow
+CONSTANT = 1e-12  # so is one whose deviation is at most this times its largest |value|: the rest is rounding error
 
 
 @dataclass(frozen=True, eq=False)
 class Scaling:
-    """Turns raw columns into scaled ones, (x − mean)/scale; `mean` and `scale` are (K,) float64.
+    """Standardisation of columns: a call maps raw columns to (x − mean)/scale; `mean` and `scale` are (K,) float64.
 
     Raises:
         ShapeError: mean and scale are not two vectors of one length.
@@ -61,11 +61,11 @@ class Scaling:
 
     @classmethod
     def of(cls, values: Any, weights: Any = None) -> Scaling:
-        """Find the mean and the standard deviation of each column of finite values (N, K); a constant keeps scale 1.
+        """Compute mean and standard deviation of each column of finite values (N, K); a constant column has scale 1.
 
         Args:
-            weights: (N,) of the samples, 0 or more and not all 0; None counts each once. A weight of 2 is the sample
-                given twice.
+            weights: (N,) of the samples, 0 or more and not all 0; None is 1 for all. A weight of 2 is equivalent to
+                giving the sample twice.
 
         Raises:
             ShapeError: values are not (N, K), or weights not (N,).
@@ -92,9 +92,9 @@ class Scaling:
 
     @classmethod
     def over(cls, parts: Iterable[Any]) -> Scaling:
-        """As `of`, of values that come in parts (n, K) and are not in memory together; up to rounding the same.
+        """Compute the same as `of`, up to rounding, from parts (n, K) that need not fit into memory together.
 
-        Means and squares are merged part by part (Chan, Golub & LeVeque 1983, (2.1)).
+        Means and sums of squared deviations are merged part by part (Chan, Golub & LeVeque 1983, (2.1)).
 
         Raises:
             DataError: there are no parts, or the mean or a square of a column is not finite.
@@ -127,19 +127,19 @@ class Scaling:
         return scaled
 
     def back(self, scaled: Any) -> Floats:
-        """Give the raw columns of scaled ones (…, K)."""
+        """Transform scaled columns (…, K) back to raw ones: scaled · scale + mean."""
         raw: Floats = self._columns(scaled, "scaled") * self.scale + self.mean
         return raw
 
     def _columns(self, values: Any, what: str) -> Floats:
-        """Numbers (…, K)."""
+        """Convert to float64 and check that the last axis has K columns."""
         X = _numbers(values, what)
         if not X.ndim or X.shape[-1] != len(self):
             raise ShapeError(f"{what} has shape {X.shape}: must be (…, {len(self)}), a column a feature")
         return X
 
     def inverse(self) -> Scaling:
-        """Give the scaling that leads back: `s.inverse()(s(x))` is x."""
+        """Return the inverse transform as a Scaling: `s.inverse()(s(x))` is x."""
         return Scaling(-self.mean / self.scale, 1.0 / self.scale)
 
     def __len__(self) -> int:
@@ -150,10 +150,10 @@ class Scaling:
 
 
 def _numbers(values: Any, what: str) -> Floats:
-    """An array of real numbers, float64; None is NaN.
+    """Convert to an array of real numbers, float64; None becomes NaN.
 
     Raises:
-        DataError: it holds others. ShapeError: rows of unequal length.
+        DataError: an entry is no real number. ShapeError: rows of unequal length.
     """
     array = plain(values, what)
     if array.dtype.kind in "fiubO":
@@ -164,7 +164,7 @@ def _numbers(values: Any, what: str) -> Floats:
 
 
 def _weights(weights: Any, rows: int) -> Floats:
-    """Weights (N,), finite, 0 or more, not all 0."""
+    """Validate sample weights, (N,) with N = `rows`: finite, 0 or more, not all 0."""
     s = _numbers(weights, "weights")
     if s.shape != (rows,):
         raise ShapeError(f"weights has shape {s.shape}: must be ({rows},), one a sample")
@@ -177,22 +177,22 @@ def _weights(weights: Any, rows: int) -> Floats:
 
 
 def folded(network: Network, inputs: Scaling | None = None, targets: Scaling | None = None) -> Network:
-    """Make the network that takes raw columns out of one that takes scaled ones: the same function, up to rounding.
+    """Make a network of raw columns from one of scaled columns: the same function, up to rounding.
 
-    Where an aggregation is the sum, with trainable and unshared weights and a trainable bias, the scaling goes into
-    these. What else reads an input reads an identity neuron behind it, frozen, (x − mean)/scale; so does an output
-    that is an input. Frozen parameters and shared ones keep their values, trainable ones stay trainable, and no
-    parameter is added. Ids and labels of inputs and outputs stay; an input that is an output as well keeps its id as
-    an input, and the output gets another id and keeps its label. A new neuron is called `x standardised` after node x,
-    or, where every id is an integer, by the next one.
+    Where an aggregation is the sum, with trainable unshared weights and a trainable bias, these absorb the scaling.
+    Any other reader of an input reads a frozen identity neuron inserted behind it, (x − mean)/scale; so does an output
+    that is an input. Frozen and shared parameters keep their values, trainable ones stay trainable, and no
+    parameter is added. Ids and labels of inputs and outputs stay; an input that is also an output keeps its id as
+    an input, and the output gets a new id and keeps its label. A new neuron has the id `x standardised` after node x,
+    or, where every id is an integer, the next integer.
 
     Args:
-        network: takes (x − mean)/scale, and answers (y − mean)/scale where there are `targets`.
-        inputs: of the columns of X, in the order of the network's inputs.
-        targets: of the outputs, in their order, of a network that was trained on scaled targets.
+        network: takes (x − mean)/scale; its outputs are (y − mean)/scale where `targets` is given.
+        inputs: scaling of the columns of X, in the order of the network's inputs.
+        targets: scaling of the outputs, in their order, for a network trained on scaled targets.
 
     Raises:
-        ShapeError: another number of columns than of inputs or outputs.
+        ShapeError: the number of columns differs from that of inputs or outputs.
         GraphError: a weight or bias overflows.
 
     >>> net = Network.from_arrays([0, 0], [1, 2], weight=[3.0, 4.0], activation="identity")
@@ -203,7 +203,7 @@ def folded(network: Network, inputs: Scaling | None = None, targets: Scaling | N
     for what, given, ends in (("inputs", inputs, c.inputs), ("targets", targets, c.outputs)):
         if given is not None and len(given) != len(ends):
             raise ShapeError(f"a scaling of {len(given)} {what}: the network has {len(ends)}")
-    with np.errstate(all="ignore"):  # an overflow is refused by name
+    with np.errstate(all="ignore"):  # `_finite` raises for an overflow
         if inputs is not None:
             c = _with_raw_inputs(c, inputs)
         if targets is not None:
@@ -212,7 +212,7 @@ def folded(network: Network, inputs: Scaling | None = None, targets: Scaling | N
 
 
 def _with_raw_inputs(c: Columns, scaling: Scaling) -> Columns:
-    """The columns of the network that takes raw inputs."""
+    """Fold the scaling of inputs into the columns: the returned network takes raw inputs."""
     mean, scale = np.zeros(c.n_nodes), np.ones(c.n_nodes)
     mean[c.inputs], scale[c.inputs] = scaling.mean, scaling.scale
     moved = (mean != 0.0) | (scale != 1.0)
@@ -227,14 +227,14 @@ def _with_raw_inputs(c: Columns, scaling: Scaling) -> Columns:
 
 
 def _with_raw_targets(c: Columns, scaling: Scaling) -> Columns:
-    """The columns of the network that answers on the scale of the raw targets."""
+    """Fold the scaling of targets into the columns: outputs of the returned network are on the scale of raw targets."""
     factor, shift = np.ones(c.n_nodes), np.zeros(c.n_nodes)
     factor[c.outputs], shift[c.outputs] = scaling.scale, scaling.mean
     moved = (factor != 1.0) | (shift != 0.0)
     if not moved.any():
         return c
-    linear = np.array([*(f.f is identity for f in c.activations), False])  # −1 is an input
-    kept = np.bincount(c.target, ~_plain_edges(c), c.n_nodes) > 0  # by a frozen weight, a shared one, or no sum
+    linear = np.array([*(f.f is identity for f in c.activations), False])  # the last entry serves −1, inputs
+    kept = np.bincount(c.target, ~_plain_edges(c), c.n_nodes) > 0  # has a frozen or shared in-weight, or is no sum
     feeds = np.bincount(c.source, minlength=c.n_nodes) > 0
     direct = moved & linear[c.activation] & c.trainable & ~kept & ~feeds
     into = np.where(direct, factor, 1.0)
@@ -246,24 +246,24 @@ def _with_raw_targets(c: Columns, scaling: Scaling) -> Columns:
 
 
 def _plain_edges(c: Columns) -> npt.NDArray[np.bool_]:
-    """(E,) bool: edges into a sum whose weight is trainable and of that edge alone."""
+    """Mark edges into a plain sum whose weight is trainable and not shared: (E,) bool."""
     adds = coefficients(c.aggregations, c.aggregation, np.bincount(c.target, minlength=c.n_nodes)) == 1.0
     plain: npt.NDArray[np.bool_] = adds[c.target] & c.edge_trainable & (c.param < 0)
     return plain
 
 
 def _behind(c: Columns, edges: npt.NDArray[np.int64], moved: Any, weight: Floats, bias: Floats) -> Columns:
-    """The columns with frozen identity neurons, bias + weight·a, behind nodes: before these edges, and at outputs.
+    """Insert frozen identity neurons, bias + weight·a, behind nodes; the given edges and outputs read them instead.
 
     Args:
-        edges: rows of the edges that read the neuron from now on; their place among a target's in-edges stays.
-        moved: (V,) bool, which nodes' outputs are to be read behind the neuron.
+        edges: rows of the edges whose source is replaced; their place among a target's in-edges stays.
+        moved: (V,) bool; an output at a marked node is replaced by the new neuron.
         weight, bias: (V,) by node.
 
-    In a union each network has neurons of its own behind a shared input.
+    In a union each network has its own neuron behind a shared input.
     """
     part = np.zeros(c.n_nodes, np.int32) if c.part is None else c.part
-    # outputs stand network by network; one that is a shared input is of no network by itself
+    # outputs are grouped by network; a shared input (part −1) among them belongs to the network of the one before
     owner = np.maximum.accumulate(np.maximum(part[c.outputs], 0))
     readers = list(zip(c.source[edges].tolist(), part[c.target[edges]].tolist(), strict=True))
     outputs = list(zip(c.outputs.tolist(), owner.tolist(), strict=True))
@@ -285,7 +285,7 @@ def _behind(c: Columns, edges: npt.NDArray[np.int64], moved: Any, weight: Floats
 
 
 def _grown(c: Columns, behind: Ints, weight: Floats, bias: Floats) -> Columns:
-    """The columns with a frozen neuron more behind each of these rows, and room for its edge."""
+    """Append a frozen neuron for each row in `behind`, and all columns of its in-edge but source and target."""
     n = len(behind)
     linear, activations = _code(c.activations, find("activations", "identity"))
     summed, aggregations = _code(c.aggregations, find("aggregations", "sum"))
@@ -312,7 +312,7 @@ def _grown(c: Columns, behind: Ints, weight: Floats, bias: Floats) -> Columns:
 
 
 def _labelled(c: Columns, before: int, behind: Ints) -> Columns:
-    """The columns with the names of inputs as labels of the outputs that stand behind them, from row `before` on."""
+    """Label new outputs behind inputs with the input's label, or else its id; new neurons begin at row `before`."""
     named = [row for row in c.outputs.tolist() if row >= before and c.is_input[behind[row - before]]]
     if not named:
         return c
@@ -324,7 +324,7 @@ def _labelled(c: Columns, before: int, behind: Ints) -> Columns:
 
 
 def _placed(c: Columns, part: Ints) -> Columns:
-    """The columns of a union with its new neurons, the last ones, in their networks: `part` (n,) says which."""
+    """Extend `part` and `place` of a union by its new neurons, the last n rows; `part` (n,) is their network."""
     assert c.part is not None
     assert c.place is not None
     whole = np.concatenate([c.part, part])
@@ -336,9 +336,9 @@ def _placed(c: Columns, part: Ints) -> Columns:
 
 
 def _ids_exchanged(c: Columns, before: int) -> Columns:
-    """The columns with ids and attributes of old outputs on the new neurons that replace them, from row `before` on.
+    """Exchange ids and attributes between old outputs and the new neurons, from row `before` on, that replace them.
 
-    An input keeps what is its own.
+    Inputs keep their ids and attributes.
     """
     if c.n_nodes == before:
         return c
@@ -352,12 +352,12 @@ def _ids_exchanged(c: Columns, before: int) -> Columns:
 
 
 def _code(known: tuple[Any, ...], wanted: Any) -> tuple[int, tuple[Any, ...]]:
-    """The index of a function in its table, which it is added to where it is missing."""
+    """Return the index of a function in its table, and the table, extended by the function if it was missing."""
     return (known.index(wanted), known) if wanted in known else (len(known), (*known, wanted))
 
 
 def _fresh(ids: Sequence[Hashable], behind: Ints) -> Sequence[Hashable]:
-    """The ids with a new one for a neuron behind each of these rows."""
+    """Append a new unique id for the neuron behind each row in `behind`."""
     if isinstance(ids, range):
         return range(len(ids) + len(behind))
     if all(type(name) is int for name in ids):
@@ -377,7 +377,7 @@ def _text(node: Hashable) -> str:
 
 
 def _finite(c: Columns) -> Columns:
-    """The columns; GraphError where a weight or bias is not finite."""
+    """Return the columns; raise GraphError if a weight or bias is not finite."""
     edges = np.flatnonzero(~np.isfinite(c.weight))
     if len(edges):
         raise GraphError(f"the scaling folded into edge {c.edge_name(int(edges[0]))} overflows")

@@ -1,4 +1,4 @@
-"""Networks as large as the data asks for, their inputs and outputs called as its columns are."""
+"""Networks of a named topology, sized for the columns of a data set, with inputs and outputs named after them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from flowgrad.network import Network
 from flowgrad.registry import find
 
 KEYS = ("hidden", "skips", "n", "k", "m", "p")
-"""What topologies take beside their size, activations, initializer and seed."""
+"""Options of topologies besides their size, activations, initializer and seed."""
 
 
 def takes(shape: str) -> dict[str, bool]:
-    """Give the `KEYS` that a topology takes, and whether it needs them.
+    """List the options among `KEYS` that a topology takes: name → whether it is required.
 
     Raises:
         UnknownNameError: there is no such topology.
@@ -37,11 +37,11 @@ def takes(shape: str) -> dict[str, bool]:
 
 
 def shaped(shape: str, options: Mapping[str, Any], inputs: Sequence[str], outputs: Sequence[str]) -> Network:
-    """Make a network of a topology with these inputs and outputs; hidden neurons are h1, h2, … in their order.
+    """Make a network of a topology with these inputs and outputs; hidden neurons are h1, h2, … in canonical order.
 
     Args:
-        shape: a name of the registry, see `takes`.
-        options: what that takes, None where it is left out; `activation`, `output_activation`, `seed`, `initializer`.
+        shape: name of a topology in the registry.
+        options: all `KEYS`, None where not given, and `activation`, `output_activation`, `seed`, `initializer`.
 
     Raises:
         ConfigError: an option is missing.
@@ -61,7 +61,7 @@ def shaped(shape: str, options: Mapping[str, Any], inputs: Sequence[str], output
 
 
 def with_outputs(network: Network, activation: str) -> Network:
-    """Give the network with this activation at its outputs, in the place of their own."""
+    """Replace the activation of all outputs that are neurons; returns a new network."""
     c, record = network.columns, find("activations", activation)
     known = c.activations if record in c.activations else (*c.activations, record)
     codes = c.activation.copy()
@@ -70,7 +70,7 @@ def with_outputs(network: Network, activation: str) -> Network:
 
 
 def renamed(network: Network, inputs: Sequence[str], outputs: Sequence[str]) -> Network:
-    """Give the network with these names for its inputs and outputs; hidden neurons become h1, h2, … in their order.
+    """Rename inputs and outputs; hidden neurons become h1, h2, … in canonical order. Returns a new network.
 
     Raises:
         GraphError: an input and an output, or a hidden neuron, would share a name.
@@ -83,5 +83,5 @@ def renamed(network: Network, inputs: Sequence[str], outputs: Sequence[str]) -> 
     twice = repeated(ids)
     if twice is not None:
         raise GraphError(f"two nodes would be called {brief(twice)}: rename the column")
-    weights = np.array(c.weights)  # drawn before the ids change, so that a name never moves a weight
+    weights = np.array(c.weights)  # drawn before the ids change, so that weights do not depend on names
     return Network.from_columns(replace(c, ids=ids, weight=weights))

@@ -1,4 +1,4 @@
-"""How large a network may be: what int32 numbers, and what this process has memory for."""
+"""Limits on the size of a network: the range of int32, and the memory of this process."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from pathlib import Path
 from flowgrad.arguments import digits
 from flowgrad.errors import ConfigError
 
-NUMBERED = 2**31 - 1  # neurons and edges of one network, which int32 numbers
-SMALL = 1 << 26  # bytes that any process has, without a look at its limits, which takes 50 µs
-CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # of version 2, of version 1
+NUMBERED = 2**31 - 1  # neurons plus edges of one network: their numbers are int32
+SMALL = 1 << 26  # bytes, 64 MiB: smaller needs are not compared with `memory()`, which takes 50 µs
+CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # cgroup v2, v1
 
 
 def fits(argument: str, neurons: int, edges: int, each: int = 100) -> None:
-    """Refuse arguments that ask for a network larger than memory, before anything of it is made.
+    """Raise if a network would not fit into memory, before any part of it is allocated.
 
     Args:
-        argument: what the message begins with, as "n_nodes=10".
-        each: bytes that a neuron or an edge takes at the peak, while the network is made; measured, rounded up.
+        argument: beginning of the message, such as "n_nodes=10".
+        each: peak bytes per neuron or edge during construction; measured, rounded up.
 
     Raises:
         ConfigError: more neurons and edges than `NUMBERED`, or than `memory()` holds.
@@ -40,9 +40,9 @@ def fits(argument: str, neurons: int, edges: int, each: int = 100) -> None:
 
 
 def memory() -> int:
-    """Bytes that this process may have: the smallest of the machine's memory, the container's limit and ulimit's."""
+    """Return the bytes this process may use: the minimum of physical memory, the cgroup's limit and RLIMIT_AS."""
     found = [1 << 62]
-    with suppress(AttributeError, OSError, ValueError):  # no such system call, or not known by it
+    with suppress(AttributeError, OSError, ValueError):  # no `sysconf`, or a name that it does not know
         found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     for path in CGROUPS:
         with suppress(OSError, ValueError):  # no such file, or "max"

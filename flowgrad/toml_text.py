@@ -1,4 +1,4 @@
-"""TOML as it is written: values, keys, a whole configuration."""
+"""Serialisation of values, keys and configurations to TOML."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ BARE = re.compile("[A-Za-z0-9_-]+")
 
 
 def written(value: Any) -> str:
-    """A value as TOML writes it.
+    """Write a value in TOML.
 
     >>> written("a\\"b"), written(True), written([1, 2.0]), written(float("inf")), written({"level 1": 0.1})
     ('"a\\\\"b"', 'true', '[1, 2.0]', 'inf', '{"level 1" = 0.1}')
@@ -28,12 +28,12 @@ def written(value: Any) -> str:
 
 
 def _key(name: str) -> str:
-    """A key as TOML writes it: bare, where it may be."""
+    """Write a key in TOML, quoted only where a bare key is not allowed."""
     return name if BARE.fullmatch(name) else written(name)
 
 
 def document(config: Mapping[str, Mapping[str, Any]]) -> str:
-    """The configuration as TOML; keys without a value are left out, tables become sections of their own."""
+    """Write a configuration in TOML; keys whose value is None are left out, and dicts become sub-tables."""
     lines = []
     for section, values in config.items():
         tables = {f"{section}.{name}": value for name, value in values.items() if isinstance(value, dict)}

@@ -37,7 +37,7 @@ def _numbered(
     seed: int,
     initializer: str | Initializer | None,
 ) -> Network:
-    """Neurons 0 … n−1, the first `n_inputs` of them inputs, absent weights drawn from the seed."""
+    """Make a network of nodes 0 … n−1, the first `n_inputs` of them inputs; weights are drawn from the seed."""
     return Network.from_arrays(
         source,
         target,
@@ -121,7 +121,7 @@ def random_dag(
     neuron = np.arange(n_inputs, n_inputs + n_neurons)
     span = np.minimum(neuron, window)
     reads = np.minimum(span, fan_in)
-    # sorted draws with repetition from span − reads + 1 values, spread by 0, 1, 2, …, are distinct
+    # sorted draws with repetition from span − reads + 1 values become distinct by adding 0, 1, 2, …
     draws = np.floor(rng.random((n_neurons, fan_in)) * (span - reads + 1)[:, None]).astype(np.int64)
     kept = np.arange(fan_in) < reads[:, None]
     draws[~kept] = np.iinfo(np.int64).max // 2
@@ -142,7 +142,7 @@ def _oriented(
     seed: int,
     initializer: str | Initializer | None,
 ) -> Network:
-    """A randomly wired network: each edge points from the lower to the higher number, as in Xie et al. 2019
+    """Make a randomly wired network: each edge points from the lower to the higher number, as in Xie et al. 2019
     (Exploring Randomly Wired Neural Networks); inputs feed the nodes without predecessors, and the nodes without
     successors feed the outputs."""
     n = undirected.number_of_nodes()
@@ -161,7 +161,7 @@ def _oriented(
 
 
 def _fits(argument: str, n: int, edges: int, n_inputs: int, n_outputs: int) -> None:
-    """As `fits`, of a graph that NetworkX draws, edge by edge, and the inputs and outputs about it."""
+    """Check by `fits` the size of a graph that NetworkX generates, edge by edge, with its inputs and outputs."""
     ends = whole("n_inputs", n_inputs, 1) + whole("n_outputs", n_outputs, 1)
     fits(f"{argument}, n_inputs={n_inputs}, n_outputs={n_outputs}", n + ends, edges, each=500)
 

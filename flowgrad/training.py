@@ -180,12 +180,12 @@ def fit(
 def _parted(
     data: Samples | Stored, validation: float | Samples | Stored | None, rng: np.random.Generator
 ) -> tuple[Samples | Stored, Samples | Stored | None]:
-    """What trains, and what validates."""
+    """Return training and validation data; a fraction as `validation` is split off at random."""
     return split(data, validation, rng) if isinstance(validation, float) else (data, validation)
 
 
 def _limit(patience: int | None, held: object) -> int | None:
-    """How many epochs training waits for a lower val_loss."""
+    """Validate `patience`, the epochs without a lower val_loss after which training stops; it needs validation data."""
     if patience is not None and held is None:
         raise ConfigError(f"patience={patience}: needs validation, a share of the samples or (X, T)")
     return None if patience is None else whole("patience", patience, 1)
@@ -194,7 +194,7 @@ def _limit(patience: int | None, held: object) -> int | None:
 def _listeners(
     run: _Run, callbacks: Iterable[str | Callback], folder: Path | None, file: Checkpoint | None, resume: bool
 ) -> tuple[Callback, ...]:
-    """The callbacks, and the one that keeps a run folder."""
+    """Resolve the callbacks, and append one that writes the run folder, if there is one."""
     found = callbacks_for(callbacks)
     if folder is None:
         return found
@@ -207,7 +207,7 @@ def _listeners(
 def _rules(
     program: Program, l1: Penalty, l2: Penalty, clip: Any, clip_value: Any, limits: Bounds | None, dropout: Dropout
 ) -> Rules:
-    """What a step keeps to, checked."""
+    """Validate penalties, clipping, bounds and dropout, and collect them as the Rules of a step."""
     clips = [
         None if value is None else real(name, value, 0, open_low=True)
         for name, value in (("clip", clip), ("clip_value", clip_value))
@@ -219,7 +219,7 @@ def _rules(
 
 
 def _sizes(program: Program, data: Data, held: Data | None) -> dict[str, Any]:
-    """What a log says of the network and the samples."""
+    """Collect the sizes of network and data that callbacks receive with the settings."""
     plan = program.plan
     return {
         "nodes": plan.n_nodes,
@@ -234,7 +234,7 @@ def _sizes(program: Program, data: Data, held: Data | None) -> dict[str, Any]:
 
 
 class _Run:
-    """Epoch by epoch, until all are run, patience is out or somebody interrupts."""
+    """One training, run epoch by epoch until the last, until patience is exhausted, or until stopped or interrupted."""
 
     def __init__(
         self,
@@ -256,7 +256,7 @@ class _Run:
         self._start, self._due, self.goes_on = program.theta, False, False
 
     def keep(self, checkpoint: Checkpoint, mine: dict[str, Any], start: Array, saved: Mapping[str, Any] | None) -> None:
-        """Keep a checkpoint; go on from what was `saved` in it, where that is something."""
+        """Use a checkpoint; resume from the state `saved` in it, unless that is None."""
         self._checkpoint, self._mine, self._start, self._due = checkpoint, mine, start.copy(), saved is None
         self.goes_on = saved is not None
         if saved is None:
@@ -279,9 +279,9 @@ class _Run:
         checkpoint.keep(self._state(), written=True)
 
     def begin(self, folder: Path | None, there: bool) -> None:
-        """Write the checkpoint's first state, where that is still to be done; in a run folder once that is there.
+        """Write the checkpoint's initial state once: inside the run folder after this exists (`there`), else before.
 
-        Elsewhere before: where the file cannot be written no run folder is left behind.
+        So no run folder remains where a checkpoint elsewhere cannot be written.
         """
         file = self._checkpoint
         if file is not None and self._due and (there or folder is None or not file.within(folder)):
@@ -292,7 +292,7 @@ class _Run:
         return state_of(self.descent, self._start, self.history, self.best, self.over, self._mine)
 
     def train(self, listeners: Iterable[Callable[[Row], object] | None], ended: bool) -> History:
-        """Run; `ended`: whether signals that ask for the end are answered as Ctrl-C."""
+        """Run the remaining epochs; `ended`: whether SIGTERM and SIGHUP are handled as Ctrl-C."""
         history, past = self.history, self.history.rows[-1]["seconds"] if self.history.rows else 0.0
         start = time.perf_counter() - past
         try:
@@ -314,7 +314,7 @@ class _Run:
         return history
 
     def _go_back(self) -> None:
-        """θ to that of the last whole epoch where it is known, else to the last whose gradient was finite."""
+        """Reset θ to that of the last complete epoch if known, else to the last one whose gradient was finite."""
         history, kept, whole = self.history, self._checkpoint, self.descent.steps == self._steps
         if kept is not None:
             self.program.theta = kept.back(history)
@@ -333,7 +333,7 @@ class _Run:
         if self.patience is not None and history.best_epoch == epoch:
             self.best = descent.theta.copy()
         stopped = _tell(listeners, history.rows[-1])
-        if not np.array_equal(program.theta, descent.theta):  # a callback has set it; ours is finite
+        if not np.array_equal(program.theta, descent.theta):  # a callback has set θ; descent.theta has no NaN
             descent.take(program.theta)
             program.theta = descent.theta
         if stopped:
@@ -347,7 +347,7 @@ class _Run:
 
 
 def _tell(listeners: list[Callable[[Row], object]], row: Row) -> bool:
-    """Every listener hears of an epoch; whether one of them wants training to end."""
+    """Pass an epoch's row to every listener; returns whether one of them raised StopTraining."""
     stopped = False
     for call in listeners:
         try:
@@ -359,7 +359,7 @@ def _tell(listeners: list[Callable[[Row], object]], row: Row) -> bool:
 
 @contextmanager
 def _shown(wanted: bool, epochs: int, done: int) -> Iterator[Callable[[Row], None]]:
-    """A bar that takes rows."""
+    """Show a progress bar; yields a function that advances it and shows an epoch's row."""
     with bar("epoch", epochs, done, wanted) as advance:
         yield lambda row: advance(
             "  ".join(f"{k} {v:.4g}" for k, v in row.items() if k not in ("epoch", "rate", "seconds"))

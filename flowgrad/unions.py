@@ -1,4 +1,4 @@
-"""The columns of many networks as those of one."""
+"""Concatenation of the columns of several networks to those of one (`topologies.union`)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from flowgrad.columns import ABSENT, Coded, Columns
 
 
 def columns(parts: list[Columns], share_inputs: bool) -> Columns:
-    """Columns of the networks side by side; ids and inputs are those of `topologies.union`."""
+    """Make the columns of the union of networks; ids and inputs as documented in `topologies.union`."""
     shared: dict[Hashable, int] = {}
     if share_inputs:
         for c in parts:
@@ -26,7 +26,7 @@ def columns(parts: list[Columns], share_inputs: bool) -> Columns:
 
 
 def _rows_in_union(c: Columns, shared: dict[Hashable, int], first: int) -> npt.NDArray[np.int32]:
-    """(V,) int32: where each node of one network goes; shared inputs first, its own nodes from `first` on."""
+    """Map rows of one network to rows of the union, (V,) int32; its own nodes begin at `first`, after shared inputs."""
     if not shared:
         return np.arange(first, first + c.n_nodes, dtype=np.int32)
     rows = np.empty(c.n_nodes, np.int32)
@@ -38,7 +38,7 @@ def _rows_in_union(c: Columns, shared: dict[Hashable, int], first: int) -> npt.N
 def _concatenate(
     parts: list[Columns], rows: list[npt.NDArray[np.int32]], shared: dict[Hashable, int], V: int
 ) -> Columns:
-    """The columns of all parts, nodes moved to `rows`."""
+    """Concatenate the columns of all parts; node k of part i gets the row `rows[i][k]`, of V rows."""
     to = np.concatenate(rows)
 
     def nodes(name: str, fill: Any) -> Any:
@@ -91,7 +91,7 @@ def _concatenate(
 def _ids(
     parts: list[Columns], rows: list[npt.NDArray[np.int32]], shared: dict[Hashable, int], V: int
 ) -> list[Hashable]:
-    """(V,) ids: shared inputs keep theirs, node `id` of network k becomes (k, id)."""
+    """List the V ids of the union: shared inputs keep theirs, node `id` of network k becomes (k, id)."""
     ids: list[Hashable] = [*shared, *[None] * (V - len(shared))]
     for k, (c, row) in enumerate(zip(parts, rows, strict=True)):
         for place, name in zip(row.tolist(), c.ids, strict=True):
@@ -103,7 +103,7 @@ def _ids(
 def _places(
     parts: list[Columns], rows: list[npt.NDArray[np.int32]], n_shared: int, V: int
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
-    """(V,) each: the number of a node's network, −1 for shared inputs; its place in the order network by network."""
+    """Make the columns `part` and `place` of the union, (V,) each, as in `Columns`."""
     part, place = np.full(V, -1, np.int32), np.zeros(V, np.int64)
     part[np.concatenate(rows)] = np.repeat(np.arange(len(parts), dtype=np.int32), [c.n_nodes for c in parts])
     part[:n_shared] = -1
@@ -114,14 +114,14 @@ def _places(
 
 
 def _params(parts: list[Columns]) -> Coded:
-    """(E,) index of each edge's param, −1 for none; the param `name` of network k becomes (k, name)."""
+    """Merge params: (E,) index of each edge's param, −1 for none, and names; `name` of network k becomes (k, name)."""
     first = np.cumsum([0, *(len(c.params) for c in parts)]).tolist()
     moved = [np.where(c.param >= 0, c.param + o, -1) for c, o in zip(parts, first, strict=False)]
     return np.concatenate(moved), tuple((k, name) for k, c in enumerate(parts) for name in c.params)
 
 
 def _recode(parts: list[Columns], name: str, table: str, to: npt.NDArray[np.int32], V: int) -> Coded:
-    """One table of functions for all parts, and the codes (V,) into it."""
+    """Merge the function tables of all parts: returns the codes (V,) into the merged table, and this table."""
     known: dict[Any, int] = {}
     codes = np.full(V, -1, np.int16)
     moved = []
@@ -133,7 +133,7 @@ def _recode(parts: list[Columns], name: str, table: str, to: npt.NDArray[np.int3
 
 
 def _extra(columns: list[Any], rows: Iterable[Any], n: int) -> dict[str, list[Any]]:
-    """The user's attributes, by union row."""
+    """Merge the user's attributes to columns of n entries; `rows` maps each part's entries to rows of the union."""
     merged: dict[str, list[Any]] = {}
     for extra, row in zip(columns, rows, strict=True):
         for key, values in extra.items():

@@ -1,4 +1,4 @@
-"""Weights of edges where nobody gave one, and one weight for all edges of a param."""
+"""Initialisation of weights that were not given, and sharing of one weight by all edges of a param."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def drawn(
         initializer: of all edges; None takes that of the target's activation.
 
     Raises:
-        GraphError: an activation names an initializer that does not exist; one gives what is no standard deviation.
+        GraphError: an activation names an unknown initializer; an initializer returns no valid standard deviations.
     """
     absent = np.isnan(weight)
     if not absent.any():
@@ -54,7 +54,7 @@ def drawn(
 
 
 def initializer_for(initializer: object) -> Initializer | None:
-    """The initializer that a name, or the record itself, stands for; None of None, which leaves it to the activations.
+    """Resolve a name or record to an Initializer; None stays None: the default of each target's activation.
 
     Raises:
         UnknownNameError: no such name; the message gives the nearest.
@@ -69,7 +69,7 @@ def initializer_for(initializer: object) -> Initializer | None:
 
 
 def _deviations(rule: Initializer, fan_in: Floats, fan_out: Floats) -> Floats:
-    """(E,) what the rule says of these edges, one number for all or one each."""
+    """Evaluate an initializer's rule on edges: (E,) standard deviations; raises if the result is invalid."""
     found = np.asarray(rule.std(fan_in.astype(np.float64), fan_out.astype(np.float64)))
     good = found.shape in ((), fan_in.shape) and found.dtype.kind in "fiu"
     if not good or not (np.isfinite(found) & (found >= 0)).all():
@@ -95,7 +95,7 @@ def shared(
     params: Sequence[Hashable],
     edge_name: Callable[[int], str],
 ) -> Floats:
-    """Give all edges of one param one weight, (E,) float64: the first that was given, else the first that was drawn.
+    """Assign one weight to all edges of a param, (E,) float64: the first given one, else the first drawn one.
 
     Args:
         given: (E,) bool, False where the weight was drawn.
@@ -111,7 +111,7 @@ def shared(
     weight = weight.copy()
     said, rest = edges[given[edges]], edges[~given[edges]]
     value = np.full(len(params), np.nan)
-    for rows in (rest[::-1], said[::-1]):  # the last one written stands: the first given weight
+    for rows in (rest[::-1], said[::-1]):  # the last assignment takes effect: the first given weight
         value[param[rows]] = weight[rows]
     unequal = said[weight[said] != value[param[said]]]
     if len(unequal):

@@ -110,6 +110,7 @@ def test_the_worm_is_cyclic(data: Path) -> None:
         (lambda: from_networkx(digraph(("speed", "y")), inputs=["sped"]), UnknownNameError, ["'sped'", "'speed'"]),
         (lambda: from_networkx(digraph(("x", "result")), outputs=["resullt"]), UnknownNameError, ["'result'"]),
         (lambda: from_networkx(digraph(("x", "y")), inputs=[["x"]]), UnknownNameError, ["['x']"]),
+        (lambda: from_networkx(digraph(("x", "y")), inputs=[(["x"],)]), UnknownNameError, ["(['x'],)"]),
         (lambda: from_arrays([0], [1], inputs=[5]), UnknownNameError, ["5", "0 … 1"]),
         (lambda: from_arrays([0], [1], outputs=[-1]), UnknownNameError, ["-1"]),
         (lambda: from_arrays([0, 1], [1]), GraphError, ["2", "1"]),

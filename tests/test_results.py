@@ -12,7 +12,7 @@ import pytest
 
 import flowgrad as fg
 from flowgrad import inspection, metrics
-from flowgrad.errors import DataError
+from flowgrad.errors import DataError, UnknownNameError
 from flowgrad.plan import lower
 from flowgrad.scaling import Scaling
 
@@ -135,6 +135,11 @@ def test_names_are_asked_for_without_an_error(executor: str) -> None:
     assert "x" not in grads.per_output
     assert grads.weight.get((0, "none")) is None
     assert grads.bias.get("none", 7.0) == 7.0
+    for unhashable in ([1], ([1],)):  # a tuple that holds a list has a hash method, and no hash
+        assert unhashable not in grads.dz
+        assert grads.dz.get(unhashable) is None
+        with pytest.raises(UnknownNameError, match="is no node of the network"):
+            grads.dz[unhashable]
 
 
 # ---- what comes in -----------------------------------------------------------------------------------------------

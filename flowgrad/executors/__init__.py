@@ -1,7 +1,7 @@
-"""Executors, one file each; the file's name is the name the user types, its `entry` the executor.
+"""Executors, one module each: the module's name is the executor's public name, its `entry` the executor.
 
-The package shares its name with the public function `flowgrad.executors()`, and importing it would hide that
-function. So the package can be called too, and both spellings give the same answer, whichever came first.
+The package has the same name as the public function `flowgrad.executors()`, and importing it replaces that function.
+So the package is callable and returns the same result, whichever of the two the name refers to.
 """
 
 from __future__ import annotations

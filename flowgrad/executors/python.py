@@ -1,7 +1,7 @@
-"""The definition. Walks the NetworkX graph itself, and then the same graph reversed, line by line as in maths.md.
+"""Reference executor: evaluates the equations of maths.md one by one over the NetworkX graph and its reverse.
 
-Slow on purpose: every other executor is held to what this one says. It computes in float64 whatever the
-program's dtype, and rounds what it returns.
+It favours clarity over speed: every other executor is tested against it. It computes in float64 whatever the
+program's dtype, and rounds its results to that dtype.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Values = dict[Hashable, Array]
 
 
 class PythonExecutor:
-    """Runs any network, anywhere."""
+    """Executor that runs every network on every platform."""
 
     info = ExecutorInfo(
         "python",
@@ -41,7 +41,7 @@ class PythonExecutor:
 
 
 class PythonKernel:
-    """One network, as a graph of Python objects. Samples are a vector (B,) at every node."""
+    """Kernel over a graph of Python objects: every node holds a vector (B,), one entry per sample."""
 
     def __init__(self, network: Network, plan: Plan, request: Request) -> None:
         c = network.columns
@@ -61,12 +61,12 @@ class PythonKernel:
         self.r = {v: plan.response[k] for v, k in neurons}
 
     def parameters(self, theta: Array) -> tuple[dict[tuple[Hashable, Hashable], Any], dict[Hashable, Any]]:
-        """w by edge and b by node."""
+        """Map every edge to its weight and every node to its bias under θ (P,), in float64."""
         weight, bias = self.plan.parameters(theta.astype(np.float64))
         return dict(zip(self.edges, weight, strict=True)), dict(zip(self.nodes, bias, strict=True))
 
     def forward(self, theta: Array, x: Array, dropout: Dropout | None = None) -> Saved:
-        """Equations (1), (2), (3), in topological order; under dropout a hidden neuron's a is times m/(1 − p)."""
+        """Evaluate (1)–(3) in topological order; dropout multiplies a of inputs and hidden neurons by m/(1 − p)."""
         P, r, m_v = self.graph.pred, self.r, self._factors(dropout, len(x))
         w, b = self.parameters(theta)
         z: Values = dict(zip(self.inputs, x.T.astype(np.float64), strict=True))
@@ -82,17 +82,17 @@ class PythonKernel:
         return Saved(self._rounded(z, self.nodes), self._rounded(a, self.nodes), extra=(z, a, m_v))
 
     def _factors(self, dropout: Dropout | None, samples: int) -> Values:
-        """0 or 1/(1 − p), (B,), by input and hidden neuron; nothing without dropout."""
+        """Draw the factor, 0 or 1/(1 − p), (B,), of each node that is no output; {} without dropout."""
         if dropout is None:
             return {}
         inner = [(v, k, v not in self.sigma) for k, v in enumerate(self.nodes) if v not in self.outputs]
         return {v: dropout.factors([k], samples, is_input)[0] for v, k, is_input in inner}
 
     def backward(self, theta: Array, saved: Saved, dy: Array, live: Live) -> Adjoint:
-        """Equations (5)–(10), in topological order of the reversed graph.
+        """Evaluate (5)–(10) in topological order of the reversed graph.
 
-        Each ∂L/∂z_s is written once and read by every predecessor of s; each edge is visited once. Structure decides
-        what takes part: a neuron from which no wanted output can be reached has ∂L/∂z = 0 and is multiplied nowhere.
+        Each ∂L/∂z_s is written once and read by every predecessor of s; each edge is visited once. A neuron from which
+        no wanted output can be reached, by structure alone, has ∂L/∂z = 0 and enters no product.
         """
         z, a, m_v = saved.extra
         w, _ = self.parameters(theta)
@@ -116,7 +116,7 @@ class PythonKernel:
                 if v not in takes_part:
                     dz[v] = none
                 elif v in self.sigma:
-                    dz[v] = thinned(each(self.sigma[v].df, z[v]) * da[v], m_v.get(v))  # (8), the one write of it
+                    dz[v] = thinned(each(self.sigma[v].df, z[v]) * da[v], m_v.get(v))  # (8), written once
                     dterm[v] = self._terms(v, w, a, dz[v])
                 else:
                     dz[v] = thinned(da[v], m_v.get(v))
@@ -131,11 +131,11 @@ class PythonKernel:
         return Adjoint(self._rounded(dz, self.nodes), self._rounded(da, self.nodes), weight, bias, counts)
 
     def _names_of(self, live: Live) -> set[Hashable]:
-        """The nodes that take part, by id."""
+        """Collect the ids of the live nodes; None: all nodes."""
         return set(self.nodes if live is None else (self.nodes[k] for k in np.flatnonzero(live).tolist()))
 
     def _terms(self, v: Hashable, w: Any, a: Values, dz: Array) -> dict[Hashable, Array]:
-        """r_v · ∂m_v/∂t_uv · ∂L/∂z_v for every in-edge, t_uv = w_uv · a_u: once a neuron, so O(fan-in)."""
+        """Compute r_v · ∂m_v/∂t_uv · ∂L/∂z_v, (B,), of every in-edge of v, t_uv = w_uv · a_u; called once per v."""
         before, coefficient = list(self.graph.pred[v]), self.agg[v].coefficient
         if not before:
             return {}
@@ -148,18 +148,18 @@ class PythonKernel:
         return {u: self.r[v] * slope[:, k] * dz for k, u in enumerate(before)}
 
     def _rounded(self, values: Mapping[Any, Any], order: Sequence[Any]) -> Array:
-        """In the request's dtype; what is too large for float32 is inf there."""
+        """Stack values in `order`, rounded to the request's dtype; a value too large for float32 becomes inf."""
         with np.errstate(over="ignore"):
             return np.array([values[k] for k in order], np.float64).astype(self.dtype, copy=False)
 
 
 def thinned(values: Array, m: Array | None) -> Array:
-    """Times m = 0 or 1/(1 − p) of each sample; 0 where that is 0, whatever the value."""
+    """Multiply by m = 0 or 1/(1 − p) of each sample; the result is 0 where m is 0, even for inf and NaN."""
     return values if m is None else np.where(m == 0, 0.0, values * m)
 
 
 def each(f: Callable[[float], float], z: Array) -> Array:
-    """A scalar formula at every sample."""
+    """Evaluate a scalar function at every sample: (B,) float64."""
     return np.array([f(value) for value in z])
 
 
