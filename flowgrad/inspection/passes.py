@@ -63,7 +63,7 @@ class Passes:
         return alone
 
     def taking_part(self, a: Array, n: int) -> Array:
-        """Return a (V, …) with 0 at the nodes from which output n cannot be reached, so that ∂y_n/∂a · a is 0 there."""
+        """Return a (V, …); unless all finite, with 0 at nodes that do not reach output n, where 0 · inf would arise."""
         plan = self.program.plan
         wanted = None if self.t is not None else np.arange(len(plan.outputs)) == self.places[n]
         live = plan.live(wanted)
