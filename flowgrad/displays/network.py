@@ -22,7 +22,7 @@ WIDTH, ROW = 480, 22  # pixels: width of the picture, largest distance between t
 
 
 def network_html(network: Network) -> str:
-    """Render a network as HTML; for one that cannot be lowered yet, the error that says what is missing."""
+    """Render a network as HTML; where lowering fails, as for an unfinished one, the message of the error."""
     try:
         plan = lower(network)
     except FlowgradError as error:

@@ -40,15 +40,15 @@ def mean_of_pairs(matrix: Array, nodes: int) -> Interval:
     - the jackknife's variance is too large by 2σ²/((R − 1)(R − 2)), where σ² is that of a pair beyond the sum of its
       two runs' effects (Efron & Stein 1981). Less all of it, the estimate varies too much to cover; a third is taken,
       by simulation;
-    - the variance is never below σ²/(R(R − 1)), half of what pairs give whose runs have no effects: the jackknife's
-      is 0 by accident where runs split into two equal halves;
-    - an order of V nodes has steps: the exchange of two neighbours lowers ρ by δ = 12/(V³ − V). Runs that all agree
-      do not exclude a run that differs by a step, whose probability is 1/(R + 2) by Laplace's rule of succession;
-      each end is moved by what this costs in the mean, and the variance grows by what it adds.
+    - the variance is never below σ²/(R(R − 1)), half the variance of the mean of pairs whose runs have no effects: the
+      jackknife's is 0 by accident where runs split into two equal halves;
+    - ρ of V nodes is discrete: exchanging two adjacent ranks lowers it by δ = 12/(V³ − V). Runs that all agree do not
+      exclude a run that differs by one such step, with probability 1/(R + 2) by Laplace's rule of succession; each
+      end is moved by the expected loss of ρ, and the variance is raised accordingly.
 
-    By simulation it covers 93 to 98 % from `FEWEST` runs on; 97 to 99 % where two runs have nothing in common, more
-    than 98 % where there are fewer than about ten nodes and ρ takes few values, and 50 to 94 % where runs are of
-    kinds of unequal frequency, which a few runs may miss.
+    By simulation it covers 93 to 98 % for `FEWEST` runs or more; 97 to 99 % where runs are uncorrelated, more than
+    98 % with fewer than about ten nodes, where ρ takes few values, and 50 to 94 % where runs fall into groups of
+    unequal frequency, of which a few runs may miss one.
 
     Args:
         matrix: (R, R) symmetric, correlations of run i and run j in [−1, 1]; the diagonal is ignored.

@@ -42,7 +42,7 @@ D = TypeVar("D", bound=Done)
 class Series:
     """A kind of jobs: `work(*job)` does one in this process, `work(*job, 1)` one in a worker, on one thread.
 
-    restored  (job, arrays) → the result of a job, from what `Done.arrays` gave
+    restored  (job, arrays) → the result of a job, from the arrays that `Done.arrays` returned
     said      JSON data that must be equal in two calls for their results to share a folder
     kind      noun for all the jobs together, in messages: "study"
     one       noun for one job, in messages and in front of the progress bar: "run"
