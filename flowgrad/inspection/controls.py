@@ -1,4 +1,4 @@
-"""Controls for importance: networks and samples that carry no information on the data, or on the graph alone.
+"""Controls for importance: a rewired graph, permuted targets, and inputs that are copies of the targets.
 
 After Fortelny & Bock (Genome Biology 2020) and Esser-Skala & Fortelny (npj Systems Biology and Applications 2023), who
 found that importance in networks wired by biology depends on the run and on the wiring as much as on the data.

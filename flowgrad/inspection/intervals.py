@@ -77,7 +77,7 @@ def mean_of_pairs(matrix: Array, nodes: int) -> Interval:
 
 
 def _moved(value: float, reach: float) -> float:
-    """Move ρ by `reach` on Fisher's scale, with dz/dρ of ρ: tanh(artanh ρ + reach / (1 − ρ²))."""
+    """Move ρ by `reach`, converted to Fisher's scale by its slope at ρ: tanh(artanh ρ + reach / (1 − ρ²))."""
     inside = min(1 - OPEN, max(OPEN - 1, value))
     return math.tanh(math.atanh(inside) + reach / (1 - inside * inside))
 

@@ -12,8 +12,8 @@ from flowgrad.executor import Array
 from flowgrad.inspection.local import base_cases
 from flowgrad.program import Program
 
-VALUES = 1_000_000  # upper limit of nodes · samples in one pass, to bound its memory
-ROWS = 256  # rows of a full pass; where there are fewer samples, several outputs share one pass
+VALUES = 1_000_000  # nodes · samples in one part of X, at least one sample, to bound memory
+ROWS = 256  # rows of a full pass; where a part has fewer samples, several outputs share one pass
 
 
 class Passes:

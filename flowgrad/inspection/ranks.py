@@ -69,7 +69,7 @@ def signed_rank(a: Array, b: Array) -> Array:
     differences of 0 are left out. It is 1 where all are 0, and never below 2^(1 − R).
 
     Args:
-        a, b: (R, V) draws; equal rows belong to one seed.
+        a, b: (R, V) draws; row k of both belongs to one seed.
 
     >>> signed_rank(np.array([[5.0], [6.0], [7.0]]), np.array([[4.0], [3.0], [2.0]])).tolist()
     [0.25]

@@ -1,4 +1,4 @@
-"""Saturation: neurons on a flat end of their activation function, judged by z and σ' alone."""
+"""Saturation: neurons on a flat end of their activation function, judged by σ and σ' at their own z alone."""
 
 from __future__ import annotations
 

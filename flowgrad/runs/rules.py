@@ -15,7 +15,7 @@ PLAIN = ("clip", "clip_value", "dropout", "input_dropout", "label_smoothing")
 
 
 def rules_of(section: Mapping[str, Any], program: Program, model: Model) -> dict[str, Any]:
-    """Build keyword arguments for `fg.fit` from [train]; keys that are not set are left out.
+    """Build keyword arguments for `fg.fit` from [train]; keys that are not set are left out, except l1 and l2.
 
     Raises:
         UnknownNameError: a name of no weights, or of no class.

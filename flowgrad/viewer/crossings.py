@@ -21,7 +21,7 @@ COUNT = 3, 5  # sweeps between two counts of crossings (small graph, others); od
 PATIENCE = 2, 1  # consecutive counts without a gain after which the sweeps end (small graph, others)
 GAIN = 0.05  # a gain: crossings fall by more than this share
 WORK = 2_000_000  # edges (plus 100 a level) that all sweeps of a start may visit; at least two sweeps
-CAREFUL = 50_000  # edges up to which the start is a depth-first order, beyond the order as given
+CAREFUL = 50_000  # edges up to which sweeps start from a depth-first order; larger graphs: from the order as given
 SMALL = 1000  # edges up to which a graph is small: both starts are tried, with first sweeps in both directions
 SLAB = 1 << 21  # pairs compared at once in each copy, to bound memory
 
