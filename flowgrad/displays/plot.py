@@ -38,7 +38,7 @@ def plot(
     title: str = "",
     ax: Any = None,
 ) -> Any:
-    """See `Network.plot`."""
+    """Draw a network with matplotlib; arguments, result and errors as `Network.plot`."""
     plan = lower(network)
     ids = [network.columns.ids[k] for k in plan.nodes.tolist()]
     shade = None if values is None else _of_nodes(values, ids)

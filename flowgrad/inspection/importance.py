@@ -54,7 +54,7 @@ class Importance:
     each_gradient: Array | None = None
 
     def records(self) -> list[dict[str, Any]]:
-        """A dict a node and output: output by output, the strongest node first.
+        """Return a dict for each node and output: output by output, the strongest node first.
 
         Where classes were given, there is a key `class`: None over all samples first, then class by class.
         """
@@ -83,7 +83,7 @@ class Importance:
         ]
 
     def top(self, k: int = 10, kind: str | None = None, output: Hashable = None) -> list[dict[str, Any]]:
-        """The k strongest records of one kind of node (None: of all), for one output (None: the first).
+        """Return the k strongest records of one kind of node (None: of all), for one output (None: the first).
 
         Raises:
             UnknownNameError: no such output or kind.
@@ -98,7 +98,7 @@ class Importance:
         return found[:k]
 
     def to_frame(self) -> Any:
-        """The records as a pandas or polars frame.
+        """Return the records as a pandas or polars frame.
 
         Raises:
             MissingDependencyError: neither is installed.

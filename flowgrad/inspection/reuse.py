@@ -68,7 +68,7 @@ class ReuseReport:
     _calls: tuple[int, ...] = field(repr=False)
 
     def records(self) -> list[dict[str, Any]]:
-        """A dict a node, the most often computed again first.
+        """Return a dict for each node, in descending order of calls.
 
         paths    number from inputs to outputs through the node
         calls    of plain recursion, for ∂L/∂x of all inputs, that compute the node's gradient
@@ -81,7 +81,7 @@ class ReuseReport:
         return sorted(rows, key=lambda row: -row["calls"])
 
     def to_frame(self) -> Any:
-        """The records as a pandas or polars frame; counts are Python integers, of any length.
+        """Return the records as a pandas or polars frame; counts are Python integers, of any length.
 
         Raises:
             MissingDependencyError: neither is installed.
@@ -91,7 +91,7 @@ class ReuseReport:
         return frame(columns | {name: np.array(columns[name], object) for name in ("paths", "calls")})
 
     def through(self, node: Hashable) -> int:
-        """How many of the paths from inputs to outputs run through this node.
+        """Return the number of paths from inputs to outputs through this node.
 
         Raises:
             UnknownNameError: no such node.
@@ -102,7 +102,7 @@ class ReuseReport:
 
     @property
     def sentence(self) -> str:
-        """The finding in one sentence."""
+        """The comparison of plain recursion and cache in one sentence."""
         if self.calls_all <= self.edge_visits + self.cache_writes:
             return (
                 f"No ∂L/∂z is wanted twice here: plain recursion makes {_count(self.calls_all)} calls, "
@@ -115,7 +115,7 @@ class ReuseReport:
         )
 
     def table(self) -> str:
-        """Counts beside their names, and the sentence."""
+        """Format the counts as lines of name and value, followed by the sentence."""
         rows = [
             ("paths from inputs to outputs", _count(self.paths)),
             ("plain recursion: calls for the inputs", _count(self.calls)),

@@ -41,7 +41,7 @@ class Stability:
         return tuple(name for name in self.shares if name != TRAINED)
 
     def agreement(self, condition: str = TRAINED) -> Interval:
-        """Mean rank correlation (Spearman) of two runs of one condition, over all pairs of runs.
+        """Compute the mean rank correlation (Spearman) of two runs of one condition, over all pairs of runs.
 
         It estimates the expectation of ρ(X, X′) for independent runs X and X′; the interval is for that expectation
         (`flowgrad.inspection.intervals.mean_of_pairs`).
@@ -53,7 +53,7 @@ class Stability:
         return self._pairs(condition, condition)
 
     def likeness(self, control: str) -> Interval:
-        """Mean rank correlation of a trained run with a run of a control from another seed, over all pairs.
+        """Compute the mean rank correlation of a trained run with a control's run of another seed, over all pairs.
 
         It estimates the expectation of ρ(X, Y) for independent runs X, trained, and Y, of the control: as large as the
         agreement where the control alone reproduces the ranking. Two runs of one seed begin with the same weights
@@ -98,7 +98,7 @@ class Stability:
         return [{"node": self.nodes[v]} | {name: float(c[v]) for name, c in columns.items()} for v in order]
 
     def records(self) -> list[dict[str, Any]]:
-        """A dict a node, the one first whose share exceeds its share under the controls most.
+        """Return a dict for each node, in descending order of excess, then of share.
 
         share, share_sd, share_low, share_high: mean over the runs, standard deviation, 95 % interval of the mean
         excess: the mean share less the largest mean share of this node under any control; without controls the share
@@ -113,7 +113,7 @@ class Stability:
         return [dict(row) for row in self._rows]
 
     def conditions(self) -> list[dict[str, Any]]:
-        """A dict a condition: runs, mean loss, agreement and likeness of its runs, each with its interval.
+        """Return a dict for each condition: runs, mean loss, agreement and likeness, the last two with intervals.
 
         Raises:
             ConfigError: fewer than 7 runs, for which no interval holds.
@@ -127,7 +127,7 @@ class Stability:
         return found
 
     def to_frame(self) -> Any:
-        """The records as a pandas or polars frame.
+        """Return the records as a pandas or polars frame.
 
         Raises:
             MissingDependencyError: neither is installed.

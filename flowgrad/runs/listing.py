@@ -45,7 +45,7 @@ class Listed:
 
     @property
     def figures(self) -> Mapping[str, float]:
-        """Name → value on the test samples; of a cross-validation the mean over the folds."""
+        """Metrics by name, on the test samples; of a cross-validation, means over the folds."""
         found: Mapping[str, float] = self.summary.get("test", {})
         return found
 

@@ -23,7 +23,7 @@ from flowgrad.weights import initializer_for
 
 @dataclass(frozen=True)
 class Start:
-    """A network that was read for a training.
+    """The network of a training that begins from a file, and the file to store in the run folder.
 
     model    the network, with columns, scaling and loss where the file has them
     trained  whether the file holds a model with loss or scaling, whose scaling the training keeps

@@ -153,7 +153,7 @@ class Delimited:
                 del block
             sure = not stream.doubtful
         except (self.arrow.ArrowException, OSError, EOFError, zlib.error):
-            sure = False  # the csv module meets the same error, and names its line
+            sure = False  # the csv module reads on, and reports an error that it finds by line
         finally:
             stream.close()
         if not sure:

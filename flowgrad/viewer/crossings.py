@@ -68,7 +68,7 @@ class Units:
     count: int
 
     def head(self, part: int) -> Units:
-        """The first copies: the half of them for 2."""
+        """Return the units of the first 1/part of the copies."""
         return Units(self.slots[: len(self.slots) // part], self.unit, self.count // part)
 
     def gather(self, place: Longs, at: Longs) -> None:
@@ -100,7 +100,7 @@ class Side:
     units: Units | None
 
     def head(self, part: int) -> Side:
-        """The first copies: the half of them for 2."""
+        """Return the side of the first 1/part of the copies."""
         n, m = len(self.nodes) // part, len(self.near) // part
         units = self.units and self.units.head(part)
         return Side(self.nodes[:n], self.near[:m], self.start[:n], self.degree[:n], units)
