@@ -1,1 +1,1 @@
-"""How things show themselves: in notebooks, on paper. Network and Gradients find these by name, as they stand above."""
+"""Displays in notebooks and figures. Network and Gradients, of a lower layer, find them by name in the registry."""

@@ -1,4 +1,4 @@
-"""Pictures of a training: the loss curve, cross-validation, and the network with its neurons coloured by a value."""
+"""Figures of a training: loss curve, cross-validation, and the network with neurons coloured by a value."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TRAINING, VALIDATION = SERIES
 
 
 def figure(width: float, height: float) -> Any:
-    """An empty figure of so many inches, drawn without a display and without matplotlib's global state."""
+    """Make an empty figure of width × height inches, without a display and without matplotlib's global state."""
     if not find_spec("matplotlib"):
         raise MissingDependencyError("matplotlib", "plot", "a picture")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -27,7 +27,7 @@ def figure(width: float, height: float) -> Any:
 
 
 def loss_curve(path: Path, rows: Sequence[Mapping[str, float]], title: str, best: int | None = None) -> None:
-    """loss and, where there is one, val_loss by epoch; a mark at the epoch whose weights were kept."""
+    """Plot loss and, where present, val_loss by epoch, with a mark at the epoch whose weights were kept, to `path`."""
     drawn = figure(7, 4)
     axes = drawn.add_subplot()
     epochs = [row["epoch"] for row in rows]
@@ -51,7 +51,7 @@ def loss_curve(path: Path, rows: Sequence[Mapping[str, float]], title: str, best
 
 
 def folds(path: Path, figures: Sequence[Mapping[str, Any]], by_fold: Sequence[Mapping[str, Any]], title: str) -> None:
-    """Each metric in a field of its own: a point a fold, the mean with its interval, and that of all answers together.
+    """Plot each metric on its own axes: a point a fold, the mean and the pooled value, both with their intervals.
 
     `figures` and `by_fold` are as `CrossValidation` gives them.
     """
@@ -59,7 +59,7 @@ def folds(path: Path, figures: Sequence[Mapping[str, Any]], by_fold: Sequence[Ma
     for place, found in enumerate(figures):
         axes = drawn.add_subplot(1, len(figures), place + 1)
         values = [row[found["metric"]] for row in by_fold]
-        spread = [0.22 * ((0.618 * k) % 1 - 0.5) for k in range(len(values))]  # beside each other, the same each time
+        spread = [0.22 * ((0.618 * k) % 1 - 0.5) for k in range(len(values))]  # horizontal offsets, deterministic
         axes.plot(spread, values, "o", color=TRAINING, alpha=0.45, markersize=4, markeredgewidth=0)
         for at, name, colour in ((0.35, "mean", TRAINING), (0.6, "pooled", VALIDATION)):
             low, high = ("low", "high") if name == "mean" else ("pooled_low", "pooled_high")
@@ -76,5 +76,5 @@ def folds(path: Path, figures: Sequence[Mapping[str, Any]], by_fold: Sequence[Ma
 
 
 def concept_graph(path: Path, network: Network, importance: Mapping[Any, float], title: str) -> None:
-    """The network from left to right; neurons coloured by importance, edges blue (+) and orange (−) by weight."""
+    """Draw the network from left to right: neurons coloured by importance, edges blue (+) and orange (−) by weight."""
     network.plot(importance, label="importance", title=title, labels=True).savefig(path, bbox_inches="tight")

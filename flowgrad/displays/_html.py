@@ -1,4 +1,4 @@
-"""Pieces of HTML for notebooks: small, without scripts, and in colours that can be read on light and dark ground."""
+"""HTML fragments for notebooks: small, without scripts, readable on light and dark backgrounds."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from html import escape
 
 from flowgrad.viewer.palette import EITHER_ABOVE, EITHER_BELOW
 
-NAME = 40  # characters of an id
+NAME = 40  # characters of an id that are shown
 
 
 def card(title: str, inside: str) -> str:
-    """A titled box that takes its colours from the page around it."""
+    """Make a titled box that inherits its colours from the page. `inside` is HTML, `title` is text."""
     return (
         '<div style="border:1px solid rgba(128,128,128,.4);border-radius:6px;padding:8px 12px;margin:4px 0;'
         'max-width:640px;line-height:1.5;overflow-x:auto;color:inherit;background:transparent">'
@@ -20,23 +20,23 @@ def card(title: str, inside: str) -> str:
 
 
 def short(name: object) -> str:
-    """An id as text of the page: never markup, never longer than a line."""
+    """Format an id as escaped HTML text of at most `NAME` characters."""
     text = name if isinstance(name, str) else repr(name)
     return escape(text if len(text) <= NAME else f"{text[: NAME - 1]}…")
 
 
 def named(ids: Sequence[object], most: int = 5) -> str:
-    """The first few of some ids."""
+    """List the first `most` ids, and the number of the others."""
     return ", ".join(map(short, ids[:most])) + (f" … {len(ids) - most:,} more" if len(ids) > most else "")
 
 
 def count(n: int, noun: str) -> str:
-    """`1 node`, `1,234 nodes`."""
+    """Format a count with its noun: `1 node`, `1,234 nodes`."""
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
 def signs(what: str) -> str:
-    """A line that says what the colours mean."""
+    """Make the legend of the colours above and below 0 of the quantity `what`."""
     look = "display:inline-block;width:18px;height:4px;margin:0 6px 2px 0"
     parts = [
         f'<span style="{look};background:{colour}"></span>{side}'
@@ -46,10 +46,10 @@ def signs(what: str) -> str:
 
 
 def bars(rows: Iterable[tuple[str, float, str]]) -> str:
-    """Rows of a name, a bar and what is said of it; orange where the value is below 0.
+    """Make a table with a name, a bar and a caption in each row; bars of values below 0 are orange.
 
     Args:
-        rows: text of the page (escaped), value, text of the page.
+        rows: name as escaped HTML, value, caption as escaped HTML.
     """
     listed = list(rows)
     most = max((abs(value) for _, value, _ in listed), default=0.0) or 1.0

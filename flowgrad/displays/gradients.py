@@ -11,11 +11,11 @@ from flowgrad.displays._html import bars, card, count, short, signs
 if TYPE_CHECKING:
     from flowgrad.results import Gradients
 
-EDGES, LEVELS = 8, 12  # rows
+EDGES, LEVELS = 8, 12  # rows of the two tables
 
 
 def gradients_html(grads: Gradients) -> str:
-    """Gradients as HTML."""
+    """Render gradients as HTML."""
     weight, da = grads.weight, grads.da.array.astype(np.float64)
     labels, plan = weight._labels, weight._labels.plan
     loss = "for a cotangent" if grads.loss is None else f"loss {grads.loss:.6g}"

@@ -1,4 +1,4 @@
-"""A network in a notebook: its figures, and its graph as a small SVG; all of it in one piece of HTML."""
+"""A network in a notebook: counts, and its graph as a small SVG, in one fragment of HTML."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from flowgrad.viewer.palette import EITHER_ABOVE, EITHER_BELOW, GREY
 if TYPE_CHECKING:
     from flowgrad.network import Network
 
-DRAWN = 60, 300  # nodes and edges up to which the graph is drawn; beyond, how wide each level is
-WIDTH, ROW = 480, 22  # pixels
+DRAWN = 60, 300  # nodes and edges up to which the graph is drawn; beyond, level widths are shown as bars
+WIDTH, ROW = 480, 22  # pixels: width of the picture, largest distance between two rows
 
 
 def network_html(network: Network) -> str:
-    """A network as HTML; one that is not finished says what it lacks."""
+    """Render a network as HTML; where lowering fails, as for an unfinished one, the message of the error."""
     try:
         plan = lower(network)
     except FlowgradError as error:
@@ -44,7 +44,7 @@ entry = network_html
 
 
 def _functions(plan: Plan) -> str:
-    """`12 tanh, 1 identity; 13 sum`, the most frequent first."""
+    """Count activations and aggregations, most frequent first: `12 tanh, 1 identity; 13 sum`."""
     said = []
     for codes, table in ((plan.activation, plan.activations), (plan.aggregation, plan.aggregations)):
         counts = np.bincount(codes[codes >= 0], minlength=len(table))
@@ -54,7 +54,7 @@ def _functions(plan: Plan) -> str:
 
 
 def _graph(plan: Plan, ids: list[object]) -> str:
-    """Edges as curves coloured by sign, with a legend; nodes with their ids as tooltips."""
+    """Draw edges as curves coloured by sign, with a legend, and nodes with their ids as tooltips."""
     place = layout(plan)
     low, high = _range(place)
     step, row = (WIDTH - 28) / (np.ptp(place.x) or 1.0), min(ROW, 300 / (high - low or 1.0))
@@ -80,13 +80,13 @@ def _graph(plan: Plan, ids: list[object]) -> str:
 
 
 def _range(place: Layout) -> tuple[float, float]:
-    """The least and the largest height of nodes and bends."""
+    """Return the smallest and the largest y of nodes and bends."""
     heights = [*place.y.tolist(), *(y for points in place.bends.values() for _, y in points)]
     return min(heights), max(heights)
 
 
 def _curve(points: list[tuple[float, float]]) -> str:
-    """An SVG path from point to point that leaves and arrives flat."""
+    """Make an SVG path through the points, horizontal at each of them."""
     found = f"M{points[0][0]:.1f} {points[0][1]:.1f}"
     for (x0, y0), (x1, y1) in pairwise(points):
         middle = (x0 + x1) / 2
@@ -95,7 +95,7 @@ def _curve(points: list[tuple[float, float]]) -> str:
 
 
 def _levels(plan: Plan) -> str:
-    """How many nodes each level has, of the first and last where there are many."""
+    """Draw the number of nodes of each level as bars; of more than 14 levels the first and last seven."""
     width = np.bincount(plan.level).tolist()
     rows = [(f"level {k}", float(n), count(n, "node")) for k, n in enumerate(width)]
     if len(rows) > 14:

@@ -19,10 +19,10 @@ from flowgrad.viewer.palette import ABOVE, BELOW, GREY, INK, PAPER
 if TYPE_CHECKING:
     from flowgrad.network import Network
 
-NAMED = 80  # nodes up to which all have their names
-CURVED = 4000  # edges up to which they are curves; beyond, straight lines, as pixels in a PDF
-INCH = 2.2  # levels an inch … and
-TIGHT = 0.3  # … a row, in inches, where there is room
+NAMED = 80  # nodes up to which names are drawn by default
+CURVED = 4000  # edges up to which they are curves; beyond, straight lines, rasterized in vector formats
+INCH = 2.2  # units of the layout's x in one inch of width
+TIGHT = 0.3  # inches of height for one unit of its y; figures larger than 11 inches are scaled down to it
 
 Floats = npt.NDArray[np.float64]
 
@@ -38,7 +38,7 @@ def plot(
     title: str = "",
     ax: Any = None,
 ) -> Any:
-    """See `Network.plot`."""
+    """Draw a network with matplotlib; arguments, result and errors as `Network.plot`."""
     plan = lower(network)
     ids = [network.columns.ids[k] for k in plan.nodes.tolist()]
     shade = None if values is None else _of_nodes(values, ids)
@@ -68,11 +68,11 @@ def plot(
 entry = plot
 
 
-# ---- what is asked for ------------------------------------------------------------------------------------------
+# ---- arguments --------------------------------------------------------------------------------------------------
 
 
 def _of_nodes(values: Any, ids: list[Hashable]) -> Floats:
-    """(V,) a number a node, NaN where a mapping has none."""
+    """Return (V,) one number a node, NaN where a mapping has none."""
     if not isinstance(values, Mapping):
         array = _numbers(values, "values")
         if array.shape != (len(ids),):
@@ -89,7 +89,7 @@ def _of_nodes(values: Any, ids: list[Hashable]) -> Floats:
 
 
 def _of_edges(values: Any, ids: list[Hashable], plan: Plan) -> Floats:
-    """(E,) a number an edge, 0 where a mapping has none."""
+    """Return (E,) one number an edge, 0 where a mapping has none."""
     pairs = [(ids[u], ids[v]) for u, v in zip(plan.in_source.tolist(), plan.in_target.tolist(), strict=True)]
     if not isinstance(values, Mapping):
         array = _numbers(values, "edge_values")
@@ -112,7 +112,7 @@ def _number(value: Any, what: str) -> float:
 
 
 def _numbers(values: Any, what: str) -> Floats:
-    """Values as float64; what is no number is refused."""
+    """Convert values to float64; raise ConfigError where they are not numbers."""
     try:
         return np.asarray(values, np.float64)
     except (TypeError, ValueError):
@@ -123,7 +123,7 @@ def _numbers(values: Any, what: str) -> Floats:
 
 
 def _canvas(place: Layout, plan: Plan, names: list[Hashable] | None, ax: Any) -> tuple[Any, Any]:
-    """A figure in proportion to the layout, or the axes that were given."""
+    """Return figure and axes: new, in proportion to the layout, or those of the given `ax`."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -131,7 +131,7 @@ def _canvas(place: Layout, plan: Plan, names: list[Hashable] | None, ax: Any) ->
         raise MissingDependencyError("matplotlib", "plot", "a picture") from None
 
     class Picture(Figure):
-        """A figure that a notebook shows, whether or not pyplot was ever asked."""
+        """A figure that a notebook shows without pyplot."""
 
         def _repr_png_(self) -> bytes:
             buffer = io.BytesIO()
@@ -167,7 +167,7 @@ def _length(name: Hashable) -> int:
 
 
 class _Picture:
-    """Edges, nodes and names on some axes."""
+    """Drawing of edges, nodes, names and legend on given axes."""
 
     def __init__(self, axes: Any, plan: Plan, place: Layout, ids: list[Hashable]) -> None:
         self.axes, self.plan, self.place, self.ids = axes, plan, place, ids
@@ -179,7 +179,7 @@ class _Picture:
         self.kind[plan.outputs] = 2
 
     def edges(self, value: Floats) -> None:
-        """Coloured by the value's sign; wide and opaque where the value is large."""
+        """Draw the edges, coloured by the sign of their values (E,), wider and more opaque with their size."""
         from matplotlib.collections import LineCollection, PathCollection
         from matplotlib.colors import to_rgb
 
@@ -205,7 +205,7 @@ class _Picture:
         self.axes.add_collection(PathCollection(paths, facecolors="none", **style))
 
     def _curve(self, points: list[tuple[float, float]]) -> Any:
-        """From level to level, leaving and arriving flat."""
+        """Make a path through the points, horizontal at each of them."""
         from matplotlib.path import Path
 
         vertices, codes = [points[0]], [Path.MOVETO]
@@ -216,7 +216,7 @@ class _Picture:
         return Path(vertices, codes)
 
     def nodes(self, value: Floats | None) -> Any:
-        """Inputs as squares, the others as discs, outputs with a heavy rim; gives what a colour bar needs."""
+        """Draw inputs as squares, others as discs, outputs with a thick rim; return the artist for the colour bar."""
         found = None
         colours = _colours(value) if value is not None else None
         for kind, marker, rim in ((1, "s", 0.6), (0, "o", 0.6), (2, "o", 1.8)):
@@ -240,7 +240,7 @@ class _Picture:
         )
 
     def legend(self, value: Floats, what: str) -> None:
-        """Says below the picture which colour of an edge is which sign, and how large the values are."""
+        """Add a legend below the picture: colour and value of largest size for each sign of the edge values (E,)."""
         from matplotlib.lines import Line2D
 
         known = value[np.isfinite(value)]
@@ -254,10 +254,10 @@ class _Picture:
             self.axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(0, 0), ncols=2, borderaxespad=0, **look)
 
     def names(self, value: Floats | None) -> None:
-        """Write names where they have room, on a ground of paper: outputs' first, then the largest values', in order.
+        """Write names where they have room: first of the outputs, then of the others by decreasing size of value.
 
-        Inputs have theirs to the left, outputs to the right, the others above, or to the right where a column is
-        dense; where that covers a neuron or another name, on another side; where there is no room, none.
+        Names of inputs are to the left, of outputs to the right, others above, or to the right in a dense column; where
+        this overlaps a neuron or another name, a second side is tried, and then the name is left out.
         """
         points = float(np.clip(self.size * 0.75, 5.0, 8.0))
         away, dense = self.size / 2 + 3, self._dense(points)
@@ -267,7 +267,7 @@ class _Picture:
             sides.get(int(k), (right, above) if d else (above, right)) for k, d in zip(self.kind, dense, strict=True)
         ]
         texts = [self._name(v, beside[v][0], points) for v in range(len(self.ids))]
-        self.axes.figure.draw_without_rendering()  # so that it is known where everything stands
+        self.axes.figure.draw_without_rendering()  # computes the positions that follow
         size = np.zeros(len(texts)) if value is None else np.abs(np.nan_to_num(value))
         room = self._taken()
         for v in np.lexsort((np.arange(len(texts)), -size, self.kind != 2)).tolist():
@@ -302,13 +302,13 @@ class _Picture:
         text.set(position=(dx, dy), horizontalalignment=ha, verticalalignment=va)
 
     def _taken(self) -> Floats:
-        """(V, 4) left, bottom, right, top of every neuron, in pixels."""
+        """Return (V, 4) left, bottom, right, top of every node, in pixels."""
         centre = self.axes.transData.transform(np.stack([self.place.x, self.place.y], axis=1))
         half = np.where(self.kind == 1, 0.34, 0.5) * self.size * self.axes.figure.dpi / 72
         return np.hstack([centre - half[:, None], centre + half[:, None]])
 
     def _dense(self, points: float) -> Any:
-        """(V,) bool: nodes of columns that have no room for a name between two nodes."""
+        """Return (V,) bool: nodes of columns without room for a name between each two nodes."""
         p, found = self.place, np.zeros(len(self.ids), bool)
         for x in np.unique(p.x).tolist():
             here = p.x == x
@@ -318,19 +318,19 @@ class _Picture:
 
 
 def _covers(box: Floats, others: Floats) -> bool:
-    """Whether a box, as left, bottom, right, top, covers a part of any other."""
+    """Whether a box (left, bottom, right, top) overlaps any of the others (N, 4)."""
     low, high = np.maximum(box[:2], others[:, :2]), np.minimum(box[2:], others[:, 2:])
     return bool((low < high).all(axis=1).any())
 
 
 def _short(name: Hashable) -> str:
-    """An id as a label: thirty characters of it, and no formula of matplotlib's."""
+    """Format an id as a label: at most 30 characters, with `$` escaped, so that matplotlib reads no formula."""
     text = " ".join(str(name).split())
     return (text if len(text) <= 30 else f"{text[:29]}…").replace("$", r"\$")
 
 
 def _limit(value: Floats) -> float:
-    """Where the ramp ends: at the largest, but where a few tower above the rest, at what 98 of 100 are below."""
+    """Return the ramp's end: the largest |value|, or of 100 or more their 98th percentile if below a third of it."""
     known = np.abs(value[np.isfinite(value)])
     most, usual = float(known.max(initial=0.0)), float(np.percentile(known, 98)) if len(known) else 0.0
     return (usual if len(known) >= 100 and 0 < usual < most / 3 else most) or 1.0
@@ -345,7 +345,7 @@ def _beyond(value: Floats | None) -> str:
 
 
 def _colours(value: Floats) -> dict[str, Any]:
-    """The palette's ramp about 0 where some are below it; else its half above 0, as the page has it."""
+    """Return colormap and limits: the ramp centred on 0 where a value is below 0, else its half above 0."""
     from matplotlib.colors import LinearSegmentedColormap
 
     limit, signed = _limit(value), bool((value < 0).any())

@@ -1,4 +1,4 @@
-"""Controls: what importance looks like where it should say nothing about the data, or nothing but the graph.
+"""Controls for importance: a rewired graph, permuted targets, and inputs that are copies of the targets.
 
 After Fortelny & Bock (Genome Biology 2020) and Esser-Skala & Fortelny (npj Systems Biology and Applications 2023), who
 found that importance in networks wired by biology depends on the run and on the wiring as much as on the data.
@@ -13,22 +13,22 @@ import numpy as np
 from flowgrad.executor import Array
 from flowgrad.network import Network
 
-ROUNDS = 30  # of swaps; each proposes one for every second edge
+ROUNDS = 30  # rounds of source swaps; each round pairs up the edges and proposes one swap a pair
 
 
 def fresh(network: Network, seed: int) -> Network:
-    """The network untrained: new weights from the seed, biases 0, where they are trainable."""
+    """Return the network untrained: trainable weights are drawn anew from the seed, trainable biases are 0."""
     c = network.columns
     weight = np.where(c.edge_trainable, np.nan, c.weights)
     return Network.from_columns(replace(c, weight=weight, bias=np.where(c.trainable, 0.0, c.bias), seed=seed))
 
 
 def shuffled_graph(network: Network, seed: int) -> Network:
-    """The network with its edges led elsewhere, at random, and every node's degrees kept.
+    """Rewire the edges at random, keeping the in-degree, out-degree and level of every node.
 
-    Two edges between the same two levels exchange their sources, if that makes no edge twice; inputs exchange with
-    inputs only. So each node keeps the number of edges that come in, and of those that go out, level by level; the
-    graph stays acyclic and no node changes its level. Weights stay with the edge's target.
+    Two edges between the same two levels exchange their sources unless that would duplicate an edge; inputs exchange
+    with inputs only. Each node so keeps its numbers of in-edges and out-edges by level of the other end; the graph
+    stays acyclic. Weights stay with the edge's target.
 
     >>> net = Network.from_arrays([0, 1, 2, 3], [4, 5, 6, 7])
     >>> sorted(shuffled_graph(net, 1).graph.edges)[0] in {(0, k) for k in range(4, 8)}
@@ -52,7 +52,7 @@ def shuffled_graph(network: Network, seed: int) -> Network:
 
 
 def _without_twins(source: Array, moved: Array, target: Array, first: Array, second: Array, n: int) -> Array:
-    """The edges after the swaps, less those swaps that would make an edge that is there already."""
+    """Undo the swaps that duplicate an edge, and return the (E,) sources that are left."""
     moved = moved.copy()
     while True:
         key = moved * n + target
@@ -65,18 +65,18 @@ def _without_twins(source: Array, moved: Array, target: Array, first: Array, sec
 
 
 def shuffled_labels(T: Array, seed: int) -> Array:
-    """The targets (B, …), dealt anew to the samples."""
+    """Permute the rows of the targets (B, …) at random."""
     return np.asarray(T[np.random.default_rng(seed).permutation(len(T))])
 
 
 def deterministic_inputs(T: Array, inputs: int, outputs: int, seed: int) -> Array:
-    """(B, I) float64 inputs that all say the answer: every one a target, in units of its standard deviation.
+    """Build (B, I) float64 inputs that are copies of the targets, centred, in units of their standard deviation.
 
-    What then makes one neuron more important than another is the graph alone. Of several outputs, each input says
-    one, dealt by the seed as evenly as may be.
+    Differences in importance between neurons then come from the graph alone. With several outputs each input copies
+    one of them, assigned at random by the seed, each output to equally many inputs (± 1).
 
     Args:
-        T: (B, O), or class indices (B,), which stand for one target an output.
+        T: (B, O), or class indices (B,), which are made one-hot where outputs > 1.
 
     >>> deterministic_inputs(np.array([0, 1, 1, 0]), 3, 1, seed=0)[:, 0].tolist()
     [-1.0, 1.0, 1.0, -1.0]

@@ -69,7 +69,7 @@ def explain(
 
 
 class _Explanation:
-    """The lines about one node."""
+    """Builder of the lines about one node, v, at one sample; `text` collects them."""
 
     def __init__(self, program: Program, acts: Any, v: int, sample: int, digits: int, most: int) -> None:
         self.plan, self.names, self.most, self.digits = program.plan, program.labels.nodes, most, digits
@@ -89,7 +89,7 @@ class _Explanation:
         self.text.append(f"{equation:>5}  {line}")
 
     def terms(self, listed: list[tuple[str, float]]) -> None:
-        """The terms of a sum, strongest first, the rest in one line."""
+        """Add the `most` largest terms of a sum by absolute value, and one line with the sum of the others."""
         order = sorted(listed, key=lambda term: -abs(term[1]))
         for said, value in order[: self.most]:
             self.add("", f"    {said} = {self.number(value)}")
@@ -98,13 +98,13 @@ class _Explanation:
             self.add("", f"    … and {len(order) - self.most} more, together {self.number(rest)}")
 
     def cached(self, pointers: Any, reader: str) -> None:
-        """How many neurons read the value: of a, those that it feeds; of ∂L/∂z, those that feed it."""
+        """Add the number of readers of a cached value: of a, the successors; of ∂L/∂z, the predecessors."""
         readers = int(pointers[self.v + 1] - pointers[self.v])
         self.add("", f"    cached: written once, read by {_count(readers, reader)}")
 
-    @np.errstate(all="ignore")  # what is not finite flows
+    @np.errstate(all="ignore")  # NaN and inf propagate
     def forward(self) -> None:
-        """(1), (2), (3)."""
+        """Add the lines of the forward pass, (1)–(3), and σ'(z), (7)."""
         p, v, n = self.plan, self.v, self.number
         if p.activation[v] < 0:
             self.text.append(f"{self.name(v)}, an input, at sample {self.sample}")
@@ -133,7 +133,7 @@ class _Explanation:
         self.add("(7)", f"σ'(z) = {n(self.slope)}")
 
     def base(self, program: Program, acts: Any, T: Any, cotangent: Any) -> None:
-        """(4), (9): what the output itself has to do with L."""
+        """Add the lines of an output's own loss, (4), and base case, (9)."""
         place, n = program.plan.outputs.tolist().index(self.v), self.number
         if cotangent is not None:
             given = batch.table(cotangent, program.outputs, "cotangent", "output", np.dtype(np.float64))
@@ -151,12 +151,12 @@ class _Explanation:
         whose = ", of all outputs' losses" if loss.coupled else ""
         self.add("(9)", f"base case ∂L/∂y = {n(self.dy)}{whose}")
 
-    @np.errstate(all="ignore")  # what is not finite flows
+    @np.errstate(all="ignore")  # NaN and inf propagate
     def backward(self, grads: Any) -> None:
-        """(10), (8), (5), (6)."""
+        """Add the lines of the backward pass: (10), (8), (5), (6)."""
         p, v, n = self.plan, self.v, self.number
         dz, da = grads.dz.array[:, self.sample].astype(float), grads.da.array[:, self.sample].astype(float)
-        found, live = [], reached(p)  # what leads to no output is multiplied nowhere
+        found, live = [], reached(p)  # a neuron from which no output is reached contributes 0
         for k in range(p.out_ptr[v], p.out_ptr[v + 1]):
             s, e = int(p.out_target[k]), int(p.out_edge[k])
             through = p.response[s] * self.share[e] * self.w[e]

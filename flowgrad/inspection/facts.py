@@ -1,4 +1,4 @@
-"""What a network is like, in numbers."""
+"""Size and shape of a network in numbers."""
 
 from __future__ import annotations
 
@@ -75,9 +75,9 @@ def network_facts(network: Network) -> dict[str, Any]:
 
 
 def weak_components(n: int, source: Array, target: Array) -> int:
-    """Parts of a graph of n nodes that no edge connects, whatever its direction.
+    """Count the weakly connected components of a graph of n nodes, given as (E,) sources and targets.
 
-    Every node takes the smallest label around it, and labels take the labels of their labels, until none changes.
+    Each node takes the smallest label of its neighbours, then the label of its label, until none changes.
 
     >>> weak_components(5, np.array([0, 3]), np.array([1, 1]))
     3
@@ -95,7 +95,7 @@ def weak_components(n: int, source: Array, target: Array) -> int:
 
 
 def _fed(plan: Plan) -> Array:
-    """(V,) bool: inputs, and neurons that depend on one."""
+    """Return (V,) bool: inputs, and neurons that depend on an input."""
     fed = plan.activation < 0
     for v in np.flatnonzero(~fed).tolist():
         fed[v] = fed[plan.in_source[plan.in_ptr[v] : plan.in_ptr[v + 1]]].any()

@@ -1,4 +1,4 @@
-"""What a function is given for samples: said so where it is an object of flowgrad's own; one sample of many."""
+"""Checks of arguments that hold samples, and the selection of one sample."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from flowgrad.results import Activations, Gradients
 
 
 def samples(function: str, **given: object) -> None:
-    """Check that none of these arguments, by name, is an object of flowgrad's own where samples stand.
+    """Check that none of these arguments, given by name, is a Network, Program, Activations or Gradients.
 
     Raises:
         ConfigError: one is; the message names it.
@@ -26,7 +26,7 @@ def samples(function: str, **given: object) -> None:
 
 
 def chosen(program: Program, sample: int | None, X: Any, T: Any = None) -> tuple[Any, Any]:
-    """X and T of one sample alone, (1, I) and (1, O); as they are where `sample` is None.
+    """Select X (1, I) and T (1, O) of one sample; return both unchanged where `sample` is None.
 
     Raises:
         DataError: no such sample. As `program.forward` and `backward` where X or T does not fit.

@@ -1,4 +1,4 @@
-"""Health: what in a network does not work, on some data: dead and saturated neurons, gradients that fade or grow."""
+"""Health of a network on some data: dead and saturated neurons, vanishing and exploding gradients."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from flowgrad.inspection.saturation import saturated
 from flowgrad.plan import Plan
 from flowgrad.program import Program
 
-FADED = 1e-6  # a gradient below this share of the largest level's
+FADED = 1e-6  # a level's gradient vanishes below this share of the largest level's
 
 
 @dataclass(frozen=True, repr=False)
@@ -64,12 +64,12 @@ class Health:
 
     @property
     def well(self) -> bool:
-        """Nothing to say."""
+        """Whether no finding holds, and the gradients neither vanish nor explode."""
         found = (self.unreached, self.dead, self.saturated, self.constant, self.silent, self.nonfinite)
         return not any(found) and not self.vanishing and not self.exploding
 
     def lines(self) -> list[str]:
-        """What there is to say, a line each."""
+        """Return the findings as text, one a line; one line that says so where there are none."""
         said = []
         for what, found in (
             ("no output depends on them", self.unreached),
@@ -147,9 +147,9 @@ def health(program: Program, X: Any, T: Any, *, theta: Any = None, sample: int |
 
 
 def _by_level(plan: Plan, da: Array, fed: Array) -> Array:
-    """(L,) root mean square of ∂L/∂a over the samples and the nodes of each level that reach an output, else 0."""
+    """Return the (L,) root mean square of ∂L/∂a over samples and each level's nodes in `fed`; 0 for a level without."""
     largest = float(np.abs(da[fed]).max(initial=0.0))
-    unit = largest if 0 < largest < np.inf else 1.0  # squares of what is far from 1 over- or underflow
+    unit = largest if 0 < largest < np.inf else 1.0  # avoids overflow and underflow of the squares
     squares = ((da[fed] / unit) ** 2).mean(axis=1)
     levels = len(np.bincount(plan.level))
     total, count = (np.bincount(plan.level[fed], w, minlength=levels) for w in (squares, None))
@@ -157,7 +157,7 @@ def _by_level(plan: Plan, da: Array, fed: Array) -> Array:
 
 
 def _varying(plan: Plan, a: Array) -> Array:
-    """(V,) bool: nodes that an input leads to which is not the same at every sample."""
+    """Return (V,) bool: nodes that depend on an input whose values differ between samples."""
     varies = (plan.activation < 0) & (a != a[:, :1]).any(axis=1)
     for v in np.flatnonzero(plan.activation >= 0).tolist():
         varies[v] = varies[plan.in_source[plan.in_ptr[v] : plan.in_ptr[v + 1]]].any()
@@ -165,12 +165,12 @@ def _varying(plan: Plan, a: Array) -> Array:
 
 
 def _effective(plan: Plan, weight: Array, a: Array, slope: Array) -> Array:
-    """(E,) bool: edges whose weight moves an output at some sample: no factor of (5), (6), (8), (10) on a path is 0.
+    """Return (E,) bool: edges with a path to an output on which no factor of (5), (6), (8), (10) is 0, at some sample.
 
-    By whether factors are 0 and not by their sums or products, which cancel and underflow.
+    Factors are compared with 0 one by one: their sums could cancel, and their products underflow.
 
     Args:
-        weight: (E,) of every edge; a, slope: (V, B) of every node.
+        weight: (E,) of every edge; a, slope: (V, B) activations and σ'(z) of every node.
     """
     found, live = np.zeros(plan.n_edges, np.bool_), np.zeros(a.shape, np.bool_)
     live[plan.outputs] = True

@@ -1,4 +1,4 @@
-"""Importance: how much every neuron moves an output or the loss, and how much of it came through."""
+"""Importance of every neuron for an output or the loss: gradients, gradients times activations, and (13)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from flowgrad.inspection.moments import Moments
 from flowgrad.inspection.passes import Passes
 from flowgrad.program import Program
 
-LOSS = "loss"  # what stands in the place of an output where the importance is that for the loss
+LOSS = "loss"  # the only entry of `outputs` where importance is for the loss
 
 
 @dataclass(frozen=True, repr=False)
@@ -54,7 +54,7 @@ class Importance:
     each_gradient: Array | None = None
 
     def records(self) -> list[dict[str, Any]]:
-        """A dict a node and output: output by output, the strongest node first.
+        """Return a dict for each node and output: output by output, the strongest node first.
 
         Where classes were given, there is a key `class`: None over all samples first, then class by class.
         """
@@ -64,7 +64,7 @@ class Importance:
         return found
 
     def _records(self, more: dict[str, Any], only: int | None = None) -> list[dict[str, Any]]:
-        """Of all outputs, or of the one with this number."""
+        """Return the records of all outputs, or of output number `only`, each with the items of `more` added."""
         order = np.argsort(-self.strength, axis=1, kind="stable")
         columns = {
             "gradient": self.gradient,
@@ -83,7 +83,7 @@ class Importance:
         ]
 
     def top(self, k: int = 10, kind: str | None = None, output: Hashable = None) -> list[dict[str, Any]]:
-        """The k strongest records of one kind of node (None: of all), for one output (None: the first).
+        """Return the k strongest records of one kind of node (None: of all), for one output (None: the first).
 
         Raises:
             UnknownNameError: no such output or kind.
@@ -98,7 +98,7 @@ class Importance:
         return found[:k]
 
     def to_frame(self) -> Any:
-        """The records as a pandas or polars frame.
+        """Return the records as a pandas or polars frame.
 
         Raises:
             MissingDependencyError: neither is installed.
@@ -202,7 +202,7 @@ def node_importance(
             if kept is not None:
                 kept[n, :, rows] = da
             found["gradient"].add(n, codes[rows], da)
-            with np.errstate(all="ignore"):  # what is not finite flows
+            with np.errstate(all="ignore"):  # NaN and inf propagate
                 flow = da * a
             found["activation"].add(n, codes[rows], flow)
             found["strength"].add(n, codes[rows], np.abs(flow, out=flow))
@@ -214,12 +214,12 @@ def node_importance(
 
 
 def _are_texts(T: Any) -> bool:
-    """Whether these are texts, which no targets are."""
+    """Whether T is a string or a list of strings: ids of outputs in the place of targets, as before 0.2."""
     return isinstance(T, str) or (isinstance(T, (list, tuple)) and bool(T) and all(isinstance(v, str) for v in T))
 
 
 def _wanted(program: Program, outputs: Any, T: Any) -> tuple[Hashable, ...]:
-    """Ids of the outputs asked for; (LOSS,) under targets."""
+    """Check and return the ids of the requested outputs; (LOSS,) where targets are given."""
     if T is not None:
         if outputs is not None:
             raise ConfigError("outputs and T exclude each other: importance is for outputs, or for the loss")
@@ -236,7 +236,7 @@ def _wanted(program: Program, outputs: Any, T: Any) -> tuple[Hashable, ...]:
 
 
 def _classes(given: Any, rows: int) -> tuple[list[Hashable], Array]:
-    """The classes in the order in which they appear, and (B,) the number of each sample's."""
+    """Return the classes in order of first appearance, and the (B,) class number of each sample."""
     if given is None:
         return [], np.zeros(rows, np.intp)
     listed = plain(given, "classes").tolist()

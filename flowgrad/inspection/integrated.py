@@ -15,11 +15,11 @@ from flowgrad.executor import Array
 from flowgrad.inspection.passes import Passes
 from flowgrad.program import Program
 
-LEVELS = 4  # widths of the trapezoids: 8, 4, 2, 1 steps
+LEVELS = 4  # trapezoid widths that Romberg's extrapolation combines: 1, 2, 4 and 8 steps
 
 
 def baseline_of(program: Program, given: Any) -> Array:
-    """(I,) where the line begins.
+    """Return the baseline x', (I,), where the line of integration begins; zeros for None.
 
     Raises:
         ShapeError, DataError, UnknownNameError: it is no row of inputs.
@@ -37,9 +37,9 @@ def baseline_of(program: Program, given: Any) -> Array:
 
 
 def along(passes: Passes, start: Array, steps: int) -> Iterator[tuple[slice, int, Array, float]]:
-    """Part by part of the samples, and of each output's number n: rows, n, c (V, b), the largest gap of a sample.
+    """Yield, for each part of the samples and output number n: rows, n, c of (13) (V, b), largest completeness gap.
 
-    A part has as many points of the lines as `passes` takes rows at once.
+    A part holds about `passes.rows` points of all its lines, but at least one line of steps + 1 points.
     """
     program, x = passes.program, passes.x
     s = np.linspace(0.0, 1.0, steps + 1)[:, None]
@@ -54,17 +54,17 @@ def along(passes: Passes, start: Array, steps: int) -> Iterator[tuple[slice, int
         for n in range(len(passes.names)):
             da = passes.backward(acts, range(n, n + 1), t).reshape(shape).astype(np.float64)
             y = passes.value(acts, n, t).reshape(shape[1:])
-            with np.errstate(all="ignore"):  # what is not finite flows
+            with np.errstate(all="ignore"):  # NaN and inf propagate
                 c = stieltjes(da, passes.taking_part(a, n))
                 missing = np.abs(c[program.plan.inputs].sum(axis=0) - (y[:, -1] - y[:, 0])).max()
             yield rows, n, c, float(missing)
 
 
 def stieltjes(g: Array, a: Array) -> Array:
-    """∫ g da along the last axis, of m + 1 points, by trapezoids at four widths and Romberg's extrapolation.
+    """Integrate ∫ g da along the last axis, m + 1 points, by trapezoids at four widths and Romberg's extrapolation.
 
     Each sum Σ ½(g_k + g_{k+1})(a_{k+1} − a_k) has an error in even powers of the width where both are smooth; four
-    widths leave that of the eighth. No derivative of a is needed, and where g is 1 the sum is exact.
+    widths leave an error of order 8. No derivative of a is needed, and where g is 1 the sum is exact.
 
     >>> s = np.linspace(0.0, 1.0, 33)
     >>> float(abs(stieltjes(np.exp(s), np.sin(s)) - (np.exp(1) * (np.sin(1) + np.cos(1)) - 1) / 2)) < 1e-12

@@ -1,7 +1,7 @@
 """95 % confidence intervals of means over a few runs: of a share, and of a correlation over all pairs of runs.
 
-Coverage is held by simulation, from `FEWEST` runs on (tests/inspection/test_intervals.py). Runs are taken for
-independent draws; two conditions of one seed may depend on each other.
+Their coverage was checked by simulation for `FEWEST` runs or more (tests/inspection/test_intervals.py). Runs are
+assumed to be independent draws; two conditions of one seed may depend on each other.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from flowgrad.errors import ConfigError
 from flowgrad.executor import Array
 from flowgrad.metrics import Interval
 
-FEWEST = 7  # runs; with fewer, coverage leaves 92 … 98 % where the noise of runs has few directions
+FEWEST = 7  # runs; with fewer, coverage leaves 92 … 98 % where the runs' noise spans few dimensions
 LEVEL = 0.95
-OPEN = 1e-12  # how near to an end of its scale a value is taken
+OPEN = 1e-12  # distance that values keep from the ends of the scale, where artanh and logit are infinite
 
 
 def enough(runs: int) -> int:
-    """The number of runs.
+    """Return the number of runs.
 
     Raises:
         ConfigError: they are too few for an interval.
@@ -32,7 +32,7 @@ def enough(runs: int) -> int:
 
 
 def mean_of_pairs(matrix: Array, nodes: int) -> Interval:
-    """The mean of the off-diagonal entries, and an interval for its expectation over two further runs.
+    """Return the mean of the off-diagonal entries, and an interval for its expectation over two further runs.
 
     A U-statistic of order 2: its standard error is the jackknife's, which leaves out one run at a time (Arvesen
     1969), with Student's t of R − 1 degrees of freedom on Fisher's z = artanh ρ. Three amendments:
@@ -40,19 +40,19 @@ def mean_of_pairs(matrix: Array, nodes: int) -> Interval:
     - the jackknife's variance is too large by 2σ²/((R − 1)(R − 2)), where σ² is that of a pair beyond the sum of its
       two runs' effects (Efron & Stein 1981). Less all of it, the estimate varies too much to cover; a third is taken,
       by simulation;
-    - the variance is never below σ²/(R(R − 1)), half of what pairs give whose runs have no effects: the jackknife's
-      is 0 by accident where runs split into two equal halves;
-    - an order of V nodes has steps: the exchange of two neighbours lowers ρ by δ = 12/(V³ − V). Runs that all agree
-      do not exclude a run that differs by a step, whose probability is 1/(R + 2) by Laplace's rule of succession;
-      each end is moved by what this costs in the mean, and the variance grows by what it adds.
+    - the variance is never below σ²/(R(R − 1)), half the variance of the mean of pairs whose runs have no effects: the
+      jackknife's is 0 by accident where runs split into two equal halves;
+    - ρ of V nodes is discrete: exchanging two adjacent ranks lowers it by δ = 12/(V³ − V). Runs that all agree do not
+      exclude a run that differs by one such step, with probability 1/(R + 2) by Laplace's rule of succession; each
+      end is moved by the expected loss of ρ, and the variance is raised accordingly.
 
-    By simulation it covers 93 to 98 % from `FEWEST` runs on; 97 to 99 % where two runs have nothing in common, more
-    than 98 % where there are fewer than about ten nodes and ρ takes few values, and 50 to 94 % where runs are of
-    kinds of unequal frequency, which a few runs may miss.
+    By simulation it covers 93 to 98 % for `FEWEST` runs or more; 97 to 99 % where runs are uncorrelated, more than
+    98 % with fewer than about ten nodes, where ρ takes few values, and 50 to 94 % where runs fall into groups of
+    unequal frequency, of which a few runs may miss one.
 
     Args:
-        matrix: (R, R) symmetric, correlations of run i and run j in [−1, 1]; the diagonal is not looked at.
-        nodes: V, of the orders that were correlated.
+        matrix: (R, R) symmetric, correlations of run i and run j in [−1, 1]; the diagonal is ignored.
+        nodes: V, the length of the rankings that were correlated.
 
     Raises:
         ConfigError: R is below `FEWEST`.
@@ -77,15 +77,15 @@ def mean_of_pairs(matrix: Array, nodes: int) -> Interval:
 
 
 def _moved(value: float, reach: float) -> float:
-    """ρ moved by `reach` at the slope of Fisher's z: tanh(artanh ρ + reach / (1 − ρ²))."""
+    """Move ρ by `reach`, converted to Fisher's scale by its slope at ρ: tanh(artanh ρ + reach / (1 − ρ²))."""
     inside = min(1 - OPEN, max(OPEN - 1, value))
     return math.tanh(math.atanh(inside) + reach / (1 - inside * inside))
 
 
 def mean_of_shares(values: Array) -> tuple[Array, Array]:
-    """(V,) low and high: a 95 % interval for the expectation of each column of shares (R, V), in [0, 1].
+    """Return (V,) low and high: 95 % intervals for the expectation of each column of shares (R, V), in [0, 1].
 
-    Student's t on the logit of the mean, its error by the delta method; a share that never varied has no width.
+    Student's t on the logit of the mean, its error by the delta method; for a constant column the width is 0.
 
     Raises:
         ConfigError: R is below `FEWEST`.
@@ -102,7 +102,7 @@ def mean_of_shares(values: Array) -> tuple[Array, Array]:
 
 @cache
 def student(freedom: int) -> float:
-    """The t that Student's distribution keeps below, in absolute value, with probability 0.95.
+    """Return the two-sided 95 % quantile of Student's t: P(|T| ≤ t) = 0.95 with `freedom` degrees of freedom.
 
     By bisection of the finite series of Abramowitz & Stegun, 26.7.3 and 26.7.4.
 
@@ -117,7 +117,7 @@ def student(freedom: int) -> float:
 
 
 def _within(t: float, freedom: int) -> float:
-    """P(|T| ≤ t)."""
+    """Return P(|T| ≤ t)."""
     angle = math.atan(t / math.sqrt(freedom))
     odd, square = freedom % 2, math.cos(angle) ** 2
     term = math.cos(angle) if odd else 1.0

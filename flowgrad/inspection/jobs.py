@@ -1,4 +1,4 @@
-"""Jobs that take long: on all cores, each kept in a folder when it is done, and gone on with where they stopped."""
+"""Long jobs on several processes: results are stored in a folder one by one, and a later call does the rest."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ VERSION = 1
 
 
 class Done(Protocol):
-    """What came of a job, as arrays that a file can keep."""
+    """The result of a job; `arrays` is its content for an .npz file."""
 
     @property
     def job(self) -> Job: ...
@@ -40,12 +40,12 @@ D = TypeVar("D", bound=Done)
 
 @dataclass(frozen=True)
 class Series:
-    """How to do jobs: `work(*job)` in this process, `work(*job, 1)` on the one thread of another.
+    """A kind of jobs: `work(*job)` does one in this process, `work(*job, 1)` one in a worker, on one thread.
 
-    restored  (job, arrays) → what came of a job, from what `Done.arrays` gave
-    said      what two calls must have in common for their jobs to stand in one folder, as JSON data
-    kind      what all the jobs are together, in messages: "study"
-    one       what one of them is, in messages and in front of the bar: "run"
+    restored  (job, arrays) → the result of a job, from the arrays that `Done.arrays` returned
+    said      JSON data that must be equal in two calls for their results to share a folder
+    kind      noun for all the jobs together, in messages: "study"
+    one       noun for one job, in messages and in front of the progress bar: "run"
     """
 
     work: Callable[..., Any]
@@ -62,11 +62,11 @@ class Series:
         progress: bool,
         on_done: Callable[[Any], object] | None,
     ) -> dict[Job, Any]:
-        """Job → what came of it; those that the folder holds are not done again.
+        """Do the jobs whose results are not in the folder, and return all results by job.
 
         Args:
-            folder: None keeps nothing; workers: processes, None: one a core; progress: show a bar (needs rich).
-            on_done: called with each as it is done.
+            folder: None stores nothing; workers: processes, None: one a core; progress: show a bar (needs rich).
+            on_done: called with each new result.
 
         Raises:
             ConfigError: the folder holds jobs of another kind, or workers is below 1.
@@ -94,12 +94,12 @@ class Series:
 
 
 def cores() -> int:
-    """Give the number of cores that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def digest(value: Any) -> str:
-    """Give a SHA-256 of arrays, numbers and texts, however they are nested."""
+    """Return the SHA-256 of arrays, numbers and texts in nested mappings, lists and tuples."""
     sha = hashlib.sha256()
 
     def feed(item: Any) -> None:
@@ -121,7 +121,7 @@ def digest(value: Any) -> str:
 
 
 class _Folder:
-    """Where jobs are kept: KIND.json says of what, and each is a file of its own, put there whole."""
+    """A folder of results: KIND.json holds `Series.said`, and each job has one .npz file, written atomically."""
 
     def __init__(self, path: Path, series: Series) -> None:
         self.path, self.series = path, series
@@ -131,7 +131,7 @@ class _Folder:
             path.mkdir(parents=True, exist_ok=True)
             if (path / self.head).exists():
                 self._check(said)
-            elif any(not file.name.startswith(".flowgrad-") for file in path.iterdir()):  # those were cut off
+            elif any(not file.name.startswith(".flowgrad-") for file in path.iterdir()):  # interrupted writes
                 raise FileError(f"{path} is a folder of other things: name another one for the {series.kind}")
             else:
                 self._put(self.head, (json.dumps(said, indent=1) + "\n").encode())
@@ -160,7 +160,7 @@ class _Folder:
         return self.path / ("-".join(str(part).replace(" ", "-") for part in job) + ".npz")
 
     def read(self, jobs: Sequence[Job]) -> dict[Job, Any]:
-        """What is there.
+        """Read the results of those jobs that have a file.
 
         Raises:
             FileError: a file is damaged.
@@ -178,7 +178,7 @@ class _Folder:
         return found
 
     def keep(self, done: Done) -> None:
-        """Write what came of one job."""
+        """Write the result of one job."""
         buffer = io.BytesIO()
         np.savez(buffer, **done.arrays())  # type: ignore[arg-type]  # names of ours, none of them allow_pickle
         try:

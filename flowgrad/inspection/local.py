@@ -1,4 +1,4 @@
-"""What several views need: local derivatives ∂a_v/∂a_u of every edge, and what lies upstream of the outputs."""
+"""Helpers of several analyses: ∂a_v/∂a_u of every edge, σ'(z), base cases, and nodes upstream of the outputs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from flowgrad.results import Activations
 
 
 def local_derivatives(plan: Plan, weight: Array, z: Array, a: Array) -> Array:
-    """(E,) float64: σ'(z_v) of (8) times ∂z_v/∂a_u of (10), in the order of the plan's edges.
+    """Return (E,) float64 ∂a_v/∂a_u: σ'(z_v) of (8) times ∂z_v/∂a_u of (10), in the order of the plan's edges.
 
     Args:
         weight: (E,) of every edge, trainable or not.
@@ -27,7 +27,7 @@ def local_derivatives(plan: Plan, weight: Array, z: Array, a: Array) -> Array:
 
 
 def activation_slopes(plan: Plan, z: Array) -> Array:
-    """(V,) float64: σ'(z_v) of every neuron at one sample, by its function itself; 1 at inputs. z: (V,)."""
+    """Return (V,) float64 σ'(z_v) at one sample, by each activation's own derivative; 1 at inputs. z: (V,)."""
     slope = np.ones(plan.n_nodes)
     with np.errstate(all="ignore"):
         for v in np.flatnonzero(plan.activation >= 0).tolist():
@@ -36,22 +36,22 @@ def activation_slopes(plan: Plan, z: Array) -> Array:
 
 
 def base_cases(program: Program, y: Array, T: Any) -> tuple[Array, Array, Array]:
-    """(B, O) float64 each: targets t, the losses l_n of (4) and the base cases ∂(Σ_k l_k)/∂y_n of (9), by sample."""
+    """Return targets t, losses l_n of (4) and base cases ∂(Σ_k l_k)/∂y_n of (9), each (B, O) float64."""
     loss, y = program._need_loss(), y.astype(np.float64)
     t = batch.targets(T, program.outputs, len(y), loss, program.dtype).astype(np.float64)
     return t, *loss.evaluate(y, t)
 
 
 def slopes(program: Program, acts: Activations) -> Array:
-    """(V, B) float64: σ'(z) of every neuron and sample; 1 at inputs.
+    """Return (V, B) float64 σ'(z) of every neuron and sample; 1 at inputs.
 
-    By one backward pass, with every neuron an output and a base case drawn for each, as ∂L/∂z over ∂L/∂a, (8); where
-    that says nothing, by the function itself.
+    Computed as ∂L/∂z over ∂L/∂a, (8), of one backward pass in which every neuron is an output with a random base
+    case; where that quotient is not finite or ∂L/∂a is 0, by the activation's own derivative.
     """
     plan, names = program.plan, program.labels.columns
     z = acts.z.array.astype(np.float64)
     neurons = plan.nodes[len(plan.inputs) :]
-    own = "python" if program.executor == "python" else "auto"  # who asked for no compiling has none
+    own = "python" if program.executor == "python" else "auto"  # the Python executor compiles no kernels here either
     every = compile(Network.from_columns(replace(names, outputs=neurons)), own, dtype="float64")
     rows = z.shape[1]
     again = every.forward(acts.a.array[plan.inputs].T.astype(np.float64), acts.theta.astype(np.float64))
@@ -69,6 +69,6 @@ def slopes(program: Program, acts: Activations) -> Array:
 
 
 def reached(plan: Plan) -> Array:
-    """(V,) bool: nodes that some output depends on, outputs included."""
+    """Return (V,) bool: nodes that some output depends on, outputs included."""
     live = plan.live()
     return np.ones(plan.n_nodes, np.bool_) if live is None else live

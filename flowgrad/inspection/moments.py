@@ -1,4 +1,4 @@
-"""Means and spreads of every node's value over samples that come in parts, class by class."""
+"""Means and standard deviations of every node's value by class, over samples that arrive in parts."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from flowgrad.executor import Array
 
 
 class Moments:
-    """Of N outputs, C classes and V nodes, added up in float64 (Chan, Golub & LeVeque 1983: nothing cancels)."""
+    """Accumulator for N outputs, C classes and V nodes, float64 (Chan, Golub & LeVeque 1983: no cancellation)."""
 
     def __init__(self, outputs: int, classes: int, nodes: int, spread: bool = True) -> None:
         self.spread, self._scratch = spread, np.empty(0)
         self.n = np.zeros((outputs, classes))
         self.mean, self.square = np.zeros((2, outputs, classes, nodes))
 
-    @np.errstate(all="ignore")  # what is not finite flows
+    @np.errstate(all="ignore")  # NaN and inf propagate
     def add(self, output: int, codes: Array, values: Array) -> None:
-        """Take the (V, b) values of b samples, whose classes are `codes` (b,)."""
+        """Accumulate the (V, b) values of b samples with class numbers `codes` (b,)."""
         for c in np.unique(codes).tolist():
             mine = values if len(self.n[0]) == 1 else values[:, codes == c]
             if not self.spread:
                 mean, square = mine.mean(axis=1), 0.0
-            else:  # about the first sample of each row, so that nothing cancels where rows hardly vary
+            else:  # relative to each row's first sample: no cancellation where rows hardly vary
                 aside = np.subtract(mine, mine[:, :1], out=self._room(mine.shape))
                 moved = aside.mean(axis=1)
                 mean = mine[:, 0] + moved
@@ -33,14 +33,14 @@ class Moments:
             )
 
     def _room(self, shape: tuple[int, ...]) -> Array:
-        """A buffer for one intermediate; memory that is new each time costs more than what is done in it."""
+        """Return a reused buffer for an intermediate: allocating it anew takes longer than the arithmetic in it."""
         if self._scratch.size < np.prod(shape):
             self._scratch = np.empty(int(np.prod(shape)))
         return self._scratch[: int(np.prod(shape))].reshape(shape)
 
     @np.errstate(all="ignore")
     def of(self, which: int | None) -> tuple[Array, Array]:
-        """(N, V) mean and standard deviation over one class, None: over all samples."""
+        """Return (N, V) mean and standard deviation over one class; None: over all samples."""
         if which is not None:
             n, mean, square = self.n[:, which, None], self.mean[:, which], self.square[:, which]
         else:
@@ -51,14 +51,14 @@ class Moments:
         return mean, np.sqrt(square / np.maximum(n, 1))
 
     def samples(self, which: int | None) -> int:
-        """How many there were."""
+        """Return the number of samples of one class; None: of all."""
         return int(self.n[0].sum() if which is None else self.n[0, which])
 
 
 def _together(
     n: Array, mean: Array, square: Array, m: Array | int, other: Array, more: Array | float
 ) -> tuple[Array, ...]:
-    """Count, mean and Σ(value − mean)² of two sets of samples as one."""
+    """Merge count, mean and Σ(value − mean)² of two sets of samples."""
     total = n + m
     step = other - mean
     share = m / np.maximum(total, 1)

@@ -12,8 +12,8 @@ from flowgrad.executor import Array
 from flowgrad.inspection.local import base_cases
 from flowgrad.program import Program
 
-VALUES = 1_000_000  # nodes · samples that are held at once, about
-ROWS = 256  # samples that fill a pass; the passes of several outputs share one where there are fewer
+VALUES = 1_000_000  # nodes · samples in one part of X, at least one sample, to bound memory
+ROWS = 256  # rows of a full pass; where a part has fewer samples, several outputs share one pass
 
 
 class Passes:
@@ -33,7 +33,7 @@ class Passes:
             self.t = batch.targets(T, program.outputs, len(x), loss, np.dtype(np.float64))
 
     def run(self, rows: slice) -> Iterator[tuple[int, Array, Array]]:
-        """Of each output's number n: a (V, b) and ∂y_n/∂a (V, b), float64, over these b rows."""
+        """Yield n, a (V, b) and ∂y_n/∂a (V, b), float64, of each output number n over these b rows."""
         x = self.x[rows]
         together = max(1, ROWS // len(x)) if self.t is None else 1
         for first in range(0, len(self.names), together):
@@ -46,7 +46,7 @@ class Passes:
                 yield n, self.taking_part(a, n), da[:, k * len(x) : (k + 1) * len(x)].astype(np.float64, copy=False)
 
     def backward(self, acts: Any, group: range, t: Array | None) -> Array:
-        """(V, g·b) ∂y_n/∂a of a block of rows for each output n of the group; under targets, ∂L/∂a."""
+        """Return (V, g·b) ∂y_n/∂a: a block of b columns for each of the g outputs of the group; with targets ∂L/∂a."""
         if t is not None:
             return self.program.backward(acts, t).da.array
         rows = acts.a.array.shape[1]
@@ -55,7 +55,7 @@ class Passes:
         da = self.program.backward(acts, cotangent=cotangent).da.array
         if len(group) == 1 or np.isfinite(da).all():
             return da
-        alone = np.empty_like(da)  # one output at a time: what leads to another of them only takes no part in it
+        alone = np.empty_like(da)  # one output a pass: no 0 · inf at nodes of others
         for place in {self.places[n] for n in group}:
             mine = of_row == place
             only = np.where(mine[:, None], cotangent, 0.0)
@@ -63,14 +63,14 @@ class Passes:
         return alone
 
     def taking_part(self, a: Array, n: int) -> Array:
-        """a (V, …), 0 at the nodes from which output n cannot be reached: there it is multiplied by ∂y_n/∂a = 0."""
+        """Return a (V, …); unless all finite, with 0 at nodes that do not reach output n, where 0 · inf would arise."""
         plan = self.program.plan
         wanted = None if self.t is not None else np.arange(len(plan.outputs)) == self.places[n]
         live = plan.live(wanted)
         return a if live is None or np.isfinite(a).all() else np.where(live.reshape(-1, *[1] * (a.ndim - 1)), a, 0.0)
 
     def value(self, acts: Any, n: int, t: Array | None) -> Array:
-        """(rows,) float64: y_n, or under targets each sample's loss."""
+        """Return (rows,) float64 y_n; with targets each sample's loss."""
         y = acts.output.astype(np.float64)
         if t is None:
             return np.asarray(y[:, self.places[n]])

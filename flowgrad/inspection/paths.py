@@ -1,4 +1,4 @@
-"""Paths: how much of one neuron reaches another, over all paths and over the strongest, without listing them."""
+"""Path attribution: ∂a_target/∂a_source over all paths and over the strongest, without enumerating all paths."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from flowgrad.plan import Plan
 from flowgrad.program import Program
 
 Way = tuple[int, float, float, int, int]
-"""One way from the source: −exponent and −mantissa of |product|, its sign, the node before, the place there.
+"""A path from the source: −exponent and −mantissa of |product|, sign, previous node, its index in `best` there.
 
-|product| is mantissa · 2^exponent with ½ ≤ mantissa < 1, so that no product over- or underflows and ways sort as
-their products do, strongest first.
+|product| is mantissa · 2^exponent with ½ ≤ mantissa < 1: no product over- or underflows, and ascending tuples are
+descending products.
 """
 ONE: Way = (-1, -0.5, 1.0, -1, -1)
 
@@ -110,7 +110,7 @@ def path_attribution(
 
 
 def _forward(plan: Plan, slope: Array, u: int, v: int, k: int) -> tuple[Array, list[int], dict[int, list[Way]]]:
-    """From u onwards, in topological order: total, number of paths and the k strongest ways to every node."""
+    """Compute, in topological order from u to v, each node's total, number of paths and k strongest paths from u."""
     totals, counts = np.zeros(plan.n_nodes), [0] * plan.n_nodes
     best: dict[int, list[Way]] = {u: [ONE]}
     totals[u], counts[u] = 1.0, 1
@@ -122,7 +122,7 @@ def _forward(plan: Plan, slope: Array, u: int, v: int, k: int) -> tuple[Array, l
         for e in range(plan.in_ptr[node], plan.in_ptr[node + 1]):
             s = int(plan.in_source[e])
             counts[node] += counts[s]
-            if counts[s]:  # 0 · inf of an edge that no path takes would be NaN
+            if counts[s]:  # else 0 · inf of an edge on no path would be NaN
                 totals[node] += totals[s] * slope[e]
             if slope[e] != 0.0 and np.isfinite(slope[e]):
                 ways += [_longer(way, slope[e], s, place) for place, way in enumerate(best.get(s, []))]
@@ -132,13 +132,13 @@ def _forward(plan: Plan, slope: Array, u: int, v: int, k: int) -> tuple[Array, l
 
 
 def _longer(way: Way, slope: float, node: int, place: int) -> Way:
-    """The way to a node, gone on over one more edge."""
+    """Extend a path, entry `place` of `best[node]`, by an edge with ∂a/∂a = `slope`."""
     mantissa, exponent = math.frexp(-way[1] * math.fabs(slope))
     return way[0] - exponent, -mantissa, math.copysign(way[2], way[2] * slope), node, place
 
 
 def _before(plan: Plan, v: int) -> set[int]:
-    """The node and everything upstream of it."""
+    """Return v and all nodes upstream of it."""
     found, todo = {v}, [v]
     while todo:
         node = todo.pop()

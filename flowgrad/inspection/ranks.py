@@ -1,4 +1,4 @@
-"""Ranks: how far two orders agree, how often one sample exceeds another, and whether by more than chance."""
+"""Rank statistics: Spearman correlation, probability of one sample exceeding another, signed-rank test."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from flowgrad.executor import Array
 
 
 def ranks(values: Array) -> Array:
-    """(…, V) float64: ranks from 1 along the last axis, the smallest first; equal values share their mean rank.
+    """Return (…, V) float64 ranks from 1 along the last axis, the smallest first; equal values share their mean rank.
 
     >>> ranks(np.array([0.3, 0.1, 0.3])).tolist()
     [2.5, 1.0, 2.5]
@@ -17,7 +17,7 @@ def ranks(values: Array) -> Array:
     order = np.argsort(given, axis=-1)
     rising = np.take_along_axis(given, order, axis=-1)
     before, after = rising[..., :-1], rising[..., 1:]
-    apart = (before != after) & ~(np.isnan(before) & np.isnan(after))  # NaN last, all of one rank
+    apart = (before != after) & ~(np.isnan(before) & np.isnan(after))  # NaN sort last and share one rank
     place, edge = np.arange(given.shape[-1]), np.ones((*given.shape[:-1], 1), bool)
     first = np.maximum.accumulate(np.where(np.concatenate([edge, apart], -1), place, 0), axis=-1)
     last = np.where(np.concatenate([apart, edge], -1), place, place.size)
@@ -28,9 +28,9 @@ def ranks(values: Array) -> Array:
 
 
 def correlations(a: Array, b: Array) -> Array:
-    """(M, N) Spearman's rank correlation of each row of a (M, V) with each row of b (N, V).
+    """Return (M, N) Spearman correlations of each row of a (M, V) with each row of b (N, V).
 
-    0 where a row is constant: it has no order to agree with.
+    It is 0 where a row is constant, which has no ranking.
 
     >>> correlations(np.array([[1.0, 2.0, 3.0]]), np.array([[10.0, 20.0, 90.0], [3.0, 2.0, 1.0]])).round(9).tolist()
     [[1.0, -1.0]]
@@ -46,9 +46,9 @@ def _unit(rows: Array) -> Array:
 
 
 def above(a: Array, b: Array) -> Array:
-    """(V,) for each column, the probability that a draw of a exceeds one of b of another row, ties half.
+    """Estimate for each column, (V,), the probability that a draw of a exceeds a draw of b; ties count half.
 
-    A row of a and the same row of b share their seed and may depend on each other, so that they are not compared.
+    Pairs of the same row are left out: they share their seed and may depend on each other.
 
     Args:
         a, b: (R, V) draws, two rows at least.
@@ -63,13 +63,13 @@ def above(a: Array, b: Array) -> Array:
 
 
 def signed_rank(a: Array, b: Array) -> Array:
-    """(V,) for each column, the two-sided p of Wilcoxon's signed-rank test (1945) of the differences a − b.
+    """Return the (V,) two-sided p of Wilcoxon's signed-rank test (1945) of the differences a − b, by column.
 
     Exact, by the distribution of the sum of ranks over all signs of the differences; ties share their mean rank and
     differences of 0 are left out. It is 1 where all are 0, and never below 2^(1 − R).
 
     Args:
-        a, b: (R, V) draws, row by row of one seed.
+        a, b: (R, V) draws; row k of both belongs to one seed.
 
     >>> signed_rank(np.array([[5.0], [6.0], [7.0]]), np.array([[4.0], [3.0], [2.0]])).tolist()
     [0.25]
@@ -78,7 +78,7 @@ def signed_rank(a: Array, b: Array) -> Array:
     for v, given in enumerate((a - b).T):
         d = given[given != 0]
         if d.size:
-            twice = (2 * ranks(np.abs(d))).astype(np.int64)  # whole numbers
+            twice = (2 * ranks(np.abs(d))).astype(np.int64)  # integers: mean ranks are multiples of ½
             key = tuple(sorted(twice.tolist()))
             if key not in spread:
                 spread[key] = _sums(key)
@@ -89,7 +89,7 @@ def signed_rank(a: Array, b: Array) -> Array:
 
 
 def _sums(numbers: tuple[int, ...]) -> Array:
-    """The probability of each sum 0 … Σ numbers, where each number is added with probability ½."""
+    """Return the probability of each sum 0 … Σ numbers, where each number is added with probability ½."""
     chance = np.zeros(sum(numbers) + 1)
     chance[0] = 1.0
     for n in numbers:

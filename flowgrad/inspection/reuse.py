@@ -1,4 +1,4 @@
-"""Reuse, counted: what plain recursion would cost, and what backward costs with every ∂L/∂z written once."""
+"""Cost of the backward pass with and without a cache: calls of plain recursion against edge visits."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from flowgrad.network import Network
 from flowgrad.plan import Plan, lower
 from flowgrad.program import compile
 
-MEASURED_EDGES = 100_000  # networks beyond it are counted only: the executor that counts walks them too slowly
+MEASURED_EDGES = 100_000  # edges up to which recursion is run; the Python executor beside it is too slow beyond
 
 
 @dataclass(frozen=True)
 class PlainRun:
-    """Plain recursion, run for real for ∂y/∂x of every input, at one sample, with every output's base case 1.
+    """Measured plain recursion for ∂y/∂x of every input, at one sample, with base case 1 at every output.
 
-    calls     made, until it ended or the limit was reached
-    finished  whether it ended
-    seconds   it took
+    calls     number made until it ended or the limit was reached
+    finished  whether it ended before the limit
+    seconds   wall time
     difference: the largest |∂y/∂x − backward's|, over the largest |∂y/∂x|; NaN where it did not end
     cached    the counts of the Python executor's backward at the same sample
     """
@@ -68,11 +68,11 @@ class ReuseReport:
     _calls: tuple[int, ...] = field(repr=False)
 
     def records(self) -> list[dict[str, Any]]:
-        """A dict a node, the most often computed again first.
+        """Return a dict for each node, in descending order of calls.
 
-        paths    from inputs to outputs that run through it
-        calls    of plain recursion for the inputs that compute its gradient, each time anew
-        reads    of its cached ∂L/∂z; reused: those after the first
+        paths    number from inputs to outputs through the node
+        calls    of plain recursion, for ∂L/∂x of all inputs, that compute the node's gradient
+        reads    of its cached ∂L/∂z; reused: reads after the first
         """
         rows = [
             {"node": v, "paths": self._through[v], "calls": calls, "reads": reads, "reused": max(0, reads - 1)}
@@ -81,7 +81,7 @@ class ReuseReport:
         return sorted(rows, key=lambda row: -row["calls"])
 
     def to_frame(self) -> Any:
-        """The records as a pandas or polars frame; counts are Python integers, of any length.
+        """Return the records as a pandas or polars frame; counts are Python integers, of any length.
 
         Raises:
             MissingDependencyError: neither is installed.
@@ -91,7 +91,7 @@ class ReuseReport:
         return frame(columns | {name: np.array(columns[name], object) for name in ("paths", "calls")})
 
     def through(self, node: Hashable) -> int:
-        """How many of the paths from inputs to outputs run through this node.
+        """Return the number of paths from inputs to outputs through this node.
 
         Raises:
             UnknownNameError: no such node.
@@ -102,7 +102,7 @@ class ReuseReport:
 
     @property
     def sentence(self) -> str:
-        """The finding in one sentence."""
+        """The comparison of plain recursion and cache in one sentence."""
         if self.calls_all <= self.edge_visits + self.cache_writes:
             return (
                 f"No ∂L/∂z is wanted twice here: plain recursion makes {_count(self.calls_all)} calls, "
@@ -115,7 +115,7 @@ class ReuseReport:
         )
 
     def table(self) -> str:
-        """Counts beside their names, and the sentence."""
+        """Format the counts as lines of name and value, followed by the sentence."""
         rows = [
             ("paths from inputs to outputs", _count(self.paths)),
             ("plain recursion: calls for the inputs", _count(self.calls)),
@@ -188,7 +188,7 @@ def reuse_report(network: Network, *, limit: int = 200_000, seed: int = 0) -> Re
 
 
 def _paths(plan: Plan, successors: list[list[int]]) -> tuple[list[int], list[int], list[int]]:
-    """Of every node: paths to outputs, paths to anywhere (its calls), paths from inputs; a node alone is a path."""
+    """Count for every node its paths to outputs, to any node (its calls), and from inputs; a node alone is a path."""
     V = plan.n_nodes
     to_outputs, calls, from_inputs = [0] * V, [1] * V, [0] * V
     for v in plan.outputs.tolist():
@@ -206,7 +206,7 @@ def _paths(plan: Plan, successors: list[list[int]]) -> tuple[list[int], list[int
 
 
 def _run(network: Network, plan: Plan, successors: list[list[int]], limit: int, seed: int) -> PlainRun:
-    """Recursion without a cache at one sample, beside backward of the Python executor."""
+    """Run recursion without a cache and backward of the Python executor at one random sample."""
     program = compile(network, executor="python")
     acts = program.forward(np.random.default_rng(seed).normal(size=(1, len(plan.inputs))))
     grads = program.backward(acts, cotangent=np.ones((1, len(plan.outputs))))
@@ -230,7 +230,7 @@ def _run(network: Network, plan: Plan, successors: list[list[int]], limit: int, 
 
 
 def _slopes(plan: Plan, z: Array, a: Array) -> list[list[float]]:
-    """Of every node v, ∂a_s/∂a_v for each of its successors s."""
+    """Return, for every node v, ∂a_s/∂a_v of each of its successors s."""
     weight, _ = plan.parameters(plan.theta)
     slope = local_derivatives(plan, weight, z, a)
     return [e.tolist() for e in np.split(slope[plan.out_edge], plan.out_ptr[1:-1])]
@@ -239,9 +239,9 @@ def _slopes(plan: Plan, z: Array, a: Array) -> list[list[float]]:
 def plain_recursion(
     v: int, successors: list[list[int]], slopes: list[list[float]], base: list[float], limit: int
 ) -> tuple[int, float | None]:
-    """∂y/∂a_v by the definition, a call for every path: f(v) = base_v + Σ_s slope_vs · f(s), nothing kept.
+    """Compute ∂y/∂a_v by plain recursion, f(v) = base_v + Σ_s slope_vs · f(s), without caching: one call a path.
 
-    Runs on a stack of its own, so that a chain may be of any depth.
+    An explicit stack replaces Python's, so that the depth of the graph is not limited.
 
     Returns:
         calls made; the value, None where `limit` calls were not enough.
@@ -265,7 +265,7 @@ def plain_recursion(
 
 
 def _count(n: int) -> str:
-    """All digits of a number up to 25 of them, else the first and the power of ten."""
+    """Format n with all digits up to 25 of them, else with four digits and a power of ten."""
     if n < 10**25:
         return f"{n:,}"
     power = int((n.bit_length() - 1) * math.log10(2))
@@ -274,7 +274,7 @@ def _count(n: int) -> str:
 
 
 def _duration(seconds: float, calls: int, made: int) -> str:
-    """How long `calls` would take at the pace of `made`."""
+    """Format the time that `calls` would take when `made` calls took `seconds`."""
     nanoseconds = calls * max(1, round(1e9 * seconds / max(1, made)))
     for unit, size in (("years", 31_557_600), ("days", 86_400), ("hours", 3_600), ("seconds", 1)):
         if nanoseconds >= 2 * size * 10**9 or unit == "seconds":

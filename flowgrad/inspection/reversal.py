@@ -77,7 +77,7 @@ def reversed_network(program: Program, acts: Activations, *, sample: int = 0) ->
 
 
 def _constants(program: Program, acts: Activations, k: int) -> tuple[Array, Array]:
-    """(V,) σ'(z) and (E,) ∂z_s/∂a_v at one sample, float64; 0 where no output is reached.
+    """Return (V,) σ'(z) and (E,) ∂z_s/∂a_v at sample k, float64; 0 at nodes and edges that reach no output.
 
     Raises:
         GraphError: one of them is not finite.
@@ -100,7 +100,7 @@ def _constants(program: Program, acts: Activations, k: int) -> tuple[Array, Arra
 
 
 def _base_ids(program: Program) -> list[Hashable]:
-    """("base", n) of each output n; with primes where the network has a node of that id."""
+    """Return the id ("base", n) of each output n; primes are added to the word where a node has such an id."""
     taken, word = program.labels.columns.index, BASE
     while any((word, n) in taken for n in program.outputs):
         word += "'"

@@ -1,4 +1,4 @@
-"""Saturation: neurons on a flat end of their function, judged by the function itself alone."""
+"""Saturation: neurons on a flat end of their activation function, judged by σ and σ' at their own z alone."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from flowgrad.executor import Array
 from flowgrad.maths.activation import Activation
 from flowgrad.plan import Plan
 
-SMALL = 1e-3  # σ' below this share of the function's largest; of an unbounded function, below this
-BEYOND = 1e3  # how many times further out an unbounded function is looked at
+SMALL = 1e-3  # flat: |σ'| below this share of the function's largest; of an unbounded function, below this value
+BEYOND = 1e3  # factor on z at which an unbounded function is evaluated again, to see whether it has a limit
 
 PROBES = np.unique(np.concatenate([np.linspace(-50, 50, 2001), *(s * np.geomspace(1e-3, 1e6, 901) for s in (-1, 1))]))
 
 
 def saturated(plan: Plan, z: Array, slope: Array) -> Array:
-    """(V,) bool: neurons that stand on a flat end of their σ at every sample.
+    """Return (V,) bool: neurons that are on a flat end of their σ at every sample.
 
     A bounded σ (one with a `range`) is flat where |σ'| is below a thousandth of the largest that it has anywhere; one
     that is flat everywhere, such as step, has no such end. An unbounded σ is flat where |σ'| is below a thousandth
@@ -42,18 +42,18 @@ def saturated(plan: Plan, z: Array, slope: Array) -> Array:
 
 
 def _largest(sigma: Activation) -> float:
-    """The largest |σ'| at some 4,000 points up to ±10⁶, close where functions bend."""
+    """Return the largest finite |σ'| at some 4,000 probes up to ±10⁶, denser near 0, where functions bend."""
     return max((abs(value) for value in map(_of(sigma.df), PROBES.tolist()) if np.isfinite(value)), default=0.0)
 
 
 def _arrived(sigma: Activation, z: float) -> bool:
-    """Whether σ hardly moves from z on outwards."""
+    """Whether σ changes by less than `SMALL` from z to `BEYOND` times as far out."""
     f = _of(sigma.f)
     return abs(f(np.copysign(BEYOND * max(1.0, abs(z)), z)) - f(z)) < SMALL
 
 
 def _of(function: Callable[[float], float]) -> Callable[[float], float]:
-    """The function at one number; NaN where it raises, as functions of `math` do far out."""
+    """Wrap a scalar function to return NaN where it raises, as functions of `math` do for large arguments."""
 
     def call(z: float) -> float:
         with np.errstate(all="ignore"):

@@ -37,14 +37,14 @@ class Stability:
 
     @property
     def controls(self) -> tuple[str, ...]:
-        """The conditions beside "trained"."""
+        """The conditions other than "trained"."""
         return tuple(name for name in self.shares if name != TRAINED)
 
     def agreement(self, condition: str = TRAINED) -> Interval:
-        """Mean rank correlation (Spearman) of two runs of one condition, over all pairs of runs.
+        """Compute the mean rank correlation (Spearman) of two runs of one condition, over all pairs of runs.
 
-        It estimates what two further runs would have in the mean, ρ(X, X′) of independent runs X and X′; the interval
-        is for that number (`flowgrad.inspection.intervals.mean_of_pairs`).
+        It estimates the expectation of ρ(X, X′) for independent runs X and X′; the interval is for that expectation
+        (`flowgrad.inspection.intervals.mean_of_pairs`).
 
         Raises:
             UnknownNameError: no such condition.
@@ -53,11 +53,11 @@ class Stability:
         return self._pairs(condition, condition)
 
     def likeness(self, control: str) -> Interval:
-        """Mean rank correlation of a trained run with a run of a control from another seed, over all pairs.
+        """Compute the mean rank correlation of a trained run with a control's run of another seed, over all pairs.
 
-        It estimates the mean of ρ(X, Y) of independent runs X, trained, and Y, of the control: as large as the
-        agreement where the control alone brings the order about. Two runs of one seed begin with the same weights,
-        so that they are not compared.
+        It estimates the expectation of ρ(X, Y) for independent runs X, trained, and Y, of the control: as large as the
+        agreement where the control alone reproduces the ranking. Two runs of one seed begin with the same weights
+        and are not compared.
 
         Raises:
             UnknownNameError, ConfigError: as `agreement`.
@@ -98,14 +98,14 @@ class Stability:
         return [{"node": self.nodes[v]} | {name: float(c[v]) for name, c in columns.items()} for v in order]
 
     def records(self) -> list[dict[str, Any]]:
-        """A dict a node, the one first whose share exceeds its share under the controls most.
+        """Return a dict for each node, in descending order of excess, then of share.
 
         share, share_sd, share_low, share_high: mean over the runs, standard deviation, 95 % interval of the mean
-        excess: the share less the largest that any control gives this node in the mean; without controls the share
-        rank, rank_low, rank_high: mean rank over the runs, 1 the strongest, and the best and the worst of any run
+        excess: the mean share less the largest mean share of this node under any control; without controls the share
+        rank, rank_low, rank_high: mean rank over the runs (1 is the strongest), and its best and worst value
         above CONTROL: the probability that a run's share exceeds that of a run of the control from another seed
-        p CONTROL: the two-sided p of Wilcoxon's signed-rank test, exact, of the differences seed by seed; of one
-        node on its own: with V nodes, mind that V are tested
+        p CONTROL: the two-sided p of Wilcoxon's signed-rank test, exact, of the differences seed by seed, for
+        one node: not corrected for the V tests of all nodes
 
         Raises:
             ConfigError: fewer than 7 runs, for which no interval holds.
@@ -113,7 +113,7 @@ class Stability:
         return [dict(row) for row in self._rows]
 
     def conditions(self) -> list[dict[str, Any]]:
-        """A dict a condition: runs, mean loss, agreement and likeness of its runs, each with its interval.
+        """Return a dict for each condition: runs, mean loss, agreement and likeness, the last two with intervals.
 
         Raises:
             ConfigError: fewer than 7 runs, for which no interval holds.
@@ -127,7 +127,7 @@ class Stability:
         return found
 
     def to_frame(self) -> Any:
-        """The records as a pandas or polars frame.
+        """Return the records as a pandas or polars frame.
 
         Raises:
             MissingDependencyError: neither is installed.
@@ -137,7 +137,7 @@ class Stability:
 
     @property
     def sentence(self) -> str:
-        """The answer in words."""
+        """The agreement of runs, and the likeness of each control, in a sentence."""
         said = f"Two runs agree on the order of the {len(self.nodes):,} nodes with ρ = {self.agreement()}"
         for name in self.controls:
             said += f"; a trained run and one under {name} with ρ = {self.likeness(name)}"

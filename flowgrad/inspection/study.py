@@ -1,4 +1,4 @@
-"""Studies: importance over many seeds and under controls, on all cores, and gone on with where they were stopped."""
+"""Studies: importance over many seeds and under controls, on several processes, resumable from a folder."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ KINDS = ("hidden", "input")
 
 @dataclass(frozen=True)
 class Run:
-    """One training: its condition and seed, `strength` (V,) of every node, the loss at its end."""
+    """The result of one training: condition, seed, `strength` (V,) of every node, final training loss."""
 
     condition: str
     seed: int
@@ -39,22 +39,22 @@ class Run:
 
     @property
     def job(self) -> Job:
-        """Condition and seed."""
+        """The key of this run among all: condition and seed."""
         return self.condition, self.seed
 
     def arrays(self) -> dict[str, Array]:
-        """What a file keeps of it."""
+        """Return the arrays that a file stores."""
         return {"strength": self.strength, "loss": np.array(self.loss)}
 
     @classmethod
     def restored(cls, job: Job, arrays: Mapping[str, Array]) -> Run:
-        """Make the run of a job of what `arrays` gave."""
+        """Make the run of a job from what `arrays` returned."""
         return cls(job[0], job[1], arrays["strength"], float(arrays["loss"]))
 
 
 @dataclass(frozen=True)
 class Study:
-    """What every run has in common: X (B, I), T (B, O) or (B,), and how to compile and to train."""
+    """The data of all runs: network, X (B, I), T (B, O) or (B,), keyword arguments of `compile` and of `fit`."""
 
     network: Network
     X: Array
@@ -63,7 +63,7 @@ class Study:
     fit: Mapping[str, Any]
 
     def run(self, condition: str, seed: int, threads: int | None = None) -> Run:
-        """Train once and weigh every neuron, on the training samples and under the condition."""
+        """Train once under the condition, and compute every node's importance over the training inputs."""
         network = shuffled_graph(self.network, seed) if condition == "shuffled graph" else self.network
         X, T = self._samples(condition, seed, self.X, self.T)
         options = dict(self.fit)
@@ -86,7 +86,7 @@ class Study:
         return X, T
 
     def fingerprint(self) -> dict[str, str]:
-        """What two studies must have in common for their runs to stand in one folder."""
+        """Return digests that must be equal in two studies for their runs to share a folder."""
         return {
             "network": fingerprint(self.network),
             "samples": digest([self.X, self.T]),
@@ -95,7 +95,7 @@ class Study:
 
 
 def fingerprint(network: Network) -> str:
-    """Give a SHA-256 of a network: its ids and all that lowering makes of it."""
+    """Return the SHA-256 of a network's ids and of all fields of its plan."""
     plan, c = lower(network), network.columns
     parts = [getattr(plan, f.name) for f in fields(plan)]
     return digest([repr(list(c.ids)) if not isinstance(c.ids, range) else repr(c.ids), *parts])
@@ -174,7 +174,7 @@ def _study(network: Any, X: Any, T: Any, loss: str, fit: Any, executor: str | Ex
     if "seed" in options:
         raise ConfigError("fit holds a seed: each run has its own, give seeds=")
     compiled = {"executor": executor, "dtype": dtype, "loss": loss}
-    program = compile(network, **compiled)  # type: ignore[arg-type]  # tells what is wrong before any process is started
+    program = compile(network, **compiled)  # type: ignore[arg-type]  # raises before any process is started
     taken = {"executor": program.executor if executor == "auto" else executor}
     x = program._x(X)
     named = isinstance(T, Mapping) or hasattr(T, "columns")
@@ -203,7 +203,7 @@ def _controls(given: Iterable[str]) -> tuple[str, ...]:
 
 
 def _nodes(network: Network, kind: str) -> list[int]:
-    """Places among `net.nodes` of the nodes that are compared."""
+    """Return the positions in `net.nodes` of the nodes of this kind."""
     c = network.columns
     is_output = np.zeros(c.n_nodes, bool)
     is_output[c.outputs] = True

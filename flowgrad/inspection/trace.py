@@ -1,7 +1,7 @@
-"""Trace: every step of forward and backward at one sample, with what it read and wrote, as JSON Lines.
+"""Trace: every step of forward and backward at one sample, with the values read and written, as JSON Lines.
 
-A file of steps can be replayed without flowgrad's executors: `replay` computes every step again from what it says
-it read, and checks that this is what earlier steps wrote.
+A file of steps can be replayed without flowgrad's executors: `replay` recomputes every step from the values that it
+lists as read, and checks that earlier steps wrote these values.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def write_trace(path: str | os.PathLike[str], steps: Iterator[Step]) -> int:
 
 
 class _Trace:
-    """Values of one sample, and the plan they belong to."""
+    """Generator of the steps: the values of one sample as lists, and the program's plan."""
 
     def __init__(self, program: Program, acts: Any, grads: Any, sample: int, base: Any) -> None:
         self.base = dict(zip(program.plan.outputs.tolist(), base.tolist(), strict=True))
@@ -98,7 +98,7 @@ class _Trace:
         for v in range(p.n_nodes - 1, -1, -1):
             yield self.backward(v)
 
-    @np.errstate(all="ignore")  # what is not finite flows
+    @np.errstate(all="ignore")  # NaN and inf propagate
     def forward(self, v: int) -> Step:
         p = self.plan
         if p.activation[v] < 0:
@@ -112,7 +112,7 @@ class _Trace:
         values = {"bias": self.b[v], "response": float(p.response[v]), "z": self.z[v], "a": self.a[v]}
         return {"forward": v, "reads": reads} | functions | values
 
-    @np.errstate(all="ignore")  # what is not finite flows
+    @np.errstate(all="ignore")  # NaN and inf propagate
     def backward(self, v: int) -> Step:
         p = self.plan
         reads = []
@@ -161,7 +161,7 @@ def replay(
 
 
 class _Replay:
-    """What has been written so far."""
+    """Checker of steps, with the values that earlier steps wrote, by node."""
 
     def __init__(self, what: str, head: Mapping[str, Any], tolerance: float | None, own: Iterable[Any]) -> None:
         if head["head"] != 1:
@@ -180,7 +180,7 @@ class _Replay:
         if not both_nan and found != said and not abs(found - said) <= self.tolerance * max(1.0, abs(said)):
             raise FileError(f"{what} is {brief(said)}, and {brief(found)} follows")
 
-    @np.errstate(all="ignore")  # what is not finite flows
+    @np.errstate(all="ignore")  # NaN and inf propagate
     def check(self, step: Mapping[str, Any]) -> None:
         with np.errstate(all="ignore"):
             if "forward" in step:
@@ -214,7 +214,7 @@ class _Replay:
             self.same(share * self.a[v] * dz, gradient, "∂L/∂w")
             da += w * share * dz
         self.same(da, step["da"], "∂L/∂a")
-        if not step.get("takes_part", True):  # no output depends on it
+        if not step.get("takes_part", True):  # no output depends on the node
             self.same(0.0, step["dz"], "∂L/∂z")
             self.dead.add(v)
             self.dz[v] = step["dz"]

@@ -1,4 +1,4 @@
-"""Jobs on processes of their own: each one's result as it comes; Ctrl-C or an error ends them all at once."""
+"""Jobs on worker processes, with results in order of completion; Ctrl-C or an error ends all workers."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from flowgrad.errors import ConfigError, FlowgradError
 
 
 def in_processes(work: Callable[..., Any], jobs: deque[tuple[Any, ...]], processes: int) -> Iterator[Any]:
-    """`work(*job)` of every job, in the order in which they are done.
+    """Yield `work(*job)` of every job, in order of completion.
 
     Args:
-        work: sent to each process once, so that it pickles; its result and what it raises come back that way too.
-        jobs: arguments; those that are not begun when this is closed are never begun.
+        work: sent to each process once, so it must pickle, as must its results and the exceptions it raises.
+        jobs: tuples of arguments; jobs not begun when the generator is closed are never begun.
 
     Raises:
         whatever a job raises; ConfigError where `work` cannot be sent; FlowgradError where a process dies.
     """
-    context = get_context("spawn")  # a fork would copy the threads' locks and not the threads
+    context = get_context("spawn")  # fork would copy locks that other threads hold, without these threads
     pool: dict[Connection, Any] = {}
     try:
         for _ in range(min(processes, len(jobs))):
@@ -75,7 +75,7 @@ def _receive(pipe: Connection, process: Any) -> Any:
 
 
 def _end_with_parent() -> None:
-    """End this process when its parent is gone, however that ended: nobody waits for the result of a job then."""
+    """Exit this process when its parent has ended in any way, as its results are of no use then."""
     parent = parent_process()
     if parent is not None:
         parent.join()
@@ -83,8 +83,8 @@ def _end_with_parent() -> None:
 
 
 def _serve(pipe: Connection, work: Callable[..., Any]) -> None:
-    """What a process does: jobs, one after the other, until the pipe is closed."""
-    for name in ("SIGINT", "SIGHUP"):  # these are for the parent, who ends this process
+    """Run jobs from the pipe one after the other until it is closed; sends (failed, result or exception)."""
+    for name in ("SIGINT", "SIGHUP"):  # the parent handles these, and terminates this process
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -95,6 +95,6 @@ def _serve(pipe: Connection, work: Callable[..., Any]) -> None:
             return
         try:
             answer = False, work(*job)
-        except Exception as error:  # whatever it is, it is the parent's to raise
+        except Exception as error:  # any exception is raised again in the parent
             answer = True, error
         pipe.send(answer)

@@ -1,8 +1,8 @@
-"""Run folders: what a training leaves, and keeps up to date while it runs; `load_model` reads one.
+"""Run folders, which hold a training's files and are updated while it runs; `load_model` reads one.
 
 network.json, and its weights beside it     the trained network for `flowgrad.load`: it takes the raw columns
 trained.safetensors     where columns were scaled, the network as it was trained, to inspect and to go on with
-model.json      columns, classes, scaling and loss: what a model needs besides the network
+model.json      columns, classes, scaling and loss: the parts of a model besides its network
 metrics.csv     one row an epoch
 summary.json    the figures on the test samples, why training ended, versions
 loss.png        training and validation loss (where matplotlib is installed)

@@ -1,8 +1,8 @@
-"""Hidden folders that a process works in until they take their place, and those that killed processes left.
+"""Hidden working folders, renamed to their targets when complete, and the clean-up of those of killed processes.
 
-Such a name is `.NAME.8 hexadecimal digits.KIND` beside NAME. Its process holds a lock on it (flock), which the system
-gives back when the process ends, however it ends: one that can be locked belongs to nobody any more. Where the system
-has no such locks nothing counts as left behind.
+Such a folder is named `.NAME.8 hexadecimal digits.KIND`, beside NAME. Its process holds a lock on it (flock), which the
+system releases when the process ends in any way: a folder that can be locked has no living owner. Where the system has
+no such locks, no folder counts as left behind.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ Kind = Literal["part", "old"]
 
 
 def hidden(target: Path, kind: Kind) -> Path:
-    """Give a new hidden name beside a target."""
+    """Return a new hidden name beside a target; "part": being written, "old": replaced."""
     return target.with_name(f".{target.name}.{secrets.token_hex(4)}.{kind}")
 
 
 def lock(path: Path) -> int:
-    """Lock a folder for this process; the descriptor keeps the lock until it is closed.
+    """Lock a folder and return a file descriptor, which holds the lock until it is closed.
 
     Raises:
-        BlockingIOError: another descriptor has it. OSError: it is not there, or the system cannot lock it.
+        BlockingIOError: another descriptor holds the lock. OSError: the folder is missing, or cannot be locked here.
     """
     if fcntl is None:
         raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
@@ -51,12 +51,12 @@ def lock(path: Path) -> int:
 
 
 def claim(target: Path, make: Callable[[Path], None] = Path.mkdir) -> tuple[Path, int | None]:
-    """Make a folder under a hidden name beside the target, and lock it; None for a lock that the system cannot give.
+    """Make a folder under a hidden name beside the target and lock it; the lock is None where locks are unsupported.
 
-    Another process may see it before it is locked, and clear it away; it is then made under another name.
+    If another process removes it before it is locked, it is made again under another name.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: the folder cannot be made.
     """
     while True:
         path = hidden(target, "part")
@@ -70,14 +70,14 @@ def claim(target: Path, make: Callable[[Path], None] = Path.mkdir) -> tuple[Path
 
 
 def release(descriptor: int | None) -> None:
-    """Give a lock back."""
+    """Release a lock by closing its descriptor; None is ignored."""
     if descriptor is not None:
         os.close(descriptor)
 
 
 @contextmanager
 def left_behind(target: Path, kind: Kind) -> Iterator[list[Path]]:
-    """Give what killed processes left beside a target, the newest first, locked while the block runs."""
+    """List the folders of a kind that killed processes left beside a target, newest first, locked during the block."""
     name = re.compile(rf"\.{re.escape(target.name)}\.[0-9a-f]{{8}}\.{kind}")
     found: dict[Path, int] = {}
     try:
@@ -93,7 +93,7 @@ def left_behind(target: Path, kind: Kind) -> Iterator[list[Path]]:
 
 
 def clear_parts(target: Path) -> None:
-    """Remove what killed processes were writing to put in a target's place."""
+    """Remove the unfinished folders of killed processes beside a target."""
     with left_behind(target, "part") as paths:
         for path in paths:
             shutil.rmtree(path, ignore_errors=True)

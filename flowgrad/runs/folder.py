@@ -1,4 +1,4 @@
-"""A run folder appears whole, under its final name, or not at all; `live` keeps it up to date while training runs."""
+"""Atomic creation, replacement and update of run folders; `live` updates them while training runs."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ from flowgrad.runs import claims
 
 @dataclass
 class Place:
-    """A run folder in its place; the older run that stood there; the locks on both, while they are worked on."""
+    """A run folder under its final name, the hidden folder of the older run that it replaces, and locks on both."""
 
     folder: Path
     old: Path | None = None
     locks: list[int | None] = field(default_factory=list)
 
     def drop_old(self) -> None:
-        """Remove the older run: the new one has something to show."""
+        """Remove the older run, once the new one has results."""
         if self.old is not None:
             shutil.rmtree(self.old, ignore_errors=True)
             self.old = None
 
     def put_back(self) -> None:
-        """Remove the folder, and put the older run where it stood."""
+        """Remove the folder, and rename the older run back to its name."""
         shutil.rmtree(self.folder, ignore_errors=True)
         if self.old is not None:
             self.old.rename(self.folder)
             self.old = None
 
     def release(self) -> None:
-        """Give the locks back: this process is done with the folder."""
+        """Release the locks of this process on the folders."""
         while self.locks:
             claims.release(self.locks.pop())
 
 
 def write(folder: Path | None, name: str, fill: Callable[[Path], None], overwrite: bool = False) -> Path:
-    """Make a run folder by `fill`, and give its path; an older run of that name goes, when this one is in place.
+    """Make a run folder by `fill` and return its path; an older run of that name is removed after the rename.
 
     Args, raises: as `place`.
     """
@@ -55,24 +55,24 @@ def write(folder: Path | None, name: str, fill: Callable[[Path], None], overwrit
 
 
 def place(folder: Path | None, name: str, fill: Callable[[Path], None], overwrite: bool = False) -> Place:
-    """Make a run folder by `fill` and put it in its place; an older run of that name is put aside, under a hidden name.
+    """Make a run folder by `fill` and rename it to its target; an older run there is renamed to a hidden name.
 
-    What killed runs of the same name left behind is cleared first.
+    Leftovers of killed runs of the same name are cleared first.
 
     Args:
-        folder: where; None takes runs/NAME, or runs/NAME-2, … where that exists.
-        fill: writes the files into the folder that it is given, which is renamed when it is done.
-        overwrite: replace an older run of that name; never a folder that is none.
+        folder: the target; None takes runs/NAME, or the first free one of runs/NAME-2, ….
+        fill: writes the files into a given hidden folder, which is then synced to disk and renamed.
+        overwrite: whether an older run there may be replaced; a folder that is no run never is.
 
     Raises:
-        FileError: it exists, or cannot be written.
+        FileError: the target exists, or cannot be written.
     """
     target = folder if folder is not None else free(Path("runs"), name)
     check_target(target, overwrite)
     with _part(target) as (part, lock):
         fill(part)
         _sync(part)
-        while folder is None and target.exists():  # somebody was faster
+        while folder is None and target.exists():  # another process has taken the name
             target = free(Path("runs"), name)
         placed = Place(target)
         try:
@@ -85,7 +85,7 @@ def place(folder: Path | None, name: str, fill: Callable[[Path], None], overwrit
 
 
 def reopen(folder: Path) -> Place:
-    """Take a run folder that is there, to go on with it.
+    """Lock an existing run folder to resume its training.
 
     Raises:
         FileError: another process trains there.
@@ -101,10 +101,10 @@ def reopen(folder: Path) -> Place:
 
 
 def refill(folder: Path, fill: Callable[[Path], None]) -> None:
-    """Put the files that `fill` writes into a run folder that exists, file by file, summary.json last.
+    """Replace files of an existing run folder by those that `fill` writes, one by one, summary.json last.
 
     Raises:
-        FileError: it cannot be written.
+        FileError: the folder cannot be written.
     """
     with _part(folder) as (part, _):
         fill(part)
@@ -122,7 +122,7 @@ def refill(folder: Path, fill: Callable[[Path], None]) -> None:
 
 @contextmanager
 def _part(target: Path) -> Iterator[tuple[Path, int | None]]:
-    """A hidden folder beside the target, and its lock; it is gone afterwards. OSError becomes FileError."""
+    """Make a hidden folder beside the target, with its lock; removed after the block. OSError becomes FileError."""
     part, lock = None, None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -139,7 +139,7 @@ def _part(target: Path) -> Iterator[tuple[Path, int | None]]:
 
 
 def free(parent: Path, name: str) -> Path:
-    """parent/name, or the first of parent/name-2, … that does not exist."""
+    """Return parent/name, or the first of parent/name-2, … that does not exist, after clearing leftovers of each."""
     path, k = parent / name, 2
     clear(path)
     while path.exists():
@@ -149,10 +149,10 @@ def free(parent: Path, name: str) -> Path:
 
 
 def clear(folder: Path) -> None:
-    """Finish what killed runs of this folder's name began: half-written folders go, and of two runs one stays.
+    """Clean up after killed runs of this folder's name: remove unfinished folders, and one of two runs.
 
-    Where a killed run had put an older one aside, and has no epoch to show, the older one is put back; else that goes.
-    What belongs to a living process is not touched.
+    An older run that a killed run had renamed is put back if the killed run has no finished epoch, else removed.
+    Folders of living processes are not touched.
     """
     claims.clear_parts(folder)
     clear_temporaries(folder)
@@ -164,7 +164,7 @@ def clear(folder: Path) -> None:
                 elif _has_epochs(folder):
                     shutil.rmtree(old)
                 elif (folder / RUN_NETWORK).exists():
-                    lock = claims.lock(folder)  # of a living run: BlockingIOError, and both stay
+                    lock = claims.lock(folder)  # BlockingIOError if its run is alive: both stay
                     try:
                         Place(folder, old).put_back()
                     finally:
@@ -172,7 +172,7 @@ def clear(folder: Path) -> None:
 
 
 def _has_epochs(folder: Path) -> bool:
-    """Whether a run has something to show: its end, or the line of an epoch."""
+    """Whether a run has a summary.json, or a line of an epoch in metrics.csv."""
     if (folder / "summary.json").exists():
         return True
     with suppress(OSError), (folder / "metrics.csv").open("rb") as file:
@@ -181,10 +181,10 @@ def _has_epochs(folder: Path) -> bool:
 
 
 def check_target(folder: Path, overwrite: bool, hint: str = "") -> None:
-    """Raises FileError where something is in the way; asked for before training, not after. Clears, as `clear` does.
+    """Raise FileError where the folder cannot be used for a run; for use before training. Calls `clear` first.
 
     Args:
-        hint: what else could be done than to name another folder, in the message: options of a command, or arguments.
+        hint: end of the message for an existing folder: alternatives to naming another, as options or arguments.
     """
     clear(folder)
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
@@ -198,10 +198,10 @@ def check_target(folder: Path, overwrite: bool, hint: str = "") -> None:
 
 
 def _put(part: Path, placed: Place) -> None:
-    """Rename the finished folder to its name, and an older one out of its way."""
+    """Rename the finished folder to its final name, after an older one there to a hidden name."""
     target = placed.folder
     if target.exists():
-        with suppress(OSError):  # a run that trains there still has it
+        with suppress(OSError):  # a run that still trains there holds the lock
             placed.locks.append(claims.lock(target))
         placed.old = claims.hidden(target, "old")
         target.rename(placed.old)
@@ -210,7 +210,7 @@ def _put(part: Path, placed: Place) -> None:
 
 
 def _sync(folder: Path) -> None:
-    """Files and folder on disk before the rename says that they are."""
+    """Flush the files of a folder and the folder itself to disk, before it is renamed."""
     for path in folder.iterdir():
         with path.open("rb+") as file:
             os.fsync(file.fileno())
@@ -218,7 +218,7 @@ def _sync(folder: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    with suppress(OSError):  # Windows opens no folders
+    with suppress(OSError):  # Windows cannot open folders
         handle = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(handle)

@@ -1,4 +1,4 @@
-"""A run folder for a training in Python: what `flowgrad view` follows, and `fg.load_model` opens."""
+"""A run folder for a training in Python, which `flowgrad view` follows and `fg.load_model` opens."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class RunFolder:
     """A callback that keeps a run folder up to date.
 
     Args:
-        before: the epochs of the training that is gone on with; None where one begins.
-        again: begin in a folder that a training was cut off in before it had a checkpoint.
+        before: rows of the epochs before, where a training is resumed; None for a new training.
+        again: allow a new training in a folder whose training was cut off before its first checkpoint.
 
     Raises:
-        FileError: it exists, and nothing is gone on with; or it is no run folder.
+        FileError: the folder exists and no training is resumed; or it is no run folder.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class RunFolder:
         self._run = Training(folder, folder.name, over, self._model, lambda part, place: None)
 
     def begin(self, settings: Mapping[str, Any]) -> None:
-        """Put the folder in place, or open it again."""
+        """Create the folder, or reopen it to resume."""
         if self._before is not None and (self.folder / RUN_NETWORK).exists():
             self._run.resume(self._program, self._before)
         else:
@@ -51,11 +51,11 @@ class RunFolder:
         self._settings = {name: value if _plain(value) else str(value) for name, value in settings.items()}
 
     def epoch(self, row: Row) -> None:
-        """A line of metrics.csv, and the weights as often as writing stays cheap."""
+        """Write a line of metrics.csv, and the weights at intervals (`Training.epoch`)."""
         self._run.epoch(row)
 
     def end(self, history: History, error: BaseException | None) -> None:
-        """The last weights, and summary.json; nothing where the folder never came to be."""
+        """Write the last weights and summary.json; do nothing where `begin` was not completed."""
         if self._settings is None:
             return
         self._run.end(history)

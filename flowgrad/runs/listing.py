@@ -1,4 +1,4 @@
-"""Runs side by side: what each was, how well it did, and where their settings differ."""
+"""Comparison of runs: date, network, figures and differing settings, read from run folders."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from typing import Any
 from flowgrad.errors import FileError
 from flowgrad.files import RUN_NETWORK
 
-MARKS = ("summary.json", "config.toml", RUN_NETWORK)  # one of them makes a folder a run's
-APART = ("run.folder",)  # settings that say nothing of the training
-PLACES = {"network.file", "network.edges", "data.file", "data.labels", "data.test", "data.validation"}  # of files
+MARKS = ("summary.json", "config.toml", RUN_NETWORK)  # a folder with one of these files is a run folder
+APART = ("run.folder",)  # settings without influence on the training
+PLACES = {"network.file", "network.edges", "data.file", "data.labels", "data.test", "data.validation"}  # file paths
 
 
 @dataclass(frozen=True)
 class Listed:
     """A run folder, of a training or a cross-validation, as its files describe it.
 
-    date       when its end was written, or what there is of it
-    ended      False of a training that runs, or was cut off
-    summary    what summary.json says; `figures` are its figures by name, `intervals` their (low, high)
+    date       time of summary.json, else of the newest of `MARKS`
+    ended      False for a training that runs, or was cut off
+    summary    contents of summary.json; {} where there is none
     settings   "section.key" → value of config.toml
     """
 
@@ -45,19 +45,19 @@ class Listed:
 
     @property
     def figures(self) -> Mapping[str, float]:
-        """Name → value on the test samples; of a cross-validation the mean over the folds."""
+        """Metrics by name, on the test samples; of a cross-validation, means over the folds."""
         found: Mapping[str, float] = self.summary.get("test", {})
         return found
 
     @property
     def network(self) -> str:
-        """The size of its network, as far as the run says it."""
+        """The size of its network, as far as summary.json holds it."""
         known = [(what, self.summary.get(what)) for what in ("nodes", "edges", "parameters")]
         return ", ".join(f"{n:,} {what}" for what, n in known if isinstance(n, int))
 
 
 def runs_in(places: Iterable[Path]) -> list[Listed]:
-    """Give the runs that are these folders, or stand in them, by their date, the oldest first.
+    """List the runs that are these folders, or are directly in them, by date, the oldest first.
 
     Raises:
         FileError: a folder is missing, or neither is a run's nor holds one; or a file of a run is damaged.
@@ -74,7 +74,7 @@ def runs_in(places: Iterable[Path]) -> list[Listed]:
 
 
 def differences(runs: Sequence[Listed]) -> dict[str, list[Any]]:
-    """Give the settings in which runs differ, each with its value in every run, None where that says nothing."""
+    """Return the settings in which runs differ, each with its value in every run, None where a run lacks it."""
     keys = dict.fromkeys(key for run in runs for key in run.settings if key not in APART)
     values = {key: [run.settings.get(key) for run in runs] for key in keys}
     return {key: each for key, each in values.items() if any(value != each[0] for value in each)}
@@ -118,7 +118,7 @@ def _settings(path: Path) -> dict[str, Any]:
 
 
 def _place(folder: Path, name: str, copied: bool) -> str:
-    """A file by its path from here; one that was copied into the run by its name and contents."""
+    """Name a file by its path relative to the working directory; one copied into the run by its name and digest."""
     file = folder / name
     if copied and Path(name).name == name and file.is_file():
         return f"{name} {hashlib.sha256(file.read_bytes()).hexdigest()[:8]}"
@@ -128,7 +128,7 @@ def _place(folder: Path, name: str, copied: bool) -> str:
 
 
 def _lines(path: Path) -> int:
-    """Rows under the header; 0 where there is no such file."""
+    """Count the complete lines under the header; 0 where there is no such file."""
     with suppress(OSError), path.open("rb") as file:
         return max(0, sum(line.endswith(b"\n") for line in file) - 1)
     return 0

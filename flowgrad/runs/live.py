@@ -1,13 +1,13 @@
-"""A run folder while its training runs: nothing that was trained is lost, and `flowgrad view` can follow.
+"""Updates of a run folder during training, for `flowgrad view`, and to keep the results of a killed training.
 
-    network.json, its weights     θ at the start, then again as often as writing stays cheap; so
-    trained.safetensors           where inputs are standardised: the network that is trained
-    model.json, config.toml       from the start on
-    metrics.csv                   a line an epoch, when it ends
-    summary.json                  only in the end: a folder without one is of a training that runs, or was cut off
+    network.json, its weights     θ at the start and at each checkpoint
+    trained.safetensors           likewise, where columns are standardised: the network that is trained
+    model.json, config.toml       written at the start
+    metrics.csv                   one line an epoch, written when it ends
+    summary.json                  written last: a folder without one is of a training that runs, or was cut off
 
-Each file is whole whenever somebody reads it (of metrics.csv each line that has an end), and a folder that was killed
-half-way is a run folder like any other, with the weights of its last checkpoint.
+Readers always find complete files (in metrics.csv complete lines, up to the last line break). The folder of a killed
+training is a valid run folder with the weights of its last checkpoint.
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ from flowgrad.program import Program
 from flowgrad.runs import folder as folders
 from flowgrad.runs.models import save_networks, save_run
 
-LEAST = 0.5  # seconds between two checkpoints, and …
+LEAST = 0.5  # smallest number of seconds between two checkpoints
 METRICS = "metrics.csv"
-SHARE = 20.0  # … so many times as long as the last one took to write
+SHARE = 20.0  # smallest ratio of that interval to the time the last checkpoint took: about 5 % of time is writing
 
 
 class Training:
     """A run folder that is kept up to date while a program is trained.
 
-    Used in a `with`: where its block raises before an epoch has ended the folder goes again, and an older run that
-    it was to replace stands there as before; after an epoch what was trained stays.
+    A context manager: where its block ends without `finish`, it removes the folder and restores an older run that it
+    replaced; but after the first epoch the folder stays, with a last checkpoint.
 
     Args:
         folder, name, overwrite: as `folders.write`.
-        model: of the untrained network.
-        more: (folder, place) → writes into the folder what else is there from the start, as config.toml; place is
-            where the folder will be.
-        clock: seconds, monotonic.
+        model: the model with the untrained network.
+        more: (folder, place) → writes further files, as config.toml, into the new folder; place is its path after
+            the rename.
+        clock: returns monotonic seconds.
     """
 
     def __init__(
@@ -71,10 +71,10 @@ class Training:
         return self
 
     def start(self, program: Program) -> None:
-        """Put the folder in place, with the network as it is now.
+        """Create the folder, with the untrained network.
 
         Raises:
-            FileError: it exists, or cannot be written.
+            FileError: the folder exists, or cannot be written.
         """
 
         def fill(part: Path) -> None:
@@ -89,13 +89,13 @@ class Training:
         self._next = self._clock() + LEAST
 
     def resume(self, program: Program, rows: Sequence[Row]) -> None:
-        """Go on in a folder that is there, after the epochs of these rows.
+        """Continue in an existing folder, after the epochs of these rows.
 
         Raises:
-            FileError: another process trains there, or it cannot be written.
+            FileError: another process trains there, or the folder cannot be written.
         """
         self._program, self._place, self._moment = program, folders.reopen(self.folder), f"epoch {len(rows)}"
-        self._identity, self._epochs = _identity(self.folder), max(1, len(rows))  # it stays, whatever happens
+        self._identity, self._epochs = _identity(self.folder), max(1, len(rows))  # 1 or more: never removed
         with refused(self.folder):
             save_metrics(self.folder, rows)
             (self.folder / "summary.json").unlink(missing_ok=True)
@@ -104,10 +104,10 @@ class Training:
         self._next = self._clock() + LEAST
 
     def epoch(self, row: Row) -> None:
-        """Write the line of an epoch; and the weights, where it is time. A full disk does not end training."""
+        """Write the line of an epoch, and a checkpoint where one is due. A failed write does not end training."""
         self._moment = f"epoch {row['epoch']:.0f}"
         if self._identity is None or _identity(self.folder) != self._identity:
-            return  # somebody took the folder away: `finish` makes one anew
+            return  # the folder was removed or replaced: `finish` makes a new one
         try:
             self._line(row)
             self._epochs += 1
@@ -117,11 +117,11 @@ class Training:
             self._next = self._clock() + SHARE * LEAST
 
     def end(self, history: History) -> None:
-        """Hear what the program's θ is, now that training has ended."""
+        """Record which moment of training the program's final θ is of, for the next checkpoint."""
         self._moment = history.weights_of
 
     def checkpoint(self) -> None:
-        """The weights of now, on disk; from the first on an older run is not needed any more."""
+        """Write the current weights to disk, then remove an older run that this one replaces."""
         assert self._program is not None
         assert self._place is not None
         start = self._clock()
@@ -133,10 +133,10 @@ class Training:
         self._next = now + max(LEAST, SHARE * (now - start))
 
     def finish(self, fill: Callable[[Path], None]) -> Path:
-        """Put the final files in place, summary.json last; in a new folder, where this one was taken away.
+        """Write the final files, summary.json last; into a new folder where this one was removed or replaced.
 
         Raises:
-            FileError: it cannot be written.
+            FileError: the folder cannot be written.
         """
         self._close()
         if self._identity is not None and _identity(self.folder) == self._identity:
@@ -165,7 +165,7 @@ class Training:
             self._place.release()
 
     def _line(self, row: Row) -> None:
-        """One line more of metrics.csv; the first epoch says the columns."""
+        """Append a line to metrics.csv; the first one writes the header."""
         if self._metrics is None:
             path = self.folder / METRICS
             put(path, [_csv([list(row)])])
@@ -181,7 +181,7 @@ class Training:
 
 
 def save_metrics(folder: Path, rows: Sequence[Row]) -> None:
-    """Write metrics.csv: a column a name, floats by repr, so that they come back bit for bit."""
+    """Write metrics.csv: one column a name; floats by repr, which is read back bit-identical."""
     names = list(rows[0]) if rows else ["epoch", "loss"]
     put(folder / METRICS, [_csv([names, *map(_cells, rows)])])
 
@@ -197,7 +197,7 @@ def _csv(lines: Sequence[Sequence[Any]]) -> bytes:
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:
-    """What tells a folder from another of its name; None where there is none."""
+    """Return device and inode of a folder, which differ for a new folder of that name; None where it is missing."""
     try:
         status = folder.stat()
     except OSError:

@@ -1,4 +1,4 @@
-"""Models in run folders; `load_model` reads one from wherever it stands."""
+"""Models in run folders; `load_model` reads a model from a run folder or a file."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def load_model(
 
 
 def weights_of(folder: Path) -> str | None:
-    """Give the moment of its training that a run folder's weights are of, as "epoch 12"; None where it says none.
+    """Return the moment of training of a run folder's weights, as "epoch 12"; None where none is recorded.
 
     Raises:
         FileError: as `load_model`.
@@ -68,7 +68,7 @@ def weights_of(folder: Path) -> str | None:
 
 
 def cut_short(folder: Path) -> str | None:
-    """Say, of a run folder whose training runs or was ended early, of what moment its weights are; None of another.
+    """Describe state and weights of a run folder whose training runs or was ended early; None for other folders.
 
     Raises:
         FileError: as `load_model`; or summary.json is damaged.
@@ -89,10 +89,10 @@ def cut_short(folder: Path) -> str | None:
 
 
 def save_run(folder: Path, model: Model, moment: str | None = None) -> None:
-    """Write the files of a model into a run folder; `moment` is what `weights_of` gives back.
+    """Write the files of a model into a run folder; `moment` is the value that `weights_of` returns.
 
     Raises:
-        FileError: they cannot be written. ConfigError, GraphError: as `Model.save`.
+        FileError: a file cannot be written. ConfigError, GraphError: as `Model.save`.
     """
     save_networks(folder, model, moment)
     about = about_of(model)
@@ -104,7 +104,7 @@ def save_run(folder: Path, model: Model, moment: str | None = None) -> None:
 
 
 def save_networks(folder: Path, model: Model, moment: str | None = None) -> None:
-    """Write the network as it was trained, where that takes scaled columns; then the one that takes the raw ones."""
+    """Write the network as trained, if it takes scaled columns; then the network that takes raw columns."""
     if _is_scaled(model):
         save(model.network, folder / TRAINED, weights_of=moment)
     save(model.folded(), folder / RUN_NETWORK, weights_of=moment)
@@ -115,7 +115,7 @@ def _is_scaled(model: Model) -> bool:
 
 
 def _read(folder: Path, activations: Iterable[Activation | Aggregation]) -> Model:
-    """The model of a run folder: the network as it was trained, and its scaling.
+    """Read the model of a run folder: the network as trained, and its scaling.
 
     A folder of version 0.1 holds that network as network.json, and its scaling under another key.
     """

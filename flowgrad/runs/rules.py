@@ -1,4 +1,4 @@
-"""What [train] says beside the loss, penalties, clipping, dropout and classes' weights, as `fg.fit` takes it."""
+"""Conversion of the [train] keys for penalties, constraints, clipping, dropout and classes to `fg.fit` arguments."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ PLAIN = ("clip", "clip_value", "dropout", "input_dropout", "label_smoothing")
 
 
 def rules_of(section: Mapping[str, Any], program: Program, model: Model) -> dict[str, Any]:
-    """Keyword arguments for `fg.fit`; what is left out is not among them.
+    """Build keyword arguments for `fg.fit` from [train]; keys that are not set are left out, except l1 and l2.
 
     Raises:
-        UnknownNameError: words that name no weights, a class that is none.
+        UnknownNameError: a name of no weights, or of no class.
         ConfigError: the loss has no classes.
     """
     given = {name: section[name] for name in PLAIN if section[name]}
@@ -40,7 +40,7 @@ def rules_of(section: Mapping[str, Any], program: Program, model: Model) -> dict
 
 
 def _by_index(class_weight: Any, model: Model) -> Any:
-    """The factors by the classes' indices."""
+    """Replace class names by class indices in a mapping of factors; another value is returned as it is."""
     if not isinstance(class_weight, dict):
         return class_weight
     names = tuple(map(str, model.classes)) or column_names(model.network.outputs)

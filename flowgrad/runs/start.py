@@ -1,4 +1,4 @@
-"""The network from which a training starts, and the file by which its run folder starts again."""
+"""The network from which a training starts, and its file in the run folder, from which the training can be repeated."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from flowgrad.weights import initializer_for
 
 @dataclass(frozen=True)
 class Start:
-    """A network that was read for a training.
+    """The network of a training that begins from a file, and the file to store in the run folder.
 
-    model    the network, and what its data needs, where the file says so
-    trained  whether that is a model whose scaling the training goes on with
-    key      "file" or "edges": the key of [network] that names it
-    name     of the file in a run folder
-    data     its bytes
+    model    the network, with columns, scaling and loss where the file has them
+    trained  whether the file holds a model with loss or scaling, whose scaling the training keeps
+    key      "file" or "edges": the key of [network] that names the file
+    name     name of the file in a run folder
+    data     bytes of that file
     """
 
     model: Model
@@ -39,7 +39,7 @@ class Start:
     data: bytes
 
     def section(self) -> dict[str, Any]:
-        """Give what [network] says of it in a run folder."""
+        """Return the entries of [network] that name the file in a run folder."""
         return {self.key: self.name} | ({"format": None, "options": None} if self.name.endswith(".fgm") else {})
 
 
@@ -50,7 +50,7 @@ def start_of(section: Mapping[str, Any], progress: Progress | None = None) -> St
         section: [network] of a configuration, with every key.
 
     Raises:
-        ConfigError: a key beside the file says what its reader does not take.
+        ConfigError: a key beside the file is not supported by its reader.
         FileError: the file is missing; the message says which key names it. Else as `load_model`.
     """
     key = next((key for key in ("file", "edges") if section[key] is not None), None)
@@ -88,17 +88,17 @@ def start_of(section: Mapping[str, Any], progress: Progress | None = None) -> St
 
 
 def _run_of(path: Path) -> Path | None:
-    """The run folder that a path names, by its network too; None where it names none."""
+    """Return the run folder that a path names, or whose network file it names; None for another path."""
     if path.name == RUN_NETWORK and (path.parent / ABOUT).exists():
         return path.parent
     return path if path.is_dir() else None
 
 
 def _options(section: Mapping[str, Any], path: Path, chosen: Format | None) -> dict[str, Any]:
-    """What the reader takes; `chosen` is None of a run.
+    """Return the options for the reader; `chosen` is None for a run folder.
 
     Raises:
-        ConfigError: a key beside the file says what neither a run nor this reader takes.
+        ConfigError: a key beside the file is not supported by runs or by this reader.
     """
     given = section["activation"]
     for key in ("format", "options"):
@@ -115,5 +115,5 @@ def _options(section: Mapping[str, Any], path: Path, chosen: Format | None) -> d
 
 
 def _written(value: object) -> str:
-    """A value as TOML writes it, cut."""
+    """Format a value as in TOML, shortened."""
     return f'"{value:.60}"' if isinstance(value, str) else brief(value)

@@ -1,8 +1,8 @@
-"""Tables of samples in files: CSV and its like, Parquet, `.npz`; `table.Table` reads the columns that are asked for.
+"""Tables of samples in files: delimited text, Parquet, `.npz`; `table.Table` reads the requested columns.
 
-table       `Table`, and how it is to be read; tables written
-views       rows that are samples, and rows that are features
-delimited   CSV, TSV, semicolons, under gzip too, by pyarrow; what is wrong, by the csv module
+table       `Table`, the options of reading, and writing of CSV
+views       orientation: a row a sample, or a row a feature
+delimited   CSV, TSV and semicolons, also under gzip: pyarrow, and the csv module where pyarrow fails
 archives    `.npz` and Parquet
 groups      `ParquetSamples`: Parquet that stays on disk, read by row groups
 """

@@ -1,4 +1,4 @@
-"""Tables that are no text: .npz of columns, and Parquet; read by columns, block by block."""
+"""Binary tables, .npz and Parquet, read by columns, block by block."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from flowgrad.formats._arrow import needed
 from flowgrad.formats._npz import arrays
 from flowgrad.tables.delimited import Block, matrix
 
-ROWS = 8192  # of an .npz that are turned into float64 at a time
-CELLS = 1 << 22  # of a Parquet file
-UNNAMED = "__index_level_0__"  # pandas calls an index without a name so
+ROWS = 8192  # rows of an .npz in a block, to bound the memory of conversion to float64
+CELLS = 1 << 22  # cells of a Parquet file in a block
+UNNAMED = "__index_level_0__"  # column in which pandas stores an unnamed index
 
 
 class Archive:
-    """An .npz: a 1-D array is a column; `wide` names 2-D arrays, `A` of k columns standing for `A[0]` … `A[k-1]`.
+    """An .npz: a 1-D array is a column, a 2-D array `A` columns `A[0]` … `A[k-1]`; `wide` maps `A` to their names.
 
     Raises:
         FileError: missing, damaged, no archive, or one that claims more memory than its size allows.
@@ -35,7 +35,7 @@ class Archive:
         self.names = tuple(self._arrays)
 
     def blocks(self, numbers: Sequence[int], texts: Sequence[int], only: None = None) -> Iterator[Block]:
-        """The columns at these places, block by block; DataError where an array that numbers are read from has none."""
+        """Yield the columns at these places block by block; DataError where an array for `numbers` is not real."""
         columns = list(self._arrays.items())
         for place in numbers:
             name, array = columns[place]
@@ -49,7 +49,7 @@ class Archive:
 
 
 def _arrays(path: Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, tuple[str, ...]]]:
-    """Columns by name, and the names of the columns of each 2-D array."""
+    """Read an .npz; return columns by name, and the column names of each 2-D array."""
     columns: dict[str, npt.NDArray[Any]] = {}
     wide: dict[str, tuple[str, ...]] = {}
     for name, array in arrays(path).items():
@@ -85,7 +85,7 @@ class Parquet:
             schema = self._file.schema_arrow
         except FileNotFoundError:
             raise FileError(f"cannot read {path}: no such file or directory") from None
-        except Exception as error:  # whatever the library finds wrong with the bytes
+        except Exception as error:  # pyarrow raises many kinds for damaged bytes
             raise self._broken(error) from None
         self._columns: list[str] = list(schema.names)
         names = ["" if name == UNNAMED else name for name in self._columns]
@@ -102,7 +102,7 @@ class Parquet:
     def blocks(
         self, numbers: Sequence[int], texts: Sequence[int], only: Collection[str] | None = None
     ) -> Iterator[Block]:
-        """As `Delimited.blocks`; a number that is missing is named by its row; a text is ""."""
+        """Yield blocks as `Delimited.blocks`; a null is an error with its row for numbers, "" for texts."""
         places = [*numbers, *texts]
         self._claim(places, range(self._file.metadata.num_row_groups))
         rows, done = max(1, CELLS // max(1, len(places))), 0
@@ -118,18 +118,18 @@ class Parquet:
 
     @property
     def groups(self) -> list[int]:
-        """How many rows each row group has."""
+        """Number of rows of each row group."""
         metadata = self._file.metadata
         return [metadata.row_group(k).num_rows for k in range(metadata.num_row_groups)]
 
     def is_float32(self, places: Sequence[int]) -> bool:
-        """Whether float32 holds all numbers of these columns, by their types."""
+        """Whether these columns all have type float32 or float16, so that float32 holds their numbers exactly."""
         types, schema = self.arrow.types, self._file.schema_arrow
         kinds = [schema.field(self._columns[place]).type for place in places]
         return all(types.is_float32(kind) or types.is_float16(kind) for kind in kinds)
 
     def group(self, k: int, numbers: Sequence[int], texts: Sequence[int], first: int) -> tuple[list[Any], list[Any]]:
-        """Columns of a row group, those of numbers as float64, those of text as text; `first` is the row it begins at.
+        """Read columns of row group k, as float64 and as text arrays of pyarrow; `first` is its first row in the file.
 
         Raises:
             FileError: the group is damaged. DataError: a cell is empty, or no number.
@@ -150,7 +150,7 @@ class Parquet:
         return [self._numbers(columns[self._columns[place]], place, first) for place in numbers], words
 
     def _claim(self, places: Sequence[int], numbers: Iterable[int]) -> None:
-        """Refuse row groups whose own words ask for more memory than the file's size allows."""
+        """Refuse row groups whose metadata claim more memory than the file's size allows."""
         metadata, wanted = self._file.metadata, {self._columns[place] for place in places}
         groups = [metadata.row_group(k) for k in numbers]
         chunks = [group.column(k) for group in groups for k in range(group.num_columns)]

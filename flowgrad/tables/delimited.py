@@ -1,8 +1,8 @@
-"""Tables in text: CSV, TSV and their relatives, plain or under gzip, block by block through pyarrow.
+"""Tables in delimited text, plain or under gzip, read block by block.
 
-pyarrow decides what is fast, Python's csv module what is right: where pyarrow refuses a row or a cell, or a quotation
-mark stands where the two could differ, the csv module reads on from the last good row, and names the line of what is
-wrong.
+pyarrow reads fast; Python's csv module is the reference. Where pyarrow refuses a row or a cell, or a quotation mark or
+NUL is where the two could differ, the csv module reads on after the last block that pyarrow gave, and reports errors
+by line.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ import numpy.typing as npt
 from flowgrad.errors import DataError, FileError, brief
 from flowgrad.formats._arrow import needed
 
-BLOCK = 1 << 24  # bytes that pyarrow takes at a time
-PIECE = 1 << 20  # bytes that are read at once
-AHEAD = 2  # blocks that it is given before there are numbers of them; it would take 32
-PATIENCE = 0.5  # seconds until it is given another all the same: nothing comes of a block of empty lines
-CAREFUL = 1 << 18  # cells that the csv module turns into numbers at a time
-HEAD = 20  # rows that are looked at for decimal commas before the others are read
+BLOCK = 1 << 24  # smallest block size of pyarrow, bytes
+PIECE = 1 << 20  # bytes of one read of the file
+AHEAD = 2  # blocks that pyarrow may read ahead of the batches it returns, to bound memory; its own limit is 32
+PATIENCE = 0.5  # seconds after which it may read another anyway: a block of empty lines returns no batch
+CAREFUL = 1 << 18  # cells in a block of the csv module
+HEAD = 20  # rows that are searched for decimal commas
 DELIMITERS = ",", "\t", ";"
 QUOTED = re.compile(r'"[^"]*"')
 COMMA = re.compile(r"\s*[+-]?\d*,\d+([eE][+-]?\d+)?\s*")
@@ -49,7 +49,7 @@ class Block(NamedTuple):
 
 @dataclass(frozen=True)
 class Head:
-    """What the first lines say: names of the columns, what parts the cells, where the rows begin, decimal commas."""
+    """Format of a table: column names, delimiter, byte offset of the rows, whether numbers have decimal commas."""
 
     names: tuple[str, ...]
     delimiter: str
@@ -60,9 +60,9 @@ class Head:
 class Delimited:
     """A table in text; its first row names the columns.
 
-    Cells stand between commas, tabs or semicolons, whichever divides the header into most names; under `.tsv` and
-    `.tab` it is the tab. Lines end in LF, CRLF or CR, empty ones are left out. Between semicolons numbers may have
-    decimal commas, throughout.
+    The delimiter is the comma, tab or semicolon that is most frequent in the first line outside quotes; with suffix
+    `.tsv` or `.tab` the tab. Lines end in LF, CRLF or CR; empty ones are skipped. With semicolons numbers may have
+    decimal commas, then in all cells.
 
     Raises:
         FileError: missing, unreadable, or no text in UTF-8.
@@ -81,7 +81,7 @@ class Delimited:
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
-        """Raise errors of the system, of gzip and of the csv module as FileError."""
+        """Convert errors of the system, of gzip and of the csv module to FileError."""
         try:
             yield
         except FileError:
@@ -93,7 +93,7 @@ class Delimited:
             raise FileError(f"cannot read {self.path}: {said.lower()}") from None
 
     def open(self) -> IO[bytes]:
-        """Open the file, unpacked, behind its byte order mark."""
+        """Open the file, decompressed, positioned after a byte order mark."""
         if stat.S_ISFIFO(self.path.stat().st_mode):
             raise FileError(f"{self.path} is a pipe: a table is read more than once, write it into a file")
         file: Any = (gzip.open if self.packed else open)(self.path, "rb")
@@ -103,7 +103,7 @@ class Delimited:
 
     @contextmanager
     def _text(self) -> Iterator[IO[str]]:
-        """Open the file as text; what is no UTF-8 becomes surrogates, which only matter in cells that are read."""
+        """Open the file as text; bytes that are not UTF-8 become surrogates, refused later in cells that are read."""
         with self.open() as file, io.TextIOWrapper(file, "utf-8", "surrogateescape", newline="") as text:
             yield text
 
@@ -133,11 +133,11 @@ class Delimited:
     def blocks(
         self, numbers: Sequence[int], texts: Sequence[int], only: Collection[str] | None = None
     ) -> Iterator[Block]:
-        """The columns at these places, block by block.
+        """Yield the columns at these places, block by block.
 
         Args:
-            numbers, texts: places of columns, none twice, to be read as float64 and as text without outer spaces.
-            only: takes the rows only whose first text is one of these.
+            numbers, texts: places of columns, none twice, to be read as float64 and as text stripped of white space.
+            only: keep the rows only whose first text is one of these.
 
         Raises:
             DataError: a row of another length than the header, a cell that is no number, named by line and column.
@@ -153,7 +153,7 @@ class Delimited:
                 del block
             sure = not stream.doubtful
         except (self.arrow.ArrowException, OSError, EOFError, zlib.error):
-            sure = False  # whatever is wrong, the careful reader meets it too
+            sure = False  # the csv module reads on, and reports an error that it finds by line
         finally:
             stream.close()
         if not sure:
@@ -163,10 +163,10 @@ class Delimited:
     def _fast(
         self, stream: _Watched, numbers: Sequence[int], texts: Sequence[int], only: Collection[str] | None
     ) -> Iterator[tuple[int, Block]]:
-        """Blocks by pyarrow, and the number of rows that each was made of."""
+        """Yield blocks read by pyarrow, each after the number of rows it was made from."""
         arrow, csv_ = self.arrow, self.arrow.csv
         places = [*numbers, *texts]
-        as_text = set(places if only is not None else texts)  # what stands in rows that nobody wants may be text
+        as_text = set(places if only is not None else texts)  # skipped rows may hold text there
         types = {str(k): arrow.string() if k in as_text else arrow.float64() for k in places}
         reader = csv_.open_csv(
             arrow.PythonFile(stream, "r"),
@@ -178,7 +178,7 @@ class Delimited:
                 include_columns=[str(k) for k in places],
                 column_types=types,
                 null_values=[],
-                true_values=[],  # each word costs memory in every column
+                true_values=[],  # each word would take memory in every column
                 false_values=[],
                 decimal_point="," if self.head.comma else ".",
             ),
@@ -196,7 +196,7 @@ class Delimited:
         reader.close()
 
     def _cast(self, column: Any) -> Any:
-        """A column of text as float64."""
+        """Convert a column of text to float64; ArrowInvalid where a cell is no number."""
         compute = self.arrow.compute
         if self.head.comma:
             if compute.any(compute.match_substring(column, ".")).as_py():
@@ -210,7 +210,7 @@ class Delimited:
     def _careful(
         self, numbers: Sequence[int], texts: Sequence[int], only: Collection[str] | None, done: int
     ) -> Iterator[Block]:
-        """The rows after the first `done`, by the csv module, which looks at every row."""
+        """Yield blocks of the rows after the first `done`, read by the csv module."""
         decimal = _Decimals(self.head)
         rows = islice(self._records(), done, None)
         while block := list(islice(rows, max(1, CAREFUL // len(self.names)))):
@@ -224,7 +224,7 @@ class Delimited:
             yield Block(values, [[self._word(line, row[place]) for line, row in kept] for place in texts])
 
     def _records(self) -> Iterator[tuple[int, list[str]]]:
-        """Every row under the header, with its line."""
+        """Yield every row under the header, with its line number."""
         with self._text() as text:
             rows = csv.reader(text, delimiter=self.head.delimiter, strict=True)
             numbered = ((rows.line_num, row) for row in rows if row)
@@ -260,11 +260,11 @@ class Delimited:
 
 
 class _Watched(io.RawIOBase):
-    """The bytes under the header, as pyarrow takes them.
+    """Stream of the bytes under the header for pyarrow, which watches for ambiguous quotation marks.
 
     `doubtful` becomes True where pyarrow may read them in another way than the csv module: a quotation mark that is not
-    closed, or that stands within a cell; a NUL. It is read in a thread of pyarrow's, which waits until `proceed` says
-    that a block has become numbers.
+    closed, or that is within a cell; a NUL. A thread of pyarrow reads the stream; beyond `AHEAD` blocks it waits for a
+    call of `proceed`.
     """
 
     def __init__(self, arrow: Any, file: IO[bytes], head: Head) -> None:
@@ -279,7 +279,7 @@ class _Watched(io.RawIOBase):
         return True
 
     def read_buffer(self, size: int) -> Any:
-        """The next bytes, at most `size`, in memory of pyarrow's, which gives back what it does not need any more."""
+        """Read the next bytes, at most `size`, into a buffer of pyarrow, whose allocator returns freed memory."""
         self._room.acquire(timeout=PATIENCE)
         whole, end = self._arrow.allocate_buffer(size), 0
         view = memoryview(whole).cast("B")
@@ -299,11 +299,11 @@ class _Watched(io.RawIOBase):
 
     @property
     def doubtful(self) -> bool:
-        """Whether the csv module should look as well; known when all is read."""
+        """Whether the csv module has to check the bytes as well; final once all are read."""
         return self._odd or self._quotes % 2 == 1
 
     def proceed(self) -> None:
-        """Another block may be read."""
+        """Allow another block to be read ahead."""
         self._room.release()
 
     def close(self) -> None:
@@ -312,13 +312,13 @@ class _Watched(io.RawIOBase):
 
 
 class _Decimals:
-    """Turns cells into numbers; between semicolons the first that has a decimal comma, or point, decides for all."""
+    """Converter of cells to floats; with semicolons the first cell with a decimal comma or point decides for all."""
 
     def __init__(self, head: Head) -> None:
         self._sign = "." if head.delimiter != ";" else "," if head.comma else None
 
     def all(self, cells: Sequence[str]) -> list[float]:
-        """The numbers; ValueError where one is none."""
+        """Convert cells to floats; ValueError where one is no number."""
         joined = "".join(cells)
         if self._sign is None and ("," in joined or "." in joined):
             self._sign = "," if "," in joined else "."
@@ -327,12 +327,12 @@ class _Decimals:
                 raise ValueError
             cells = [cell.replace(",", ".") for cell in cells]
         if "_" in joined or not joined.isascii():
-            raise ValueError  # Python takes 1_000 and digits of other scripts, tables do not
+            raise ValueError  # float() would accept 1_000 and digits of other scripts
         return list(map(float, cells))
 
 
 def matrix(arrow: Any, columns: Sequence[Any]) -> npt.NDArray[np.float64]:
-    """(rows, columns) float64 of pyarrow's arrays without nulls."""
+    """Stack float64 arrays of pyarrow without nulls into (rows, columns) float64."""
     if not columns:
         return np.empty((0, 0))
     batch = arrow.RecordBatch.from_arrays(list(columns), [str(k) for k in range(len(columns))])

@@ -60,7 +60,7 @@ class ParquetSamples:
         self._files = [Parquet(Path(each)) for each in paths]
         self._groups = [group for file in self._files for group in _groups(file)]
         self.blocks: Rows = np.cumsum([0, *(group.rows for group in self._groups)], dtype=np.intp)
-        """(K + 1,) the sample that each row group begins with, and N."""
+        """(K + 1,) number of the first sample of each row group, and N."""
         if not len(self):
             raise DataError(f"{brief(str(paths[0]) if paths else paths)} has no samples")
         self._need((*self.inputs, *self.targets))
@@ -124,7 +124,7 @@ class ParquetSamples:
         return other
 
     def _read(self, group: Group) -> tuple[Array, Array]:
-        """A row group's inputs (n, I) and targets (n, O)."""
+        """Read a row group's inputs (n, I), scaled, and targets (n, O)."""
         if self.classes is None:
             both = self._numbers(group, (*self.inputs, *self.targets))
             x, t = both[:, : len(self.inputs)], both[:, len(self.inputs) :]
@@ -133,15 +133,15 @@ class ParquetSamples:
             numbers, texts = file.group(group.number, inputs, targets, group.first)
             x, t = matrix(file.arrow, numbers), self._indices(group, texts[0])
         scaled = x if self._scaling is None else self._scaling(x)
-        return np.ascontiguousarray(scaled, self._dtype), t  # in rows, as they are gathered from here
+        return np.ascontiguousarray(scaled, self._dtype), t  # C order, as `take` gathers rows
 
     def _numbers(self, group: Group, names: Sequence[str]) -> Array:
-        """(n, columns) float64."""
+        """Read columns of a row group as (n, columns) float64."""
         file = group.file
         return matrix(file.arrow, file.group(group.number, self._of(file, names), (), group.first)[0])
 
     def _indices(self, group: Group, texts: Any) -> Array:
-        """(n, 1) the number of each class."""
+        """Convert class texts to their class numbers, (n, 1) float64."""
         arrow, known = group.file.arrow, self.classes or ()
         found = arrow.compute.index_in(texts.cast(arrow.string()), value_set=arrow.array(known))
         if found.null_count:
@@ -160,7 +160,7 @@ class ParquetSamples:
             self._of(file, names)
 
     def _of(self, file: Parquet, names: Sequence[str]) -> list[int]:
-        """Where a file has these columns."""
+        """Return the places of these columns in a file; UnknownNameError where one is missing."""
         place = {name: k for k, name in enumerate(file.names)}
         for name in names:
             if name not in place:
@@ -174,7 +174,7 @@ class ParquetSamples:
 
 @dataclass(frozen=True)
 class Group:
-    """A row group of a file: which one, the row of the file that it begins with, and how many it has."""
+    """A non-empty row group of a file: its number, its first row in the file, its number of rows."""
 
     file: Parquet
     number: int
@@ -191,7 +191,7 @@ def _groups(file: Parquet) -> Iterator[Group]:
 
 
 def _texts(what: str, given: Any) -> tuple[str, ...]:
-    """A list of names, as columns of a file are called."""
+    """Check a list of column names and return it as a tuple."""
     if isinstance(given, str) or not isinstance(given, Sequence) or not len(given):
         raise ConfigError(f"{what}={brief(given)}: give a list of names")
     wrong = [each for each in given if not isinstance(each, str)]

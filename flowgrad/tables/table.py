@@ -1,4 +1,4 @@
-"""Tables of samples: text, Parquet or .npz in, CSV out. Columns by name; numbers as floats, classes as text."""
+"""Tables of samples, read from text, Parquet or .npz by column names, and written as CSV."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class Reading:
     """How tables of samples are read: keys of [data], and options of commands.
 
     orient   "samples": a row a sample; "features": a row a feature, as genes × samples
-    surplus  "error": a column that nothing reads is refused, as a name that may be misspelt; "ignore": it is skipped
-    missing  "error": an input that the table lacks is refused; "drop": the network goes without it
+    surplus  "error": a column without use is refused, as its name may be misspelt; "ignore": it is skipped
+    missing  "error": an input that the table lacks is refused; "drop": the input is removed from the network
     labels   another table, with columns of targets or classes, joined by the samples' ids
-    key      the column of ids, in both tables; None takes their unnamed first columns, or the header under "features"
+    key      column of ids in both tables; None: the unnamed first column, or the header where a row is a feature
     """
 
     orient: str = "samples"
@@ -43,15 +43,15 @@ class Reading:
 
 
 class Table:
-    """A file of samples: its columns' names at once, their values when asked for.
+    """A file of samples; names of columns are read at construction, values on demand.
 
-    Text (CSV, TSV, under gzip too), Parquet, or .npz, by the suffix; whatever has none of these is text. `names` are
-    the columns of the file itself, those of `reading.labels` can be asked for as well. `wide` names the 2-D arrays of
-    an .npz; `A` of k columns stands for the columns `A[0]` … `A[k-1]`.
+    The suffix tells Parquet and .npz; any other file is delimited text, also under gzip. `names` are the columns of
+    the file itself; those of `reading.labels` can be read as well. `wide` maps each 2-D array `A` of an .npz to its
+    columns `A[0]` … `A[k-1]`.
 
     Raises:
-        FileError: missing, unreadable, or not of the format that its suffix says.
-        DataError: no header, a name twice (under `surplus="ignore"`: when it is asked for), no rows.
+        FileError: missing, unreadable, or not of the format of its suffix.
+        DataError: no header, a name twice (with `surplus="ignore"`: when it is read), no rows.
         ConfigError: an .npz whose rows are features.
     """
 
@@ -73,7 +73,7 @@ class Table:
 
     @property
     def what(self) -> str:
-        """What a name stands for, in messages."""
+        """Noun for a name, in messages: "column" or "feature"."""
         return "column" if self.reading.orient == "samples" else "feature"
 
     def has(self, name: str) -> bool:
@@ -81,7 +81,7 @@ class Table:
         return name in self._known or (self._labels is not None and self._labels.has(name))
 
     def need(self, name: str, what: str) -> None:
-        """Raise UnknownNameError, with the nearest name, where there is no such column; DataError where two are."""
+        """Raise UnknownNameError, with the nearest name, where the column is missing; DataError where there are two."""
         if not self.has(name):
             rest, known = "", [*self.names]
             if self._labels is not None:
@@ -92,12 +92,12 @@ class Table:
         if self._known[name] > 1:
             raise DataError(f"{self.path} names the {self.what} {brief(name)} twice")
         if self._labels is not None and self._labels.has(name):
-            if name in self._known and name != self.reading.key:  # the ids, which join the two, may be called alike
+            if name in self._known and name != self.reading.key:  # the key may have one name in both
                 raise DataError(f"{brief(name)} stands in {self.path} and in {self._labels.path}: rename one of them")
             self._labels.need(name, what)
 
     def numbers(self, names: Sequence[str], dtype: Any = np.float64) -> Numbers:
-        """(B, len(names)) of that dtype, rounded from float64; NaN and inf are numbers here.
+        """Read columns as (B, len(names)) of that dtype, rounded from float64; NaN and inf are accepted.
 
         Raises: as `gather`.
         """
@@ -106,7 +106,7 @@ class Table:
     def gather(
         self, groups: Sequence[Sequence[str]], dtypes: Sequence[Any], texts: Sequence[str] = ()
     ) -> list[Numbers]:
-        """An array (B, columns) of each group, all in one pass; columns of `texts` are kept for `text`.
+        """Read an array (B, columns) of each group, in one pass; columns of `texts` are cached for `text`.
 
         Raises:
             UnknownNameError: no such column.
@@ -126,7 +126,7 @@ class Table:
         return [array if len(mine) == len(group) else self._joined(group, mine, array) for group, mine, array in joined]
 
     def _joined(self, group: Sequence[str], own: Sequence[str], array: Numbers) -> Numbers:
-        """The columns of a group that stand in two files, in the order of the group."""
+        """Join the columns of a group from the file and its labels, in the order of the group."""
         assert self._labels is not None
         others = [name for name in group if name not in self._known]
         rows = self._rows_of_labels
@@ -138,10 +138,10 @@ class Table:
         return found
 
     def text(self, name: str) -> list[str]:
-        """A column as text: classes, ids, groups.
+        """Read a column as text: classes, ids, groups.
 
         Raises:
-            UnknownNameError, DataError: as `need`; a cell of a sample is empty, which is named; no samples.
+            UnknownNameError, DataError: as `need`; an empty cell, with its sample; no samples.
         """
         self.need(name, "classes")
         words, where = self._words(name), self.path
@@ -157,7 +157,7 @@ class Table:
         return words
 
     def _words(self, name: str) -> list[str]:
-        """A column of this file as text; empty of another file's."""
+        """Read a column of this file as text, cached; [] for a column that this file lacks."""
         if name not in self._known:
             return []
         if name not in self._texts:
@@ -167,10 +167,10 @@ class Table:
         return self._texts[name]
 
     def ids(self) -> list[str]:
-        """The name of each sample: the column `reading.key`, else the unnamed first column, or the header.
+        """Read the id of each sample: the column `reading.key`, else the unnamed first column, or the header.
 
         Raises:
-            ConfigError: there is neither.
+            ConfigError: the file has none of these.
         """
         if self.reading.orient == "samples" and self.reading.key is not None and self.reading.key in self._known:
             return self.text(self.reading.key)
@@ -187,7 +187,7 @@ class Table:
 
     @cached_property
     def _rows_of_labels(self) -> npt.NDArray[np.int64]:
-        """(B,) the row of `labels` that each sample has; DataError where one has none, or two."""
+        """(B,) row of `labels` for each sample; DataError where a sample has none, or two."""
         assert self._labels is not None
         known, own = self._labels.ids(), self.ids()
         twice = repeated(known)
@@ -212,10 +212,10 @@ def _source(path: Path) -> Archive | Parquet | Delimited:
 
 
 def write(path: Path, columns: Mapping[str, Iterable[Any]]) -> None:
-    """Write a CSV with a header, whole or not at all.
+    """Write a CSV with a header, atomically.
 
     Raises:
-        FileError: the folder is missing or cannot be written to; something that is no regular file stands there.
+        FileError: the folder is missing or cannot be written to; the path is something other than a regular file.
     """
     try:
         put(path, map(str.encode, _lines(columns)))
@@ -229,8 +229,8 @@ def write_rows(file: IO[str], columns: Mapping[str, Iterable[Any]]) -> None:
 
 
 def _lines(columns: Mapping[str, Iterable[Any]]) -> Iterator[str]:
-    """The lines of a CSV: header and rows; floats by repr, so that they come back bit for bit."""
-    line: Any = csv.writer(SimpleNamespace(write=str), lineterminator="\n")  # writerow gives what write gives
+    """Yield the lines of a CSV, header first; floats by repr, which is read back bit-identical."""
+    line: Any = csv.writer(SimpleNamespace(write=str), lineterminator="\n")  # writerow returns what write returns
     yield line.writerow(columns)
     yield from map(
         line.writerow, zip(*(c.tolist() if isinstance(c, np.ndarray) else c for c in columns.values()), strict=True)

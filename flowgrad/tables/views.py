@@ -1,4 +1,4 @@
-"""The two ways a table can lie: a row a sample, or a row a feature. Both give columns of samples by name."""
+"""The two orientations of a table, a row a sample or a row a feature, with one interface: columns by name."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from flowgrad.format import Claim
 from flowgrad.tables.delimited import Block
 
 Numbers = npt.NDArray[Any]
-GROWTH = 1.125  # room that is made at once for rows that have not been read
+GROWTH = 1.125  # factor by which an array of rows grows when full
 
 
 class Source(Protocol):
-    """A file that gives some of its columns block by block."""
+    """A file that yields some of its columns block by block."""
 
     path: Path
     names: tuple[str, ...]
@@ -28,7 +28,7 @@ class Source(Protocol):
 
 
 class BySample:
-    """A table with a row a sample; a first column without a name is the index, and no column of `names`."""
+    """A table with a row a sample; an unnamed first column is the index, and is not in `names`."""
 
     def __init__(self, source: Source) -> None:
         self.source, self.names = source, source.names
@@ -37,13 +37,13 @@ class BySample:
         self._place = {name: k for k, name in enumerate(source.names) if k >= self._skipped}
 
     def ids(self) -> list[str] | None:
-        """The index; None where there is none."""
+        """Read the index; None where there is none."""
         return self._gather((), [], [0])[1][0] if self._skipped else None
 
     def gather(
         self, groups: Sequence[Sequence[str]], dtypes: Sequence[Any], texts: Sequence[str]
     ) -> tuple[list[Numbers], list[list[str]]]:
-        """An array (B, columns) of each group, and a list of each text, in one pass; all names must be there."""
+        """Read an array (B, columns) of each group and a list of each text, in one pass; all names must exist."""
         columns = [[self._place[name] for name in group] for group in groups]
         return self._gather(columns, dtypes, [self._place[name] for name in texts])
 
@@ -61,7 +61,7 @@ class BySample:
                 array.add(block.numbers[:, columns])
             for column, more in zip(words, block.texts, strict=True):
                 column += more
-            del block  # before there is another
+            del block  # frees it before the next is read
         return [array.finished() for array in arrays], words
 
 
@@ -81,13 +81,13 @@ class ByFeature:
         self.names = tuple(found)
 
     def ids(self) -> list[str]:
-        """The names of the samples, which stand in the header."""
+        """Return the names of the samples, from the header."""
         return self._ids
 
     def gather(
         self, groups: Sequence[Sequence[str]], dtypes: Sequence[Any], texts: Sequence[str]
     ) -> tuple[list[Numbers], list[list[str]]]:
-        """As `BySample.gather`; texts need a pass of their own."""
+        """Read as `BySample.gather` does, with a further pass for each text."""
         samples = range(1, len(self._ids) + 1)
         arrays = [np.empty((len(samples), len(group)), t) for group, t in zip(groups, dtypes, strict=True)]
         columns = [_places(group) for group in groups]
@@ -108,7 +108,7 @@ class ByFeature:
 
 
 class _Growing:
-    """An array whose rows come block by block; it grows in place, where the system moves pages without a copy."""
+    """An array that is filled block by block; its memory is reallocated in place where the system can."""
 
     def __init__(self, columns: int, dtype: Any, claim: Claim | None) -> None:
         self._array: Numbers = np.empty((0, columns), dtype)
@@ -121,7 +121,7 @@ class _Growing:
             self._claim.add(size, str(self._claim.path), "its cells, unpacked,")
         if end > len(self._array):
             self._resize(max(end, int(GROWTH * len(self._array))))
-        with np.errstate(over="ignore"):  # what float32 cannot hold is inf there
+        with np.errstate(over="ignore"):  # values beyond float32 become inf
             self._array[self._rows : end] = block
         self._rows = end
 
@@ -134,7 +134,7 @@ class _Growing:
 
 
 def _span(places: list[int]) -> Any:
-    """The places, as a slice where they stand side by side."""
+    """Return places as a slice where they are consecutive (a view, not a copy), else as they are."""
     n = len(places)
     return slice(places[0], places[0] + n) if n and places == list(range(places[0], places[0] + n)) else places
 

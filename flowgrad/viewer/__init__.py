@@ -1,4 +1,4 @@
-"""The page: a network and its values in one HTML file, and the server that shows it."""
+"""The viewer: a network and its values in one HTML file, and the server for that page."""
 
 from flowgrad.viewer.page import page
 

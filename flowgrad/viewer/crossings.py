@@ -1,9 +1,9 @@
-"""Orders the nodes of each level so that few edges cross, and counts the crossings.
+"""Ordering of the nodes of each level so that few edges cross, and the count of crossings.
 
-Sugiyama, Tagawa & Toda (1981), "Methods for visual understanding of hierarchical system structures": one level after
-the other is sorted by the mean place of its neighbours in the level that was sorted just before, forwards through all
-levels and backwards in turn; the best order counted is kept. The starts of a small graph are swept at once, as copies
-of the graph side by side, and the worse half of them is given up at each count. No randomness.
+Sugiyama, Tagawa & Toda (1981), "Methods for visual understanding of hierarchical system structures": sweeps through the
+levels, forwards and backwards in turn, sort each level by the mean place of its neighbours in the level sorted just
+before; the order with the fewest crossings counted is kept. The starting orders of a small graph are swept together, as
+copies of the graph side by side, and the worse half is dropped at each count. The result is deterministic.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-SWEEPS = 24  # at most, of one start
-COUNT = 3, 5  # sweeps from one count of the crossings to the next, odd so that both directions are met …
-PATIENCE = 2, 1  # … and counts without much gain after which the sweeps end; each for a small graph and for others
-GAIN = 0.05  # share of the crossings that is much
-WORK = 2_000_000  # edges that the sweeps of one start may visit: a large graph gets fewer of them, and at least two
-CAREFUL = 50_000  # edges up to which the start is depth first, and not the order as given …
-SMALL = 1000  # … and up to which both are tried, the first sweep of each either way
-SLAB = 1 << 21  # pairs that are compared at once
+SWEEPS = 24  # largest number of sweeps from one start
+COUNT = 3, 5  # sweeps between two counts of crossings (small graph, others); odd, so that both directions are counted
+PATIENCE = 2, 1  # consecutive counts without a gain after which the sweeps end (small graph, others)
+GAIN = 0.05  # a gain: crossings fall by more than this share
+WORK = 2_000_000  # edges (plus 100 a level) that all sweeps of a start may visit; at least two sweeps
+CAREFUL = 50_000  # edges up to which sweeps start from a depth-first order; larger graphs: from the order as given
+SMALL = 1000  # edges up to which a graph is small: both starts are tried, with first sweeps in both directions
+SLAB = 1 << 21  # pairs compared at once in each copy, to bound memory
 
 Longs = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Levels:
-    """A graph of N nodes in levels, whose M edges all lead from a level to the next.
+    """A graph of N nodes in levels, whose M edges all lead from one level to the next.
 
     level (N,) int64; source, target (M,) int64
-    group (N,) int64 nodes of the same group stand side by side; −1 for a node that stands alone
+    group (N,) int64 number of the group, whose members stay adjacent; −1 for a node without group
     """
 
     level: Longs
@@ -43,11 +43,11 @@ class Levels:
 
     @cached_property
     def first(self) -> Longs:
-        """(levels + 1,) where each level begins in an order of all nodes by level."""
+        """(levels + 1,) offset of each level in an order of all nodes by level, and N."""
         return np.concatenate([[0], np.cumsum(np.bincount(self.level))]).astype(np.int64)
 
     def places(self, order: Any) -> Longs:
-        """(N,) the place of each node, level after level, where the nodes of a level stand in this order."""
+        """Return the (N,) place of each node: levels one after the other, nodes within a level in the given order."""
         order = np.asarray(order)
         place = np.empty(len(self.level), np.int64)
         place[order[np.argsort(self.level[order], kind="stable")]] = np.arange(len(self.level))
@@ -56,11 +56,11 @@ class Levels:
 
 @dataclass(frozen=True)
 class Units:
-    """What stays side by side in a level: its groups, and its nodes that are in none.
+    """Units of a level, whose members stay adjacent: its groups, and single nodes without group.
 
-    slots (n,) int64 the places of the level, all copies in turn
-    unit (copies · N,) int64 the unit of each node, numbered within the level; of all levels
-    count  units, of all copies
+    slots (n,) int64 places of the level, copy after copy
+    unit (copies · N,) int64 unit of each node, numbered within its level; shared by all levels
+    count  number of units in all copies
     """
 
     slots: Longs
@@ -68,15 +68,15 @@ class Units:
     count: int
 
     def head(self, part: int) -> Units:
-        """The first copies: the half of them for 2."""
+        """Return the units of the first 1/part of the copies."""
         return Units(self.slots[: len(self.slots) // part], self.unit, self.count // part)
 
     def gather(self, place: Longs, at: Longs) -> None:
-        """Puts the members of a unit side by side, at their mean place; `place` and `at` as in `Side.sort`."""
+        """Make the members of each unit adjacent, units by their mean place; `place` and `at` as in `Side.sort`."""
         nodes = at[self.slots]
         unit = self.unit[nodes]
         if np.count_nonzero(unit[1:] != unit[:-1]) == self.count - 1:
-            return  # they stand so
+            return  # already adjacent
         rank = np.empty(self.count, np.int64)
         rank[np.argsort(np.bincount(unit, self.slots) / np.bincount(unit), kind="stable")] = np.arange(self.count)
         nodes = nodes[np.argsort(rank[unit], kind="stable")]
@@ -85,12 +85,12 @@ class Units:
 
 @dataclass(frozen=True)
 class Side:
-    """What one level is sorted by: the edges between it and the level before (or behind) it, all copies in turn.
+    """Edges by which a sweep sorts a level, those to the level before (or after) it, in CSR form, copy after copy.
 
-    nodes (n,) int64 those with such an edge; the others stay where they are
-    near (m,) int64 neighbours of the first node, then of the second …; start (n,) int64 where each node's begin
-    degree (n,) int64 neighbours of each node
-    units of the whole level
+    nodes (n,) int64 nodes with such an edge; the others keep their places
+    near (m,) int64 neighbours of the first node, then of the second …; start (n,) int64 offset of each node's
+    degree (n,) int64 number of neighbours of each node
+    units  of the whole level; None where all are single nodes
     """
 
     nodes: Longs
@@ -100,16 +100,16 @@ class Side:
     units: Units | None
 
     def head(self, part: int) -> Side:
-        """The first copies: the half of them for 2."""
+        """Return the side of the first 1/part of the copies."""
         n, m = len(self.nodes) // part, len(self.near) // part
         units = self.units and self.units.head(part)
         return Side(self.nodes[:n], self.near[:m], self.start[:n], self.degree[:n], units)
 
     def sort(self, place: Longs, at: Longs) -> None:
-        """Sorts the level by the neighbours' mean place; where that is the same, as it was.
+        """Sort the level by the mean place of neighbours; ties keep their order.
 
         Args:
-            place: of each node. at: the node at each place. Both are changed.
+            place: of each node. at: node at each place. Both are changed in place.
         """
         here, bits = place[self.nodes], len(place).bit_length()
         mean = (np.add.reduceat(place[self.near], self.start) << min(20, 62 - 2 * bits)) // self.degree
@@ -119,9 +119,9 @@ class Side:
 
 
 def _put(here: Longs, mean: Longs, place: Longs, at: Longs) -> None:
-    """Gives the places `here` to the nodes that stand there, in the order of their means, then of their places.
+    """Redistribute the places `here` among the nodes there, in the order of their means, then of their old places.
 
-    The places are the lower bits of the keys that are sorted, so that no two are the same.
+    The places are the lower bits of the sort keys, so that keys are unique.
     """
     bits = len(place).bit_length()
     key = (mean << bits) | here
@@ -132,12 +132,12 @@ def _put(here: Longs, mean: Longs, place: Longs, at: Longs) -> None:
 
 
 def _copied(index: Longs, copies: int, size: int) -> Longs:
-    """Indices into arrays of `size`, of which so many copies stand one after the other."""
+    """Repeat indices into an array of `size` for `copies` consecutive copies of it, each offset by `size`."""
     return index if copies == 1 else (index + size * np.arange(copies)[:, None]).ravel()
 
 
 def _sides(graph: Levels, copies: int, forward: bool) -> list[Side]:
-    """The levels in the order in which a sweep sorts them; without those that it cannot change."""
+    """Build the sides of a sweep in its order of levels, without levels in which at most one node has an edge."""
     own, other = (graph.target, graph.source) if forward else (graph.source, graph.target)
     order = np.argsort(graph.places(np.arange(len(graph.level)))[own], kind="stable")
     own, other = own[order], other[order]
@@ -161,7 +161,7 @@ def _sides(graph: Levels, copies: int, forward: bool) -> list[Side]:
 
 
 def _number(unit: Longs, nodes: Longs, group: Longs, copies: int, N: int) -> int:
-    """Writes the units of a level's nodes, in all copies, into `unit`; how many they are."""
+    """Write the unit of each of a level's nodes, in all copies, into `unit`; return the number of units."""
     if group.max() < 0:
         return copies * len(nodes)
     own = np.where(group < 0, -1 - np.arange(len(group)), group)
@@ -172,7 +172,7 @@ def _number(unit: Longs, nodes: Longs, group: Longs, copies: int, N: int) -> int
 
 
 def crossings(graph: Levels, place: Longs) -> Longs:
-    """(copies,) how many pairs of edges cross that lead between the same two levels.
+    """Count in each copy, (copies,), the crossing pairs of edges between the same two levels.
 
     Args:
         place: (copies · N,) int64, of `Levels.places`, + N in the second copy, + 2 N in the third …
@@ -181,7 +181,7 @@ def crossings(graph: Levels, place: Longs) -> Longs:
 
 
 def _targets(graph: Levels, place: Longs) -> Longs:
-    """(copies, M) places of the edges' targets, ordered by the places of their sources, then of themselves."""
+    """Return (copies, M) places of the edges' targets, ordered by source place, then by target place."""
     N, bits = len(graph.level), len(place).bit_length()
     copies = len(place) // N
     key = (place[_copied(graph.source, copies, N)] << bits) | place[_copied(graph.target, copies, N)]
@@ -195,25 +195,25 @@ def _cross(targets: Longs) -> bool:
 
 
 def inversions(value: Longs) -> Longs:
-    """(copies,) how many pairs of each row of (copies, M) int64 stand in the wrong order: the earlier is larger.
+    """Count the inversions, pairs whose earlier value is larger, in each row of (copies, M) int64; returns (copies,).
 
-    Positions are divided into √M chunks, and values by rank likewise. Pairs of the same chunk of positions are compared
-    one by one, and so are those of the same chunk of values; all others are counted by a table of both, O(M √M) in all.
+    Positions are divided into √M chunks, and values by rank likewise. Pairs within a chunk of positions or of values
+    are compared one by one; all others are counted from a table of chunk by chunk. O(M √M) in all.
     """
     copies, M = value.shape
     if not _cross(value):
         return np.zeros(copies, np.int64)
     size = max(8, round(M**0.5))
     chunks, bits = -(-M // size), M.bit_length()
-    short = np.int16 if chunks * size < 2**15 else np.int32  # less memory to walk through
-    at = np.tile(np.arange(chunks * size, dtype=short), (copies, 1))  # filled up where nothing is in the wrong order
+    short = np.int16 if chunks * size < 2**15 else np.int32  # halves the memory traffic
+    at = np.tile(np.arange(chunks * size, dtype=short), (copies, 1))  # padding adds no inversion
     rank = at.copy()
     at[:, :M] = np.sort((value << bits) | np.arange(M)) & ((1 << bits) - 1)
     rank[np.arange(copies)[:, None], at] = rank[0]
     chunk = at // short(size)
     table = chunk.reshape(-1, size) + chunks * np.arange(copies * chunks)[:, None]
     table = np.bincount(table.ravel(), minlength=copies * chunks**2)
-    table = table.reshape(copies, chunks, chunks)  # of chunks of values and of positions
+    table = table.reshape(copies, chunks, chunks)  # elements by chunk of values and chunk of positions
     larger = table[:, ::-1].cumsum(1)[:, ::-1] - table
     far = (table * (larger.cumsum(2) - larger)).sum((1, 2))
     found: Longs = far + _wrong(rank.reshape(copies, -1, size)) + _wrong(chunk.reshape(copies, -1, size))
@@ -221,7 +221,7 @@ def inversions(value: Longs) -> Longs:
 
 
 def _wrong(rows: Any) -> Longs:
-    """(copies,) how many pairs within the rows (copies, chunks, size) stand in the wrong order."""
+    """Count the inversions within the rows of (copies, chunks, size); returns (copies,)."""
     copies, chunks, size = rows.shape
     before = np.arange(size)[:, None] < np.arange(size)
     many = max(1, SLAB // size**2)
@@ -234,7 +234,7 @@ def _wrong(rows: Any) -> Longs:
 
 
 def arranged(graph: Levels) -> Longs:
-    """(N,) places with few crossings, the same for the same graph."""
+    """Return (N,) places with few crossings, deterministic for a graph."""
     N, M = len(graph.level), len(graph.source)
     given = graph.places(np.arange(N))
     if M > CAREFUL:
@@ -251,7 +251,7 @@ def arranged(graph: Levels) -> Longs:
 
 
 def walk(graph: Levels) -> list[int]:
-    """All nodes, depth first from those of the last level, so that each connected part and branch stands together."""
+    """List all nodes depth first from those of the last level: components and branches stay contiguous."""
     ends, others = np.concatenate([graph.target, graph.source]), np.concatenate([graph.source, graph.target])
     near = others[np.argsort(ends, kind="stable")[::-1]].tolist()
     end = np.cumsum(np.bincount(ends, minlength=len(graph.level))[::-1])[::-1].tolist()
@@ -271,7 +271,7 @@ def walk(graph: Levels) -> list[int]:
 
 
 def _swept(graph: Levels, place: Longs, sides: list[list[Side]]) -> Longs:
-    """The places with the fewest crossings that sweeps find from the copies' places, first forwards."""
+    """Sweep from the places of all copies, forwards first, and return the (N,) places with the fewest crossings."""
     N, idle, still = len(graph.level), 0, 0
     least, best, rounds = -1, place[:N], _rounds(graph)
     small = len(graph.source) <= SMALL
@@ -304,7 +304,7 @@ def _rounds(graph: Levels) -> int:
 
 
 def _sweep(sides: list[Side], place: Longs) -> Longs:
-    """Places after each level was sorted by its neighbours' in the level sorted just before."""
+    """Return the places after one sweep: each level sorted by its neighbours in the level sorted just before."""
     place, at = place.copy(), np.empty_like(place)
     at[place] = np.arange(len(place))
     for side in sides:

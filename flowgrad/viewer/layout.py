@@ -1,6 +1,6 @@
-"""Where neurons stand: topological levels as columns, in an order that few edges cross (`crossings`).
+"""Layout: topological levels as columns, each in an order with few crossings (module `crossings`).
 
-An edge over several levels is cut into pieces by bends, which take part in the order and have places of their own.
+An edge over several levels is cut into pieces by bends, one at each level between, ordered and placed like nodes.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from flowgrad.viewer.crossings import Levels, arranged, crossings
 if TYPE_CHECKING:
     from flowgrad.network import Network
 
-BENDS = 50_000  # in all: the shortest of the long edges get theirs; the others are straight lines and are not counted
-ROWS = 12  # members from which a group of a broken column has rows of its own
-RELAX = 12  # rounds in which heights are drawn to their neighbours' …
-PULLS = 17_000  # … and how many nodes they may visit
-POOLS = 4  # rounds in which all heights that fall are pooled at once
-THIN = 0.4  # height of a bend, in that of a neuron …
-THINNEST = 0.1  # … and in a column that has many
-TILT = 0.1  # of a broken column's row, so that height alone tells the order
+BENDS = 50_000  # limit for all edges: shorter edges get theirs first; the rest are straight lines, not counted
+ROWS = 12  # smallest group that gets rows of its own in a broken column
+RELAX = 12  # largest number of rounds that move heights towards those of their neighbours
+PULLS = 17_000  # node visits in all these rounds, at least one round
+POOLS = 4  # vectorized rounds of pooling in `_rising`, before it pools one by one
+THIN = 0.4  # largest height of a bend, in units of a neuron's
+THINNEST = 0.1  # smallest, in a column with many bends
+TILT = 0.1  # rise of a row over the width of a broken column, so that sorting by y gives the order
 
 Floats = npt.NDArray[np.float64]
 Longs = npt.NDArray[np.int64]
@@ -38,7 +38,7 @@ Point = tuple[float, float]
 class Layout:
     """x, y (V,) float64 in units of the distance between two neurons of a column; y grows downwards.
 
-    bends  edge number → the (x, y) that a long edge passes on its way, level by level
+    bends  edge number → the points (x, y) that a long edge passes, level by level
     """
 
     x: Floats
@@ -47,7 +47,7 @@ class Layout:
 
 
 def layout(plan: Plan) -> Layout:
-    """Places of all V nodes and the bends of long edges; the same for the same plan, to the bit."""
+    """Place all V nodes and the bends of long edges; bit-identical for the same plan."""
     V = plan.n_nodes
     _, of_edge, x, y = _placed(plan)
     bends: dict[int, list[Point]] = {}
@@ -84,7 +84,7 @@ def place(network: Network) -> tuple[dict[Hashable, Point], dict[tuple[Hashable,
 
 
 def groups(plan: Plan) -> Groups:
-    """Runs (first, one past last) of neurons that may be shown as one: dense blocks, and inputs alike."""
+    """Return runs (first, one past last) that may be shown as one: dense blocks, and inputs of equal targets."""
     targets, size = plan.out_target.tobytes(), plan.out_target.itemsize
     cuts = (plan.out_ptr[: len(plan.inputs) + 1].astype(np.int64) * size).tolist()
     ends = [targets[a:b] for a, b in pairwise(cuts)]
@@ -94,14 +94,14 @@ def groups(plan: Plan) -> Groups:
 
 
 def _placed(plan: Plan) -> tuple[Levels, Longs, Floats, Floats]:
-    """The graph in levels, the edge of each bend, and x and y of nodes and bends."""
+    """Return the graph in levels, the edge of each bend, and x and y of nodes and bends."""
     together = groups(plan)
     graph, of_edge = _levels(plan, together)
     return graph, of_edge, *_places(graph, plan.n_nodes, arranged(graph), together)
 
 
 def _levels(plan: Plan, together: Groups) -> tuple[Levels, Longs]:
-    """The graph with its long edges cut by bends, which are nodes V, V + 1 …, and the edge of each bend."""
+    """Cut long edges by bends, which are nodes V, V + 1 …; return that graph and the edge of each bend."""
     V, level = plan.n_nodes, plan.level.astype(np.int64)
     source, target = plan.in_source.astype(np.int64), plan.in_target.astype(np.int64)
     span = level[target] - level[source]
@@ -126,9 +126,9 @@ def _levels(plan: Plan, together: Groups) -> tuple[Levels, Longs]:
 
 
 def _places(graph: Levels, V: int, place: Longs, together: Groups) -> tuple[Floats, Floats]:
-    """Columns side by side; one that is much higher than the graph is wide is broken into several.
+    """Compute x and y: a column a level; beyond max(40, 1.2 √V) nodes a level is broken into several.
 
-    A broken column is filled row by row, so that neighbours in rank are neighbours in height; a large group has rows
+    A broken level is filled row by row, so that neighbours in rank are neighbours in height; a large group has rows
     of its own, and bends pass between the rows.
     """
     level, levels = graph.level, len(graph.first) - 1
@@ -152,13 +152,13 @@ def _places(graph: Levels, V: int, place: Longs, together: Groups) -> tuple[Floa
     start = np.concatenate([[0.0], np.cumsum(parts[:-1] - 1 + gap)])
     x = start[level] + (parts[level] - 1) / 2
     x[:V] = start[level[:V]] + slot % parts[level[:V]]
-    for c in columns:  # spread out: a short column is as high as two thirds of the tallest
+    for c in columns:  # stretch short columns to two thirds of the tallest
         y[c] *= max(1.0, 0.67 * (tallest - 1) / max(1.0, float(np.ptp(y[c]))))
     return x, _relaxed(graph, V, [c for c in columns if parts[level[c[0]]] == 1], room, y)
 
 
 def _stacked(level: Longs, order: Longs, room: Floats) -> Floats:
-    """(N,) heights in each column, one node upon the other, about 0."""
+    """Return (N,) y of nodes stacked in each column, centred on 0."""
     end = np.cumsum(room[order])
     column = level[order]
     high = np.bincount(column, room[order])
@@ -168,7 +168,7 @@ def _stacked(level: Longs, order: Longs, room: Floats) -> Floats:
 
 
 def _rows(real: npt.NDArray[np.bool_], slot: Longs, width: int) -> Floats:
-    """Heights in a broken column, in its order: neurons by the rows of their slots, bends between them."""
+    """Return y in a broken column, in its order: neurons by the rows of their slots, bends interpolated."""
     own = slot[real]
     rows = own // width + TILT * (own % width) / width
     at = np.flatnonzero(real)
@@ -178,7 +178,7 @@ def _rows(real: npt.NDArray[np.bool_], slot: Longs, width: int) -> Floats:
 
 
 def _ranks(level: Longs, order: Longs) -> Longs:
-    """Ranks within levels of nodes that stand in this order."""
+    """Return the rank within its level of each node, for nodes in this order."""
     stable = order[np.argsort(level[order], kind="stable")]
     size = np.bincount(level)
     first = np.cumsum(size) - size
@@ -188,7 +188,7 @@ def _ranks(level: Longs, order: Longs) -> Longs:
 
 
 def _slots(level: Longs, rank: Longs, parts: Longs, together: Groups) -> Longs:
-    """(N,) ranks with gaps: of broken columns every group of `ROWS` members or more begins a row and ends one."""
+    """Return (V,) ranks with gaps: in broken columns a group of `ROWS` members or more fills whole rows of its own."""
     slot = rank.copy()
     large = [(int(level[a]), int(rank[a:b].min()), b - a) for a, b in together if b - a >= ROWS and parts[level[a]] > 1]
     for column in {k for k, _, _ in large}:
@@ -202,10 +202,10 @@ def _slots(level: Longs, rank: Longs, parts: Longs, together: Groups) -> Longs:
 
 
 def _relaxed(graph: Levels, V: int, columns: list[Longs], room: Floats, y: Floats) -> Floats:
-    """Heights drawn to the mean of the neighbours', their order and their room kept; long edges become straight.
+    """Move y towards the mean of the neighbours, keeping order and room, and centre it; long edges become straight.
 
     Args:
-        columns: of those that are not broken, the nodes from top to bottom; the others stay.
+        columns: nodes of each unbroken column from top to bottom; nodes of the others keep their y.
     """
     if columns:
         node = np.concatenate(columns)
@@ -228,10 +228,10 @@ def _relaxed(graph: Levels, V: int, columns: list[Longs], room: Floats, y: Float
 
 
 def _rising(column: Longs, wish: Floats) -> Floats:
-    """The closest sequences that never fall within a column, in the sum of squares: what would fall is pooled.
+    """Fit non-decreasing sequences to `wish` within each column by least squares: isotonic regression, by pooling.
 
-    A run of means that falls has one mean in the end, so that it is pooled at once; what is left after `POOLS` rounds
-    is pooled one by one.
+    A decreasing run of means ends up in one pool, so that it is pooled at once; what is left after `POOLS` rounds is
+    pooled one by one.
     """
     apart = column * (np.ptp(wish) + 1)
     total = mean = wish + apart

@@ -1,4 +1,4 @@
-"""The page: template, style and script of this folder, and the data, put into one self-contained file."""
+"""Assembly of the page: template, style, script and data in one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SCRIPTS = (
 
 
 def page(data: Record, *, live: str | None = None) -> bytes:
-    """One HTML file: no request leaves it, and nothing but its own script and style runs in it.
+    """Build one HTML file that runs its own script and style only and requests nothing but the server's answers.
 
     Args:
         data: of `flowgrad.viewer.record.record`.
@@ -33,14 +33,14 @@ def page(data: Record, *, live: str | None = None) -> bytes:
     text = _asset("page.html")
     first, *rest = text.split("{{")
     pieces = [first]
-    for piece in rest:  # one pass, so that what stands in the data is never taken for a place
+    for piece in rest:  # one pass, so that braces in the data are never taken for a placeholder
         name, after = piece.split("}}", 1)
         pieces += [parts[name], after]
     return "".join(pieces).encode("utf-8")
 
 
 def policy(script: str, style: str, connects: bool) -> str:
-    """The Content-Security-Policy: everything forbidden but this script and this style, by their SHA-256."""
+    """Return the Content-Security-Policy that allows this script and this style, by their SHA-256, and nothing else."""
     allowed = [
         "default-src 'none'",
         f"script-src 'sha256-{_digest(script)}'",
@@ -52,7 +52,7 @@ def policy(script: str, style: str, connects: bool) -> str:
 
 
 def embedded(data: Record) -> str:
-    """JSON for a script element: no `<` and nothing beyond ASCII stands in it as it is.
+    """Encode data as JSON for a script element, with `<` and non-ASCII characters escaped.
 
     >>> embedded({"name": "</script>"})
     '{"name":"\\\\u003c/script>"}'

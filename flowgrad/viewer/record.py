@@ -1,7 +1,7 @@
-"""What the page knows: topology, places, parameters and, of a few samples, the values of both passes.
+"""Data of the page: topology, layout, parameters and, for a few samples, the values of both passes.
 
-Arrays stand as base64 of little-endian float32 or int32. What follows from others is left to the page: ∂L/∂z
-is σ'(z)·∂L/∂a (8), ∂L/∂w is r·∂m/∂t·a·∂L/∂z (5, 6), the targets of edges are in `in_ptr`.
+Arrays are base64 of little-endian float32 or int32. The page derives the rest: ∂L/∂z = σ'(z)·∂L/∂a (8),
+∂L/∂w = r·∂m/∂t·a·∂L/∂z (5, 6), and the targets of edges from `in_ptr`.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from flowgrad.program import Program, compile
 from flowgrad.viewer.layout import groups, layout
 from flowgrad.viewer.palette import RAMPS
 
-BUDGET = 1_800_000  # bytes for all samples together
-OUTPUTS = 16  # up to so many, importance is found output by output
-EPOCHS = 1000  # points of a curve
-ROWS = 256  # samples that importance is a mean over
+BUDGET = 1_800_000  # bytes of base64 for the values of all samples together
+OUTPUTS = 16  # outputs up to which importance is computed for each one and summed, a reverse pass each
+EPOCHS = 1000  # points of a curve of the history
+ROWS = 256  # largest number of samples over which importance is averaged
 
 Record = dict[str, Any]
 
 
 def record(network: Network, *, history: Any = None, title: str | None = None, **given: Any) -> Record:
-    """The page's data, ready for JSON.
+    """Build the data of the page, ready for JSON.
 
     Args:
         given: program, X, T, sample, samples, as `values` takes them.
@@ -70,7 +70,7 @@ def record(network: Network, *, history: Any = None, title: str | None = None, *
 
 
 def values(network: Network, **given: Any) -> Record:
-    """What training moves: weights, biases, importance and the values of both passes at each sample.
+    """Build the part of the data that training changes: parameters, importance, values of both passes by sample.
 
     Args:
         program: compiled from this network; its θ, its loss. None compiles one.
@@ -86,7 +86,7 @@ def values(network: Network, **given: Any) -> Record:
 
 @dataclass(frozen=True)
 class _Case:
-    """A program with the samples that it is looked at with: x (B, I), t (B, …) or None, `rows` that are embedded."""
+    """A program and its samples: x (B, I), t (B, …) or None, the rows to embed, whether x was drawn at random."""
 
     program: Program
     x: Any
@@ -127,7 +127,7 @@ class _Case:
 
 
 def name_of(node: Hashable) -> str:
-    """The text that stands for a node: itself where it is text, else its repr."""
+    """Return the text for a node id: a string as it is, else its repr."""
     return node if isinstance(node, str) else repr(node)
 
 
@@ -142,7 +142,7 @@ def _program(network: Network, program: Program | None, T: Any) -> Program:
 
 
 def _picked(program: Program, rows: int, first: int, samples: int) -> list[int]:
-    """The rows to embed: `first`, and those that follow it round the table."""
+    """Return the rows to embed: `first` and the following, cyclically, as many as `BUDGET` allows."""
     plan = program.plan
     arrays = 4 * plan.n_nodes + (plan.n_edges if _shares_matter(program) else 0)
     count = max(1, min(samples, rows, BUDGET // max(1, arrays * 16 // 3)))
@@ -157,7 +157,7 @@ def _targets(program: Program, T: Any, rows: int) -> Any:
 
 
 def _importance(program: Program, x: Any) -> Any:
-    """(V,) mean over the samples of |a·∂y/∂a|, summed over the outputs; of many outputs, that of their sum."""
+    """Return (V,) mean |a·∂y_n/∂a| over samples, summed over outputs; of more than `OUTPUTS`, that of y = Σ y_n."""
     with np.errstate(all="ignore"):
         if len(program.outputs) <= OUTPUTS:
             return node_importance(program, x).strength.sum(axis=0)
@@ -172,7 +172,7 @@ def _shares_matter(program: Program) -> bool:
 
 
 def _sample(program: Program, x: Any, t: Any, k: int) -> Record:
-    """z, a, σ'(z) and ∂L/∂a of one row, by a forward and a backward pass of its own."""
+    """Compute z, a, σ'(z), ∂L/∂a and the losses of row k, by a forward and a backward pass of its own."""
     acts = program.forward(x[k : k + 1])
     if t is None:
         grads = program.backward(acts, cotangent=np.ones((1, len(program.outputs))))
@@ -199,9 +199,9 @@ def _sample(program: Program, x: Any, t: Any, k: int) -> Record:
 
 
 def columns_of(given: Any) -> dict[str, list[float | None]] | None:
-    """Columns epoch, loss, val_loss … as lists; what is not finite as None, which JSON can hold.
+    """Convert a history to columns (epoch, loss, val_loss, …) as lists, with None for values that are not finite.
 
-    Of more than `EPOCHS` rows so many stay, evenly spread, with the last and the best among them.
+    Of more rows, `EPOCHS` evenly spaced ones are kept, the first and the last included, and the best.
     """
     if given is None:
         return None
@@ -217,7 +217,7 @@ def columns_of(given: Any) -> dict[str, list[float | None]] | None:
 
 
 def _kept(columns: Mapping[str, list[Any]]) -> list[int]:
-    """The rows that stay."""
+    """Return the rows to keep of a history."""
     rows = min(map(len, columns.values()), default=0)
     if rows <= EPOCHS:
         return list(range(rows))

@@ -1,4 +1,4 @@
-"""The page on this machine's own address: a random token in the path, GET only, for nobody but this host's browser."""
+"""HTTP server of the page on the loopback address: GET only, with a random token in the path."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ HOST = "127.0.0.1"
 
 
 class Server(ThreadingHTTPServer):
-    """Answers /TOKEN/ with the page and /TOKEN/NAME with `answers[NAME]()` as JSON, and refuses all else.
+    """Server that answers /TOKEN/ with the page and /TOKEN/NAME with `answers[NAME]()` as JSON, and refuses all else.
 
     Args:
-        make_page: the path under which the answers are, /TOKEN/ → the page's bytes; called for each request.
-        answers: what may be asked for by name; each gives what JSON can hold.
+        make_page: maps the base path of the answers, /TOKEN/, to the page's bytes; called for each request.
+        answers: functions by name; each returns a JSON-serializable value.
         port: 0 takes a free one.
 
     Raises:
@@ -36,23 +36,23 @@ class Server(ThreadingHTTPServer):
         self.token, self.answers, self.make_page = secrets.token_urlsafe(24), answers, make_page
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A browser that went away while it was answered is no error."""
+        """Ignore connections that the browser closed during an answer; report other errors."""
         if not isinstance(sys.exc_info()[1], ConnectionError):
             super().handle_error(request, client_address)
 
     @property
     def authority(self) -> str:
-        """Host and port, as a browser writes them."""
+        """Host and port, as in the Host header."""
         return f"{HOST}:{self.server_address[1]}"
 
     @property
     def path(self) -> str:
-        """Where the page is on this host."""
+        """Path of the page on this host: /TOKEN/."""
         return f"/{self.token}/"
 
     @property
     def url(self) -> str:
-        """Where the page is; whoever knows it may read it."""
+        """URL of the page; every process of this machine that knows it can read the page."""
         return f"http://{self.authority}{self.path}"
 
 
@@ -70,7 +70,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._answer(404, b"not found\n")
         try:
             found = self._found(rest)
-        except FlowgradError as error:  # a file is being replaced, or has gone: the next request may fare better
+        except FlowgradError as error:  # a file is being replaced or is missing: a later request may succeed
             return self._answer(503, f"{error}\n".encode(), "text/plain; charset=utf-8")
         return self._answer(404, b"not found\n") if found is None else self._answer(200, *found)
 
@@ -108,4 +108,4 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Says nothing: the token would stand in every line."""
+        """Log nothing: every line would contain the token."""
