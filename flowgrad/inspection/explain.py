@@ -30,22 +30,22 @@ def explain(
 ) -> str:
     """The neuron's equations, line by line, at one sample.
 
-    Where z came from, what σ made of it; with targets T or a cotangent also each term of ∂L/∂a, which cached
-    ∂L/∂z it reused, and the gradients of the weights that lead in, before any mean over samples.
+    The terms of z, then z and a; with targets T or a cotangent also each term of ∂L/∂a with the cached ∂L/∂z that
+    it reads, and the gradients of the bias and of the in-edges' weights, before any mean over samples.
 
     Args:
-        X, T, cotangent: as for `forward` and `backward`; `sample` says which row counts.
-        node: the neuron, by id; always needed.
+        X, T, cotangent: as for `forward` and `backward`; `sample` selects the row.
+        node: id of the neuron; required.
         theta: (P,); None takes the program's.
-        digits: of every number.
-        most: terms that a sum lists; the others are added up in one.
+        digits: significant digits of every number.
+        most: terms of a sum that are listed; the others are added up in one line.
 
     Raises:
         ConfigError: program is no Program, or X is a Network or Activations.
         UnknownNameError: no such node, or none at all. DataError: no such sample.
 
     Warns:
-        DeprecationWarning: the node stands second, where it stood before 0.2 and X stands now.
+        DeprecationWarning: the node is the second argument, as before 0.2; X is the second now.
     """
     instance("explain", program, Program, ConfigError)
     if program.labels.is_node(X):

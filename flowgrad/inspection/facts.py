@@ -25,7 +25,7 @@ def network_facts(network: Network) -> dict[str, Any]:
     sources, sinks     nodes without in-edges, without out-edges; `weak_components`: parts that no edge connects
     fan_in, fan_out    {number of edges: number of nodes that have it}, all nodes, ascending
     activations, aggregations   {name: neurons}, the most frequent first
-    frozen_weights, frozen_biases  what θ leaves out; shared_edges, shared_weights: edges under how many names
+    frozen_weights, frozen_biases  not in θ; shared_edges: edges with a shared weight; shared_weights: such weights
     dead               ids of neurons that no output depends on
     constant           ids of neurons that depend on no input
     blocks             the dense parts, [{"neurons", "fan_in"}], the largest first; block_edges: edges within them

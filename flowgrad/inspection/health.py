@@ -24,19 +24,19 @@ FADED = 1e-6  # a level's gradient vanishes below this share of the largest leve
 class Health:
     """What `health` found over B samples.
 
-    Each finding is about the neuron and its function, and holds at each sample: neither other samples nor other
-    neurons decide it, and nothing cancels over samples, outputs or paths.
+    Each finding is about the neuron and its function, and holds at each sample: it does not depend on other samples
+    or neurons, and no terms cancel over samples, outputs or paths.
 
     unreached    neurons that no output depends on
-    dead         neurons whose σ' is 0 at every sample: nothing is learned through them
+    dead         neurons whose σ' is 0 at every sample: no gradient passes through them
     saturated    neurons on a flat end of their function at every sample: of a bounded one, σ' is below a thousandth of
-                 its largest (0 counts); of an unbounded one, σ' is not 0 but small, and σ has arrived at a limit
-    constant     neurons whose a is the same at every sample although an input that leads to them varies
-    silent       (source, target) of edges whose weight moves no output at any sample
+                 its largest (0 included); of an unbounded one, σ' is small but not 0, and σ is near a limit
+    constant     neurons whose a is the same at every sample although an input upstream varies
+    silent       (source, target) of edges whose weight has no effect on any output at any sample
     nonfinite    nodes whose z or a is NaN or inf at some sample
     gradient     (L,) by level, root mean square of ∂L/∂a over the samples and the level's nodes that reach an output
-    nodes        (L,) int how many nodes each level has
-    reached      (L,) int how many of them reach an output
+    nodes        (L,) int number of nodes of each level
+    reached      (L,) int number of them that reach an output
     """
 
     unreached: tuple[Hashable, ...]
@@ -103,7 +103,7 @@ def health(program: Program, X: Any, T: Any, *, theta: Any = None, sample: int |
     Args:
         X, T: as for `forward` and `backward`.
         theta: (P,); None takes the program's.
-        sample: the row to look at alone; None takes all.
+        sample: one row to examine alone; None takes all.
 
     Raises:
         ConfigError: program is no Program, or X is a Network or Activations.

@@ -35,7 +35,7 @@ class Importance:
     gap            (N,) where integrated: the largest |Σ over inputs − (y_n(x) − y_n(baseline))| of any sample
     gradient_sd, activation_sd, integrated_sd: (N, V) standard deviations over the samples (of B, not B − 1)
     classes        class → the Importance over its samples, where classes were given
-    each_gradient  (N, V, B) ∂y_n/∂a_v of each sample, where it was asked for, else None
+    each_gradient  (N, V, B) ∂y_n/∂a_v of each sample, where `each` was given, else None
     """
 
     outputs: tuple[Hashable, ...]
@@ -137,16 +137,16 @@ def node_importance(
     """∂y_n/∂a_v of every neuron v and output n, and what follows from it: one reverse pass an output.
 
     Equation (10) with the base case 1 at output n and 0 at the others; the passes of several outputs run as one
-    batch. The gradient says what a small change of a_v would do to y_n; times a_v it is, to first order, what y_n
-    would lose without the neuron (Simonyan et al. 2013; Shrikumar et al. 2016).
+    batch. The gradient is the sensitivity of y_n to a_v; the gradient times a_v is, to first order, the amount by
+    which y_n would fall if a_v were set to 0 (Simonyan et al. 2013; Shrikumar et al. 2016).
 
     The integrated gradient follows the straight line x(s) = x' + s·(x − x') from a baseline x' to the sample:
 
         (13)  c_v = ∫₀¹ ∂y_n/∂a_v(x(s)) · da_v(x(s))/ds ds
 
-    Of an input this is (x_v − x'_v) · ∫ ∂y_n/∂x_v ds, the integrated gradient of Sundararajan, Taly & Yan (2017); of
-    a hidden neuron, the conductance of Dhamdhere, Sundararajan & Yan (2018), the sum over all inputs of what flows
-    from each through v. They are complete: over the inputs, and over any set of neurons that every path from an
+    For an input this is (x_v − x'_v) · ∫ ∂y_n/∂x_v ds, the integrated gradient of Sundararajan, Taly & Yan (2017); for
+    a hidden neuron, the conductance of Dhamdhere, Sundararajan & Yan (2018), the sum over all inputs of their
+    contributions through v. They are complete: over the inputs, and over any set of neurons that every path from an
     input to y_n crosses exactly once, they add up to y_n(x) − y_n(x'); of output n itself it is that difference.
 
     Args:
@@ -156,21 +156,21 @@ def node_importance(
             ("loss",).
         outputs: ids of outputs; None takes all.
         theta: (P,); None takes the program's.
-        sample: the row to look at alone; None takes the mean over all.
-        classes: (B,) a label a sample: the same over the samples of each class, in `.classes`.
+        sample: one row to use alone; None takes the mean over all.
+        classes: (B,) one label a sample; `.classes` then holds the importance over the samples of each class.
         each: also keep the gradient of every sample, (N, V, B).
-        integrated: also integrate, which takes steps + 1 passes a sample and output.
+        integrated: also compute (13), which takes steps + 1 passes a sample and output.
         baseline: x', (I,), a mapping by input name, or None: zeros.
-        steps: of the integral, a multiple of 8: trapezoids at four widths, extrapolated (Romberg).
+        steps: intervals of the integral, a multiple of 8: trapezoids at four widths, extrapolated (Romberg).
 
     Raises:
         UnknownNameError: no such output.
         ConfigError: program is no Program, or X is a Network or Activations; outputs is a single text, or empty, or
-            stands beside T; steps.
+            given beside T; steps is not such a multiple.
         ShapeError, DataError: as `program.forward` and `backward`; classes or baseline does not fit; no such sample.
 
     Warns:
-        DeprecationWarning: outputs stand third, where they stood before 0.2 and T stands now.
+        DeprecationWarning: outputs are the third argument, as before 0.2; T is the third now.
 
     >>> import flowgrad as fg
     >>> net = fg.Network.from_arrays([0, 1], [1, 2], weight=[0.5, 2.0], activation="identity")

@@ -40,9 +40,9 @@ class PathAttribution:
     """What `path_attribution` found, at one sample.
 
     total    ∂a_target/∂a_source: Σ over all paths of their products
-    n_paths  how many paths there are, exactly
-    paths    the strongest, by |product|, strongest first; paths whose product is 0 are left out. Of equal ones
-             those come first that come first in edge order at the last node where they differ
+    n_paths  exact number of paths
+    paths    the strongest by |product|, in descending order, without paths whose product is 0; ties are in the
+             order of in-edges at the last node where the paths differ
     """
 
     source: Hashable
@@ -70,13 +70,13 @@ def path_attribution(
 
     By dynamic programming over the nodes between the two: O(E k log k), however many paths there are. The product of
     a path is Π ∂a_v/∂a_u over its edges, multiplied from the source on; the sum over all paths is
-    ∂a_target/∂a_source, equation (10). The order is that of the products as computed: rounding is monotone, so that
-    the k strongest ways into a node are made of the k strongest ways into the nodes before it.
+    ∂a_target/∂a_source, equation (10). The order is that of the rounded products: rounding is monotone, so that
+    the k strongest paths to a node extend the k strongest paths to its predecessors.
 
     Args:
-        X: (B, I), or a mapping or data frame by input name; `sample` says which row counts.
+        X: (B, I), or a mapping or data frame by input name; `sample` selects the row.
         theta: (P,); None takes the program's.
-        k: how many paths to give, 1 or more.
+        k: number of paths to return, 1 or more.
 
     Raises:
         UnknownNameError: source or target is no node.

@@ -46,13 +46,13 @@ class ReuseReport:
 
     paths         from any input to any output
     calls         of plain recursion for ∂L/∂x of every input: each call of a neuron calls all its successors, so
-                  there is one for every path that begins at an input, wherever it ends
-    calls_all     the same for ∂L/∂a of every neuron, which is what backward gives
+                  there is one for every path that begins at an input, with any end
+    calls_all     the same for ∂L/∂a of every node, the values that backward computes
     edge_visits, cache_writes, cache_reuses: of backward with the cache: every edge once; every ∂L/∂z once; reads of
                   a ∂L/∂z that was read before
-    run           plain recursion for real, None where it was not wanted or the network is too large
+    run           measured plain recursion; None where `limit` was 0 or the network is too large
     nodes         ids, in the order of `net.nodes`
-    reads         (V,) int of each node, how often its cached ∂L/∂z is read: once by each predecessor
+    reads         (V,) int number of reads of each node's cached ∂L/∂z: one by each predecessor
     """
 
     paths: int
@@ -146,8 +146,8 @@ def reuse_report(network: Network, *, limit: int = 200_000, seed: int = 0) -> Re
 
     Args:
         network: any.
-        limit: plain recursion is run for real and stopped after so many calls; 0 does not run it.
-        seed: of the sample it runs at.
+        limit: calls after which the measured plain recursion is stopped; 0 does not run it.
+        seed: seed of the random sample at which it runs.
 
     Raises:
         ConfigError: network is no Network; limit or seed is no whole number.

@@ -22,17 +22,17 @@ BASE = "base"
 def reversed_network(program: Program, acts: Activations, *, sample: int = 0) -> Network:
     """The linear network whose forward pass, on any executor, is the backward pass at one sample.
 
-    Every arrow is turned round. Once z_v is known, σ'_v(z_v) is a constant, (7), and so is ∂z_s/∂a_v; (8) and (10) are
-    then what a linear neuron does whose response is σ'_v(z_v) and whose in-edges carry ∂z_s/∂a_v:
+    Every edge is reversed. Once z_v is known, σ'_v(z_v) is a constant, (7), and so is ∂z_s/∂a_v; (8) and (10) are then
+    the forward pass of a linear neuron with response σ'_v(z_v) and weights ∂z_s/∂a_v on its in-edges:
 
         ∂L/∂z_v = σ'_v(z_v) · ( [base] + Σ_s ∂z_s/∂a_v · ∂L/∂z_s ),    ∂z_s/∂a_v = r_s · ∂m_s/∂t · w_vs
 
     ∂m_s/∂t is 1 for a sum, 1/K for a mean of K terms, 1 at the winner of a maximum and 0 elsewhere, the product of the
-    other terms for a product: of every aggregation, a user's own included, a number once a is known.
+    other terms for a product: for every aggregation, also a user's own, it is a number once a is known.
 
     Its inputs are the base cases (9), ∂L/∂y_n of the outputs in their order, with the ids ("base", n). Its neurons
     have the ids of the network's nodes, and a_v is ∂L/∂z_v; its outputs are the network's inputs, where a_x is ∂L/∂x.
-    Nothing in it is trained. What leads to no output takes no part: its neurons are 0 and their edges carry 0.
+    No parameter in it is trainable. Nodes that reach no output have response 0 in it, and the edges from them weight 0.
 
     The constants belong to one sample, and so does the network; of a whole batch it is
     `fg.union([fg.reversed_network(program, acts, sample=b) for b in range(B)], share_inputs=False)`.

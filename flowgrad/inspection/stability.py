@@ -25,9 +25,9 @@ class Stability:
 
     nodes   V ids, in the order of `net.nodes`
     seeds   (R,) of the runs
-    shares  condition → (R, V) importance of each run, as a share of all V nodes'; "trained" is the network itself on
-            the data as they are, the others are controls
-    losses  condition → (R,) the loss of each run at its end
+    shares  condition → (R, V) importance of each run, as a share of the sum over the V nodes; "trained" is the network
+            itself on the given data, the others are controls
+    losses  condition → (R,) final training loss of each run
     """
 
     nodes: tuple[Hashable, ...]

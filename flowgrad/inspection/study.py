@@ -121,23 +121,23 @@ def importance_stability(
     """Train a network again and again, weigh its neurons each time, and hold that against controls.
 
     A run trains from new weights and a new order of samples, both by its seed, and takes each node's importance,
-    the mean of |a · ∂y/∂a| over the training samples and summed over the outputs. The controls do the same with
-    one thing taken away (`flowgrad.inspection.controls`):
+    the mean of |a · ∂y/∂a| over the training samples and summed over the outputs. The controls do the same after
+    one change (`flowgrad.inspection.controls`):
 
-        "shuffled graph"        edges led elsewhere, every node's degrees and level kept
-        "shuffled labels"       targets dealt anew to the samples
-        "deterministic inputs"  every input says the answer: what is left is the graph's own
+        "shuffled graph"        edges rewired at random, every node's degrees and level kept
+        "shuffled labels"       targets permuted among the samples
+        "deterministic inputs"  every input is a copy of a target: differences between nodes come from the graph
 
     Args:
         network: its trainable weights and biases are drawn anew for each run; frozen ones stay.
-        X, T: as for `fit`; all of them are trained on.
-        seeds: how many, from 0, or which; 7 at least, since no 95 % interval holds for fewer runs.
-        controls: some of the three, or none: ().
+        X, T: as for `fit`; all samples are used for training.
+        seeds: their number, counted from 0, or a list; at least 7, since no 95 % interval holds for fewer runs.
+        controls: some of the three, or () for none.
         kind: the nodes to compare, "hidden" or "input".
         fit: keyword arguments for `fit`, such as epochs and learning_rate; not the seed.
         executor, dtype, loss: as for `compile`.
-        folder: keeps each run as soon as it is done. A call that finds some there does the others only, and so a
-            study can be interrupted and gone on with, or given more seeds and controls. None keeps nothing.
+        folder: each run is stored there as soon as it is done, and a later call does the missing runs only: a study
+            can be interrupted and resumed, or extended by seeds and controls. None stores nothing.
         workers: processes, each on one thread; None is one a core, 1 stays in this process. They are spawned: a
             script calls this under `if __name__ == "__main__":`.
         progress: show a bar (needs rich).
@@ -147,7 +147,7 @@ def importance_stability(
         ConfigError: an argument out of range; the folder holds runs of another network, other samples or settings.
         UnknownNameError: no such control or kind.
         FileError: the folder cannot be read or written.
-        KeyboardInterrupt: finished runs are in the folder then.
+        KeyboardInterrupt: on Ctrl-C; finished runs are in the folder.
         as `compile` and `fit`, whatever a run raises.
 
     >>> net = Network.from_arrays([0, 1, 0, 1, 2, 3], [2, 2, 3, 3, 4, 4], activation="tanh")

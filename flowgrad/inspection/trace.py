@@ -55,10 +55,10 @@ def trace(program: Program, X: Any, T: Any, *, theta: Any = None, sample: int = 
 def write_trace(path: str | os.PathLike[str], steps: Iterator[Step]) -> int:
     """Write steps to a file, a line each, and give their number. Ids that JSON does not know are written by repr.
 
-    The file is put in place whole. NaN and inf stand in it as JSON extended by Python's names for them.
+    The file is written atomically. NaN and inf are written as NaN, Infinity and -Infinity, which extend JSON.
 
     Raises:
-        FileError: it cannot be written.
+        FileError: the file cannot be written.
     """
     counts = [0]
 
@@ -132,11 +132,11 @@ def replay(
 ) -> int:
     """Compute every step of a trace again, and give the number of steps that were checked.
 
-    Each value read must be the one that an earlier step wrote, and each value written must follow from those read,
-    to `tolerance` of its size (or of 1).
+    Each value read must equal the one that an earlier step wrote, and each value written must follow from those read,
+    within `tolerance` · max(1, |value|).
 
     Args:
-        tolerance: None takes 1e-12, of a float32 program 1e-4.
+        tolerance: None takes 1e-12, for a float32 program 1e-4.
         activations: your own functions, for names that are not flowgrad's.
 
     Raises:

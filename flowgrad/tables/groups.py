@@ -26,8 +26,8 @@ PathLike = str | os.PathLike[str]
 class ParquetSamples:
     """Samples of a Parquet file, or of several one after the other, in the place of X and T of `fg.fit`.
 
-    A row group is read as a whole, whatever is wanted of it: write files with `row_group_size` of some 10,000 rows. An
-    epoch reads the row groups in a new order, and shuffles among those that are in memory together (`fit`'s `shuffle`).
+    A row group is always read as a whole: write files with `row_group_size` of some 10,000 rows. An epoch reads the
+    row groups in a new order, and shuffles the samples of those in memory together (`shuffle` of `fit`).
 
     Args:
         path: a file, or a list of files.
