@@ -14,6 +14,7 @@ from flowgrad.program import Program
 
 VALUES = 1_000_000  # nodes · samples in one part of X, at least one sample, to bound memory
 ROWS = 256  # rows of a full pass; where a part has fewer samples, several outputs share one pass
+TILE = 16  # rows up to which outputs share a pass of a network of any size: the lanes of a tile in float64
 
 
 class Passes:
@@ -35,7 +36,7 @@ class Passes:
     def run(self, rows: slice) -> Iterator[tuple[int, Array, Array]]:
         """Yield n, a (V, b) and ∂y_n/∂a (V, b), float64, of each output number n over these b rows."""
         x = self.x[rows]
-        together = max(1, ROWS // len(x)) if self.t is None else 1
+        together = max(1, min(ROWS, max(self.rows, TILE)) // len(x)) if self.t is None else 1
         for first in range(0, len(self.names), together):
             group = range(first, min(first + together, len(self.names)))
             if first == 0 or len(group) > 1 or together > 1:

@@ -80,6 +80,19 @@ def test_the_passes_of_all_outputs_are_one_batch(monkeypatch: Any) -> None:
     assert one.each_gradient is None
 
 
+def test_outputs_share_a_pass_as_far_as_memory_is_bounded(monkeypatch: Any) -> None:
+    """On a large network the shared pass of many outputs would take an array of nodes · outputs."""
+    net = fg.topologies.layered([2, 3, 40], seed=0)
+    program = fg.compile(net, executor="python")
+    want, plain, rows = node_importance(program, np.ones((3, 2))), program.backward, []
+    monkeypatch.setattr(program, "backward", lambda acts, **k: (rows.append(len(k["cotangent"])), plain(acts, **k))[1])
+    monkeypatch.setattr("flowgrad.inspection.passes.VALUES", 3 * program.plan.n_nodes)
+    found = node_importance(program, np.ones((3, 2)))
+    assert max(rows) == 15  # of 16 rows, whole samples of three
+    assert sum(rows) == 3 * 40
+    assert (found.gradient == want.gradient).all()
+
+
 def test_samples_in_parts_are_samples_at_once(executor: str, monkeypatch: Any) -> None:
     X = np.random.default_rng(3).normal(size=(23, 2))
     labels = ["a" if x > 0 else "b" for x in X[:, 0]]
