@@ -112,7 +112,7 @@ def indices(given: Any, P: int, who: str) -> Array:
 
 
 def factors(program: Program, who: str, given: Given) -> Array | None:
-    """Return a penalty's factors (P,), None where all are 0; a number is for all weights, later pairs replace earlier."""
+    """Return a penalty's factors (P,), None where all are 0; a number is for all weights, later pairs override."""
     if isinstance(given, (int, float, np.number)) or not isinstance(given, Iterable):
         given = {"weights": given} if real(who, given, 0) and program.plan.n_edges else {}
     found = np.zeros(program.plan.n_parameters, program.dtype)
