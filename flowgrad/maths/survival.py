@@ -43,7 +43,7 @@ def dcox(y: Array, t: Array, s: Array) -> Array:
 
 
 def _summed(terms: Array, key: Array) -> Array:
-    """Return log Σ_j e^{terms_j} (B, O) over samples with key_j ≤ key_b, by column; a NaN reaches equal and larger keys."""
+    """Return log Σ_j e^{terms_j} (B, O) over key_j ≤ key_b, by column; a NaN reaches equal and larger keys."""
     found = np.empty(terms.shape)
     for column, by, out in zip(terms.T, key.T, found.T, strict=True):
         order = np.argsort(by, kind="stable")
