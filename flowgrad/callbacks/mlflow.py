@@ -42,7 +42,7 @@ class MLflow:
         return cls(run=folder.name)
 
     def begin(self, settings: Mapping[str, Any]) -> None:
-        """Start the run and log the settings as parameters.
+        """Start a run, or take the active one, and log the settings as parameters.
 
         Raises:
             ConfigError: MLflow refuses: no such store, no such server.

@@ -52,7 +52,7 @@ class TensorBoard:
         return f"tensorboard --logdir {quote(str(self.folder))}"
 
     def begin(self, settings: Mapping[str, Any]) -> None:
-        """Open the event file; FileError where that is impossible."""
+        """Open the event file; raise FileError where that fails."""
         try:
             self._writer = self._make(str(self.folder))
         except OSError as error:

@@ -1,6 +1,6 @@
 """Write and read checkpoints: files with the complete state of a training, which resumes from them bit-identically.
 
-The file is a SHA-256 (32 bytes) followed by the bytes that it is of: a NumPy archive (.npz, no pickle) of the arrays
+The file holds the SHA-256 (32 bytes) of its remainder, then the remainder: a NumPy archive (.npz, no pickle) of arrays
 and, as JSON in UTF-8, all other state. It is written to a temporary file in its folder, flushed to disk and renamed.
 """
 
@@ -158,7 +158,7 @@ class Checkpoint:
 
     def keep(self, state: State, written: bool = False) -> None:
         """Copy a state into memory, so that its arrays may change afterwards; `written`: the file holds it already."""
-        self._written = False  # first: an interrupt before the next line costs one more write, and no epoch
+        self._written = False  # first: an interrupt before the last line costs one more write, and no epoch
         self._kept = {name: value.copy() if hasattr(value, "copy") else value for name, value in state.items()}
         self._written = written
         if written:

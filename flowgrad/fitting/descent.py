@@ -223,7 +223,7 @@ class Descent:
         return finite
 
     def stop(self, when: str, batch: Samples) -> NoReturn:
-        """Raise NonFiniteError, whose message names the place in the network, with the program at the last good θ."""
+        """Set the program's θ to the last good one; raise NonFiniteError, which names the place in the network."""
         found = culprit(self.program, self.theta, batch.x, batch.t, batch.s, batch.rows)
         self.program.theta = self.good
         raise NonFiniteError(f"{when}: {found}; program.theta is the last θ with a finite loss and gradient")

@@ -21,7 +21,7 @@ class Ended(KeyboardInterrupt):
 
 @contextmanager
 def as_interrupts(wanted: bool = True) -> Iterator[None]:
-    """Raise `Ended` at SIGTERM and SIGHUP while the block runs, in the main thread, where the handler is the default.
+    """Raise `Ended` at those of SIGTERM and SIGHUP with the default handler while the block runs, in the main thread.
 
     The handler is restored afterwards. A signal that is ignored, as SIGHUP under nohup, stays ignored.
     """

@@ -95,11 +95,11 @@ def indices(given: Any, P: int, who: str) -> Array:
             raise error
         try:
             return np.arange(P)[given]
-        except (TypeError, ValueError):  # of the step
+        except (TypeError, ValueError):  # an invalid step
             raise error from None
     try:
         where = np.asarray(given)
-    except ValueError:  # lists of several lengths
+    except ValueError:  # nested lists of unequal lengths
         raise error from None
     if where.dtype.kind == "b" and where.shape == (P,):
         return np.flatnonzero(where)
@@ -156,9 +156,9 @@ def bounds(program: Program, constraints: Any, start: Array | None = None) -> Bo
         found = True
 
     for where, constraint, edge in _by_edges(program):
-        keep(where, constraint, lambda rule, edge=edge: GraphError(f"{edge}: {rule}"))  # type: ignore[misc]  # the edge of now
+        keep(where, constraint, lambda rule, edge=edge: GraphError(f"{edge}: {rule}"))  # type: ignore[misc]  # binds this edge
     for where, constraint in pairs(program, "constraints", constraints) if constraints is not None else ():
-        keep(where, constraint, lambda rule, c=constraint: ConfigError(f"constraints: {brief(c)} {rule}"))  # type: ignore[misc]  # the constraint of now
+        keep(where, constraint, lambda rule, c=constraint: ConfigError(f"constraints: {brief(c)} {rule}"))  # type: ignore[misc]  # binds this constraint
     return Bounds(low.astype(program.dtype), high.astype(program.dtype)) if found else None
 
 

@@ -30,7 +30,7 @@ Rows = npt.NDArray[np.intp]
 Read = TypeVar("Read")
 
 CHUNK = 4 << 20
-"""Bytes of samples, at least a batch, that are read at a time where the source has no blocks."""
+"""Bytes of samples, at least a batch, that are read at a time unless the samples are shuffled by blocks."""
 SAMPLED, BLOCKS = 256, 4
 """Largest number of samples, and of blocks that they are from, whose digest stands for all samples."""
 

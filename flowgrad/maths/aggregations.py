@@ -1,7 +1,7 @@
 """Aggregations m_v of equation (1), each with its gradient ∂m/∂t directly under it.
 
-`t` (K,) float64 holds the terms t_k = w_uv·a_u of one neuron and one sample, in edge order. `f(t)` is m, for those
-here 0 where there are no terms; `df(t, d)` fills `d` (K,) float64 with ∂m/∂t_k. Plain loops, run as they are by
+`t` (K,) float64 holds the terms t_k = w_uv·a_u of one neuron and one sample, in edge order. `f(t)` is m, which the
+functions here define as 0 for K = 0; `df(t, d)` fills `d` (K,) float64 with ∂m/∂t_k. Plain loops, run as they are by
 the Python executor (under `np.errstate(all="ignore")`) and compiled as they are by Numba: O(K), the median
 O(K log K).
 
@@ -251,7 +251,7 @@ def median(t: Terms) -> float:
     i, j = middle(t)
     if i == j:
         return t[i]
-    if abs(t[i]) < 1.0:  # then the sum cannot overflow, and below the halves are exact
+    if abs(t[i]) < 1.0:  # the sum cannot overflow; in the other case halving t[i] is exact
         return 0.5 * (t[i] + t[j])
     return 0.5 * t[i] + 0.5 * t[j]
 

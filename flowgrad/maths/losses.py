@@ -151,14 +151,14 @@ class Loss:
 
 
 def log_partition(y: Array) -> tuple[Array, Array]:
-    """Subtract its largest y_n from each row of y (B, O); return that and its log Σ_n e^{y_n} (B, 1), by log1p.
+    """Subtract its largest y_n from each row of y (B, O); return the differences d, and log Σ_n e^{d_n} (B, 1).
 
-    A largest y_n that is infinite or NaN is not subtracted: the logarithm is then inf, −inf or NaN.
+    The logarithm is log1p of the other terms; a largest y_n that is not finite is kept, and gives inf, −inf or NaN.
 
     >>> log_partition(np.array([[1e17, 1e17]]))
     (array([[0., 0.]]), array([[0.69314718]]))
     """
-    first = np.argmax(y, axis=1)[:, None]  # NaN, where there is one
+    first = np.argmax(y, axis=1)[:, None]  # the place of a NaN, where there is one
     top = np.take_along_axis(y, first, axis=1)
     finite = np.isfinite(top)
     below = y - where(finite, top, 0.0)

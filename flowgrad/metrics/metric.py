@@ -56,7 +56,7 @@ class Judged:
 
     p, t      (B, O) float64: what the outputs predict, and targets
     w         (B,) float64: the samples' weights, all above 0
-    classes   whether the outputs are exclusive classes of a sample, rather than each a class by itself
+    classes   whether the outputs are read as exclusive classes, rather than each as a class by itself
     censored  whether t are times of survival, negative where censored, and p log hazards
     """
 
@@ -120,7 +120,7 @@ def mean(values: Array, w: Array) -> Array:
 
 
 def judged(y: Any, t: Any, loss: str | Loss, sample_weight: Any = None) -> Judged:
-    """Check outputs y (B, O), targets t (B, O) or (B,), and weights (B,); samples of weight 0 are left out.
+    """Make a `Judged` of outputs y (B, O), targets t (B, O) or (B,), and weights (B,), without samples of weight 0.
 
     Targets (B,) are class indices where there are several outputs, else the targets of the single output.
 

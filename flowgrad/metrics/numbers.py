@@ -94,7 +94,7 @@ def concordance(seen: Judged) -> float:
 
 
 def _concordance(p: Array, t: Array, w: Array, censored: bool) -> float:
-    first = w  # of the sample whose target is smaller
+    first = w  # weights of the samples with the smaller target
     if censored:
         event = t > 0
         first = np.where(event, w, 0.0)
