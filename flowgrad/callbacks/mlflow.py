@@ -10,7 +10,7 @@ from typing import Any
 from flowgrad.errors import ConfigError, MissingDependencyError
 from flowgrad.history import History, Row
 
-LENGTH = 500  # characters of a parameter's value that every store takes
+LENGTH = 500  # largest number of characters of a parameter's value that every store accepts
 
 
 class MLflow:
@@ -38,14 +38,14 @@ class MLflow:
 
     @classmethod
     def for_run(cls, folder: Path) -> MLflow:
-        """Where MLflow is set to log, under the name of the run folder."""
+        """Make the callback for a run folder: it logs where MLflow is set to, in a run of the folder's name."""
         return cls(run=folder.name)
 
     def begin(self, settings: Mapping[str, Any]) -> None:
-        """Starts the run.
+        """Start a run, or take the active one, and log the settings as parameters.
 
         Raises:
-            ConfigError: MLflow does not take it: no such store, no such server.
+            ConfigError: MLflow refuses: no such store, no such server.
         """
         self._asked(lambda: self._open(settings))
 
@@ -65,7 +65,7 @@ class MLflow:
             client.log_param(self._run, name, str(value)[:LENGTH])
 
     def epoch(self, row: Row) -> None:
-        """Each value by its name, the epoch as the step."""
+        """Log each value of the row as a metric by its name, the epoch as the step."""
         client = self._client
         assert client is not None
         for name, value in row.items():
@@ -73,7 +73,7 @@ class MLflow:
                 self._asked(lambda n=name, v=value: client.log_metric(self._run, n, float(v), step=int(row["epoch"])))
 
     def end(self, history: History, error: BaseException | None) -> None:
-        """Says how it ended, and ends the run where it is ours."""
+        """Log the reason of the end as a tag, and terminate the run unless it was active before training."""
         client = self._client
         if client is None or not self._run:
             return
@@ -83,7 +83,7 @@ class MLflow:
             client.set_terminated(self._run, ended)
 
     def _asked(self, call: Callable[[], object]) -> None:
-        """MLflow's many errors as one of ours, in one line."""
+        """Call a function of MLflow; raise its errors as a ConfigError of one line."""
         try:
             call()
         except (self._mlflow.exceptions.MlflowException, OSError) as problem:

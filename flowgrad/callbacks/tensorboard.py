@@ -16,7 +16,7 @@ import numpy.typing as npt
 from flowgrad.errors import FileError, MissingDependencyError
 from flowgrad.history import History, Row
 
-BINS = 30
+BINS = 30  # number of bins of a histogram
 
 
 class TensorBoard:
@@ -43,34 +43,34 @@ class TensorBoard:
 
     @classmethod
     def for_run(cls, folder: Path) -> TensorBoard:
-        """In the folder tensorboard of a run folder."""
+        """Make the callback for a run folder: the event file is in its folder tensorboard."""
         return cls(folder / "tensorboard")
 
     @property
     def follow(self) -> str:
-        """The command that shows it."""
+        """The shell command that shows the event file."""
         return f"tensorboard --logdir {quote(str(self.folder))}"
 
     def begin(self, settings: Mapping[str, Any]) -> None:
-        """Opens the event file."""
+        """Open the event file; raise FileError where that fails."""
         try:
             self._writer = self._make(str(self.folder))
         except OSError as error:
             raise FileError(f"{self.folder}: {(error.strerror or str(error)).lower()}") from None
 
     def arrays(self, epoch: int, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Each array by its name, in bins of equal width."""
+        """Write a histogram of each array by its name, in bins of equal width."""
         self._add({name: (self._histogram, histogram(values)) for name, values in arrays.items()}, epoch)
 
     def epoch(self, row: Row) -> None:
-        """Each value by its name, the epoch as the step."""
+        """Write each value of the row as a scalar by its name, the epoch as the step."""
         named = {name: (self._scalar, np.float32(value)) for name, value in row.items() if name != "epoch"}
         self._add(named, int(row["epoch"]))
         assert self._writer is not None
         self._writer.flush()
 
     def end(self, history: History, error: BaseException | None) -> None:
-        """Closes the event file."""
+        """Close the event file."""
         if self._writer is not None:
             self._writer.close()
 
@@ -86,7 +86,7 @@ class TensorBoard:
 
 
 def histogram(values: npt.NDArray[Any], bins: int = BINS) -> npt.NDArray[np.float64]:
-    """(bins, 3) float64: left and right end of each bin, and how many of the values (n,) are in it.
+    """Return (bins, 3) float64: left and right end of each bin, and the number of values (n,) in it.
 
     >>> histogram(np.array([0.0, 0.1, 1.0]), 2).tolist()
     [[0.0, 0.5, 2.0], [0.5, 1.0, 1.0]]

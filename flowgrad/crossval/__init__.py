@@ -30,7 +30,7 @@ __all__ = ["CrossValidation", "Fold", "cross_validate"]
 
 @dataclass(frozen=True)
 class _Trainer:
-    """What every fold has in common: the samples X (B, I), T (B, O) or (B,), and how to train on some of them."""
+    """Arguments that all folds share: samples X (B, I), T (B, O) or (B,), and how to train on some of them."""
 
     model: Model
     X: Array
@@ -47,7 +47,7 @@ class _Trainer:
     seed: int
 
     def run(self, kind: str, repeat: int, number: int, threads: int | None = None) -> Fold:
-        """Train on the other folds and predict this one; nothing of it is looked at before."""
+        """Train on the other folds and predict this one, whose samples neither training nor scaling reads."""
         test = self.folds[repeat - 1] == number - 1
         seed = self.seed + (repeat - 1) * (int(self.folds.max()) + 1) + number - 1
         rest = np.flatnonzero(~test)
@@ -72,7 +72,7 @@ class _Trainer:
         )  # fmt: skip
 
     def _split(self, rest: Array, seed: int) -> tuple[Array, tuple[Array, ...] | None]:
-        """The samples to train on, and those to stop by: data of their own, or a share of the training folds."""
+        """Return the indices to train on, of `rest`, and data for early stopping: those given, or a share of `rest`."""
         if not isinstance(self.validation, float):
             return rest, self.validation
         strata, groups = (None if each is None else each[rest] for each in (self.strata, self.groups))
@@ -81,7 +81,7 @@ class _Trainer:
         return rest[~out], tuple(held)
 
     def said(self) -> dict[str, Any]:
-        """What two cross-validations must have in common for their folds to stand in one folder."""
+        """Return what must be equal in two cross-validations for their folds to be kept in one folder."""
         settings = [dict(self.compiled), dict(self.fit), self.standardize, self.standardize_targets, self.seed]
         given = [self.validation, self.groups, self.strata, *([] if self.weights is None else [self.weights])]
         return {
@@ -198,7 +198,7 @@ def cross_validate(
 
 
 def _targets(model: Model, T: Any) -> Array:
-    """(B,) class indices, or (B, O) float64, checked as training will."""
+    """Check targets as training does; return class indices (B,), or targets (B, O) float64."""
     if batch.by_name(T) is not None:
         T = batch.table(T, model.targets, "T", "target", np.dtype(np.float64), surplus=True)
     given: Array = np.asarray(T)
@@ -225,7 +225,7 @@ def _strata(model: Model, T: Array, stratify: bool | None) -> Array | None:
 
 
 def _named(model: Model, strata: Array | None) -> Array | None:
-    """The strata as a message says them."""
+    """Return the name (B,) of each sample's stratum in messages."""
     if strata is None:
         return None
     names = [f"class {brief(name)}" for name in model.classes]
@@ -233,7 +233,7 @@ def _named(model: Model, strata: Array | None) -> Array | None:
 
 
 def _weights(given: Any, rows: int) -> Array | None:
-    """(B,) float64, all above 0."""
+    """Check sample weights; return (B,) float64, all above 0, or None."""
     checked = batch.weights_of_samples(given, rows)
     if checked is not None and checked.kept is not None:
         raise DataError("sample_weight is 0 for some samples: leave them out of X and T, every fold is judged whole")

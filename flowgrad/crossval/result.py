@@ -1,4 +1,4 @@
-"""What cross-validation gives: each fold, its model, figures with intervals, and the answers to what was held out."""
+"""Results of cross-validation: folds and their models, metrics with intervals, and outputs for held-out samples."""
 
 from __future__ import annotations
 
@@ -45,17 +45,17 @@ class Fold:
 
     @property
     def job(self) -> Job:
-        """What its file is called by."""
+        """The job that trained this fold; its file is named by it."""
         return "fold", self.repeat, self.number
 
     def arrays(self) -> dict[str, Array]:
-        """What a file keeps of it."""
+        """Return the arrays that the file of this fold keeps, by name."""
         names = ("rows", "y", "theta", "scaling", "target_scaling", "epochs", "loss")
         return {name: np.asarray(getattr(self, name)) for name in names}
 
     @classmethod
     def restored(cls, job: Job, arrays: Mapping[str, Array]) -> Fold:
-        """Make the fold of a job of what `arrays` gave."""
+        """Make the fold of a job from the arrays that `Fold.arrays` returned."""
         kept = {name: arrays[name] for name in ("rows", "y", "theta", "scaling", "target_scaling")}
         return cls(job[1], job[2], **kept, epochs=int(arrays["epochs"]), loss=float(arrays["loss"]))
 
@@ -78,7 +78,7 @@ class CrossValidation:
     groups: Array | None = None
 
     def model_of(self, repeat: int, number: int) -> Model:
-        """Give the model that was trained without this fold, scaling and all; both count from 1.
+        """Give the model that was trained without this fold, with its scaling; repeat and number count from 1.
 
         Raises:
             ConfigError: there is no such repeat or fold.
@@ -95,7 +95,7 @@ class CrossValidation:
 
     @cached_property
     def outputs(self) -> Array:
-        """(R, B, O) float64: what was answered to each sample while it was held out, in each repeat."""
+        """(R, B, O) float64: the network's outputs for each sample while it was held out, in each repeat."""
         found = np.empty((self.done[-1].repeat, len(self.T), self.done[0].y.shape[1]))
         for fold in self.done:
             found[fold.repeat - 1, fold.rows] = fold.y
@@ -114,16 +114,16 @@ class CrossValidation:
         return rows
 
     def by_fold(self) -> list[dict[str, Any]]:
-        """Give a dict a fold: repeat and fold from 1, samples of the others and of this, epochs, loss, metrics."""
+        """Give a dict a fold: repeat and fold from 1, sizes of the other folds and of this, epochs, loss, metrics."""
         return [dict(row) for row in self._by_fold]
 
     def figures(self) -> list[dict[str, Any]]:
         """Give a dict a metric.
 
         mean, sd              over the folds for which it is defined, `folds` in number
-        low, high             95 % interval of the mean, by Student's t with the variance of Nadeau & Bengio (2003), who
-                              add n_test/n_train to 1/folds, as folds share samples: for models trained on other samples
-        pooled                of all answers together, each sample as often as there are repeats
+        low, high             95 % interval of the mean, for models trained on other samples, by Student's t; variance
+                              with n_test/n_train added to 1/folds, as folds share samples (Nadeau & Bengio 2003)
+        pooled                metric of all outputs together, each sample as often as there are repeats
         pooled_low, _high     its 95 % interval over samples or groups drawn anew (`metrics.interval`)
         """
         together = self._pooled
@@ -154,7 +154,7 @@ class CrossValidation:
         return {"mean": mean, "sd": sd, "low": low, "high": high, "folds": n}
 
     def predictions(self) -> dict[str, Any]:
-        """Give columns, a row a sample and repeat: sample and repeat from 1, fold, what it is, what was answered."""
+        """Give columns, a row a sample and repeat: sample and repeat from 1, fold, true target, model's predictions."""
         repeats, B, O = self.outputs.shape
         fold = np.empty((repeats, B), np.intp)
         for each in self.done:

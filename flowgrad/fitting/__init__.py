@@ -1,1 +1,1 @@
-"""What `flowgrad.fit` is made of: samples and their order, batches, slots of θ by what they are, descent, states."""
+"""Parts of `flowgrad.fit`: samples and their order, batches, selection of slots of θ, descent, checkpoints."""

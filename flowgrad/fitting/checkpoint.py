@@ -1,7 +1,7 @@
-"""Checkpoints: a file with all that a training goes on with, so that what is resumed is the uninterrupted run.
+"""Write and read checkpoints: files with the complete state of a training, which resumes from them bit-identically.
 
-The file begins with the SHA-256 of all that follows: an archive of NumPy's (.npz, no pickle) of the arrays and, as JSON
-in UTF-8, the rest. It is written beside its place, flushed to disk and renamed.
+The file holds the SHA-256 (32 bytes) of its remainder, then the remainder: a NumPy archive (.npz, no pickle) of arrays
+and, as JSON in UTF-8, all other state. It is written to a temporary file in its folder, flushed to disk and renamed.
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ State = dict[str, Any]
 PLAIN = (bool, int, float, str, list, tuple, dict, type(None))
 VERSION = 3
 LEAST = 1.0
-"""Seconds between two checkpoints, at least."""
+"""Minimum time in seconds between two writes by `save`, so that short epochs are not slowed by the disk."""
 START = "θ at the start"
 OPAQUE = (
     *("network", START, "X", "T", "sample_weight", "validation X", "validation T", "validation sample_weight"),
     *("l1", "l2", "constraints", "test data"),
 )
-"""What is compared by a digest, which says nothing to who reads the message."""
+"""Entries of the fingerprint that hold digests: an error message names them without their values."""
 MAY_CHANGE = ("epochs", "progress", "on_epoch", "callbacks", "checkpoint", "resume", "run_folder")
-"""Arguments of `fit` that may be others where a training is gone on with; `epochs` may be more. θ does not depend on
-the number of threads, so a program may have another one too."""
+"""Arguments of `fit` that may differ when a training is resumed; `epochs` may only be larger. The program's number of
+threads may differ as well, since θ does not depend on it."""
 DOCUMENT, DIGEST, ZIP = "document", hashlib.sha256().digest_size, b"PK\x03\x04"
 
 
 def fingerprint(program: Program, start: Array, data: Data, held: Data | None, settings: Settings) -> dict[str, Any]:
-    """By name, what two trainings have in common where one goes on with the other; `start` (P,) is the first θ."""
+    """Return, by name, the values that must be equal for a training to resume another; `start` (P,) is the first θ."""
     plan, c = program.plan, program._columns
     functions = [[f.name for f in kind] for kind in (plan.activations, plan.aggregations)]
     names = hashlib.sha256(repr([c.ids[k] for k in plan.nodes.tolist()]).encode()).hexdigest()[:32]
@@ -74,7 +74,7 @@ def fingerprint(program: Program, start: Array, data: Data, held: Data | None, s
 
 
 def _flat(name: str, value: Any) -> dict[str, Any]:
-    """A setting by name; of a record, such as an optimizer, each of its own settings as well."""
+    """Flatten a setting to plain values by name: a dataclass adds its fields; other objects give their type's name."""
     if not is_dataclass(value) or isinstance(value, type):
         return {name: value if isinstance(value, PLAIN) else type(value).__qualname__}
     own = {f"{name}.{f.name}": getattr(value, f.name) for f in fields(value) if f.name not in ("name", "summary")}
@@ -82,7 +82,7 @@ def _flat(name: str, value: Any) -> dict[str, Any]:
 
 
 def told_of(schedule: Any) -> dict[str, Any]:
-    """What is compared of a schedule besides its rates: its name; of a function also the numbers that it encloses.
+    """Return the fingerprint of a schedule besides its rates: its name and, of a function, plain values it encloses.
 
     >>> from flowgrad import schedules
     >>> told_of("cosine"), told_of(schedules.step(30))
@@ -96,7 +96,7 @@ def told_of(schedule: Any) -> dict[str, Any]:
 
 
 def written(given: Any) -> Any:
-    """An argument as a checkpoint compares it: numbers and words; of data, which are compared apart, that they are."""
+    """Convert an argument to its fingerprint entry: numbers or text; for samples, digested elsewhere, "data"."""
     if isinstance(given, Mapping):
         return {str(key): float(value) for key, value in given.items()}
     if isinstance(given, (int, float, np.number)):
@@ -105,13 +105,13 @@ def written(given: Any) -> Any:
 
 
 class Checkpoint:
-    """The file of one training; what it is to hold next is kept in memory after every epoch.
+    """The checkpoint file of one training; the state to write next is copied into memory after every epoch.
 
-    Path-like, so that `fit(checkpoint=)` takes one too.
+    Path-like, so that `fit(checkpoint=)` accepts one.
 
     Args:
-        more: by name, what else two trainings must have in common, as digests.
-        instead: what could be done where the file is of another training, in the message: arguments, or options.
+        more: further entries of the fingerprint by name, as digests.
+        instead: advice, as arguments or options, that ends the message where the file is of another training.
     """
 
     def __init__(
@@ -131,16 +131,16 @@ class Checkpoint:
         return str(self.path)
 
     def within(self, folder: Path) -> bool:
-        """Whether the file lies in that folder, or below it."""
+        """Return whether the file lies in `folder` or below it."""
         return resolved(self.path).is_relative_to(resolved(folder))
 
     # ---- writing ------------------------------------------------------------------------------------------------
 
     def first(self, state: State, below: Path | None = None) -> None:
-        """Keep and write the state before the first epoch; its folder is made where that lies in a run folder, `below`.
+        """Keep and write the state before the first epoch; make the file's folder where it is in a run folder, `below`.
 
         Raises:
-            FileError: it cannot be written there, or another file than a checkpoint stands there.
+            FileError: the file cannot be written, or the path holds a file that is no checkpoint.
         """
         with refused(self.path):
             if below is not None and self.within(below):
@@ -157,20 +157,20 @@ class Checkpoint:
             raise FileError(f"checkpoint {self.path} cannot be written: {error.strerror or error}") from None
 
     def keep(self, state: State, written: bool = False) -> None:
-        """Keep a state, whose arrays may move on afterwards; `written`: it is that of the file."""
-        self._written = False  # first: an interrupt between the two costs one more writing, and no epoch
+        """Copy a state into memory, so that its arrays may change afterwards; `written`: the file holds it already."""
+        self._written = False  # first: an interrupt before the last line costs one more write, and no epoch
         self._kept = {name: value.copy() if hasattr(value, "copy") else value for name, value in state.items()}
         self._written = written
         if written:
             self._whole = f"of epoch {state['epoch']}"
 
     def save(self) -> None:
-        """Write what is kept if it is time for that."""
+        """Write the kept state if `LEAST` seconds have passed since the last write."""
         if self._clock() >= self._due:
             self.flush()
 
     def flush(self) -> None:
-        """Write what is kept and not written; a disk that is full, or gone, is a warning, once."""
+        """Write the kept state unless the file holds it; a failed write is one CheckpointWarning until one succeeds."""
         if self._written:
             return
         try:
@@ -183,7 +183,7 @@ class Checkpoint:
                 warnings.warn(f"{said}; the last whole one is {self._whole}; training goes on", CheckpointWarning, 2)
 
     def back(self, history: History) -> Array:
-        """Give the θ (P,) of the last epoch's end; the History forgets what came after."""
+        """Return the θ (P,) of the kept state, and delete the rows of the History after its epoch."""
         del history.rows[self._kept["epoch"] :]
         theta: Array = self._kept["theta"]
         return theta
@@ -204,10 +204,10 @@ class Checkpoint:
     # ---- reading ------------------------------------------------------------------------------------------------
 
     def load(self) -> dict[str, Any] | None:
-        """What stands in the file; None where there is none.
+        """Read the state from the file, by name; None where there is no file.
 
         Raises:
-            FileError: it cannot be read, is truncated, altered, or no checkpoint.
+            FileError: the file cannot be read, is truncated or altered, of another version, or no checkpoint.
         """
         try:
             data = self.path.read_bytes()
@@ -225,7 +225,7 @@ class Checkpoint:
         return rest | arrays
 
     def belongs(self, saved: Mapping[str, Any], mine: Mapping[str, Any]) -> None:
-        """Raise ConfigError where the file is of another training; the message names what differs first."""
+        """Raise ConfigError where the file is of another training; the message names the first entry that differs."""
         for name in dict.fromkeys((*mine, *saved)):
             if saved.get(name) != json.loads(json.dumps(mine.get(name))):
                 there, here = brief(saved.get(name)), brief(mine.get(name))
@@ -238,10 +238,10 @@ class Checkpoint:
 
 
 def state_of(descent: Descent, start: Array, history: History, best: Array | None, over: bool, mine: Settings) -> State:
-    """All that the rest of a training depends on, after an epoch; and the θ (P,) with which it began.
+    """Return, by name, all state that later epochs depend on, and the θ `start` (P,) with which the training began.
 
     Raises:
-        ConfigError: the optimizer keeps its state to itself.
+        ConfigError: the optimizer's step has no dict `state`.
     """
     state = getattr(descent.step, "state", None)
     if not isinstance(state, dict):
@@ -266,12 +266,12 @@ def state_of(descent: Descent, start: Array, history: History, best: Array | Non
 
 
 def restore(saved: Mapping[str, Any], descent: Descent, history: History) -> Array | None:
-    """Put a state back; gives the best θ, where the training keeps one."""
+    """Load a saved state into the descent and the History; return the best θ (P,), None where none is kept."""
     descent.resume(saved["theta"], saved["order"], saved["steps"])
     descent.good[:] = saved["good"]
     if descent.feed.ordering.rng is not None:
         descent.feed.ordering.rng.bit_generator.state = saved["generator"]
-    state: dict[str, Array] = descent.step.state  # type: ignore[attr-defined]  # `state_of` has looked
+    state: dict[str, Array] = descent.step.state  # type: ignore[attr-defined]  # checked by `state_of`
     for name, value in state.items():
         value[...] = saved[f"optimizer.{name}"]
     history.rows[:], history.reason = saved["rows"], saved["reason"]
@@ -280,9 +280,9 @@ def restore(saved: Mapping[str, Any], descent: Descent, history: History) -> Arr
 
 
 def begun_with(saved: Mapping[str, Any] | None, theta: Array) -> Array:
-    """The θ (P,) with which a training began, by the θ that its program has now.
+    """Return the θ (P,) with which a training began, given the θ (P,) that its program has now.
 
-    That is the checkpoint's where the program stands at the last or the best θ of its training, else the program's.
+    It is the checkpoint's first θ where the program's θ equals the checkpoint's last or best one, else the program's θ.
     """
     ends = [] if saved is None else [saved[name] for name in ("theta", "best") if name in saved]
     if saved is not None and any(np.array_equal(theta, end, equal_nan=True) for end in ends):
@@ -292,15 +292,15 @@ def begun_with(saved: Mapping[str, Any] | None, theta: Array) -> Array:
 
 
 def path_in(folder: Path) -> Path:
-    """Where a run folder has its checkpoint."""
+    """Return the path of the checkpoint in a run folder."""
     return folder / "fit.ckpt"
 
 
 def places(run_folder: Any, checkpoint: Any, resume: bool) -> tuple[Path | None, Checkpoint | None, State | None]:
-    """The run folder, the checkpoint, and what it holds, where that is gone on with.
+    """Convert arguments of `fit` to the run folder, the checkpoint and, to resume, the state that it holds.
 
     Raises:
-        ConfigError: no paths, or no checkpoint where one is needed. FileError: as `Checkpoint.load`.
+        ConfigError: an argument is no path, or `resume` lacks a checkpoint. FileError: as `Checkpoint.load`.
     """
     place = None if run_folder is None else _path("run_folder", run_folder)
     if checkpoint is None or checkpoint is False:
@@ -316,8 +316,8 @@ def places(run_folder: Any, checkpoint: Any, resume: bool) -> tuple[Path | None,
 
 
 def _path(name: str, given: Any) -> Path:
-    """The path that an argument names, as it was given."""
+    """Check that an argument is a path, and return it unresolved."""
     if not isinstance(given, (str, os.PathLike)) or not os.fspath(given):
         raise ConfigError(f"{name}={brief(given)}: give a path, or None")
-    path_of(given)  # which refuses what is no path of this system
+    path_of(given)  # raises where the system has no such paths
     return Path(os.fsdecode(given))

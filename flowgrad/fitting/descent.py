@@ -1,8 +1,8 @@
-"""θ on its way down: batches, penalties, clipping, the optimizer's update; and where a number is not finite.
+"""Move θ by mini-batches: penalties, clipping, the optimizer's update, bounds, and the report of non-finite numbers.
 
-A step is the gradient and one pass over θ, two where the gradient is clipped by its norm: by the kernel where it has
-such passes (`Updates`), else by NumPy, which defines them. θ goes from one array to another, so that the last θ whose
-gradient was finite is still there when a later one is not.
+A step computes the gradient and makes one pass over θ, two where the gradient is clipped by its norm. The kernel makes
+these passes where it has them (`Updates`), else NumPy, whose result is the definition. The new θ is written to another
+array, so that the last θ with a finite gradient is still there when a later gradient is not finite.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from flowgrad.program import Program
 
 Array = npt.NDArray[Any]
 TINY = 1e-6
-"""Added to the norm of a gradient before it is divided by."""
+"""Added to the gradient's norm in the denominator of the clipping factor, so that a gradient of 0 does not give 1/0."""
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What a step keeps to besides its gradient.
+    """Penalties, clipping, bounds and dropout of every step.
 
     l1, l2     (P,) factors of the penalty l1·|θ_k| + l2·θ_k² of each slot, or None
     clip       the largest norm of the gradient, penalties included; clip_value the largest size of a component; or None
-    bounds     of θ, or None
-    dropout    of hidden neurons and inputs, its seed the training's; or None
+    bounds     lower and upper bounds of θ, or None
+    dropout    probabilities for hidden neurons and inputs, with the training's seed; or None
     """
 
     l1: Array | None = None
@@ -50,11 +50,11 @@ class Rules:
     dropout: Dropout | None = None
 
     def digests(self) -> dict[str, str]:
-        """What stands for the arrays where two trainings are compared."""
+        """Return the digests of the arrays, by which two trainings are compared."""
         return {"l1": digest(self.l1), "l2": digest(self.l2), "constraints": digest(*self.bounds or ())}
 
     def penalty(self, theta: Array) -> Row:
-        """The column `penalty`, where there is one."""
+        """Return the column `penalty`, Σ_k l1_k·|θ_k| + l2_k·θ_k² in float64; no column without penalties."""
         if self.l1 is None and self.l2 is None:
             return {}
         th = theta.astype(np.float64)
@@ -63,27 +63,27 @@ class Rules:
 
 
 class ByNumPy:
-    """`Updates` by NumPy."""
+    """Implementation of `Updates` in NumPy, which defines the result."""
 
     def room(self, slots: int) -> int:
-        """As many."""
+        """Return the length of arrays of that many slots: the same, without padding."""
         return slots
 
     def advance(
         self, update: Update, theta: Array, g: Array, out: Array, rows: Array, constants: tuple[float, ...]
     ) -> bool:
-        """As `Updates.advance`."""
+        """Move θ into `out`, as `Updates.advance`."""
         return by_blocks(update, theta, g, out, list(rows), constants)
 
     def square(self, update: Update, theta: Array, g: Array, rows: Array) -> float:
-        """As `Updates.square`."""
+        """Add the penalties' gradients to g and return the sum of its squares, as `Updates.square`."""
         with np.errstate(all="ignore"):
             g[...] = update.penalized(theta, g, rows)
             return float(np.square(g, dtype=np.float64).sum())
 
 
 class Descent:
-    """θ (P,) in training; `good` (P,) is the last θ whose loss and gradient were finite."""
+    """The state of θ (P,) in training; `good` (P,) is the last θ whose loss and gradient were finite."""
 
     def __init__(self, program: Program, feed: Feed, optimizer: Optimizer, rules: Rules) -> None:
         self.program, self.feed, self.rules = program, feed, rules
@@ -91,7 +91,7 @@ class Descent:
         self.updates: Updates = program.kernel.updates() if isinstance(program.kernel, Trains) else ByNumPy()
         self._room = self.updates.room(P)
         self._gradient, *thetas = (np.zeros(self._room, program.dtype) for _ in range(4))
-        self._thetas = tuple(thetas)  # the last good θ, θ now, θ next
+        self._thetas = tuple(thetas)  # the last good θ, the current θ, the next θ
         self._begin(program.theta)
         self._is_weight = is_weight = np.zeros(P, np.bool_)
         is_weight[program.plan.weight_slot[program.plan.weight_slot >= 0]] = True
@@ -99,35 +99,35 @@ class Descent:
         self._lay_rows()
 
     def _begin(self, theta: Array) -> None:
-        """Training stands at this θ, or the nearest one within the bounds."""
+        """Set the current and the last good θ to `theta` (P,), projected onto the bounds."""
         for each in self._thetas[:2]:
             each[: len(theta)] = theta
             if self.rules.bounds is not None:
                 self.rules.bounds.project(each[: len(theta)])
 
     def take(self, theta: Array) -> None:
-        """Go on from another θ (P,), or the nearest one within the bounds; the optimizer's state stays."""
+        """Set the current θ to `theta` (P,), projected onto the bounds; the optimizer's state stays."""
         self.theta[:] = theta
         if self.rules.bounds is not None:
             self.rules.bounds.project(self.theta)
 
     @property
     def theta(self) -> Array:
-        """θ now."""
+        """The current θ (P,), a view."""
         return self._thetas[1][: self.program.plan.n_parameters]
 
     @property
     def good(self) -> Array:
-        """The last θ whose loss and gradient were finite."""
+        """The last θ (P,) whose loss and gradient were finite, a view."""
         return self._thetas[0][: self.program.plan.n_parameters]
 
     @property
     def gradient(self) -> Array:
-        """(P,) of the last step, as the optimizer had it but for clipping by value."""
+        """The gradient (P,) of the last step: a view of the buffer, which some steps penalize and clip in place."""
         return self._gradient[: self.program.plan.n_parameters]
 
     def arrays(self) -> dict[str, Array]:
-        """By name, what `callback.Watches` looks at."""
+        """Return the arrays for `callback.Watches` by name, without empty ones."""
         found = {
             f"{prefix}{name}": values[chosen]
             for prefix, values in (("", self.theta), ("gradient/", self.gradient))
@@ -136,14 +136,14 @@ class Descent:
         return {name: values for name, values in found.items() if len(values)}
 
     def resume(self, theta: Array, order: Array, steps: int) -> None:
-        """Go on from another training's θ, order of samples and number of steps."""
+        """Continue another training: its θ (P,), order of samples (N,) and number of steps."""
         self._begin(theta)
         self.feed.ordering.places[:], self.steps = order, steps
 
     def _lay_rows(self) -> None:
-        """The updates, and the rows that they read: states of the optimizer's, which then live there, and the rest.
+        """Make the update of a step and the rows that it reads; the optimizer's states become views of the first rows.
 
-        Under clipping by the norm a pass of its own adds the penalties' gradients first.
+        Under clipping by the norm a separate pass adds the penalties' gradients first.
         """
         rules, step, bounds = self.rules, self.step, self.rules.bounds
         penalties = [each for each in (rules.l1, rules.l2) if each is not None]
@@ -168,7 +168,7 @@ class Descent:
         self._update = made
 
     def epoch(self, epoch: int, rate: float) -> Row:
-        """Every sample once, in batches."""
+        """Make one step for each batch of an epoch; return the loss of the epoch and the penalty after it."""
         total, scale, mean = 0.0, 0.0, self.program.reduction == "mean"
         with np.errstate(all="ignore"), closing(self.feed.epoch()) as batches:
             for number, batch in enumerate(batches, 1):
@@ -185,7 +185,7 @@ class Descent:
         return {"loss": total / (scale if mean else 1.0)} | self.rules.penalty(self.theta)
 
     def _value_and_grad(self, batch: Samples, share: float) -> float:
-        """The reduced loss; its gradient into `gradient`. What came in was checked when training began."""
+        """Return the reduced loss of a batch and write its gradient to `gradient`; arguments are not checked again."""
         program, dropout = self.program, self.rules.dropout
         drawn = () if dropout is None else (replace(dropout, step=self.steps),)
         weights = None if batch.s is None else batch.s.astype(program.dtype, copy=False)
@@ -193,7 +193,7 @@ class Descent:
         return program._differentiate(self.theta, batch.x, batch.t, weights, scale, self.gradient, *drawn)
 
     def _moved(self, rate: float) -> bool:
-        """θ after a step into the third array; False where a gradient is not finite."""
+        """Write the θ after a step to the third array; return False where a gradient is not finite."""
         update, rules, step, factor = self._update, self.rules, self.step, 1.0
         _, now, after = self._thetas
         if rules.clip is not None:
@@ -205,7 +205,7 @@ class Descent:
         return self._moved_by_another(rate, factor)
 
     def _moved_by_another(self, rate: float, factor: float) -> bool:
-        """The same by an optimizer that is no rule of ours."""
+        """Do the same as `_moved` for an optimizer whose step is not `Elementwise`."""
         rules, g = self.rules, self.gradient
         if rules.clip is None:
             g[...] = self._penalize.penalized(self.theta, g, self._penalties[:, : len(g)])
@@ -223,7 +223,7 @@ class Descent:
         return finite
 
     def stop(self, when: str, batch: Samples) -> NoReturn:
-        """Put the last good θ back and say what went wrong, and where."""
+        """Set the program's θ to the last good one; raise NonFiniteError, which names the place in the network."""
         found = culprit(self.program, self.theta, batch.x, batch.t, batch.s, batch.rows)
         self.program.theta = self.good
         raise NonFiniteError(f"{when}: {found}; program.theta is the last θ with a finite loss and gradient")

@@ -1,4 +1,4 @@
-"""Batches out of samples: gathered in memory, or fetched ahead by a thread from where they are stored."""
+"""Form batches of samples: gathered in memory, or read ahead from storage by a thread."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ Batches = Generator[Samples, None, None]
 
 
 class Feed:
-    """The batches of each epoch, of `size` samples, the last one of fewer.
+    """The batches of each epoch, of `size` samples, the last one possibly of fewer.
 
-    A batch may be written over by the next one. Close an epoch's batches where they may not come to their end.
+    The next batch may overwrite the arrays of a batch. Close the generator of an epoch that may not be exhausted.
     """
 
     def __init__(self, data: Samples | Stored, size: int, ordering: Ordering) -> None:
@@ -25,17 +25,17 @@ class Feed:
 
     @property
     def batches(self) -> int:
-        """How many an epoch has."""
+        """The number of batches of an epoch."""
         return -(-len(self.data) // self.size)
 
     def epoch(self) -> Batches:
-        """The batches of the next epoch."""
+        """Return a generator of the next epoch's batches."""
         if isinstance(self.data, Samples):
             return self._gathered(self.data)
         return self._fetched(self.data)
 
     def _gathered(self, data: Samples) -> Batches:
-        """Copied into one and the same memory ("clip" lets NumPy write there directly)."""
+        """Gather each batch into the same buffer (mode "clip" lets `take` write there without a temporary array)."""
         room = self._room
         assert room is not None
         parts = list(self.ordering.epoch())
@@ -55,7 +55,7 @@ class Feed:
             chunks.close()
 
     def _pieces(self, data: Stored) -> Iterator[Places]:
-        """What is read at a time: a buffer of blocks, else batches that hold `CHUNK` bytes together."""
+        """Yield the places to read together: a buffer of blocks, else as many whole batches as `CHUNK` bytes hold."""
         if self.ordering.by_blocks:
             yield from self.ordering.epoch()
             return
@@ -65,7 +65,7 @@ class Feed:
 
 
 def cut(chunks: Iterable[Samples], size: int) -> Batches:
-    """Batches of `size` samples out of chunks of any sizes, the last one of what is left."""
+    """Cut chunks of any sizes into batches of `size` samples; the last batch is the remainder."""
     left: Samples | None = None
     for chunk in chunks:
         first = 0
@@ -86,12 +86,12 @@ def cut(chunks: Iterable[Samples], size: int) -> Batches:
 
 
 def joined(a: Samples, b: Samples) -> Samples:
-    """One after the other."""
+    """Concatenate two sets of samples."""
     s = None if a.s is None or b.s is None else np.concatenate([a.s, b.s])
     return Samples(np.concatenate([a.x, b.x]), np.concatenate([a.t, b.t]), s, np.concatenate([a.rows, b.rows]))
 
 
 def _room(data: Samples, n: int) -> Samples:
-    """Memory for n samples like these."""
+    """Allocate arrays for n samples, with the shapes and dtypes of those of `data`."""
     x, t = np.empty((n, *data.x.shape[1:]), data.x.dtype), np.empty((n, *data.t.shape[1:]), data.t.dtype)
     return Samples(x, t, None if data.s is None else np.empty(n, data.s.dtype), np.empty(n, data.rows.dtype))

@@ -1,6 +1,6 @@
-"""After an epoch: metrics over the training data, loss and metrics over the validation data, with the θ of now.
+"""Evaluate an epoch: metrics over the training data, loss and metrics over the validation data, at the current θ.
 
-Of samples that are stored outputs and targets are in memory together, (N, O) each, and inputs so many at a time.
+Of samples in storage, all outputs and targets (N, O) are in memory at once; inputs are read chunk by chunk.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Array = npt.NDArray[Any]
 
 
 def measured(descent: Descent, measures: Iterable[Metric], data: Data, held: Data | None, epoch: int) -> Row:
-    """Columns of the History, by name.
+    """Return columns of the History by name: metrics of `data`; with `held`, val_loss and its metrics.
 
     Raises:
         NonFiniteError: the validation loss is not finite.
@@ -34,7 +34,7 @@ def measured(descent: Descent, measures: Iterable[Metric], data: Data, held: Dat
     name = loss.name if is_own("losses", loss) else loss
     if measures:
         y, t = _judged(program, data)
-        with np.errstate(all="ignore"):  # what overflows here shows in the loss of the next step
+        with np.errstate(all="ignore"):  # an overflow here appears in the loss of the next step
             row |= {m.name: m.f(y, t, name) for m in measures}
     if held is not None:
         y, t = _judged(program, held)
@@ -46,7 +46,7 @@ def measured(descent: Descent, measures: Iterable[Metric], data: Data, held: Dat
 
 
 def _judged(program: Program, data: Data) -> tuple[Array, Array]:
-    """Outputs (N, O) float64, and targets (N, O)."""
+    """Return the outputs (N, O) float64 and the targets (N, O) of all samples."""
     y, t = list[Array](), list[Array]()
     with closing(data.chunks()) as chunks:
         for chunk in chunks:
@@ -56,13 +56,13 @@ def _judged(program: Program, data: Data) -> tuple[Array, Array]:
 
 
 def _loss_of(program: Program, y: Array, t: Array, s: Array | None) -> float:
-    """The reduced loss (4) of outputs y (B, O) float64."""
+    """Return the reduced loss (4) of outputs y (B, O) float64, targets t (B, O) and weights s (B,)."""
     total = float(program._need_loss().evaluate(y, t.astype(np.float64), s)[0].sum())
     return total if program.reduction == "sum" else total / (len(y) if s is None else float(s.sum()))
 
 
 def _stop(descent: Descent, when: str, y: Array, t: Array, held: Data) -> NoReturn:
-    """Say which sample's loss is not finite, of those that are in memory together."""
+    """Raise NonFiniteError, with the chunk that holds the first sample whose loss is not finite."""
     with np.errstate(all="ignore"):
         wrong = ~np.isfinite(descent.program._need_loss().evaluate(y, t.astype(np.float64), held.s)[0]).all(axis=1)
     first = int(wrong.argmax())

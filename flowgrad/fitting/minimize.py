@@ -21,7 +21,7 @@ Array = npt.NDArray[Any]
 
 BOUNDED = ("L-BFGS-B", "TNC", "SLSQP", "trust-constr")
 METHODS = (*BOUNDED, "BFGS", "CG", "Newton-CG")
-"""Those of SciPy's methods that go by the gradient alone; the first ones keep to bounds."""
+"""SciPy's methods that need a gradient and no Hessian; those in `BOUNDED` support bounds."""
 
 
 def minimize(
@@ -101,9 +101,9 @@ def minimize(
 
 
 class Objective:
-    """θ (P,) float64 → the reduced loss with its penalty, and the gradient (P,) float64.
+    """The objective for SciPy: θ (P,) float64 → the reduced loss with its penalty, and the gradient (P,) float64.
 
-    best  the θ within the bounds of the least value that was finite, gradient too; None before the first
+    best  the θ within the bounds with the least value so far, value and gradient being finite; None before the first
     """
 
     def __init__(self, program: Program, data: Samples, l2: Array | None, limits: Bounds | None) -> None:
@@ -128,18 +128,18 @@ class Objective:
         return value, g
 
     def within(self, theta: Array) -> Array:
-        """The nearest θ within the bounds, float64."""
+        """Return θ projected onto the bounds, a new float64 array."""
         nearest = np.array(theta, np.float64)
         if self.limits is not None:
             self.limits.project(nearest)
         return nearest
 
     def finite(self, value: float, array: Array) -> bool:
-        """Whether all of these numbers are."""
+        """Return whether the value and all entries of the array are finite."""
         return math.isfinite(value) and bool(np.isfinite(array).all())
 
     def stop(self, when: str, theta: Array) -> None:
-        """Say what is not finite, and where."""
+        """Raise NonFiniteError, whose message names the number that is not finite at θ, and its place."""
         data, program = self.data, self.program
         found = culprit(program, theta.astype(program.dtype), data.x, data.t, data.s, data.rows)
         now = "as it was" if self.best is None else "the best θ that was met"
@@ -147,7 +147,7 @@ class Objective:
 
 
 def _run(objective: Objective, start: Array, how: dict[str, Any]) -> Any:
-    """SciPy's answer, or that of a run that was interrupted or stopped."""
+    """Run SciPy's optimizer; an interrupted or stopped run returns a result with the best θ so far."""
     try:
         from scipy import optimize
     except ImportError:
@@ -155,7 +155,7 @@ def _run(objective: Objective, start: Array, how: dict[str, Any]) -> Any:
     room = None if objective.limits is None else optimize.Bounds(*objective.limits)
     try:
         return optimize.minimize(objective, start, jac=True, bounds=room, **how)
-    except (KeyboardInterrupt, StopIteration) as ended:  # not every method answers the latter itself
+    except (KeyboardInterrupt, StopIteration) as ended:  # some methods do not catch StopIteration
         if objective.best is None:
             raise
         message = "interrupted" if isinstance(ended, KeyboardInterrupt) else "stopped by the callback"
@@ -166,18 +166,18 @@ def _run(objective: Objective, start: Array, how: dict[str, Any]) -> Any:
 
 
 def _settle(objective: Objective, found: Any) -> None:
-    """Make an answer keep to the bounds; where a method did not succeed, make it the best that was met."""
+    """Project a result onto the bounds; where the method did not succeed, replace it by the best θ so far if better."""
     if not objective.finite(found.fun, found.x):
         objective.stop("where the optimizer ended", found.x)
-    within, gradient = objective.within(found.x), "grad" if "grad" in found else "jac"  # trust-constr's jac is another
-    if (within != found.x).any():  # a method may come to a bound from outside, or miss it by a rounding
+    within, gradient = objective.within(found.x), "grad" if "grad" in found else "jac"  # trust-constr has both
+    if (within != found.x).any():  # some methods end outside a bound, by a rounding error or more
         found.x, (found.fun, found[gradient]) = within, objective(within)
     if not found.success and objective.least < found.fun:
         found.x, found.fun, found[gradient] = objective.best, objective.least, objective.gradient
 
 
 def _method(given: object) -> str:
-    """The method as SciPy writes it."""
+    """Return the method's name in SciPy's spelling."""
     known = {name.lower(): name for name in METHODS}
     if not isinstance(given, str):
         raise ConfigError(f"method={brief(given)}: must be one of {', '.join(METHODS)}")

@@ -1,8 +1,8 @@
-"""The order in which the samples of an epoch come: their own, drawn from all, or drawn by blocks.
+"""The order of the samples in an epoch: as stored, shuffled over all samples, or shuffled by blocks.
 
-Drawn from all, every order is as likely as any other, and one number a sample is kept. By blocks, which are read in one
-piece each, the blocks come in a new order; so many of them as hold `buffer` samples are in memory together, and the
-samples of these come in a new order: nothing is kept but the generator's state, and a storage is read in long pieces.
+Shuffled over all samples, every order is equally likely, and one integer a sample is kept. By blocks, each of which is
+read in one piece, the blocks are shuffled; as many of them as hold `buffer` samples are in memory together, and these
+samples are shuffled: only the generator's state is kept, and storage is read in long contiguous pieces.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from flowgrad.fitting.stored import Stored
 
 Places = npt.NDArray[np.intp]
 BUFFER = 64 << 20
-"""Bytes of samples among which are drawn, by `shuffle=True`, where a source is read in blocks."""
+"""Bytes of samples that `shuffle=True` shuffles together where a source is read in blocks."""
 BLOCKS = 16
-"""Blocks of a buffer, where the blocks are not the source's own."""
+"""Number of blocks that fill a buffer, where the source does not define the blocks."""
 
 
 class Ordering:
     """The order of N samples, epoch after epoch.
 
     Args:
-        N: how many there are.
-        rng: draws; None: their own order.
-        blocks: (K + 1,) offsets 0 … N; None: drawn from all.
-        buffer: samples among which is drawn, at least a block; where N are no more, from all.
+        N: number of samples.
+        rng: generator that shuffles; None: as stored.
+        blocks: (K + 1,) offsets 0 … N of the blocks; None: shuffled over all samples.
+        buffer: number of samples to shuffle together, at least a block; N or more: all samples.
     """
 
     def __init__(self, N: int, rng: np.random.Generator | None, blocks: Places | None = None, buffer: int = 0) -> None:
@@ -40,12 +40,12 @@ class Ordering:
         self.by_blocks = rng is not None and self._blocks is not None
         drawn = rng is not None and not self.by_blocks
         self.places: Places = np.arange(N if drawn else 0)
-        """(N,) the order that the next one is drawn from, which is moved on in place; empty where none is kept."""
+        """(N,) the last order, which the next epoch shuffles in place; empty unless shuffled over all samples."""
 
     def epoch(self) -> Iterator[Places]:
-        """The places of an epoch in order, in pieces: what is in memory together, or all.
+        """Yield the places of the samples of an epoch, in order.
 
-        In their own order they come as one piece.
+        By blocks, a piece is a buffer that is in memory together; else all places are one piece.
         """
         if self.rng is None:
             yield np.arange(self.N)
@@ -68,10 +68,10 @@ class Ordering:
 
 
 def buffer_of(shuffle: object) -> int | None:
-    """How many samples `shuffle` draws among; None of True and False.
+    """Return the number of samples that `shuffle` asks to shuffle together; None for True and False.
 
     Raises:
-        ConfigError: neither True nor False nor a number of samples.
+        ConfigError: `shuffle` is neither True nor False nor a number of samples.
     """
     if isinstance(shuffle, (bool, np.bool_)):
         return None
@@ -81,16 +81,16 @@ def buffer_of(shuffle: object) -> int | None:
 
 
 def even_blocks(N: int, buffer: int) -> Places:
-    """(K + 1,) offsets of blocks of which a buffer holds `BLOCKS`."""
+    """Return the offsets (K + 1,) of blocks of equal size, `BLOCKS` of which fill a buffer; the last may be smaller."""
     size = max(1, buffer // BLOCKS)
     return np.append(np.arange(0, N, size), N).astype(np.intp)
 
 
 def ordering_of(data: Samples | Stored, rng: np.random.Generator, shuffle: object) -> Ordering:
-    """The order that `fit`'s argument asks for, of `Samples` or `Stored`.
+    """Make the ordering of the samples for the argument `shuffle` of `fit`.
 
     Raises:
-        ConfigError: as `buffer_of`. DataError: a source's blocks are none.
+        ConfigError: as `buffer_of`. DataError: as `Stored.blocks`.
     """
     buffer, N = buffer_of(shuffle), len(data)
     if not shuffle:

@@ -1,4 +1,4 @@
-"""The samples of a training: checked once, split, weighted by class, their targets smoothed."""
+"""Check, split and weight the samples of a training, and smooth their targets."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ class Data(Protocol):
     def __len__(self) -> int: ...
 
     def take(self, places: Array) -> Self:
-        """Some of them, in that order."""
+        """Return the samples at these places (n,), in that order."""
 
     def chunks(self) -> Generator[Samples, None, None]:
-        """All of them, in their order, so many at a time as may be in memory."""
+        """Yield all samples in order, in chunks that fit in memory."""
 
     def weighted(self, s: Array) -> Self:
-        """The same with other weights (N,)."""
+        """Return the same samples with weights s (N,)."""
 
     def softened(self, program: Program, smoothing: float) -> Self:
-        """The same with targets smoothed by ε."""
+        """Return the same samples with targets smoothed by ε, `smoothing`."""
 
     def digests(self) -> dict[str, str]:
-        """What stands for them where two trainings are compared, by the arguments of `fit`."""
+        """Return digests by argument of `fit`, by which two trainings are compared."""
 
 
 Some = TypeVar("Some", bound=Data)
@@ -59,33 +59,33 @@ class Samples:
         return len(self.x)
 
     def take(self, rows: Array) -> Samples:
-        """Some of them, in that order."""
+        """Return copies of the samples at these places (n,), in that order."""
         return Samples(self.x[rows], self.t[rows], None if self.s is None else self.s[rows], self.rows[rows])
 
     def part(self, first: int, end: int) -> Samples:
-        """Those from one place to before another, as views."""
+        """Return the samples from place `first` to before `end`, as views."""
         s = None if self.s is None else self.s[first:end]
         return Samples(self.x[first:end], self.t[first:end], s, self.rows[first:end])
 
     def chunks(self) -> Generator[Samples, None, None]:
-        """All at once."""
+        """Yield all samples as one chunk."""
         yield self
 
     def weighted(self, s: Array) -> Samples:
-        """The same with other weights (N,)."""
+        """Return the same samples with weights s (N,)."""
         return replace(self, s=s)
 
     def softened(self, program: Program, smoothing: float) -> Samples:
-        """The same with targets smoothed by ε."""
+        """Return the same samples with targets smoothed by ε, `smoothing`."""
         return replace(self, t=softened(program, self.t, smoothing))
 
     def digests(self) -> dict[str, str]:
-        """Of all arrays."""
+        """Return the digests of all arrays, by argument of `fit`."""
         return {"X": digest(self.x, self.rows), "T": digest(self.t), "sample_weight": digest(self.s)}
 
 
 def digest(*arrays: Array | None) -> str:
-    """What stands for arrays where two trainings are compared."""
+    """Return 32 hexadecimal digits of a SHA-256 of the dtype, shape and content of arrays; None is skipped."""
     made = hashlib.sha256()
     for array in arrays:
         if array is not None:
@@ -95,19 +95,19 @@ def digest(*arrays: Array | None) -> str:
 
 
 def samples_of(program: Program, X: Any, T: Any, sample_weight: Any = None) -> Samples:
-    """Check as `value_and_grad` does; samples of weight 0 are left out."""
+    """Check arguments as `value_and_grad` does, and make samples of them, without those of weight 0."""
     loss, dtype = program._need_loss(), program.dtype
     x = batch.table(X, program.inputs, "X", "input", dtype)
     s = batch.weights_of_samples(sample_weight, len(x))
     kept = None if s is None else s.kept
     t = batch.targets(T, program.outputs, len(x), loss, dtype, kept)
     rows = np.arange(len(x)) if kept is None else kept
-    weights = None if s is None else s.s if program.reduction == "mean" else s.whole  # of a mean ratios are enough
+    weights = None if s is None else s.s if program.reduction == "mean" else s.whole  # a mean needs only their ratios
     return Samples(x if kept is None else x[kept], t, weights, rows)
 
 
 def split(data: Some, validation: float, rng: np.random.Generator) -> tuple[Some, Some]:
-    """What trains and what validates, a share drawn; it is rounded to samples, and neither side may be empty."""
+    """Draw training and validation samples, the latter a share of all, rounded; ConfigError where either is empty."""
     n = round(validation * len(data))
     if not 0 < n < len(data):
         raise ConfigError(f"validation={validation}: of {len(data)} samples that leaves one side without any")
@@ -119,19 +119,19 @@ def split(data: Some, validation: float, rng: np.random.Generator) -> tuple[Some
 
 
 def need_classes(program: Program, who: str) -> None:
-    """Raise ConfigError where targets of the program's loss are no classes."""
+    """Raise ConfigError unless the targets of the program's loss are classes; `who` begins the message."""
     loss = program._need_loss()
     if not loss.logits:
         raise ConfigError(f"{who}: goes with classes, and targets of {loss.name} are none")
 
 
 def classes_of(program: Program, data: Data, who: str) -> tuple[Array, int]:
-    """(N,) the class of each sample by its targets, the one that is 1, or of one output 0 or 1; and how many there are.
+    """Return the class (N,) of each sample, the output whose target is 1 or a single 0 or 1, and the number of classes.
 
-    All are read, where they are stored.
+    Of samples in storage all are read.
 
     Raises:
-        ConfigError: the loss's targets are no classes. DataError: a sample belongs to no one class.
+        ConfigError: the loss's targets are not exclusive classes. DataError: a sample does not have exactly one class.
     """
     need_classes(program, who)
     loss, O = program._need_loss(), len(program.outputs)
@@ -149,7 +149,7 @@ def classes_of(program: Program, data: Data, who: str) -> tuple[Array, int]:
 
 
 def weighted_by_class(program: Program, data: Some, class_weight: ClassWeight | None) -> Some:
-    """The same with each sample's weight times that of its class: "balanced" is N / (classes · samples of the class).
+    """Multiply each sample's weight by its class's: "balanced" is Σs / (classes that occur · Σs of the class).
 
     Raises:
         ConfigError: neither "balanced" nor a mapping class → factor, 0 or more. UnknownNameError: no such class.
@@ -169,7 +169,7 @@ def weighted_by_class(program: Program, data: Some, class_weight: ClassWeight | 
 
 
 def _factors_of(class_weight: ClassWeight, classes: Array, n: int, s: Array) -> Array:
-    """(n,) a factor a class."""
+    """Return the factor of each of n classes, (n,), by the classes (N,) and weights s (N,) of the samples."""
     if not isinstance(class_weight, Mapping):
         mass = np.bincount(classes, s, minlength=n)
         factors: Array = s.sum() / ((mass > 0).sum() * np.where(mass > 0, mass, 1.0))
@@ -184,7 +184,7 @@ def _factors_of(class_weight: ClassWeight, classes: Array, n: int, s: Array) -> 
 
 
 def smoothed(program: Program, data: Some, smoothing: float) -> Some:
-    """The same with targets (1 − ε)·t + ε/K of K classes (Szegedy et al. 2016, section 7).
+    """Smooth targets of K classes to (1 − ε)·t + ε/K, ε = `smoothing` (Szegedy et al. 2016, section 7).
 
     Where every output has two classes of its own, K is 2.
 
@@ -198,9 +198,9 @@ def smoothed(program: Program, data: Some, smoothing: float) -> Some:
 
 
 def softened(program: Program, t: Array, smoothing: float) -> Array:
-    """Targets t (B, O), smoothed as `smoothed` says."""
+    """Return t (B, O) smoothed as by `smoothed`; of a coupled loss ε/K is times the sum of a sample's targets."""
     share = np.asarray(smoothing / 2.0)
-    if program._need_loss().coupled:  # what a sample's targets add up to stays
+    if program._need_loss().coupled:  # keeps the sum of a sample's targets
         share = t.sum(axis=1, keepdims=True) * (smoothing / t.shape[1])
     soft: Array = (t * (1.0 - smoothing) + share).astype(t.dtype)
     return soft

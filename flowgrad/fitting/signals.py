@@ -1,4 +1,4 @@
-"""Signals that ask a process to end, answered as Ctrl-C is: what runs is interrupted, and keeps what it has."""
+"""Handle SIGTERM and SIGHUP as Ctrl-C: raise a KeyboardInterrupt, on which a training keeps what was reached."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NAMES = ("SIGTERM", "SIGHUP")  # Windows has no SIGHUP
 
 
 class Ended(KeyboardInterrupt):
-    """A signal asks for the end; `number` says which."""
+    """Raised where a signal asks the process to end; `number` is the signal's."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -21,9 +21,9 @@ class Ended(KeyboardInterrupt):
 
 @contextmanager
 def as_interrupts(wanted: bool = True) -> Iterator[None]:
-    """Raise `Ended` at SIGTERM and SIGHUP while the block runs, in the main thread, where nobody handles them yet.
+    """Raise `Ended` at those of SIGTERM and SIGHUP with the default handler while the block runs, in the main thread.
 
-    What was there before is put back. A signal that is ignored, as SIGHUP under nohup, stays so.
+    The handler is restored afterwards. A signal that is ignored, as SIGHUP under nohup, stays ignored.
     """
     if not wanted or threading.current_thread() is not threading.main_thread():
         yield

@@ -1,4 +1,4 @@
-"""Slots of θ by what they are: which a penalty or a bound means, in words that Python and TOML share."""
+"""Select slots of θ for penalties and bounds, by words such as "level 2" that Python and TOML share, or by index."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from flowgrad.program import Program
 Array = npt.NDArray[Any]
 Given = float | Mapping[str, Any] | Iterable[tuple[Any, Any]]
 CONSTRAINT, GROUP = "constraint", "group"
-"""Attributes of an edge: the bound of its weight; the name of a group that penalties and bounds may mean."""
+"""Names of edge attributes: the bound of the edge's weight; the group by which penalties and bounds can select it."""
 WORDS = "weights, biases, input weights, level N, group NAME"
 BOUNDS = {"nonnegative": (0.0, np.inf), "nonpositive": (-np.inf, 0.0)}
 
 
 def slots_of(program: Program, words: object, who: str) -> Array:
-    """The slots of θ that words mean.
+    """Return the slots (n,) of θ that words select; `who`, the argument that holds them, begins messages.
 
     weights; biases; input weights: of edges that leave an input; level N: of edges into neurons of topological level N;
     group NAME: of edges whose attribute `group` is NAME.
 
     Raises:
-        UnknownNameError: no such words, level or group. ConfigError: no words.
+        UnknownNameError: no such words, level or group. ConfigError: `words` is no text.
     """
     plan, columns = program.plan, program._columns
     if not isinstance(words, str):
@@ -63,7 +63,7 @@ def slots_of(program: Program, words: object, who: str) -> Array:
 
 
 def pairs(program: Program, who: str, given: Given) -> list[tuple[Array, Any]]:
-    """(slots, value) pairs of a mapping by words, or of pairs; later ones go over earlier ones."""
+    """Convert a mapping words → value, or (slots, value) pairs, to a list of (slots (n,), value), in order."""
     if isinstance(given, Mapping):
         return [(slots_of(program, words, who), value) for words, value in given.items()]
     if not isinstance(given, Iterable) or isinstance(given, str):
@@ -77,10 +77,10 @@ def pairs(program: Program, who: str, given: Given) -> list[tuple[Array, Any]]:
 
 
 def indices(given: Any, P: int, who: str) -> Array:
-    """The slots (n,) of a θ (P,) that somebody gave: one, several, a slice, or a mask (P,) of truth values.
+    """Convert slots of a θ (P,), one, several, a slice, or a mask (P,) of truth values, to indices (n,).
 
     Raises:
-        ConfigError: they are none of these, or beyond θ.
+        ConfigError: `given` is none of these, or is out of range.
 
     >>> indices(3, 5, "l2").tolist(), indices(slice(2, None), 5, "l2").tolist(), indices([], 5, "l2").tolist()
     ([3], [2, 3, 4], [])
@@ -95,11 +95,11 @@ def indices(given: Any, P: int, who: str) -> Array:
             raise error
         try:
             return np.arange(P)[given]
-        except (TypeError, ValueError):  # of the step
+        except (TypeError, ValueError):  # an invalid step
             raise error from None
     try:
         where = np.asarray(given)
-    except ValueError:  # lists of several lengths
+    except ValueError:  # nested lists of unequal lengths
         raise error from None
     if where.dtype.kind == "b" and where.shape == (P,):
         return np.flatnonzero(where)
@@ -112,7 +112,7 @@ def indices(given: Any, P: int, who: str) -> Array:
 
 
 def factors(program: Program, who: str, given: Given) -> Array | None:
-    """(P,) of a penalty, a factor a slot; a number is for all weights. None where all are 0."""
+    """Return a penalty's factors (P,), None where all are 0; a number is for all weights, later pairs override."""
     if isinstance(given, (int, float, np.number)) or not isinstance(given, Iterable):
         given = {"weights": given} if real(who, given, 0) and program.plan.n_edges else {}
     found = np.zeros(program.plan.n_parameters, program.dtype)
@@ -125,24 +125,24 @@ def factors(program: Program, who: str, given: Given) -> Array | None:
 
 
 class Bounds(NamedTuple):
-    """low and high (P,), the least and the largest value of each slot of θ."""
+    """Lower and upper bounds `low`, `high` (P,) of the slots of θ."""
 
     low: Array
     high: Array
 
     def project(self, theta: Array) -> None:
-        """To the nearest θ within them, in place."""
+        """Clip θ (P,) to the bounds, in place."""
         np.clip(theta, self.low, self.high, out=theta)
 
 
 def bounds(program: Program, constraints: Any, start: Array | None = None) -> Bounds | None:
-    """By the edges' attribute `constraint`, and by what is given besides; None where nothing is bounded.
+    """Combine the edges' attribute `constraint` and the argument `constraints`; None where nothing is bounded.
 
-    A constraint is "nonnegative", "nonpositive", "sign" (as θ has it when training begins: in `start` (P,), None being
-    the program's θ) or (low, high), None for no bound. A slot that several speak of keeps to all of them.
+    A constraint is "nonnegative", "nonpositive", "sign" (to keep the sign in `start` (P,), None being the program's θ;
+    a slot at 0 is not bounded) or (low, high), None for no bound. A slot with several constraints keeps to all of them.
 
     Raises:
-        ConfigError: something else, or bounds that leave a slot nothing. GraphError: of an edge's attribute.
+        ConfigError: no constraint, or no value satisfies all of a slot's. GraphError: the same of an edge's attribute.
     """
     low, high = np.full(program.plan.n_parameters, -np.inf), np.full(program.plan.n_parameters, np.inf)
     theta, found = program.theta if start is None else start, False
@@ -156,14 +156,14 @@ def bounds(program: Program, constraints: Any, start: Array | None = None) -> Bo
         found = True
 
     for where, constraint, edge in _by_edges(program):
-        keep(where, constraint, lambda rule, edge=edge: GraphError(f"{edge}: {rule}"))  # type: ignore[misc]  # the edge of now
+        keep(where, constraint, lambda rule, edge=edge: GraphError(f"{edge}: {rule}"))  # type: ignore[misc]  # binds this edge
     for where, constraint in pairs(program, "constraints", constraints) if constraints is not None else ():
-        keep(where, constraint, lambda rule, c=constraint: ConfigError(f"constraints: {brief(c)} {rule}"))  # type: ignore[misc]  # the constraint of now
+        keep(where, constraint, lambda rule, c=constraint: ConfigError(f"constraints: {brief(c)} {rule}"))  # type: ignore[misc]  # binds this constraint
     return Bounds(low.astype(program.dtype), high.astype(program.dtype)) if found else None
 
 
 def _by_edges(program: Program) -> list[tuple[Array, Any, str]]:
-    """Of each constraint that edges have as an attribute: their slots, the constraint, and the first edge in words."""
+    """Group edges by constraint: for each, the slots of their weights, the constraint, and the name of the first."""
     columns, plan = program._columns, program.plan
     values = columns.edge_extra.get(CONSTRAINT, ())
     found: dict[str, tuple[Any, int, list[int]]] = {}
@@ -178,7 +178,7 @@ def _by_edges(program: Program) -> list[tuple[Array, Any, str]]:
 
 
 def is_bound(given: object) -> bool:
-    """Whether this is a constraint: "nonnegative", "nonpositive", "sign" or (low, high)."""
+    """Return whether `given` is a constraint: "nonnegative", "nonpositive", "sign" or (low, high)."""
     if isinstance(given, str):
         return given == "sign" or given in BOUNDS
     if not isinstance(given, (tuple, list)) or len(given) != 2:
@@ -189,7 +189,7 @@ def is_bound(given: object) -> bool:
 
 
 def _bound(constraint: Any, theta: Array, error: Callable[[str], Exception]) -> tuple[Any, Any]:
-    """The least and the largest value of slots that have these."""
+    """Return the lower and upper bound that a constraint means for slots of values `theta` (n,), or raise `error`."""
     if not is_bound(constraint):
         raise error("must be 'nonnegative', 'nonpositive', 'sign' or (low, high), low ≤ high")
     if isinstance(constraint, str):

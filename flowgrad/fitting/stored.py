@@ -1,11 +1,11 @@
-"""Samples that stay where they are stored, and of which some are read at a time: memory-mapped arrays and sources.
+"""Samples that stay in storage and are read in parts: memory-mapped arrays and sources.
 
-A source is any object with two methods, and an attribute where its rows are read together:
+A source is any object with two methods and, where its rows are best read in blocks, an attribute:
 
     len(source)         N, the number of its samples
     source.take(rows)   x (n, I) and t, (n, O) or class indices (n,), of the samples `rows` (n,) int64, in that order;
-                        arrays that nothing writes to afterwards, as the next ones are taken while these are in use
-    source.blocks       optional: (K + 1,) offsets, 0 … N, of the blocks in which samples are read, as row groups are
+                        arrays that are not written to afterwards, as the next ones are taken while these are in use
+    source.blocks       optional: (K + 1,) offsets, 0 … N, of blocks to read in one piece, such as row groups
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ Rows = npt.NDArray[np.intp]
 Read = TypeVar("Read")
 
 CHUNK = 4 << 20
-"""Bytes of samples, at least a batch, that are read at a time where any rows are as good as any others."""
+"""Bytes of samples, at least a batch, that are read at a time unless the samples are shuffled by blocks."""
 SAMPLED, BLOCKS = 256, 4
-"""Samples, and of how many blocks at most, that stand for all of them where two trainings are compared."""
+"""Largest number of samples, and of blocks that they are from, whose digest stands for all samples."""
 
 
 @runtime_checkable
 class Source(Protocol):
-    """What gives samples by their numbers; see the module. `take` is called by one thread at a time."""
+    """An object that returns samples by row number; see the module. `take` is called by one thread at a time."""
 
     def __len__(self) -> int: ...
 
@@ -45,24 +45,24 @@ class Source(Protocol):
 
 
 def is_source(values: Any) -> bool:
-    """Whether this is a source: arrays and frames of libraries have `take` too, with another meaning."""
+    """Return whether this is a source; arrays and frames of libraries have a `take` of another meaning."""
     arrays = ("__array__", "__dlpack__", "__dataframe__", "__arrow_c_stream__", "__arrow_c_array__", "columns")
     return isinstance(values, Source) and not any(hasattr(values, name) for name in arrays)
 
 
 def is_stored(values: Any) -> bool:
-    """Whether samples are left where they are: a memory-mapped array or a source."""
+    """Return whether samples stay in storage: a memory-mapped array or a source."""
     return isinstance(values, np.memmap) or is_source(values)
 
 
 @dataclass(frozen=True)
 class Stored:
-    """N samples that are stored, in the place of `Samples` in memory.
+    """N samples in storage; the counterpart of `Samples` in memory.
 
     X, T       arrays of all samples, or sources; T is None where X gives both
-    rows       (N,) the numbers of the samples that are meant, ascending; None: all
+    rows       (N,) row numbers of the samples in X, ascending; None: all rows
     s          (N,) float64 weights, or None
-    smoothing  ε of the targets that are read
+    smoothing  ε by which targets are smoothed when they are read
     """
 
     program: Program
@@ -76,20 +76,20 @@ class Stored:
         return len(self.X) if self.rows is None else len(self.rows)
 
     def number(self, places: Rows) -> Rows:
-        """The numbers of the samples at these places."""
+        """Return the row numbers (n,) in X of the samples at these places (n,)."""
         return places if self.rows is None else self.rows[places]
 
     def take(self, places: Rows) -> Stored:
-        """Some of them, by ascending places."""
+        """Return the samples at these places (n,), ascending, without reading them."""
         return replace(self, rows=self.number(places), s=None if self.s is None else self.s[places])
 
     def read(self, places: Rows) -> Samples:
-        """Those at these places, in memory and checked, in that order.
+        """Read the samples at these places (n,) into memory, in that order, and check them.
 
         Raises:
             ShapeError, DataError: they do not fit the network or the loss; the message names the sample.
         """
-        program, rows = self.program, frozen(self.number(places).view())  # what a source gets stays ours
+        program, rows = self.program, frozen(self.number(places).view())  # so that a source cannot write to it
         x, t = self._pair(rows) if self.T is None else (_rows(self.X, rows), _rows(self.T, rows))
         if self.T is not None and isinstance(x, tuple):
             raise ConfigError("X.take gave a pair (x, t), and T is given as well: leave T out")
@@ -111,7 +111,7 @@ class Stored:
         return given[0], given[1]
 
     def check(self) -> None:
-        """Look at the first sample, and at every target where they stand apart from the inputs.
+        """Check the first sample and, where T is given, all targets.
 
         Raises:
             ShapeError, DataError: as `read`.
@@ -127,10 +127,10 @@ class Stored:
 
     @property
     def blocks(self) -> Rows | None:
-        """Offsets (K + 1,), in places, of the blocks in which the source reads; None where it does not say.
+        """Offsets (K + 1,), in places, of the source's blocks; None where it defines none.
 
         Raises:
-            DataError: they are no ascending offsets from 0 to N.
+            DataError: the source's `blocks` are no ascending offsets from 0 to its number of samples.
         """
         given = getattr(self.X, "blocks", None)
         if given is None:
@@ -144,28 +144,28 @@ class Stored:
 
     @property
     def at_once(self) -> int:
-        """How many samples are read at a time."""
+        """The number of samples to read at a time."""
         return self.holding(CHUNK)
 
     def holding(self, size: int) -> int:
-        """How many samples so many bytes hold, at least one."""
+        """Return the number of samples that `size` bytes hold, at least one."""
         program = self.program
         return max(1, size // (program.dtype.itemsize * (len(program.inputs) + len(program.outputs))))
 
     def weighted(self, s: Array) -> Stored:
-        """The same with other weights (N,)."""
+        """Return the same samples with weights s (N,)."""
         return replace(self, s=s)
 
     def softened(self, program: Program, smoothing: float) -> Stored:
-        """The same with targets smoothed by ε when they are read."""
+        """Return the same samples, whose targets are smoothed by ε, `smoothing`, when they are read."""
         return replace(self, smoothing=smoothing)
 
     def chunks(self) -> Generator[Samples, None, None]:
-        """All of them in their order, so many at a time."""
+        """Yield all samples in order, `at_once` at a time, read ahead by a thread."""
         return fetched(self.read, pieces(len(self), self.at_once))
 
     def digests(self) -> dict[str, str]:
-        """What stands for them where two trainings are compared: their number, weights, and some samples in full."""
+        """Return digests by which two trainings are compared: of sizes, weights, and at most `SAMPLED` samples."""
         N, blocks = len(self), self.blocks
         if blocks is None:
             places = np.unique(np.linspace(0, N - 1, min(N, SAMPLED)).astype(np.intp))
@@ -179,10 +179,10 @@ class Stored:
 
 
 def stored(program: Program, X: Any, T: Any, sample_weight: Any = None) -> Stored:
-    """Samples of which X or T is stored; those of weight 0 are left out.
+    """Make samples of which X or T is in storage, without those of weight 0, and check them.
 
     Raises:
-        ConfigError: no targets, or a source beside whose pairs others are given.
+        ConfigError: there are no targets, or T is given beside a source that gives pairs.
         ShapeError, DataError: as `value_and_grad`; targets that only the source has are checked when they are read.
     """
     if T is None and not is_source(X):
@@ -205,7 +205,7 @@ def stored(program: Program, X: Any, T: Any, sample_weight: Any = None) -> Store
 
 
 def data_of(program: Program, X: Any, T: Any, sample_weight: Any = None) -> Samples | Stored:
-    """The samples of a training, in memory or, where X or T is stored, where they are.
+    """Make the samples of a training: `Stored` where X or T is in storage, else `Samples` in memory.
 
     Raises:
         ConfigError, ShapeError, DataError, UnknownNameError: as `samples_of` and `stored`.
@@ -216,10 +216,10 @@ def data_of(program: Program, X: Any, T: Any, sample_weight: Any = None) -> Samp
 
 
 def validation_of(program: Program, validation: Any) -> float | Samples | Stored | None:
-    """A share, or samples of (X, T), (X, T, sample_weight) or a source.
+    """Check the argument `validation`: return a share, or the samples of (X, T), (X, T, sample_weight) or a source.
 
     Raises:
-        ConfigError: neither. ShapeError, DataError, UnknownNameError: as `data_of`.
+        ConfigError: none of these. ShapeError, DataError, UnknownNameError: as `data_of`.
     """
     if validation is None:
         return None
@@ -235,7 +235,7 @@ def validation_of(program: Program, validation: Any) -> float | Samples | Stored
 
 
 def _rows(values: Any, rows: Rows) -> Any:
-    """Some rows of an array, copied, or of a source."""
+    """Return copies of these rows (n,) of an array, or what a source gives for them."""
     if not isinstance(values, np.ndarray):
         return values.take(rows)
     found = np.asarray(values).take(rows, axis=0)
@@ -244,10 +244,10 @@ def _rows(values: Any, rows: Rows) -> Any:
 
 
 def _let_go(values: Array) -> None:
-    """Let the system take back the pages of a mapped file, which would count as this process's memory until it does.
+    """Release the resident pages of a memory-mapped file, which would count as memory of this process.
 
-    They stay in the system's cache, and come back from there. A private mapping (mode "c") is left alone: what was
-    written to it would be lost.
+    They stay in the system's page cache, and are mapped again from there. A private mapping (mode "c") is skipped, as
+    it would lose its modified pages.
     """
     mapped = getattr(values, "_mmap", None)
     if mapped is not None and getattr(values, "mode", "c") != "c" and hasattr(mmap, "MADV_DONTNEED"):
@@ -260,7 +260,7 @@ def _check_shape(X: Any, inputs: tuple[Any, ...]) -> None:
 
 
 def pieces(n: int, size: int) -> Iterator[Rows]:
-    """0 … n−1, so many at a time.
+    """Yield 0 … n−1 in arrays of `size` numbers, the last possibly shorter.
 
     >>> [piece.tolist() for piece in pieces(5, 2)]
     [[0, 1], [2, 3], [4]]
@@ -269,9 +269,9 @@ def pieces(n: int, size: int) -> Iterator[Rows]:
 
 
 def fetched(read: Callable[[Rows], Read], wanted: Iterator[Rows]) -> Generator[Read, None, None]:
-    """What `read` gives of each, the next being read by a thread while one is used.
+    """Yield `read(rows)` for each of `wanted`; a thread reads the next result while one is used.
 
-    The thread ends with the last one, or when the iterator is closed: close it where it may not come to its end.
+    The thread ends after the last result or when the generator is closed: close one that may not be exhausted.
     """
     with ThreadPoolExecutor(1, thread_name_prefix="flowgrad-fetch") as pool:
         ahead = None

@@ -1,4 +1,4 @@
-"""Activation: all that is known of one σ of equation (3), on one record."""
+"""The record of an activation σ of equation (3): functions, range, initializer, formulas, relation to another σ."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from flowgrad.maths.expression import parse
 
 @dataclass(frozen=True)
 class Affine:
-    """How one σ follows from another: σ(z) = scale · of(factor · z + shift) + offset, exactly but for rounding.
+    """An affine relation of a σ to another: σ(z) = scale · of(factor · z + shift) + offset, exact but for rounding.
 
     Raises:
         ConfigError: `of` is no Activation, or a number is not finite, or `factor` or `scale` is 0.

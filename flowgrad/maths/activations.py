@@ -1,12 +1,12 @@
 """Activations σ of equation (3), a = σ(z), each with σ'(z) of (7) and (8) directly under it.
 
-Those that pass what is positive stand in `rectifiers`, other programs' in `foreign`, under the same rules.
+Rectifiers are in `rectifiers`, activations as other programs define them in `foreign`, under the same rules.
 
 Plain scalar functions of one float64: the Python executor calls them with np.float64 numbers, under
 `np.errstate(all="ignore")`; Numba compiles the same objects, without `fastmath`. All of them keep four rules:
 
-- NaN in gives NaN out, of σ and of σ' (branches are laid so that NaN falls to one that returns it);
-- ±inf give the limit where there is one, never inf − inf or 0 · inf on the way;
+- NaN in gives NaN out, of σ and of σ' (branches are ordered so that NaN reaches one that returns NaN);
+- ±inf gives the limit where there is one, and neither inf − inf nor 0 · inf is formed;
 - σ and σ' are accurate to a few units in the last place wherever z determines them that well;
 - every path returns a float, nothing divides by zero, and no function here has the name of a NumPy function.
 
@@ -67,14 +67,14 @@ def dhyperbolic_tangent(z: float) -> float:
 
 
 def step(z: float) -> float:
-    """1 for z > 0, else 0. It is also relu', 0 at the kink as everybody has it."""
+    """1 for z > 0, else 0; also the derivative of relu, 0 at the kink by the usual convention."""
     if z != z:
         return z
     return 1.0 if z > 0.0 else 0.0
 
 
 def softsign(z: float) -> float:
-    """z/(1 + |z|), divided through by z where z may be infinite."""
+    """z/(1 + |z|), for |z| > 1 divided through by z, so that ±inf gives ±1."""
     if z > 1.0:
         return 1.0 / (1.0 + 1.0 / z)
     if z < -1.0:
@@ -126,7 +126,7 @@ def arc_tangent(z: float) -> float:
 
 
 def darc_tangent(z: float) -> float:
-    """1/(1 + z²), as the square of a quotient where 1 is lost in z²."""
+    """1/(1 + z²); as (1/z)² where 1 + z² rounds to z², which may overflow."""
     if abs(z) > 1e9:
         r = 1.0 / z
         return r * r
@@ -179,7 +179,7 @@ def signum(z: float) -> float:
     """1, 0 or −1; 0 at 0. It is also the derivative of |z|."""
     if z > 0.0:
         return 1.0
-    return -1.0 if z < 0.0 else z  # ±0 and NaN are their own sign
+    return -1.0 if z < 0.0 else z  # ±0 and NaN are returned as they are
 
 
 def absolute(z: float) -> float:
@@ -267,11 +267,11 @@ _ERF = (
     1.3720064546777686e-08,
     -7.795898827002142e-10,
 )
-"""Of erf z/z, in powers of z²: it meets that in the Chebyshev points of 0 ≤ z² ≤ 1, and is within 1e-17 between."""
+"""Coefficients of z⁰, z², z⁴, …: erf(z)/z interpolated at the Chebyshev points of 0 ≤ z² ≤ 1, error there ≤ 1e-17."""
 
 
 def _erf() -> str:
-    """erf up to 1 by a polynomial; beyond by erfc, which cancels nothing there."""
+    """Return the formula of erf: a polynomial for |z| < 1, else ±(1 − erfc |z|), which cancels no digits there."""
     polynomial = repr(_ERF[-1])
     for c in _ERF[-2::-1]:
         polynomial = f"({c!r} + z * z * {polynomial})"

@@ -1,12 +1,12 @@
 """Aggregations m_v of equation (1), each with its gradient ∂m/∂t directly under it.
 
-`t` (K,) float64 holds the terms t_k = w_uv·a_u of one neuron and one sample, in edge order. `f(t)` is m, of ours
-0 where there are no terms; `df(t, d)` fills `d` (K,) float64 with ∂m/∂t_k. Plain loops, run as they are by
+`t` (K,) float64 holds the terms t_k = w_uv·a_u of one neuron and one sample, in edge order. `f(t)` is m, which the
+functions here define as 0 for K = 0; `df(t, d)` fills `d` (K,) float64 with ∂m/∂t_k. Plain loops, run as they are by
 the Python executor (under `np.errstate(all="ignore")`) and compiled as they are by Numba: O(K), the median
 O(K log K).
 
-Ties go to the first edge. A NaN among the terms makes max, min, max_abs and median NaN; there is then no
-winner, and the gradient is NaN at the terms that are NaN and 0 at the others: both passes show its source.
+Ties go to the first edge. A NaN among the terms makes max, min, max_abs and median NaN; no term is then selected,
+and the gradient is NaN at the terms that are NaN and 0 at the others: both passes show the source of the NaN.
 """
 
 # mypy: disable-error-code="no-any-return"
@@ -79,12 +79,12 @@ class Aggregation:
 def coefficients(
     aggregations: Sequence[Aggregation], code: npt.NDArray[np.integer], fan_in: npt.NDArray[np.integer]
 ) -> Terms:
-    """c with m = c·Σ_k t_k by node, (V,) float64, whatever its terms are; NaN where there is no such number.
+    """Return, by node, c (V,) float64 with m = c·Σ_k t_k for any terms t; NaN where there is no such number.
 
-    Of no terms every aggregation is 0, as the sum is: c is 1 there, and of inputs.
+    Without terms every aggregation is 0, as the sum is: c is 1 there, and for inputs.
 
     Args:
-        code: (V,) index into `aggregations`, −1 of inputs; fan_in: (V,) numbers of terms K.
+        code: (V,) index into `aggregations`, −1 for inputs; fan_in: (V,) numbers of terms K.
 
     >>> coefficients((entries["mean"], entries["max"]), np.array([-1, 0, 1, 1]), np.array([0, 4, 4, 0]))
     array([1.  , 0.25,  nan, 1.  ])
@@ -138,7 +138,7 @@ def dmean(t: Terms, d: Terms) -> None:
 
 
 def product(t: Terms) -> float:
-    """Π_k t_k, mantissas and exponents apart: no partial product overflows or underflows.
+    """Π_k t_k, with mantissas and exponents multiplied apart: no partial product overflows or underflows.
 
     >>> product(np.array([2.0**999, 2.0**999, 2.0**-999, 2.0**-999]))
     1.0
@@ -178,7 +178,7 @@ def dproduct(t: Terms, d: Terms) -> None:
 
 
 def first_nan(t: Terms) -> int:
-    """The first k with t_k NaN, or −1."""
+    """Return the first k with t_k NaN, or −1."""
     for k in range(t.size):
         if t[k] != t[k]:
             return k
@@ -186,7 +186,7 @@ def first_nan(t: Terms) -> int:
 
 
 def send_to(t: Terms, d: Terms, winner: int) -> None:
-    """The gradient 1 to the winner and 0 to the others; where the winner is NaN, NaN to every NaN."""
+    """Write the gradient of m = t[winner] to d: NaN at every NaN of t, 1 at a winner that is not NaN, 0 elsewhere."""
     for k in range(t.size):
         d[k] = t[k] if t[k] != t[k] else 0.0
     if t.size > 0 and t[winner] == t[winner]:
@@ -194,7 +194,7 @@ def send_to(t: Terms, d: Terms, winner: int) -> None:
 
 
 def argmax(t: Terms) -> int:
-    """The first NaN, or else the first largest term."""
+    """Return the index of the first NaN, or else of the first largest term."""
     k = max(first_nan(t), 0)
     for j in range(k + 1, t.size):
         if t[j] > t[k]:
@@ -215,7 +215,7 @@ def dmaximum(t: Terms, d: Terms) -> None:
 
 
 def argmin(t: Terms) -> int:
-    """The first NaN, or else the first smallest term."""
+    """Return the index of the first NaN, or else of the first smallest term."""
     k = max(first_nan(t), 0)
     for j in range(k + 1, t.size):
         if t[j] < t[k]:
@@ -236,7 +236,7 @@ def dminimum(t: Terms, d: Terms) -> None:
 
 
 def middle(t: Terms) -> tuple[int, int]:
-    """The two middle terms in ascending order, ties in edge order; one and the same for odd K."""
+    """Return the indices of the two middle terms in ascending order, ties in edge order; they are equal for odd K."""
     order = np.argsort(t, kind="mergesort")
     return order[(t.size - 1) // 2], order[t.size // 2]
 
@@ -251,7 +251,7 @@ def median(t: Terms) -> float:
     i, j = middle(t)
     if i == j:
         return t[i]
-    if abs(t[i]) < 1.0:  # then the sum cannot overflow, and below the halves are exact
+    if abs(t[i]) < 1.0:  # the sum cannot overflow; in the other case halving t[i] is exact
         return 0.5 * (t[i] + t[j])
     return 0.5 * t[i] + 0.5 * t[j]
 
@@ -269,7 +269,7 @@ def dmedian(t: Terms, d: Terms) -> None:
 
 
 def argmax_abs(t: Terms) -> int:
-    """The first NaN, or else the first term of largest magnitude."""
+    """Return the index of the first NaN, or else of the first term of largest magnitude."""
     k = max(first_nan(t), 0)
     for j in range(k + 1, t.size):
         if abs(t[j]) > abs(t[k]):

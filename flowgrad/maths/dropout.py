@@ -1,9 +1,9 @@
-"""Dropout: which neurons of which samples a training step leaves out, drawn without a state.
+"""Dropout: draw the neurons that a training step leaves out of each sample, by a generator without state.
 
-In training a_v of a hidden neuron is times m/(1 − p), m = 1 with probability 1 − p, else 0; inputs may have a p of
-their own, outputs stay (Srivastava et al. 2014, scaled in training). Each m is a hash of (seed, step, neuron, sample),
-so that every executor draws the same, in any order and on any number of threads. Seed and step are mixed by the
-finalizer of SplitMix64 (Steele, Lea & Flood 2014), neurons and samples by Wellons' lowbias32 (2018).
+In training a_v of a hidden neuron is multiplied by m/(1 − p), m = 1 with probability 1 − p, else 0; inputs may have a
+p of their own, outputs have none (Srivastava et al. 2014, scaled in training). Each m is a hash of (seed, step, neuron,
+sample), so that every executor draws the same, in any order and on any number of threads. Seed and step are mixed by
+the finalizer of SplitMix64 (Steele, Lea & Flood 2014), neurons and samples by Wellons' lowbias32 (2018).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from flowgrad.arguments import real, whole
 MASK32, MASK64 = (1 << 32) - 1, (1 << 64) - 1
 GOLDEN = 0x9E3779B97F4A7C15
 ROUNDS = ((16, 0x7FEB352D), (15, 0x846CA68B))
-"""Of a hash of 32 bits: shift right and combine, then times the factor; a last shift of 16."""
+"""Rounds of the 32-bit hash: XOR x with x >> the first number, multiply by the second; a last XOR is with x >> 16."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Dropout:
 
 
 def hashed(x: Any) -> Any:
-    """A word of 32 bits from the lower ones of each (uint64): a bijection."""
+    """Hash the lower 32 bits of each element (uint64) to 32 bits by lowbias32, a bijection."""
     x = x & np.uint64(MASK32)
     for shift, factor in ROUNDS:
         x = ((x ^ (x >> np.uint64(shift))) * np.uint64(factor)) & np.uint64(MASK32)
@@ -79,7 +79,7 @@ def hashed(x: Any) -> Any:
 
 
 def _mixed64(x: int) -> int:
-    """The same of 64 bits, of one number."""
+    """Mix the lower 64 bits of an integer by the finalizer of SplitMix64, a bijection."""
     x &= MASK64
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         x = ((x ^ (x >> shift)) * factor) & MASK64

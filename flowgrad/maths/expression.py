@@ -3,9 +3,9 @@
 A formula is a Python expression over its variables, numbers, `+`, `-`, `*`, `/` and these functions: exp, log, log1p,
 expm1, erfc, tanh, sin, cos, arctan, sqrt, abs, min and max of two, and `select(x < y, a, b)`: a where the comparison
 (`<`, `<=`, `>`, `>=`, `==`, `!=`) holds, else b. `min` and `max` are NaN where one of the two is, division by zero
-gives ±inf or NaN, and a comparison with NaN does not hold, except `!=`: so a formula says what becomes of NaN and ±inf.
+gives ±inf or NaN, and a comparison with NaN does not hold, except `!=`: a formula thus defines its values at NaN, ±inf.
 
-`parse` gives the checked syntax tree, from which every reader prints: `evaluate` here for NumPy, `in_c` for C99.
+`parse` gives the checked syntax tree, which `evaluate` evaluates by NumPy and `in_c` prints as C99.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 
 from flowgrad.errors import ConfigError, brief, suggest
 
-LONGEST = 4000  # characters of a formula
+LONGEST = 4000  # largest number of characters of a formula
 LARGEST = float(np.finfo(np.float64).max)
 OPERATORS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}
 COMPARISONS = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!="}
@@ -31,7 +31,7 @@ FUNCTIONS = {
     **dict.fromkeys(("min", "max"), 2),
     "select": 3,
 }
-"""Every function of the grammar → how many arguments it takes."""
+"""Function of the grammar → number of its arguments."""
 
 
 def parse(text: str, variables: Sequence[str] = ("z",)) -> ast.expr:
@@ -132,7 +132,7 @@ _NUMPY: dict[str, Callable[..., Any]] = {
 
 
 def evaluate(text: str, **variables: Any) -> Any:
-    """The formula's value, float64, of arrays that broadcast; NaN and ±inf flow, without a warning.
+    """Evaluate a formula in float64 for arrays that broadcast; NaN and ±inf propagate, without a warning.
 
     Raises:
         ConfigError: as `parse`.
@@ -157,11 +157,11 @@ def value_of(
     functions: Mapping[str, Callable[..., Any]] = _NUMPY,
     number: Callable[[float], Any] = np.float64,
 ) -> Any:
-    """A tree's value for what its variables stand for, anything with operators; parts written alike are found once.
+    """Evaluate a tree for values of its variables, objects with operators; equal subexpressions are evaluated once.
 
     Args:
-        functions: by their names in the grammar.
-        number: what a number in the formula becomes.
+        functions: implementations by name in the grammar.
+        number: converts a number in the formula to an operand.
     """
     known: dict[str, Any] = {}
 
@@ -194,15 +194,15 @@ C_HELPERS = {
     name: f"static double {name}(double x, double y)\n{{\n    return x != x || x {sign} y ? x : y;\n}}\n"
     for name, sign in (("minimum", "<"), ("maximum", ">"))
 }
-"""What `min` and `max` become in C, which gives NaN where x or y is NaN."""
+"""C functions for `min` and `max`, by name; each returns NaN where x or y is NaN."""
 _C = {"arctan": "atan", "abs": "fabs", "min": "minimum", "max": "maximum"}
 _CHEAP = ("abs", "min", "max", "select")
 
 
 def in_c(text: str, variables: Sequence[str] = ("z",)) -> str:
-    """The body of a C99 function of doubles: declarations of what is used more than once, and `return …;`.
+    """Print a formula as the body of a C99 function of doubles: constants for repeated calls, and `return …;`.
 
-    It needs <math.h>, and of `C_HELPERS` those whose name stands in it.
+    The body needs <math.h>, and of `C_HELPERS` those whose names occur in it.
 
     Raises:
         ConfigError: as `parse`.
@@ -224,7 +224,7 @@ def _name(call: ast.Call) -> str:
 
 
 def _bare(text: str) -> str:
-    """A text without the pair of brackets around all of it, where there is one."""
+    """Remove the pair of parentheses that encloses the whole text, where there is one."""
     depth = 0
     for k, c in enumerate(text):
         depth += (c == "(") - (c == ")")
@@ -259,7 +259,7 @@ class _Printer:
         return self.call(node)
 
     def side(self, node: ast.expr, op: ast.operator, left: bool) -> str:
-        """An operand; brackets go where C groups the same way without them: products in sums, and what stands left."""
+        """Print an operand, without parentheses where C needs none: products in sums, and left operands."""
         text = self.text(node)
         if isinstance(node, ast.UnaryOp) and left and not isinstance(node.operand, ast.UnaryOp):
             return _bare(text)

@@ -1,8 +1,8 @@
-"""Activations as other programs define them, where theirs are not ours: names begin with the program's.
+"""Activations of other programs that differ from those in `activations`; names begin with the program's.
 
-neat-python scales and clamps what goes in (its documentation, "Activation functions"); weight-agnostic networks
-(WANN, Gaier & Ha 2019) have waves of period 2 and a normal curve. Beyond a clamp the function is constant, so the
-derivative is 0 there. NaN goes through, as everywhere.
+neat-python scales z and clamps it (its documentation, "Activation functions"); weight-agnostic networks
+(WANN, Gaier & Ha 2019) have sine and cosine of period 2 and e^{−z²/2}. Beyond a clamp the function is constant, so the
+derivative is 0 there. NaN in gives NaN out, as in `activations`.
 """
 
 # mypy: disable-error-code="no-any-return"
@@ -20,7 +20,7 @@ from flowgrad.maths.activations import entries as ours
 
 
 def clamp(z: float, limit: float) -> float:
-    """z within ±limit; NaN stays NaN."""
+    """Clip z to ±limit; NaN stays NaN."""
     if z > limit:
         return limit
     if z < -limit:

@@ -4,13 +4,13 @@
     df(y, t)             ∂(Σ_k l_k)/∂y_n, and of a coupled loss df(y, t, lse, mass)
 
 y, t are (B, O) float arrays, outputs and targets. A loss is coupled where l_n depends on the sample's other outputs,
-and then on their differences alone: its functions read y less the sample's largest, lse (B, 1) = log Σ_n e^{y_n} of
-what is left, and mass (B, 1) = Σ_n t_n. So the largest logit is taken out and not put back, and no digit of a
-difference is lost, however large the logits are. `Loss.evaluate` does that; kernels do it for themselves.
+and then on their differences alone: its functions read y minus the sample's largest y_n, lse (B, 1) = log Σ_n e^{y_n}
+of these differences, and mass (B, 1) = Σ_n t_n. The largest logit is subtracted and not added back, so that no digit
+of a difference is lost, however large the logits are. `Loss.evaluate` subtracts it, and so do kernels.
 
 Plain elementwise expressions, run on whole arrays by NumPy (under `np.errstate(all="ignore")`) and compiled as they
-are for single float64 numbers by Numba. Nothing is clipped: a certain outcome that was given probability 0
-costs inf. A coefficient that is exactly 0 takes its term out, also where the other factor is infinite.
+are for single float64 numbers by Numba. Nothing is clipped: an outcome that occurs although its probability is 0 has
+the loss inf. A term whose coefficient is exactly 0 is left out, also where its other factor is infinite.
 """
 
 from __future__ import annotations
@@ -151,14 +151,14 @@ class Loss:
 
 
 def log_partition(y: Array) -> tuple[Array, Array]:
-    """y (B, O) less the sample's largest y_n, and log Σ_n e^{y_n} (B, 1) of what is left, as log(1 + the others).
+    """Subtract its largest y_n from each row of y (B, O); return the differences d, and log Σ_n e^{d_n} (B, 1).
 
-    A largest one that is infinite or NaN is left in: the logarithm is then inf, −inf or NaN.
+    The logarithm is log1p of the other terms; a largest y_n that is not finite is kept, and gives inf, −inf or NaN.
 
     >>> log_partition(np.array([[1e17, 1e17]]))
     (array([[0., 0.]]), array([[0.69314718]]))
     """
-    first = np.argmax(y, axis=1)[:, None]  # NaN, where there is one
+    first = np.argmax(y, axis=1)[:, None]  # the place of a NaN, where there is one
     top = np.take_along_axis(y, first, axis=1)
     finite = np.isfinite(top)
     below = y - where(finite, top, 0.0)
@@ -259,7 +259,7 @@ def dpoisson(y: Array, t: Array) -> Array:
 
 
 def gamma(y: Array, t: Array) -> Array:
-    """l_n = t_n e^{−y_n} + y_n, y log means of a gamma distribution; terms and its shape that do not move θ are out."""
+    """l_n = t_n e^{−y_n} + y_n, y log means of a gamma distribution; its shape and terms without y are left out."""
     q = np.exp(-y)
     return t * q + where(q == np.inf, 0.0, y)
 
@@ -272,7 +272,7 @@ def dgamma(y: Array, t: Array) -> Array:
 def negative_binomial(y: Array, t: Array) -> Array:
     """l_n = (t_n + 1) log(1 + e^{y_n}) − t_n y_n, y log means, variance μ + μ²: the dispersion α is 1.
 
-    Of any other it is (t_n + 1/α) log(1 + α e^{y_n}) − t_n y_n (`overdispersed`); what does not depend on θ is out.
+    For another α it is (t_n + 1/α) log(1 + α e^{y_n}) − t_n y_n (`overdispersed`); terms without y are left out.
     """
     return (t + 1.0) * np.log1p(np.exp(-np.abs(y))) + where(y > 0.0, y, -t * where(t == 0.0, 0.0, y))
 
@@ -308,7 +308,7 @@ def overdispersed(dispersion: float) -> Loss:
 
 
 COUNTS = "counts, 0 or more"
-LEAST = 5e-324  # the smallest number above 0
+LEAST = 5e-324  # the smallest positive (subnormal) float64
 
 entries: dict[str, Loss] = {
     loss.name: loss

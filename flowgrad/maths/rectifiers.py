@@ -1,4 +1,4 @@
-"""Rectifiers: activations that pass what is positive, or nearly, and damp what is negative; σ' under each.
+"""Rectifiers: activations that pass positive z, or nearly, and damp negative z; σ' is under each.
 
 The rules are those of `flowgrad.maths.activations`. All but selu take the initializer "he": He et al. 2015 derive it
 for relu and the leaky family, Clevert et al. 2016 use it for elu (celu with α = 1 is elu); gelu, silu, mish and

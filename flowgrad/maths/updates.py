@@ -1,7 +1,7 @@
-"""Updates: how every slot of θ moves by its gradient, slot by slot, as formulas over rows of slots.
+"""Updates of θ by its gradient, as elementwise formulas over rows of slots.
 
-A rule takes θ, the gradient g, its constants c and its states s, and gives θ and s anew. NumPy runs the formulas as
-they stand; an executor may compile the same. They are those of `flowgrad.optimizers`, which say where each comes from.
+A rule maps θ, the gradient g, its constants c and its states s to the new θ and s. NumPy runs the formulas as they
+stand; an executor may compile them. They are those of `flowgrad.optimizers`, where the source of each is cited.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def adam(p: Any, g: Any, c: Rows, s: Rows) -> tuple[Any, tuple[Any, ...]]:
 
 
 def amsgrad(p: Any, g: Any, c: Rows, s: Rows) -> tuple[Any, tuple[Any, ...]]:
-    """Adam with the largest v that there was."""
+    """adam, with the largest v of all steps so far in place of v"""
     m, v = _moments(g, c, s)
     most = np.where(v > s[2], v, s[2])
     return p - m / (np.sqrt(most) * c[5] + c[6]) * c[0], (m, v, most)
@@ -63,7 +63,7 @@ def rmsprop(p: Any, g: Any, c: Rows, s: Rows) -> tuple[Any, tuple[Any, ...]]:
 
 
 def rmsprop_momentum(p: Any, g: Any, c: Rows, s: Rows) -> tuple[Any, tuple[Any, ...]]:
-    """The same quotient gathered in u ← μ·u + g/(√v + ε)."""
+    """v ← ρv + (1−ρ)g²; u ← μ·u + g/(√v + ε); θ − rate·u"""
     rate, rho, share, epsilon, mu = c
     v = s[0] * rho + g * g * share
     u = s[1] * mu + g / (np.sqrt(v) + epsilon)
@@ -71,21 +71,21 @@ def rmsprop_momentum(p: Any, g: Any, c: Rows, s: Rows) -> tuple[Any, tuple[Any, 
 
 
 def _spread(g: Any, rho: Any, share: Any, v: Any, a: Any) -> tuple[Any, Any, Any]:
-    """v, the running mean a of g, and √(v − a²), which rounding must not take below 0."""
+    """Update v and the running mean a of g; return v, a and √(v − a²), the difference clipped at 0 for its rounding."""
     v, a = v * rho + g * g * share, a * rho + g * share
     above = v - a * a
     return v, a, np.sqrt(np.where(above > 0.0, above, 0.0))
 
 
 def rmsprop_centered(p: Any, g: Any, c: Rows, s: Rows) -> tuple[Any, tuple[Any, ...]]:
-    """√(v − a²) in the place of √v, a the running mean of g."""
+    """rmsprop, with √(v − a²) in place of √v, a the running mean of g"""
     rate, rho, share, epsilon = c
     v, a, root = _spread(g, rho, share, s[0], s[1])
     return p - g / (root + epsilon) * rate, (v, a)
 
 
 def rmsprop_centered_momentum(p: Any, g: Any, c: Rows, s: Rows) -> tuple[Any, tuple[Any, ...]]:
-    """Both."""
+    """rmsprop_momentum, with √(v − a²) in place of √v, a the running mean of g"""
     rate, rho, share, epsilon, mu = c
     v, a, root = _spread(g, rho, share, s[0], s[1])
     u = s[2] * mu + g / (root + epsilon)
@@ -111,16 +111,16 @@ RULES: dict[str, tuple[Rule, int, int]] = {
     "rmsprop_centered_momentum": (rmsprop_centered_momentum, 3, 5),
     "adagrad": (adagrad, 1, 2),
 }
-"""name → the rule, how many states it has, how many constants"""
+"""Name → the rule, its number of states, its number of constants."""
 
 
 @dataclass(frozen=True)
 class Update:
-    """One move of θ: penalties, clipping, decay and the bounds around a rule, each where it is wanted.
+    """One move of θ: a rule with optional penalties, scaling and clipping of g, weight decay and bounds.
 
-    Rows that it reads beside θ and g are, in this order and each only where it is wanted: the states; factors of weight
-    decay a slot; lower and upper bounds; factors of l1 and of l2. Constants are those of the rule; a factor on g; the
-    size that g is cut to; the rate.
+    Rows that it reads besides θ and g are, in this order and each only where the option is set: the states; factors of
+    weight decay by slot; lower and upper bounds; factors of l1 and of l2. Constants are those of the rule; the factor
+    on g (`scaled`); the largest size of a component of g (`cut`); the rate.
     """
 
     rule: str
@@ -133,21 +133,21 @@ class Update:
 
     @property
     def states(self) -> int:
-        """How many rows change."""
+        """The number of states, the rows that change."""
         return RULES[self.rule][1]
 
     @property
     def rows(self) -> int:
-        """How many rows there are besides θ and g."""
+        """The number of rows besides θ and g."""
         return self.states + self.l1 + self.l2 + (self.decay != "") + 2 * self.bounded
 
     @property
     def constants(self) -> int:
-        """How many numbers it takes."""
+        """The number of constants."""
         return RULES[self.rule][2] + 3
 
     def __call__(self, p: Any, g: Any, c: Rows, rows: Rows) -> tuple[Any, tuple[Any, ...]]:
-        """θ and the states after the move."""
+        """Return θ and the states after the move."""
         rule, n, k = RULES[self.rule]
         (factor, most, rate), more = c[k:], iter(rows[n:])
         g = self.penalized(p, g, rows[self.rows - self.l1 - self.l2 :])
@@ -166,7 +166,7 @@ class Update:
         return p, s
 
     def penalized(self, p: Any, g: Any, rows: Rows) -> Any:
-        """g + l1·sign θ + 2·l2·θ of the last rows; at 0 the l1 term pulls nowhere."""
+        """Return g + l1·sign θ + 2·l2·θ; `rows` are the factors l1 and l2 that are set. At θ = 0 the l1 term is 0."""
         if self.l1:
             l1 = rows[0]
             g = g + np.where(p > 0.0, l1, np.where(p < 0.0, -l1, 0.0))

@@ -1,7 +1,7 @@
 """Metrics of classes, by scikit-learn's definitions: of decisions, of the order of scores, of probabilities.
 
-Several outputs are classes of which one holds for each sample (y (B, O), the largest is the decision), or, under
-binary_cross_entropy, each a class of its own (multi-label). A single output is of two classes, decided at ½.
+Several outputs are exclusive classes (y (B, O), the largest output is the decision) or, under binary_cross_entropy,
+each a class of its own (multi-label). A single output is of two classes, decided at ½.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from flowgrad.metrics.metric import Array, Judged, mean, measure
 
 LEAST = float(np.finfo(np.float64).eps)
-"""Probabilities are taken between this and 1 − this by the log loss: as scikit-learn does."""
+"""The log loss clips probabilities to LEAST … 1 − LEAST, the float64 epsilon, as scikit-learn does."""
 
 
 @measure(0, 1)
@@ -27,7 +27,7 @@ def accuracy(seen: Judged) -> float:
 
 
 def confusions(seen: Judged) -> Array:
-    """(M, K, K) summed weights of samples by true and by predicted class: one matrix, or one an output (K = 2)."""
+    """Return weighted confusion matrices (M, K, K), true by predicted class: one, or one an output (K = 2)."""
     if seen.classes:
         K = seen.p.shape[1]
         cell = seen.true * K + seen.predicted
@@ -140,5 +140,5 @@ def _are_probabilities(p: Array) -> bool:
 
 
 def _times(share: Array, log: Array) -> Array:
-    """share · log, 0 where the share is 0."""
+    """Return share · log, 0 where the share is 0 and log may be −inf."""
     return np.where(share == 0, 0.0, share * log)

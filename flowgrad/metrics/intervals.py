@@ -1,7 +1,7 @@
-"""Confidence intervals of metrics over the samples that were looked at: the bootstrap's, and DeLong's of the AUC.
+"""Confidence intervals of metrics over the evaluated samples: by the bootstrap, and of the AUC by DeLong's method.
 
-They speak of one trained network on further samples of the kind, and not of a network trained anew.
-Coverage is held by simulation (tests/training/test_metric_intervals.py).
+They are for one trained network on further samples of the same distribution, and not for a network trained again.
+Their coverage is tested by simulation (tests/training/test_metric_intervals.py).
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def interval(
 
 
 def _units(groups: Any, B: int) -> Array:
-    """(B,) the number of each sample's group, from 0."""
+    """Return the number (B,) of each sample's group, from 0; without groups, of each sample."""
     if groups is None:
         return np.arange(B)
     given = plain(groups, "groups")
@@ -108,7 +108,7 @@ def _units(groups: Any, B: int) -> Array:
 def _evaluation(
     record: Metric, y: Any, t: Any, loss: str | Loss, seen: Judged, sample_weight: Any
 ) -> Callable[[Array], float]:
-    """The metric of the samples taken so many times each, (B,) integers."""
+    """Return a function of counts (B,), integers: the metric with each sample taken as often as its count."""
     of = record.of
     if of is not None:
         undefined, nan = seen.undefined, float("nan")
@@ -142,9 +142,9 @@ def _bootstrap(
 
 
 def _student(freedom: int, level: float) -> float:
-    """The t that Student's distribution keeps below, in absolute value, with probability `level`, near enough.
+    """Return the t that |T| of Student's distribution stays below with probability `level`, approximately.
 
-    By the expansion in 1/ν of Abramowitz & Stegun, 26.7.5: to 1 % from ν = 4 on at 95 %.
+    By the expansion in 1/ν, ν = `freedom`, of Abramowitz & Stegun, 26.7.5: to 1 % from ν = 4 on at 95 %.
     """
     z = NormalDist().inv_cdf(0.5 + level / 2)
     first = (z**3 + z) / 4
@@ -154,7 +154,7 @@ def _student(freedom: int, level: float) -> float:
 
 
 def delong(seen: Judged, unit: Array, level: float) -> Interval:
-    """The AUC, in the mean over outputs that have both kinds, with DeLong's interval; `unit` (B,): groups from 0."""
+    """Return the mean AUC of outputs with samples of both kinds, and DeLong's interval; `unit` (B,): group numbers."""
     nan = float("nan")
     areas: list[float] = []
     effect, fewest = np.zeros(len(seen.w)), (0.0, 0.0)
@@ -183,7 +183,7 @@ def delong(seen: Judged, unit: Array, level: float) -> Interval:
 
 
 def _newcombe(area: float, P: float, N: float, z: float) -> tuple[float, float]:
-    """The areas θ that are z standard errors of their own away, by Newcombe (2006), method 5, by bisection."""
+    """Find the two areas z of their own standard errors from `area`: Newcombe (2006), method 5, by bisection."""
 
     def error(q: float) -> float:
         half = (P + N) / 2 - 1

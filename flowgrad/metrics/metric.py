@@ -1,4 +1,4 @@
-"""What a metric is, and what it is shown: predictions by the loss's link, targets, and the samples' weights."""
+"""The record of a metric, and its arguments: predictions by the loss's link, targets, and the samples' weights."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ class Metric:
 
 @dataclass(frozen=True)
 class Judged:
-    """Predictions beside targets, as the metrics of flowgrad read them.
+    """Predictions, targets and weights, the argument of flowgrad's metrics.
 
     p, t      (B, O) float64: what the outputs predict, and targets
     w         (B,) float64: the samples' weights, all above 0
-    classes   whether one of the outputs holds for a sample, rather than each by itself
-    censored  whether t are times of survival, negative where only their least value is known, and p hazards
+    classes   whether the outputs are read as exclusive classes, rather than each as a class by itself
+    censored  whether t are times of survival, negative where censored, and p log hazards
     """
 
     p: Array
@@ -73,22 +73,22 @@ class Judged:
 
     @cached_property
     def predicted(self) -> Array:
-        """The class that is predicted: (B,) of its largest output, or (B, O) of 0 and 1 by p > ½."""
+        """The predicted classes: (B,) indices of the largest outputs, or (B, O) of 0 and 1 by p > ½."""
         return self.p.argmax(axis=1) if self.classes else (self.p > 0.5).astype(np.intp)
 
     @cached_property
     def true(self) -> Array:
-        """The class that holds, as `predicted`."""
+        """The true classes by the targets t, in the form of `predicted`."""
         return self.t.argmax(axis=1) if self.classes else (self.t > 0.5).astype(np.intp)
 
     def weighted(self, factor: Array) -> Judged:
-        """The same with weights times a factor (B,); samples of factor 0 are left out."""
+        """Return the samples with weights times a factor (B,), without samples of factor 0."""
         kept = np.flatnonzero(factor)
         return replace(self, p=self.p[kept], t=self.t[kept], w=self.w[kept] * factor[kept])
 
 
 def measure(least: float, most: float) -> Callable[[Callable[[Judged], float]], Metric]:
-    """Make a metric of a statistic of what is `Judged`, with its bounds; NaN where a prediction or target is NaN."""
+    """Make a metric with these bounds of a statistic of a `Judged`; NaN where a prediction or target is NaN."""
 
     def metric(of: Callable[[Judged], float]) -> Metric:
         def f(y: Any, t: Any, loss: str | Loss, sample_weight: Any = None) -> float:
@@ -101,12 +101,12 @@ def measure(least: float, most: float) -> Callable[[Callable[[Judged], float]], 
 
 
 def value(of: Callable[[Judged], float], seen: Judged) -> float:
-    """The statistic; NaN where a prediction or a target is NaN."""
+    """Return the statistic; NaN where a prediction or a target is NaN."""
     return float("nan") if seen.undefined else defined(of, seen)
 
 
 def defined(of: Callable[[Judged], float], seen: Judged) -> float:
-    """The statistic, where neither a prediction nor a target is NaN."""
+    """Return the statistic of samples without NaN in predictions and targets."""
     with np.errstate(all="ignore"):
         return float(of(seen))
 
@@ -114,15 +114,15 @@ def defined(of: Callable[[Judged], float], seen: Judged) -> float:
 def mean(values: Array, w: Array) -> Array:
     """Give the weighted mean of values (B,) or of the columns of (B, O): `np.average` without its checks.
 
-    A bootstrap asks for it thousands of times, and those take most of its time.
+    A bootstrap calls this function thousands of times, and the checks would take most of its time.
     """
     return np.asarray((values.T * w).sum(axis=-1) / w.sum())
 
 
 def judged(y: Any, t: Any, loss: str | Loss, sample_weight: Any = None) -> Judged:
-    """Read outputs y (B, O), targets t (B, O) or (B,), and weights (B,); samples of weight 0 are left out.
+    """Make a `Judged` of outputs y (B, O), targets t (B, O) or (B,), and weights (B,), without samples of weight 0.
 
-    Targets (B,) are class indices under several outputs, else the targets of the one.
+    Targets (B,) are class indices where there are several outputs, else the targets of the single output.
 
     Raises:
         ShapeError: they do not fit together. DataError: no samples, no numbers, or weights below 0.
@@ -164,7 +164,7 @@ def predicted(y: Any, loss: str | Loss) -> Array:
 
 
 def _numbers(values: Any, what: str) -> Array:
-    """Values as float64; a masked array is refused, and what is no number."""
+    """Convert values to float64; masked arrays and values that are no real numbers raise an error."""
     array = plain(values, what)
     if array.dtype.kind not in "fiub":
         raise DataError(f"{what} holds {brief(array.dtype.name)}: must be real numbers")

@@ -1,7 +1,7 @@
 """Metrics of numbers: errors, shares explained, correlations, and the concordance of orders.
 
-Of several targets each is the mean over them ("uniform_average"). Squares are taken of values scaled to 1, so that
-none overflows.
+Of several targets each metric is the mean over the targets ("uniform_average"). Values are scaled to a magnitude of 1
+before they are squared, so that no square overflows.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def _correlation(p: Array, t: Array, w: Array) -> float:
 
 
 def _about_the_mean(values: Array, w: Array) -> Array:
-    """Each column less its mean, its largest magnitude scaled to 1; 0 if constant."""
+    """Subtract its weighted mean from each column and scale it to a largest magnitude of 1; a constant column is 0."""
     scaled = values / np.abs(values).max(axis=0)
     apart = scaled - mean(scaled, w)
     apart = apart / np.abs(apart).max(axis=0)
@@ -73,7 +73,7 @@ def _about_the_mean(values: Array, w: Array) -> Array:
 
 
 def _ranks(values: Array, w: Array) -> Array:
-    """The weight below each value and half of that at it, column by column: the mean rank less ½."""
+    """Return, by column, the weight below each value plus half of that at it: the mean rank less ½."""
     found = np.empty_like(values)
     for column, out in zip(values.T, found.T, strict=True):
         _, place = np.unique(column, return_inverse=True)
@@ -94,7 +94,7 @@ def concordance(seen: Judged) -> float:
 
 
 def _concordance(p: Array, t: Array, w: Array, censored: bool) -> float:
-    first = w  # of the sample whose target is smaller
+    first = w  # weights of the samples with the smaller target
     if censored:
         event = t > 0
         first = np.where(event, w, 0.0)
@@ -105,14 +105,14 @@ def _concordance(p: Array, t: Array, w: Array, censored: bool) -> float:
 
 
 def _pairs(later: Array, p: Array, first: Array, second: Array) -> tuple[float, float, float]:
-    """Weights of the pairs (i, j) with later_i < later_j: those with p_j < p_i, those with p_j = p_i, and all.
+    """Sum the weights of the pairs (i, j) with later_i < later_j: where p_j < p_i, where p_j = p_i, and of all.
 
-    later_i and later_j differ in a highest bit, and agree above it: the samples that agree above a bit are a block,
-    each block is kept in the order of p, and halves are compared by running sums. n log n: a pass a bit.
+    A pair is counted at the highest bit in which later_i and later_j differ. Samples that agree above a bit form a
+    block, in the order of p, whose halves are compared by running sums: O(B log B), a pass over all samples a bit.
 
     Args:
         later: (B,) integers, 0 or more; p: (B,).
-        first, second: (B,) a pair weighs first_i · second_j.
+        first, second: (B,) the weight of a pair is first_i · second_j.
     """
     below = same = every = 0.0
     order = np.argsort(p, kind="stable")
@@ -135,7 +135,7 @@ def _pairs(later: Array, p: Array, first: Array, second: Array) -> tuple[float, 
 
 
 def _runs(new: Array) -> tuple[Array, Array]:
-    """(B,) where the run of each place begins, and ends; `new` (B − 1,): whether another begins at the next place."""
+    """Return begin and end (B,) of the run of each place; `new` (B − 1,): whether a run begins at the next place."""
     begins = np.concatenate([[True], new])
     edges = np.append(np.flatnonzero(begins), len(begins))
     run = np.cumsum(begins)
