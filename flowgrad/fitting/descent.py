@@ -96,6 +96,7 @@ class Descent:
         self._is_weight = is_weight = np.zeros(P, np.bool_)
         is_weight[program.plan.weight_slot[program.plan.weight_slot >= 0]] = True
         self.step = optimizer.start(self.theta, is_weight)
+        self._clipped = np.zeros(0 if isinstance(self.step, Elementwise) else P, program.dtype)
         self._lay_rows()
 
     def _begin(self, theta: Array) -> None:
@@ -128,9 +129,12 @@ class Descent:
 
     def arrays(self) -> dict[str, Array]:
         """Return the arrays for `callback.Watches` by name, without empty ones."""
+        gradient = self.gradient
+        if self.rules.clip is None and isinstance(self.step, Elementwise):  # whose pass stores no penalties' gradients
+            gradient = self._penalize.penalized(self.good, gradient, self._penalties[:, : len(gradient)])
         found = {
             f"{prefix}{name}": values[chosen]
-            for prefix, values in (("", self.theta), ("gradient/", self.gradient))
+            for prefix, values in (("", self.theta), ("gradient/", gradient))
             for name, chosen in (("weights", self._is_weight), ("biases", ~self._is_weight))
         }
         return {name: values for name, values in found.items() if len(values)}
@@ -209,15 +213,14 @@ class Descent:
         rules, g = self.rules, self.gradient
         if rules.clip is None:
             g[...] = self._penalize.penalized(self.theta, g, self._penalties[:, : len(g)])
-        else:
-            g *= factor
-        if rules.clip_value is not None:
-            np.clip(g, -rules.clip_value, rules.clip_value, out=g)
-        theta = self._thetas[2][: len(g)]
-        theta[...] = self.theta
         finite = bool(np.isfinite(g).all())
         if finite:
-            self.step(theta, g, rate)
+            clipped = np.multiply(g, factor, out=self._clipped)
+            if rules.clip_value is not None:
+                np.clip(clipped, -rules.clip_value, rules.clip_value, out=clipped)
+            theta = self._thetas[2][: len(g)]
+            theta[...] = self.theta
+            self.step(theta, clipped, rate)
             if rules.bounds is not None:
                 rules.bounds.project(theta)
         return finite

@@ -121,6 +121,64 @@ def test_names_are_those_of_the_registry() -> None:
     assert {"mlflow", "tensorboard"} <= set(names("callbacks"))
 
 
+class Looks(Ear):
+    """Keeps the arrays of the last epoch."""
+
+    def arrays(self, epoch: int, arrays: Mapping[str, np.ndarray]) -> None:
+        self.last = dict(arrays)
+
+
+class Plain:
+    """Gradient descent as an optimizer of a user's own, which is no rule of flowgrad's."""
+
+    name, summary, learning_rate = "plain", "", 0.1
+
+    def start(self, theta: np.ndarray, decays: np.ndarray) -> Any:
+        def step(theta: np.ndarray, gradient: np.ndarray, rate: float) -> None:
+            theta -= rate * gradient
+
+        return step
+
+
+@pytest.mark.parametrize("executor", ["python", "numba"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", Plain()], ids=["sgd", "adam", "own"])
+@pytest.mark.parametrize(
+    "clip", [{}, {"clip": 1e-3}, {"clip_value": 1e-4}, {"clip": 1e-3, "clip_value": 1e-4}], ids=str
+)
+def test_the_gradient_that_is_watched_has_penalties_and_is_not_clipped(
+    executor: str, optimizer: Any, clip: dict[str, float]
+) -> None:
+    one, (X, T), looks = fg.compile(program().network(), executor=executor, loss="squared_error"), samples(), Looks()
+    fg.fit(one, X, T, optimizer=optimizer, epochs=2, batch_size=20, shuffle=False, l1=0.2, l2=0.3, **clip)
+    before = one.theta.copy()
+    fg.fit(
+        one,
+        X,
+        T,
+        optimizer=optimizer,
+        epochs=1,
+        batch_size=20,
+        shuffle=False,
+        l1=0.2,
+        l2=0.3,
+        callbacks=[looks],
+        **clip,
+    )
+    weights = sorted(one.theta_index.weight.values())
+    want = one.value_and_grad(before, X, T)[1][weights]
+    want = want + 0.2 * np.sign(before[weights]) + 0.6 * before[weights]
+    np.testing.assert_allclose(looks.last["gradient/weights"], want, rtol=1e-12)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", Plain()], ids=["sgd", "own"])
+def test_an_infinite_gradient_is_found_although_values_are_clipped(optimizer: Any) -> None:
+    """The loss is finite: y = 1e150."""
+    net = fg.Network.from_arrays([0], [1], weight=[1e-10], activation="identity")
+    one = fg.compile(net, loss="squared_error")
+    with pytest.raises(NonFiniteError):
+        fg.fit(one, [[1e160]], [[0.0]], optimizer=optimizer, epochs=1, clip_value=1.0)
+
+
 def test_tensorboard_reads_back_what_was_logged(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard", reason="TensorBoard is not installed: pip install 'flowgrad[tensorboard]'")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
