@@ -1,4 +1,4 @@
-"""Whole jobs on a cluster: seeds, folds, populations."""
+"""Run whole jobs on a cluster: seeds, folds, populations."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def map_jobs(
 
     Args:
         shared: what every job reads (data, a network): sent to each worker once.
-        on: whose cluster; None is the executor "dask"'s own.
-        progress: called with (done, of how many) as jobs end.
-        timeout: seconds for all of them.
+        on: the executor on whose cluster the jobs run; None is the executor "dask".
+        progress: called with (jobs done, all jobs) as jobs end.
+        timeout: seconds for all jobs together.
 
     Raises:
         ClusterError: the scheduler is lost, no workers, out of time, or one job killed its worker three times.
