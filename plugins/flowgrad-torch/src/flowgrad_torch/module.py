@@ -64,13 +64,13 @@ class GraphModule(nn.Module):
         self.theta = nn.Parameter(torch.tensor(program.theta))
 
     def _share(self, programs: Programs) -> None:
-        """Takes what forward reads as plain values: torch.compile follows no more than these."""
+        """Store what forward reads as plain attributes, which torch.compile can follow."""
         self._programs, self._key, self._sizes = programs, programs.key, programs.sizes
         self._network, self._grouped = programs.network, False
 
     @property
     def program(self) -> Program:
-        """The program of theta's dtype, with its `theta_index`, `inputs`, `outputs` and `why`; its θ is not ours."""
+        """The program of theta's dtype, with its `theta_index`, `inputs`, `outputs` and `why`; not with this θ."""
         return self._programs.of(self.theta.dtype)
 
     def network(self) -> Network:
@@ -78,7 +78,7 @@ class GraphModule(nn.Module):
         return self.program.network(_array(self.theta))
 
     def reset_parameters(self) -> None:
-        """Draws the trainable weights anew, by torch's generator; the biases are the network's again."""
+        """Draw the trainable weights anew, by torch's generator; reset the biases to the network's."""
         c = self._network.columns
         seed = int(torch.randint(2**31, ()))
         drawn = replace(c, weight=np.where(c.edge_trainable, np.nan, c.weight), seed=seed)
@@ -147,7 +147,7 @@ class GraphModule(nn.Module):
         return y if x.ndim == 2 else y.reshape(*x.shape[:-1], O)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> GraphModule:
-        """Refuses `.half()`, `.bfloat16()` and their like before θ changes."""
+        """Refuse `.half()`, `.bfloat16()` and other dtypes before θ changes."""
         dtype = fn(torch.empty_like(self.theta[:0])).dtype
         if dtype not in DTYPES:
             raise ConfigError(
@@ -164,7 +164,7 @@ class GraphModule(nn.Module):
         return torch.frombuffer(bytearray(fingerprint(self._network)), dtype=torch.uint8)
 
     def set_extra_state(self, state: Any) -> None:
-        """Refuses θ of another network.
+        """Refuse θ of another network.
 
         Raises:
             FileError: the state was saved with another network.
@@ -177,7 +177,7 @@ class GraphModule(nn.Module):
             )
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *rest: Any) -> None:
-        """Looks at the fingerprint first, so that a refusal leaves θ as it was."""
+        """Check the fingerprint first, so that a refusal leaves θ as it was."""
         key, errors = f"{prefix}_extra_state", rest[-1]
         if key in state_dict:
             self.set_extra_state(state_dict[key])
@@ -207,7 +207,7 @@ class GraphModule(nn.Module):
 
 
 def fingerprint(network: Network) -> bytes:
-    """SHA-256 of everything that gives θ its meaning: names and plan, without the values that θ holds."""
+    """Compute the SHA-256 of all that gives θ its meaning: names and plan, without the values that θ holds."""
     plan, digest = lower(network), hashlib.sha256()
     ids = network.columns.ids
     for k in plan.nodes.tolist():
