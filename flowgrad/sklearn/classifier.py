@@ -1,4 +1,4 @@
-"""GraphClassifier: classes and labels by a network that is a graph."""
+"""Define GraphClassifier: classification, by classes or labels, by a network that is a graph."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ class GraphClassifier(ClassifierMixin, GraphEstimator):  # type: ignore[misc]  #
     # ---- training -------------------------------------------------------------------------------------------
 
     def _strata(self, y: Array) -> Array:
-        """Classes; of labels their combinations, those of one sample together."""
+        """Number the classes, or the combinations of labels, where all combinations of a single sample share 0."""
         if not _is_multilabel(y):
             return np.unique(y, return_inverse=True)[1]
         _, which, count = np.unique(y, axis=0, return_inverse=True, return_counts=True)
@@ -227,7 +227,7 @@ class GraphClassifier(ClassifierMixin, GraphEstimator):  # type: ignore[misc]  #
         return k if model.record.coupled else k[:, None].astype(np.float64)
 
     def _places(self, model: Model) -> npt.NDArray[np.intp]:
-        """(K,) where the model has each of `classes_`."""
+        """Find the index (K,) of each of `classes_` in the model's classes."""
         return np.array([model.classes.index(each) for each in self.classes_.tolist()])
 
     def _of_classes(self, model: Model, partial: bool) -> dict[str, Any]:
@@ -256,7 +256,7 @@ def _check_same(classes: Any, before: Array) -> None:
 
 
 def _told(classes: Any) -> Array:
-    """(K,) the classes that `partial_fit` was told of, sorted.
+    """Sort the classes (K,) that were given to `partial_fit`.
 
     Raises:
         DataError: they are no sequence of classes of one kind.
@@ -270,10 +270,10 @@ def _told(classes: Any) -> Array:
 
 
 def _is_multilabel(y: Array) -> bool:
-    """Whether y holds labels.
+    """Return whether y holds labels.
 
     Raises:
-        DataError: it has several columns of classes. ValueError: it holds numbers that are no classes.
+        DataError: y has several columns of classes. ValueError: y holds numbers that are no classes.
     """
     check_classification_targets(y)
     if y.ndim == 1:

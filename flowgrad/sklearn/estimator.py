@@ -1,4 +1,4 @@
-"""What both estimators share: parameters, columns by name, and the way from samples to a trained `Model`."""
+"""Define the base of both estimators: parameters, columns by name, and training from samples to a `Model`."""
 
 from __future__ import annotations
 
@@ -124,24 +124,24 @@ class GraphEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
     # ---- what each of the two does its own way --------------------------------------------------------------
 
     def _strata(self, y: Array) -> Array | None:
-        """(N,) the stratum of each sample, from 0; None where held-out samples are drawn from all alike."""
+        """Number the stratum of each sample (N,), from 0; None where held-out samples are drawn from all alike."""
         raise NotImplementedError
 
     def _begun(self, net: Network | None, X: Array, y: Array, s: Array | None, **known: Any) -> Model:
-        """The model that training begins with, of the samples that it trains on.
+        """Make the model that training begins with from the training samples X, y and their weights s.
 
         Args:
-            net: None where the data decide its size.
-            known: `targets`, what the columns of y are called, or None; and what `partial_fit` was told.
+            net: the network; None where the data decide its size.
+            known: `targets`, the names of y's columns, or None; and `classes` if `partial_fit` was called.
         """
         raise NotImplementedError
 
     def _encoded(self, model: Model, y: Array) -> Array:
-        """Targets as the loss takes them, (N, O), or class indices (N,)."""
+        """Encode y as the loss takes it: targets (N, O), or class indices (N,)."""
         raise NotImplementedError
 
     def _of_classes(self, model: Model, partial: bool) -> dict[str, Any]:
-        """Arguments of `fit` that speak of classes."""
+        """Give the arguments of `fit` that concern classes."""
         return {}
 
     # ---- training -------------------------------------------------------------------------------------------
@@ -203,13 +203,13 @@ class GraphEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
         return history
 
     def _forget_calls(self) -> None:
-        """Let the next `partial_fit` be the first of its series."""
+        """Reset the state of `partial_fit`, so that the next call is the first of a series."""
         self._before = None
         self._bounds = None
         self._calls = 0
 
     def _network(self, net: Network | None, X: Array, outputs: tuple[str, ...], meaning: str) -> Network:
-        """The network of the parameter `graph` for these data, its inputs and outputs called or ordered so."""
+        """Make the network of `graph` for these data, its inputs and outputs named or ordered as the columns are."""
         if net is None:
             seed = whole("seed", self.seed, 0)
             net = sized(self.graph, self._inputs(X, None), outputs, self.activation, seed, self.initializer)
@@ -222,7 +222,7 @@ class GraphEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
     # ---- columns --------------------------------------------------------------------------------------------
 
     def _checked(self, X: Any, y: Any, fresh: bool, net: Network | None) -> tuple[Array, Array]:
-        """X (N, I) float64 and y (N,) or (N, O) as arrays."""
+        """Validate X and y and convert them to arrays, X (N, I) float64 and y (N,) or (N, O)."""
         if fresh:
             self._picks = net is not None and all(isinstance(node, str) for node in net.inputs)
             X = chosen(X, column_names(net.inputs)) if net is not None and self._picks else X
@@ -235,7 +235,7 @@ class GraphEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
         return X, column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
 
     def _columns(self, X: Any) -> Any:
-        """The columns of a frame in the order of `fit`; others are left alone where the graph names its inputs.
+        """Put a frame's columns into the order of `fit`; surplus ones are dropped where the graph names its inputs.
 
         A missing column, or else a surplus one, is left to scikit-learn, which raises ValueError.
         """
@@ -247,13 +247,13 @@ class GraphEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
         return chosen(X, found) if self._picks or len(found) == len(there) else X
 
     def _measured(self, X: Any) -> Array:
-        """X (N, I) float64, as it was measured."""
+        """Validate X and convert it to (N, I) float64, not scaled."""
         check_is_fitted(self)
         X = numeric(self._columns(X))
         return np.asarray(validate_data(self, X, reset=False, dtype=np.float64))
 
     def _inputs(self, X: Array, net: Network | None) -> tuple[str, ...]:
-        """Names of the columns of X: the frame's, else those of the network's inputs that are text, else x0, x1, …"""
+        """Name the columns of X: as in the frame, else as the network's inputs if all are text, else x0, x1, …"""
         if hasattr(self, "feature_names_in_"):
             return tuple(self.feature_names_in_.tolist())
         named = net is not None and all(isinstance(node, str) for node in net.inputs)
@@ -262,7 +262,7 @@ class GraphEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
     # ---- predicting -----------------------------------------------------------------------------------------
 
     def _outputs(self, X: Any) -> npt.NDArray[np.float64]:
-        """The network's own outputs (N, O), by the executor that has trained it."""
+        """Compute the network's own outputs (N, O), on the scale of its targets, by the executor of training."""
         X = self._measured(X)
         return np.asarray(self._program().predict(self.model_.scaled(X)), np.float64)
 
@@ -279,14 +279,14 @@ class GraphEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
         return state | {"_compiled": None}
 
     def _html_repr(self) -> str:
-        """scikit-learn's own, and under it the network, once there is one."""
+        """Return scikit-learn's own HTML, followed by a picture of the network if there is one."""
         drawn = self.model_.network if self.__sklearn_is_fitted__() else self.graph
         picture = find("displays", "network")(drawn) if isinstance(drawn, Network) else ""
         return f"{super()._html_repr()}{picture}"
 
 
 def _counting(X: Array, y: Array, sample_weight: Any) -> tuple[Array, Array, Array | None]:
-    """The samples whose weight is not 0, and their weights (N,).
+    """Drop the samples of weight 0; returns X, y and weights (N,) of the rest.
 
     Raises:
         ShapeError, DataError: weights are not (N,), not finite, below 0, or all 0.
@@ -301,7 +301,7 @@ def _counting(X: Array, y: Array, sample_weight: Any) -> tuple[Array, Array, Arr
 
 
 def _held(n: int, validation: float | None, seed: int, strata: Array | None) -> Bools:
-    """(n,) bool, which samples are held out: the same share of each stratum, and never all of one.
+    """Draw the held-out samples, (n,) bool: the same share of each stratum, and never all of one.
 
     Raises:
         ConfigError: validation is no number above 0 and below 1. DataError: that leaves none on one side.

@@ -1,4 +1,4 @@
-"""The parameter `graph` of an estimator as a network: what a user may give, and what the data's sizes decide."""
+"""Convert the parameter `graph` of an estimator to a network, sized by the data where it has no size of its own."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HIDDEN = 32
 
 
 def sized_by_data(graph: Any) -> bool:
-    """Whether the network waits for the numbers of inputs and outputs: None, or a callable."""
+    """Return whether the network's size depends on the data: `graph` is None, or a callable."""
     return graph is None or (callable(graph) and not isinstance(graph, Network) and not hasattr(graph, "nodes"))
 
 
@@ -106,7 +106,7 @@ def in_order(network: Network, inputs: Sequence[str], outputs: Sequence[str]) ->
 
 
 def _ordered(nodes: Sequence[Hashable], rows: Any, names: Sequence[str]) -> Any:
-    """Rows (N,) of nodes in the order of these names; as they are where the nodes are called otherwise."""
+    """Put the rows (N,) of nodes into the order of these names; unchanged if the nodes have other names."""
     place = {column_name(node): k for k, node in enumerate(nodes)}
     if list(place) == list(names) or sorted(place) != sorted(names):
         return rows

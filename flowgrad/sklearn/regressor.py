@@ -1,4 +1,4 @@
-"""GraphRegressor: numbers by a network that is a graph."""
+"""Define GraphRegressor: regression by a network that is a graph."""
 
 from __future__ import annotations
 
