@@ -55,7 +55,7 @@ def _c_library() -> Any:
                 raise Absent(f"{compiler} cannot compile it: {made.stderr.strip().splitlines()[-1:]}")
         loaded = ctypes.CDLL(str(folder / "rival.so"))
     finally:
-        shutil.rmtree(folder, ignore_errors=True)  # what is loaded stays
+        shutil.rmtree(folder, ignore_errors=True)  # the loaded library stays usable
     loaded.rows.restype, loaded.rows.argtypes = ctypes.c_void_p, [ctypes.c_long]
     loaded.step.restype = ctypes.c_double
     return loaded

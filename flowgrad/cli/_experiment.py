@@ -123,7 +123,7 @@ class Experiment:
         checkpoint: Callable[[], Path | None] = lambda: None,
         before: Sequence[Row] = (),
     ) -> Outcome:
-        """Train on the first part, stop by the second, measure on the third.
+        """Train on the training samples, stop early by the validation samples, measure on the test samples.
 
         `start` is called with the program before its first epoch, then `logs`, which returns the callbacks; each of
         `on_epoch` with the row of an epoch. `checkpoint` gives the file that is kept up to date, and resumed from if

@@ -25,12 +25,12 @@ from flowgrad.tables.table import Reading, Table
 SAMPLES = ("file", "test", "validation")  # keys of [data] that name samples, or a fraction of them
 
 Answers = Literal["needed", "if there", "none"]
-"""Whether the samples hold targets or labels: they must, they may, or they are not looked at."""
+"""Whether the samples hold targets or labels: they must, they may, or targets and labels are not read."""
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A model with samples.
+    """A model with samples and its compiled program.
 
     X        (B, I), scaled as the network takes them
     T        class indices (B,) or targets (B, O), scaled as the network answers them; None where they were not read

@@ -47,7 +47,7 @@ def network_and_roles(settings: _config.Config, samples: Table, given: Model | N
         check_count("targets", targets, len(network.outputs))
         return network, Roles(inputs, targets, ignore=ignore), "squared_error"
     if given is not None and given.label == label and data["positive"] is None:
-        classes = tuple(map(str, given.classes))  # an output goes on to mean what it was trained to mean
+        classes = tuple(map(str, given.classes))  # outputs keep the classes of training
     else:
         classes = _data.classes_of(samples, label, outputs, data["positive"])
     loss = "cross_entropy" if len(outputs) > 1 else "binary_cross_entropy"

@@ -41,7 +41,7 @@ PASSED = (
 
 
 class GraphEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """The base of both estimators."""
+    """The base of both estimators, with their common parameters, columns, training and predictions."""
 
     model_: Model
     history_: History
@@ -108,9 +108,9 @@ class GraphEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
         self.seed = seed
 
     def node_importance(self, X: Any, **options: Any) -> Importance:
-        """Weigh every neuron by what it does to the outputs over samples X (N, I), as they were measured.
+        """Compute the importance of every neuron for the outputs over samples X (N, I), as they were measured.
 
-        Gradients are by scaled columns, so that inputs compare: what one standard deviation more does.
+        Gradients are with respect to scaled columns, so that inputs are comparable: per standard deviation.
 
         Args:
             options: as `flowgrad.inspection.node_importance` takes them: outputs, classes, integrated, …
@@ -121,7 +121,7 @@ class GraphEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
         X = self._measured(X)
         return node_importance(self._program(), self.model_.scaled(X), **options)
 
-    # ---- what each of the two does its own way --------------------------------------------------------------
+    # ---- what the two estimators define ----------------------------------------------------------------------
 
     def _strata(self, y: Array) -> Array | None:
         """Number the stratum of each sample (N,), from 0; None where held-out samples are drawn from all alike."""
@@ -147,12 +147,12 @@ class GraphEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
     # ---- training -------------------------------------------------------------------------------------------
 
     def _learn(self, X: Any, y: Any, sample_weight: Any, partial: bool, **known: Any) -> None:
-        """Train on X (N, I) and y (N,) or (N, O): from the start, or from where the model stands."""
+        """Train on X (N, I) and y (N,) or (N, O): a new model, or, if `partial` or warm_start, the present one."""
         going_on = partial or flag("warm_start", self.warm_start)
         model = self.model_ if going_on and self.__sklearn_is_fitted__() else None
         net = None
         if model is None and self.__sklearn_is_fitted__():
-            del self.model_  # should this fit fail, nothing predicts by half of the last one
+            del self.model_  # if this fit fails, the estimator is not fitted
         if model is None and not sized_by_data(self.graph):
             net = given(self.graph, self.activation, whole("seed", self.seed, 0), self.initializer)
         eager("y", y)
@@ -179,14 +179,14 @@ class GraphEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
             raise KeyboardInterrupt
 
     def _all_epochs(self, program: Program, X: Array, T: Array, rest: Any, options: dict[str, Any]) -> History:
-        """Train for `epochs`, or until the loss of held-out samples `rest`, (X, T) or (X, T, s), falls no more."""
+        """Train for `epochs`, or until the loss on held-out samples `rest`, (X, T) or (X, T, s), stops falling."""
         self._forget_calls()
         patience = None if rest is None else self.patience
         options |= {"optimizer": self.optimizer, "schedule": self.schedule, "constraints": self.constraints}
         return fit(program, X, T, validation=rest, patience=patience, epochs=self.epochs, seed=self.seed, **options)
 
     def _one_epoch(self, program: Program, X: Array, T: Array, options: dict[str, Any]) -> History:
-        """Train for one epoch more: optimizer, schedule and constraints go on, batches and dropout are drawn anew."""
+        """Train for one more epoch: optimizer, schedule and constraints continue; batches and dropout are redrawn."""
         if not self.__sklearn_is_fitted__():
             self._forget_calls()
         if not self._calls:
@@ -267,7 +267,7 @@ class GraphEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
         return np.asarray(self._program().predict(self.model_.scaled(X)), np.float64)
 
     def _program(self) -> Program:
-        if self._compiled is None:  # a copy, or one that came out of a pickle
+        if self._compiled is None:  # a copy, or an unpickled estimator
             self._compiled = compile(self.model_.network, self.executor, self.dtype, loss=self.model_.loss)
         return self._compiled
 

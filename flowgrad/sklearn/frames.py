@@ -64,7 +64,7 @@ def eager(name: str, values: Any) -> None:
 
 
 def numeric(X: Any) -> Any:
-    """Give X as it is, once no column of a frame is known to hold anything but numbers.
+    """Return X unchanged, after checking that no column of a frame is known to hold anything but numbers.
 
     Raises:
         DataError: text, categories or times stand in a column, which the message names; or the frame is lazy.

@@ -17,7 +17,7 @@ Pairs = list[tuple[npt.NDArray[np.intp], tuple[float, float]]]
 
 
 class Continued:
-    """An `Optimizer` whose run begins with the state that another run of the same rule ended with.
+    """An `Optimizer` that starts from the final state of an earlier run of the same rule.
 
     Args:
         optimizer: a name, or the record of a rule; before: the last call's `Continued`, None in the first.

@@ -28,7 +28,7 @@ Body = Callable[..., None]
 
 
 class Skip(Exception):
-    """The executor declares that it does not do this; the reason is the message."""
+    """The executor declares that it does not support what a check needs; the reason is the message."""
 
 
 def quietly(network: Network, **options: Any) -> Program:
@@ -41,7 +41,7 @@ def quietly(network: Network, **options: Any) -> Program:
 class Subject:
     """The executor under test, and the count of comparisons made with it.
 
-    `quick` asks checks for their smallest cases: a quarter of the random networks, a tenth of the sizes.
+    `quick` reduces checks to their smallest cases: a quarter of the random networks, a tenth of the sizes.
     """
 
     def __init__(self, executor: str | Executor, quick: bool = False) -> None:

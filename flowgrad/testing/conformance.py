@@ -253,7 +253,7 @@ def _outcome(one: Check, executor: Executor, expected: str | None, quick: bool) 
         compared = one(executor, quick)
         result, reason = ("pass", "") if expected is None else ("xpass", f"expected to fail, and passed: {expected}")
     except Skip as skip:
-        item = one.name.partition("[")[2].removesuffix("]")  # what the name says already, the reason need not
+        item = one.name.partition("[")[2].removesuffix("]")  # the check's name has the item already
         result, reason = "skip", str(skip).removesuffix(f" {item}") if item else str(skip)
     except Exception as error:
         told = f"{_place(error, executor)}: {error}" if not isinstance(error, AssertionError) else str(error)

@@ -279,7 +279,7 @@ class PlainRecursion:
         self.base = dict(zip(net.outputs, dy, strict=True))
 
     def da(self, v: Hashable) -> float:
-        """(10)"""
+        """Compute ∂L/∂a_v by (10)."""
         self.calls += 1
         result = self.base.get(v, 0.0)
         for s in self.net.graph.successors(v):
@@ -287,18 +287,18 @@ class PlainRecursion:
         return result
 
     def dz(self, v: Hashable) -> float:
-        """(8)"""
+        """Compute ∂L/∂z_v by (8)."""
         if v in self.net.inputs:
             return self.da(v)
         sigma = SIGMA[name_of(self.net.graph.nodes[v]["activation"])]
         return float(slope(lambda ih: sigma(complex(self.z[v]) + ih))) * self.da(v)
 
     def dz_da(self, s: Hashable, v: Hashable) -> float:
-        """∂z_s/∂a_v"""
+        """Compute ∂z_s/∂a_v by complex step."""
         return self._dz(s, lambda u, ih: self.net.graph[u][s]["weight"] * (self.a[u] + (ih if u == v else 0)))
 
     def dw(self, u: Hashable, v: Hashable) -> float:
-        """(5)"""
+        """Compute ∂L/∂w_uv by (5)."""
         local = self._dz(v, lambda p, ih: (self.net.graph[p][v]["weight"] + (ih if p == u else 0)) * self.a[p])
         return local * self.dz(v)
 

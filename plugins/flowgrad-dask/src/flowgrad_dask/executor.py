@@ -33,20 +33,20 @@ def info() -> ExecutorInfo:
 
 
 class DaskExecutor:
-    """Runs batches in shards on a Dask cluster.
+    """Run batches in shards on a Dask cluster.
 
-    `value_and_grad` and `predict` go to the workers; `forward` and `backward`, whose results are every neuron's, run in
-    the caller's process, on the same inner executor. By the name "dask": a LocalCluster, started when first needed.
+    `value_and_grad` and `predict` run on the workers; `forward` and `backward`, which return values of every neuron, in
+    the caller's process, on the same inner executor. The name "dask" uses a LocalCluster, started when first needed.
 
-    It pickles and copies, used or not: the copy connects to the same scheduler when first needed.
+    It can be pickled and copied, before and after use: the copy connects to the same scheduler when first needed.
 
     Args:
         scheduler: an address, as "tcp://host:8786", or a `distributed.Client`, which stays yours to close; None
             starts a LocalCluster of one-thread processes, in a script under `if __name__ == "__main__":`.
         workers: of the LocalCluster; None is one a core.
-        shards: into how many the batch is cut, whatever the number of workers: bits depend on it alone. Give as many
-            as workers or a multiple.
-        executor: what a worker runs its shards with: "auto", a name or an Executor.
+        shards: the number of shards of a batch, for any number of workers: bits of results depend on it alone. Best
+            as many as workers or a multiple.
+        executor: the executor of shards on a worker: "auto", a name or an Executor.
         timeout: seconds that one call may take before it is an error.
         attempts: tries of a shard, or of adding up a step, within a call, before a worker's death is an error.
 

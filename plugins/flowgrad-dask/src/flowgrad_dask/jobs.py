@@ -20,10 +20,10 @@ def map_jobs(
     progress: Callable[[int, int], None] | None = None,
     timeout: float = 86_400.0,
 ) -> list[Any]:
-    """`[function(job, *shared) for job in jobs]`, on the workers of a cluster; results in the order of the jobs.
+    """Run `[function(job, *shared) for job in jobs]` on the workers of a cluster; results in the order of the jobs.
 
     Args:
-        shared: what every job reads (data, a network): sent to each worker once.
+        shared: arguments common to all jobs (data, a network), sent to each worker once.
         on: the executor on whose cluster the jobs run; None is the executor "dask".
         progress: called with (jobs done, all jobs) as jobs end.
         timeout: seconds for all jobs together.

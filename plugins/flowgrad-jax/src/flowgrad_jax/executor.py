@@ -10,7 +10,7 @@ from flowgrad_jax import info
 
 
 class JaxExecutor:
-    """Compiles a network for JAX's default device."""
+    """Compile networks for JAX's default device."""
 
     info = info()
 

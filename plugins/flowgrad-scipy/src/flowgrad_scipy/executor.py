@@ -20,7 +20,7 @@ from flowgrad.network import Network
 
 
 class ScipyExecutor:
-    """Compiles a network into one sparse matrix a level."""
+    """Compile networks into one sparse matrix per level."""
 
     info = info()
 

@@ -35,7 +35,7 @@ def info() -> ExecutorInfo:
 
 
 class TorchExecutor:
-    """Runs networks with torch operators on one device.
+    """Run networks with torch operators on one device.
 
     By the name "torch" it runs on the CPU; `TorchExecutor("cuda")` or `TorchExecutor("cuda:1")`, given to
     `flowgrad.compile` as it is, runs on that device. Arrays go in and out as NumPy's.

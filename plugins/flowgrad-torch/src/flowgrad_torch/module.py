@@ -27,13 +27,13 @@ class GraphModule(nn.Module):
 
     `theta` (P,) is its one parameter: every trainable weight and bias of the network, in the order of
     `module.program.theta_index`. Gradients of theta and of x are flowgrad's, exact, through
-    `torch.autograd.Function`; they can be taken once, so no gradient of a gradient. Where a gradient may follow,
-    forward keeps what backward goes on from, at most 1 GB. Forward mode and ONNX go through torch's operators. float32
-    and float64; the network is compiled for the dtype of `theta`, so `.double()` and `.float()` work. On a CUDA model x
-    travels to the CPU and y back, unless the executor says otherwise. Threads may share a module as they may any other.
+    `torch.autograd.Function`; there are first derivatives only, no gradient of a gradient. Where a gradient may follow,
+    forward keeps activations for backward, 1 GB at most. Forward mode and ONNX use torch's operators. float32 and
+    float64; the network is compiled for the dtype of `theta`, so `.double()` and `.float()` work. On a CUDA model x is
+    copied to the CPU and y back, whatever the executor. Threads may share a module as any other.
 
     Args:
-        network: what to run; the module keeps a snapshot of it.
+        network: the network to run; the module keeps a snapshot of it.
         executor: as for `flowgrad.compile`: a name, an Executor, or "auto".
         dtype: of theta; None is torch's default dtype.
         threads: as for `flowgrad.compile`.
@@ -86,13 +86,13 @@ class GraphModule(nn.Module):
             self.theta.copy_(torch.tensor(lower(Network.from_columns(drawn)).theta))
 
     def groups(self, weights: dict[str, Any], biases: dict[str, Any]) -> list[dict[str, Any]]:
-        """Weights and biases as two parameter groups of an optimizer; each dict holds that group's options.
+        """Make two parameter groups of an optimizer, weights and biases; each dict holds that group's options.
 
-        Both are leaves that share theta's memory; backward hands theta's gradient on to them, and `theta.grad` stays
-        None. Ask once, after the module is where it will be trained and in its dtype.
+        Both are leaves that share theta's memory; backward moves theta's gradient to them, and `theta.grad` stays
+        None. Call this once, after the module is on the device and in the dtype of training.
 
         Raises:
-            ConfigError: they were asked for before; in backward, where the module has been moved since.
+            ConfigError: a second call; in backward, if the module has been moved since.
 
         >>> import flowgrad as fg
         >>> layer = GraphModule(fg.topologies.layered([3, 4, 2], seed=1))
@@ -120,7 +120,7 @@ class GraphModule(nn.Module):
         return [{"params": [part], **options} for part, options in zip(parts, (weights, biases), strict=True)]
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (…, I) → y (…, O), in theta's dtype and on x's device. Under autocast x is cast to theta's dtype.
+        """Compute y (…, O) from x (…, I), in theta's dtype, on x's device. Under autocast x is cast to theta's dtype.
 
         Raises:
             ShapeError: x's last axis is not I.
@@ -140,7 +140,7 @@ class GraphModule(nn.Module):
             y = direct.apply(theta, rows, self._programs)
         elif torch.onnx.is_in_onnx_export():
             y = functional.predict(self._programs.pieces, theta, rows)
-        elif compiling:  # Dynamo would make an instance of a Function
+        elif compiling:  # Dynamo would instantiate a Function
             y = graph(theta, rows, self._key)
         else:
             y = Graph.apply(theta, rows, self._key)  # type: ignore[no-untyped-call]  # torch has no types here
@@ -160,7 +160,7 @@ class GraphModule(nn.Module):
     # ---- state ----------------------------------------------------------------------------------------------
 
     def get_extra_state(self) -> Tensor:
-        """(32,) uint8: which network θ belongs to, a SHA-256 of its names, topology, functions and slots."""
+        """Identify the network of θ: (32,) uint8, a SHA-256 of its names, topology, functions and slots."""
         return torch.frombuffer(bytearray(fingerprint(self._network)), dtype=torch.uint8)
 
     def set_extra_state(self, state: Any) -> None:

@@ -163,7 +163,7 @@ def joined(tensors: Values) -> Tensor:
 class TorchNetwork(nn.Module):
     """A network as torch operators: x (…, I) to y (…, O). Made by `to_torch`; `network()` goes back.
 
-    `weight` holds every trainable weight and bias that is in no Linear; what is frozen stands in a buffer.
+    `weight` holds every trainable weight and bias that is in no Linear; the buffer `frozen` holds the frozen ones.
     """
 
     frozen: Tensor
@@ -215,19 +215,19 @@ class TorchNetwork(nn.Module):
 
 
 def to_torch(network: Network, dtype: torch.dtype | None = None) -> TorchNetwork:
-    """The network as a torch module of torch's own operators: dense parts are `nn.Linear`, the rest is gathered.
+    """Convert a network to a module of torch's own operators: dense parts are `nn.Linear`, the rest is gathered.
 
     Args:
-        network: what to write; shared weights stay shared, frozen ones frozen.
+        network: the network to convert; shared weights stay shared, frozen ones frozen.
         dtype: of the parameters, float32 or float64; None is torch's default dtype.
 
     Returns:
         A module x (…, I) → y (…, O), whose `network()` gives the network back with the weights it has then. Where terms
-        are equally large, max and its like lead the gradient to one of them, which need not be the first.
+        are equally large, max, min and max_abs send the gradient to one of them, which need not be the first.
 
     Raises:
         GraphError: an activation or aggregation that has no form in torch's operators; the message names the neuron.
-        ConfigError: another dtype, or what is no Network.
+        ConfigError: another dtype, or an argument that is no Network.
 
     >>> import flowgrad as fg
     >>> module = to_torch(fg.topologies.layered([3, 4, 2], seed=1))

@@ -133,7 +133,7 @@ class Read:
 
 
 def from_sequential(model: nn.Sequential) -> Network:
-    """The network of a torch MLP in eval mode: `nn.Linear` layers with activations between and after them.
+    """Convert a torch MLP in eval mode to a network: `nn.Linear` layers with activations between and after them.
 
     Neurons are numbered layer by layer, the inputs first. Weights and biases are taken over as they are; a layer
     without bias gets biases 0 that are not trainable, and a parameter with `requires_grad=False` is not trainable
@@ -141,7 +141,7 @@ def from_sequential(model: nn.Sequential) -> Network:
 
     BatchNorm1d is folded into the Linear before it, or behind an activation into the Linear after it; Dropout and
     Identity pass, and so does Flatten of all but the batch. ReLU6 is hard_tanh between two scalings, which are folded
-    as well. A Softmax or LogSoftmax at the end becomes neurons with frozen weights; leave it away from a model that is
+    as well. A Softmax or LogSoftmax at the end becomes neurons with frozen weights; leave it out of a model that is
     to be trained under cross_entropy, which takes logits.
 
     Raises:
