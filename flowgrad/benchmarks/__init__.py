@@ -1,4 +1,4 @@
-"""Benchmarks as programs: five workloads, each beside the rivals that are installed, in one process, interleaved.
+"""Measure five workloads beside the rivals that are installed, interleaved in one process.
 
-`flowgrad bench` runs them. Machines are shared and noisy: what counts is the ratio of two medians of one run.
+`flowgrad bench` runs them. Machines are shared and noisy: compare the ratio of two medians of one run.
 """

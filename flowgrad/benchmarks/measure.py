@@ -1,4 +1,4 @@
-"""Timing several ways to do one thing: in turn, so that whatever the machine does meanwhile falls on all alike."""
+"""Time several implementations of one task in turn, so that disturbances of the machine affect all alike."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ OURS = "flowgrad"
 
 @dataclass(frozen=True)
 class Result:
-    """One workload: median seconds by name, ours under `OURS`; and why a rival was not measured."""
+    """One workload: median seconds by name, flowgrad's under `OURS`; `absent`: why a rival was not measured."""
 
     name: str
     what: str
@@ -21,12 +21,12 @@ class Result:
     note: str = ""
 
     def ratio(self, rival: str) -> float:
-        """flowgrad's time as a share of the rival's."""
+        """Divide flowgrad's time by the rival's."""
         return self.seconds[OURS] / self.seconds[rival]
 
 
 def interleave(ways: Mapping[str, Callable[[], object]], rounds: int, warm: int = 2) -> dict[str, float]:
-    """Median seconds of each callable, called A B C A B C …, after `warm` untimed rounds."""
+    """Measure the median seconds of each callable, called A B C A B C …, after `warm` untimed rounds."""
     times: dict[str, list[float]] = {name: [] for name in ways}
     for k in range(warm + rounds):
         for name, way in ways.items():
@@ -38,7 +38,7 @@ def interleave(ways: Mapping[str, Callable[[], object]], rounds: int, warm: int 
 
 
 def several(way: Callable[[], object], rounds: int, patience: float) -> float:
-    """Median seconds of a callable that is warm: of `rounds` calls, or of as many as fit; of one at the least."""
+    """Measure the median seconds of a warm callable: of `rounds` calls, or as many as fit into `patience` seconds."""
     times: list[float] = []
     while not times or (len(times) < rounds and sum(times) + times[0] < patience):
         start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""The rivals: what else does the same work on this machine. Each says why where it cannot run."""
+"""Run the rivals: other implementations of the same work. One that cannot run here raises Absent with the reason."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Absent(Exception):
 
 
 def library(name: str) -> Any:
-    """An optional library, or Absent."""
+    """Import an optional library, or raise Absent."""
     if find_spec(name) is None:
         raise Absent(f"{name} is not installed")
     return import_module(name)
@@ -36,7 +36,7 @@ def library(name: str) -> Any:
 
 @cache
 def _c_library() -> Any:
-    """rival.c compiled for this machine."""
+    """Compile rival.c for this machine and load it."""
     compiler = shutil.which("gcc") or shutil.which("cc")
     if compiler is None:
         raise Absent("no C compiler")
@@ -55,14 +55,14 @@ def _c_library() -> Any:
                 raise Absent(f"{compiler} cannot compile it: {made.stderr.strip().splitlines()[-1:]}")
         loaded = ctypes.CDLL(str(folder / "rival.so"))
     finally:
-        shutil.rmtree(folder, ignore_errors=True)  # what is loaded stays
+        shutil.rmtree(folder, ignore_errors=True)  # the loaded library stays usable
     loaded.rows.restype, loaded.rows.argtypes = ctypes.c_void_p, [ctypes.c_long]
     loaded.step.restype = ctypes.c_double
     return loaded
 
 
 class CStep:
-    """Loss and gradients of a tanh network with squared error, by hand-written C: float32, tiles of 16 samples.
+    """Compute loss and gradients of a tanh network with squared error, by hand-written C: float32, tiles of 16 samples.
 
     Where the batch is no multiple of 16 the samples are repeated to fill the tile.
     """
@@ -84,7 +84,7 @@ class CStep:
         self.gb, self.dw, self.db = np.empty((threads, V), np.float32), np.empty(E, np.float32), np.empty(V, np.float32)
 
     def _rows(self, tiles: int, n: int) -> Any:
-        """(tiles, n, TILE) float32, aligned; the memory is kept for the life of the process."""
+        """Allocate (tiles, n, TILE) float32, aligned; the memory is never freed."""
         address = self.library.rows(tiles * n)
         buffer: Any = (ctypes.c_float * (tiles * n * TILE)).from_address(address)
         return np.frombuffer(buffer, np.float32).reshape(tiles, n, TILE)
@@ -98,7 +98,7 @@ class CStep:
 
 
 def torch_perceptron(sizes: list[int], X: Any, classes: Any, threads: int) -> Callable[[], float]:
-    """nn.Sequential with sigmoids and cross-entropy, eager: loss and gradients."""
+    """Make a step of an eager nn.Sequential with sigmoids and cross-entropy: loss and gradients."""
     torch = library("torch")
     torch.set_num_threads(threads)
     layers: list[Any] = []
@@ -117,7 +117,7 @@ def torch_perceptron(sizes: list[int], X: Any, classes: Any, threads: int) -> Ca
 
 
 def numpy_perceptron(weights: list[Any], X: Any, classes: Any) -> Callable[[], float]:
-    """The same by hand in NumPy; its matrix products are the BLAS's."""
+    """Make the same step written out in NumPy; its matrix products are the BLAS's."""
     biases = [np.zeros(W.shape[1], np.float32) for W in weights]
 
     def step() -> float:

@@ -1,4 +1,4 @@
-"""The five workloads. Each makes its network from a seed, checks that rivals agree, and measures one step."""
+"""Define the five workloads. Each makes its network from a seed, checks that rivals agree, and measures one step."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _program(net: Network, threads: int, loss: str = "squared_error", dtype: str
 
 
 def _tanh_dag(n_neurons: int, window: int, seed: int = 0) -> Network:
-    """About ten in-edges a neuron, all neurons tanh."""
+    """Make a random DAG of tanh neurons with about ten in-edges each."""
     n_inputs = max(100, n_neurons // 100)
     return random_dag(n_inputs, n_neurons, fan_in=10, window=window, output_activation="tanh", seed=seed)
 
@@ -40,7 +40,7 @@ def _data(net: Network, batch: int, seed: int = 1) -> tuple[Any, Any]:
 
 
 def _with(ways: Ways, absent: dict[str, str], name: str, make: Callable[[], Callable[[], Any]]) -> None:
-    """Add a rival, or say why not."""
+    """Add a rival to `ways`, or the reason that it cannot run to `absent`."""
     try:
         ways[name] = make()
     except Absent as reason:

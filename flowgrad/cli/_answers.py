@@ -1,4 +1,4 @@
-"""Columns that are a command's answer: a CSV on stdout or in a file, on a terminal a table."""
+"""Print the columns that a command answers: a CSV on stdout or in a file, a table on a terminal."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import numpy as np
 from flowgrad.cli._console import console, say, table
 from flowgrad.tables.table import write, write_rows
 
-SHOWN = 20  # rows on a terminal
+SHOWN = 20  # rows of a table on a terminal
 
 
 def is_data(out: Path | None) -> bool:
-    """Whether the answer goes to stdout as a CSV, in which nothing else may stand."""
+    """Return whether the answer goes to stdout as a CSV, so that nothing else may be printed there."""
     return out is None and not console().is_terminal
 
 

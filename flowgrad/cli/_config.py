@@ -1,4 +1,4 @@
-"""The TOML of `flowgrad train`: every key with its rule and default, and the check that names what is wrong."""
+"""Define the TOML of `flowgrad train`: every key with its rule and default, and the check of a configuration."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Rule:
-    """What a value must be: in words, for the message, and as a test."""
+    """A condition on a value: `words` for error messages, and `holds`, the test."""
 
     words: str
     holds: Callable[[Any], bool]
@@ -33,7 +33,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Key:
-    """One key of the TOML; a default of None means that the key may be left out and then says nothing."""
+    """One key of the TOML; a default of None means that the key may be left out and then has no value."""
 
     rule: Rule
     default: Any
@@ -49,22 +49,22 @@ def _is_number(value: Any) -> bool:
 
 
 def whole(least: int) -> Rule:
-    """A whole number, `least` or more."""
+    """Make the rule of an integer, `least` or more."""
     return Rule(f"a whole number, {least} or more", lambda v: _is_whole(v) and v >= least)
 
 
 def choice(*options: str) -> Rule:
-    """One of these words."""
+    """Make the rule of one of these words."""
     return Rule("one of " + ", ".join(map(repr, options)), lambda v: isinstance(v, str) and v in options)
 
 
 def either(a: Rule, b: Rule) -> Rule:
-    """One rule or the other."""
+    """Make the rule that holds where one of two rules does."""
     return Rule(f"{a.words}, or {b.words}", lambda v: a.holds(v) or b.holds(v))
 
 
 def named(what: str, key: str) -> Rule:
-    """A name, or a table that has it beside what the named takes."""
+    """Make the rule of a name, or of a table of the name and of its settings or options, which `what` says."""
     table = Rule(f"a table of its name and {what}, [{key}]", lambda v: isinstance(v, dict))
     return either(Rule("a name", TEXT.holds), table)
 
@@ -181,13 +181,13 @@ KEYS: dict[str, dict[str, Key]] = {
 
 
 def read(path: Path, options: Mapping[str, Any] | None = None) -> Config:
-    """A checked configuration: every section, each with every key; absent ones by default, else None.
+    """Read and check a configuration; the result has every section and key, absent ones by default, else None.
 
     Args:
-        options: "section.key" → value, in the place of the file's.
+        options: "section.key" → value, which replaces the file's.
 
     Raises:
-        FileError: the file is missing or no text.
+        FileError: the file is missing or is not UTF-8 text.
         ConfigError: no TOML; a section or key that does not exist, with the nearest; a value of the wrong type
             or range, named with its key.
     """
@@ -207,7 +207,7 @@ def read(path: Path, options: Mapping[str, Any] | None = None) -> Config:
 
 
 def _placed(section: Mapping[str, Any], name: str, value: Any) -> dict[str, Any]:
-    """The key of a section with a value of --set; `optimizer.momentum` is one of the table, or name, that stands there.
+    """Place a value of --set under its key of a section; `optimizer.momentum` is added to the table or name there.
 
     >>> _placed({"optimizer": "sgd"}, "optimizer.momentum", 0.9)
     {'optimizer': {'name': 'sgd', 'momentum': 0.9}}
@@ -220,7 +220,7 @@ def _placed(section: Mapping[str, Any], name: str, value: Any) -> dict[str, Any]
 
 
 def options_of(given: Iterable[str] | None) -> dict[str, Any]:
-    """The options of `read` from SECTION.KEY=VALUE: a value as TOML writes it, else text.
+    """Parse SECTION.KEY=VALUE into the options of `read`: a value in TOML's syntax, else text.
 
     Raises:
         ConfigError: no SECTION.KEY=VALUE, or a key given twice.
@@ -243,7 +243,7 @@ def options_of(given: Iterable[str] | None) -> dict[str, Any]:
 
 
 def check(given: Mapping[str, Any]) -> Config:
-    """The configuration of a mapping; see `read`.
+    """Check a mapping and complete it to a configuration; see `read`.
 
     >>> check({"data": {"file": "x.csv"}, "train": {"epochs": "ten"}})
     Traceback (most recent call last):
@@ -269,7 +269,7 @@ def check(given: Mapping[str, Any]) -> Config:
 
 
 def check_value(section: str, name: str, value: Any) -> None:
-    """Raises ConfigError or UnknownNameError, naming the key, where it does not exist or the value breaks its rule."""
+    """Raise ConfigError or UnknownNameError, naming the key, where it does not exist or the value breaks its rule."""
     if name not in KEYS[section]:
         homes = [s for s, keys in KEYS.items() if name in keys]
         rest = f": it belongs to [{homes[0]}]" if homes else suggest(name, KEYS[section])
@@ -290,12 +290,12 @@ def check_value(section: str, name: str, value: Any) -> None:
 
 
 def registered(kind: str) -> tuple[str, ...]:
-    """The names that a key of that kind may have."""
+    """Return the names that a key of a registered kind may have."""
     return (*names(kind), "auto") if kind == "executors" else names(kind)
 
 
 def optimizer_of(given: str | Mapping[str, Any]) -> Optimizer:
-    """The optimizer of a name, or of a table of its name and settings.
+    """Make the optimizer of a name, or of a table of its name and settings.
 
     Raises:
         ConfigError, UnknownNameError: no such name or setting, or a setting of the wrong type or range.
@@ -304,7 +304,7 @@ def optimizer_of(given: str | Mapping[str, Any]) -> Optimizer:
 
 
 def executor_of(given: str | Mapping[str, Any]) -> str | Executor:
-    """The name of an executor, or the Executor of a table of its name and options.
+    """Return the name of an executor, or make the Executor of a table of its name and options.
 
     Raises:
         ConfigError, UnknownNameError: no such name or option, or an option of the wrong type or range.
@@ -316,7 +316,7 @@ NAMED: dict[str, Callable[[Any], Any]] = {"optimizer": optimizer_of, "executor":
 
 
 def _made(key: str, given: str | Mapping[str, Any], make: Callable[..., T]) -> T:
-    """What `make` gives of the name and of the rest of a table."""
+    """Call `make` with the name and, as keywords, the other entries of a table."""
     table = {"name": given} if isinstance(given, str) else dict(given)
     name = table.pop("name", None)
     if not isinstance(name, str):
@@ -329,7 +329,7 @@ def _made(key: str, given: str | Mapping[str, Any], make: Callable[..., T]) -> T
 
 
 def _check_together(config: Config) -> None:
-    """Rules over several keys."""
+    """Raise ConfigError where keys contradict each other or one that another needs is missing."""
     network, data = config["network"], config["data"]
     ways = [way for way in ("file", "edges", "topology") if network[way] is not None]
     if len(ways) != 1:
@@ -364,7 +364,7 @@ def _check_together(config: Config) -> None:
 
 
 def reading_of(data: Mapping[str, Any]) -> Reading:
-    """How tables are read, by the section [data] or by options of a command, where None is left out.
+    """Make the `Reading` of tables from the section [data] or the options of a command; None means absent.
 
     Raises:
         ConfigError: a value breaks its key's rule.

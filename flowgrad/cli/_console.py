@@ -1,4 +1,4 @@
-"""How commands print: rich on a terminal, plain aligned text anywhere else. NO_COLOR is rich's to respect."""
+"""Print for commands: by rich on a terminal, as plain aligned text elsewhere. rich respects NO_COLOR."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
 
 Cell = str | float | int
 EIGHTHS = " ▏▎▍▌▋▊▉"
-WORD = 24  # characters of a word that a column of text has room for, where the table has to be made narrower
+WORD = 24  # characters of its longest word that a column of text keeps room for when a table is made narrower
 
 
 @cache
 def console() -> Console:
-    """The console of stdout, whatever that is by then; names are printed as they are, never read as markup."""
+    """Make the console of stdout on first use; text is printed as it is, never read as markup."""
     from rich.console import Console
 
     return Console(highlight=False, markup=False, emoji=False)
 
 
 def width() -> int | None:
-    """Columns that a line may have: those of a terminal, or what the variable COLUMNS says; None where neither does.
+    """Return the characters that a line may have: a terminal's, else the variable COLUMNS, else None.
 
-    Without either no line is wrapped, so that it can be searched for.
+    At None no line is wrapped, so that output can be searched by line.
     """
     said = os.environ.get("COLUMNS", "")
     if console().is_terminal:
@@ -43,14 +43,14 @@ def width() -> int | None:
 
 
 def say(text: str = "", style: str = "") -> None:
-    """Lines of text, wrapped between words where they have a `width`."""
+    """Print lines of text, wrapped between words where there is a `width`."""
     room = width()
     lines = text.split("\n") if room is None else [part for line in text.split("\n") for part in _wrapped(line, room)]
     console().print("\n".join(lines), style=style or None, soft_wrap=True)
 
 
 def _wrapped(line: str, room: int) -> list[str]:
-    """The line in pieces of at most `room` characters, but for longer words; those behind the first are indented."""
+    """Wrap a line at `room` characters, except within longer words; all pieces but the first are indented."""
     if len(line) <= room:
         return [line]
     indent = " " * (len(line) - len(line.lstrip()) + 2)
@@ -61,7 +61,7 @@ def _wrapped(line: str, room: int) -> list[str]:
 
 
 def echo(network: Network) -> None:
-    """The network in one short line."""
+    """Print one line about the network's size."""
     c = network.columns
     counts = {"node": c.n_nodes, "edge": c.n_edges, "input": len(c.inputs), "output": len(c.outputs)}
     nodes, edges, inputs, outputs = (f"{n:,} {noun}{'s' * (n != 1)}" for noun, n in counts.items())
@@ -69,14 +69,14 @@ def echo(network: Network) -> None:
 
 
 def shown(value: Cell) -> str:
-    """A cell as text: whole numbers with separators, others to four digits."""
+    """Format a cell: integers with separators, other numbers to four digits."""
     if isinstance(value, (bool, str)):
         return str(value)
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
 
 
 def bar(share: float, width: int = 24) -> str:
-    """A horizontal bar, `share` of the width from 0 to 1, to an eighth of a character.
+    """Draw a horizontal bar, `share` (0 to 1) of the width, to an eighth of a character.
 
     >>> bar(0.5, width=4), bar(0.28125, width=4)
     ('██', '█▏')
@@ -86,7 +86,7 @@ def bar(share: float, width: int = 24) -> str:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Cell]], title: str = "") -> None:
-    """A table; columns that hold numbers stand to the right."""
+    """Print a table; columns of numbers are aligned to the right."""
     given = [list(row) for row in rows]
     numeric = [bool(given) and all(not isinstance(r[k], str) for r in given) for k in range(len(columns))]
     cells = [[shown(value) for value in row] for row in given]
@@ -108,7 +108,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Cell]], title: str = "
 
 
 def _plain(cells: list[list[str]], widths: list[int], numeric: list[bool]) -> None:
-    """Print rows of aligned cells; what is longer than its column stands on several lines."""
+    """Print rows of aligned cells; cells longer than their column are folded to several lines."""
     for row in cells:
         for line in zip_longest(*map(_folded, row, widths), fillvalue=""):
             aligned = (c.rjust(w) if n else c.ljust(w) for c, w, n in zip(line, widths, numeric, strict=True))
@@ -116,7 +116,7 @@ def _plain(cells: list[list[str]], widths: list[int], numeric: list[bool]) -> No
 
 
 def ends(low: float, high: float) -> str:
-    """An interval as a cell; a dash where there is none.
+    """Format an interval as a cell; a dash where `low` is NaN.
 
     >>> ends(0.5, 0.75), ends(float("nan"), float("nan"))
     ('0.5 – 0.75', '–')
@@ -125,18 +125,18 @@ def ends(low: float, high: float) -> str:
 
 
 def intervals(what: str, found: Mapping[str, Interval]) -> None:
-    """A table of figures, each with its 95 % interval."""
+    """Print a table of figures, each with its 95 % interval."""
     table((what, "value", "95 % interval"), [(name, f.value, ends(f.low, f.high)) for name, f in found.items()])
 
 
 def _least(column: Sequence[str], numeric: bool) -> int:
-    """The width down to which a column may be made narrower: numbers stay whole, and words but for long ones."""
+    """Find the least width of a column: numbers stay whole, and so do words of up to `WORD` characters."""
     words = column if numeric else (word[:WORD] for cell in column for word in cell.split())
     return max(map(len, words), default=0)
 
 
 def _blocks(least: Sequence[int], room: int | None) -> list[list[int]]:
-    """The columns in blocks that have room beside each other, each begun with the first column.
+    """Split the columns into blocks that fit into `room`, each beginning with the first column.
 
     >>> _blocks([4, 10, 10, 10], 30), _blocks([4, 10], None)
     ([[0, 1, 2], [0, 3]], [[0, 1]])
@@ -151,7 +151,7 @@ def _blocks(least: Sequence[int], room: int | None) -> list[list[int]]:
 
 
 def _fitted(widths: Sequence[int], least: Sequence[int], room: int | None) -> list[int]:
-    """The widths of columns; where the table has more than `room`, the widest are made narrower, down to `least`."""
+    """Reduce the widest columns, down to `least`, until the table fits into `room`; returns all widths."""
     found = list(widths)
     while room is not None and sum(found) + 2 * (len(found) - 1) > room:
         able = [k for k, n in enumerate(found) if n > least[k]]
@@ -162,7 +162,7 @@ def _fitted(widths: Sequence[int], least: Sequence[int], room: int | None) -> li
 
 
 def _folded(cell: str, room: int) -> list[str]:
-    """The lines of a cell."""
+    """Wrap a cell into lines."""
     return [cell] if len(cell) <= room else wrap(cell, room, break_on_hyphens=False)
 
 
@@ -183,7 +183,7 @@ def _pretty(columns: Sequence[str], cells: list[list[str]], numeric: list[bool],
 
 @contextmanager
 def epochs_shown(total: int, quiet: bool = False, done: int = 0) -> Iterator[Callable[[Mapping[str, float]], None]]:
-    """What takes the row of each epoch: a bar on a terminal, else a line at each tenth (none where `quiet`)."""
+    """Yield a function that takes each epoch's row: a bar on a terminal, else a line per tenth (none if `quiet`)."""
     if not console().is_terminal:
         yield (lambda row: None) if quiet else (lambda row: _line(row, max(1, total // 10)))
         return
@@ -193,7 +193,7 @@ def epochs_shown(total: int, quiet: bool = False, done: int = 0) -> Iterator[Cal
 
 @contextmanager
 def share_shown(text: str) -> Iterator[Callable[[float], None] | None]:
-    """What takes the share of something that is done, from 0 to 1: a bar on a terminal, else None."""
+    """Yield a function that shows the share done, 0 to 1, by a bar on a terminal; elsewhere yield None."""
     if not console().is_terminal:
         yield None
         return

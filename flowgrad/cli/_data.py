@@ -1,4 +1,4 @@
-"""From a table to samples: which column is what, what is held out, how classes are coded."""
+"""Convert tables to samples: the roles of columns, held-out samples, and the coding of classes."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from flowgrad.errors import ConfigError, DataError, UnknownNameError, brief, lis
 from flowgrad.fitting.samples import digest
 from flowgrad.tables.table import Table
 
-ROWS = 1024  # that are looked at together
+ROWS = 1024  # rows that are checked at a time
 
 
 @dataclass(frozen=True)
 class Samples:
     """X (B, I), float64 or float32, and T: (B, O) float64 targets, or (B,) int64 class indices under a label.
 
-    s  (B,) float64 weights above 0, or None
+    s  (B,) float64 sample weights above 0, or None
     """
 
     X: npt.NDArray[Any]
@@ -32,22 +32,22 @@ class Samples:
         return len(self.X)
 
     def take(self, rows: npt.NDArray[np.int64]) -> Samples:
-        """Some of the samples."""
+        """Select rows of the samples."""
         return Samples(self.X[rows], self.T[rows], None if self.s is None else self.s[rows])
 
     def digests(self) -> dict[str, str]:
-        """What stands for them where a training is gone on with."""
+        """Compute the digest by which a resumed training recognises its test samples."""
         return {"test data": digest(self.X, self.T, self.s)}
 
 
 @dataclass(frozen=True)
 class Roles:
-    """What the columns of a file are to a network.
+    """The roles of a file's columns for a network.
 
     inputs   columns of X, in the order of the network's inputs
     targets  columns of T, in the order of its outputs; empty under a label
     label    the column of classes, or None
-    classes  class k is output k's; of a single output, classes[1] is the one it speaks for
+    classes  class k belongs to output k; a single output gives the logit of classes[1]
     weight   the column of the samples' weights, or None
     """
 
@@ -60,10 +60,10 @@ class Roles:
 
 
 def with_weight(roles: Roles, weight: str | None) -> Roles:
-    """The same with a column of the samples' weights, which a network that answers need not see.
+    """Add the column of the samples' weights; it is never surplus, also where weights are not read.
 
     Raises:
-        ConfigError: it is something else already.
+        ConfigError: the column is an input, a target or the label.
     """
     if weight is None:
         return roles
@@ -75,7 +75,7 @@ def with_weight(roles: Roles, weight: str | None) -> Roles:
 
 
 def columns_of(table: Table, given: Sequence[str] | str | None, default: Sequence[str]) -> tuple[str, ...]:
-    """The columns that a key of the configuration names: a list, or a 2-D array standing for its columns."""
+    """Resolve the columns that a key of the configuration names: a list, or the columns of a 2-D array."""
     if given is None:
         return tuple(default)
     if isinstance(given, str):
@@ -116,7 +116,7 @@ def read(table: Table, roles: Roles, *, finite: bool = False, answers: bool = Tr
 
 
 def _weighted(table: Table, samples: Samples, s: npt.NDArray[np.float64], weight: str) -> Samples:
-    """The samples of weight above 0, with their weights."""
+    """Select the samples of weight above 0, with their weights."""
     wrong = np.flatnonzero(~(np.isfinite(s) & (s >= 0)))
     if len(wrong):
         where = f"{table.path}, sample {wrong[0] + 1}, column {brief(weight)}"
@@ -125,7 +125,7 @@ def _weighted(table: Table, samples: Samples, s: npt.NDArray[np.float64], weight
 
 
 def text_of(table: Table, name: str, roles: Roles) -> list[str]:
-    """A column as text, of the samples that `read` gives."""
+    """Read a column as text, for the samples that `read` gives."""
     words = table.text(name)
     if roles.weight is None:
         return words
@@ -133,7 +133,7 @@ def text_of(table: Table, name: str, roles: Roles) -> list[str]:
 
 
 def answered(table: Table, roles: Roles) -> bool:
-    """Whether a table holds the label, or all targets."""
+    """Return whether a table holds the label, or all targets."""
     return table.has(roles.label) if roles.label is not None else all(map(table.has, roles.targets))
 
 
@@ -160,7 +160,7 @@ def _check_finite(table: Table, values: npt.NDArray[Any], names: Sequence[str]) 
 
 
 def class_indices(table: Table, label: str, classes: Sequence[str]) -> npt.NDArray[np.int64]:
-    """(B,) int64."""
+    """Map a column of class names to indices (B,) int64 into `classes`."""
     index = {name: k for k, name in enumerate(classes)}
     found = table.text(label)
     for row, name in enumerate(found):
@@ -172,10 +172,10 @@ def class_indices(table: Table, label: str, classes: Sequence[str]) -> npt.NDArr
 
 
 def classes_of(table: Table, label: str, outputs: Sequence[str], positive: str | None) -> tuple[str, ...]:
-    """The classes in the order of the outputs.
+    """Order the classes as the outputs.
 
     Several outputs whose names are the classes give their order; else it is that of numbers, or of the alphabet.
-    A single output speaks for `positive`: by default the class of its name, or the last of two.
+    A single output gives the logit of `positive`: by default the class of its name, or the last of two.
 
     Raises:
         ConfigError: another number of classes than the outputs can tell apart, or no such `positive`.
@@ -198,12 +198,12 @@ def classes_of(table: Table, label: str, outputs: Sequence[str], positive: str |
 
 
 def words_of(table: Table, label: str) -> list[str]:
-    """The words of a column, each once: numbers first, in their order, then all else in that of the alphabet."""
+    """List the distinct words of a column: numbers first, by value, then all others, in alphabetical order."""
     return sorted(set(table.text(label)), key=_class_order)
 
 
 def _class_order(name: str) -> tuple[int, float, str]:
-    """A total order: "nan", which no number is smaller or larger than, stands among the words."""
+    """Give the sort key of a class name: numbers by value before words; "nan", which has no order, is a word."""
     try:
         value = float(name)
     except ValueError:
@@ -212,7 +212,7 @@ def _class_order(name: str) -> tuple[int, float, str]:
 
 
 def hold_out(samples: Samples, fraction: float, seed: int, classes: int) -> tuple[Samples, Samples]:
-    """The rest, and a fraction drawn by the seed; with classes, the same fraction of each.
+    """Draw a fraction of the samples by the seed, of each class alike; returns the rest, and those drawn.
 
     Raises:
         DataError: too few samples for both to have one.

@@ -1,4 +1,4 @@
-"""What ails a network on some data, on the terminal; `health`, and `doctor` by its older use, say it."""
+"""Print what is wrong with a network on some data, for the command `health` and an older use of `doctor`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from flowgrad.inspection import health
 
 
 def examined(opened: Opened, top: int = 12) -> int:
-    """Print the gradients by depth, of at most `top` levels, and what is wrong; the exit code: 1 where anything is."""
+    """Print the gradients by depth, of `top` levels at most, and what is wrong; returns 1 if anything is, else 0."""
     found = health(opened.program, opened.X, opened.T)
     most = float(np.nan_to_num(found.gradient, posinf=0.0).max()) or 1.0
     levels = list(zip(found.nodes.tolist(), found.gradient.tolist(), strict=True))

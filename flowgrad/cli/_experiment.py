@@ -1,6 +1,6 @@
-"""An experiment: the way of a configuration to a model and its samples, to a training, and to a run folder.
+"""Run an experiment: from a configuration to a model and its samples, to training, and to a run folder.
 
-settings, name = read(path, options)        checked, with the options of the command line in their places
+settings, name = read(path, options)        checked, options of the command line in the place of the file's values
 experiment = prepare(settings)              the untrained model, and the samples in their parts
 outcome = experiment.train()                the trained program, and its figures
 experiment.write(folder, outcome)           the files of a run folder
@@ -50,7 +50,7 @@ PATHS = (("network", "file"), ("network", "edges"), *(("data", name) for name in
 
 @dataclass(frozen=True)
 class Parts:
-    """Samples by what they are for, as the network takes them."""
+    """Samples by purpose, scaled as the network takes them."""
 
     train: Samples
     validation: Samples | None
@@ -59,9 +59,9 @@ class Parts:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a training.
+    """The result of a training.
 
-    rows      one a finished epoch, as `fg.History.rows`
+    rows      one per finished epoch, as `fg.History.rows`
     reason    why training ended; "stopped" after a number that is not finite, then `error` says where
     intervals name → value on the test samples and its 95 % interval: the metrics that suit, and those of train.metrics
     weights_of as `fg.History.weights_of`
@@ -77,7 +77,7 @@ class Outcome:
 
     @property
     def figures(self) -> dict[str, float]:
-        """Name → value on the test samples."""
+        """Values on the test samples, by name."""
         return {name: found.value for name, found in self.intervals.items()}
 
 
@@ -85,8 +85,8 @@ class Outcome:
 class Experiment:
     """An untrained model with its samples, and how to train it.
 
-    settings  the configuration: every section, every key, paths relative to where we are
-    start     the network's file, for the run folder; None of a topology
+    settings  the configuration: every section, every key, paths relative to the working directory
+    start     the network's file, for the run folder; None for a topology
     """
 
     settings: _config.Config
@@ -95,13 +95,13 @@ class Experiment:
     start: Start | None = None
 
     def compile(self) -> Program:
-        """The model's network, compiled as the settings say."""
+        """Compile the model's network as the settings say."""
         v = self.settings["train"]
         executor, loss = _config.executor_of(v["executor"]), self.model.record
         return fg.compile(self.model.network, executor=executor, dtype=v["dtype"], loss=loss, threads=v["threads"])
 
     def arguments(self, program: Program) -> dict[str, Any]:
-        """What `fg.fit` is called with besides program, X and T.
+        """Collect the arguments of `fg.fit` besides program, X and T.
 
         Raises:
             UnknownNameError: a table of the settings names no weights, no class. ConfigError: the loss has no classes.
@@ -123,11 +123,11 @@ class Experiment:
         checkpoint: Callable[[], Path | None] = lambda: None,
         before: Sequence[Row] = (),
     ) -> Outcome:
-        """Train on the first part, stop by the second, measure on the third.
+        """Train on the training samples, stop early by the validation samples, measure on the test samples.
 
-        `start` is called with the program before its first epoch, then `logs` for the callbacks; each of `on_epoch`
-        with the row of an epoch. `checkpoint` gives the file that is kept up to date, and gone on from where it is
-        there; `before` are its epochs. Ctrl-C and numbers that are not finite end training and keep what was reached.
+        `start` is called with the program before its first epoch, then `logs`, which returns the callbacks; each of
+        `on_epoch` with the row of an epoch. `checkpoint` gives the file that is kept up to date, and resumed from if
+        it exists; `before` are its epochs. Ctrl-C and non-finite numbers end training and keep the state reached.
         """
         program = self.compile()
         rows = list(before)
@@ -153,13 +153,13 @@ class Experiment:
         return Outcome(program, rows, reason, found, error, best, moment)
 
     def begin(self, folder: Path, place: Path) -> None:
-        """Write what a run folder holds from the start besides its model; `place` is where the folder will be."""
+        """Write what a run folder has from the start, besides the model; `place` is the folder's final path."""
         (folder / "config.toml").write_text(document(self.relocated(place)), encoding="utf-8")
         if self.start is not None:
             (folder / self.start.name).write_bytes(self.start.data)
 
     def write(self, folder: Path, place: Path, name: str, outcome: Outcome) -> None:
-        """Write every file of a run folder; `place` is where the folder will be."""
+        """Write every file of a run folder; `place` is the folder's final path."""
         save_run(folder, replace(self.model, network=outcome.program.network()), outcome.weights_of)
         save_metrics(folder, outcome.rows)
         text = json.dumps(self.summary(outcome), indent=1, ensure_ascii=False)
@@ -171,7 +171,7 @@ class Experiment:
             loss_curve(folder / "loss.png", outcome.rows, f"{name}: loss", outcome.best_epoch)
 
     def summary(self, outcome: Outcome) -> dict[str, Any]:
-        """Give what summary.json says."""
+        """Collect the content of summary.json."""
         parts, program = self.parts, outcome.program
         return {
             "test": outcome.figures,
@@ -195,7 +195,7 @@ class Experiment:
         }
 
     def relocated(self, folder: Path) -> _config.Config:
-        """The configuration as it stands in a run folder: paths relative to that, the network's file beside it."""
+        """Convert the configuration for a run folder: paths relative to the folder, the network's file in it."""
         moved = {section: dict(values) for section, values in self.settings.items()}
         moved["run"]["folder"] = None
         for section, name in PATHS:
@@ -209,12 +209,12 @@ class Experiment:
 
 
 def ends_of(found: Interval) -> list[float] | None:
-    """Low and high as JSON data; None where there is no interval."""
+    """Convert an interval's ends to JSON data; None where there is no interval."""
     return None if found.low != found.low else [found.low, found.high]
 
 
 def pictures() -> bool:
-    """Whether matplotlib is installed."""
+    """Return whether matplotlib is installed."""
     return find_spec("matplotlib") is not None
 
 
@@ -222,11 +222,11 @@ def pictures() -> bool:
 
 
 def read(path: Path, options: Mapping[str, Any] | None = None) -> tuple[_config.Config, str]:
-    """Give the configuration of a TOML file or a run folder, and its name; paths are relative to where we are.
+    """Read the configuration of a TOML file or a run folder, and its name; paths relative to the working directory.
 
     Args:
-        options: "section.key" → value, in the place of the file's, paths being relative to where we are; None says
-            nothing.
+        options: "section.key" → value, which replaces the file's, paths being relative to the working directory;
+            None leaves the file's value.
 
     Raises:
         FileError, ConfigError, UnknownNameError: as `_config.read`.
@@ -240,7 +240,7 @@ def read(path: Path, options: Mapping[str, Any] | None = None) -> tuple[_config.
 
 
 def resolve(settings: _config.Config, base: Path) -> None:
-    """Make the configuration's paths, which are relative to its file, relative to where we are."""
+    """Make the configuration's paths, relative to `base`, its file's folder, relative to the working directory."""
     for section, name in PATHS:
         value = settings[section][name]
         if isinstance(value, str):
@@ -255,7 +255,7 @@ def prepare(settings: _config.Config) -> Experiment:
 
     Raises:
         FileError: a file is missing; the message says which key names it.
-        ConfigError, UnknownNameError, DataError: what they hold does not go together.
+        ConfigError, UnknownNameError, DataError: network, samples and settings do not fit together.
     """
     data = settings["data"]
     samples, network, roles, loss, start = _read(settings)
@@ -265,9 +265,9 @@ def prepare(settings: _config.Config) -> Experiment:
 
 
 def prepare_whole(settings: _config.Config, group: str | None = None) -> tuple[Experiment, list[str] | None]:
-    """Give the experiment with every sample of data.file in its first part, as measured, and the groups by a column.
+    """Prepare an experiment with every sample of data.file in its first part, as measured, and the groups by a column.
 
-    Nothing is scaled and nothing is held out; validation is what data.validation is, where that is a file.
+    Nothing is scaled and nothing is held out; the validation samples are those of data.validation, if it is a file.
 
     Raises:
         as `prepare`; UnknownNameError: no such column of groups.
@@ -287,7 +287,7 @@ def prepare_whole(settings: _config.Config, group: str | None = None) -> tuple[E
 
 
 def _read(settings: _config.Config) -> tuple[Table, Network, Roles, str, Start | None]:
-    """The table of samples, the network, what columns are to it, its loss by default, and the network's file."""
+    """Read the table of samples, the network, the roles of columns, its default loss, and the network's file."""
     data = settings["data"]
     for name in FILES:
         if isinstance(data[name], str) and not Path(data[name]).exists():
@@ -305,7 +305,7 @@ def _read(settings: _config.Config) -> tuple[Table, Network, Roles, str, Start |
 
 
 def _named(model: Model, samples: Table, data: Mapping[str, Any]) -> Model:
-    """The model, its inputs called as the columns are that feed them, and without those that the table lacks."""
+    """Name the model's inputs as the columns that feed them; where data.missing drops, remove absent ones."""
     inputs = _data.columns_of(samples, data["inputs"], model.inputs)
     check_count("inputs", inputs, len(model.network.inputs))
     named = replace(model, inputs=inputs)
@@ -322,8 +322,8 @@ def assemble(
 ) -> Experiment:
     """Make an experiment of a network and samples as they were measured.
 
-    Where a trained model is gone on with, the scaling stays that under which its weights were trained; where it
-    is to scale otherwise its weights are folded, so that it begins as the same function of the columns.
+    A trained model keeps the scaling under which its weights were trained. If the settings scale otherwise, the
+    difference is folded into its weights, so that training begins with the same function of the columns.
     """
     data = settings["data"]
     trained = start.model if start is not None and start.trained else None
@@ -347,7 +347,7 @@ def assemble(
 def _rescaled(
     trained: Model | None, own: Scaling | None, values: Any, wanted: bool
 ) -> tuple[Scaling | None, Scaling | None]:
-    """The scaling to fold into the network's weights, and the one to keep; `own` is that of the trained model."""
+    """Choose the scaling to fold into the network's weights, and the one to keep; `own` is the trained model's."""
     if own is not None:
         return (None, own) if wanted else (own, None)
     if not wanted:
@@ -357,7 +357,7 @@ def _rescaled(
 
 
 def _parts(data: Mapping[str, Any], samples: Table, roles: Roles, dtype: Any) -> Parts:
-    """Training, validation and test samples: files of their own, or fractions of the one file."""
+    """Split into training, validation and test samples, which are files of their own or fractions of the one file."""
 
     def from_file(path: str) -> Samples:
         return _data.read(Table(Path(path), samples.reading), roles, finite=True, dtype=dtype)

@@ -1,4 +1,4 @@
-"""A network, or a run that may be training, read again and again: what the page of `flowgrad view` is told."""
+"""Read a network, or a run that may be training, again and again for the page of `flowgrad view`."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from flowgrad.viewer.record import record as recorded
 from flowgrad.viewer.record import values as moved
 
 Columns = dict[str, list[float | None]]
-TORN = (OSError, ValueError, FlowgradError)  # what reading meets while somebody writes, or has taken a file away
+TORN = (OSError, ValueError, FlowgradError)  # errors of reading a file that is being written or was removed
 
 
 class Followed:
-    """What stands at a path, as often as it is asked for; one thread computes at a time.
+    """A network or run at a path, read anew for every request; one thread computes at a time.
 
     Args:
-        model: reads what stands there.
+        model: reads the model at the path.
         path: a run folder, or a network's file.
         data, sample, executor, tables: as the options of `flowgrad view`.
     """
@@ -52,7 +52,7 @@ class Followed:
         self._found: tuple[str, Any] | None = None
 
     def record(self) -> Record:
-        """Everything the page knows, as it is now.
+        """Collect everything that the page shows, as it is now.
 
         Raises:
             FlowgradError: the network, or its samples, cannot be read.
@@ -64,13 +64,13 @@ class Followed:
             return found | {"version": version, "state": self._state()}
 
     def state(self) -> Record:
-        """History, whether training runs, and the version of the values, as they are now."""
+        """Collect the history, the state of training and the version of the values, as they are now."""
         return {"history": self._metrics.columns(), "version": self._version(), "state": self._state()}
 
     def values(self) -> Record:
-        """What training moves: parameters and the values of both passes; `other` where another network stands here.
+        """Collect what training changes: parameters, and values of both passes; `other`: the network is another.
 
-        `values` is None while they cannot be read, which a later request may.
+        `values` is None while they cannot be read; a later request may succeed.
         """
         with self._lock:
             version = self._version()
@@ -84,7 +84,7 @@ class Followed:
             return {"version": version, **self._found[1]}
 
     def _version(self) -> str:
-        """What changes whenever the network is written."""
+        """Make a text that changes whenever the network's file is written, from its time, inode and size."""
         try:
             status = (self.path / RUN_NETWORK if self.path.is_dir() else self.path).stat()
         except OSError:
@@ -92,7 +92,7 @@ class Followed:
         return f"{status.st_mtime_ns:x}-{status.st_ino:x}-{status.st_size:x}"
 
     def _state(self) -> Record | None:
-        """Of a run: whether it has ended and why, the epochs it may take, seconds since the last line."""
+        """Describe a run: why it ended, or None, its maximum of epochs, seconds since the last line; None of a file."""
         if not self.path.is_dir():
             return None
         try:
@@ -110,7 +110,7 @@ class Followed:
         return {"reason": reason, "epochs": epochs, "age": round(age, 1)}
 
     def _read(self) -> dict[str, Any]:
-        """Arguments of `record`: with targets where the samples hold them."""
+        """Read the network and samples into arguments of `record`, with targets where the samples hold them."""
         model = self._model()
         self._title = self.path.resolve().stem + (", inputs standardised" if model.scaling is not None else "")
         chosen = self._data if self._data is not None else own_samples(self.path)
@@ -123,7 +123,7 @@ class Followed:
 
 
 def own_samples(run: Path) -> Path | None:
-    """The samples a run has of its own: its test.csv, else what it was tested or trained on."""
+    """Find the samples of a run: its test.csv, else the file that it was tested or trained on, else None."""
     if not run.is_dir():
         return None
     if (run / "test.csv").is_file():
@@ -137,7 +137,7 @@ def own_samples(run: Path) -> Path | None:
 
 
 class Metrics:
-    """A run's metrics.csv, read on each time from where it was read last: an epoch more costs a line more."""
+    """A run's metrics.csv, read incrementally: each call reads the lines that were added since the last."""
 
     def __init__(self, run: Path) -> None:
         self._path, self._lock = run / "metrics.csv", lock()
@@ -146,9 +146,9 @@ class Metrics:
         self._columns: dict[str, list[str]] = {}
 
     def columns(self) -> Columns | None:
-        """The columns as they stand now, thinned where they are long; None where there is no file.
+        """Read the columns as they are now, thinned where they are long; None where there is no readable file.
 
-        A last line without an end is still being written, and left out.
+        A last line without a line feed is still being written, and left out.
         """
         with self._lock:
             try:
@@ -175,7 +175,7 @@ class Metrics:
 
 
 def losses(run: Path) -> Columns | None:
-    """`Metrics.columns` of a run, once."""
+    """Read `Metrics.columns` of a run, once."""
     return Metrics(run).columns()
 
 
@@ -187,6 +187,6 @@ def _settings(run: Path) -> _config.Config | None:
 
 
 def _shape(network: fg.Network) -> Any:
-    """What must be the same for two networks to be one picture."""
+    """Collect what two networks must have in common to be drawn as one: nodes and edges."""
     columns = network.columns
     return network.nodes, columns.source.tobytes(), columns.target.tobytes()

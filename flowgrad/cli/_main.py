@@ -1,4 +1,4 @@
-"""`main`: from the words of a command line to its exit code."""
+"""Run a command line, by `main`, and return its exit code."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ VERSION = ("--version", "-V")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command line; the exit code.
+    """Run one command line and return its exit code.
 
     Args:
         argv: the words after `flowgrad`; None takes `sys.argv`.
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(str(error))
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
-    except BrokenPipeError:  # whoever read our output has gone: say nothing, also not while Python ends
+    except BrokenPipeError:  # the reader of stdout has closed it: print nothing, also not while Python exits
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return code
@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 @contextmanager
 def _warnings_shown() -> Iterator[None]:
-    """Show each of the library's own warnings once, in one line, whatever filters are set; others as Python does."""
+    """Show each of flowgrad's warnings once, in one line, whatever filters are set; others as Python shows them."""
     said: set[str] = set()
 
     with warnings.catch_warnings():
@@ -112,7 +112,7 @@ def _obey(words: list[str]) -> int:
 
 
 def _app(chosen: str | None) -> typer.Typer:
-    """The typer app with the chosen command only, or, for the list of all, with every one."""
+    """Build the typer app with the chosen command only, or, for the list of commands, with all."""
     import typer
 
     app = typer.Typer(
@@ -130,12 +130,12 @@ def _app(chosen: str | None) -> typer.Typer:
 
 
 def _paragraphs(doc: str | None) -> str:
-    """A docstring as a help text: a line a paragraph, for typer to wrap."""
+    """Convert a docstring to a help text with one line per paragraph, which typer wraps."""
     return "\n\n".join(" ".join(part.split()) for part in cleandoc(doc or "").split("\n\n"))
 
 
 def _interruptible(entry: Callable[..., Any]) -> Callable[..., Any]:
-    """The command, with Ctrl-C handed to `main`, which typer would answer in its own way."""
+    """Wrap a command so that Ctrl-C is reported as `main` does and exits with 130, not in typer's way."""
     import typer
 
     @wraps(entry)
@@ -154,13 +154,13 @@ def _exit_code(result: Any) -> int:
 
 
 def _of_the_system(error: OSError) -> str:
-    """What the operating system refused, in one line: `runs/x: permission denied`."""
+    """Format an error of the operating system in one line: `runs/x: permission denied`."""
     reason = (error.strerror or str(error)).lower()
     return f"{error.filename}: {reason}" if error.filename else reason
 
 
 def _fail(message: str, code: int = 2) -> int:
-    """One line on stderr; gives the exit code back."""
+    """Print one line on stderr; returns the exit code."""
     if code == 130:
         print(" ".join(message.splitlines()), file=sys.stderr)
     else:
@@ -169,7 +169,7 @@ def _fail(message: str, code: int = 2) -> int:
 
 
 def _say(what: str, colour: str, message: str) -> None:
-    """One line on stderr, which begins with a word in a colour where there is one."""
+    """Print one line on stderr that begins with the word `what`, coloured on a terminal."""
     pretty = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
     start = f"\x1b[1;{colour}m{what}:\x1b[0m" if pretty else f"{what}:"
     print(start, " ".join(message.splitlines()), file=sys.stderr)

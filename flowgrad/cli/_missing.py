@@ -1,7 +1,7 @@
-"""`missing = "drop"`: a network without the inputs that a table lacks.
+"""Remove the inputs that a table lacks from a network, for `missing = "drop"`.
 
-An input that is dropped is removed with its out-edges, so that sums go on without its term. Of a network that takes
-standardised inputs that is the same as an input which always has its mean.
+An input is removed with its out-edges, so that sums lose its term. For a network that takes standardised inputs this
+is the same as an input that always has its mean.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from flowgrad.tables.table import Table
 
 
 def present(table: Table, inputs: Sequence[str]) -> list[int]:
-    """The places of the inputs that a table has, all of them unless its reading drops what is missing.
+    """Return the indices of the inputs that a table has; all indices unless the table's reading drops missing ones.
 
-    What is dropped is said in one line on stderr.
+    Dropped inputs are reported in one line on stderr.
 
     Raises:
         DataError: the table has none of the inputs.
@@ -42,7 +42,7 @@ def present(table: Table, inputs: Sequence[str]) -> list[int]:
 
 
 def fitted(model: Model, table: Table) -> Model:
-    """The model, without the inputs that the table lacks where its reading says so."""
+    """Remove from the model the inputs that the table lacks, if the table's reading says so."""
     kept = present(table, model.inputs)
     if len(kept) == len(model.inputs):
         return model
@@ -52,10 +52,10 @@ def fitted(model: Model, table: Table) -> Model:
 
 
 def restricted(network: Network, kept: Sequence[int]) -> Network:
-    """Make the network that has only the inputs at these places; the others go with their out-edges.
+    """Make the network with only the inputs of these indices; the others are removed with their out-edges.
 
     Raises:
-        GraphError: an input that goes is an output as well, or all that a neuron aggregates by another rule than a sum.
+        GraphError: a removed input is an output too, or a neuron with another aggregation than a sum loses all terms.
 
     >>> net = Network.from_arrays([0, 1], [2, 2], weight=[3.0, 4.0], activation="identity")
     >>> restricted(net, [1]).nodes, restricted(net, [1]).columns.weights
@@ -98,7 +98,7 @@ def _only(values: Sequence[object], keep: np.ndarray[tuple[int], np.dtype[np.boo
 
 
 def _check_fed(c: Columns, edges: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> None:
-    """A sum may lose all its terms, and is its bias; no other aggregation may."""
+    """Raise GraphError where an aggregation other than a sum loses all its terms; an empty sum leaves the bias."""
     before, after = (np.bincount(rows, minlength=c.n_nodes) for rows in (c.target, c.target[edges]))
     for row in np.flatnonzero((before > 0) & (after == 0)).tolist():
         name = c.aggregations[c.aggregation[row]].name

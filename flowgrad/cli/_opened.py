@@ -1,4 +1,4 @@
-"""What commands work on: a network with what its data needs, its samples, and the program that runs it."""
+"""Open what commands work on: a model, its samples, scaled as it needs them, and its compiled program."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from flowgrad.tables.table import Reading, Table
 SAMPLES = ("file", "test", "validation")  # keys of [data] that name samples, or a fraction of them
 
 Answers = Literal["needed", "if there", "none"]
-"""Whether the samples hold targets or labels: they must, they may, or they are not looked at."""
+"""Whether the samples hold targets or labels: they must, they may, or targets and labels are not read."""
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A model with samples.
+    """A model with samples and its compiled program.
 
     X        (B, I), scaled as the network takes them
     T        class indices (B,) or targets (B, O), scaled as the network answers them; None where they were not read
-    program  the network compiled; under the loss that was asked for, else the model's own, else squared_error;
-             under none where no answers were asked for
+    program  the compiled network; its loss is the one that was asked for, else the model's own, else squared_error;
+             it has none where answers are "none" and no loss was asked for
     """
 
     model: Model
@@ -44,7 +44,7 @@ class Opened:
     program: fg.Program
 
     def node(self, name: str) -> Hashable:
-        """The node of that name.
+        """Find the node of a name.
 
         Raises:
             UnknownNameError: there is none; the message gives the nearest.
@@ -64,17 +64,17 @@ def open_network(
     quiet: bool = False,
     followed: bool = False,
 ) -> Model:
-    """The model of a run folder, of a `.fgm`, or of a network in a file of any format that `fg.load` knows.
+    """Open the model of a run folder, of a `.fgm`, or of a network in a file of any format that `fg.load` knows.
 
     Args:
         read_as: the format; None goes by the suffix.
         option: KEY=VALUE each, for the format's reader.
         ignore: columns of the samples to skip, besides those that the model ignores itself.
-        quiet: do not say which network it is.
-        followed: it is read again and again while it trains, so that nothing is said of a training that has not ended.
+        quiet: do not print the network's size.
+        followed: the path is read repeatedly during training, so no note says that training has not ended.
 
     Raises:
-        FileError: missing, or not what it should be.
+        FileError: the path is missing, or the file cannot be read.
         ConfigError: a column to skip is an input.
     """
     option = list(option or ())
@@ -98,7 +98,7 @@ def open_network(
 
 
 def ignoring(model: Model, names: Iterable[str]) -> Model:
-    """The model, to which columns of these names say nothing besides."""
+    """Add columns to those that the model ignores."""
     return replace(model, ignore=tuple(dict.fromkeys((*model.ignore, *names))))
 
 
@@ -120,7 +120,7 @@ def opened(
     """Open a network, its samples, the loss and the executor; see `open_network`, `reading_for` and `with_samples`.
 
     Args:
-        by: a column that the command reads itself; it may be an input as well.
+        by: a column that the command itself reads, so that it is not surplus; it may be an input as well.
     """
     model = open_network(path, read_as=read_as, option=option, ignore=ignore, quiet=quiet)
     model = ignoring(model, () if by is None else (by,))
@@ -129,12 +129,12 @@ def opened(
 
 
 def reading_for(path: Path, data: Path, tables: Mapping[str, Any] | None = None) -> Reading:
-    """How samples are read: as the options of a command say, and where they say nothing as those of the run were.
+    """Choose how samples are read: by the options of a command, and where these are left out as the run's were.
 
-    The labels of a run are joined to its own samples only, other samples having others.
+    The labels of a run are joined to its own samples only.
 
     Args:
-        path: the folder of a run, or any file of a network, which says nothing of samples.
+        path: the folder of a run, or any file of a network, which has no settings for samples.
         data: the samples.
         tables: by key of [data]; None where an option is left out.
 
@@ -152,10 +152,10 @@ def reading_for(path: Path, data: Path, tables: Mapping[str, Any] | None = None)
 
 
 def run_settings(run: Path) -> Mapping[str, Any]:
-    """Give [data] of a run's configuration as it stands there; empty where it has none, as of a network in a folder.
+    """Read [data] of a run's configuration, unchecked; empty where the folder has no config.toml.
 
     Raises:
-        FileError: it is damaged.
+        FileError: the configuration is damaged.
     """
     path = run / "config.toml"
     if not path.is_file():
@@ -172,16 +172,16 @@ def run_settings(run: Path) -> Mapping[str, Any]:
 def with_samples(
     model: Model, data: Path, answers: Answers, reading: Reading, *, finite: bool = False
 ) -> tuple[Model, Any, Any]:
-    """The model, and X and T of a file of samples as `Opened` has them.
+    """Read X and T of a file of samples, as `Opened` has them; returns the model too.
 
-    Where the reading drops inputs that the table lacks, the model is the one that goes without them. Answers that may
-    be there are not looked at where a column of them is ignored.
+    Where the reading drops inputs that the table lacks, the model returned is without them. At answers "if there"
+    targets or labels are not read if one of their columns is ignored.
 
     Args:
         finite: refuse NaN and inf among the inputs, as training does; else they flow through the network.
 
     Raises:
-        UnknownNameError: a column is missing, or is nothing to the model.
+        UnknownNameError: a column is missing, or has no role for the model.
         FileError, DataError: as `tables.Table`.
     """
     table = Table(data, reading)
@@ -196,11 +196,11 @@ def with_samples(
 
 
 def program_of(model: Model, loss: str | None, executor: str = "auto", *, trained: bool = True) -> fg.Program:
-    """The program of a model; `trained` says whether the model's own loss counts where none is named."""
+    """Compile a model under `loss`, or, where that is None, under the model's own if `trained`, else under none."""
     own = model.record if trained else None
     return fg.compile(model.network, executor=executor, loss=loss or own)
 
 
 def roles_of(model: Model) -> Roles:
-    """What the columns of a table are to a model."""
+    """Return the roles of a table's columns for a model."""
     return Roles(model.inputs, model.targets, model.label, tuple(map(str, model.classes)), model.ignore)

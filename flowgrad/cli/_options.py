@@ -1,4 +1,4 @@
-"""Arguments and options that several commands share, each written once."""
+"""Define the arguments and options that several commands share."""
 
 from __future__ import annotations
 
@@ -71,13 +71,13 @@ Missing = Annotated[
 RUN_FILES = (RUN_NETWORK, ABOUT, TRAINED, "config.toml", "metrics.csv", "summary.json")
 """Files of a run folder that commands read."""
 TABLES = {"orient": Orient, "labels": Labels, "key": Key, "surplus": Surplus, "missing": Missing}
-"""How samples are read: an option a key of [data]."""
+"""Options of how samples are read, one for each key of [data] that may be given on the command line."""
 Tables = dict[str, Any]
-"""What the command line says of them: None where an option is left out."""
+"""Values of the options `TABLES` by key; None where an option is left out."""
 
 
 def with_tables(entry: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options `TABLES` in the place of its argument `tables`, which has them as a dict."""
+    """Replace a command's argument `tables`, a dict, by the options `TABLES`."""
 
     @wraps(entry)
     def command(**options: Any) -> Any:
@@ -137,11 +137,11 @@ Reading = Annotated[
 
 
 def check_apart(out: Path | None, *read: Path | str | None) -> None:
-    """Raise ConfigError where what a command writes would stand in the place of a file that it reads.
+    """Raise ConfigError where a command would overwrite a file that it reads.
 
     Args:
-        out: what it writes; None where it prints.
-        read: files, and folders of runs, whose own files count.
+        out: the file that the command writes; None where it prints.
+        read: files that it reads, and run folders, which stand for their files `RUN_FILES`.
     """
     if out is None:
         return
@@ -153,9 +153,9 @@ def check_apart(out: Path | None, *read: Path | str | None) -> None:
 
 
 def folded_into(model: Model, chosen: FileFormat) -> str:
-    """What to say of the scaling in a file of that format; empty where it has none.
+    """Describe the scaling in a file of this format, in a sentence; empty for a model without scaling.
 
-    Of a standardised input the mean is in biases, and a list of edges has none.
+    Folding a standardised input puts its mean into biases, which a list of edges does not have.
     """
     if model.scaling is None and model.target_scaling is None:
         return ""

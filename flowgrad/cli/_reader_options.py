@@ -1,4 +1,4 @@
-"""--option KEY=VALUE: what a reader of networks takes besides, each value read as its option's type says."""
+"""Parse --option KEY=VALUE, further arguments of a format's reader, by the type of each option."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ WHOLE = re.compile(r"[+-]?\d{1,18}")
 
 
 def reader_options(given: Iterable[str] | None, chosen: Format, path: Path) -> dict[str, Any]:
-    """Options of a format's reader from KEY=VALUE, and KEY.NAME=VALUE of those that are a mapping.
+    """Parse options of a format's reader from KEY=VALUE, and KEY.NAME=VALUE of options that are a mapping.
 
-    The type of an option says what its value is: where it is a list, `a,b` has two entries and `a` one. What stands in
-    quotation marks is text as it stands, commas and digits too. Ids are numbers where the file may have such: never in
-    text without `integer_ids=true`.
+    The type of an option decides how its value is read: where it is a list, `a,b` has two entries and `a` one. A value
+    in quotation marks is text, commas and digits too. Ids are read as numbers only where the file may have numbers as
+    ids: in text files never without `integer_ids=true`.
 
     Raises:
         ConfigError: no KEY=VALUE, or a key given twice.
@@ -49,7 +49,7 @@ def reader_options(given: Iterable[str] | None, chosen: Format, path: Path) -> d
 
 
 def _value(said: Any, hint: Any, numbered: bool) -> Any:
-    """The value of an option of that type; text that is none of it stays text, which the check of options names."""
+    """Parse a value by its option's type; text that does not fit stays text, which the check of options refuses."""
     kinds = _kinds(hint)
     if isinstance(said, dict):
         inner_hint = next((get_args(kind)[1] for kind in kinds if _is(kind, Mapping)), Any)
@@ -62,7 +62,7 @@ def _value(said: Any, hint: Any, numbered: bool) -> Any:
 
 
 def _one(said: str, quoted: bool, kinds: tuple[Any, ...], numbered: bool) -> Any:
-    """A single value of one of these types."""
+    """Parse a single value as one of these types."""
     if quoted:
         return said
     if said in ("true", "false") and (bool in kinds or any(_is(kind, Literal) for kind in kinds) or Any in kinds):
@@ -73,7 +73,7 @@ def _one(said: str, quoted: bool, kinds: tuple[Any, ...], numbered: bool) -> Any
 
 
 def _cells(said: str) -> list[tuple[str, bool]]:
-    """The entries of a list, and whether each stood in quotation marks."""
+    """Split a list at commas into entries, each with whether it was in quotation marks."""
     found, rest = list[tuple[str, bool]](), f"{said},"
     while rest:
         match = CELL.match(rest)
@@ -85,13 +85,13 @@ def _cells(said: str) -> list[tuple[str, bool]]:
 
 
 def _kinds(hint: Any) -> tuple[Any, ...]:
-    """The types of a union, or the one."""
+    """List the types of a union, or the one type."""
     if get_origin(hint) in (Union, UnionType):
         return tuple(kind for one in get_args(hint) for kind in _kinds(one))
     return (hint,)
 
 
 def _is(kind: Any, base: Any) -> bool:
-    """Whether a type is a generic of that base."""
+    """Return whether a type is a generic of that base."""
     origin = get_origin(kind)
     return origin is base or (isinstance(origin, type) and isinstance(base, type) and issubclass(origin, base))

@@ -1,4 +1,4 @@
-"""What of a configuration may change where its run is gone on with: one list, and the check that goes by it."""
+"""List the keys of a configuration that may change when its run is resumed, and check that no others have."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ MAY_CHANGE = {
     "train.log": "who listens",
     "run.folder": "where it lies",
 }
-"""Key → why another value goes on with the same training."""
+"""Key → why a run may be resumed with another value of it."""
 INSTEAD = "give another --out, or leave --resume out"
 PLACES = ("network.file", "network.edges", "data.file", "data.labels", "data.test", "data.validation")
-"""Keys whose files may be called otherwise, or lie elsewhere: the checkpoint knows what they held."""
+"""Keys whose files may have been renamed or moved: the checkpoint has digests of their content."""
 
 
 def check_same(folder: Path, now: _config.Config) -> None:
-    """Raise ConfigError where a run was of another configuration; the message names the key that differs first.
+    """Raise ConfigError where a run had another configuration; the message names the first key that differs.
 
     Args:
-        folder: of the run; where its config.toml is not there only the checkpoint speaks of its settings.
-        now: the configuration as the folder would hold it.
+        folder: the run's; without a config.toml nothing is checked here, only against the checkpoint later.
+        now: the present configuration, in the form that the folder would hold.
 
     Raises:
         ConfigError, FileError: as `_config.read`.
@@ -44,7 +44,7 @@ def check_same(folder: Path, now: _config.Config) -> None:
 
 
 def _alike(key: str, there: object, here: object) -> bool:
-    """Whether a key's values are of one training, as far as the configuration says."""
+    """Return whether a run with one value of a key may be resumed with the other."""
     if key in MAY_CHANGE:
         return True
     if key in PLACES:
@@ -55,7 +55,7 @@ def _alike(key: str, there: object, here: object) -> bool:
 
 
 def _options(executor: object) -> dict[str, object]:
-    """The options of a table that names an executor; none of a name."""
+    """Return the options of a table that names an executor; none for a plain name."""
     return {key: value for key, value in executor.items() if key != "name"} if isinstance(executor, dict) else {}
 
 

@@ -1,4 +1,4 @@
-"""The network of a configuration, and what each column of its samples is to it."""
+"""Determine the network of a configuration, and the role of each column of its samples."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from flowgrad.toml_text import written
 
 
 def network_and_roles(settings: _config.Config, samples: Table, given: Model | None) -> tuple[Network, Roles, str]:
-    """The network, what each column is to it, and the loss that goes with that."""
+    """Return the network, the role of each column, and the default loss for these."""
     data, section = settings["data"], settings["network"]
     ignore = tuple(data["ignore"] or ())
     label = data["label"] if given is None or data["targets"] is not None else data["label"] or given.label
@@ -47,7 +47,7 @@ def network_and_roles(settings: _config.Config, samples: Table, given: Model | N
         check_count("targets", targets, len(network.outputs))
         return network, Roles(inputs, targets, ignore=ignore), "squared_error"
     if given is not None and given.label == label and data["positive"] is None:
-        classes = tuple(map(str, given.classes))  # an output goes on to mean what it was trained to mean
+        classes = tuple(map(str, given.classes))  # outputs keep the classes of training
     else:
         classes = _data.classes_of(samples, label, outputs, data["positive"])
     loss = "cross_entropy" if len(outputs) > 1 else "binary_cross_entropy"
@@ -66,7 +66,7 @@ def _needed(targets: Any) -> Any:
 
 
 def _class_outputs(samples: Table, label: Any) -> tuple[str, ...]:
-    """Outputs of a topology under a label: one a class, or, of two classes, one for the last."""
+    """Name the outputs of a topology under a label: one per class, or a single one, for the last of two classes."""
     found = _data.words_of(samples, label)
     return tuple(found) if len(found) > 2 else (f"{label}={found[-1]}",)
 

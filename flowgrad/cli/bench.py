@@ -1,4 +1,4 @@
-"""`flowgrad bench`: the five workloads on this machine, beside the rivals that are installed."""
+"""`flowgrad bench`: measure the five workloads on this machine, beside the rivals that are installed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def entry(
     png: Annotated[Path | None, typer.Option("--png", help="Draw the ratios into this file.")] = None,
 ) -> None:
     """Measure flowgrad on this machine, interleaved with the rivals that are installed; ratios below 1 are faster."""
-    wanted = workloads or [name for name in WORKLOADS if name != "executors"]  # among those are slow ones
+    wanted = workloads or [name for name in WORKLOADS if name != "executors"]  # some executors are slow
     for name in wanted:
         if name not in WORKLOADS:
             raise UnknownNameError(f"unknown workload {brief(name)}{suggest(name, WORKLOADS)}")
@@ -39,7 +39,7 @@ def entry(
         if value is not None and value < 1:
             raise ConfigError(f"{option} {value}: must be a whole number, 1 or more")
     used = threads or cores()
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # or OpenMP's idle threads spin into everybody else's time
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # else idle OpenMP threads spin while others are timed
     results: list[Result] = []
     for name in wanted:
         say(f"{name}: {(WORKLOADS[name].__doc__ or '').splitlines()[0].partition(': ')[2]}")
@@ -79,7 +79,7 @@ def _csv(results: list[Result]) -> str:
 
 
 def _draw(results: list[Result], path: Path) -> None:
-    """Each rival's time as a multiple of ours, on a logarithmic axis."""
+    """Draw each rival's time as a multiple of flowgrad's, on a logarithmic axis."""
     try:
         from matplotlib.figure import Figure
     except ModuleNotFoundError:

@@ -1,4 +1,4 @@
-"""`flowgrad check`: gradients against differences, and executors against each other."""
+"""`flowgrad check`: compare gradients with finite differences, and executors with each other."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from flowgrad.maths.losses import Loss
 from flowgrad.model import Model
 from flowgrad.registry import find
 
-AGREE = {"float64": 1e-9, "float32": 1e-4}  # of the largest component, between executors
+AGREE = {"float64": 1e-9, "float32": 1e-4}  # tolerance between executors, relative to the largest component
 
 
 @_options.with_tables
@@ -65,7 +65,7 @@ def entry(
 
 
 def _drawn(model: Model, n: int, loss: str, seed: int) -> tuple[Any, Any]:
-    """Drawn samples that suit the loss."""
+    """Draw samples X and targets T in the domain of the loss."""
     rng = np.random.default_rng(seed)
     X, O = rng.standard_normal((n, len(model.network.inputs))), len(model.network.outputs)
     record: Loss = find("losses", loss)
@@ -79,7 +79,7 @@ def _drawn(model: Model, n: int, loss: str, seed: int) -> tuple[Any, Any]:
 
 
 def executors_agree(programs: dict[str, fg.Program], X: Any, T: Any) -> bool:
-    """Print how far each executor is from the definition; whether all are within what rounding explains."""
+    """Print each executor's distance from the Python executor; return whether all are within `AGREE`."""
     exact = programs["python"]
     _, g = exact.value_and_grad(exact.theta, X, T)
     y, size = exact.predict(X), float(np.abs(g).max(initial=0.0)) or 1.0

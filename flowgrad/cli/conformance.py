@@ -1,4 +1,4 @@
-"""`flowgrad conformance`: the battery that every executor has to pass."""
+"""`flowgrad conformance`: run the battery that every executor has to pass."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def entry(
 
 
 def _found(name: str) -> Executor:
-    """The executor of that name, or the object of MODULE:OBJECT; a class is called without arguments.
+    """Find the executor of a name, or the object of MODULE:OBJECT; a class is called without arguments.
 
     Raises:
         UnknownNameError: no such executor, no such module or object.
@@ -88,7 +88,7 @@ def _found(name: str) -> Executor:
         sys.path.insert(0, here)  # as `python -m` does
     try:
         at: Any = import_module(module)
-    except Exception as error:  # whatever a module of the author's own raises
+    except Exception as error:  # the author's module may raise anything
         if isinstance(error, ModuleNotFoundError) and error.name == module:
             raise UnknownNameError(
                 f"{brief(name)}: no module {brief(module)} in {here}, and none is installed"
@@ -107,12 +107,12 @@ def _found(name: str) -> Executor:
 
 
 def public(module: object) -> list[str]:
-    """Names that a module, or an object, has for others."""
+    """List the public names of a module or an object."""
     return [each for each in dir(module) if not each.startswith("_")]
 
 
 def _read(path: Path) -> list[Any]:
-    """The reports in a file that --report wrote."""
+    """Read the reports in a file that --report wrote."""
     from flowgrad.testing import Report
 
     try:
@@ -128,7 +128,7 @@ def _read(path: Path) -> list[Any]:
 
 
 def _write(path: Path, text: str) -> None:
-    """The table as a file; into a page that has the marks, between them."""
+    """Write the table to a file; in a page that has `MARKS`, replace only the text between them."""
     page = path.read_text("utf-8") if path.exists() else ""
     before, start, rest = page.partition(MARKS[0])
     _, end, after = rest.partition(MARKS[1])
@@ -136,7 +136,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _expected(given: list[str]) -> dict[str, str]:
-    """`CHECK=REASON` → {check: reason}."""
+    """Parse `CHECK=REASON` lines to {check: reason}."""
     expected = {}
     for line in given:
         name, sign, reason = line.partition("=")
@@ -147,7 +147,7 @@ def _expected(given: list[str]) -> dict[str, str]:
 
 
 def _examine(executor: Executor, expected: dict[str, str], only: list[str] | None, quick: bool, limit: int) -> Any:
-    """One executor's report, printed."""
+    """Run the battery on one executor, print the results, and return its report."""
     from flowgrad.testing import conformance
 
     name, running = executor.info.name, ["the first check"]
@@ -180,6 +180,6 @@ def _noted(running: list[str]) -> Callable[[str], None]:
 
 
 def _give_up(name: str, running: list[str], limit: int) -> None:
-    """Ends the process: a check that hangs cannot be stopped from within."""
+    """End the process: a check that hangs cannot be stopped from within."""
     print(f"error: {name} did not end within {limit} s, at check {running[0]!r}", file=sys.stderr, flush=True)
     os._exit(1)

@@ -1,4 +1,4 @@
-"""`flowgrad convert`: a network from one file format to another."""
+"""`flowgrad convert`: convert a network from one file format to another."""
 
 from __future__ import annotations
 

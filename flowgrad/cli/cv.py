@@ -1,4 +1,4 @@
-"""`flowgrad cv`: a configuration trained on all folds but one, and judged on that one, in turn and repeatedly."""
+"""`flowgrad cv`: cross-validate a configuration, with repeats."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def entry(
 
 
 def _validated(experiment: Experiment, groups: list[str] | None, folder: Path, **options: Any) -> CrossValidation:
-    """Train, with a bar on a terminal, else with a line a fold."""
+    """Cross-validate, with a progress bar on a terminal, else with a line per fold."""
     model, parts, settings = experiment.model, experiment.parts, experiment.settings
     data, section = settings["data"], settings["train"]
     given = experiment.arguments(experiment.compile())

@@ -1,4 +1,4 @@
-"""`flowgrad demo`: the main job on real data, in seconds: concepts of a tumour, trained, checked and weighed."""
+"""`flowgrad demo`: train a network of concepts on real data in seconds, check its gradients, rank its concepts."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def entry(
     say(f"trained on {len(parts.train)} samples: {outcome.reason} after {len(outcome.rows)} epochs, "
         f"{outcome.rows[-1]['seconds']:.1f} s")  # fmt: skip
     say(f"on the {outcome.program.executor} executor")
-    if "; not " in outcome.program.why:  # chosen because a faster one cannot run here
+    if "; not " in outcome.program.why:  # a faster executor cannot run here
         say(outcome.program.why)
     say(verification(outcome.program, parts.train))
     importance, inputs = weigh(outcome.program, parts.train)
@@ -77,7 +77,7 @@ def entry(
 
 
 def configuration(seed: int, executor: str = "auto") -> _config.Config:
-    """The demo as a configuration of `flowgrad train`.
+    """Build the demo's configuration, as `flowgrad train` takes it.
 
     l2 was chosen among 0.001, 0.003 and 0.01 by the validation loss of five seeds.
     """
@@ -102,7 +102,7 @@ def configuration(seed: int, executor: str = "auto") -> _config.Config:
 
 @dataclass(frozen=True)
 class Job:
-    """The demo's experiment, and its samples as measured: `rest` are those that are not for testing."""
+    """The demo's experiment, and its samples as measured: `test`, and `rest`, all others."""
 
     experiment: Experiment
     rest: Samples
@@ -110,7 +110,7 @@ class Job:
 
     @classmethod
     def of(cls, settings: _config.Config) -> Job:
-        """Network from the written edges, samples from scikit-learn, a fifth held out by the seed."""
+        """Make the network from the written edges; take samples from scikit-learn, and hold out a fifth by the seed."""
         data, start = settings["data"], start_of(settings["network"])
         assert start is not None
         network = start.model.network
@@ -121,7 +121,7 @@ class Job:
         return cls(assemble(settings, network, roles, "binary_cross_entropy", parts, start), rest, test)
 
     def keep(self, out: Path | None, outcome: Outcome, importance: dict[str, float] | None = None) -> Path:
-        """Write the run folder, with samples, and where they are known importance and the drawing; its path."""
+        """Write the run folder, with samples and, if given, importance and its picture; returns the folder's path."""
         place = out or Path("runs", "demo")
         files = {"file": str(place / "train.csv"), "test": str(place / "test.csv")}
         data = self.experiment.settings["data"] | files
@@ -147,7 +147,7 @@ class Job:
 
 
 def samples(inputs: Any) -> Samples:
-    """All 569 samples, columns in the order of the network's inputs; malignant is 1."""
+    """Load all 569 samples, columns in the order of the network's inputs; malignant is 1."""
     if not find_spec("sklearn"):
         raise MissingDependencyError("scikit-learn", "demo", "the demo's data")
     from sklearn.datasets import load_breast_cancer
@@ -159,9 +159,9 @@ def samples(inputs: Any) -> Samples:
 
 
 def verification(program: fg.Program, part: Samples) -> str:
-    """The program's gradient beside the Python executor's, on all training samples, in a sentence.
+    """Compare the program's gradient with the Python executor's on all training samples; returns a sentence.
 
-    A program that runs on the Python executor is held to differences of the loss instead.
+    A program that runs on the Python executor is compared with finite differences of the loss instead.
     """
     if program.executor == "python":
         check = fg.gradcheck(program, part.X[:16], part.T[:16])
@@ -180,7 +180,7 @@ def verification(program: fg.Program, part: Samples) -> str:
 
 
 def weigh(program: fg.Program, part: Samples) -> tuple[dict[str, float], list[str]]:
-    """The importance of each concept, largest first, and the three most telling measurements.
+    """Compute the importance of each concept, largest first, and find the three most important inputs.
 
     Importance is the mean of |a_v · ∂y/∂a_v| over the samples (`inspection.node_importance`).
     """

@@ -1,4 +1,4 @@
-"""`flowgrad doctor`: what is installed, what works, and what to install for more."""
+"""`flowgrad doctor`: report what is installed, what works, and what more can be installed."""
 
 from __future__ import annotations
 
@@ -58,14 +58,14 @@ def entry(
 
 
 def _works(name: str, answer: object) -> str:
-    """Whether d(½ tanh(w·x)²)/dw comes out right, or why not."""
+    """Return "yes" if the executor computes d(½ tanh(w·x)²)/dw correctly, else the reason why not."""
     if answer is not True:
         return f"no: {answer}"
     try:
         network = fg.Network.from_arrays([0], [1], weight=[0.5], activation="tanh")
         program = fg.compile(network, executor=name, loss="squared_error")
         grads = program.backward(program.forward([[2.0]]), [[0.0]])
-    except Exception as error:  # whatever a broken installation throws: to say so is what this command is for
+    except Exception as error:  # a broken installation may raise anything, which this command reports
         return f"NO: {type(error).__name__}: {error}"
     wanted = np.tanh(1.0) * (1 - np.tanh(1.0) ** 2) * 2
     found = float(grads.weight[0, 1])
@@ -73,7 +73,7 @@ def _works(name: str, answer: object) -> str:
 
 
 def _processor() -> str:
-    """Its name, and which vector instructions it has, where Linux says so."""
+    """Return the processor's name and, where Linux lists them, its vector instructions."""
     name, flags = platform.processor() or platform.machine(), ""
     info = Path("/proc/cpuinfo")
     if info.exists():
@@ -86,14 +86,14 @@ def _processor() -> str:
 
 
 def _threads() -> int:
-    """Threads that this process may run on."""
+    """Count the hardware threads that this process may use."""
     if sys.platform == "linux":
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def _libraries() -> Iterator[tuple[str, str, str]]:
-    """Every library that flowgrad's own metadata names, its version or how to install it, and what it is for."""
+    """List the libraries in flowgrad's metadata: name, version or "no", and the purpose or how to install it."""
     needed: dict[str, str] = {}
     for requirement in metadata.requires("flowgrad") or ():
         library = re.split(r"[\s<>=!~;\[]", requirement, maxsplit=1)[0]

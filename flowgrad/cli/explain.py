@@ -1,4 +1,4 @@
-"""`flowgrad explain`: one neuron's equations with the numbers put in."""
+"""`flowgrad explain`: print one neuron's equations with the numbers put in."""
 
 from __future__ import annotations
 

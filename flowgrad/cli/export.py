@@ -1,4 +1,4 @@
-"""`flowgrad export`: a network, and what both passes find, in a file for another program to show."""
+"""`flowgrad export`: write a network, with values of both passes, to a file for another program."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from flowgrad.model import Model
 from flowgrad.registry import find, names
 from flowgrad.tables.table import Reading, Table
 
-BATCH = 1024  # samples at a time: z and a of every neuron are kept for so many
+BATCH = 1024  # samples at a time, for which z and a of every neuron are in memory
 
 
 @_options.with_tables
@@ -61,7 +61,7 @@ def entry(
     _options.check_apart(to, network, data, tables["labels"])
     trained = open_network(network, read_as=read_as, option=option, ignore=ignore)
     told: dict[str, Any] = {}
-    if "history" in takes(chosen):  # the page of a run shows the run's own samples, and its training
+    if "history" in takes(chosen):  # a run's page shows the run's samples and training history
         told = {"history": losses(network)}
         data = data if data is not None else own_samples(network)
     reading = Reading() if data is None else reading_for(network, data, tables)
@@ -89,7 +89,7 @@ def _values(
     loss: str | None,
     executor: str,
 ) -> dict[str, Any]:
-    """Options of the writer that hold the values of samples: by node and edge, or the samples themselves."""
+    """Build the writer's options for values of samples: by node and edge, or the samples themselves."""
     if data is None:
         if sample is not None or loss is not None:
             raise ConfigError("--sample and --loss speak of samples: give --data too")
@@ -111,7 +111,7 @@ def _values(
 
 
 def takes(format: Format) -> set[str]:
-    """What the format's writer may be given beside the network."""
+    """Return the names of the parameters of the format's writer."""
     return set() if format.write is None else set(signature(format.write).parameters)
 
 
@@ -120,9 +120,9 @@ def _has_attributes(format: Format) -> bool:
 
 
 def means(program: fg.Program, X: Any, T: Any) -> dict[str, dict[str, Any]]:
-    """Means over the samples, as arrays in the order of the network's columns, as writers take them.
+    """Compute means over the samples, as arrays in the order of the network's columns, as writers take them.
 
-    `node_values`: z, a, and where there are targets dz, da, (V,) each, and bias_gradient, by neuron; `edge_values`:
+    `node_values`: z, a, and with targets dz, da, (V,) each, and bias_gradient, a dict by neuron; `edge_values`:
     gradient (E,).
     """
     plan, total = program.plan, dict[str, Any]()

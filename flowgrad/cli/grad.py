@@ -1,4 +1,4 @@
-"""`flowgrad grad`: the gradients of the loss, by name."""
+"""`flowgrad grad`: print the gradients of the loss, by name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from flowgrad.model import column_name
 
 
 class Of(StrEnum):
-    """What the loss is differentiated by."""
+    """The variables by which the loss is differentiated."""
 
     parameters = "parameters"
     neurons = "neurons"
@@ -60,7 +60,7 @@ def entry(
 
 
 def by_parameter(program: fg.Program, grads: fg.Gradients) -> dict[str, Any]:
-    """Columns kind, source, target, value, gradient; largest gradient first, frozen ones too."""
+    """Make columns kind, source, target, value, gradient of every weight and bias, largest gradient first."""
     plan, labels = program.plan, program.labels
     weight, bias = plan.parameters(program.theta)
     neurons = np.flatnonzero(plan.activation >= 0)

@@ -1,4 +1,4 @@
-"""`flowgrad health`: what ails a network on some data."""
+"""`flowgrad health`: find what is wrong with a network on some data."""
 
 from __future__ import annotations
 

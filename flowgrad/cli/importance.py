@@ -1,4 +1,4 @@
-"""`flowgrad importance`: which neurons move an output, by one reverse pass."""
+"""`flowgrad importance`: rank neurons by their effect on an output, by one reverse pass."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from flowgrad.model import column_name
 from flowgrad.tables.table import Table, write
 
 KINDS = ("input", "hidden", "output")
-CLASSES = 4  # that the table on the screen has room for
+CLASSES = 4  # classes that the printed table has room for
 
 
 @_options.with_tables
@@ -79,7 +79,7 @@ def _wanted(o: Opened, output: str | None) -> list[Any]:
 
 
 def _print(found: Importance, kind: str | None, top: int) -> None:
-    """The first output's strongest neurons, in what fits 80 columns beside names of ordinary length."""
+    """Print the most important neurons for the first output, in 80 characters where names are not long."""
     rows = found.top(top, kind)
     most = max((row["strength"] for row in rows), default=0.0)
     for_loss = found.outputs == (LOSS,)
@@ -109,7 +109,7 @@ def _print(found: Importance, kind: str | None, top: int) -> None:
 
 
 def _write(out: Path, found: Importance) -> None:
-    """Every record; the class of the rows over all samples is empty."""
+    """Write every record to a CSV; in rows over all samples the class is empty."""
     records = found.records()
 
     def cell(key: str, value: Any) -> Any:

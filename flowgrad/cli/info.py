@@ -1,4 +1,4 @@
-"""`flowgrad info`: what a network is like, from its file."""
+"""`flowgrad info`: describe the network in a file."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def entry(
 
 
 def facts(net: fg.Network, top: int = 12) -> Mapping[str, str]:
-    """What the command says, by name; of lists the first `top` entries."""
+    """Collect the lines that the command prints, by name; of lists the first `top` entries."""
     f = network_facts(net)
     neurons = {size: n - (f["inputs"] if size == 0 else 0) for size, n in f["fan_in"].items()}
     share = f"{f['block_edges'] / f['edges']:.0%} of the edges" if f["edges"] else ""

@@ -1,4 +1,4 @@
-"""`flowgrad list`: what there is, by kind, from the registry."""
+"""`flowgrad list`: list the names in the registry, by kind."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _names(kind: str) -> tuple[str, ...]:
 
 
 def _about(kind: str, name: str) -> tuple[str, ...]:
-    """The cells behind a name; a plugin that cannot be loaded says why, and the list goes on."""
+    """Make the cells behind a name; for a plugin that cannot be loaded they have the reason."""
     try:
         match kind:
             case "executors":
@@ -62,7 +62,7 @@ def _about(kind: str, name: str) -> tuple[str, ...]:
 
 
 def _function_of(record: Any) -> Callable[..., Any]:
-    """What a record's name stands for, whose docstring says what it is."""
+    """Return the function of a record, `f` or `std`, or the record itself, whose docstring is the summary."""
     found: Callable[..., Any] = next((getattr(record, name) for name in ("f", "std") if hasattr(record, name)), record)
     return found
 

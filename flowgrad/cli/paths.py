@@ -1,4 +1,4 @@
-"""`flowgrad paths`: how one neuron reaches another, over all paths and the strongest."""
+"""`flowgrad paths`: compute the effect of one neuron on another, over all paths and by the strongest."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def entry(
 
 
 def _listed(share: float, n: int) -> str:
-    """What of the total the listed paths are; they may cancel each other."""
+    """Compare the listed paths with the total, in a sentence; Σ|product| may exceed it, since paths may cancel."""
     if not n:
         return "none of them carries anything"
     return f"those {n} have Σ|product| = {share:.3g} of |∂a/∂a|"

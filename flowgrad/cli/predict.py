@@ -1,4 +1,4 @@
-"""`flowgrad predict`: what a network answers to samples."""
+"""`flowgrad predict`: compute a network's predictions for samples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`flowgrad reuse`: paths counted, and what the cache saves."""
+"""`flowgrad reuse`: count paths, and what the cache saves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`flowgrad stability`: importance over many seeds, and beside controls."""
+"""`flowgrad stability`: measure importance over many seeds, and compare it with controls."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def entry(
 
 
 def _named(control: list[str]) -> tuple[str, ...]:
-    """The controls of these short names; `none` is none."""
+    """Look up controls by their short names; the name `none` adds no control."""
     for given in control:
         if given not in (*SHORT, "none"):
             raise UnknownNameError(f"unknown control {brief(given)}{suggest(given, (*SHORT, 'none'))}")
@@ -82,7 +82,7 @@ def _named(control: list[str]) -> tuple[str, ...]:
 def _study(
     experiment: Experiment, seeds: int, controls: tuple[str, ...], kind: str, workers: int | None, folder: Path
 ) -> Stability:
-    """Train, with a bar on a terminal, else with a line a run."""
+    """Train all runs, with a progress bar on a terminal, else with a line per run."""
     model, parts, section = experiment.model, experiment.parts, experiment.settings["train"]
     options = experiment.arguments(experiment.compile())
     options.pop("seed")

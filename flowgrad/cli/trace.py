@@ -1,4 +1,4 @@
-"""`flowgrad trace`: every step of forward and backward at one sample, as JSON Lines."""
+"""`flowgrad trace`: write every step of forward and backward at one sample as JSON Lines."""
 
 from __future__ import annotations
 

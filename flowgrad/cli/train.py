@@ -1,4 +1,4 @@
-"""`flowgrad train`: from a TOML file to a run folder."""
+"""`flowgrad train`: train by a TOML file and write a run folder."""
 
 from __future__ import annotations
 
@@ -93,10 +93,10 @@ def entry(
 
 
 def _older(folder: Path | None, overwrite: bool, resume: bool) -> list[Row] | None:
-    """The epochs of the run that is gone on with; None where a new one begins.
+    """Return the epochs of the run to resume; None where a new run begins.
 
     Raises:
-        FileError: its checkpoint is damaged, or something stands in the way of a new run.
+        FileError: the run's checkpoint is damaged, or the folder cannot be used for a new run.
     """
     if folder is None:
         return None
@@ -111,28 +111,28 @@ def _older(folder: Path | None, overwrite: bool, resume: bool) -> list[Row] | No
 
 
 class _Kept:
-    """Keeps the run folder up to date; opens one again once `fit` has found that its checkpoint is of this training."""
+    """Callback that keeps the run folder up to date; reopens an older one once `fit` has accepted its checkpoint."""
 
     def __init__(self, run: Training, program: Program, older: list[Row] | None) -> None:
         self._run, self._program, self._older = run, program, older
 
     def begin(self, settings: Mapping[str, Any]) -> None:
-        """Open it, where it is an older one."""
+        """Reopen the run folder if it is an older one."""
         if self._older is not None:
             say(f"goes on after epoch {len(self._older)}")
             self._run.resume(self._program, self._older)
 
     def epoch(self, row: Row) -> None:
-        """The line of an epoch, and the weights."""
+        """Write an epoch's line and the weights."""
         self._run.epoch(row)
 
     def end(self, history: History, error: BaseException | None) -> None:
-        """What the weights are that training ends with."""
+        """Record of which epoch the final weights are."""
         self._run.end(history)
 
 
 def _callback(name: str, folder: Path) -> Callback:
-    """A callback for this run: one that writes files writes them into the run's folder."""
+    """Make a callback for this run; one that has `for_run` gets the run's folder to write its files into."""
     make = find("callbacks", name)
     callback: Callback = make.for_run(folder) if hasattr(make, "for_run") else make()
     if hasattr(callback, "follow"):
@@ -155,10 +155,10 @@ def _announce(experiment: Experiment) -> None:
 
 
 def _report(outcome: Outcome, kept: Path) -> None:
-    """The summary on the terminal."""
+    """Print the summary of a training."""
     seconds = outcome.rows[-1]["seconds"] if outcome.rows else 0.0
     say(f"{len(outcome.rows)} epochs in {seconds:.2f} s on the {outcome.program.executor} executor: {outcome.reason}")
-    if "; not " in outcome.program.why:  # chosen because a faster one cannot run here
+    if "; not " in outcome.program.why:  # a faster executor cannot run here
         say(outcome.program.why)
     intervals("on the test samples", outcome.intervals)
     say(f"run folder: {kept}")

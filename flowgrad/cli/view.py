@@ -1,4 +1,4 @@
-"""`flowgrad view`: the page of a network or a run, served to this machine's browser."""
+"""`flowgrad view`: serve the page of a network or a run to this machine's browser."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def entry(
 
     model(quiet=False)
     followed = Followed(model, network, data, sample, executor, tables)
-    followed.record()  # what is wrong is said before anything is served
+    followed.record()  # raises errors before anything is served
     answers = {"state": followed.state, "values": followed.values}
     try:
         started = Server(lambda live: page(followed.record(), live=live), answers, port)

@@ -1,4 +1,4 @@
-"""scikit-learn's way: `GraphClassifier` and `GraphRegressor`, thin over `Model` and `fit`.
+"""Provide scikit-learn estimators, `GraphClassifier` and `GraphRegressor`, thin layers over `Model` and `fit`.
 
 Raises:
     MissingDependencyError: scikit-learn is not installed; the extra is `sklearn`.

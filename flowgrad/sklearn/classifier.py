@@ -1,4 +1,4 @@
-"""GraphClassifier: classes and labels by a network that is a graph."""
+"""Define GraphClassifier: classification, by classes or labels, by a network that is a graph."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ from flowgrad.sklearn.estimator import Array, GraphEstimator
 class GraphClassifier(ClassifierMixin, GraphEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """Classify samples by a network that is a graph.
 
-    Two classes take one output or two, K classes K outputs, L labels that a sample may have at once L outputs. Where
-    the outputs are called as the classes (or labels) are, they are matched by name, else in the order of `classes_`;
-    a single output stands for `classes_[1]`, unless it is called as the other class is.
+    Two classes take one output or two, K classes K outputs, L labels that a sample may have at once L outputs. Outputs
+    that have the names of the classes (or labels) are matched by name, others in the order of `classes_`; a single
+    output stands for `classes_[1]`, unless it has the name of the other class.
 
     Args:
         graph: a Network; an `nx.DiGraph`; an edge list, as rows or a frame; the path of a file; a callable (inputs,
             outputs) → Network, both being numbers; None is one hidden layer of 32 neurons. Where its inputs are text
-            they are the columns of a data frame that are called so, others being left alone; else every column is
+            they name the columns of a data frame to read, and other columns are ignored; else every column is
             an input.
-        activation: of hidden neurons, where the graph says nothing.
+        activation: of hidden neurons, where the graph gives none.
         initializer: a name (`flowgrad list initializers`) or an Initializer for the weights that the graph does not
             give; None is that of each activation. A Network draws its weights by its own.
         standardize: scale each column to mean 0 and standard deviation 1.
-        epochs: at most so many; patience ends training earlier.
+        epochs: the maximum number of epochs; patience may end training earlier.
         validation: the share of each class that is held out for early stopping; None trains on all samples.
-        patience: stop after so many epochs without a lower held-out loss, and take the best epoch's weights; None
-            runs every epoch.
+        patience: epochs without a lower held-out loss after which training stops and takes the best epoch's weights;
+            None runs every epoch.
         class_weight: "balanced", or class → factor on the weights of its samples, in training alone.
         label_smoothing: ε: targets become (1 − ε)·t + ε/K, in training alone.
         loss: "binary_cross_entropy" or "cross_entropy"; None takes the one that fits.
         optimizer, learning_rate, batch_size, schedule, l1, l2, clip, clip_value, constraints, dropout, input_dropout,
             metrics, progress: as `flowgrad.fit`; learning_rate=None is the optimizer's own.
-        warm_start: `fit` goes on from the weights, classes and scaling of the last one.
+        warm_start: `fit` starts from the weights, classes and scaling of the last `fit`.
         executor, dtype: as `flowgrad.compile`, of training and predictions.
         seed: draws weights that the graph does not give, held-out samples, and batches.
 
@@ -118,18 +118,18 @@ class GraphClassifier(ClassifierMixin, GraphEstimator):  # type: ignore[misc]  #
         return self
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
-        """Train for one epoch more, the optimizer going on where the last call left it.
+        """Train for one more epoch, with the optimizer's state of the last call.
 
         The first call fixes classes and scaling; no samples are held out.
 
         Args:
             X, y, sample_weight: as for `fit`.
-            classes: (K,) every class that will come; the first call needs it, but for labels, and later ones may
+            classes: (K,) every class of all calls; the first call needs it, except for labels, and later ones may
                 repeat it.
 
         Raises:
-            DataError: classes are missing or other ones than before, or y has one that the first call did not name.
-            ConfigError: class_weight is "balanced", which the samples of one call cannot say. Else as `fit`.
+            DataError: classes are missing or other than before, or y has one that the first call did not name.
+            ConfigError: class_weight is "balanced", which one call's samples do not determine. Else as `fit`.
         """
         if classes is not None and self.__sklearn_is_fitted__():
             _check_same(classes, self.classes_)
@@ -159,7 +159,7 @@ class GraphClassifier(ClassifierMixin, GraphEstimator):  # type: ignore[misc]  #
     # ---- training -------------------------------------------------------------------------------------------
 
     def _strata(self, y: Array) -> Array:
-        """Classes; of labels their combinations, those of one sample together."""
+        """Number the classes, or the combinations of labels, where all combinations of a single sample share 0."""
         if not _is_multilabel(y):
             return np.unique(y, return_inverse=True)[1]
         _, which, count = np.unique(y, axis=0, return_inverse=True, return_counts=True)
@@ -227,7 +227,7 @@ class GraphClassifier(ClassifierMixin, GraphEstimator):  # type: ignore[misc]  #
         return k if model.record.coupled else k[:, None].astype(np.float64)
 
     def _places(self, model: Model) -> npt.NDArray[np.intp]:
-        """(K,) where the model has each of `classes_`."""
+        """Find the index (K,) of each of `classes_` in the model's classes."""
         return np.array([model.classes.index(each) for each in self.classes_.tolist()])
 
     def _of_classes(self, model: Model, partial: bool) -> dict[str, Any]:
@@ -250,13 +250,13 @@ class GraphClassifier(ClassifierMixin, GraphEstimator):  # type: ignore[misc]  #
 
 
 def _check_same(classes: Any, before: Array) -> None:
-    """Raise DataError where classes are not those that an earlier call, or the labels of y, have fixed."""
+    """Raise DataError where classes differ from those of an earlier call, or from the labels of y."""
     if _told(classes).tolist() != before.tolist():
         raise DataError(f"classes={brief(classes)}: they are {brief(before.tolist())} since the first call")
 
 
 def _told(classes: Any) -> Array:
-    """(K,) the classes that `partial_fit` was told of, sorted.
+    """Sort the classes (K,) that were given to `partial_fit`.
 
     Raises:
         DataError: they are no sequence of classes of one kind.
@@ -270,10 +270,10 @@ def _told(classes: Any) -> Array:
 
 
 def _is_multilabel(y: Array) -> bool:
-    """Whether y holds labels.
+    """Return whether y holds labels.
 
     Raises:
-        DataError: it has several columns of classes. ValueError: it holds numbers that are no classes.
+        DataError: y has several columns of classes. ValueError: y holds numbers that are no classes.
     """
     check_classification_targets(y)
     if y.ndim == 1:

@@ -1,4 +1,4 @@
-"""What both estimators share: parameters, columns by name, and the way from samples to a trained `Model`."""
+"""Define the base of both estimators: parameters, columns by name, and training from samples to a `Model`."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ PASSED = (
 
 
 class GraphEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """The base of both estimators."""
+    """The base of both estimators, with their common parameters, columns, training and predictions."""
 
     model_: Model
     history_: History
@@ -108,9 +108,9 @@ class GraphEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
         self.seed = seed
 
     def node_importance(self, X: Any, **options: Any) -> Importance:
-        """Weigh every neuron by what it does to the outputs over samples X (N, I), as they were measured.
+        """Compute the importance of every neuron for the outputs over samples X (N, I), as they were measured.
 
-        Gradients are by scaled columns, so that inputs compare: what one standard deviation more does.
+        Gradients are with respect to scaled columns, so that inputs are comparable: per standard deviation.
 
         Args:
             options: as `flowgrad.inspection.node_importance` takes them: outputs, classes, integrated, …
@@ -121,38 +121,38 @@ class GraphEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
         X = self._measured(X)
         return node_importance(self._program(), self.model_.scaled(X), **options)
 
-    # ---- what each of the two does its own way --------------------------------------------------------------
+    # ---- what the two estimators define ----------------------------------------------------------------------
 
     def _strata(self, y: Array) -> Array | None:
-        """(N,) the stratum of each sample, from 0; None where held-out samples are drawn from all alike."""
+        """Number the stratum of each sample (N,), from 0; None where held-out samples are drawn from all alike."""
         raise NotImplementedError
 
     def _begun(self, net: Network | None, X: Array, y: Array, s: Array | None, **known: Any) -> Model:
-        """The model that training begins with, of the samples that it trains on.
+        """Make the model that training begins with from the training samples X, y and their weights s.
 
         Args:
-            net: None where the data decide its size.
-            known: `targets`, what the columns of y are called, or None; and what `partial_fit` was told.
+            net: the network; None where the data decide its size.
+            known: `targets`, the names of y's columns, or None; and `classes` if `partial_fit` was called.
         """
         raise NotImplementedError
 
     def _encoded(self, model: Model, y: Array) -> Array:
-        """Targets as the loss takes them, (N, O), or class indices (N,)."""
+        """Encode y as the loss takes it: targets (N, O), or class indices (N,)."""
         raise NotImplementedError
 
     def _of_classes(self, model: Model, partial: bool) -> dict[str, Any]:
-        """Arguments of `fit` that speak of classes."""
+        """Give the arguments of `fit` that concern classes."""
         return {}
 
     # ---- training -------------------------------------------------------------------------------------------
 
     def _learn(self, X: Any, y: Any, sample_weight: Any, partial: bool, **known: Any) -> None:
-        """Train on X (N, I) and y (N,) or (N, O): from the start, or from where the model stands."""
+        """Train on X (N, I) and y (N,) or (N, O): a new model, or, if `partial` or warm_start, the present one."""
         going_on = partial or flag("warm_start", self.warm_start)
         model = self.model_ if going_on and self.__sklearn_is_fitted__() else None
         net = None
         if model is None and self.__sklearn_is_fitted__():
-            del self.model_  # should this fit fail, nothing predicts by half of the last one
+            del self.model_  # if this fit fails, the estimator is not fitted
         if model is None and not sized_by_data(self.graph):
             net = given(self.graph, self.activation, whole("seed", self.seed, 0), self.initializer)
         eager("y", y)
@@ -179,14 +179,14 @@ class GraphEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
             raise KeyboardInterrupt
 
     def _all_epochs(self, program: Program, X: Array, T: Array, rest: Any, options: dict[str, Any]) -> History:
-        """Train for `epochs`, or until the loss of held-out samples `rest`, (X, T) or (X, T, s), falls no more."""
+        """Train for `epochs`, or until the loss on held-out samples `rest`, (X, T) or (X, T, s), stops falling."""
         self._forget_calls()
         patience = None if rest is None else self.patience
         options |= {"optimizer": self.optimizer, "schedule": self.schedule, "constraints": self.constraints}
         return fit(program, X, T, validation=rest, patience=patience, epochs=self.epochs, seed=self.seed, **options)
 
     def _one_epoch(self, program: Program, X: Array, T: Array, options: dict[str, Any]) -> History:
-        """Train for one epoch more: optimizer, schedule and constraints go on, batches and dropout are drawn anew."""
+        """Train for one more epoch: optimizer, schedule and constraints continue; batches and dropout are redrawn."""
         if not self.__sklearn_is_fitted__():
             self._forget_calls()
         if not self._calls:
@@ -203,13 +203,13 @@ class GraphEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
         return history
 
     def _forget_calls(self) -> None:
-        """Let the next `partial_fit` be the first of its series."""
+        """Reset the state of `partial_fit`, so that the next call is the first of a series."""
         self._before = None
         self._bounds = None
         self._calls = 0
 
     def _network(self, net: Network | None, X: Array, outputs: tuple[str, ...], meaning: str) -> Network:
-        """The network of the parameter `graph` for these data, its inputs and outputs called or ordered so."""
+        """Make the network of `graph` for these data, its inputs and outputs named or ordered as the columns are."""
         if net is None:
             seed = whole("seed", self.seed, 0)
             net = sized(self.graph, self._inputs(X, None), outputs, self.activation, seed, self.initializer)
@@ -222,7 +222,7 @@ class GraphEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
     # ---- columns --------------------------------------------------------------------------------------------
 
     def _checked(self, X: Any, y: Any, fresh: bool, net: Network | None) -> tuple[Array, Array]:
-        """X (N, I) float64 and y (N,) or (N, O) as arrays."""
+        """Validate X and y and convert them to arrays, X (N, I) float64 and y (N,) or (N, O)."""
         if fresh:
             self._picks = net is not None and all(isinstance(node, str) for node in net.inputs)
             X = chosen(X, column_names(net.inputs)) if net is not None and self._picks else X
@@ -235,7 +235,7 @@ class GraphEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
         return X, column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
 
     def _columns(self, X: Any) -> Any:
-        """The columns of a frame in the order of `fit`; others are left alone where the graph names its inputs.
+        """Put a frame's columns into the order of `fit`; surplus ones are dropped where the graph names its inputs.
 
         A missing column, or else a surplus one, is left to scikit-learn, which raises ValueError.
         """
@@ -247,13 +247,13 @@ class GraphEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
         return chosen(X, found) if self._picks or len(found) == len(there) else X
 
     def _measured(self, X: Any) -> Array:
-        """X (N, I) float64, as it was measured."""
+        """Validate X and convert it to (N, I) float64, not scaled."""
         check_is_fitted(self)
         X = numeric(self._columns(X))
         return np.asarray(validate_data(self, X, reset=False, dtype=np.float64))
 
     def _inputs(self, X: Array, net: Network | None) -> tuple[str, ...]:
-        """Names of the columns of X: the frame's, else those of the network's inputs that are text, else x0, x1, …"""
+        """Name the columns of X: as in the frame, else as the network's inputs if all are text, else x0, x1, …"""
         if hasattr(self, "feature_names_in_"):
             return tuple(self.feature_names_in_.tolist())
         named = net is not None and all(isinstance(node, str) for node in net.inputs)
@@ -262,12 +262,12 @@ class GraphEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
     # ---- predicting -----------------------------------------------------------------------------------------
 
     def _outputs(self, X: Any) -> npt.NDArray[np.float64]:
-        """The network's own outputs (N, O), by the executor that has trained it."""
+        """Compute the network's own outputs (N, O), on the scale of its targets, by the executor of training."""
         X = self._measured(X)
         return np.asarray(self._program().predict(self.model_.scaled(X)), np.float64)
 
     def _program(self) -> Program:
-        if self._compiled is None:  # a copy, or one that came out of a pickle
+        if self._compiled is None:  # a copy, or an unpickled estimator
             self._compiled = compile(self.model_.network, self.executor, self.dtype, loss=self.model_.loss)
         return self._compiled
 
@@ -279,14 +279,14 @@ class GraphEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
         return state | {"_compiled": None}
 
     def _html_repr(self) -> str:
-        """scikit-learn's own, and under it the network, once there is one."""
+        """Return scikit-learn's own HTML, followed by a picture of the network if there is one."""
         drawn = self.model_.network if self.__sklearn_is_fitted__() else self.graph
         picture = find("displays", "network")(drawn) if isinstance(drawn, Network) else ""
         return f"{super()._html_repr()}{picture}"
 
 
 def _counting(X: Array, y: Array, sample_weight: Any) -> tuple[Array, Array, Array | None]:
-    """The samples whose weight is not 0, and their weights (N,).
+    """Drop the samples of weight 0; returns X, y and weights (N,) of the rest.
 
     Raises:
         ShapeError, DataError: weights are not (N,), not finite, below 0, or all 0.
@@ -301,7 +301,7 @@ def _counting(X: Array, y: Array, sample_weight: Any) -> tuple[Array, Array, Arr
 
 
 def _held(n: int, validation: float | None, seed: int, strata: Array | None) -> Bools:
-    """(n,) bool, which samples are held out: the same share of each stratum, and never all of one.
+    """Draw the held-out samples, (n,) bool: the same share of each stratum, and never all of one.
 
     Raises:
         ConfigError: validation is no number above 0 and below 1. DataError: that leaves none on one side.

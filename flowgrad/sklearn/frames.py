@@ -1,4 +1,4 @@
-"""Data frames of any library, by narwhals: the columns that are asked for, and what they are called."""
+"""Read data frames of any library, by narwhals: select columns by name, and list their names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from flowgrad.errors import DataError, UnknownNameError, brief, suggest
 
 
 def known_frame(values: Any, name: str = "a frame", **how: bool) -> Any:
-    """A data frame, or a series, as narwhals has it; anything else as it is.
+    """Wrap a data frame, or a series, by narwhals; return anything else as it is.
 
     Raises:
         DataError: two columns have one name.
@@ -27,7 +27,7 @@ def known_frame(values: Any, name: str = "a frame", **how: bool) -> Any:
 
 
 def names_of(values: Any, name: str = "X") -> tuple[str, ...] | None:
-    """Names of a frame's columns, or of a series; None where they are not all text, and of anything else."""
+    """Return the names of a frame's columns, or of a series; None if they are not all text, or of anything else."""
     known = known_frame(values, name, eager_only=True, allow_series=True)
     if isinstance(known, nw.DataFrame):
         names = tuple(known.columns)
@@ -64,7 +64,7 @@ def eager(name: str, values: Any) -> None:
 
 
 def numeric(X: Any) -> Any:
-    """Give X as it is, once no column of a frame is known to hold anything but numbers.
+    """Return X unchanged, after checking that no column of a frame is known to hold anything but numbers.
 
     Raises:
         DataError: text, categories or times stand in a column, which the message names; or the frame is lazy.

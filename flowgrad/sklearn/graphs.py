@@ -1,4 +1,4 @@
-"""The parameter `graph` of an estimator as a network: what a user may give, and what the data's sizes decide."""
+"""Convert the parameter `graph` of an estimator to a network, sized by the data where it has no size of its own."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from flowgrad.topologies import from_edge_list, layered
 from flowgrad.weights import initializer_for
 
 HIDDEN = 32
-"""Hidden neurons of graph=None: 64 predict scikit-learn's small data sets no better, and these can be drawn."""
+"""Hidden neurons of graph=None: 64 predict scikit-learn's small data sets no better, and 32 fit into a picture."""
 
 
 def sized_by_data(graph: Any) -> bool:
-    """Whether the network waits for the numbers of inputs and outputs: None, or a callable."""
+    """Return whether the network's size depends on the data: `graph` is None, or a callable."""
     return graph is None or (callable(graph) and not isinstance(graph, Network) and not hasattr(graph, "nodes"))
 
 
 def given(graph: Any, activation: Any, seed: int, initializer: Any = None) -> Network:
-    """Give the network of a graph that has a size of its own; absent weights are drawn from the seed.
+    """Convert a graph that has a size of its own to a network; absent weights are drawn from the seed.
 
     Args:
         graph: a Network, an `nx.DiGraph`, the path of a file, or an edge list: rows of (source, target) or (source,
             target, weight), as a sequence, an array or a data frame.
-        activation: of hidden neurons, where the graph or the file says nothing.
+        activation: of hidden neurons, where the graph or the file gives none.
         initializer: draws the absent weights; None leaves it to each activation. A Network draws its own.
 
     Raises:
@@ -66,10 +66,10 @@ def given(graph: Any, activation: Any, seed: int, initializer: Any = None) -> Ne
 def sized(
     graph: Any, inputs: Sequence[str], outputs: Sequence[str], activation: Any, seed: int, initializer: Any = None
 ) -> Network:
-    """Give the network of None (one hidden layer) or of a callable (inputs, outputs) → Network.
+    """Make the network of None (one hidden layer) or of a callable (inputs, outputs) → Network.
 
-    Where its nodes are numbered, inputs and outputs are called as the data's columns, targets and classes are, and
-    hidden neurons h1, h2, …, unless two nodes would then share a name.
+    Where its nodes are numbered, inputs and outputs are renamed to the data's columns, targets and classes, and
+    hidden neurons to h1, h2, …, unless two nodes would then share a name.
     """
     if graph is None:
         made = layered([len(inputs), HIDDEN, len(outputs)], activation, seed=seed, initializer=initializer)
@@ -89,7 +89,7 @@ def sized(
 
 
 def fit_to(network: Network, inputs: int, outputs: int, meaning: str) -> None:
-    """Raise ShapeError where the network has other numbers of inputs and outputs than the data ask for."""
+    """Raise ShapeError where the network has other numbers of inputs or outputs than the data need."""
     if len(network.inputs) != inputs:
         raise ShapeError(f"inputs of the graph: {len(network.inputs)}; columns of X: {inputs}")
     if len(network.outputs) != outputs:
@@ -97,7 +97,7 @@ def fit_to(network: Network, inputs: int, outputs: int, meaning: str) -> None:
 
 
 def in_order(network: Network, inputs: Sequence[str], outputs: Sequence[str]) -> Network:
-    """Give the network with its inputs and outputs in the order of these names, where it calls them so."""
+    """Reorder the network's inputs and outputs as these names, where these are the names of its nodes."""
     c = network.columns
     rows = _ordered(network.inputs, c.inputs, inputs), _ordered(network.outputs, c.outputs, outputs)
     if rows[0] is c.inputs and rows[1] is c.outputs:
@@ -106,7 +106,7 @@ def in_order(network: Network, inputs: Sequence[str], outputs: Sequence[str]) ->
 
 
 def _ordered(nodes: Sequence[Hashable], rows: Any, names: Sequence[str]) -> Any:
-    """Rows (N,) of nodes in the order of these names; as they are where the nodes are called otherwise."""
+    """Put the rows (N,) of nodes into the order of these names; unchanged if the nodes have other names."""
     place = {column_name(node): k for k, node in enumerate(nodes)}
     if list(place) == list(names) or sorted(place) != sorted(names):
         return rows

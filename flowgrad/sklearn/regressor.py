@@ -1,4 +1,4 @@
-"""GraphRegressor: numbers by a network that is a graph."""
+"""Define GraphRegressor: regression by a network that is a graph."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from flowgrad.sklearn.estimator import Array, GraphEstimator
 class GraphRegressor(RegressorMixin, GraphEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """Predict numbers, one target or several, by a network that is a graph.
 
-    Parameters and attributes are those of `GraphClassifier`, but for those that speak of classes; `loss` is
+    Parameters and attributes are those of `GraphClassifier`, without those that concern classes; `loss` is
     "squared_error" where it is None. Targets are standardised with the inputs where the outputs are linear and predict
-    them as they stand: not under a loss of rates, such as "poisson". Of several targets with names, outputs that are
-    called so are matched by name, else in order.
+    the targets themselves: not under a loss of rates, such as "poisson". Several targets that have names are matched
+    with outputs by name, where the outputs have these names, else in order.
 
     >>> X = [[0.0], [1.0], [2.0], [3.0]] * 5
     >>> reg = GraphRegressor(executor="python").fit(X, [1.0, 3.0, 5.0, 7.0] * 5)
@@ -45,7 +45,7 @@ class GraphRegressor(RegressorMixin, GraphEstimator):  # type: ignore[misc]  # s
         return self
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Train for one epoch more, the optimizer going on where the last call left it.
+        """Train for one more epoch, with the optimizer's state of the last call.
 
         The first call fixes the scaling; no samples are held out. Arguments and errors are those of `fit`.
         """

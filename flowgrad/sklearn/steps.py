@@ -1,4 +1,4 @@
-"""What one call of `partial_fit` leaves to the next: the optimizer's state, and the bounds of θ."""
+"""Carry state from one call of `partial_fit` to the next: the optimizer's state, and the bounds of θ."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ Pairs = list[tuple[npt.NDArray[np.intp], tuple[float, float]]]
 
 
 class Continued:
-    """An `Optimizer` whose run begins with the state that another run of the same rule ended with.
+    """An `Optimizer` that starts from the final state of an earlier run of the same rule.
 
     Args:
-        optimizer: a name, or the record of a rule; before: the last call's, None in the first.
+        optimizer: a name, or the record of a rule; before: the last call's `Continued`, None in the first.
 
     Raises:
-        UnknownNameError: no such optimizer. ConfigError: it is none, or keeps its state to itself.
+        UnknownNameError: no such optimizer. ConfigError: it is none, or, in `start`, its steps have no `state`.
     """
 
     def __init__(self, optimizer: str | Optimizer, before: Continued | None) -> None:
@@ -32,7 +32,7 @@ class Continued:
         self.name, self.summary, self.learning_rate = rule.name, rule.summary, rule.learning_rate
 
     def start(self, theta: npt.NDArray[Any], decays: npt.NDArray[np.bool_]) -> Step:
-        """As `Optimizer.start`; arrays of the state are those of the last run."""
+        """Start as `Optimizer.start` does, with the state copied from the last run."""
         step = self.rule.start(theta, decays)
         state = getattr(step, "state", None)
         if not isinstance(state, dict):
@@ -44,7 +44,7 @@ class Continued:
 
 
 def fixed(bounds: Bounds | None) -> Pairs | None:
-    """Give bounds of θ as (slots, (low, high)) pairs, so that "sign" stays that of the first call's start."""
+    """Give bounds of θ as (slots, (low, high)) pairs, so that "sign" keeps meaning the sign at the first call."""
     if bounds is None:
         return None
     ends, which = np.unique(np.stack(bounds, axis=1), axis=0, return_inverse=True)

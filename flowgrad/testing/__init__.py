@@ -1,4 +1,4 @@
-"""For authors of executors: the conformance kit, the oracle it asks, random networks, and a package from its wheel.
+"""Test executors: the conformance kit, its oracle, random networks, and the installation of a package from its wheel.
 
 `parametrize_with_executor` for pytest, `conformance` for anything else, `flowgrad conformance NAME` for a shell.
 """

@@ -1,4 +1,4 @@
-"""What a conformance check is: a claim about executors, a function that tries to refute it, a least effort.
+"""Define a conformance check: a claim about executors, a function that tries to refute it, a least effort.
 
 A check's function takes a `Subject`, the executor under test, and counts every comparison it makes. A check
 that compared less than its `least` fails, so that an emptied loop cannot stay green.
@@ -22,17 +22,17 @@ from flowgrad.registry import find, names
 from flowgrad.testing import oracle
 from flowgrad.testing.strategies import random_case
 
-NEAR = {"float64": 1e-12, "float32": 2e-5}  # of the largest number compared
+NEAR = {"float64": 1e-12, "float32": 2e-5}  # tolerance, relative to the largest number compared
 SMOOTH = ("identity", "sigmoid", "tanh", "softplus", "softsign", "silu", "gelu", "arctan", "sin", "gaussian")
 Body = Callable[..., None]
 
 
 class Skip(Exception):
-    """The executor declares that it does not do this; the reason is the message."""
+    """The executor declares that it does not support what a check needs; the reason is the message."""
 
 
 def quietly(network: Network, **options: Any) -> Program:
-    """`compile` without a warning of bounded outputs, which random networks have: their gradients are as exact."""
+    """Compile without the warning of bounded outputs, which random networks often have."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", BoundedOutputWarning)
         return compile(network, **options)
@@ -41,7 +41,7 @@ def quietly(network: Network, **options: Any) -> Program:
 class Subject:
     """The executor under test, and the count of comparisons made with it.
 
-    `quick` asks checks for their smallest cases: a quarter of the random networks, a tenth of the sizes.
+    `quick` reduces checks to their smallest cases: a quarter of the random networks, a tenth of the sizes.
     """
 
     def __init__(self, executor: str | Executor, quick: bool = False) -> None:
@@ -57,7 +57,7 @@ class Subject:
     def compile(
         self, network: Network, dtype: str = "float64", loss: str | Loss | None = None, **options: Any
     ) -> Program:
-        """The network on this executor; Skip where it declares that it cannot."""
+        """Compile the network on this executor; raises Skip where the executor declares that it cannot."""
         record = find("losses", loss) if isinstance(loss, str) else loss
         request = Request(np.dtype(dtype), record, options.get("threads"))
         for answer in (self.info.supports(network, request), self.executor.can_run(network, request)):
@@ -66,7 +66,7 @@ class Subject:
         return quietly(network, executor=self.executor, dtype=dtype, loss=loss, **options)
 
     def functions(self, kind: str, among: Sequence[str]) -> tuple[str, ...]:
-        """Those names of a kind that this executor declares."""
+        """Select the names of a kind that this executor declares; raises Skip if there are none."""
         declared = {"activations": self.info.activations, "aggregations": self.info.aggregations}[kind]
         known = tuple(name for name in among if declared is None or name in declared)
         if not known:
@@ -74,13 +74,13 @@ class Subject:
         return known
 
     def declares(self, kind: str, name: str) -> None:
-        """Skip where it declares not to know this function."""
+        """Raise Skip where the executor does not declare this function."""
         self.functions(kind, (name,))
 
     def random(
         self, count: int, rows: int, seed: int, smooth: bool = False, **options: Any
     ) -> Iterator[tuple[oracle.Net, Network, Any]]:
-        """`count` random networks: the graph for the oracle, the network, and X (rows, I) that stays in its domains."""
+        """Yield `count` random networks: the oracle's graph, the network, and X (rows, I) that stays in its domains."""
         rng = np.random.default_rng(seed)
         known = SMOOTH if smooth else tuple(n for n in names("activations") if n in oracle.SIGMA)
         terms = ("sum", "mean", "product") if smooth else tuple(oracle.AGGREGATE)
@@ -93,43 +93,43 @@ class Subject:
             yield net, Network.from_networkx(net.graph, inputs=net.inputs, outputs=net.outputs), X
 
     def size(self, whole: int) -> int:
-        """How large a graph of so many nodes is to be: of a quick run a tenth."""
+        """Give the number of nodes for a graph of `whole` nodes: a tenth in a quick run."""
         return whole // 10 if self.quick else whole
 
     def rows(self, whole: int) -> int:
-        """How many samples, of a quick run 70 at most: more than the 64 that are computed side by side."""
+        """Give the number of samples, in a quick run at most 70, still more than one tile."""
         return min(whole, 70) if self.quick else whole
 
     def dtypes(self, name: str, among: Sequence[str]) -> tuple[str, ...]:
-        """Those that it declares; of a quick run one, which the names take in turn."""
+        """Give the dtypes that the executor declares; in a quick run one, by the index of `name` in `among`."""
         turn = among.index(name) % len(self.info.dtypes)
         return (self.info.dtypes[turn],) if self.quick else self.info.dtypes
 
     def given(self, program: Program) -> Any:
-        """Which rows of (V, B) hold ∂L/∂z and ∂L/∂a: all, or the neurons' where it gives no gradients of inputs."""
+        """Select the rows of (V, B) that hold ∂L/∂z and ∂L/∂a: the neurons' alone without gradients of inputs."""
         return slice(None) if self.info.input_gradients else np.flatnonzero(program.plan.activation >= 0)
 
     def needs_input_gradients(self) -> None:
-        """Skip where it declares not to give them."""
+        """Raise Skip where the executor declares no gradients of inputs."""
         if not self.info.input_gradients:
             raise Skip("it declares no gradients of inputs")
 
     # ---- comparing ------------------------------------------------------------------------------------------
 
     def same(self, what: str, found: Any, expected: Any, near: float = 1e-12, scale: float = 0.0) -> None:
-        """Every number within near · max(scale, largest finite |expected|); NaN and inf in the same places."""
+        """Assert every number within near · max(scale, largest finite |expected|); NaN and inf in the same places."""
         f, e = self._paired(what, found, expected)
         size = max(scale, float(np.abs(e[np.isfinite(e)]).max(initial=0.0)))
         self._within(what, f, e, np.full(f.shape, near * size))
 
     def each(self, what: str, found: Any, expected: Any, relative: float, absolute: float) -> None:
-        """Every number within relative · |expected| + absolute; NaN and inf in the same places."""
+        """Assert every number within relative · |expected| + absolute; NaN and inf in the same places."""
         f, e = self._paired(what, found, expected)
         with np.errstate(invalid="ignore"):
             self._within(what, f, e, relative * np.abs(e) + absolute)
 
     def bits(self, what: str, found: Any, expected: Any) -> None:
-        """Bit for bit."""
+        """Assert that both have the same dtype, shape and bits."""
         f, e = np.asarray(found), np.asarray(expected)
         self.compared += 1
         assert (f.dtype, f.shape) == (e.dtype, e.shape), f"{what}: {f.dtype} {f.shape}, not {e.dtype} {e.shape}"
@@ -140,7 +140,7 @@ class Subject:
             raise AssertionError(f"{what}: {count} of {f.size} differ, first at {k}: {brief(one)}, not {brief(other)}")
 
     def true(self, claim: Any, what: str) -> None:
-        """A plain fact."""
+        """Assert that a claim is true."""
         self.compared += 1
         assert claim, what
 
@@ -166,7 +166,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Check:
-    """A named check. `name` is what expected failures and reports say; `claim` what is true of a right executor."""
+    """A named check. `name` identifies it in expected failures and reports; `claim` holds for a correct executor."""
 
     name: str
     feature: str
@@ -175,7 +175,7 @@ class Check:
     body: Callable[[Subject], None]
 
     def __call__(self, executor: str | Executor, quick: bool = False) -> int:
-        """Try to refute the claim, quickly by its smallest cases; the number of comparisons made.
+        """Try to refute the claim, if `quick` by its smallest cases; returns the number of comparisons made.
 
         Raises:
             AssertionError: it does not hold, or too little was compared.
@@ -195,7 +195,7 @@ _CHECKS: dict[str, Check] = {}
 
 
 def check(feature: str, least: int = 1, over: Sequence[str] = (), name: str | None = None) -> Callable[[Body], Body]:
-    """Puts a function into the battery under its own name, or once for each item of `over`, as `name[item]`."""
+    """Put a function into the battery under its own name, or once for each item of `over`, as `name[item]`."""
 
     def put(body: Body) -> Body:
         claim = (body.__doc__ or "").partition("\n")[0]

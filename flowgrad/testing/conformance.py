@@ -1,4 +1,4 @@
-"""The conformance kit: the battery of checks that every executor has to pass, and what it found.
+"""Run the battery of checks that every executor has to pass, and report its results.
 
     from flowgrad.testing import parametrize_with_executor
 
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
 Result = Literal["pass", "fail", "skip", "xfail", "xpass"]
 
-# of `checks`, in order
+# of the package `checks`, in the order in which they run
 MODULES = ("protocol", "gradients", "functions", "losses", "graphs", "structure", "calls", "dropout", "refusals")
 
-# What the battery holds at the least, by feature, so that a shrunken one cannot stay green; raise it with the battery.
+# The least number of checks by feature: a battery that has lost checks fails. Raise these as checks are added.
 LEAST: dict[str, int] = {
     "protocol": 4,
     "oracle": 4,
@@ -58,9 +58,9 @@ LEAST_RUN = 60  # of all features together, neither skipped nor expected to fail
 
 @dataclass(frozen=True)
 class Outcome:
-    """One check's result; `reason` says why where it did not simply pass, `compared` how often it looked.
+    """One check's result; `reason` says why if it is not "pass", `compared` is the number of comparisons made.
 
-    `cause` is the reason without what differs from check to check: outcomes of one cause belong together.
+    `cause` is the reason without its place and numbers: outcomes of one cause are grouped.
     """
 
     name: str
@@ -74,7 +74,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Group:
-    """Checks that did not simply pass, with one result and one cause; `reason` is the first one's."""
+    """Checks with one cause and one result other than "pass"; `reason` is that of the first check."""
 
     result: Result
     reason: str
@@ -253,7 +253,7 @@ def _outcome(one: Check, executor: Executor, expected: str | None, quick: bool) 
         compared = one(executor, quick)
         result, reason = ("pass", "") if expected is None else ("xpass", f"expected to fail, and passed: {expected}")
     except Skip as skip:
-        item = one.name.partition("[")[2].removesuffix("]")  # what the name says already, the reason need not
+        item = one.name.partition("[")[2].removesuffix("]")  # the check's name has the item already
         result, reason = "skip", str(skip).removesuffix(f" {item}") if item else str(skip)
     except Exception as error:
         told = f"{_place(error, executor)}: {error}" if not isinstance(error, AssertionError) else str(error)
@@ -267,7 +267,7 @@ WHERE = re.compile(r": | (?:of|by|in|under|beside|at|after) |, ")
 
 
 def _quantity(told: str) -> str:
-    """What differed, without where: of `∂L/∂w of 'x' → 'h': 1 of 1 differ …` that is ∂L/∂w.
+    """Extract the quantity that differed from a failure's message, without its place.
 
     >>> _quantity("∂L/∂w of 'x' → 'h': 1 of 1 differ"), _quantity("∂L/∂w of every edge: 7 of 19 differ")
     ('∂L/∂w', '∂L/∂w')
@@ -276,7 +276,7 @@ def _quantity(told: str) -> str:
 
 
 def _place(error: Exception, executor: Executor) -> str:
-    """The error's type, and the last line of the executor's own package that led to it, where there is one.
+    """Name the error's type, and the last line of the executor's own package that led to it, where there is one.
 
     >>> _place(KeyError("h"), None)
     'KeyError'
@@ -289,9 +289,9 @@ def _place(error: Exception, executor: Executor) -> str:
 
 
 def markdown_table(reports: Sequence[Report]) -> str:
-    """The table executors × features, for a page; below it every check that did not simply pass, and why.
+    """Write the table features × executors in Markdown; below it every check that did not pass, and why.
 
-    A cell says how many checks ran; `2 xfail`, `1 skip` beside it where there are such. The last row is seconds.
+    A cell has the number of checks that ran, followed by `2 xfail`, `1 skip` and the like. The last row is seconds.
     """
     features = list(dict.fromkeys(o.feature for r in reports for o in r.outcomes))
     lines = [f"| feature | {' | '.join(r.executor for r in reports)} |", "|---|" + "---|" * len(reports)]
@@ -323,7 +323,7 @@ class BoundCheck:
     executor: str | Executor
 
     def __call__(self, quick: bool = False) -> None:
-        """Raises AssertionError where the claim does not hold; skips where the executor declares that it cannot."""
+        """Raise AssertionError where the claim does not hold; skip where the executor declares that it cannot."""
         import pytest
 
         try:

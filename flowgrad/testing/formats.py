@@ -1,4 +1,4 @@
-"""For authors of file formats: networks that a format may keep, what must come back, and damage for its reader.
+"""Test file formats: networks that a format may keep, what must come back, and damaged files for its reader.
 
 `Trial(format, suffix)` finds out by trying which ids and functions a format takes, draws networks of them, and
 compares what comes back with what the format's record promises (`Format.keeps`). `damaged` makes files that a
@@ -69,7 +69,7 @@ HARD_IDS: Mapping[str, str] = {
     "4 KB": "x" * 4096,
     "4 KB of unicode": "é" * 2048,
 }
-"""Ids that come back as they are, or are refused by name."""
+"""Ids that a format must return unchanged, or refuse by name."""
 
 Naming = Callable[[int, bool], Hashable]
 NAMINGS: Mapping[str, Naming] = {
@@ -93,16 +93,16 @@ class Trial:
         return self.folder / f"net{self.suffix}"
 
     def there_and_back(self, network: Network) -> Network:
-        """Written, in float64 where the format has a choice, and read again."""
+        """Write the network, in float64 where the format has a choice, and read it again."""
         assert self.format.write is not None
         wide: dict[str, Any] = {"dtype": "float64"} if "dtype" in signature(self.format.write).parameters else {}
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FileWarning)  # of what the format does not hold, by its purpose
+            warnings.simplefilter("ignore", FileWarning)  # on what the format, by its purpose, does not hold
             save(network, self.path, self.format.name, **wide)
         return load(self.path, self.format.name)
 
     def takes(self, network: Network) -> bool:
-        """Whether the format writes and reads it, with the ids that it has (`outputs` promises none)."""
+        """Return whether the format writes and reads a network with its ids (`outputs` promises no ids)."""
         try:
             again = self.there_and_back(network)
         except FlowgradError:
@@ -111,7 +111,7 @@ class Trial:
 
     @cached_property
     def naming(self) -> tuple[str, ...]:
-        """Which ways to name nodes the format takes, of `NAMINGS`."""
+        """The ways to name nodes, of `NAMINGS`, that the format takes."""
         return tuple(name for name in NAMINGS if self.takes(small(NAMINGS[name])))
 
     @cached_property
@@ -120,14 +120,14 @@ class Trial:
         return {kind: self._taken(kind) for kind in ("activations", "aggregations")}
 
     def _taken(self, kind: str) -> tuple[str, ...]:
-        """The functions of a kind that the format takes: all at once, or else each that it takes alone."""
+        """Find the functions of a kind that the format takes: tried all at once, or else one by one."""
         name, known = NAMINGS[self.naming[0]], names(kind)
         if self.takes(_of_each(name, kind, known)):
             return tuple(known)
         return tuple(f for f in known if self.takes(small(name, **{kind[:-1]: f})))
 
     def suited(self, case: Case, naming: str) -> Case:
-        """The case with names that the format takes, and params of text."""
+        """Rename the case's nodes by a naming that the format takes, and convert its params to text."""
         name = NAMINGS[naming]
         ids = {v: name(k, v in case.inputs) for k, (v, _) in enumerate(case.nodes)}
         edges = tuple((ids[u], ids[v], _with_text(given)) for u, v, given in case.edges)
@@ -136,7 +136,7 @@ class Trial:
         return replace(case, nodes=nodes, edges=edges, **dict(zip(("inputs", "outputs"), ends, strict=True)))
 
     def lost(self, before: Network, after: Network) -> list[str]:
-        """What did not come back although the format keeps it; nothing is as it should be."""
+        """List what did not come back although the format keeps it; empty if all came back."""
         if self.format.keeps == "outputs":
             return [] if _same_outputs(before, after) else ["outputs"]
         wanted, found = (_view(network, str(self.format.keeps)) for network in (before, after))
@@ -144,7 +144,7 @@ class Trial:
 
 
 def small(name: Naming, activation: str = "identity", aggregation: str = "sum") -> Network:
-    """x → h → y, and x → y."""
+    """Make a network x → h → y, with x → y."""
     x, h, y = (name(k, k == 0) for k in range(3))
     net = Network()
     net.add_input(x)
@@ -155,7 +155,7 @@ def small(name: Naming, activation: str = "identity", aggregation: str = "sum") 
 
 
 def _of_each(name: Naming, kind: str, functions: Sequence[str]) -> Network:
-    """A chain from x of one neuron for each function of a kind; each reads x, too."""
+    """Make a chain from x with one neuron for each function of a kind; each neuron reads x, too."""
     net, x = Network(), name(0, True)
     net.add_input(x)
     before: dict[Hashable, float] = {}
@@ -172,7 +172,7 @@ def _with_text(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _view(network: Network, keeps: str) -> dict[str, Any]:
-    """What a format that keeps so much must give back, by name."""
+    """Collect by name what a format whose record has this `keeps` must give back."""
     c, graph = network.columns, network.graph
     edges = c.ends
     seen: dict[str, Any] = {"edges": sorted(edges, key=repr)}
@@ -201,12 +201,12 @@ def _view(network: Network, keeps: str) -> dict[str, Any]:
 
 
 def _exact(value: Any) -> Any:
-    """A value that equals another of its type and bits only."""
+    """Convert a value so that it equals another only of the same type and bits."""
     return value.hex() if isinstance(value, float) else (type(value).__name__, value)
 
 
 def _same_outputs(before: Network, after: Network) -> bool:
-    """Whether both compute the same of a few samples: to 1e-9, NaN where the other has NaN."""
+    """Return whether both have equal outputs on four samples, to 1e-9, NaN in the same places."""
     from flowgrad.program import compile
 
     X = np.random.default_rng(0).standard_normal((4, len(before.inputs)))
@@ -236,7 +236,7 @@ ODD_VALUES: tuple[Any, ...] = (
 
 
 def damaged(data: bytes, other: bytes, rng: np.random.Generator) -> bytes:
-    """The bytes of a file after a few accidents, or after somebody's work; `other` is a file to take pieces of."""
+    """Damage the bytes of a file by one to three of `DAMAGES`; `other` is a file to take pieces of."""
     for _ in range(int(rng.integers(1, 4))):
         data = DAMAGES[int(rng.integers(len(DAMAGES)))](data, other, rng)
     return data
@@ -293,7 +293,7 @@ def _shuffled(data: bytes, other: bytes, rng: np.random.Generator) -> bytes:
 
 
 def _revalued(data: bytes, other: bytes, rng: np.random.Generator) -> bytes:
-    """One value of a JSON document made another, taken out, or doubled."""
+    """Replace, delete or double one value of a JSON document."""
     try:
         document = json.loads(data)
     except (ValueError, RecursionError):
@@ -316,7 +316,7 @@ def _revalued(data: bytes, other: bytes, rng: np.random.Generator) -> bytes:
 
 
 def _places(value: Any) -> Iterator[tuple[Any, Any]]:
-    """Every (list or object, index or key) of a JSON value."""
+    """Yield every (list or object, index or key) of a JSON value."""
     todo = [value]
     while todo:
         holder = todo.pop()
@@ -329,7 +329,7 @@ DAMAGES = (_flipped, _cut, _inserted, _renumbered, _renumbered, _reworded, _shuf
 
 
 def read_or_refused(format: Format, path: Path, data: bytes) -> str | None:
-    """Reads the bytes as a file of the format: None, or the message of the FlowgradError that refuses them.
+    """Read the bytes as a file of the format: None, or the message of the FlowgradError that refuses them.
 
     Any other exception goes through: it is a fault of the reader.
     """
@@ -349,12 +349,12 @@ def fuzz(
     others: Sequence[bytes] = (),
     sealed: Callable[[bytes], bytes] = bytes,
 ) -> tuple[int, int]:
-    """So many damaged files for the reader: how many it refused with a FlowgradError, and how many it read.
+    """Give the reader `cases` damaged files; returns how many it refused with a FlowgradError, and how many it read.
 
     Args:
         folder: where the files are written; the last one stays when the reader fails.
         others: files of other formats, to take pieces of.
-        sealed: makes digests in a file right again, so that damage is looked at and not only found.
+        sealed: recomputes digests in a damaged file, so that the reader gets beyond the check of digests.
 
     Raises:
         AssertionError: the reader let another exception out; the message names it and the file.
@@ -376,7 +376,7 @@ def fuzz(
 
 
 def examples(format: Format, folder: Path) -> dict[str, bytes]:
-    """Small whole files of a format by suffix: its own `example`, and what it writes of small networks."""
+    """Make small undamaged files of a format, by suffix: its own `example`, and files that it writes."""
     found = {} if format.example is None else {f"{suffix}": format.example for suffix in format.suffixes or ("",)}
     if format.write is not None and format.read is not None:
         for suffix in format.suffixes or ("",):

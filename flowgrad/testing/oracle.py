@@ -1,8 +1,8 @@
-"""A second opinion on every number: naive, slow, over networkx only. Shares no code with flowgrad.
+"""Compute every number independently of flowgrad, with which this shares no code: naive, slow, over networkx.
 
 Formulas are written here anew, from maths.md, as functions of a complex number. Where a function is analytic,
 f(x + ih) = f(x) + ih·f'(x) − …, so that Im f(x + ih) / h is f'(x) to the last digit once h is tiny: the complex
-step, which knows no derivative and subtracts nothing. Piecewise functions choose their branch by the real part,
+step, which needs no derivative and has no cancellation. Piecewise functions choose their branch by the real part,
 and at a kink give the branch whose slope maths.md's conventions name.
 
 A net is an nx.DiGraph with attributes as `Network.from_networkx` reads them, every weight and activation given.
@@ -37,7 +37,7 @@ class Net:
 
 
 def erf(z: complex) -> complex:
-    """2/√π ∫ e^{−t²} dt, from 0 to Re z and from there up to z: a step so short that the midpoint says all of it."""
+    """2/√π ∫ e^{−t²} dt, from 0 to Re z by `math.erf`, from there to z, a tiny step, by the midpoint rule."""
     step = 1j * z.imag
     return math.erf(z.real) + 2.0 / math.sqrt(math.pi) * cmath.exp(-((z.real + 0.5 * step) ** 2)) * step
 
@@ -62,17 +62,17 @@ def sigmoid(z: complex) -> complex:
 
 
 def flat(f: Callable[[float], float]) -> Callable[[complex], complex]:
-    """A step function: its slope is 0 everywhere."""
+    """Make a step function, whose slope is 0 everywhere, of its real values."""
     return lambda z: complex(f(z.real), 0.0)
 
 
 def split(at: float, below: Callable[[complex], Number], above: Callable[[complex], Number]) -> Any:
-    """`below` up to and including `at`, then `above`."""
+    """Make a function that is `below` up to and including `at`, then `above`."""
     return lambda z: above(z) if z.real > at else below(z)
 
 
 def clip(low: float, high: float, f: Callable[[complex], complex]) -> Callable[[complex], complex]:
-    """f strictly between low and high, constant from there on."""
+    """Make a function that is f strictly between low and high, and constant outside."""
     return lambda z: f(z) if low < z.real < high else complex(f(complex(min(max(z.real, low), high))).real)
 
 
@@ -141,7 +141,7 @@ AGGREGATE: dict[str, Callable[[Sequence[Number]], Number]] = {
 
 
 def losses(name: str, y: Sequence[Number], t: Sequence[float]) -> list[Number]:
-    """l_n of equation (4), for each output n."""
+    """Compute l_n of equation (4) for each output n."""
     if name == "cross_entropy":
         top = max(complex(v).real for v in y)
         lse = top + cmath.log(sum(cmath.exp(v - top) for v in y))
@@ -173,7 +173,7 @@ Nudge = Mapping[tuple[str, Hashable], Number]
 def forward(
     net: Net, x: Sequence[Number], nudge: Nudge | None = None
 ) -> tuple[dict[Hashable, Number], dict[Hashable, Number]]:
-    """(1), (2), (3) for one sample: z and a of every node.
+    """Compute (1), (2), (3) for one sample: z and a of every node.
 
     `nudge` adds to single quantities: ("weight", (u, v)), ("bias", v), ("z", v), ("a", v); an input's
     activation is ("a", v).
@@ -196,17 +196,17 @@ def forward(
 
 
 def _unmoved(a: complex) -> complex:
-    """Without what a complex step leaves in the real part, of second order: it would choose a side of a kink at 0."""
+    """Set a real part of the order H² to 0: it is an error of the complex step, and would choose a side of a kink."""
     return complex(0.0, a.imag) if abs(a.real) < H * H * 1e20 else a
 
 
 def name_of(activation: Any) -> str:
-    """A name, or the name of a user's own activation, whose formula a test adds to SIGMA."""
+    """Return the name of an activation: a name, or a user's own record, whose formula a test adds to SIGMA."""
     return activation if isinstance(activation, str) else activation.name
 
 
 def outputs(net: Net, x: Sequence[Number], nudge: Nudge | None = None) -> list[Number]:
-    """y of one sample."""
+    """Compute y of one sample."""
     _, a = forward(net, x, nudge)
     return [a[v] for v in net.outputs]
 
@@ -215,7 +215,7 @@ def outputs(net: Net, x: Sequence[Number], nudge: Nudge | None = None) -> list[N
 
 
 def slope(f: Callable[[complex], Any], step: float = H) -> Any:
-    """f'(0) of an analytic f by the complex step; a list gives a list."""
+    """Compute f'(0) of an analytic f by the complex step; a list of values gives a list of derivatives."""
     value = f(complex(0.0, step))
     if isinstance(value, list):
         return [complex(v).imag / step for v in value]
@@ -223,7 +223,7 @@ def slope(f: Callable[[complex], Any], step: float = H) -> Any:
 
 
 def richardson(f: Callable[[float], float], step: float = 1e-2, rounds: int = 6) -> float:
-    """f'(0) by central differences at step, step/2, …, extrapolated to 0: for f that is not analytic."""
+    """Compute f'(0) by central differences at step, step/2, …, extrapolated to 0: for f that is not analytic."""
     table: list[list[float]] = []
     best, error = math.nan, math.inf
     for k in range(rounds):
@@ -238,7 +238,7 @@ def richardson(f: Callable[[float], float], step: float = 1e-2, rounds: int = 6)
 
 
 def gradient(net: Net, x: Sequence[float], t: Sequence[float], loss: str, what: Sequence[tuple[str, Hashable]]) -> Any:
-    """∂l_n/∂q of one sample, by complex step: a list over the outputs n, for each quantity q in `what`."""
+    """Compute ∂l_n/∂q of one sample by complex step: a list over the outputs n, for each quantity q in `what`."""
     return [slope(partial(_losses_moved, net, x, t, loss, q)) for q in what]
 
 
@@ -249,7 +249,7 @@ def _losses_moved(
 
 
 def pulled(net: Net, x: Sequence[float], c: Sequence[float], what: Sequence[tuple[str, Hashable]]) -> list[float]:
-    """∂(Σ_n c_n·y_n)/∂q of one sample, by complex step, for each quantity q in `what`."""
+    """Compute ∂(Σ_n c_n·y_n)/∂q of one sample by complex step, for each quantity q in `what`."""
     rows = [slope(partial(_outputs_moved, net, x, q)) for q in what]
     return [sum(cn * dn for cn, dn in zip(c, row, strict=True)) for row in rows]
 
@@ -259,7 +259,7 @@ def _outputs_moved(net: Net, x: Sequence[float], q: tuple[str, Hashable], ih: co
 
 
 def base_cases(loss: str, y: Sequence[Number], t: Sequence[float]) -> list[float]:
-    """(9) by complex step."""
+    """Compute (9) by complex step."""
 
     def moved(n: int, ih: complex) -> Number:
         return sum(losses(loss, [v + ih if k == n else v for k, v in enumerate(y)], t))
@@ -268,7 +268,7 @@ def base_cases(loss: str, y: Sequence[Number], t: Sequence[float]) -> list[float
 
 
 class PlainRecursion:
-    """Equation (10) as a textbook writes it, without a cache: every path from a node to an output is walked.
+    """Equation (10) by plain recursion, without a cache: every path from a node to an output is walked.
 
     `calls` counts the evaluations of ∂L/∂a: for one node, one more than the edges of all walks that start there.
     """
@@ -279,7 +279,7 @@ class PlainRecursion:
         self.base = dict(zip(net.outputs, dy, strict=True))
 
     def da(self, v: Hashable) -> float:
-        """(10)"""
+        """Compute ∂L/∂a_v by (10)."""
         self.calls += 1
         result = self.base.get(v, 0.0)
         for s in self.net.graph.successors(v):
@@ -287,18 +287,18 @@ class PlainRecursion:
         return result
 
     def dz(self, v: Hashable) -> float:
-        """(8)"""
+        """Compute ∂L/∂z_v by (8)."""
         if v in self.net.inputs:
             return self.da(v)
         sigma = SIGMA[name_of(self.net.graph.nodes[v]["activation"])]
         return float(slope(lambda ih: sigma(complex(self.z[v]) + ih))) * self.da(v)
 
     def dz_da(self, s: Hashable, v: Hashable) -> float:
-        """∂z_s/∂a_v"""
+        """Compute ∂z_s/∂a_v by complex step."""
         return self._dz(s, lambda u, ih: self.net.graph[u][s]["weight"] * (self.a[u] + (ih if u == v else 0)))
 
     def dw(self, u: Hashable, v: Hashable) -> float:
-        """(5)"""
+        """Compute ∂L/∂w_uv by (5)."""
         local = self._dz(v, lambda p, ih: (self.net.graph[p][v]["weight"] + (ih if p == u else 0)) * self.a[p])
         return local * self.dz(v)
 
@@ -316,7 +316,7 @@ BOUNDED = ("sigmoid", "tanh", "softsign", "hard_sigmoid", "hard_tanh", "arctan",
 
 
 def of_case(case: Any, X: Sequence[Sequence[float]]) -> Net:
-    """A random case as a graph, its biases and responses moved so that the batch X stays in every domain.
+    """Convert a random case to a graph, with biases and responses changed so that the batch X stays in every domain.
 
     Neurons that take logarithms, roots or reciprocals get z ≥ ½; bounded ones |z| ≤ 9, all others |z| ≤ 3, so
     that no power tower overflows. Nothing else is touched.
@@ -347,7 +347,7 @@ def of_case(case: Any, X: Sequence[Sequence[float]]) -> Net:
 
 
 def targets(loss: str, rng: Any, shape: tuple[int, int]) -> Any:
-    """T (B, O) that suits the loss."""
+    """Draw T (B, O) in the domain of the loss."""
     T = rng.standard_normal(shape)
     if loss in ("poisson", "gamma", "negative_binomial"):
         return abs(T)

@@ -1,4 +1,4 @@
-"""Random networks, for anybody's property tests: `networks()` and `cases()` are Hypothesis strategies.
+"""Draw random networks for property tests: `networks()` and `cases()` are Hypothesis strategies.
 
     from hypothesis import given
     from flowgrad.testing.strategies import networks
@@ -6,7 +6,7 @@
     @given(networks())
     def test_my_executor(network): ...
 
-They make what is rare in practice and wrong in programs: bias-only, dead and isolated neurons, outputs that feed
+They make rare cases that programs get wrong: bias-only, dead and isolated neurons, outputs that feed
 other neurons, inputs that are outputs, outputs that no input reaches, shared and frozen weights, exact ties and
 zeros, ids of every kind, nodes and edges in shuffled order. `random_case(rng)` draws from a seeded Generator
 without Hypothesis, for soak runs of many thousands.
@@ -37,7 +37,7 @@ FORMULAS = tuple(name for name in names("activations") if name in oracle.SIGMA)
 
 
 class Opaque:
-    """An id without an order of its own: hashed by identity, so that insertion decides."""
+    """An id without an order: hashed and compared by identity, so that nodes are ordered by insertion."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -61,7 +61,7 @@ class Case:
     outputs: tuple[Hashable, ...]
 
     def network(self) -> Network:
-        """The network, made by hand in the order of `nodes` and `edges`."""
+        """Build the network node by node, in the order of `nodes` and `edges`."""
         net = Network()
         for v in self.inputs:
             net.add_input(v)
@@ -74,7 +74,7 @@ class Case:
         return net
 
     def batch(self, rows: int, seed: int = 0) -> np.ndarray[Any, np.dtype[np.float64]]:
-        """X (rows, I) float64, standard normal."""
+        """Draw X (rows, I) float64, standard normal."""
         return np.random.default_rng(seed).standard_normal((rows, len(self.inputs)))
 
 
@@ -85,7 +85,7 @@ def cases(
     aggregations: Sequence[str] | None = None,
     ids: Sequence[str] = IDS,
 ) -> SearchStrategy[Case]:
-    """A strategy for random networks as data.
+    """Make a strategy for random networks as data.
 
     Args:
         max_neurons: inputs not counted.
@@ -108,7 +108,7 @@ def cases(
 
 
 def networks(**options: Any) -> SearchStrategy[Network]:
-    """A strategy for random networks; options as for `cases`."""
+    """Make a strategy for random networks; options as for `cases`."""
     return cases(**options).map(Case.network)
 
 
@@ -120,15 +120,15 @@ def random_case(
     aggregations: Sequence[str] | None = None,
     ids: Sequence[str] = IDS,
 ) -> Case:
-    """One random network as data, from a Generator; options as for `cases`."""
+    """Draw one random network as data, from a Generator; options as for `cases`."""
     return _Assembly(_Seeded(rng), max_neurons, activations, aggregations, ids).case()
 
 
-# ---- how one is put together --------------------------------------------------------------------------------
+# ---- building a case ----------------------------------------------------------------------------------------
 
 
 class _Decisions(Protocol):
-    """Where choices come from: Hypothesis, which shrinks them, or a Generator."""
+    """A source of choices: Hypothesis, which shrinks them, or a Generator."""
 
     def whole(self, low: int, high: int) -> int: ...
 
@@ -172,7 +172,7 @@ class _Assembly:
         return options[self.decide.whole(0, len(options) - 1)]
 
     def chance(self, one_in: int) -> bool:
-        """True once in so many; shrinks to False."""
+        """Return True with probability 1/one_in; shrinks to False."""
         return self.decide.whole(1, one_in) == one_in
 
     def case(self) -> Case:
@@ -202,7 +202,7 @@ class _Assembly:
         return given
 
     def edges_into(self, v: int) -> list[tuple[Hashable, Hashable, dict[str, Any]]]:
-        """In-edges from earlier nodes; none at all once in six."""
+        """Draw in-edges from earlier nodes; none with probability 1/6."""
         if self.chance(6):
             return []
         sources = self.rng.choice(v, min(v, self.decide.whole(1, 5)), replace=False)
@@ -223,12 +223,12 @@ class _Assembly:
 
 
 def suited(loss: str, outputs: int) -> str:
-    """The loss, or squared_error where it says nothing of so few outputs."""
+    """Return the loss, or squared_error if the loss needs more outputs."""
     return loss if outputs >= known_losses.entries[loss].outputs else "squared_error"
 
 
 def _ids(kind: str, n: int) -> list[Hashable]:
-    """n ids; their canonical order is not the order in which they are made."""
+    """Make n ids, whose canonical order is not the order in which they are made."""
     if kind == "str":
         return [f"n{n - k}" for k in range(n)]  # n10 comes before n9
     if kind == "int":

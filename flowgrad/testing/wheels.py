@@ -1,4 +1,4 @@
-"""A package as its users get it: its wheel, in an environment of its own.
+"""Install a package as its users get it: from its wheel, in an environment of its own.
 
 from flowgrad.testing import installed
 

@@ -14,10 +14,10 @@ from flowgrad.locks import lock
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-POLL = 0.5  # seconds between looks at the scheduler while waiting
-FRESH = 1.0  # seconds for which a list of the workers is believed
-# Steps want the same amount of memory again and again: a worker that gives each array back to the system, as Dask's do
-# by default, spends a tenth of a step on page faults.
+POLL = 0.5  # seconds between checks of the scheduler while waiting
+FRESH = 1.0  # seconds for which a list of the workers is cached
+# Thresholds of malloc in bytes. Each step allocates the same sizes: a worker that returns every array to the system, as
+# Dask's do by default, spends a tenth of a step on page faults.
 MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(2**30), "MALLOC_MMAP_THRESHOLD_": str(2**25)}
 T = TypeVar("T")
 
@@ -27,11 +27,11 @@ class ClusterError(FlowgradError, ConnectionError):
 
 
 class Lost(OSError):
-    """A worker, or what was on it, is gone."""
+    """A worker, or data that it held, is gone."""
 
 
 class Cluster:
-    """A client, connected when first needed: given, of a scheduler's address, or of a LocalCluster of its own."""
+    """Hold a client, connected when first needed: the one given, or one of an address or of an own LocalCluster."""
 
     def __init__(self, scheduler: str | Client | None, workers: int | None, timeout: float) -> None:
         self.scheduler, self.workers, self.timeout = scheduler, workers, timeout
@@ -42,7 +42,7 @@ class Cluster:
 
     @property
     def address(self) -> str | None:
-        """Where another process finds the scheduler; None as long as there is none."""
+        """The scheduler's address for other processes; None while no LocalCluster has been started."""
         if isinstance(self.scheduler, str):
             return self.scheduler
         if self.scheduler is not None:
@@ -51,8 +51,7 @@ class Cluster:
 
     @property
     def client(self) -> Client:
-        """The client.
-
+        """The client, connected on first use.
         Raises:
             ClusterError: no scheduler answers at the address, it was lost, or no worker process starts.
         """
@@ -82,11 +81,11 @@ class Cluster:
         return Client(self._local, timeout=wait, set_as_default=False)
 
     def call(self, work: Callable[[Client], Coroutine[Any, Any, T]]) -> T:
-        """A coroutine's result, run on the client's event loop.
+        """Run a coroutine on the client's event loop and return its result.
 
         Raises:
             ClusterError: the scheduler was lost meanwhile.
-            what the coroutine raises.
+            Any error of the coroutine.
         """
         client = self.client
         running = asyncio.run_coroutine_threadsafe(work(client), client.loop.asyncio_loop)
@@ -102,10 +101,10 @@ class Cluster:
             running.cancel()
 
     async def names(self, client: Client, deadline: float, anew: bool = False) -> list[str]:
-        """Addresses of the workers, sorted; waits for the first of them. On the client's event loop.
+        """Return the workers' addresses, sorted, once there is at least one. Runs on the client's event loop.
 
         Raises:
-            ClusterError: none came before the deadline, or the scheduler is gone.
+            ClusterError: no worker came before the deadline, or the scheduler is gone.
         """
         asked, found = self._names
         if found and not anew and time.monotonic() - asked < FRESH:
@@ -124,11 +123,11 @@ class Cluster:
             await asyncio.sleep(0.1)
 
     def wait_for_workers(self, deadline: float) -> list[str]:
-        """`names`, asked anew, from any thread."""
+        """Call `names` without its cache, from any thread."""
         return self.call(lambda client: self.names(client, deadline, anew=True))
 
     def close(self) -> None:
-        """Ends the connection and the LocalCluster, where they are ours."""
+        """Close the connection and the LocalCluster; a client that the caller gave stays open."""
         with self._lock:
             for thing in (self._client, self._local):
                 if thing is not None and thing is not self.scheduler:
@@ -137,7 +136,7 @@ class Cluster:
 
 
 def _connected(address: str, wait: float) -> Client:
-    """A Client; where it finds nobody, it raises and leaves no thread of its event loop behind, as `Client()` would."""
+    """Connect a Client; on failure stop the thread of its event loop, which `Client()` leaves running, and raise."""
     from distributed import Client
 
     client = Client.__new__(Client)
@@ -150,7 +149,7 @@ def _connected(address: str, wait: float) -> Client:
 
 
 def _local_cluster(workers: int | None) -> Any:
-    """A LocalCluster of processes with one thread each.
+    """Start a LocalCluster of processes with one thread each.
 
     Raises:
         ClusterError: its processes do not start.
@@ -162,7 +161,7 @@ def _local_cluster(workers: int | None) -> Any:
 
     process = multiprocessing.process.current_process()
     if getattr(process, "_inheriting", False):
-        raise SystemExit(1)  # a worker that imports the script which starts it; what starts it hears of that, below
+        raise SystemExit(1)  # a worker that imports an unguarded script; its parent gets the RuntimeError caught below
     if process.daemon:
         raise ClusterError(
             "a LocalCluster cannot start in a worker process, as those of a cross-validation are: give the address of "
@@ -185,9 +184,9 @@ def _local_cluster(workers: int | None) -> Any:
 
 
 async def over_memory(client: Client, addresses: Iterable[str]) -> str:
-    """Which of these workers was ended because of its memory, and what helps; empty where none was.
+    """Say which of these workers was killed for its use of memory, with the remedy; empty if none was.
 
-    The nanny of a worker tells the scheduler before it ends the process, by a way of its own: so this waits a moment.
+    A worker's nanny tells the scheduler by a separate connection, so the event may come late: three tries, 0.2 s apart.
     """
     lost = set(addresses)
     for _ in range(3):
@@ -206,13 +205,13 @@ async def over_memory(client: Client, addresses: Iterable[str]) -> str:
 
 
 def check(client: Client) -> None:
-    """Raises ClusterError where the scheduler has gone."""
+    """Raise ClusterError if the connection to the scheduler is lost."""
     if client.status != "running":
         raise ClusterError(f"the connection to the Dask scheduler is lost: the client is {client.status}")
 
 
 def settle(client: Client, futures: Iterable[Future], deadline: float, doing: str) -> None:
-    """Returns when no future is pending any more: finished, failed or lost.
+    """Wait until no future is pending: each has finished, failed or been lost.
 
     Raises:
         ClusterError: the scheduler was lost, or the deadline passed.
@@ -227,14 +226,14 @@ def settle(client: Client, futures: Iterable[Future], deadline: float, doing: st
         try:
             with client.as_current():
                 wait(waiting, timeout=POLL)
-        except Exception as error:  # of the wait, not of a task: what became of those is in their status
+        except Exception as error:  # raised by the wait, not by a task: a future's status says how its task ended
             if not gone(error):
                 raise
     check(client)
 
 
 def gone(error: BaseException) -> bool:
-    """Whether an error says that a worker or its data is gone, and nothing about the work itself."""
+    """Return whether an error means that a worker or its data is gone, and is not the work's own."""
     from concurrent.futures import CancelledError
 
     from distributed import KilledWorker
@@ -246,7 +245,7 @@ def gone(error: BaseException) -> bool:
 
 
 def failed(future: Future, deadline: float, killed: list[str] | None = None) -> bool:
-    """Whether a settled future was lost with its worker; the worker that it killed goes into `killed`.
+    """Return whether a settled future was lost with its worker; a worker that the task killed is appended to `killed`.
 
     Raises:
         The work's own error, as it was on the worker.

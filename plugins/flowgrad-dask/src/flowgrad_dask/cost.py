@@ -1,4 +1,4 @@
-"""What a step costs on W workers: a model with measured constants, to see where more workers stop helping."""
+"""Model the time of a step on W workers with measured constants, to find where more workers stop helping."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Machines:
     message: float
 
     def step(self, workers: int, batch: int, shards: int | None = None, again: bool = False) -> float:
-        """Seconds of one value_and_grad with a new θ; `shards` None is one a worker; `again`: the rows are there.
+        """Predict seconds of one value_and_grad with a new θ; `shards` None: one a worker; `again`: no rows are sent.
 
         The caller sends θ to two workers, each of which sends it to two more, and so on. Each worker waits for its
         first shard's rows; the rest comes while it computes, unless sending takes longer than computing. Gradients
@@ -45,5 +45,5 @@ class Machines:
         return theta + max(compute + rows * workers / n, rows + compute * workers / n, n * self.message) + reduce
 
     def speedup(self, workers: int, batch: int, shards: int | None = None, again: bool = False) -> float:
-        """Of W workers over one computing in the caller's process, where nothing is sent."""
+        """Predict the speed-up of W workers over computing in the caller's process, where nothing is sent."""
         return (batch * self.compute + self.shard) / self.step(workers, batch, shards, again)

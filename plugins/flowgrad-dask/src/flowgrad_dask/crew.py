@@ -1,7 +1,7 @@
-"""The workers of a cluster as one program sees them: who has what of it, who works at which shard, who died.
+"""Run one program on a cluster's workers: track what each worker holds and computes, and replace those that die.
 
-A `Crew` lives on the event loop of the Dask client: its methods are coroutines of that loop, so that nothing in it
-needs a lock. Bits depend on the shards alone: which worker does which of them, and how often, is free.
+A `Crew` lives on the event loop of the Dask client: its methods are coroutines of that loop, so that it needs no
+lock. Results depend on the shards alone, bit for bit, and not on which worker computes a shard, or how often.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from flowgrad_dask.versions import compare
 if TYPE_CHECKING:
     from distributed import Client
 
-AHEAD = 2  # shards that a worker has at once: one that it computes, one that waits there
-REMEMBERED = 2**30  # bytes of a batch up to which it is kept here, to see that the next one is the same
+AHEAD = 2  # shards that are assigned to a worker at once: one that it computes, one that waits there
+REMEMBERED = 2**30  # largest batch, in bytes, that is copied, so that an equal next batch is not sent again
 
 
 @dataclass
 class Has:
-    """What one worker has: the program, once `ready` is done; versions of θ; shards of versions of a batch."""
+    """What one worker holds: the program, once `ready` is done; versions of θ; rows, as (batch version, shard)."""
 
     ready: asyncio.Task[None] | None = None
     theta: set[int] = field(default_factory=set)
@@ -41,7 +41,7 @@ class Has:
 
 @dataclass
 class Step:
-    """One call: shards of rows, what they are computed with, and who has computed which."""
+    """One call: its shards of rows, its arguments, and the worker that has computed each shard."""
 
     number: int
     theta: Array
@@ -59,7 +59,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Spread:
-    """θ on its way to some workers."""
+    """A transfer of θ to some workers, under way."""
 
     to: frozenset[str]
     task: asyncio.Task[None]
@@ -88,7 +88,7 @@ class Crew:
         deadline: float,
         draws: Sequence[Dropout | None],
     ) -> float:
-        """The sum of all shards, by a tree that depends on their number alone; the gradient's into `out` (P,)."""
+        """Sum loss and gradient over all shards, by a tree fixed by their number; the gradient goes into `out` (P,)."""
         step = self._step(theta, shards, scale, deadline, draws)
         try:
             for _ in range(self.attempts):
@@ -106,7 +106,7 @@ class Crew:
             self._over(step)
 
     async def outputs(self, theta: Array, shards: Sequence[Rows], deadline: float) -> list[Array]:
-        """(B, O) of each shard."""
+        """Compute the outputs (B, O) of each shard."""
         step = self._step(theta, shards, None, deadline, [None] * len(shards))
         try:
             await self._run(step)
@@ -122,7 +122,7 @@ class Crew:
         deadline: float,
         draws: Sequence[Dropout | None],
     ) -> Step:
-        """θ and the batch get new versions where their bits are not those of the call before."""
+        """Make a Step; θ and the batch get new versions unless their bits equal those of the previous call."""
         before, glance = self.theta, _glance(shards)
         version = before[0] if before is not None and same(before[1], theta) else next(self.number)
         self.live[version] = self.live.get(version, 0) + 1
@@ -139,7 +139,7 @@ class Crew:
         return before[0] if alike else next(self.number)
 
     def _remember(self, step: Step) -> None:
-        """Copies of θ, and of a batch that comes again, made while the workers compute: what changed is sent again."""
+        """Copy θ, and a batch that seems repeated, while the workers compute; the next call is compared with them."""
         if self.theta is None or self.theta[0] != step.version:
             self.theta = step.version, step.theta.copy()
         if self.batch is not None and self.batch[0] == step.batch:
@@ -167,9 +167,9 @@ class Crew:
     # ---- shards to workers ----------------------------------------------------------------------------------
 
     async def _run(self, step: Step) -> None:
-        """Until every shard has been computed by a worker that is still there.
+        """Run the step until every shard has been computed by a worker that is still alive.
 
-        Each worker gets neighbouring shards first, AHEAD at a time, and takes from the others' when it has no more.
+        Each worker starts with neighbouring shards, AHEAD at a time, and takes from other queues when its own is empty.
         """
         alive = await self.cluster.names(self.client, step.deadline)
         todo = [k for k in range(len(step.shards)) if k not in step.holders]
@@ -178,7 +178,7 @@ class Crew:
         running: dict[asyncio.Task[None], tuple[str, int]] = {}
         try:
             while True:
-                most = AHEAD if spread.task.done() else 1  # what is needed first goes first
+                most = AHEAD if spread.task.done() else 1  # θ before second shards
                 for address in queues:
                     at_work = sum(at == address for at, _ in running.values())
                     for _ in range(most - at_work):
@@ -201,7 +201,7 @@ class Crew:
             _drop(spread.task, *running)
 
     def _settled(self, step: Step, running: dict[asyncio.Task[None], tuple[str, int]], done: Any) -> set[str]:
-        """Notes who did what; the workers that were lost doing it. Raises the work's own error."""
+        """Record the worker of each finished shard; return the workers that were lost. Raises the work's own error."""
         lost = set()
         for task in done:
             address, k = running.pop(task)
@@ -222,7 +222,7 @@ class Crew:
         queues: dict[str, deque[int]],
         lost: set[str],
     ) -> None:
-        """Shards of workers that are gone go to those that are there, new ones among them.
+        """Reassign the shards of lost workers to those that are alive, new ones among them.
 
         Raises:
             ClusterError: a shard has lost its worker as often as it may, with the reason where it is known.
@@ -249,7 +249,7 @@ class Crew:
             queues[staying[n % len(staying)]].append(k)
 
     async def _one(self, step: Step, address: str, shard: int, spread: Spread) -> None:
-        """One shard on one worker, with whatever that worker has not got yet."""
+        """Compute one shard on one worker; send the program, θ and rows that the worker lacks."""
         from distributed.protocol import to_serialize
 
         for _ in range(2):
@@ -280,7 +280,7 @@ class Crew:
         raise Lost(f"the worker at {address} does not keep what it is sent: {answer['lost']}")
 
     async def _ready(self, address: str) -> Has:
-        """The worker, once it has the program."""
+        """Return the record of a worker, once the worker has the program."""
         has = self.has.setdefault(address, Has())
         if has.ready is None:
             has.ready = asyncio.ensure_future(self._introduce(address))
@@ -292,11 +292,11 @@ class Crew:
         return has
 
     async def _introduce(self, address: str) -> None:
-        """The worker has the packages, the engine and the program.
+        """Check a worker's packages, install the engine there, and send the program.
 
         Raises:
-            ClusterError: it lacks a package, or has one of which messages are not read here.
-            Lost: it is gone.
+            ClusterError: the worker lacks a package, or has one whose messages are not read here.
+            Lost: the worker is gone.
         """
         from distributed.protocol import to_serialize
 
@@ -309,7 +309,7 @@ class Crew:
     # ---- θ to workers, gradients from them ------------------------------------------------------------------
 
     async def _spread(self, step: Step, addresses: Sequence[str]) -> None:
-        """θ to all who have not got it, by way of each other."""
+        """Send θ to all workers that lack it; workers forward it to each other, halving the list."""
         ready = await asyncio.gather(*(self._ready(address) for address in addresses), return_exceptions=True)
         able = zip(addresses, ready, strict=True)
         wanting = [a for a, has in able if isinstance(has, Has) and step.version not in has.theta]
@@ -318,7 +318,7 @@ class Crew:
             wanting = [address for some in unreached for address in some]
 
     async def _send_theta(self, step: Step, addresses: list[str]) -> list[str]:
-        """θ to the first, which passes it on; those that it did not reach, without one that is gone."""
+        """Send θ to the first worker, which forwards it to the rest; return those not reached, the first left out."""
         from distributed.protocol import to_serialize
 
         message = {"key": self.job.key, "version": step.version, "live": list(self.live), "onward": addresses[1:]}
@@ -327,7 +327,7 @@ class Crew:
         except OSError:
             return addresses[1:]
         unreached = list(answer["unreached"])
-        if addresses[0] in unreached:  # it has not even the program any more
+        if addresses[0] in unreached:  # it no longer has the program
             self.has.pop(addresses[0], None)
             unreached.remove(addresses[0])
         for address in set(addresses) - set(unreached):
@@ -336,7 +336,7 @@ class Crew:
         return unreached
 
     async def _reduced(self, step: Step, out: Array) -> float:
-        """The tree of parts: its two halves are fetched from their owners, which fetch theirs; the last sum is ours."""
+        """Sum the tree of parts: fetch its two halves from their owners, which fetch theirs, and add the two here."""
         leaves: list[Tree] = [(step.holders[k], k) for k in range(len(step.shards))]
         whole: Tree = tree(leaves, lambda one, other: (one, other))
         if isinstance(whole[1], int) or owner(whole[0]) == owner(whole[1]):
@@ -353,7 +353,7 @@ class Crew:
         return answer["loss"], answer["gradient"]
 
     async def _within(self, step: Step, work: Coroutine[Any, Any, float]) -> float:
-        """What the work gives, or Lost as soon as a worker that it needs is gone."""
+        """Await the result of the work; raise Lost as soon as a worker that holds a shard of it is gone."""
         task = asyncio.ensure_future(work)
         try:
             while True:
@@ -370,7 +370,7 @@ class Crew:
 
 
 def _glance(shards: Sequence[Rows]) -> list[bytes]:
-    """A few bytes of each shard: other ones, another batch."""
+    """Take the first bytes of each shard, 256 at most: where they differ, the batch does."""
     return [x[:1].tobytes()[:256] for x, _, _ in shards]
 
 
@@ -380,19 +380,19 @@ def _copied(rows: Rows) -> Rows:
 
 
 def _parted(items: list[int], n: int) -> list[list[int]]:
-    """Neighbouring items in n lists, as even as can be."""
+    """Split the items into n runs of neighbours, of nearly equal length."""
     return [items[k * len(items) // n : (k + 1) * len(items) // n] for k in range(n)]
 
 
 def _drop(*tasks: asyncio.Task[Any]) -> None:
-    """Ends tasks whose results nobody wants any more."""
+    """Cancel tasks whose results are no longer needed, and retrieve their errors, so that asyncio logs none."""
     for task in tasks:
         task.cancel()
         task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
 
 
 def _next(queues: dict[str, deque[int]], address: str) -> int | None:
-    """The next shard for a worker: of its own, or the last of whoever has most."""
+    """Pop the next shard for a worker: the first of its own queue, else the last of the longest queue, else None."""
     if queues[address]:
         return queues[address].popleft()
     longest = max(queues.values(), key=len)

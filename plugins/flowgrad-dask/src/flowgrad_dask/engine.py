@@ -1,7 +1,7 @@
-"""What runs on a worker: it keeps programs, θ, shards of a batch, and the parts of a sum until they are fetched.
+"""Compute shards on a worker: hold programs, θ, shards of a batch, and partial sums until they are fetched.
 
-The handlers below are called by the kernel's process and by other workers, past the scheduler: one message there and
-one back, where a task would be six. Whatever a worker does not have any more it answers with `lost`, and is sent again.
+The kernel's process and other workers call the handlers below directly, without the scheduler: one message and one
+answer, where a task takes six messages. A handler whose data are gone answers `lost`, and the caller sends them again.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from flowgrad_dask.shards import Job, Part, Span, add, compiled, gradient, pairs
 if TYPE_CHECKING:
     from distributed import Worker
 
-PROGRAMS = 16  # that a worker keeps
-SPARE = 16  # arrays
-STEPS = 64  # whose parts it keeps where nobody says that they are done with
+PROGRAMS = 16  # programs that a worker keeps at most
+SPARE = 16  # gradient arrays (P,) that a program keeps for reuse at most
+STEPS = 64  # steps whose parts a program keeps at most, should `flowgrad_forget` not arrive
 PATIENCE = 60.0  # seconds that a shard waits for its θ
 Tree = Any  # a leaf (address, shard), or a pair of trees: the order in which gradients are added
 Rows = tuple[Array, Array | None, Array | None]  # x (B, I), t (B, O) and the sample weights (B,) of a shard
 
 
 def owner(tree: Tree) -> str:
-    """The worker that adds up a tree: the one that has its leftmost leaf."""
+    """Return the address of the worker that adds up a tree: the one that holds its leftmost leaf."""
     while not isinstance(tree[1], int):
         tree = tree[0]
     address: str = tree[0]
@@ -38,7 +38,7 @@ def owner(tree: Tree) -> str:
 
 
 def span(tree: Tree) -> Span:
-    """The first and the last shard of a tree."""
+    """Return the first and the last shard of a tree."""
     first = last = tree
     while not isinstance(first[1], int):
         first = first[0]
@@ -48,10 +48,10 @@ def span(tree: Tree) -> Span:
 
 
 class Kept:
-    """What a worker has of one program.
+    """The data that a worker holds for one program.
 
-    `theta` by version; `rows` by shard, with their version; `parts` by step, sums of neighbouring shards as far as both
-    are here; `spare` arrays (P,) for more of them: fresh memory costs as much as adding into it.
+    `theta` by version; `rows` by shard, with their version; `parts` by step: sums of neighbouring shards as far as both
+    are here; `spare`: arrays (P,) to reuse for parts, since allocating one costs as much as adding into it.
     """
 
     def __init__(self, program: Program) -> None:
@@ -63,7 +63,7 @@ class Kept:
         self.parts: OrderedDict[int, dict[Span, Part]] = OrderedDict()
 
     async def theta_of(self, version: int) -> Array | None:
-        """θ, once it is here; None where it does not come."""
+        """Wait for a version of θ; None if it does not arrive within PATIENCE seconds."""
         async with self.arrived:
             try:
                 await asyncio.wait_for(self.arrived.wait_for(lambda: version in self.theta), PATIENCE)
@@ -72,7 +72,7 @@ class Kept:
             return self.theta[version]
 
     def blank(self) -> Array:
-        """An array (P,) to write into."""
+        """Return an uninitialised array (P,), a spare one if there is any."""
         try:
             return self.spare.pop()
         except IndexError:
@@ -88,7 +88,7 @@ class Kept:
         scale: float,
         dropout: Dropout | None,
     ) -> None:
-        """One shard's part, added at once to those beside it that the tree adds it to, in place."""
+        """Compute one shard's part; then add it, in place, to each part present that the tree pairs it with."""
         x, t, s = rows
         assert t is not None
         at: Span = (shard, shard)
@@ -103,14 +103,14 @@ class Kept:
             at = both
 
     def forget(self, step: int) -> None:
-        """The parts of a step are done with; their arrays serve the next."""
+        """Drop the parts of a step; their arrays are reused."""
         found = self.parts.pop(step, {})
         self.spare += [part[1] for part in found.values()]
         del self.spare[SPARE:]
 
 
 class Engine:
-    """The handlers of one worker, and one thread that computes, so that messages come and go meanwhile."""
+    """The message handlers of one worker, and one thread that computes while messages are handled."""
 
     def __init__(self, worker: Worker) -> None:
         self.worker = worker
@@ -124,7 +124,7 @@ class Engine:
         return await asyncio.get_running_loop().run_in_executor(self.thread, function, *args)
 
     async def flowgrad_job(self, job: Job) -> dict[str, Any]:
-        """Compiles a program, once."""
+        """Compile a program, unless the worker has it already."""
         if job.key not in self.kept:
             program = await self._computed(compiled, job, self.worker.state.nthreads)
             self.kept.setdefault(job.key, Kept(program))
@@ -135,14 +135,14 @@ class Engine:
     async def flowgrad_theta(
         self, key: str, version: int, theta: Array, live: list[int], onward: list[str]
     ) -> dict[str, Any]:
-        """Keeps θ, drops versions that are not `live`, passes θ on to others; the answer is whom it did not reach."""
+        """Store θ, drop versions not in `live`, forward θ to `onward`; the answer lists the addresses not reached."""
         from distributed.protocol import to_serialize
 
         if key not in self.kept:
             return {"unreached": [self.worker.address, *onward]}
         kept = self.kept[key]
         async with kept.arrived:
-            # a version above this one is news that overtook this message, which cannot know it
+            # a higher version is a newer θ that overtook this message, whose `live` cannot list it
             staying = {v: old for v, old in kept.theta.items() if v in live or v > version}
             kept.theta = staying | {version: theta}
             kept.arrived.notify_all()
@@ -171,7 +171,7 @@ class Engine:
         scale: float | None,
         dropout: Dropout | None,
     ) -> dict[str, Any]:
-        """One shard: its gradient is kept as a part of the step; without a scale its outputs are the answer."""
+        """Compute one shard: keep its gradient as a part of the step, or, without a scale, answer its outputs."""
         from distributed.protocol import to_serialize
 
         kept = self.kept.get(key)
@@ -195,7 +195,7 @@ class Engine:
         return {}
 
     async def flowgrad_part(self, key: str, step: int, tree: Tree) -> dict[str, Any]:
-        """The sum of a tree of parts, wherever they are."""
+        """Answer the sum of a tree of parts, fetching those that other workers hold."""
         from distributed.protocol import to_serialize
 
         found = await self._part(key, step, tree)
@@ -220,14 +220,14 @@ class Engine:
         return parts[at]
 
     async def flowgrad_forget(self, key: str, step: int) -> dict[str, Any]:
-        """The step is over."""
+        """Drop the parts of a step that is over."""
         if key in self.kept:
             self.kept[key].forget(step)
         return {}
 
 
 def halves(addresses: list[str]) -> list[list[str]]:
-    """Two lists as even as can be, none empty.
+    """Split a list into at most two halves, none empty, the first the longer.
 
     >>> halves(["a", "b", "c"]), halves(["a"]), halves([])
     ([['a', 'b'], ['c']], [['a']], [])
@@ -237,27 +237,27 @@ def halves(addresses: list[str]) -> list[list[str]]:
 
 
 def install(dask_worker: Worker) -> None:
-    """Gives a worker its engine, once; for `Client.run`, which hands the worker over by the argument's name."""
+    """Give a worker its engine, once; for `Client.run`, which passes the worker by the argument's name."""
     if "flowgrad_run" not in dask_worker.handlers:
         Engine(dask_worker)
 
 
 def programs_here(dask_worker: Worker) -> list[str]:
-    """Keys of the programs that a worker keeps."""
+    """Return the keys of the programs that a worker keeps."""
     handler: Any = dask_worker.handlers["flowgrad_run"]
     return list(handler.__self__.kept)
 
 
 def same(one: Array | None, other: Array | None) -> bool:
-    """Whether two arrays have the same bits."""
+    """Return whether two arrays have the same bits."""
     if one is None or other is None or one is other:
         return one is other
     if one.shape != other.shape or one.dtype != other.dtype:
         return False
     a, b = (np.ascontiguousarray(array).reshape(-1).view(np.uint8) for array in (one, other))
-    return bool(np.array_equal(a[:4096], b[:4096]) and np.array_equal(_words(a), _words(b)))  # few differ in the rest
+    return bool(np.array_equal(a[:4096], b[:4096]) and np.array_equal(_words(a), _words(b)))  # most differ early
 
 
 def _words(data: Array) -> Array:
-    """Bytes as the longest integers that they are a whole number of, to compare them fast."""
+    """View bytes as uint64 or uint32 where their number is a multiple of 8 or 4, to compare them faster."""
     return data.view(np.uint64) if data.size % 8 == 0 else data.view(np.uint32) if data.size % 4 == 0 else data

@@ -28,27 +28,27 @@ INFO = ExecutorInfo(
 
 
 def info() -> ExecutorInfo:
-    """What the executor declares, without importing Dask."""
+    """Return what the executor declares, without importing Dask."""
     return INFO
 
 
 class DaskExecutor:
-    """Runs batches in shards on a Dask cluster.
+    """Run batches in shards on a Dask cluster.
 
-    `value_and_grad` and `predict` go to the workers; `forward` and `backward`, whose results are every neuron's, run in
-    the caller's process, on the same inner executor. By the name "dask": a LocalCluster, started when first needed.
+    `value_and_grad` and `predict` run on the workers; `forward` and `backward`, which return values of every neuron, in
+    the caller's process, on the same inner executor. The name "dask" uses a LocalCluster, started when first needed.
 
-    It pickles and copies, used or not: the copy connects to the same scheduler when first needed.
+    It can be pickled and copied, before and after use: the copy connects to the same scheduler when first needed.
 
     Args:
         scheduler: an address, as "tcp://host:8786", or a `distributed.Client`, which stays yours to close; None
             starts a LocalCluster of one-thread processes, in a script under `if __name__ == "__main__":`.
         workers: of the LocalCluster; None is one a core.
-        shards: into how many the batch is cut, whatever the number of workers: bits depend on it alone. Give as many
-            as workers or a multiple.
-        executor: what a worker runs its shards with: "auto", a name or an Executor.
+        shards: the number of shards of a batch, for any number of workers: bits of results depend on it alone. Best
+            as many as workers or a multiple.
+        executor: the executor of shards on a worker: "auto", a name or an Executor.
         timeout: seconds that one call may take before it is an error.
-        attempts: how often what died with a worker is done again within a call.
+        attempts: tries of a shard, or of adding up a step, within a call, before a worker's death is an error.
 
     Raises:
         ConfigError: a number below 1; a scheduler that is neither address nor Client, or a Client that is asynchronous.
@@ -72,7 +72,7 @@ class DaskExecutor:
                 whole(name, value, 1)
         real("timeout", timeout, 0, open_low=True)
         _check_scheduler(scheduler)
-        if executor != "auto":  # what it runs shards with, it can do; `auto` is one of flowgrad's own
+        if executor != "auto":  # it can do what its inner executor can; `auto` can do what INFO declares
             declared = executor_info(executor) if isinstance(executor, str) else executor.info
             self.info = replace(
                 INFO,
@@ -90,7 +90,7 @@ class DaskExecutor:
         atexit.register(self.close)
 
     def can_run(self, network: Network, request: Request) -> Answer:
-        """True, or why the inner executor cannot."""
+        """Return True, or why the inner executor cannot run this."""
         if self.inner == "auto":
             return True
         inner: Any = find("executors", self.inner) if isinstance(self.inner, str) else self.inner
@@ -103,7 +103,7 @@ class DaskExecutor:
         return True if answer is True else f"its inner executor {inner.info.name!r}: {answer}"
 
     def compile(self, network: Network, request: Request) -> Kernel:
-        """The network, known to the cluster from its first step on."""
+        """Build the kernel; workers are sent the network in its first step."""
         from flowgrad_dask.kernel import DaskKernel
 
         return DaskKernel(
@@ -117,7 +117,7 @@ class DaskExecutor:
         )
 
     def close(self) -> None:
-        """Ends the connection and the LocalCluster; the next step starts them again."""
+        """Close the connection and the LocalCluster; the next step starts them again."""
         self.cluster.close()
 
     def __enter__(self) -> DaskExecutor:
@@ -135,7 +135,7 @@ class DaskExecutor:
 
 
 def _check_scheduler(given: Any) -> None:
-    """Raises ConfigError where this is no address, no Client that may be waited for, and not None."""
+    """Raise ConfigError unless this is an address, a Client that is not asynchronous, or None."""
     if given is None or isinstance(given, str):
         return
     from distributed import Client

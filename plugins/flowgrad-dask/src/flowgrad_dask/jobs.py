@@ -1,4 +1,4 @@
-"""Whole jobs on a cluster: seeds, folds, populations."""
+"""Run whole jobs on a cluster: seeds, folds, populations."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def map_jobs(
     progress: Callable[[int, int], None] | None = None,
     timeout: float = 86_400.0,
 ) -> list[Any]:
-    """`[function(job, *shared) for job in jobs]`, on the workers of a cluster; results in the order of the jobs.
+    """Run `[function(job, *shared) for job in jobs]` on the workers of a cluster; results in the order of the jobs.
 
     Args:
-        shared: what every job reads (data, a network): sent to each worker once.
-        on: whose cluster; None is the executor "dask"'s own.
-        progress: called with (done, of how many) as jobs end.
-        timeout: seconds for all of them.
+        shared: arguments common to all jobs (data, a network), sent to each worker once.
+        on: the executor on whose cluster the jobs run; None is the executor "dask".
+        progress: called with (jobs done, all jobs) as jobs end.
+        timeout: seconds for all jobs together.
 
     Raises:
         ClusterError: the scheduler is lost, no workers, out of time, or one job killed its worker three times.

@@ -49,15 +49,15 @@ class DaskKernel:
         self._crew: Crew | None = None
 
     def forward(self, theta: Array, x: Array, dropout: Dropout | None = None) -> Saved:
-        """By the inner executor, here."""
+        """Run forward by the inner executor, in this process."""
         return self._forward(theta, x) if dropout is None else self._forward(theta, x, dropout)
 
     def backward(self, theta: Array, saved: Saved, dy: Array, live: Live) -> Adjoint:
-        """By the inner executor, here."""
+        """Run backward by the inner executor, in this process."""
         return self.here.kernel.backward(theta, saved, dy, live)
 
     def predict(self, theta: Array, x: Array) -> Array:
-        """(B, O), each shard by a worker.
+        """Compute the outputs (B, O), each shard on a worker.
 
         Raises:
             ClusterError: the scheduler is lost, no workers, out of time or of attempts.
@@ -75,7 +75,7 @@ class DaskKernel:
         out: Array,
         dropout: Dropout | None = None,
     ) -> float:
-        """The loss and its gradient: all shards', or an error; never a part of them. A shard's draw is its samples'.
+        """Compute the loss and its gradient over all shards, or raise. Dropout draws by sample, whatever the shards.
 
         Raises:
             ClusterError: the scheduler is lost, no workers, out of time or of attempts.

@@ -1,4 +1,4 @@
-"""A batch in shards, and their gradients added up by a tree: the same on one process and on a thousand workers."""
+"""Cut a batch into shards and add up their gradients by a tree: bit-identical for any number of workers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Span = tuple[int, int]  # first and last shard of a sum
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker has to know of a program once; `key` names it there."""
+    """The description of a program that a worker is sent once; later messages name it by `key`."""
 
     key: str
     network: Network
@@ -36,7 +36,7 @@ class Job:
 
 
 def bounds(rows: int, shards: int) -> list[slice]:
-    """Rows of each shard: as even as can be, none empty; a function of the two numbers alone.
+    """Cut `rows` rows into at most `shards` slices of nearly equal length, none empty; depends on these numbers alone.
 
     >>> bounds(5, 2), len(bounds(3, 8))
     ([slice(0, 3, None), slice(3, 5, None)], 3)
@@ -47,7 +47,7 @@ def bounds(rows: int, shards: int) -> list[slice]:
 
 
 def tree(parts: Sequence[T], add: Callable[[T, T], T]) -> T:
-    """Neighbours are added, then their sums, until one is left: the order depends on the number of parts alone.
+    """Add neighbours, then their sums, until one is left: the order depends on the number of parts alone.
 
     >>> tree(list("abcde"), "({}+{})".format)
     '(((a+b)+(c+d))+e)'
@@ -61,7 +61,7 @@ def tree(parts: Sequence[T], add: Callable[[T, T], T]) -> T:
 
 @cache
 def pairs(shards: int) -> dict[Span, tuple[Span, Span, Span]]:
-    """Which sums the tree has, by either of what is added: left, right, and their sum; first and last shard of each.
+    """Map each span (first, last shard) that the tree adds to the addition it is part of: the spans left, right, sum.
 
     >>> pairs(3)[1, 1], pairs(3)[2, 2]
     (((0, 0), (1, 1), (0, 1)), ((0, 1), (2, 2), (0, 2)))
@@ -77,12 +77,12 @@ def pairs(shards: int) -> dict[Span, tuple[Span, Span, Span]]:
 
 
 def add(one: Part, other: Part, out: Array | None = None) -> Part:
-    """The sum of two parts, into `out` (P,) if it is given."""
+    """Add two parts; the gradient goes into `out` (P,) if it is given."""
     return one[0] + other[0], np.add(one[1], other[1], out=out)
 
 
 def drawn(dropout: Dropout | None, rows: int, shards: int) -> list[Dropout | None]:
-    """What each shard's samples draw: what they would in the whole batch.
+    """Offset the dropout of each shard, so that its samples draw the same as in the whole batch.
 
     >>> [draw.first for draw in drawn(Dropout(0.5, first=10), 5, 2)]
     [10, 13]
@@ -101,7 +101,7 @@ def gradient(
     out: Array | None = None,
     dropout: Dropout | None = None,
 ) -> Part:
-    """Loss and gradient of one shard, both times `scale`: equations (1)–(10); the gradient into `out` (P,) if given."""
+    """Compute loss and gradient of one shard, both times `scale`, by (1)–(10); gradient into `out` (P,) if given."""
     kernel, plan = program.kernel, program.plan
     g = np.empty(plan.n_parameters, program.dtype) if out is None else out
     at_once = kernel if isinstance(kernel, Differentiates) else InTurn(kernel, plan, program.loss)
@@ -118,7 +118,7 @@ def sharded_value_and_grad(
     scale: float | None = None,
     dropout: Dropout | None = None,
 ) -> Part:
-    """In this process, what the executor "dask" computes with the same number of shards, bit for bit.
+    """Compute in this process what the executor "dask" computes with the same number of shards, bit for bit.
 
     X (B, I) and T (B, O) have the program's dtype; `scale` None is 1/B, the mean.
     """
@@ -132,7 +132,7 @@ def sharded_value_and_grad(
 
 
 def compiled(job: Job, threads: int | None) -> Program:
-    """The program of a job, on so many threads where it does not say; who made the job has been warned already."""
+    """Compile a job, on `threads` threads unless it names a number; the job's maker has got the warnings already."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", BoundedOutputWarning)
         return compile(job.network, job.executor, job.dtype, job.loss, threads=job.threads or threads)

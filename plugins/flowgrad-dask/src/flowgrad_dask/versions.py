@@ -1,4 +1,4 @@
-"""What must be the same on a worker as here: asked before a worker is sent anything, in words that say what to do."""
+"""Check that a worker's package versions are compatible with this process's, before anything is sent to it."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ if TYPE_CHECKING:
     from distributed import Client
 
 PACKAGES = {"flowgrad": "flowgrad", "flowgrad-dask": "flowgrad_dask", "numpy": "numpy"}  # distribution → module
-DIGITS = {"flowgrad": 2, "flowgrad-dask": 2, "numpy": 1}  # of a version that must be equal for messages to be read
+DIGITS = {"flowgrad": 2, "flowgrad-dask": 2, "numpy": 1}  # leading components of a version that must be equal
 
 
 class VersionWarning(FlowgradError, UserWarning):
-    """A worker has another version of a package, of which messages are still read but bits may differ."""
+    """A worker has another version of a package: messages are still read, but results may differ in bits."""
 
 
 async def compare(client: Client, address: str) -> None:
-    """Asks a worker for its versions, and compares them with those of this process. On the client's event loop.
+    """Compare a worker's package versions with those of this process. Runs on the client's event loop.
 
     Raises:
-        ClusterError: it lacks a package, or has one whose messages are not those of this process.
-        Lost: it is gone.
+        ClusterError: the worker lacks a package, or has one whose messages this process cannot read.
+        Lost: the worker is gone.
 
     Warns:
-        VersionWarning: it has another version that is still understood.
+        VersionWarning: the worker has another version, whose messages are still read.
     """
     found = await client.run(teller(), workers=[address], on_error="return")
     there = found.get(address)
@@ -40,9 +40,9 @@ async def compare(client: Client, address: str) -> None:
 
 
 def teller() -> Callable[[], dict[str, str | None]]:
-    """A function that gives the version of each package where it runs, None where it cannot be imported.
+    """Make a function that gives each package's version in the process that runs it, None if it cannot be imported.
 
-    It is pickled by value, since a worker may lack this very package.
+    The function is pickled by value, since a worker may lack this very package.
 
     >>> sorted(teller()())
     ['flowgrad', 'flowgrad-dask', 'numpy']
@@ -69,10 +69,10 @@ def teller() -> Callable[[], dict[str, str | None]]:
 
 
 def difference(address: str, there: Mapping[str, str | None], here: Mapping[str, str | None]) -> str | None:
-    """What differs, for a warning; None where nothing does.
+    """Describe the versions that differ, for a warning; None if all are equal.
 
     Raises:
-        ClusterError: the worker lacks a package, or has one whose messages are not those of this process.
+        ClusterError: the worker lacks a package, or has one whose messages this process cannot read.
 
     >>> difference("tcp://a:1", {"numpy": "2.1.0"}, {"numpy": "2.3.0"})
     'the worker at tcp://a:1 has numpy 2.1.0, and this process 2.3.0'
@@ -92,5 +92,5 @@ def difference(address: str, there: Mapping[str, str | None], here: Mapping[str,
 
 
 def _release(version: str | None, name: str) -> list[str]:
-    """The first digits of a version."""
+    """Return the leading components of a version, as many as `DIGITS` says for the package."""
     return str(version).split(".")[: DIGITS[name]]

@@ -13,7 +13,7 @@ __all__ = ["as_jax", "info"]
 
 
 def info() -> ExecutorInfo:
-    """What the executor declares; listing executors calls this and imports no backend."""
+    """Return what the executor declares; listing executors calls this without importing a backend."""
     return ExecutorInfo(
         "jax",
         "compiled by XLA once for all graphs of a size; gradients and batches inside other JAX functions",

@@ -1,4 +1,4 @@
-"""A program of flowgrad's as a function of JAX, with flowgrad's own gradient."""
+"""Wrap a flowgrad program as a JAX function whose gradient is flowgrad's own (a custom VJP)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from flowgrad_jax.tables import Tables
 
 
 def as_jax(program: Program) -> Callable[[Any, Any], Any]:
-    """A function f(theta, X) → Y that `jax.jit`, `jax.grad` and `jax.vmap` take; its gradient is the program's.
+    """Wrap a program as f(theta, X) → Y for `jax.jit`, `jax.grad` and `jax.vmap`; its gradient is the program's.
 
     theta (P,), as `program.theta`; X (…, I) and Y (…, O) in the order of the program's inputs and outputs. Y has the
     dtype that JAX promotes theta and X to. Of a program on the executor "jax" the function is traced by JAX and may be
@@ -54,7 +54,7 @@ def as_jax(program: Program) -> Callable[[Any, Any], Any]:
 
 
 def _traced(program: Program) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """Forward and its pull-back of θ (P,), x (B, I) and dy (B, O), for JAX to trace."""
+    """Build forward, θ (P,), x (B, I) → y (B, O), and its pull-back, θ, x, dy → dθ, dx, for JAX to trace."""
     kernel: Any = program.kernel
     t: Tables = kernel.tables
     V, E, O, P = program.plan.n_nodes, program.plan.n_edges, len(program.outputs), program.plan.n_parameters
@@ -75,7 +75,7 @@ def _traced(program: Program) -> tuple[Callable[..., Any], Callable[..., Any]]:
 
 
 def _called(program: Program) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """The same as calls of the program; under vmap each array has an axis more, of length 1 where it is not mapped."""
+    """Build the same two functions as callbacks into the program; vmap adds an axis, of length 1 if unmapped."""
     O, own = len(program.outputs), program.dtype
 
     def predict(theta: Any, x: Any) -> Any:
@@ -107,7 +107,7 @@ def _called(program: Program) -> tuple[Callable[..., Any], Callable[..., Any]]:
 
 
 def _spread(dtype: Any, *given: tuple[Any, int]) -> tuple[tuple[int, ...], list[Any]]:
-    """The mapped axes of arrays with so many axes of their own, and the arrays in a dtype, with all of these axes."""
+    """Broadcast (array, number of own axes) pairs over their leading, mapped axes; returns these and the arrays."""
     lead = np.broadcast_shapes(*(values.shape[: values.ndim - own] for values, own in given))
     wide = ((np.asarray(values, dtype), lead + values.shape[values.ndim - own :]) for values, own in given)
     return lead, [np.broadcast_to(values, shape) for values, shape in wide]

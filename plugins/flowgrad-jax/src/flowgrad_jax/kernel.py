@@ -1,4 +1,4 @@
-"""Equations (1)–(10) as two functions of JAX, each a scan over the chunks of a plan."""
+"""Compute equations (1)–(10) by two JAX functions, each a scan over the chunks of a plan."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ OTHERS = {"erfc": jax.scipy.special.erfc, "min": jnp.minimum, "max": jnp.maximum
 
 
 def formula(text: str) -> Callable[[Any], Any]:
-    """A formula of flowgrad's grammar as a function of JAX; `parse` lets nothing else through."""
+    """Compile a formula to a JAX function; `parse` refuses text outside of flowgrad's grammar before `eval`."""
     code, turns = compile(ast.Expression(parse(text)), text, "eval"), "sin(" in text or "cos(" in text
 
     def of(z: Any) -> Any:
-        named = vars(jnp) | OTHERS | {"z": z.astype(float) if turns else z}  # an angle of many turns wants all digits
+        named = vars(jnp) | OTHERS | {"z": z.astype(float) if turns else z}  # float64 for large angles
         return jnp.broadcast_to(jnp.asarray(eval(code, named)).astype(z.dtype), z.shape)
 
     return of
@@ -34,22 +34,22 @@ def formula(text: str) -> Callable[[Any], Any]:
 
 @cache
 def functions(forms: Forms, derivative: bool) -> list[Callable[[Any], Any]]:
-    """σ, or σ', of each activation."""
+    """Compile σ of each activation, or σ' if `derivative`."""
     return [formula((find("activations", name).expression or ())[derivative]) for name in forms]
 
 
 def spread(own: Any, slot: Any, theta: Any) -> Any:
-    """θ (P,) to weights (E,) or biases (V,): their own values where they are frozen."""
+    """Gather θ (P,) into weights (E,) or biases (V,); frozen ones, of slot -1, keep their values in `own`."""
     return jnp.where(slot < 0, jnp.asarray(own, theta.dtype), jnp.append(theta, 0)[slot])
 
 
 def thin(values: Any, m: Any, nodes: Any = slice(None)) -> Any:
-    """Times what a draw makes of these nodes; 0 where that is 0, whatever stood there."""
+    """Multiply by the dropout factors of these nodes; 0 where the factor is 0, also for inf and NaN."""
     return values if m is None else jnp.where(m[nodes] == 0, 0, values * m[nodes])
 
 
 def forward(forms: Forms, t: Tables, theta: Any, x: Any, m: Any = None) -> Any:
-    """(1)–(3): θ (P,), x (B, I), factors of a draw (V, B) or None → z, a (V, B)."""
+    """Compute (1)–(3): θ (P,), x (B, I), dropout factors m (V, B) or None → z, a (V, B)."""
     weight, bias = spread(t.weight, t.weight_slot, theta), spread(t.bias, t.bias_slot, theta)
     factor, sigma = jnp.asarray(t.factor, theta.dtype)[:, None], functions(forms, False)
     z = jnp.zeros((len(t.bias), len(x)), theta.dtype).at[: x.shape[1]].set(x.T)
@@ -67,9 +67,9 @@ def forward(forms: Forms, t: Tables, theta: Any, x: Any, m: Any = None) -> Any:
 def backward(
     forms: Forms, t: Tables, theta: Any, z: Any, a: Any, dy: Any, wanted: Any, real: Any, m: Any = None
 ) -> Any:
-    """(5)–(10): base cases dy (B, O) → dz, da (V, B), Σ_b of (5) by edge (E,) and neuron (V,).
+    """Compute (5)–(10): base cases dy (B, O) → dz, da (V, B), Σ_b of (5) by edge (E,) and neuron (V,).
 
-    Nodes that lead to no `wanted` (O,) output, and samples that are not `real` (B,), take no part.
+    Nodes that lead to no `wanted` (O,) output, and padding samples, not `real` (B,), contribute 0.
     """
     weight, slope = spread(t.weight, t.weight_slot, theta), functions(forms, True)
     factor = jnp.asarray(t.factor, theta.dtype)[:, None]
@@ -99,7 +99,7 @@ _forward, _backward = jax.jit(forward, static_argnums=0), jax.jit(backward, stat
 
 
 class JaxKernel:
-    """One network on JAX's default device. What XLA has compiled for a size of graph and batch, all kernels share."""
+    """One network on JAX's default device. Kernels of equal padded sizes share one compilation by XLA."""
 
     def __init__(self, plan: Plan, request: Request) -> None:
         self.plan, self.dtype, self.forms = plan, request.dtype, forms_of(plan)
@@ -119,7 +119,7 @@ class JaxKernel:
         return self._padded(x, size(len(x), step=2), min(size(x.shape[1]), len(self.tables.bias)))
 
     def forward(self, theta: Array, x: Array, dropout: Dropout | None = None) -> Saved:
-        """Equations (1)–(3)."""
+        """Compute equations (1)–(3)."""
         B, V = len(x), self.plan.n_nodes
         with jax.enable_x64(True):
             drawn, rows = None if dropout is None else self.plan.dropped(dropout, B), self._x(x)
@@ -128,7 +128,7 @@ class JaxKernel:
             return Saved(np.array(z[:V, :B]), np.array(a[:V, :B]), extra=(z, a, m))
 
     def backward(self, theta: Array, saved: Saved, dy: Array, live: Live) -> Adjoint:
-        """Equations (5)–(10)."""
+        """Compute equations (5)–(10)."""
         z, a, m = saved.extra
         (B, O), V, E = dy.shape, self.plan.n_nodes, self.plan.n_edges
         wanted, real = np.zeros(len(self.tables.outputs), np.bool_), np.arange(z.shape[1]) < B
@@ -139,7 +139,7 @@ class JaxKernel:
             return Adjoint(np.array(dz[:V, :B]), np.array(da[:V, :B]), np.array(weight[:E]), np.array(bias[:V]))
 
     def predict(self, theta: Array, x: Array) -> Array:
-        """(B, O): the outputs only."""
+        """Compute the outputs (B, O) only."""
         with jax.enable_x64(True):
             _, a = _forward(self.forms, self.there, self._theta(theta), self._x(x))
             y: Array = np.asarray(a)[self.plan.outputs, : len(x)].T.copy()

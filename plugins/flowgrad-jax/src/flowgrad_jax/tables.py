@@ -1,7 +1,7 @@
-"""A plan as padded arrays: chunks of neurons that do not depend on each other and have one activation.
+"""Convert a plan to padded arrays: chunks of neurons that do not depend on each other and share one activation.
 
-Sizes are padded to powers of two, so that XLA compiles once for all graphs of about a size: topology is data.
-The last position of every array is a place for what nobody reads.
+Sizes are padded to powers of two, so that XLA compiles once for all graphs of similar size: topology is data.
+The last node and the last edge are padding, to which all padded entries refer.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from flowgrad.registry import names
 
 
 class Chunks(NamedTuple):
-    """N chunks of W neurons and K edges each, in an order in which what a chunk reads is final.
+    """N chunks of W neurons and K edges each, in topological order: each chunk follows those that it reads.
 
-    code (N,): activation; nodes (N, W): positions; source, edge (N, K): where an edge comes from, and its number;
-    into (N, K): the neuron within the chunk that it leads to, W for none.
+    code (N,): index of the activation in `forms`; nodes (N, W): positions; source, edge (N, K): position of an edge's
+    source, and the edge's number; into (N, K): index within the chunk of the edge's target, W for padding.
     """
 
     code: Any
@@ -29,26 +29,26 @@ class Chunks(NamedTuple):
 
 
 class Tables(NamedTuple):
-    """What the kernel reads of a plan: V, E and O are the padded numbers of nodes, edges and outputs."""
+    """The arrays of a plan that the kernel reads; V, E and O are the padded numbers of nodes, edges and outputs."""
 
     chunks: Chunks
     factor: Any  # (V,) float: r_v of (2), times 1/K for a mean
-    weight: Any  # (E,) float, and the slot of each in θ, -1 where it is frozen
-    weight_slot: Any
+    weight: Any  # (E,) float: own values, which frozen weights keep
+    weight_slot: Any  # (E,) int: index in θ, -1 where the weight is frozen
     bias: Any  # (V,) likewise
-    bias_slot: Any
-    outputs: Any  # (O,)
+    bias_slot: Any  # (V,) likewise
+    outputs: Any  # (O,) int: positions
     is_input: Any  # (V,) bool
 
 
 Forms = tuple[str, ...]
-ROOM = 32  # edges of a chunk, at the least
+ROOM = 32  # minimum capacity of a chunk, in edges
 
 
 def forms_of(plan: Plan) -> Forms:
-    """The activations among which a network's chunks choose.
+    """Choose the activations that the kernel is compiled with; a chunk's code is an index into them.
 
-    Each costs XLA a tenth of a second: one beside identity is compiled for itself, more once for all that have more.
+    Each takes XLA 0.1 s: a network with at most one beside identity gets just these, all others share the full set.
     """
     used = {sigma.name for sigma in plan.activations} - {"identity"}
     core = tuple(name for name in names("activations") if "-" not in name)  # without other programs' own
@@ -58,7 +58,7 @@ def forms_of(plan: Plan) -> Forms:
 
 
 def size(n: int, least: int = 16, step: int = 1) -> int:
-    """The power of two, or of 2^step, that has room for n; `least` or more.
+    """Round n up to a power of 2, or of 2^step, and to `least` or more.
 
     >>> size(3), size(17), size(17, step=2)
     (16, 32, 64)
@@ -67,12 +67,12 @@ def size(n: int, least: int = 16, step: int = 1) -> int:
 
 
 def padded(values: Any, n: int, fill: Any) -> Any:
-    """(n,) with `fill` behind the values."""
+    """Pad the values to length n with `fill`."""
     return np.concatenate([values, np.full(n - len(values), fill, values.dtype)])
 
 
 def tables(plan: Plan, forms: Forms, dtype: Any) -> Tables:
-    """The plan's tables; `forms` are the activations that a chunk's code is an index into."""
+    """Build the padded tables of a plan; `forms` are the activations that a chunk's code is an index into."""
     V, E, O = size(plan.n_nodes + 1, 64), size(plan.n_edges + 1, 256), size(len(plan.outputs))
     codes = np.array([forms.index(sigma.name) for sigma in plan.activations], np.int32)
     return Tables(
@@ -88,7 +88,7 @@ def tables(plan: Plan, forms: Forms, dtype: Any) -> Tables:
 
 
 def _chunks(plan: Plan, codes: Any, no_node: int, no_edge: int) -> Chunks:
-    """Neurons by level and activation, cut where a group has more edges than most."""
+    """Group the neurons by level and activation, and cut groups of more than `room` edges into several chunks."""
     neurons = np.flatnonzero(plan.activation >= 0)
     order = neurons[np.lexsort((plan.activation[neurons], plan.level[neurons]))]
     level, code, fan_in = plan.level[order], codes[plan.activation[order]], np.diff(plan.in_ptr)[order]
@@ -96,7 +96,7 @@ def _chunks(plan: Plan, codes: Any, no_node: int, no_edge: int) -> Chunks:
     group = np.repeat(np.arange(len(begins)), np.diff(np.r_[begins, len(order)]))
     before = np.cumsum(fan_in + 1) - (fan_in + 1)
     room = max(ROOM, int(fan_in.max(initial=0)) + 1, int((fan_in + 1).sum()) // max(len(begins), 1))
-    part = (before - before[begins][group]) // room  # of its group
+    part = (before - before[begins][group]) // room  # index of the chunk within its group
     first = _changes(group, part)
     chunk = np.repeat(np.arange(len(first)), np.diff(np.r_[first, len(order)]))
     rank = np.arange(len(order)) - first[chunk]
@@ -118,7 +118,7 @@ def _chunks(plan: Plan, codes: Any, no_node: int, no_edge: int) -> Chunks:
 
 
 def _changes(*columns: Any) -> Any:
-    """Where one of the columns has another value than before, the beginning included."""
+    """Find the rows at which any of the columns differs from the row before, row 0 included."""
     changed = np.ones(len(columns[0]), np.bool_)
     changed[1:] = np.any([np.diff(column) != 0 for column in columns], axis=0)
     return np.flatnonzero(changed)

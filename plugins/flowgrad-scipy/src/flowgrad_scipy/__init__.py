@@ -1,4 +1,4 @@
-"""An executor on scipy.sparse. This module is light: what it declares, without importing SciPy."""
+"""Declare an executor on scipy.sparse. Importing this module imports no SciPy."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from flowgrad.executor import ExecutorInfo
 
 
 def info() -> ExecutorInfo:
-    """What the executor declares; listing executors calls this and imports no backend."""
+    """Return what the executor declares; listing executors calls this without importing a backend."""
     return ExecutorInfo(
         "scipy",
         "level by level on scipy.sparse: the worked example for authors",

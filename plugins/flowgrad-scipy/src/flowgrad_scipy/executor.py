@@ -1,4 +1,4 @@
-"""Level by level: all neurons of a level are one sparse matrix product, and so is the way back."""
+"""Compute level by level: one sparse matrix product for all neurons of a level, forward and backward."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from flowgrad.network import Network
 
 
 class ScipyExecutor:
-    """Compiles a network into one sparse matrix a level."""
+    """Compile networks into one sparse matrix per level."""
 
     info = info()
 
     def can_run(self, network: Network, request: Request) -> Answer:
-        """True, or the name of an aggregation that is no multiple of the sum: a user's own may be one or none."""
+        """Return True, or the reason: an aggregation without a coefficient, so no multiple of the sum."""
         others = [a.name for a in network.columns.aggregations if a.coefficient is None]
         return f"aggregation {brief(others[0])} declares no coefficient of the sum" if others else True
 
     def compile(self, network: Network, request: Request) -> ScipyKernel:
-        """The kernel of this network."""
+        """Lower the network and build its kernel."""
         return ScipyKernel(lower(network), request.dtype)
 
 
 @dataclass(frozen=True)
 class Level:
-    """Neurons that do not depend on each other, as positions; their in-edges as numbers; a matrix without values.
+    """Neurons of one level, by position; their in-edges, by number; the sparsity pattern of their matrix.
 
-    `sources` are the positions that the edges come from, each once: the matrix's columns. `column` and `pointer`
+    `sources` are the positions of the edges' sources, each once: the matrix's columns. `column` and `pointer`
     are its CSR indices. `functions` are pairs of an activation and the rows of the level that have it.
     """
 
@@ -51,7 +51,7 @@ class Level:
 
 
 class ScipyKernel:
-    """One network. Each forward makes its matrices anew and hands them on, so that nothing of another θ remains."""
+    """One network. Each forward builds its matrices from θ and hands them to backward; the kernel keeps no θ."""
 
     def __init__(self, plan: Plan, dtype: np.dtype[Any]) -> None:
         self.plan, self.dtype = plan, dtype
@@ -72,12 +72,12 @@ class ScipyKernel:
         return Level(neurons, edges, sources, column, pointer, functions)
 
     def _matrix(self, level: Level, coefficient: Array) -> Any:
-        """(neurons of the level, its sources) CSR: ∂z_v/∂a_u; an edge whose weight is 0 keeps its place."""
+        """Build the CSR matrix ∂z_v/∂a_u (neurons of the level, its sources); edges of weight 0 are stored too."""
         shape = (len(level.neurons), len(level.sources))
         return sparse.csr_array((coefficient[level.edges], level.column, level.pointer), shape=shape)
 
     def forward(self, theta: Array, x: Array, dropout: Dropout | None = None) -> Saved:
-        """Equations (1), (2), (3), a level at a time."""
+        """Compute equations (1), (2), (3), a level at a time."""
         m = None if dropout is None else self.plan.dropped(dropout, len(x))
         weight, bias = self.plan.parameters(theta.astype(np.float64))
         z = np.zeros((self.plan.n_nodes, len(x)))
@@ -95,9 +95,9 @@ class ScipyKernel:
             return Saved(z.astype(self.dtype), a.astype(self.dtype), extra=(z, a, coefficient, matrices, m))
 
     def backward(self, theta: Array, saved: Saved, dy: Array, live: Live) -> Adjoint:
-        """Equations (5)–(10): the same matrices transposed, levels in the other order.
+        """Compute equations (5)–(10): the same matrices transposed, levels in reverse order.
 
-        What leads to no wanted output takes no part: the matrices have 0 in its rows, and its ∂L/∂z is 0.
+        Neurons that lead to no wanted output contribute 0: their matrix rows and their ∂L/∂z are 0.
         """
         z, a, coefficient, matrices, m = saved.extra
         takes_part = np.ones(len(z), np.bool_) if live is None else live
@@ -124,13 +124,13 @@ class ScipyKernel:
 
 
 def _thin(values: Array, m: Array | None, nodes: Array) -> None:
-    """Times what a draw makes of these nodes; 0 where that is 0, whatever stood there."""
+    """Multiply by the dropout factors of these nodes, in place; 0 where the factor is 0, also for inf and NaN."""
     if m is not None:
         values[nodes] = np.where(m[nodes] == 0, 0.0, values[nodes] * m[nodes])
 
 
 def _each(f: Any, z: Array) -> Array:
-    """A scalar formula of flowgrad's at every number of z."""
+    """Evaluate a scalar function at every element of z."""
     return np.array([f(value) for value in z.ravel()], np.float64).reshape(z.shape)
 
 

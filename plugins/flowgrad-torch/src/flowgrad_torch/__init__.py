@@ -1,6 +1,6 @@
 """flowgrad on PyTorch: the executor "torch", and the bridge that makes a network a layer of a torch model.
 
-Importing this package imports no torch; the names below do when they are first asked for.
+Importing this package imports no torch; the names below do on first access.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ Function = Callable[[Tensor], Tensor]
 
 
 def _through(z: Tensor, value: Tensor | float) -> Tensor:
-    """The value, and NaN where z is NaN."""
+    """Return the value, NaN where z is NaN."""
     return where(z != z, z, value)
 
 
@@ -129,7 +129,7 @@ def dsilu(z: Tensor) -> Tensor:
 
 
 def _mish_parts(z: Tensor) -> tuple[Tensor, Tensor]:
-    """e = e^{−|z|} and n = e(e + 2), of which only z ≤ 0 makes use."""
+    """Compute e = e^{−|z|} and n = e(e + 2); n is used for z ≤ 0 alone."""
     e = torch.exp(-z.abs())
     return e, e * (e + 2.0)
 
@@ -243,7 +243,7 @@ def dreciprocal(z: Tensor) -> Tensor:
 
 
 def _named(name: str) -> Function:
-    """A function of this module, or of torch."""
+    """Look up a function of this module, or of torch where its name begins with `torch.`."""
     function: Function = getattr(torch, name[6:]) if name.startswith("torch.") else globals()[name]
     return function
 

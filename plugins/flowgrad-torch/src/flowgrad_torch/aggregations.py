@@ -16,7 +16,7 @@ Function = Callable[[Tensor], Tensor]
 
 
 def _parts(t: Tensor) -> tuple[Tensor, Tensor]:
-    """Mantissas in ½ ≤ |m| < 1 and exponents (int64) of float64 numbers; 0, inf and NaN are their own mantissa."""
+    """Split float64 numbers into mantissas, ½ ≤ |m| < 1, and exponents (int64); 0, inf and NaN are own mantissas."""
     m, e = torch.frexp(t)
     odd = (t == 0.0) | ~torch.isfinite(t)
     return where(odd, t, m), where(odd, 0, e).to(torch.int64)
@@ -65,12 +65,12 @@ def dproduct(t: Tensor) -> Tensor:
 
 
 def _first(wins: Tensor) -> Tensor:
-    """(n, K, B) bool: the first True along K only."""
+    """Keep only the first True along K: (n, K, B) bool."""
     return wins & (wins.cumsum(1) == 1)
 
 
 def _send(t: Tensor, winner: Tensor) -> Tensor:
-    """1 to the winner and 0 to the others; where a term is NaN, NaN to every NaN."""
+    """Give 1 to the winner and 0 to the others; if any term is NaN, NaN to NaN terms and 0 to the others."""
     nan = t != t
     return where(nan, t, (winner & ~nan.any(1, keepdim=True)).to(t.dtype))
 
@@ -112,7 +112,7 @@ def dmax_abs(t: Tensor) -> Tensor:
 
 
 def _middle(t: Tensor) -> tuple[Tensor, Tensor]:
-    """(n, 1, B) each: the edges of the two middle terms in ascending order, ties in edge order."""
+    """Find the edges, (n, 1, B) each, of the two middle terms in ascending order, ties in edge order."""
     order = t.sort(dim=1, stable=True).indices
     K = t.shape[1]
     return order[:, (K - 1) // 2, None], order[:, K // 2, None]

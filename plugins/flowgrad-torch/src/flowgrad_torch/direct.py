@@ -1,7 +1,7 @@
-"""The short way of an eager call: forward keeps what backward goes on from, and no operator stands between.
+"""Run eager calls on a fast path: forward keeps its activations for backward, and no torch operator is dispatched.
 
-It takes plain tensors in memory that NumPy reads, outside of every transform; `operators` serves all else. Backward
-gives the same bits on either way.
+It takes plain CPU tensors, which NumPy can read, outside of every transform; `operators` serves all other calls.
+Gradients are bit-identical on both paths.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ PLAIN = (Tensor, torch.nn.Parameter)
 
 
 def is_plain(*tensors: Tensor) -> bool:
-    """Whether these hold numbers on the CPU, and nobody traces, batches or counts what is done with them.
+    """Return whether these are plain tensors on the CPU and no transform, dispatch mode or tracer is active.
 
-    `torch.autograd.Function.apply` asks torch for the transforms in the same words.
+    `torch.autograd.Function.apply` asks torch for active transforms by the same call.
     """
     C = torch._C
     if C._are_functorch_transforms_active() or C._len_torch_dispatch_stack() or C._get_tracing_state():
@@ -32,14 +32,14 @@ def is_plain(*tensors: Tensor) -> bool:
 
 
 def apply(theta: Tensor, x: Tensor, programs: Programs) -> Tensor:
-    """y (B, O) of plain θ (P,) and x (B, I), of one dtype, with its derivative where one is wanted."""
+    """Compute y (B, O) from plain θ (P,) and x (B, I), of one dtype, differentiable where a gradient is wanted."""
     keeps = torch.is_grad_enabled() and (theta.requires_grad or x.requires_grad)
     y: Tensor = Direct.apply(theta, x, programs, keeps)  # type: ignore[no-untyped-call]  # torch has no types here
     return y
 
 
 class Direct(torch.autograd.Function):
-    """y, and its derivative, once."""
+    """y and its first derivative; a second backward of the same call runs forward again."""
 
     @staticmethod
     def forward(ctx: Any, theta: Tensor, x: Tensor, programs: Programs, keeps: bool) -> Tensor:

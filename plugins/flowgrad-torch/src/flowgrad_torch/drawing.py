@@ -1,4 +1,4 @@
-"""A network made layer by layer, as arrays."""
+"""Build a network layer by layer, as arrays."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Array = npt.NDArray[Any]
 
 
 class Drawing:
-    """Neurons are numbered as they are made, the inputs first."""
+    """A network under construction; neurons are numbered in the order of creation, the inputs first."""
 
     def __init__(self, inputs: int) -> None:
         self.inputs = np.arange(inputs)
@@ -26,18 +26,18 @@ class Drawing:
     def neurons(
         self, n: int, activation: str, aggregation: str = "sum", bias: Array | float = 0.0, trains: bool = False
     ) -> Array:
-        """Make n neurons; gives their numbers (n,)."""
+        """Add n neurons and return their numbers (n,)."""
         self._nodes.append((n, activation, aggregation, np.broadcast_to(bias, n), trains))
         self._count += n
         return np.arange(self._count - n, self._count)
 
     def connect(self, source: Array, target: Array, weight: Array | float = 1.0, trains: bool = False) -> None:
-        """Edges between neurons of these numbers."""
+        """Add edges between neurons of these numbers; sources, targets and weights are broadcast."""
         source, target = np.broadcast_arrays(source, target)
         self._edges.append((source, target, np.broadcast_to(weight, source.shape), trains))
 
     def softmax(self, z: Array, log: bool = False) -> Array:
-        """Neurons of softmax(z), or of its logarithm, the largest z taken out first; nothing of them is trained."""
+        """Add neurons for softmax(z), or its logarithm, the largest z subtracted first; all are frozen."""
         largest = self.neurons(1, "identity", "max")
         self.connect(z, largest)
         exps = self.neurons(len(z), "exp")
@@ -56,7 +56,7 @@ class Drawing:
         return found
 
     def network(self, outputs: Array) -> Network:
-        """The network, checked."""
+        """Build the network, which is checked."""
         counts = [n for n, *_ in self._nodes]
         edges = [np.size(source) for source, *_ in self._edges]
         return Network.from_columns(
@@ -77,6 +77,6 @@ class Drawing:
 
     @staticmethod
     def _coded(kind: str, used: list[str], counts: list[int]) -> tuple[Array, tuple[Any, ...]]:
-        """Codes of all nodes, and their table."""
+        """Return the function code of every node, and the table of functions that the codes index."""
         table = list(dict.fromkeys(used))
         return np.repeat([table.index(name) for name in used], counts), tuple(find(kind, name) for name in table)

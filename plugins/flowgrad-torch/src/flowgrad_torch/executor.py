@@ -30,12 +30,12 @@ INFO = ExecutorInfo(
 
 
 def info() -> ExecutorInfo:
-    """What the executor declares, without importing torch."""
+    """Return what the executor declares, without importing torch."""
     return INFO
 
 
 class TorchExecutor:
-    """Runs networks with torch operators on one device.
+    """Run networks with torch operators on one device.
 
     By the name "torch" it runs on the CPU; `TorchExecutor("cuda")` or `TorchExecutor("cuda:1")`, given to
     `flowgrad.compile` as it is, runs on that device. Arrays go in and out as NumPy's.
@@ -50,7 +50,7 @@ class TorchExecutor:
         self.device = str(device)
 
     def can_run(self, network: Network, request: Request) -> Answer:
-        """True, or the reason: a device that is not there, a number of threads that torch is not set to."""
+        """Return True, or the reason: a device that is absent, or a number of threads that torch is not set to."""
         import torch
 
         kind = self.device.partition(":")[0]
@@ -67,7 +67,7 @@ class TorchExecutor:
         return True
 
     def compile(self, network: Network, request: Request) -> TorchKernel:
-        """The network's plan, lowered to tensors on the device."""
+        """Lower the network to tensors on the device and build its kernel."""
         from flowgrad_torch.kernel import TorchKernel
 
         return TorchKernel(lower(network), request, self.device)

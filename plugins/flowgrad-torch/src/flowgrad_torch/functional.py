@@ -1,6 +1,6 @@
-"""A network as a function of θ and x by torch's own operators: where a transform allows no module.
+"""Evaluate a network as a function of θ and x by torch's own operators, for transforms that allow no module.
 
-Forward mode and the export to ONNX go this way.
+Forward-mode differentiation and the export to ONNX use it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Tangent = Tensor | None
 
 
 def predict(pieces: Pieces, theta: Tensor, x: Tensor) -> Tensor:
-    """y (B, O) of θ (P,) and x (B, I). Every tensor is made anew: within a transform none may outlive the call."""
+    """Compute y (B, O) from θ (P,) and x (B, I). No tensor is cached: in a transform none may outlive the call."""
     plan, found = pieces.plan, [x]
 
     def here(values: Any) -> Tensor:
@@ -43,9 +43,9 @@ def predict(pieces: Pieces, theta: Tensor, x: Tensor) -> Tensor:
 
 
 def tangent(pieces: Pieces, theta: Tensor, x: Tensor, dtheta: Tangent, dx: Tangent) -> Tensor:
-    """∂y/∂θ·dtheta + ∂y/∂x·dx (B, O); None stands for a tangent of 0.
+    """Compute ∂y/∂θ·dtheta + ∂y/∂x·dx (B, O); None stands for a tangent of 0.
 
-    It is the pullback of the pullback, which is linear in ∂L/∂y: torch does not nest forward mode.
+    It is the pull-back of the pull-back, which is linear in ∂L/∂y: torch does not nest forward mode.
     """
     y, pull = torch.func.vjp(lambda *at: predict(pieces, *at), theta, x)[:2]
     along = torch.func.vjp(pull, torch.zeros_like(y))[1]

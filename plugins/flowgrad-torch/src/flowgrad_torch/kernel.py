@@ -1,4 +1,4 @@
-"""The kernel: equations (1)–(3) and (5)–(10) as torch operators, a level at a time. No autograd: the equations.
+"""Compute equations (1)–(3) and (5)–(10) by torch operators, a level at a time, without autograd.
 
 Matrices are (V, B), nodes by samples, in the order of `Lowered`. A level's linear terms are one product of a sparse
 matrix with the activations, its pull (10) one product of the transposed matrix with ∂L/∂z; where a level has few edges
@@ -23,9 +23,9 @@ from flowgrad.maths.dropout import Dropout
 from flowgrad.plan import Plan
 from flowgrad_torch.lowering import Block, Level, Lowered
 
-TILE_BYTES = 2**26  # of one (V, B) matrix in value_and_grad and predict
-BLOCK_NUMBERS = 2**22  # of one (n, K, B) tensor of terms
-FEW_EDGES, FEW_NUMBERS = 256, 2**13  # of a level that is added up edge by edge
+TILE_BYTES = 2**26  # largest (V, B) matrix in value_and_grad and predict
+BLOCK_NUMBERS = 2**22  # elements of the largest (n, K, B) tensor of terms
+FEW_EDGES, FEW_NUMBERS = 256, 2**13  # most edges, and edges × samples, of a level that is added up edge by edge
 
 with warnings.catch_warnings():  # torch says once a process that its sparse matrices are in beta
     warnings.simplefilter("ignore")
@@ -33,7 +33,7 @@ with warnings.catch_warnings():  # torch says once a process that its sparse mat
 
 
 class Weights:
-    """θ spread over edges and nodes: weight (E,), linear and transposed (L,), bias (V, 1)."""
+    """θ gathered by edges and nodes: weight (E,), linear and transposed (L,), bias (V, 1)."""
 
     def __init__(self, low: Lowered, theta: Array) -> None:
         weight, bias = low.plan.parameters(theta)
@@ -48,7 +48,7 @@ class Weights:
         self.transposed = self.linear[low.transposed]
 
     def leading(self, low: Lowered, live: Tensor) -> Weights:
-        """The same, 0 at edges into nodes that `live` (V,) does not mark."""
+        """Return a copy with 0 at edges into nodes that `live` (V,) does not mark."""
         found = copy(self)
         found.weight = torch.where(live[low.into], self.weight, 0.0)
         found._spread(low)
@@ -56,7 +56,7 @@ class Weights:
 
 
 def sparse(rows: Tensor, columns: Tensor, values: Tensor, shape: tuple[int, int]) -> Tensor:
-    """A compressed sparse row matrix over the given tensors."""
+    """Make a CSR matrix over the given tensors, which are not checked."""
     return torch.sparse_csr_tensor(rows, columns, values, shape, check_invariants=False)
 
 
@@ -71,21 +71,21 @@ class TorchKernel:
 
     @torch.no_grad()
     def forward(self, theta: Array, x: Array, dropout: Dropout | None = None) -> Saved:
-        """θ (P,), x (B, I) → z, a (V, B)."""
+        """Compute z, a (V, B) from θ (P,) and x (B, I)."""
         m = self._drawn(dropout, 0, len(x))
         z, a = self._forward(Weights(self.low, theta), x, m)
         return Saved(self._nodes(z), self._nodes(a), extra=(z, a, m))
 
     @torch.no_grad()
     def backward(self, theta: Array, saved: Saved, dy: Array, live: Live) -> Adjoint:
-        """dy (B, O), live (V,) or None → dz, da (V, B), the gradient of every edge (E,) and bias (V,)."""
+        """Compute dz, da (V, B), the gradient of every edge (E,) and bias (V,) from dy (B, O), live (V,) or None."""
         z, a, m = saved.extra
         dz, da, weight, bias = self._backward(Weights(self.low, theta), z, a, dy, live, m)
         return Adjoint(self._nodes(dz), self._nodes(da), self._edges(weight), self._nodes(bias))
 
     @torch.no_grad()
     def predict(self, theta: Array, x: Array) -> Array:
-        """(B, O), tile by tile."""
+        """Compute the outputs (B, O), tile by tile."""
         w, y = Weights(self.low, theta), np.empty((len(x), len(self.plan.outputs)), self.dtype)
         for rows in self._tiles(len(x)):
             _, a = self._forward(w, x[rows], None)
@@ -103,7 +103,7 @@ class TorchKernel:
         out: Array,
         dropout: Dropout | None = None,
     ) -> float:
-        """The loss and its gradient, tile by tile: memory is bounded by the tile, not by the batch."""
+        """Compute the loss and its gradient, tile by tile: memory is bounded by the tile, not by the batch."""
         w, value = Weights(self.low, theta), 0.0
         weight: Any = 0.0
         bias: Any = 0.0
@@ -123,14 +123,14 @@ class TorchKernel:
         return value * scale
 
     def _loss(self, y: Array, t: Array, s: Array | None) -> tuple[float, Array]:
-        """Σ_b s_b·L_b of (4), and the base cases (9), (B, O)."""
+        """Compute Σ_b s_b·L_b of (4), and the base cases (9), (B, O)."""
         loss = self.loss
         assert loss is not None  # the program asks for a gradient only where it has a loss
         value, _, dy = loss.summed(y, t.astype(np.float64), None if s is None else s.astype(np.float64))
         return value, dy
 
     def _drawn(self, dropout: Dropout | None, first: int, samples: int) -> Tensor | None:
-        """(V, B) 0 or 1/(1 − p) of so many samples from the batch's `first` on, in the order of `low`."""
+        """Draw dropout factors (V, B), 0 or 1/(1 − p), for samples from the batch's `first` on, in `low`'s order."""
         if dropout is None:
             return None
         m = self.plan.dropped(replace(dropout, first=dropout.first + first), samples)
@@ -192,7 +192,7 @@ class TorchKernel:
         return z, a
 
     def _linear(self, level: Level, w: Weights, a: Tensor, m: Tensor) -> Tensor:
-        """(1) of the level's sum and mean neurons into m (n, B); 0 for its others."""
+        """Compute (1) of the level's sum and mean neurons into m (n, B), 0 for its other neurons."""
         first, last = level.into
         if first == last:
             return m.zero_()
@@ -212,9 +212,9 @@ class TorchKernel:
     def _backward(
         self, w: Weights, z: Tensor, a: Tensor, dy: Array, live: Live, drawn: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """dz, da (V, B), ∂L/∂w (E,), ∂L/∂b (V,); dterm (V, B) holds ∂L/∂t of linear neurons, r·c·dz.
+        """Compute dz, da (V, B), ∂L/∂w (E,), ∂L/∂b (V,); dterm (V, B) holds ∂L/∂t of linear neurons, r·c·dz.
 
-        Nodes that `live` (V,) does not mark take no part: 0 stands for their ∂L/∂z and for the weights into them.
+        Nodes that `live` (V,) does not mark contribute 0: their ∂L/∂z and the weights into them are 0.
         """
         low = self.low
         marked = None if live is None else self._marks(live)
@@ -260,13 +260,13 @@ class TorchKernel:
         return dz, da, of_edges, bias
 
     def _marks(self, live: Array) -> Tensor:
-        """(V,) bool in the order of `low`."""
+        """Put `live` (V,) bool into the order of `low`."""
         return torch.tensor(live if self.low.order is None else live[self.low.order], device=self.low.device)
 
     def _messages(
         self, block: Block, w: Weights, a: Tensor, da: Tensor, d: Tensor, of_edges: Tensor, marked: Tensor | None
     ) -> None:
-        """One message an in-edge: slope · r·dz, to the source's ∂L/∂a (10) and to the edge's gradient (5)."""
+        """Compute slope · r·dz by in-edge: times the weight into ∂L/∂a (10), times a into the edge's gradient (5)."""
         for rows, source, edge in _parts(block, a.shape[1]):
             before, weight = a[source], w.weight[edge][:, :, None]
             message = block.df(weight * before) * d[rows][:, None]
@@ -276,7 +276,7 @@ class TorchKernel:
             da.index_add_(0, source.reshape(-1), (weight * message).reshape(-1, a.shape[1]))
 
     def _edge_gradients(self, dterm: Tensor, a: Tensor, of_edges: Tensor) -> None:
-        """(5) of all linear edges, Σ over the samples: dterm · aᵀ at the places of the edges."""
+        """Compute (5) of all linear edges, summed over the samples: dterm · aᵀ at the places of the edges."""
         low = self.low
         if not len(low.source):
             return
@@ -292,17 +292,17 @@ class TorchKernel:
 
 
 def _thin(values: Tensor, m: Tensor) -> Tensor:
-    """Times m; 0 where that is 0, whatever the value."""
+    """Multiply by the dropout factors m; 0 where m is 0, also for inf and NaN."""
     return torch.where(m == 0, 0.0, values * m)
 
 
 def _few(edges: int, B: int) -> bool:
-    """Whether a level's edges are too few for a sparse product, which takes a tenth of a millisecond to begin."""
+    """Return whether a level has too few edges for a sparse product, which takes 0.1 ms to start."""
     return edges <= FEW_EDGES and edges * B <= FEW_NUMBERS
 
 
 def _parts(block: Block, B: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """The block's rows, sources and edges, so few at a time that their terms stay small."""
+    """Yield the block's rows, sources and edges in pieces whose terms have at most BLOCK_NUMBERS elements."""
     n, K = block.edge.shape
     size = max(1, BLOCK_NUMBERS // (K * B))
     for k in range(0, n, size):

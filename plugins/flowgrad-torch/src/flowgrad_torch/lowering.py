@@ -1,4 +1,4 @@
-"""A plan lowered to tensors: nodes renumbered by level, a compressed matrix of in-edges and of out-edges a level.
+"""Lower a plan to tensors: nodes renumbered by level, for each level a CSR matrix of in-edges and one of out-edges.
 
 Edges into neurons whose aggregation is a multiple of the sum are *linear*: they are rows of sparse matrices. The
 in-edges of other neurons stand in blocks of neurons with the same aggregation and the same number of in-edges K.
@@ -33,7 +33,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """Nodes lo … hi−1, which depend on none of each other."""
+    """Nodes lo … hi−1, none of which depends on another."""
 
     lo: int
     hi: int
@@ -46,11 +46,11 @@ class Level:
 
 
 class Lowered:
-    """All that a kernel reads.
+    """The tensors that a kernel reads.
 
     order (V,) int64: position here → position in the plan, None where they are the same; edges (E,) likewise.
     levels: the inputs first, then the neurons, level by level.
-    into (E,) int64: where each edge leads.
+    into (E,) int64: position of each edge's target.
     source, target (L,) int32: ends of the linear edges; transposed (L,) int64: their order by source;
     origin, successor (L,) int32: their ends in that order.
     response, coefficient (V, 1) float, or None where all are 1: r of (2), c of linear aggregations m = c·Σt.
@@ -81,13 +81,13 @@ class Lowered:
         return torch.from_numpy(np.ascontiguousarray(values, np.int32)).to(self.device)
 
     def _column(self, values: Any) -> Tensor | None:
-        """(V, 1), or None where it is all 1."""
+        """Convert values to a column (V, 1) on the device, or to None if all are 1."""
         if bool((values == 1).all()):
             return None
         return torch.from_numpy(np.ascontiguousarray(values, np.float64)).to(self.device, self.dtype)[:, None]
 
     def _edges_of(self, plan: Plan, source: Any, target: Any, fan_in: Any, order: Any) -> None:
-        """Splits the edges into linear ones and others; source and target are positions here, by target."""
+        """Split the edges into linear ones and others; source and target (E,) are positions here, sorted by target."""
         names = np.array([a.name for a in plan.aggregations] + [""])  # the last is an input's
         code = plan.aggregation[order]
         self._names, self._fan_in, self._source = names[code], fan_in, source

@@ -27,13 +27,13 @@ class GraphModule(nn.Module):
 
     `theta` (P,) is its one parameter: every trainable weight and bias of the network, in the order of
     `module.program.theta_index`. Gradients of theta and of x are flowgrad's, exact, through
-    `torch.autograd.Function`; they can be taken once, so no gradient of a gradient. Where a gradient may follow,
-    forward keeps what backward goes on from, at most 1 GB. Forward mode and ONNX go through torch's operators. float32
-    and float64; the network is compiled for the dtype of `theta`, so `.double()` and `.float()` work. On a CUDA model x
-    travels to the CPU and y back, unless the executor says otherwise. Threads may share a module as they may any other.
+    `torch.autograd.Function`; there are first derivatives only, no gradient of a gradient. Where a gradient may follow,
+    forward keeps activations for backward, 1 GB at most. Forward mode and ONNX use torch's operators. float32 and
+    float64; the network is compiled for the dtype of `theta`, so `.double()` and `.float()` work. On a CUDA model x is
+    copied to the CPU and y back, whatever the executor. Threads may share a module as any other.
 
     Args:
-        network: what to run; the module keeps a snapshot of it.
+        network: the network to run; the module keeps a snapshot of it.
         executor: as for `flowgrad.compile`: a name, an Executor, or "auto".
         dtype: of theta; None is torch's default dtype.
         threads: as for `flowgrad.compile`.
@@ -64,13 +64,13 @@ class GraphModule(nn.Module):
         self.theta = nn.Parameter(torch.tensor(program.theta))
 
     def _share(self, programs: Programs) -> None:
-        """Takes what forward reads as plain values: torch.compile follows no more than these."""
+        """Store what forward reads as plain attributes, which torch.compile can follow."""
         self._programs, self._key, self._sizes = programs, programs.key, programs.sizes
         self._network, self._grouped = programs.network, False
 
     @property
     def program(self) -> Program:
-        """The program of theta's dtype, with its `theta_index`, `inputs`, `outputs` and `why`; its θ is not ours."""
+        """The program of theta's dtype, with its `theta_index`, `inputs`, `outputs` and `why`; not with this θ."""
         return self._programs.of(self.theta.dtype)
 
     def network(self) -> Network:
@@ -78,7 +78,7 @@ class GraphModule(nn.Module):
         return self.program.network(_array(self.theta))
 
     def reset_parameters(self) -> None:
-        """Draws the trainable weights anew, by torch's generator; the biases are the network's again."""
+        """Draw the trainable weights anew, by torch's generator; reset the biases to the network's."""
         c = self._network.columns
         seed = int(torch.randint(2**31, ()))
         drawn = replace(c, weight=np.where(c.edge_trainable, np.nan, c.weight), seed=seed)
@@ -86,13 +86,13 @@ class GraphModule(nn.Module):
             self.theta.copy_(torch.tensor(lower(Network.from_columns(drawn)).theta))
 
     def groups(self, weights: dict[str, Any], biases: dict[str, Any]) -> list[dict[str, Any]]:
-        """Weights and biases as two parameter groups of an optimizer; each dict holds that group's options.
+        """Make two parameter groups of an optimizer, weights and biases; each dict holds that group's options.
 
-        Both are leaves that share theta's memory; backward hands theta's gradient on to them, and `theta.grad` stays
-        None. Ask once, after the module is where it will be trained and in its dtype.
+        Both are leaves that share theta's memory; backward moves theta's gradient to them, and `theta.grad` stays
+        None. Call this once, after the module is on the device and in the dtype of training.
 
         Raises:
-            ConfigError: they were asked for before; in backward, where the module has been moved since.
+            ConfigError: a second call; in backward, if the module has been moved since.
 
         >>> import flowgrad as fg
         >>> layer = GraphModule(fg.topologies.layered([3, 4, 2], seed=1))
@@ -120,7 +120,7 @@ class GraphModule(nn.Module):
         return [{"params": [part], **options} for part, options in zip(parts, (weights, biases), strict=True)]
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (…, I) → y (…, O), in theta's dtype and on x's device. Under autocast x is cast to theta's dtype.
+        """Compute y (…, O) from x (…, I), in theta's dtype, on x's device. Under autocast x is cast to theta's dtype.
 
         Raises:
             ShapeError: x's last axis is not I.
@@ -140,14 +140,14 @@ class GraphModule(nn.Module):
             y = direct.apply(theta, rows, self._programs)
         elif torch.onnx.is_in_onnx_export():
             y = functional.predict(self._programs.pieces, theta, rows)
-        elif compiling:  # Dynamo would make an instance of a Function
+        elif compiling:  # Dynamo would instantiate a Function
             y = graph(theta, rows, self._key)
         else:
             y = Graph.apply(theta, rows, self._key)  # type: ignore[no-untyped-call]  # torch has no types here
         return y if x.ndim == 2 else y.reshape(*x.shape[:-1], O)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> GraphModule:
-        """Refuses `.half()`, `.bfloat16()` and their like before θ changes."""
+        """Refuse `.half()`, `.bfloat16()` and other dtypes before θ changes."""
         dtype = fn(torch.empty_like(self.theta[:0])).dtype
         if dtype not in DTYPES:
             raise ConfigError(
@@ -160,11 +160,11 @@ class GraphModule(nn.Module):
     # ---- state ----------------------------------------------------------------------------------------------
 
     def get_extra_state(self) -> Tensor:
-        """(32,) uint8: which network θ belongs to, a SHA-256 of its names, topology, functions and slots."""
+        """Identify the network of θ: (32,) uint8, a SHA-256 of its names, topology, functions and slots."""
         return torch.frombuffer(bytearray(fingerprint(self._network)), dtype=torch.uint8)
 
     def set_extra_state(self, state: Any) -> None:
-        """Refuses θ of another network.
+        """Refuse θ of another network.
 
         Raises:
             FileError: the state was saved with another network.
@@ -177,7 +177,7 @@ class GraphModule(nn.Module):
             )
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *rest: Any) -> None:
-        """Looks at the fingerprint first, so that a refusal leaves θ as it was."""
+        """Check the fingerprint first, so that a refusal leaves θ as it was."""
         key, errors = f"{prefix}_extra_state", rest[-1]
         if key in state_dict:
             self.set_extra_state(state_dict[key])
@@ -207,7 +207,7 @@ class GraphModule(nn.Module):
 
 
 def fingerprint(network: Network) -> bytes:
-    """SHA-256 of everything that gives θ its meaning: names and plan, without the values that θ holds."""
+    """Compute the SHA-256 of all that gives θ its meaning: names and plan, without the values that θ holds."""
     plan, digest = lower(network), hashlib.sha256()
     ids = network.columns.ids
     for k in plan.nodes.tolist():

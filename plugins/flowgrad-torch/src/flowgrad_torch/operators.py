@@ -29,7 +29,7 @@ from flowgrad_torch.plain import DTYPES, pieces_of
 
 
 class Programs:
-    """A network's programs, compiled once a dtype when first asked for. `key` names it to the operators."""
+    """A network's programs, compiled once per dtype on first use. Operators look the network up by `key`."""
 
     def __init__(self, network: Network, executor: str | Executor, threads: int | None) -> None:
         self.network, self.executor, self.threads = network, executor, threads
@@ -41,7 +41,7 @@ class Programs:
         _KNOWN[self.key] = self
 
     def of(self, dtype: torch.dtype) -> Program:
-        """The program of this dtype.
+        """Return the program of this dtype, compiled on first use.
 
         Raises:
             ConfigError: a dtype other than float32 and float64.
@@ -60,10 +60,10 @@ class Programs:
 
     @property
     def pieces(self) -> Pieces:
-        """What torch's own operators compute at a time.
+        """The network cut into pieces for torch's own operators.
 
         Raises:
-            GraphError: a function that has no form there.
+            GraphError: an activation or aggregation that has no form in torch's operators.
         """
         with self._lock:
             if self._pieces is None:
@@ -86,17 +86,14 @@ def _array(values: Tensor) -> Any:
 
 
 def _vjp(program: Program, theta: Any, x: Any, dy: Any, inputs: bool) -> tuple[Any, Any]:
-    """∂L/∂θ (P,) and ∂L/∂x (B, I) from ∂L/∂y (B, O); ∂L/∂x is (0, I) where `inputs` is False.
-
-    The one place that asks flowgrad for a gradient.
-    """
+    """Compute ∂L/∂θ (P,) and ∂L/∂x (B, I) from ∂L/∂y (B, O); ∂L/∂x is (0, I) where `inputs` is False."""
     g, dx = program.vjp(x, dy, theta=theta, inputs=inputs)
     return g, x[:0] if dx is None else dx
 
 
 @torch.library.custom_op("flowgrad::graph", mutates_args=())
 def graph(theta: Tensor, x: Tensor, key: str) -> Tensor:
-    """y (B, O) of θ (P,) and x (B, I), both of one dtype, on x's device."""
+    """Compute y (B, O) from θ (P,) and x (B, I), both of one dtype, on x's device."""
     programs = _programs(key)
     if not len(x):
         return x.new_empty((0, programs.sizes[1]))
@@ -106,7 +103,7 @@ def graph(theta: Tensor, x: Tensor, key: str) -> Tensor:
 
 @torch.library.custom_op("flowgrad::graph_vjp", mutates_args=())
 def graph_vjp(theta: Tensor, x: Tensor, dy: Tensor, key: str, inputs: bool) -> tuple[Tensor, Tensor]:
-    """∂L/∂θ (P,) and, if `inputs`, ∂L/∂x (B, I) from ∂L/∂y (B, O); no activation outlives the call."""
+    """Compute ∂L/∂θ (P,) and, if `inputs`, ∂L/∂x (B, I) from ∂L/∂y (B, O); no activation outlives the call."""
     if not len(x):  # no samples: flowgrad refuses them, torch's layers give 0
         return torch.zeros_like(theta), x.new_empty((0, x.shape[1]))
     g, dx = _vjp(_programs(key).of(theta.dtype), _array(theta), _array(x), _array(dy), inputs)
@@ -139,7 +136,7 @@ def _graph_backward(ctx: Any, dy: Tensor) -> tuple[Tensor, Tensor | None, None]:
 
 
 def pulled(theta: Tensor, x: Tensor, dy: Tensor, key: str, inputs: bool) -> tuple[Tensor, Tensor]:
-    """`flowgrad::graph_vjp` where a second derivative may be asked for, which is refused."""
+    """Call `flowgrad::graph_vjp` so that a further derivative raises ExecutorError."""
     found: tuple[Tensor, Tensor] = _Pull.apply(theta, x, dy, key, inputs)  # type: ignore[no-untyped-call]  # as above
     return found
 
@@ -149,7 +146,7 @@ def _vjp_backward(ctx: Any, *of: Tensor) -> Any:
 
 
 class Graph(torch.autograd.Function):
-    """`flowgrad::graph` with its derivative; torch.func asks for a Function, which an operator alone is not."""
+    """`flowgrad::graph` with its derivative; torch.func needs a Function, which an operator alone is not."""
 
     generate_vmap_rule = True
     setup_context = staticmethod(_save)
@@ -167,7 +164,7 @@ class Graph(torch.autograd.Function):
 
 
 class _Pull(torch.autograd.Function):
-    """`flowgrad::graph_vjp`, which refuses to be differentiated."""
+    """`flowgrad::graph_vjp`; its backward raises ExecutorError."""
 
     generate_vmap_rule = True
     setup_context = staticmethod(_save)
@@ -185,7 +182,7 @@ graph_vjp.register_autograd(_vjp_backward, setup_context=_save)
 
 
 def _batched(info: Any, dims: tuple[int | None, ...], tensors: tuple[Tensor, ...]) -> list[tuple[Tensor, ...]]:
-    """The operands of each of the N members that vmap runs over."""
+    """List the operands of each of the N members that vmap runs over."""
     front = [t if d is None else t.movedim(d, 0) for t, d in zip(tensors, dims, strict=False)]
     return [tuple(t if d is None else t[n] for t, d in zip(front, dims, strict=False)) for n in range(info.batch_size)]
 

@@ -1,7 +1,7 @@
-"""A plan cut into what torch's own operators compute at a time: levels, and in each its dense parts and the rest.
+"""Cut a plan into pieces for torch's own operators: levels, and in each its dense parts and its gathered parts.
 
-Arrays of positions are in the plan's order. `values` are the weights and biases that are in no dense part: those that
-are trained first, one for each slot of θ, then those that are frozen.
+Arrays of positions are in the plan's order. `values` are the weights and biases that are in no dense part: first the
+trained ones, one for each slot of θ, then the frozen ones.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Array = npt.NDArray[Any]
 class Part:
     """n neurons of one level with one activation, one aggregation and K in-edges each.
 
-    at (n,) positions; edges (n, K) numbers of in-edges; columns (n, K) of what the level reads
+    at (n,): positions; edges (n, K): numbers of in-edges; columns (n, K): of their sources in the level's joined input
     """
 
     at: Array
@@ -35,7 +35,7 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class Level:
-    """Which levels it reads, side by side, how wide that is, and its parts, whose neurons stand side by side in it."""
+    """One level: the levels that it reads, the width of their concatenation, and its parts in the order of columns."""
 
     reads: list[int]
     width: int
@@ -45,10 +45,10 @@ class Level:
 class Pieces:
     """The levels of a plan, from level 1 on; level 0 are the inputs.
 
-    reads: levels that the outputs stand in; outputs (O,): their columns, these levels side by side.
-    slots (S,): which of θ the trained `values` are; frozen (F,) float64: the others.
-    of_edge (E,), of_bias (V,): where in `values` each is, where it is there.
-    column (V,): of each node within its level; rank (V,): its level.
+    reads: levels that hold outputs; outputs (O,): the outputs' columns in the concatenation of these levels.
+    slots (S,): indices in θ of the trained `values`; frozen (F,) float64: the frozen `values`.
+    of_edge (E,), of_bias (V,): indices into `values`; meaningless for what is in a dense part.
+    column (V,): column of each node within its level; rank (V,): the node's level.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -66,7 +66,7 @@ class Pieces:
         self.outputs = self._columns(self.reads, widths, plan.outputs)
 
     def _dense_runs(self) -> Iterator[tuple[int, int]]:
-        """(first, last): neurons of one block with one activation that an `nn.Linear` can hold as they are."""
+        """Yield (begin, end) of runs of a block that fit an `nn.Linear`: one activation, unshared, not part frozen."""
         p = self.plan
         uses = np.bincount(p.weight_slot[p.weight_slot >= 0], minlength=p.n_parameters)
         for first, last in p.blocks.tolist():
@@ -92,7 +92,7 @@ class Pieces:
         return slots, value[fixed], at[: p.n_edges], at[p.n_edges :]
 
     def _levels(self, widths: list[int]) -> Iterator[Level]:
-        """Level 1 and those that follow; `column` and the levels' widths are filled on the way."""
+        """Yield level 1 and those that follow; fills `column`, and appends each level's width to `widths`."""
         p, order = self.plan, np.argsort(self.rank, kind="stable")
         bounds = np.searchsorted(self.rank[order], np.arange(1, int(self.rank.max(initial=0)) + 2)).tolist()
         begins = dict(self._dense)
@@ -112,14 +112,14 @@ class Pieces:
             widths.append(width)
 
     def _columns(self, reads: list[int], widths: list[int], nodes: Array) -> Array:
-        """Where nodes stand in these levels side by side."""
+        """Find the columns of nodes in the concatenation of the levels `reads`."""
         offset = np.zeros(len(widths), np.int64)
         offset[reads] = np.cumsum([0, *(widths[k] for k in reads)])[:-1]
         found: Array = offset[self.rank[nodes]] + self.column[nodes]
         return found
 
     def _parts(self, at: Array, dense: dict[int, int]) -> Iterator[tuple[Array, bool]]:
-        """Dense runs of a level as they are; its other neurons by activation, aggregation and fan-in."""
+        """Yield (neurons, dense): a level's dense runs, then its others by activation, aggregation and fan-in."""
         p, single = self.plan, np.ones(len(at), np.bool_)
         for begin in at[np.isin(at, list(dense))].tolist():
             yield np.arange(begin, dense[begin]), True

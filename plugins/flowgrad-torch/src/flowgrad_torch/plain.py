@@ -1,9 +1,9 @@
-"""A network of torch's own operators: `to_torch`, and the way back.
+"""Convert a network to torch's own operators, by `to_torch`, and back.
 
 Neurons are computed level by level. A level's neurons that have the same sources are an `nn.Linear`; its others are
 gathered, those with equally many in-edges at a time. So everything works that torch does with its own operators:
-ONNX, forward mode, derivatives of any order, any device and compiler. It keeps a number for each edge and sample of
-what is gathered: where that is much, a GraphModule is the faster and the smaller form.
+ONNX, forward mode, derivatives of any order, any device and compiler. Gathered neurons store a number for each in-edge
+and sample: where these are many, a GraphModule is faster and takes less memory.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from flowgrad.program import compile
 from flowgrad_torch.pieces import Part, Pieces
 
 DTYPES = {torch.float32: "float32", torch.float64: "float64"}
-"""What flowgrad calls the dtypes that it has."""
+"""Torch dtype → flowgrad's name of it; flowgrad has no others."""
 Array = npt.NDArray[Any]
 Values = list[Tensor]
 
 
 class Elementwise(nn.Module):
-    """σ of a name, by torch's operators."""
+    """Apply the activation of a name by torch's operators."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
@@ -113,7 +113,7 @@ class Dense(nn.Module):
 class Gathered(nn.Module):
     """n neurons with K in-edges each, one aggregation and one σ.
 
-    columns (n, K) of the pool; weight (n, K), bias (n,): where in `values` these are; response (n,)
+    columns (n, K): columns of the pool; weight (n, K), bias (n,): indices into `values`; response (n,): r of (2)
     """
 
     columns: Tensor
@@ -137,7 +137,7 @@ class Gathered(nn.Module):
 
 
 class Level(nn.Module):
-    """Neurons that need earlier levels alone: `reads` says which."""
+    """One level of neurons, computed from the earlier levels that `reads` lists."""
 
     def __init__(self, reads: list[int], parts: list[nn.Module]) -> None:
         super().__init__()
@@ -149,21 +149,21 @@ class Level(nn.Module):
 
 
 def aggregated(aggregation: str, pool: Tensor, columns: Tensor, weight: Tensor) -> Tensor:
-    """m (B, n) of the weights (n, K) and where their sources stand in the pool (n, K)."""
+    """Compute m (B, n) of (1) from the weights (n, K) and the columns (n, K) of their sources in the pool."""
     n, K = columns.shape
     terms = pool[:, columns.reshape(-1)].reshape(pool.shape[0], n, K) * weight
     return AGGREGATIONS[aggregation](terms) if K else terms.sum(-1)
 
 
 def joined(tensors: Values) -> Tensor:
-    """Side by side."""
+    """Concatenate tensors (B, …) along axis 1."""
     return tensors[0] if len(tensors) == 1 else torch.cat(tensors, 1)
 
 
 class TorchNetwork(nn.Module):
     """A network as torch operators: x (…, I) to y (…, O). Made by `to_torch`; `network()` goes back.
 
-    `weight` holds every trainable weight and bias that is in no Linear; what is frozen stands in a buffer.
+    `weight` holds every trainable weight and bias that is in no Linear; the buffer `frozen` holds the frozen ones.
     """
 
     frozen: Tensor
@@ -215,19 +215,19 @@ class TorchNetwork(nn.Module):
 
 
 def to_torch(network: Network, dtype: torch.dtype | None = None) -> TorchNetwork:
-    """The network as a torch module of torch's own operators: dense parts are `nn.Linear`, the rest is gathered.
+    """Convert a network to a module of torch's own operators: dense parts are `nn.Linear`, the rest is gathered.
 
     Args:
-        network: what to write; shared weights stay shared, frozen ones frozen.
+        network: the network to convert; shared weights stay shared, frozen ones frozen.
         dtype: of the parameters, float32 or float64; None is torch's default dtype.
 
     Returns:
         A module x (…, I) → y (…, O), whose `network()` gives the network back with the weights it has then. Where terms
-        are equally large, max and its like lead the gradient to one of them, which need not be the first.
+        are equally large, max, min and max_abs send the gradient to one of them, which need not be the first.
 
     Raises:
         GraphError: an activation or aggregation that has no form in torch's operators; the message names the neuron.
-        ConfigError: another dtype, or what is no Network.
+        ConfigError: another dtype, or an argument that is no Network.
 
     >>> import flowgrad as fg
     >>> module = to_torch(fg.topologies.layered([3, 4, 2], seed=1))
@@ -244,7 +244,7 @@ def to_torch(network: Network, dtype: torch.dtype | None = None) -> TorchNetwork
 
 
 def _part(pieces: Pieces, part: Part, width: int, dtype: torch.dtype) -> nn.Module:
-    """Neurons of a level that reads so many columns."""
+    """Build the module of a part; its level reads `width` columns."""
     plan, (n, K), sigma = pieces.plan, part.columns.shape, sigma_of(pieces.plan, part)
     if not part.dense:
         return Gathered(
@@ -269,19 +269,19 @@ def _part(pieces: Pieces, part: Part, width: int, dtype: torch.dtype) -> nn.Modu
 
 
 def sigma_of(plan: Plan, part: Part) -> nn.Module:
-    """σ of a part's neurons."""
+    """Make the module of σ of a part's neurons."""
     name = plan.activations[plan.activation[part.at[0]]].name
     return MODULES[name]() if name in MODULES else Elementwise(name)
 
 
 def aggregation_of(plan: Plan, part: Part) -> str:
-    """The name of a part's aggregation."""
+    """Return the name of a part's aggregation."""
     name: str = plan.aggregations[plan.aggregation[part.at[0]]].name
     return name
 
 
 def pieces_of(network: Network) -> Pieces:
-    """The network cut into what is computed at a time.
+    """Cut a network into levels and parts that torch's own operators compute.
 
     Raises:
         GraphError: a function that has no form in torch's operators.
@@ -292,7 +292,7 @@ def pieces_of(network: Network) -> Pieces:
 
 
 def _refuse(network: Network, plan: Plan) -> None:
-    """Raise GraphError for a function that is not written here."""
+    """Raise GraphError for an activation or aggregation that has no form in this module."""
     for kind, known, codes, records in (
         ("activation", MODULES.keys() | FORMULAS.keys(), plan.activation, plan.activations),
         ("aggregation", AGGREGATIONS.keys(), plan.aggregation, plan.aggregations),

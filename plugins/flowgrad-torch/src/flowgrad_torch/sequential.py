@@ -1,4 +1,4 @@
-"""A torch MLP as a network: `from_sequential`."""
+"""Convert a torch MLP to a network: `from_sequential`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _always(module: Any) -> bool:
     return True
 
 
-# layer → our activation, and whether its settings are those of our formula
+# torch layer → flowgrad's activation, and a test of whether the layer's settings are those of flowgrad's formula
 ACTIVATIONS: dict[type[nn.Module], tuple[str, Plain]] = {
     nn.Sigmoid: ("sigmoid", _always),
     nn.Tanh: ("tanh", _always),
@@ -47,7 +47,7 @@ ENDS = (nn.Softmax, nn.LogSoftmax)
 
 @dataclass
 class Dense:
-    """z = W·a + b and σ(z), in float64: weight (m, n), bias (m,); which of them are trained."""
+    """A layer σ(W·a + b), in float64: weight (m, n), bias (m,); `trains`: whether weight and bias are trained."""
 
     weight: Array
     bias: Array
@@ -55,7 +55,7 @@ class Dense:
     activation: str | None = None
 
     def scaled(self, scale: Array, shift: Array, trains: bool = False) -> None:
-        """scale·z + shift in the place of z."""
+        """Fold scale·z + shift, in the place of z, into weight and bias."""
         self.weight = scale[:, None] * self.weight
         self.bias = scale * self.bias + shift
         self.trains = self.trains[0], self.trains[1] or trains
@@ -63,7 +63,7 @@ class Dense:
 
 @dataclass
 class Read:
-    """Layers read so far; what comes after the last activation, a ↦ scale·a + shift, waits for the next Linear."""
+    """Layers read so far; `after` is a map a ↦ scale·a + shift behind the last one, to be folded into the next."""
 
     layers: list[Dense] = field(default_factory=list)
     width: int = 0
@@ -72,7 +72,7 @@ class Read:
 
     @property
     def open(self) -> Dense | None:
-        """The last Linear, unless it has its activation."""
+        """The last Linear if it has no activation yet, else None."""
         return self.layers[-1] if self.layers and self.layers[-1].activation is None else None
 
     def linear(self, place: str, layer: nn.Linear) -> None:
@@ -90,7 +90,7 @@ class Read:
         self.width, self.after = layer.out_features, None
 
     def affine(self, scale: Array, shift: Array, trains: bool = False) -> None:
-        """What a BatchNorm does, or what is left of an activation."""
+        """Fold a ↦ scale·a + shift, as of a BatchNorm, into the Linear before it or into `after`."""
         if self.open is not None:
             self.open.scaled(scale, shift, trains)
         elif self.after is None:
@@ -124,7 +124,7 @@ class Read:
             self.after = 9.0 * third, 9.0 * third
 
     def close(self, place: str, layer: Any) -> None:
-        """A softmax, over the features of a batch."""
+        """Record the softmax at the end, which must be over the features."""
         if not self.layers:
             raise GraphError(f"layer {place}, a {type(layer).__name__}, stands before the first Linear")
         if layer.dim not in (1, -1):
@@ -133,7 +133,7 @@ class Read:
 
 
 def from_sequential(model: nn.Sequential) -> Network:
-    """The network of a torch MLP in eval mode: `nn.Linear` layers with activations between and after them.
+    """Convert a torch MLP in eval mode to a network: `nn.Linear` layers with activations between and after them.
 
     Neurons are numbered layer by layer, the inputs first. Weights and biases are taken over as they are; a layer
     without bias gets biases 0 that are not trainable, and a parameter with `requires_grad=False` is not trainable
@@ -141,7 +141,7 @@ def from_sequential(model: nn.Sequential) -> Network:
 
     BatchNorm1d is folded into the Linear before it, or behind an activation into the Linear after it; Dropout and
     Identity pass, and so does Flatten of all but the batch. ReLU6 is hard_tanh between two scalings, which are folded
-    as well. A Softmax or LogSoftmax at the end becomes neurons with frozen weights; leave it away from a model that is
+    as well. A Softmax or LogSoftmax at the end becomes neurons with frozen weights; leave it out of a model that is
     to be trained under cross_entropy, which takes logits.
 
     Raises:
@@ -176,7 +176,7 @@ def from_sequential(model: nn.Sequential) -> Network:
 
 
 def _read(model: nn.Sequential) -> Read:
-    """All layers, in order."""
+    """Read all layers in order."""
     if not isinstance(model, nn.Sequential):
         raise GraphError(f"from_sequential reads an nn.Sequential, not a {type(model).__name__}")
     read = Read()
@@ -197,7 +197,7 @@ def _read(model: nn.Sequential) -> Read:
 
 
 def _passes(place: str, layer: nn.Module) -> bool:
-    """Whether a layer changes nothing; GraphError where it does so in eval mode alone, or with other settings."""
+    """Return whether a layer changes nothing; GraphError if only in eval mode, or only with other settings."""
     if isinstance(layer, DROPOUTS):
         if layer.training and layer.p > 0:
             raise GraphError(f"layer {place}, a {type(layer).__name__}, drops neurons: call model.eval() first")
@@ -210,7 +210,7 @@ def _passes(place: str, layer: nn.Module) -> bool:
 
 
 def _values(tensor: Any) -> Array:
-    """In float64."""
+    """Convert a tensor to a float64 array."""
     found: Array = tensor.detach().cpu().double().numpy()
     return found
 

@@ -1,4 +1,4 @@
-"""Which torch functions each activation is, by name: what the executor declares without importing torch."""
+"""Name the torch functions of each activation, so that the executor can declare them without importing torch."""
 
 from __future__ import annotations
 
