@@ -1,4 +1,4 @@
-"""Define the five workloads. Each makes its network from a seed, checks that rivals agree, and measures one step."""
+"""Define the workloads. Each makes its network from a seed, checks that rivals agree, and measures one step."""
 
 from __future__ import annotations
 

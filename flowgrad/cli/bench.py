@@ -1,4 +1,4 @@
-"""`flowgrad bench`: measure the five workloads on this machine, beside the rivals that are installed."""
+"""`flowgrad bench`: measure the workloads on this machine, beside the rivals that are installed."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def map_jobs(
         timeout: seconds for all jobs together.
 
     Raises:
-        ClusterError: the scheduler is lost, no workers, out of time, or one job killed its worker three times.
+        ClusterError: the scheduler is lost, no workers, out of time, or a job has lost its worker `attempts` times.
         A job's own error, the first in the order of the jobs.
     """
     from flowgrad_dask.executor import entry
@@ -42,7 +42,7 @@ def map_jobs(
     items = list(jobs)
     futures = [client.submit(function, item, *common, pure=False) for item in items]
     told, killed = -1, list[str]()
-    for attempt in range(executor.attempts + 1):
+    for attempt in range(1, executor.attempts + 1):
         while any(f.status == "pending" for f in futures):
             settled = time.monotonic() + SLICE
             try:
@@ -61,7 +61,7 @@ def map_jobs(
             for k in lost:
                 futures[k] = client.submit(function, items[k], *common, pure=False)
     why = executor.cluster.call(lambda client: over_memory(client, killed))
-    raise ClusterError(f"{why}job {lost[0]} lost its worker in each of {executor.attempts + 1} attempts")
+    raise ClusterError(f"{why}job {lost[0]} lost its worker in each of {executor.attempts} attempts")
 
 
 def _tell(progress: Callable[[int, int], None] | None, futures: list[Any], told: int) -> int:

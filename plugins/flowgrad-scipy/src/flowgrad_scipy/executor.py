@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -11,12 +11,9 @@ from scipy import sparse
 from flowgrad.errors import brief
 from flowgrad.executor import Adjoint, Answer, Array, Live, Request, Saved
 from flowgrad.maths.dropout import Dropout
+from flowgrad.network import Network
 from flowgrad.plan import Plan, lower
 from flowgrad_scipy import info
-
-if TYPE_CHECKING:
-    from flowgrad.maths.dropout import Dropout
-from flowgrad.network import Network
 
 
 class ScipyExecutor:
