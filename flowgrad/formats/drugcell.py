@@ -30,11 +30,11 @@ def read(
 ) -> Network:
     """Genes are the inputs, in the order of first mention, under their names as `gene:<name>`; terms keep theirs.
 
-    Outputs are tanh as DrugCell's; `output_activation="identity"` gives the plain output, which
-    cross_entropy, binary_cross_entropy and poisson want.
+    Outputs are tanh as DrugCell's; `output_activation="identity"` gives linear outputs, which
+    cross_entropy, binary_cross_entropy and poisson require.
 
     Args:
-        duplicates: of lines between the same two nodes, "first" takes the first, "error" none.
+        duplicates: for lines between the same two nodes: "first" keeps the first, "error" raises FileError.
         drop_self_loops: leaves out lines from a node to itself.
 
     Raises:
