@@ -43,7 +43,7 @@ def describe(network: Network, keep: Callable[[str, Ints], Any]) -> tuple[dict[s
 
     Raises:
         GraphError: an id, a param or an attribute of a type that files do not keep; a weight that is not
-            finite; a function whose name stands for another one, or for none that a reader could find.
+            finite; a function whose name also stands for another one.
     """
     c = network.columns
     weights = numbers(c.weights, "weight", lambda row: f"edge {c.edge_name(row)}")
@@ -138,7 +138,7 @@ def restore(document: Any, tensors: Tensors, source: Source) -> Network:
     """Rebuild the network from the results of `describe`; every number is checked, since files are not trusted.
 
     Raises:
-        FileError: a key or tensor is missing, unknown, or holds what it cannot hold.
+        FileError: a key or tensor is missing, unknown, or has an invalid value.
         UnknownNameError: a function's name is unknown here.
         GraphError: nodes and edges do not form a valid network.
     """

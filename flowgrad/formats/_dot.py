@@ -96,7 +96,7 @@ def _unescaped(match: re.Match[str]) -> str:
 
 
 class Parser:
-    """Recursive-descent parser of DOT: `parse` adds the graph of the file to `found`."""
+    """Parse DOT by recursive descent: `parse` adds the graph of the file to `found`."""
 
     def __init__(self, text: str, what: str, found: Found) -> None:
         self.what, self.found, self.strict = what, found, False

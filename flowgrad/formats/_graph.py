@@ -205,7 +205,7 @@ def writer(dialect: Dialect, dump: Callable[[Any, Path], bytes]) -> Callable[...
         node_values: Mapping[str, Any] | None = None,
         edge_values: Mapping[str, Any] | None = None,
     ) -> Mapping[str, bytes]:
-        """Everything but functions of the user's own; `node_values`, `edge_values` and errors: see `plain`."""
+        """Write everything but functions of the user's own; `node_values`, `edge_values` and errors: see `plain`."""
         return {path.name: dump(plain(net, dialect, node_values or {}, edge_values or {}), path)}
 
     return write
@@ -231,7 +231,7 @@ def reader(parse: Callable[[bytes, str, Found], Any], dialect: Dialect) -> Calla
         seed: int = 0,
         initializer: Any = None,
     ) -> Network:
-        """The network of a graph that a tool wrote.
+        """Read the network of a graph that a tool wrote.
 
         Args:
             id: the attribute of nodes that is their id, as "name" or "label"; None is the format's own.

@@ -1,4 +1,4 @@
-"""NetworkX's adjacency JSON: `nodes`, and in `adjacency`, for each of them, the nodes that its edges go to."""
+"""Read and write NetworkX's adjacency JSON: `nodes`, and in `adjacency`, for each node, the targets of its edges."""
 
 from __future__ import annotations
 

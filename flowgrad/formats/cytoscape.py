@@ -1,4 +1,4 @@
-"""Cytoscape's JSON (`.cyjs`): elements of nodes and edges, each with its `data`.
+"""Read and write Cytoscape's JSON (`.cyjs`): elements of nodes and edges, each with its `data`.
 
 Three variants are read. In flowgrad's own and in NetworkX's, a node's `value` is its id. Cytoscape's desktop program
 replaces ids by serial numbers, `SUID`, and keeps the original id as `name`: names become ids, if all nodes have

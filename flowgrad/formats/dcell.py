@@ -1,4 +1,4 @@
-"""DCell's topology: blocks of three lines, `ROOT: term count`, `GENES: g g …`, `TERMS: t t …`.
+"""Read DCell's topology: blocks of three lines, `ROOT: term count`, `GENES: g g …`, `TERMS: t t …`.
 
 A block lists what feeds its term: genes annotated to it, and child terms. The signal runs gene → term → parent.
 `count` is the number of genes below the term.
@@ -32,7 +32,7 @@ def read(
     seed: int = 0,
     initializer: Initial = None,
 ) -> Network:
-    """Genes are the inputs, sorted, under `g:<name>`; every term is one neuron, the root a tanh as DCell's.
+    """Read a network whose inputs are the genes, sorted, as `g:<name>`; each term is a neuron, the root a tanh.
 
     `output_activation="identity"` gives linear outputs, which cross_entropy, binary_cross_entropy and poisson require.
 

@@ -1,4 +1,4 @@
-"""GenNet's topology: a row a path, in columns `layer0_node, layer0_name, layer1_node, layer1_name, …`.
+"""Read GenNet's topology: a row a path, in columns `layer0_node, layer0_name, layer1_node, layer1_name, …`.
 
 The same integer in different layers is a different node, so ids are (layer, node); names are kept as attribute
 `name`. The last layer feeds one output neuron. Headers and names may be padded with blanks.
@@ -28,7 +28,7 @@ def read(
     seed: int = 0,
     initializer: Initial = None,
 ) -> Network:
-    """Inputs are the nodes of layer 0, by number; the output is `"output"`, a sigmoid as GenNet's.
+    """Read a network whose inputs are the nodes of layer 0, by number; the output is `"output"`, a sigmoid as GenNet's.
 
     `output_activation="identity"` gives linear outputs, which cross_entropy, binary_cross_entropy and poisson require.
 

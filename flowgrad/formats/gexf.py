@@ -1,4 +1,4 @@
-"""GEXF, Gephi's format: read in every version, written in 1.2.
+"""Read GEXF, Gephi's format, in every version, and write version 1.2.
 
 Native to Gephi are an edge's weight, a node's label, the visual attributes `viz`, the creator, keywords and
 description of the graph, and the type of its ids. Every other attribute is an `<attvalue>`, and other attributes of

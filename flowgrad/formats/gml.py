@@ -1,4 +1,4 @@
-"""GML, as Gephi, yEd, igraph, Cytoscape and NetworkX write it, read by NetworkX.
+"""Read GML, as Gephi, yEd, igraph, Cytoscape and NetworkX write it, with NetworkX's parser.
 
 A node's `label` is its id if all nodes have distinct labels, else its number is. An edge's `weight` is its weight.
 """

@@ -1,4 +1,4 @@
-"""Gene sets as MSigDB and Enrichr give them: a set a line, `name<TAB>description<TAB>gene<TAB>gene …`.
+"""Read Gene sets as MSigDB and Enrichr give them: a set a line, `name<TAB>description<TAB>gene<TAB>gene …`.
 
 Genes are inputs, sets the neurons that they feed and the outputs. A gene in several sets is one input. Where every
 gene of the file is `gene,number`, as in older libraries of Enrichr, the number is the edge's attribute `membership`.
@@ -34,7 +34,7 @@ def read(
     seed: int = 0,
     initializer: Initial = None,
 ) -> Network:
-    """Genes in the order of first mention, then sets in the order of lines, the description as an attribute.
+    """Read genes in the order of first mention, then sets in the order of lines, the description as an attribute.
 
     Redundant entries are ignored, with one warning: a gene that is repeated in its set, a set that is repeated
     with the same genes, a field without a gene, a set without genes. Blanks around names and tabs at the end of a

@@ -1,4 +1,4 @@
-"""GraphML, as NetworkX, yEd, igraph and Gephi read and write it.
+"""Read and write GraphML, as NetworkX, yEd, igraph and Gephi do.
 
 An attribute is a `<data>` whose `<key>` names it and its type. A value that is no text, number or truth value is JSON
 in a key of type string that has `flowgrad.type="json"`.

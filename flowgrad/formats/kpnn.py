@@ -1,4 +1,4 @@
-"""KPNN's edge list: `parent,child` with that header, the signal from child to parent, inputs `<gene>_gene`.
+"""Read and write KPNN's edge list: header `parent,child`, the signal from child to parent, inputs `<gene>_gene`.
 
 Knowledge-primed neural networks (Fortelny & Bock 2020) give, beside it, class labels and a table of genes × cells. In
 MicroKPNN's (Monshizadeh & Ye 2024) inputs have no suffix: they are the rows of the data.
@@ -39,7 +39,7 @@ def read(
     seed: int = 0,
     initializer: Initial = None,
 ) -> Network:
-    """Nodes without children are the inputs, and must be genes; roots are the outputs.
+    """Read a network: nodes without children are the inputs, and must be genes; roots are the outputs.
 
     The program of the paper has sigmoids throughout, `activation="sigmoid"`, which learn slowly in deep hierarchies.
 

@@ -1,4 +1,4 @@
-"""neat-python's JSON, version 1.0, of feed-forward networks: act(bias + response · aggregation(weight · value)).
+"""Read and write neat-python's JSON 1.0 of feed-forward networks: act(bias + response · aggregation(weight · value)).
 
 Ids are integers, negative at inputs. Disabled connections are skipped. neat-python's functions differ from flowgrad's
 of the same name where they scale or clamp (`flowgrad.maths.foreign`).

@@ -1,8 +1,8 @@
-"""The .nnet format of aircraft collision avoidance (Stanford, 2016): layers of relu, normalisation included.
+"""Read the .nnet format of aircraft collision avoidance (Stanford, 2016): layers of relu, normalisation included.
 
 Inputs are clipped to their range and normalised, x ← (clip(x) − mean) / range; the last layer is linear, and its
-outputs are scaled back, y ← y · range + mean. All of that becomes neurons, and what is not a weight or a bias of
-a layer is not trainable. Ids: `x<k>`, `clip<k>`, `norm<k>`, `h<layer>.<k>`, `raw<k>`, `y<k>`.
+outputs are scaled back, y ← y · range + mean. All of this becomes neurons; only the weights and biases of
+layers are trainable. Ids: `x<k>`, `clip<k>`, `norm<k>`, `h<layer>.<k>`, `raw<k>`, `y<k>`.
 """
 
 from __future__ import annotations

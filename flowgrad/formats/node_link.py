@@ -1,4 +1,4 @@
-"""NetworkX's node-link JSON: `nodes`, and `edges` (or `links`, as older versions wrote)."""
+"""Read and write NetworkX's node-link JSON: `nodes`, and `edges` (or `links`, as older versions wrote)."""
 
 from __future__ import annotations
 

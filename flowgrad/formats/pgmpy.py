@@ -1,4 +1,4 @@
-"""Linear Gaussian networks as pgmpy and bnlearn keep them in JSON: nodes, arcs, and a regression at each node.
+"""Read linear Gaussian networks as pgmpy and bnlearn keep them in JSON: nodes, arcs, and a regression at each node.
 
 The mean of a node is its intercept plus Σ coefficient · parent: a linear neuron. A node without parents is an
 input, and keeps its intercept as the attribute `intercept`; every node keeps its `variance`.

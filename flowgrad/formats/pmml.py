@@ -1,4 +1,4 @@
-"""PMML 3 and 4: the element NeuralNetwork, with derived fields, normalised outputs and targets.
+"""Read PMML 3 and 4: the element NeuralNetwork, with derived fields, normalised outputs and targets.
 
 Inputs are the fields: a continuous one has the field's name, a category is called `field=value` and is 1 or 0. Neurons
 keep their ids, derived fields their names. Softmax and simplemax become groups of neurons with frozen weights, fed by

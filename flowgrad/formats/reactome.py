@@ -1,4 +1,4 @@
-"""Reactome's pathway hierarchy: `parent<TAB>child`, no header, all species in one file.
+"""Read Reactome's pathway hierarchy: `parent<TAB>child`, no header, all species in one file.
 
 The signal runs from child to parent: the most specific pathways are the inputs, the roots the outputs. A
 stable identifier is `R-<species>-<number>`.

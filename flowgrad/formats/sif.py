@@ -1,4 +1,4 @@
-"""SIF, Cytoscape's simple interactions: `node relation node node …` a line, between tabs, or blanks where none are.
+"""Read SIF, Cytoscape's simple interactions: `node relation node node …` a line, between tabs or, without tabs, blanks.
 
 The signal runs from the first node to each of the others. A line of two fields is an edge without a relation, a
 line of one field a node without edges. The relation is the edge's attribute `interaction`.

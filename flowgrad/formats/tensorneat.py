@@ -1,4 +1,4 @@
-"""TensorNEAT's genomes: `.npz` of the arrays `nodes` and `conns`, of one genome or of a population.
+"""Read TensorNEAT's genomes: `.npz` of the arrays `nodes` and `conns`, of one genome or of a population.
 
 A row of `nodes` is (key, bias, response, aggregation, activation), without the response where the genes have none; one
 of `conns` is (from, to, weight), perhaps with a marker before the weight; rows of NaN are unused. Nodes compute

@@ -1,4 +1,4 @@
-"""Weight-agnostic networks (Gaier & Ha 2019): `.out`, a matrix of weights and a column of activation numbers.
+"""Read weight-agnostic networks (Gaier & Ha 2019): `.out`, a matrix of weights and a column of activation numbers.
 
 N rows of N + 1 numbers, no header. Entry (u, v) is the weight from node u to node v, 0 or nan where there is no
 connection; the last column is node u's activation. Node 0 is the bias, the constant 1; then come the inputs, the

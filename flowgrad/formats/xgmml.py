@@ -1,4 +1,4 @@
-"""XGMML, Cytoscape's XML: nodes and edges with `<att>`, each a name, a type and a value.
+"""Read XGMML, Cytoscape's XML: nodes and edges with `<att>`, each a name, a type and a value.
 
 A node's `label` is its id if the file's ids are all numbers, as Cytoscape gives them, and all labels are distinct.
 """

@@ -54,11 +54,11 @@ FLOATS = {1: "float", 10: "float16", 11: "double", 16: "bfloat16"}  # TensorProt
 
 
 def read(source: Source, *, batch: bool | None = None, max_bytes: int | None = None) -> Network:
-    """The network of one sample: a neuron for each number that a tensor holds of it.
+    """Read the network of one sample: a neuron for each number that a tensor holds of it.
 
-    Inputs and outputs are called as they were when flowgrad wrote the file, else `tensor[i,j]`. What stands in the
-    file as an initializer is trainable; what it holds as a Constant, and what an operator's definition asks for
-    (the 1/n of a mean, the sums of a softmax), is not. Entries of an initializer that are used more than once are
+    Inputs and outputs keep their ids if flowgrad wrote the file, else they are called `tensor[i,j]`. Numbers of
+    initializers are trainable; those of Constants, and those that an operator's definition implies
+    (the 1/n of a mean, the sums of a softmax), are not. Entries of an initializer that are used more than once are
     shared params. Weights become float64, whatever the file's type.
 
     Args:
@@ -70,7 +70,7 @@ def read(source: Source, *, batch: bool | None = None, max_bytes: int | None = N
     Raises:
         FileError: no ONNX model, an operator, attribute, type, shape or opset that is not read, data in other files,
             samples that an operator mixes, a network that is too large; the message names node and operator.
-        GraphError: what the model describes is no network.
+        GraphError: the model describes no valid network.
         MissingDependencyError: the library onnx is not installed.
     """
     what = str(source.path)

@@ -31,7 +31,7 @@ GEMM = 256  # weights from which on a Gemm for one list of sources is worth its 
 
 
 def write(net: Network, path: Path, *, dtype: str = "float32") -> Mapping[str, bytes]:
-    """A model for inference: `x` (N, I) → `y` (N, O), N the batch, columns in the order of inputs and outputs.
+    """Write a model for inference: `x` (N, I) → `y` (N, O), N the batch, columns in the order of inputs and outputs.
 
     The metadata hold the ids of all neurons. Neurons on which no output depends are left out, and constants that are
     added are folded into biases. onnxruntime has no Gelu and no Atan in float64, and runs everything else.
