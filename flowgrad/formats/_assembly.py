@@ -1,6 +1,6 @@
 """Assemble a NetworkX graph from the nodes, edges and attributes that a file lists, without loss.
 
-Repeated nodes, edges and attributes, edges of nodes that are not listed, and undirected edges are refused by name.
+Repeated nodes, edges of nodes that are not listed, undirected edges and, by default, repeated edges are refused.
 Attributes are never passed to NetworkX as keywords, where some names would be arguments of its own.
 """
 

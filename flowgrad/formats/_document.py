@@ -30,7 +30,7 @@ KEYS = (
     *("node_extra", "edge_extra", "graph_extra"),
 )
 
-WEIGHTS_OF = "weights_of"  # optional key of networks saved while they are trained: `History.weights_of`
+WEIGHTS_OF = "weights_of"  # optional key of networks that a training saves: `History.weights_of`
 
 Ints = npt.NDArray[np.integer[Any]]
 

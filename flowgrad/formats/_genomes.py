@@ -49,14 +49,14 @@ def population(genomes: Iterable[Any], config: Any) -> Network:
     """Make one network of all genomes, as `fg.union` of theirs: inputs are shared, node `id` of genome k is (k, id).
 
     As in neat-python's `FeedForwardNetwork.create`, disabled connections and nodes that reach no output are left out,
-    and a node that nothing feeds gives activation(bias). `program.theta_slices[k]` are the slots of genome k.
+    and a node without in-edges gives activation(bias). `program.theta_slices[k]` are the slots of genome k.
 
     Args:
         genomes: neat-python's genomes, its pairs (id, genome), or its dict of them.
         config: neat-python's Config, of which the input and output keys are read.
 
     Raises:
-        DataError: no genomes, something that is none, or no Config.
+        DataError: no genomes, an object that is no genome, or no Config.
         GraphError: a connection or output without a node gene, a number that is not finite.
         CycleError: a genome that is not feed-forward.
         UnknownNameError: a function that neat-python does not have.

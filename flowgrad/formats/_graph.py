@@ -235,11 +235,11 @@ def reader(parse: Callable[[bytes, str, Found], Any], dialect: Dialect) -> Calla
 
         Args:
             id: the attribute of nodes that is their id, as "name" or "label"; None is the format's own.
-            integer_ids: whether ids are whole numbers; None goes by what the file says, else text.
+            integer_ids: whether ids are whole numbers; None uses the type that the file names, else text.
             duplicates: how to treat edges between the same two nodes: "first" keeps the first, "sum" keeps the
                 first with the sum of the weights, "error" raises FileError.
             drop_self_loops: leaves out edges from a node to itself.
-            inputs, outputs: ids; None goes by the attributes `input` and `output`, else as from_networkx.
+            inputs, outputs: ids; None uses the attributes `input` and `output`, else as from_networkx.
 
         Raises:
             FileError: not of the format; undirected or parallel edges, self-loops, a node twice, an edge of a node that

@@ -85,7 +85,7 @@ class Delimited:
             yield {column: fields.take(np.arange(skip * width + column, len(fields), width)) for column in wanted}
 
     def _split(self, block: bytes, k: int, line: int = 0) -> Any:
-        """Return the fields of block k, which follows `line` lines, by pyarrow; None where the csv module has to."""
+        """Return the fields of block k, after `line` lines, as one pyarrow array; None where only csv can split it."""
         library, width, mark = arrow(), len(self.first), self.delimiter.encode()
         if k == 0:
             block = block.removeprefix(BOM)

@@ -1,6 +1,6 @@
 """Write a network as one C file: a function of one sample, C99, with no dependency but <math.h>.
 
-The graph is stored in tables over which one loop runs: the code to compile does not grow with the network. Consecutive
+The graph is stored in tables over which one loop runs, so that only the tables grow with the network. Consecutive
 neurons with the same predecessors in the same order share one list. Neurons that no output depends on are left out.
 """
 

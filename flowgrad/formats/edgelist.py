@@ -58,13 +58,13 @@ def read(
     Args:
         source_column, target_column: where the signal comes from and goes to, by name or by position from 0;
             None takes a known pair of names, in any case, else positions 0 and 1.
-        weight_column: False is none, and the seed draws the weights. None takes the column `weight` or `mor`, in
+        weight_column: False is none: the seed draws the weights. None takes the column `weight` or `mor`, in
             any case; without a header the third of three where the first two are the ends; else none.
         attributes: the columns that edges keep as attributes, always text in CSV and TSV, without empty fields;
             None is all other columns, [] none.
         where: reads only the rows that have these texts in these columns, as {"type": "chemical"}.
-        header: whether the first row names the columns; None says yes where it holds a known pair of names, or
-            a name asked for; where it seems to hold names all the same, a FileWarning says so.
+        header: whether the first row names the columns; None is True where it holds a known pair of names, or
+            a name that another argument gives. A FileWarning is issued where it may be an unknown header.
         delimiter: None is a comma in `.csv`, a tab elsewhere; a `.csv` with decimal commas is refused.
         comment: prefix of lines to skip, "" for none. None is "#", where a comment with as many fields as a row is
             refused, and one before the first row may be the header: `#source<TAB>target`.

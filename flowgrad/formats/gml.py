@@ -1,6 +1,6 @@
 """Read GML, as Gephi, yEd, igraph, Cytoscape and NetworkX write it, with NetworkX's parser.
 
-A node's `label` is its id if all nodes have distinct labels, else its number is. An edge's `weight` is its weight.
+A node's `label` is its id if all nodes have distinct labels, else its number. An edge's `weight` is its weight.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Read Gene sets as MSigDB and Enrichr give them: a set a line, `name<TAB>description<TAB>gene<TAB>gene …`.
+"""Read gene sets as MSigDB and Enrichr give them: a set a line, `name<TAB>description<TAB>gene<TAB>gene …`.
 
 Genes are inputs, sets the neurons that they feed and the outputs. A gene in several sets is one input. Where every
 gene of the file is `gene,number`, as in older libraries of Enrichr, the number is the edge's attribute `membership`.

@@ -76,7 +76,7 @@ def _open(data: bytes, path: Path) -> dict[str, Any]:
         )
     if sha256(body).hexdigest().encode() != seal[1]:
         raise FileError(f"{path} is altered: its SHA-256 is not the one that it ends in")
-    document: dict[str, Any] = parse(data, str(path))  # it ends in a brace
+    document: dict[str, Any] = parse(data, str(path))  # an object, since it ends in a brace
     document.pop("sha256")
     return document
 

@@ -11,7 +11,7 @@ from flowgrad.format import Format
 from flowgrad.formats import _graph, _xml
 from flowgrad.network import Network
 
-MOST = 200  # maximal number of edges; Mermaid itself stops at 500, which is unreadable
+MOST = 200  # maximal number of edges; Mermaid itself refuses more than 500
 SHAPES = {"input": ("[", "]"), "hidden": ("(", ")"), "output": ("([", "])")}
 PLAIN = frozenset(" .,:-_+=→")  # characters of labels, besides letters and digits, that are not escaped
 DIALECT = _graph.Dialect("Mermaid", keep=lambda value: value, holds=_xml.holds_content, own=False)

@@ -98,8 +98,8 @@ def population(
     Args:
         nodes: (P, N, 5) or (P, N, 4) floats, as `state.pop_nodes`; (N, 5) or (N, 4) of one genome.
         conns: (P, C, 3) or (P, C, 4); (C, 3) or (C, 4) of one genome.
-        n_inputs: None takes the nodes 0, 1, … that nothing feeds, up to the first that something feeds.
-        n_outputs: None takes the nodes behind the inputs that feed nothing, up to the first that feeds something.
+        n_inputs: None takes the nodes 0, 1, … without in-edges, up to the first that has one.
+        n_outputs: None takes the nodes after the inputs without out-edges, up to the first that has one.
         activation_options, aggregation_options: TensorNEAT's names, in the order that its node gene was given them.
 
     Raises:

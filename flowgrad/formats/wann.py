@@ -45,7 +45,7 @@ def read(
     Args:
         n_inputs: number of inputs without node 0; None takes the nodes after it that have no in-edges, up to the
             first that has one.
-        n_outputs: None takes the last nodes, back to the last that feeds something.
+        n_outputs: None takes the nodes after the last one that has an out-edge.
         output_activation: replaces the file's activations of the outputs; None keeps those.
 
     Raises:
@@ -121,7 +121,7 @@ def _network(W: npt.NDArray[np.float64], sigma: Any, n_in: int, n_out: int, what
             encode("activations", names, range(N)),
             weight=W[source, target],
             bias=np.where(np.arange(N) == 0, 1.0, 0.0),
-            trainable=False,  # there are no biases but node 0
+            trainable=False,  # the only bias is that of node 0
         )
     )
 

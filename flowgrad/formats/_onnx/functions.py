@@ -16,7 +16,7 @@ def inlined(model: Any, what: str) -> Any:
     """Return the model with its functions inlined; the same object if it has none.
 
     Raises:
-        FileError: functions call each other in a circle, are of another opset than the model, or too many nodes.
+        FileError: functions call each other in a circle, are of another opset than the model, or expand too far.
     """
     if not model.functions:
         return model

@@ -56,7 +56,7 @@ def _reshape(node: Node) -> Value:
         signal = isinstance(x, Signals) and node.batch is not None
         axes = [node.batch if signal and k == 0 and node.batch is not None else n for k, n in enumerate(x.shape)]
         shape = [axes[k] if n == 0 else n for k, n in enumerate(shape)]
-        if signal and shape.count(-1) > 1 and shape[0] == -1:  # an open batch kept, and one axis to find
+        if signal and shape.count(-1) > 1 and shape[0] == -1:  # the open batch axis is kept; one other length is −1
             return reshaped(node, x, [node.batch or 0, *_found(node, x, shape[1:])])
     return reshaped(node, x, shape)
 

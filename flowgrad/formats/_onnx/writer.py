@@ -27,7 +27,7 @@ from flowgrad.plan import Plan, lower
 from flowgrad.registry import is_own, singular
 
 DTYPES = ("float32", "float64")
-GEMM = 256  # weights from which on a Gemm for one list of sources is worth its nodes
+GEMM = 256  # minimal number of weights for which neurons with the same sources get a Gemm of their own
 
 
 def write(net: Network, path: Path, *, dtype: str = "float32") -> Mapping[str, bytes]:
@@ -148,7 +148,7 @@ class _Writer:
                 names.append(self.activated(part, self.sums(part, pool, dense)))
                 parts.append(part.at)
         name = names[0] if len(names) == 1 else self.model.op("Concat", *names, axis=1)
-        if name in self.held:  # neurons that repeat those of another level
+        if name in self.held:  # this tensor holds another level already
             name = self.model.op("Identity", name)
         self.tensors.append((name, len(at)))
         self.held.add(name)
@@ -229,7 +229,7 @@ class _Writer:
 
     def activated(self, g: _Group, z: str) -> str:
         written = form(g.activation)
-        assert written is not None  # others were refused
+        assert written is not None  # functions without a form were refused before
         return written(self.model, z)
 
     def ids(self, last: str) -> metadata.Ids:
