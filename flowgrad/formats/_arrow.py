@@ -1,4 +1,4 @@
-"""pyarrow: Parquet by it alone, text in columns faster by it. It is imported here and nowhere else."""
+"""Import pyarrow, here alone: Parquet needs it, and delimited text is read faster with it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from flowgrad.errors import MissingDependencyError
 
 
 def arrow() -> Any:
-    """The library, or None where it is not installed."""
+    """Return pyarrow, or None where it is not installed."""
     try:
         import pyarrow
         import pyarrow.compute
@@ -20,7 +20,7 @@ def arrow() -> Any:
 
 
 def needed(purpose: str, extra: str = "parquet") -> Any:
-    """The library, or MissingDependencyError, whose message begins with the purpose and names the extra."""
+    """Return pyarrow, or raise MissingDependencyError, whose message begins with the purpose and names the extra."""
     found = arrow()
     if found is None:
         raise MissingDependencyError("pyarrow", extra, purpose)

@@ -1,7 +1,7 @@
-"""A NetworkX graph put together out of the nodes, edges and attributes that a file lists, nothing of it lost.
+"""Assemble a NetworkX graph from the nodes, edges and attributes that a file lists, without loss.
 
-What a file says twice, of a node that it does not list, or without a direction is refused by name. Attributes are
-never passed to NetworkX by keyword, where some names would be arguments of its own.
+Repeated nodes, edges of nodes that are not listed, undirected edges and, by default, repeated edges are refused.
+Attributes are never passed to NetworkX as keywords, where some names would be arguments of its own.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from flowgrad.formats._values import shown
 
 
 class Found(nx.DiGraph):  # type: ignore[misc]  # its types are not followed
-    """The graph of a file while it is read.
+    """Hold the graph of a file while it is read, with the options for its edges.
 
-    duplicates       of edges between the same two nodes: "first" keeps the first, "sum" too and adds up the weights,
-                     "error" none
-    drop_self_loops  whether edges from a node to itself are left out
+    duplicates       for edges between the same two nodes: "first" keeps the first, "sum" keeps the first with the sum
+                     of the weights, "error" raises FileError
+    drop_self_loops  whether edges from a node to itself are skipped
     """
 
     def __init__(self, duplicates: Duplicates = "error", drop_self_loops: bool = False) -> None:
@@ -32,7 +32,7 @@ class Found(nx.DiGraph):  # type: ignore[misc]  # its types are not followed
 
 
 def add_node(graph: Any, v: Hashable, attributes: Mapping[str, Any], place: str) -> None:
-    """Adds a node that a file lists.
+    """Add a node that a file lists.
 
     Raises:
         FileError: it is listed twice.
@@ -44,10 +44,10 @@ def add_node(graph: Any, v: Hashable, attributes: Mapping[str, Any], place: str)
 
 
 def add_edge(graph: Found, u: Hashable, v: Hashable, attributes: Mapping[str, Any], place: str) -> None:
-    """Adds an edge that a file lists, as the graph's `duplicates` and `drop_self_loops` say.
+    """Add an edge that a file lists, according to the graph's `duplicates` and `drop_self_loops`.
 
     Raises:
-        FileError: an end is no listed node; a self-loop, or an edge given twice, that nobody said what to do with;
+        FileError: an end is no listed node; a self-loop, or an edge given twice, that these options do not permit;
             a weight that is to be added up is no number.
     """
     for end in (u, v):
@@ -85,10 +85,10 @@ def _weight(attributes: Mapping[str, Any], u: Hashable, v: Hashable, place: str)
 
 
 def put(attributes: dict[str, Any], name: str, value: Any, place: str) -> None:
-    """Sets an attribute; what a file says twice, and the same both times, is said once.
+    """Set an attribute, which may be given twice if both values are the same.
 
     Raises:
-        FileError: it has another value already.
+        FileError: the attribute exists with another value.
     """
     if name in attributes and not same(attributes[name], value):
         given = f"{shown(attributes[name])} and {shown(value)}"
@@ -97,7 +97,7 @@ def put(attributes: dict[str, Any], name: str, value: Any, place: str) -> None:
 
 
 def same(a: Any, b: Any) -> bool:
-    """Whether two values are one, of one type at every depth: True is not 1."""
+    """Tell whether two values are equal and of one type at every depth: True is not 1, NaN is NaN."""
     if type(a) is not type(b):
         return False
     if isinstance(a, dict):
@@ -108,10 +108,10 @@ def same(a: Any, b: Any) -> bool:
 
 
 def is_serial(names: Sequence[Any]) -> bool:
-    """Whether the ids that a tool gave edges are nothing but their numbers: 0, 1, 2, … or e0, e1, e2, …"""
+    """Tell whether the ids that a tool gave edges are only their numbers: 0, 1, 2, … or e0, e1, e2, …"""
     return any(all(name is None or name == f"{letter}{k}" for k, name in enumerate(names)) for letter in ("", "e"))
 
 
 def undirected(place: str, what: str = "graph") -> FileError:
-    """The error for a graph, or one edge, without a direction."""
+    """Return the error for an undirected graph or edge."""
     return FileError(f"{place}: the {what} is undirected: a network's edges have a direction")

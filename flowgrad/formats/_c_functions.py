@@ -1,7 +1,7 @@
-"""Aggregations in C99: bodies of functions of a neuron's terms.
+"""Define the aggregations in C99, as bodies of functions of a neuron's n terms w[k] * a[s[k]].
 
-They are those of `flowgrad.maths`, branch by branch, so that they give the same numbers to a few units in the last
-place, and inf and NaN where those do. Without an in-edge m is 0, which the caller sees to.
+They follow `flowgrad.maths` branch by branch: results agree to a few units in the last place, and inf and NaN arise
+in the same cases. They need n > 0: without in-edges m is 0, for which the caller is responsible.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Numbers of genes by cells: CSV, 10x Genomics' matrix market with its features and barcodes, and AnnData's `.h5ad`."""
+"""Read matrices of genes × cells: CSV, 10x Genomics' matrix market with features and barcodes, AnnData's `.h5ad`."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ MATRIX, FEATURES, BARCODES = "matrix.mtx", ("features.tsv", "genes.tsv"), ("barc
 
 @dataclass(frozen=True)
 class Cells:
-    """A file of genes by cells.
+    """Hold the names in a file of genes × cells, and functions that read its values.
 
-    rows(genes)  the numbers (n, cells) float64 of these genes, by position
-    place(gene)  where a gene stands, for messages
+    rows(genes)  returns (n, cells) float64, the values of n genes given by position
+    place(gene)  returns where in the file a gene is, for messages
     """
 
     genes: tuple[str, ...]
@@ -39,15 +39,15 @@ class Cells:
 
 
 def read(path: Path, max_bytes: int | None = None) -> Cells:
-    """The genes and cells of a file, its numbers to be asked for.
+    """Read the names of genes and cells in a file; the values are returned on demand, by `Cells.rows`.
 
     Args:
-        path: `.mtx`, beside which the names stand as 10x Genomics calls them; `.h5ad`; anything else is CSV, the
-            first row the cells' names, the first column the genes'. Text may be under gzip.
-        max_bytes: memory that it may ask for; None is 1 GiB, and 64 bytes for each byte of the file.
+        path: `.mtx`, with the files of names beside it as 10x Genomics calls them; `.h5ad`; anything else is CSV with
+            the cells' names in the first row, the genes' in the first column. Text may be gzipped.
+        max_bytes: limit of the memory that the file may need; None is 1 GiB plus 64 bytes for each byte of the file.
 
     Raises:
-        FileError: missing, damaged, of another form, or one that asks for too much memory.
+        FileError: the file is missing, damaged, of another form, or needs too much memory.
         MissingDependencyError: SciPy (`.mtx`) or anndata (`.h5ad`) is not installed.
     """
     match inner(path).suffix.lower():
@@ -69,7 +69,7 @@ def _at(place: Callable[[int], str], row: int, _: int) -> str:
 
 
 def _finite(values: Any, genes: Sequence[str], cells: Sequence[str], what: str) -> FloatArray:
-    """(genes, cells) float64; FileError names the gene and the cell of a number that is not finite."""
+    """Convert to (genes, cells) float64; FileError names the gene and the cell of a number that is not finite."""
     found = np.asarray(values, np.float64)
     if not np.isfinite(found).all():
         g, c = np.argwhere(~np.isfinite(found))[0].tolist()
@@ -80,7 +80,7 @@ def _finite(values: Any, genes: Sequence[str], cells: Sequence[str], what: str) 
 
 @contextmanager
 def _said(what: str) -> Iterator[None]:
-    """Raise whatever a library finds wrong with a file as FileError; what it says of its own future is let be."""
+    """Convert the exceptions of a library that reads a file to FileError, and suppress its warnings."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -119,7 +119,7 @@ def _matrix_market(path: Path, claim: Claim) -> Cells:
 
 
 def _names(path: Path, wanted: Sequence[str], column: int) -> tuple[str, ...]:
-    """The names of rows or columns: of a field of a file beside the matrix, whose prefix it has."""
+    """Read the names of rows or columns from a field of a tab-separated file beside the matrix, of the same prefix."""
     prefix, found, _ = path.name.partition(MATRIX)
     prefix = prefix if found else ""
     beside = [path.parent / f"{prefix}{name}{packed}" for name in wanted for packed in ("", GZ)]
@@ -132,7 +132,7 @@ def _names(path: Path, wanted: Sequence[str], column: int) -> tuple[str, ...]:
 
 
 def _check_header(data: bytes, path: Path, n_genes: int, n_cells: int) -> None:
-    """Refuse a matrix of another shape than its names have, or of more entries than its bytes can hold."""
+    """Refuse a matrix whose shape is not (n_genes, n_cells), or with more entries than its bytes can hold."""
     lines = iter(data[: 1 << 20].split(b"\n"))
     kind = next(lines, b"").lower().split()
     if kind[:2] != [b"%%matrixmarket", b"matrix"] or len(kind) < 3:
@@ -152,7 +152,7 @@ def _check_header(data: bytes, path: Path, n_genes: int, n_cells: int) -> None:
 
 
 def _annotated(path: Path, claim: Claim) -> Cells:
-    """AnnData's file, which has cells in rows; nothing in it that lies in another file is read."""
+    """Read AnnData's file, which has cells in rows; references to other files are refused."""
     try:
         import anndata
         import h5py
@@ -182,7 +182,7 @@ def _annotated(path: Path, claim: Claim) -> Cells:
 
 
 def _check_inside(file: Any, claim: Claim, path: Path) -> None:
-    """Refuse data that lie in other files, and count the bytes of names and sparse numbers before they are read."""
+    """Refuse links and data in other files; count the bytes of names and sparse values before they are read."""
     import h5py
 
     todo = [(name, file) for name in file]

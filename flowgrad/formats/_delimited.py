@@ -1,4 +1,4 @@
-"""Text of lines and fields: decoded, without its comments, as rows and numbers; what the readers of text share."""
+"""Decode delimited text to rows and numbers, without comments: shared by the readers of text formats."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import numpy as np
 from flowgrad.errors import FileError, GraphError, brief
 from flowgrad.gzipped import MAGIC
 
-COMMENT = "#"  # begins comments, in whatever tool's files
-UNQUOTED = "\t "  # between such delimiters a quotation mark is a character as any other
+COMMENT = "#"  # prefix of comments, in the files of any tool
+UNQUOTED = "\t "  # delimiters between which a quotation mark is an ordinary character
 Place = Callable[[int], str]
-"""Where in the file an edge stands, for messages: "net.csv, line 7"."""
+"""Function of an edge's row that says where in the file it is, for messages: "net.csv, line 7"."""
 
 
 def text(data: bytes, what: str, line: int = 0, *, bom: bool = True) -> str:
-    """UTF-8 text, a byte-order mark taken off where there may be one; `line` lines of the file stand before it.
+    """Decode UTF-8 text, without its byte-order mark if `bom`; `line` lines of the file precede it.
 
     Raises:
         FileError: it is not UTF-8, or holds a NUL; the message names the line.
@@ -38,9 +38,9 @@ def text(data: bytes, what: str, line: int = 0, *, bom: bool = True) -> str:
 
 
 class Lines:
-    """Lines of a file in which those that begin with `mark` are blank, so that the others keep their numbers.
+    """Iterate over the lines of a file with those that begin with `mark` blanked, which keeps the line numbers.
 
-    A line that goes on within quotation marks is no comment. `comments` are the blanked ones so far, by number.
+    A line inside a quoted field is no comment. `comments` holds the blanked lines so far, by line number.
     """
 
     def __init__(self, lines: Iterable[str], mark: str, quoting: int, line: int = 0) -> None:
@@ -60,7 +60,7 @@ class Lines:
 
 
 def refuse_row(comment: str, place: str, delimiter: str, width: int) -> None:
-    """Refuse a comment that looks like a row, where nobody has said which of the two it is.
+    """Refuse a comment that looks like a row, since it may be either of the two.
 
     Raises:
         FileError: it has as many fields as rows have, and more than one.
@@ -73,10 +73,10 @@ def refuse_row(comment: str, place: str, delimiter: str, width: int) -> None:
 
 
 def table(data: bytes, what: str, delimiter: str, comment: str = COMMENT) -> tuple[list[list[str]], Place]:
-    """The rows of a delimited file, blank lines and comments left out, all of one length; and where a row stands.
+    """Return the rows of a delimited file, all of one length, without blank lines and comments; and their `Place`.
 
     Args:
-        comment: what comments begin with; "" is none.
+        comment: prefix of comments; "" is none.
 
     Raises:
         FileError: not UTF-8, a broken quotation, rows of unequal length, no rows, a comment that looks like a row;
@@ -111,7 +111,7 @@ def table(data: bytes, what: str, delimiter: str, comment: str = COMMENT) -> tup
 
 
 def numbers(values: Sequence[str], what: str, place: Place) -> Any:
-    """(n,) float64 of finite decimal numbers; FileError names the line of one that is not."""
+    """Parse to (n,) float64 of finite numbers; FileError names the line of a text that is no finite number."""
     try:
         column = np.array(list(map(float, values)))
     except ValueError:
@@ -129,7 +129,7 @@ def numbers(values: Sequence[str], what: str, place: Place) -> Any:
 
 
 def quoted(field: Hashable) -> str:
-    """A field of CSV, in quotation marks where it needs them: it is empty, or would begin a comment, too.
+    """Format a field of CSV, in quotation marks where it needs them, also if it is empty or would begin a comment.
 
     >>> quoted("a"), quoted('a "b", c'), quoted("# a")
     ('a', '"a ""b"", c"', '"# a"')
@@ -140,7 +140,7 @@ def quoted(field: Hashable) -> str:
 
 
 def names_only(ids: Iterable[Hashable], what: str) -> None:
-    """Refuse ids that a text format would give back as something else.
+    """Refuse ids that would not be read back unchanged from a text format.
 
     Raises:
         GraphError: an id is no text, or text that lines and fields cannot hold.

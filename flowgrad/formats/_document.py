@@ -1,7 +1,7 @@
-"""A network's columns as one JSON-able document and named tensors, and back: what both native formats keep.
+"""Convert a network's columns to a JSON document and named tensors, and back: shared by both native formats.
 
-docs/files.md describes every key. Rows are places in the order of `ids`; floats are always tensors, exact to
-the bit; columns of integers stand in the document, or among the tensors and then as {"tensor": name}.
+docs/files.md describes every key. Rows are positions in `ids`; floats are always tensors, bit-identical when read
+back; columns of integers are arrays in the document, or tensors, to which {"tensor": name} refers.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ KEYS = (
     *("node_extra", "edge_extra", "graph_extra"),
 )
 
-WEIGHTS_OF = "weights_of"  # a key beside these, of networks in training: the moment that the weights are of
+WEIGHTS_OF = "weights_of"  # optional key of networks that a training saves: `History.weights_of`
 
 Ints = npt.NDArray[np.integer[Any]]
 
@@ -39,11 +39,11 @@ Ints = npt.NDArray[np.integer[Any]]
 
 
 def describe(network: Network, keep: Callable[[str, Ints], Any]) -> tuple[dict[str, Any], Tensors]:
-    """The document and the tensors of floats; `keep(name, column)` says what stands for a column of integers.
+    """Return the document and the tensors of floats; `keep(name, column)` returns the entry for a column of integers.
 
     Raises:
         GraphError: an id, a param or an attribute of a type that files do not keep; a weight that is not
-            finite; a function whose name stands for another one, or for none that a reader could find.
+            finite; a function whose name also stands for another one.
     """
     c = network.columns
     weights = numbers(c.weights, "weight", lambda row: f"edge {c.edge_name(row)}")
@@ -78,7 +78,7 @@ def _seed(seed: object) -> Any:
 
 
 def _ids(c: Columns, keep: Callable[[str, Ints], Any]) -> Any:
-    """{"range": V}, or one value a node; integers alone go where columns of integers go."""
+    """Return the entry of the ids: {"range": V}, `keep` of ids that are all integers, or one value a node."""
     if isinstance(c.ids, range):
         return {"range": c.n_nodes}
     encoded = _all(c.ids, lambda row: f"id {row + 1} of {c.n_nodes}")
@@ -98,7 +98,7 @@ def _all(values: Sequence[Any], name: Callable[[int], str]) -> list[Any]:
 
 
 def _names(kind: str, functions: Sequence[Any]) -> list[Any]:
-    """The functions' names, each standing for one function, and a user's for none of flowgrad's."""
+    """Return the functions' names; GraphError if a name stands for two functions, or a user's for one of flowgrad's."""
     mine: dict[str, Any] = {}
     for function in functions:
         known = find(kind, function.name) if function.name in names(kind) else None
@@ -114,7 +114,7 @@ def _names(kind: str, functions: Sequence[Any]) -> list[Any]:
 def _extra(
     key: str, columns: Mapping[str, Sequence[Any]], where: Callable[[int], str], keep: Callable[[str, Ints], Any]
 ) -> list[Any]:
-    """One {"name", "rows", "values"} an attribute; rows is null where every node or edge has it."""
+    """Return one {"name", "rows", "values"} an attribute; rows is null where every node or edge has it."""
 
     def one(k: int, name: str, column: Sequence[Any]) -> dict[str, Any]:
         rows = [row for row, value in enumerate(column) if value is not ABSENT]
@@ -135,24 +135,24 @@ def _extra(
 
 
 def restore(document: Any, tensors: Tensors, source: Source) -> Network:
-    """The network that `describe` made these of, every number checked: a file may be made by anybody.
+    """Rebuild the network from the results of `describe`; every number is checked, since files are not trusted.
 
     Raises:
-        FileError: a key or tensor is missing, unknown, or holds what it cannot hold.
+        FileError: a key or tensor is missing, unknown, or has an invalid value.
         UnknownNameError: a function's name is unknown here.
-        GraphError: nodes and edges are no network.
+        GraphError: nodes and edges do not form a valid network.
     """
     return _Reader(document, tensors, source).network()
 
 
 def noted(document: Mapping[str, Any]) -> str | None:
-    """What a document says of its weights."""
+    """Return the text under `WEIGHTS_OF` in a document, or None."""
     said = document.get(WEIGHTS_OF)
     return said if isinstance(said, str) else None
 
 
 class _Reader:
-    """Takes keys out of a document and arrays out of tensors, until nothing may be left."""
+    """Read and check a document and its tensors; keys and tensors that are unknown or missing are refused."""
 
     def __init__(self, document: Any, tensors: Tensors, source: Source) -> None:
         self.source, self.tensors, self.used = source, tensors, set[str]()
@@ -210,14 +210,14 @@ class _Reader:
         if set(self.tensors) - self.used:
             self.refuse(f"the tensor {min(set(self.tensors) - self.used)!r} is unknown")
         network = Network.from_columns(columns)
-        _ = columns.weights  # edges of one param agree
+        _ = columns.weights  # raises where edges of one param have different weights
         self.check_union(columns)
         return network
 
     # ---- numbers
 
     def tensor(self, name: str, kind: str) -> npt.NDArray[Any]:
-        """(n,) of dtype kind "f" or "i"."""
+        """Return the tensor, (n,) of dtype kind "f" or "i"."""
         array = self.tensors.get(name)
         if array is None or array.ndim != 1 or array.dtype.kind != kind:
             self.refuse(f"the tensor {name!r} is {'missing' if array is None else 'of the wrong type or shape'}")
@@ -231,7 +231,7 @@ class _Reader:
         return array
 
     def column(self, name: str, data: Any) -> npt.NDArray[np.int64]:
-        """A column of integers, from the document or a tensor."""
+        """Return a column of integers, from the document or a tensor."""
         if isinstance(data, dict) and set(data) == {"tensor"} and isinstance(data["tensor"], str):
             return self.tensor(data["tensor"], "i").astype(np.int64)
         if not isinstance(data, list) or not set(map(type, data)) <= {int}:
@@ -242,7 +242,7 @@ class _Reader:
             self.refuse(f"{name} holds an integer beyond 64 bits")
 
     def ints(self, name: str, low: int, high: int, n: int | None = None, data: Any = None) -> npt.NDArray[np.int32]:
-        """A column of integers, low … high−1; `n` is its length where that is known."""
+        """Return a column of integers in low … high−1; `n` is its length where that is known."""
         column = self.column(name, self.document[name] if data is None else data)
         if n is not None and len(column) != n:
             self.refuse(f"{name} has {len(column)} entries: {n} are wanted")
@@ -252,7 +252,7 @@ class _Reader:
         return column.astype(np.int32)
 
     def mask(self, name: str, n: int) -> npt.NDArray[np.bool_]:
-        """(n,) bool: True at the rows that stand in the column."""
+        """Return (n,) bool: True at the rows that the column lists."""
         found = np.zeros(n, np.bool_)
         found[self.ints(name, 0, n)] = True
         return found
@@ -300,7 +300,7 @@ class _Reader:
             self.refuse(f"{what}: {error}")
 
     def functions(self, table: str, code: str, neuron: npt.NDArray[np.bool_]) -> Coded:
-        """Codes, −1 at inputs and nowhere else, and what they stand for."""
+        """Return the codes (V,) of functions, −1 exactly at inputs, and the table of functions that they index."""
         named = self.values(table, self.document[table])
         if not all(isinstance(name, str) for name in named):
             self.refuse(f"{table} must be names")
@@ -317,7 +317,7 @@ class _Reader:
         return self.ints("param", -1, len(params), E), tuple(params)
 
     def extra(self, key: str, n: int) -> dict[str, list[Any]]:
-        """The columns of the user's attributes, ABSENT where a node or edge has none."""
+        """Return the columns of the user's attributes, n entries each, ABSENT where a node or edge has none."""
         found: dict[str, list[Any]] = {}
         entries = self.document[key]
         if not isinstance(entries, list):
@@ -357,7 +357,7 @@ class _Reader:
         return self.ints("part", -1, n_outputs, V), places
 
     def check_union(self, c: Columns) -> None:
-        """By `place` the neurons stand part by part, every one behind those it reads: lowering relies on it."""
+        """Check that `place` orders the neurons part by part, each after those that it reads: lowering relies on it."""
         if c.part is None or c.place is None:
             return
         neurons = c.order[len(c.inputs) :]

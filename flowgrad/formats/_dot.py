@@ -1,7 +1,7 @@
-"""DOT's grammar (https://graphviz.org/doc/info/lang.html): the text of a file to the statements that make a graph.
+"""Parse DOT (https://graphviz.org/doc/info/lang.html): the text of a file to the statements that make a graph.
 
-Ids and attributes are as Graphviz keeps them: text, of a quoted one what stands within the quotation marks, of HTML
-with its angle brackets. Subgraphs only say which nodes an edge leads to and which defaults hold inside them.
+Ids and attributes are text, as Graphviz keeps them: quoted text without its quotation marks, HTML with its angle
+brackets. Subgraphs only determine which nodes an edge leads to and which defaults hold inside them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 from flowgrad.errors import FileError, brief
 from flowgrad.formats._assembly import Found, add_edge, undirected
 
-DEPTH = 64  # subgraphs within subgraphs
+DEPTH = 64  # maximal nesting of subgraphs
 TOKEN = re.compile(
     r"""(?P<space>[\s\ufeff]+ | //[^\n]* | /\*.*?\*/ | (?<![^\n])\#[^\n]*)
       | (?P<quoted>"(?:[^"\\]|\\.)*")
@@ -34,7 +34,7 @@ Attributes = dict[str, str]
 
 @dataclass(frozen=True)
 class Token:
-    """An id (`kind` "id" for a bare word, "text" for a quoted one) or a mark, and its line."""
+    """Hold an id (`kind` "id" for a bare word, "text" for quoted text and HTML), a mark or the end, and its line."""
 
     kind: str
     text: str
@@ -43,7 +43,7 @@ class Token:
 
 @dataclass
 class Scope:
-    """The defaults that hold within braces, and the nodes that are named there."""
+    """Hold the defaults that apply within braces, and the nodes that are named there."""
 
     node: Attributes = field(default_factory=dict)
     edge: Attributes = field(default_factory=dict)
@@ -51,10 +51,10 @@ class Scope:
 
 
 def tokens(text: str, what: str) -> Iterator[Token]:
-    """The ids and marks of a text, comments left out; strings that `+` joins are one.
+    """Yield the ids and marks of a text, without comments; strings joined by `+` are one token.
 
     Raises:
-        FileError: a character that no token begins with; with its line.
+        FileError: a character that begins no token; the message names its line.
     """
     at, line, held = 0, 1, list[Token]()
     while at < len(text):
@@ -81,7 +81,7 @@ def tokens(text: str, what: str) -> Iterator[Token]:
 
 
 def _closed(text: str, at: int, what: str, line: int) -> int:
-    """Where the HTML that begins at `at` ends."""
+    """Return the position after the HTML text that begins at `at`; FileError if it is not closed."""
     depth = 0
     for bracket in BRACKETS.finditer(text, at):
         depth += 1 if bracket[0] == "<" else -1
@@ -91,12 +91,12 @@ def _closed(text: str, at: int, what: str, line: int) -> int:
 
 
 def _unescaped(match: re.Match[str]) -> str:
-    """Graphviz takes the backslash off a quotation mark, joins a line that ends in one, and keeps all others."""
+    """Drop a backslash before a quotation mark, and one with the line end after it; keep others, as Graphviz does."""
     return {'"': '"', "\n": ""}.get(match[1], match[0])
 
 
 class Parser:
-    """Puts the graph of a file into `found`; `parse` is what to call."""
+    """Parse DOT by recursive descent: `parse` adds the graph of the file to `found`."""
 
     def __init__(self, text: str, what: str, found: Found) -> None:
         self.what, self.found, self.strict = what, found, False
@@ -104,7 +104,7 @@ class Parser:
         self.at = 0
 
     def parse(self) -> None:
-        """The one graph of the file.
+        """Parse the file, which must hold one graph.
 
         Raises:
             FileError: no DOT, with the line; an undirected graph, several of them, subgraphs nested too deep.
@@ -131,11 +131,11 @@ class Parser:
         return f"{self.what}, line {self.here.line}"
 
     def is_word(self, word: str) -> bool:
-        """Whether a keyword, in any case, or a mark stands here."""
+        """Tell whether the current token is this keyword, in any case, or this mark."""
         return self.here.kind in ("id", "mark") and self.here.text.lower() == word
 
     def took(self, word: str) -> bool:
-        """Whether the word stands here; it is passed."""
+        """Tell whether the current token is this word, and if so, advance."""
         found = self.is_word(word)
         self.at += found
         return found
@@ -149,7 +149,7 @@ class Parser:
         raise FileError(f"{self.place}: {said} where {wanted} must be")
 
     def name(self) -> str:
-        """An id."""
+        """Return the current token, which must be an id, and advance."""
         if self.here.kind not in ("id", "text") or (self.here.kind == "id" and self.here.text.lower() in KEYWORDS):
             self.refuse("a name")
         self.at += 1
@@ -158,7 +158,7 @@ class Parser:
     # ---- statements
 
     def braces(self, scope: Scope, depth: int) -> None:
-        """`{ statement; … }`."""
+        """Parse `{ statement; … }`."""
         if depth > DEPTH:
             raise FileError(f"{self.place}: subgraphs are nested more than {DEPTH} deep")
         self.take("{")
@@ -196,7 +196,7 @@ class Parser:
                 self.edge(u, v, {**scope.edge, **attributes, **_ports(tail, head)}, place)
 
     def end(self, scope: Scope, depth: int) -> list[tuple[str, str]]:
-        """A node with its port, or the nodes of a subgraph."""
+        """Parse one end of an edge, (name, port): a node with its port, or the nodes of a subgraph, without ports."""
         if self.is_word("subgraph") or self.is_word("{"):
             if self.took("subgraph") and not self.is_word("{"):
                 self.name()
@@ -214,7 +214,7 @@ class Parser:
         return [(name, ":".join(port))]
 
     def attributes(self) -> Attributes:
-        """`[name=value, …]`, as often as it stands there."""
+        """Parse any number of lists `[name=value, …]`; a name without a value is "true"."""
         found = Attributes()
         while self.took("["):
             while not self.took("]"):
@@ -233,10 +233,10 @@ class Parser:
 
 
 def convert(attributes: dict[str, Any], place: str) -> None:
-    """Turn what flowgrad reads at nodes and edges into numbers and truth values.
+    """Convert the attributes that flowgrad reads to numbers and truth values, in place.
 
     Raises:
-        FileError: it is none.
+        FileError: the text of such an attribute is no number or truth value.
     """
     for name in NUMBERS:
         if name in attributes:

@@ -1,4 +1,4 @@
-"""Rows of edges to a network, at array speed: what the readers of edge lists and ontologies share."""
+"""Build networks from rows of edges, with array operations: shared by the readers of edge lists and ontologies."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ Initial = str | Initializer | None
 
 
 class Names:
-    """Ids of nodes, numbered from 0 in the order of first appearance, whole columns at a time."""
+    """Number the ids of nodes from 0 in the order of first appearance, a column at a time."""
 
     def __init__(self, first: Iterable[Hashable] = ()) -> None:
         self.index: dict[Hashable, int] = {}
         self._rows(first)
 
     def codes(self, source: Any, target: Any) -> tuple[Codes, Codes]:
-        """The numbers of two columns of as many ids (n each), row by row the source first.
+        """Return the numbers (n,) int32 of two columns of n ids; new ids are numbered row by row, the source first.
 
         Args:
             source, target: lists of any ids, arrays of integers, or pyarrow arrays of text, dictionary arrays or not.
@@ -55,13 +55,13 @@ class Names:
         return rows[: len(source)], rows[len(source) :]
 
     def _rows(self, ids: Iterable[Hashable]) -> Codes:
-        """The rows of these ids, the new ones numbered on."""
+        """Return the numbers of these ids; new ids get the next free numbers."""
         index = self.index
         return np.array([index.setdefault(name, len(index)) for name in ids], np.int32)
 
 
 def _distinct(source: Any, target: Any) -> tuple[list[str], Codes]:
-    """Distinct texts of two arrays of pyarrow in the order of first appearance, and (2n,) which one of them it is."""
+    """Return distinct strings of two pyarrow arrays, by first appearance, and the entries' (2n,) indices into them."""
     n, concatenated = len(source), needed("numbering names").concat_arrays
     if hasattr(source, "dictionary"):
         found, k = concatenated([source.dictionary, target.dictionary]).dictionary_encode(), len(source.dictionary)
@@ -74,15 +74,15 @@ def _distinct(source: Any, target: Any) -> tuple[list[str], Codes]:
     first = np.full(len(found.dictionary), 2 * n)
     for half in (slice(2 * n - 1, n - 1, -1), slice(n - 1, None, -1) if n else slice(0)):
         seen = np.full_like(first, 2 * n)
-        seen[code[half]] = place[half]  # backwards: the first mention stays
+        seen[code[half]] = place[half]  # assigned backwards, so that the first occurrence remains
         first = np.minimum(first, seen)
     order = np.argsort(first)
-    used = int((first < 2 * n).sum())  # a dictionary may hold what no row names
+    used = int((first < 2 * n).sum())  # a dictionary may hold entries that no row uses
     return found.dictionary.take(order[:used]).to_pylist(), _inverse(order)[code]
 
 
 def _distinct_integers(source: Any, target: Any) -> tuple[list[int], Codes]:
-    """As `_distinct`, of arrays of integers."""
+    """Do the same as `_distinct` for two arrays of integers."""
     unique, first, code = np.unique(np.stack([source, target], axis=1), return_index=True, return_inverse=True)
     order = np.argsort(first)
     return unique[order].tolist(), _inverse(order)[code.reshape(-1, 2).T.ravel()]
@@ -102,7 +102,7 @@ def network(
     nodes: Iterable[Hashable] = (),
     **options: Any,
 ) -> Network:
-    """The network of these edges; `nodes` come first, all others in the order of first appearance.
+    """Build the network of these edges; `nodes` come first, then all others in the order of first appearance.
 
     `options` and errors are those of `build`.
     """
@@ -128,23 +128,23 @@ def build(
     initializer: Any = None,
     node_extra: Callable[[Sequence[Hashable]], dict[str, list[Any]]] | None = None,
 ) -> Network:
-    """The network of edges between numbered names.
+    """Build the network of edges between numbered names.
 
     Args:
         src, dst: (E,) int32 numbers of `names`.
         weight: (E,) float64, or None where the seed draws them.
         edge_extra: attributes of the edges, E entries each.
-        duplicates: of edges between the same two nodes, "first" keeps the first, "sum" too and adds up the
-            weights, "error" none.
+        duplicates: how to treat edges between the same two nodes: "first" keeps the first, "sum" keeps the first
+            with the sum of the weights, "error" raises FileError.
         drop_self_loops: leaves out the edges from a node to itself.
         inputs: ids; None takes the nodes without in-edges.
-        outputs: ids; None takes the neurons without out-edges. A mapping says the label of each as well, which
-            becomes its attribute `label`.
-        node_extra: attributes of the nodes, made from their ids.
+        outputs: ids; None takes the neurons without out-edges. A mapping also gives the label of each output,
+            stored as its attribute `label`.
+        node_extra: function of the ids that returns the attributes of the nodes, V entries each.
 
     Raises:
         FileError: an empty name, a self-loop or an edge given twice, with the line.
-        ConfigError: `duplicates` that are none of these, or "sum" without weights; a seed below 0.
+        ConfigError: `duplicates` is none of these, or "sum" without weights; a seed below 0.
         GraphError, CycleError, UnknownNameError: as `Network.from_networkx`.
     """
     index, seed = names.index, whole("seed", seed, 0)
@@ -177,14 +177,14 @@ def build(
     try:
         return Network.from_columns(columns)
     except GraphError:
-        _refuse_repeats(src, dst, ids, place, weight is not None)  # which knows the line
+        _refuse_repeats(src, dst, ids, place, weight is not None)  # this error names the line
         raise
 
 
 def _merged(
     src: Codes, dst: Codes, V: int, weight: Any, duplicates: Duplicates, drop_self_loops: bool
 ) -> tuple[npt.NDArray[np.int64], Any]:
-    """The rows that stay of the edges, ascending, and their weights."""
+    """Return the rows of the edges that remain, ascending, and their weights, summed over duplicates if so asked."""
     if duplicates not in get_args(Duplicates):
         raise ConfigError(f"duplicates={brief(duplicates)}: must be one of {listing(get_args(Duplicates))}")
     if duplicates == "sum" and weight is None:
@@ -202,7 +202,7 @@ def _merged(
 
 
 def _refuse_infinite(weight: Any, src: Codes, dst: Codes, ids: Sequence[Hashable], place: Place) -> None:
-    """Refuse weights, finite each by itself, whose sum is not."""
+    """Raise FileError for a weight that is not finite: the sum of finite weights of duplicate edges."""
     if weight is not None and not np.isfinite(weight).all():
         row = int(np.flatnonzero(~np.isfinite(weight))[0])
         said = f"edge {ids[src[row]]!r:.150} → {ids[dst[row]]!r:.150}"
@@ -220,7 +220,7 @@ def _ends(
     inputs: Iterable[Hashable] | None,
     outputs: Iterable[Hashable] | None,
 ) -> tuple[Codes, Codes]:
-    """Rows of the inputs (I,) and of the outputs (O,), named, or found by having no in-edges or no out-edges."""
+    """Return rows of inputs (I,) and outputs (O,): as named, or nodes without in-edges, neurons without out-edges."""
     first, last = (np.bincount(end, minlength=len(index)) == 0 for end in (dst, src))
     input_rows = np.flatnonzero(first).astype(np.int32) if inputs is None else rows_of(inputs, index, "input")
     if outputs is not None:
@@ -232,7 +232,7 @@ def _ends(
 def _functions(
     role: npt.NDArray[np.int8], given: Sequence[Any], ids: Sequence[Hashable]
 ) -> tuple[Any, tuple[Any, ...]]:
-    """Codes and table of the functions of neurons by their role, an index into `given`; −1 is an input."""
+    """Return (V,) int16 function codes and their table; `role` (V,) holds indices into `given`, −1 at inputs."""
     code, records = np.full(len(role), -1, np.int16), list[Any]()
     for k, value in enumerate(given):
         mine = np.flatnonzero(role == k)

@@ -1,4 +1,4 @@
-"""neat-python's own genome objects, a population at a time, as one network; and the names of its functions."""
+"""Convert a population of neat-python's genome objects to one network; map the names of its functions."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ def population(genomes: Iterable[Any], config: Any) -> Network:
     """Make one network of all genomes, as `fg.union` of theirs: inputs are shared, node `id` of genome k is (k, id).
 
     As in neat-python's `FeedForwardNetwork.create`, disabled connections and nodes that reach no output are left out,
-    and a node that nothing feeds gives activation(bias). `program.theta_slices[k]` are the slots of genome k.
+    and a node without in-edges gives activation(bias). `program.theta_slices[k]` are the slots of genome k.
 
     Args:
         genomes: neat-python's genomes, its pairs (id, genome), or its dict of them.
         config: neat-python's Config, of which the input and output keys are read.
 
     Raises:
-        DataError: no genomes, something that is none, or no Config.
+        DataError: no genomes, an object that is no genome, or no Config.
         GraphError: a connection or output without a node gene, a number that is not finite.
         CycleError: a genome that is not feed-forward.
         UnknownNameError: a function that neat-python does not have.
@@ -73,7 +73,7 @@ def population(genomes: Iterable[Any], config: Any) -> Network:
         for name in ("bias", "response")
     )
     product = np.array([gene.aggregation == "product" for gene in genes], np.bool_)
-    empty = product & (np.bincount(target, minlength=V)[I:] == 0)  # whose product is 1 there and 0 here
+    empty = product & (np.bincount(target, minlength=V)[I:] == 0)  # an empty product is 1 in neat-python, 0 here
     c = Columns.of(
         ids,
         np.arange(I),
@@ -93,7 +93,7 @@ def population(genomes: Iterable[Any], config: Any) -> Network:
 
 
 def _wanted(every: list[Any], inputs: list[int], outputs: list[int]) -> tuple[Any, ...]:
-    """What leads to an output: genome, key and gene of each node; rows of outputs, edges' ends and weights."""
+    """Select what leads to an output: genome and key of nodes, output rows, edges' sources, targets, weights; genes."""
     links = [[gene for gene in g.connections.values() if gene.enabled] for g in every]
     number = np.arange(len(every))
     part = np.repeat(number, [len(g.nodes) for g in every])
@@ -145,7 +145,7 @@ def write_back(net: Network, genomes: Iterable[Any]) -> None:
 
 
 def _genomes(given: Any) -> list[Any]:
-    """The genomes alone, of whatever neat-python holds them in."""
+    """Return the genomes from any of the containers that neat-python uses."""
     if not isinstance(given, Iterable):
         raise DataError(f"a population is a list of genomes, not {brief(given)}")
     every = list(given.values() if isinstance(given, Mapping) else given)
@@ -159,7 +159,7 @@ def _genomes(given: Any) -> list[Any]:
 
 
 class Rows:
-    """Rows of nodes by genome and key: the shared inputs first, then the genomes' nodes."""
+    """Look up rows of nodes by genome and key: the shared inputs first, then the genomes' nodes."""
 
     def __init__(self, inputs: list[int], part: Any, key: Any) -> None:
         self.inputs, self.part, self.key = np.array(inputs, np.int64), part, key
@@ -170,7 +170,7 @@ class Rows:
         self.code = code[self.order]
 
     def find(self, part: Any, key: Any) -> Any:
-        """(n,) int64: the row of each; GraphError where a genome has no such node."""
+        """Return the row of each node, (n,) int64; GraphError where a genome has no such node."""
         by_input = np.argsort(self.inputs)
         near = by_input[np.searchsorted(self.inputs[by_input], key).clip(max=len(by_input) - 1)]
         shared = self.inputs[near] == key
@@ -184,7 +184,7 @@ class Rows:
 
 
 def _coded(known: Mapping[str, str], kind: str, given: list[Any], n_inputs: int) -> Any:
-    """Codes, inputs first, and table of neat-python's functions."""
+    """Return codes (V,), −1 at the inputs, which come first, and the table of the neurons' functions."""
     code = {name: k for k, name in enumerate(dict.fromkeys(given))}
     for name in code:
         if name not in known:

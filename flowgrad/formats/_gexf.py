@@ -1,11 +1,11 @@
-"""What a GEXF file says of a node, an edge or the graph, as attributes; and looks and meta data back as XML."""
+"""Read the attributes of nodes, edges and the graph from GEXF; write visual attributes and metadata."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from typing import Any
-from xml.etree import ElementTree as etree  # to write with
+from xml.etree import ElementTree as etree  # for writing only
 
 from flowgrad.errors import FileError, brief
 from flowgrad.formats import _xml
@@ -16,14 +16,14 @@ from flowgrad.nxgraph import EDGE_KEYS, NODE_KEYS
 
 KNOWN = {"node": NODE_KEYS, "edge": EDGE_KEYS}
 LOOKS = {"color": "rgb", "position": "xyz", "size": ("value",), "shape": ("value",), "thickness": ("value",)}
-_LOOK_TYPES = {**dict.fromkeys("rgb", "long"), **dict.fromkeys("axyz", "double")}  # of XML attributes; else text
+_LOOK_TYPES = {**dict.fromkeys("rgb", "long"), **dict.fromkeys("axyz", "double")}  # of XML attributes; else string
 META = ("creator", "keywords", "description")
 DATE = "lastmodifieddate"
 OURS = "flowgrad"  # the element of <meta> that holds the graph's other attributes, as JSON
 
 
 class Columns:
-    """The attributes that a file declares: (name, type) by scope and id, and defaults by scope and name."""
+    """Read the attributes that a file declares: (name, type) by scope and id, and defaults by scope and name."""
 
     def __init__(self, graph: Any, what: str) -> None:
         self.of: dict[str, dict[str, tuple[str, str]]] = {"node": {}, "edge": {"weight": ("weight", "double")}}
@@ -50,17 +50,17 @@ class Columns:
             if local(child.tag) == "default":
                 value = _xml.value_of(child.text or "", kind, f"{place}: default")
                 put(self.defaults[scope], name, value, place)
-            elif local(child.tag) != "options":  # the values that a form offers
+            elif local(child.tag) != "options":  # values offered in forms: ignored
                 raise _xml.refused(child, place)
 
     def with_defaults(self, scope: str, attributes: Mapping[str, Any]) -> dict[str, Any]:
-        """The attributes, and the defaults of those that are missing."""
+        """Return the attributes, with defaults for those that are missing."""
         return {**self.defaults[scope], **attributes}
 
 
 def attributes_of(scope: str, element: Any, columns: Columns, place: str) -> dict[str, Any]:
-    """What the elements in a node or an edge say: values by name; `viz`, what it looks like, as NetworkX has it;
-    `spells`, a list of dicts.
+    """Return the attributes in the elements of a node or an edge: values by name; `viz`, the visual attributes, in
+    NetworkX's form; `spells`, a list of dicts.
 
     Raises:
         FileError: nested graphs and unknown elements; values that are not of their type, or given twice.
@@ -92,7 +92,7 @@ def _named(element: Any) -> dict[str, str]:
 
 
 def _add_values(found: dict[str, Any], scope: str, element: Any, columns: Columns, place: str) -> None:
-    """Adds each `<attvalue>`; those that have a time become a list of dicts, the value beside its start, end, …"""
+    """Add each `<attvalue>` to `found`; those with a time become a list of dicts of value, start, end, …"""
     over_time: dict[str, list[dict[str, Any]]] = {}
     for child in element:
         if local(child.tag) != "attvalue":
@@ -116,18 +116,18 @@ def _add_values(found: dict[str, Any], scope: str, element: Any, columns: Column
         put(found, name, values, place)
 
 
-# ---- looks --------------------------------------------------------------------------------------------------
+# ---- visual attributes --------------------------------------------------------------------------------------
 
 
 def _look(name: str, given: Mapping[str, str], place: str) -> Any:
-    """One of `LOOKS`: a number or text where it is a single value, else a dict."""
+    """Parse one of `LOOKS`: a number or text where it has a single value, else a dict."""
     types = {"value": "string" if name == "shape" else "double", **_LOOK_TYPES}
     found = {key: _xml.value_of(text, types.get(key, "string"), f"{place}: {name}") for key, text in given.items()}
     return found["value"] if found.keys() == {"value"} else found
 
 
 def look_elements(viz: Any) -> list[Any]:
-    """The elements that say what `viz` says; none where they would not give it back as it is."""
+    """Return the XML elements of `viz`; an empty list where reading them would not give `viz` back."""
     if type(viz) is not dict or not viz.keys() <= LOOKS.keys():
         return []
     elements, found = [], {}
@@ -151,7 +151,7 @@ def look_elements(viz: Any) -> list[Any]:
 
 
 def meta_of(element: Any, what: str) -> dict[str, Any]:
-    """The graph's attributes in `<meta>`."""
+    """Read the graph's attributes from `<meta>`."""
     found: dict[str, Any] = dict(_named(element))
     place = f"{what}: <meta>"
     for child in element:
@@ -167,7 +167,7 @@ def meta_of(element: Any, what: str) -> dict[str, Any]:
 
 
 def write_meta(root: Any, attributes: Mapping[str, Any]) -> None:
-    """Adds `<meta>`, where the graph has attributes."""
+    """Add `<meta>` to the root element, if the graph has attributes."""
     native = {
         name: value
         for name, value in attributes.items()

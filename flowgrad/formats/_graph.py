@@ -1,12 +1,12 @@
-"""A network as a NetworkX graph of attributes, and back: what the formats of graph tools share.
+"""Convert a network to a NetworkX graph with attributes and back: shared by the formats of graph tools.
 
-Nodes carry `activation`, `aggregation`, `bias`, `response`, `trainable`, and `input` or `output` with their place
-in the order; edges `weight`, `trainable`, `param`, and `place` among the in-edges of their neuron where the file's
-own order is another one: sums are added, and ties decided, in that order. The graph carries `ids`, "int" or "text":
-ids are text, or whole numbers throughout.
+Nodes carry `activation`, `aggregation`, `bias`, `response`, `trainable`, and `input` or `output`, their index among
+these; edges carry `weight`, `trainable`, `param`, and `place`, their index among the in-edges of their target, where
+the file's order is a different one: terms are added, and ties decided, in that order. The graph carries `ids`, "int"
+or "text": ids are all integers, or all text.
 
-Attributes of the user's own, of nodes, edges and the graph, go along under their names. One whose name is taken, by
-those above or by the format, has `flowgrad:` before it in the file (`flowgrad:id`), which the reader takes off.
+A user's attributes of nodes, edges and the graph keep their names. A name that is reserved, by the attributes above
+or by the format, is written with the prefix `flowgrad:` (`flowgrad:id`), which the reader removes.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ from flowgrad.nxgraph import EDGE_KEYS, NODE_KEYS
 PLACES = ("input", "output")
 PLACE = "place"
 IDS = "ids"
-OWN = "flowgrad:"  # begins the name of a user's attribute whose own name is taken
+OWN = "flowgrad:"  # prefix of a user's attribute whose name is reserved
 _OWN = re.compile(f"(?:{OWN})*")
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """What one format of graph tools keeps, and which names it takes for itself.
+    """Describe which attributes a format of graph tools can hold, and which names it reserves.
 
-    what   the format, for messages
-    keep   an attribute's value as the format has it; TypeError with the reason where it would not come back
-    holds  whether an id or a name of this text comes back
-    node, edge, graph   names that no attribute can have; those that flowgrad takes in every format are added
-    own    whether the user's own attributes go along
+    what   the name of the format, for messages
+    keep   converts an attribute's value for the format; TypeError, with the reason, if it could not be read back
+    holds  tells whether an id or a name of this text is read back unchanged
+    node, edge, graph   names reserved by the format; `taken` adds those that flowgrad reserves in every format
+    own    whether a user's attributes are written
     """
 
     what: str
@@ -57,12 +57,12 @@ class Dialect:
     own: bool = True
 
     def taken(self, scope: str) -> set[str]:
-        """The taken names of a scope: "node", "edge" or "graph"."""
+        """Return the reserved names of a scope: "node", "edge" or "graph"."""
         ours = {"node": PLACES, "edge": (PLACE,), "graph": (IDS,)}[scope]
         return {*ours, *getattr(self, scope)}
 
     def named(self, scope: str, attributes: Mapping[Any, Any], place: str) -> dict[str, Any]:
-        """Attributes under the names, and with the values, that they have in a file.
+        """Return attributes with the names and values that they have in a file.
 
         Raises:
             GraphError: a name or a value that the format cannot keep.
@@ -84,10 +84,10 @@ class Dialect:
         return found
 
     def restore(self, scope: str, attributes: dict[str, Any], place: str) -> None:
-        """Gives attributes whose name was taken their own name back.
+        """Remove the prefix from attributes whose name is reserved, in place.
 
         Raises:
-            FileError: another attribute has it.
+            FileError: another attribute has this name and a different value.
         """
         taken = self.taken(scope)
         ours = [name for name in attributes if name.startswith(OWN) and _base(name) in taken]
@@ -96,7 +96,7 @@ class Dialect:
 
 
 def _base(name: str) -> str:
-    """The name without what `named` puts before it, however often."""
+    """Return the name without prefixes `OWN`, of which it may have several."""
     return name[_OWN.match(name).end() :]  # type: ignore[union-attr]  # it matches everything
 
 
@@ -106,16 +106,16 @@ def _base(name: str) -> str:
 def plain(
     net: Network, dialect: Dialect, node_values: Mapping[str, Any], edge_values: Mapping[str, Any]
 ) -> nx.DiGraph[Any]:
-    """The network as a graph that the format can hold.
+    """Convert the network to a graph that the format can hold.
 
     Args:
         node_values, edge_values: further attributes, by name: mappings from node, or from (source, target), to a
-            number; a vector becomes its mean (values of a batch), nodes may be left out. Or arrays, (V,) or (E,),
+            number; a vector (values of a batch) becomes its mean, nodes may be missing. Or arrays, (V,) or (E,),
             in the order of the network's columns.
 
     Raises:
         GraphError: an id, a name of a param, an attribute or a function that the format cannot keep.
-        ConfigError: values under a name that is taken.
+        ConfigError: values under a name that is reserved or exists, or that are not finite.
     """
     graph: nx.DiGraph[Any] = nx.DiGraph()
     view = net.graph
@@ -174,7 +174,7 @@ def _unused(name: str, attributes: Mapping[str, Any]) -> str:
 
 
 def _by_id(name: str, values: Any, ids: Sequence[Any]) -> Mapping[Any, Any]:
-    """Values by id: as they are, or an array in the order of `ids`."""
+    """Return values as a mapping by id; an array is in the order of `ids`."""
     if isinstance(values, Mapping):
         return values
     array = np.asarray(values)
@@ -191,12 +191,12 @@ def _mean(value: Any, name: str, where: Any) -> float:
 
 
 def lines(attributes: Mapping[str, Any], values: Iterable[str]) -> list[str]:
-    """`a = 0.5` for each of the values, as labels of pictures show them."""
+    """Format the attributes named in `values` as `a = 0.5`, for labels of pictures; missing ones are skipped."""
     return [f"{name} = {attributes[name]:.3g}" for name in values if name in attributes]
 
 
 def writer(dialect: Dialect, dump: Callable[[Any, Path], bytes]) -> Callable[..., Mapping[str, bytes]]:
-    """The `write` of a format, from what makes bytes of a graph."""
+    """Make the `write` of a format from `dump`, which serializes a graph to bytes."""
 
     def write(
         net: Network,
@@ -205,7 +205,7 @@ def writer(dialect: Dialect, dump: Callable[[Any, Path], bytes]) -> Callable[...
         node_values: Mapping[str, Any] | None = None,
         edge_values: Mapping[str, Any] | None = None,
     ) -> Mapping[str, bytes]:
-        """Everything but functions of the user's own; `node_values`, `edge_values` and errors: see `plain`."""
+        """Write everything but functions of the user's own; `node_values`, `edge_values` and errors: see `plain`."""
         return {path.name: dump(plain(net, dialect, node_values or {}, edge_values or {}), path)}
 
     return write
@@ -215,7 +215,7 @@ def writer(dialect: Dialect, dump: Callable[[Any, Path], bytes]) -> Callable[...
 
 
 def reader(parse: Callable[[bytes, str, Found], Any], dialect: Dialect) -> Callable[..., Network]:
-    """The `read` of a format, from what puts the bytes of a file, whose name is for messages, into a graph."""
+    """Make the `read` of a format from `parse(data, name, found)`, which returns the graph of a file's bytes."""
 
     def read(
         source: Source,
@@ -231,15 +231,15 @@ def reader(parse: Callable[[bytes, str, Found], Any], dialect: Dialect) -> Calla
         seed: int = 0,
         initializer: Any = None,
     ) -> Network:
-        """The network of a graph that a tool wrote.
+        """Read the network of a graph that a tool wrote.
 
         Args:
             id: the attribute of nodes that is their id, as "name" or "label"; None is the format's own.
-            integer_ids: whether ids are whole numbers; None goes by what the file says, else text.
-            duplicates: of edges between the same two nodes, "first" keeps the first, "sum" too and adds up the
-                weights, "error" none.
+            integer_ids: whether ids are whole numbers; None uses the type that the file names, else text.
+            duplicates: how to treat edges between the same two nodes: "first" keeps the first, "sum" keeps the
+                first with the sum of the weights, "error" raises FileError.
             drop_self_loops: leaves out edges from a node to itself.
-            inputs, outputs: ids; None goes by the attributes `input` and `output`, else as from_networkx.
+            inputs, outputs: ids; None uses the attributes `input` and `output`, else as from_networkx.
 
         Raises:
             FileError: not of the format; undirected or parallel edges, self-loops, a node twice, an edge of a node that
@@ -264,7 +264,7 @@ def reader(parse: Callable[[bytes, str, Found], Any], dialect: Dialect) -> Calla
 
 
 def _settled(graph: Any, source: Source, dialect: Dialect) -> Any:
-    """The graph with functions for names, in-edges in their order, and attributes under their own names."""
+    """Replace names of functions by functions, order in-edges by `place`, restore attribute names; return the graph."""
     what = str(source.path)
     for _, attributes in graph.nodes(data=True):
         for kind in ("activation", "aggregation"):
@@ -295,10 +295,10 @@ def _numbered(graph: Any, what: str) -> Any:
 
 
 def _named_by(graph: Any, key: str, what: str) -> dict[Hashable, Hashable]:
-    """Node → what it has under an attribute: text, or whole numbers throughout, each its own.
+    """Map each node to its value of the attribute `key`, to be its id.
 
     Raises:
-        FileError: a node has none, or another one has the same.
+        FileError: a node has no value, values are neither all text nor all integers, or two nodes have the same.
     """
     names = {v: attributes.get(key) for v, attributes in graph.nodes(data=True)}
     kinds = set(map(type, names.values()))
@@ -316,7 +316,7 @@ def _named_by(graph: Any, key: str, what: str) -> dict[Hashable, Hashable]:
 
 
 def renamed(graph: Any, names: Mapping[Hashable, Hashable]) -> nx.DiGraph[Any]:
-    """The graph with other names of its nodes, nodes and in-edges in their order."""
+    """Return a copy of the graph with renamed nodes, the order of nodes and in-edges unchanged."""
     renamed: nx.DiGraph[Any] = nx.DiGraph()
     renamed.graph.update(graph.graph)
     for v, attributes in graph.nodes(data=True):
@@ -330,8 +330,8 @@ def renamed(graph: Any, names: Mapping[Hashable, Hashable]) -> nx.DiGraph[Any]:
 
 
 def _in_order(graph: Any, place: str, what: str) -> list[Hashable] | None:
-    """Nodes by their attribute `input` or `output`, which is taken off; None where no node has one that is a number:
-    an attribute of that name with other values is the user's own.
+    """List the nodes in the order of their attribute `input` or `output`, and delete it; None where no node has an
+    integer there: an attribute of that name with other values is the user's own.
 
     Raises:
         FileError: the numbers are not 0, 1, 2, …
@@ -355,14 +355,14 @@ def _in_order(graph: Any, place: str, what: str) -> list[Hashable] | None:
 
 
 def _given(graph: Any, place: str, given: Iterable[Hashable]) -> Iterable[Hashable]:
-    """The ids that the caller gave; the attribute `input` or `output` is taken off where it is flowgrad's."""
+    """Return the ids that the caller gave, and delete the attribute `input` or `output` where it is flowgrad's."""
     with contextlib.suppress(FileError):
         _in_order(graph, place, "")
     return given
 
 
 def _by_place(graph: Any, what: str) -> Any:
-    """The graph with the in-edges of every neuron in the order of their `place`, which is taken off."""
+    """Return the graph with the in-edges of every neuron in the order of their `place`, which is deleted."""
     ordered: nx.DiGraph[Any] = nx.DiGraph()
     ordered.graph.update(graph.graph)
     ordered.add_nodes_from(graph.nodes(data=True))
@@ -380,7 +380,7 @@ def _by_place(graph: Any, what: str) -> Any:
 
 
 def _parsed(source: Source, parse: Callable[[bytes, str, Found], Any], found: Found) -> Any:
-    """The graph that a parser makes of the file; whatever it raises becomes a FileError of one line."""
+    """Parse the file to a graph; exceptions other than flowgrad's and MemoryError become a FileError of one line."""
     data = source.read()
     try:
         return parse(data, str(source.path), found)

@@ -1,6 +1,6 @@
-"""Neurons in groups that other programs have as one operation: softmax, simplemax, curves of straight pieces.
+"""Build single operations of other programs from groups of neurons: softmax, simplemax, piecewise linear curves.
 
-They are plain neurons with frozen weights of 1 and −1, and θ holds nothing of them.
+They are ordinary neurons, whose weights and biases are frozen and so no part of θ.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from flowgrad.network import Network
 
 
 class Names:
-    """Names for the neurons between those that a file names: none is given twice."""
+    """Choose distinct names for the neurons that a file does not name."""
 
     def __init__(self, taken: Sequence[str] = ()) -> None:
         self.taken = set(taken)
 
     def free(self, wanted: str) -> str:
-        """The name, or with primes behind it where it is taken."""
+        """Return the name, with primes appended until it is not taken, and mark it as taken."""
         while wanted in self.taken:
             wanted += "'"
         self.taken.add(wanted)
@@ -35,16 +35,16 @@ def frozen(
     aggregation: str = "sum",
     bias: float = 0.0,
 ) -> None:
-    """A neuron that θ holds nothing of."""
+    """Add a neuron whose bias and in-edge weights are frozen, and so no part of θ."""
     net.add_neuron(name, bias=bias, activation=activation, aggregation=aggregation, trainable=False)
     for u, w in edges.items():
         net.connect(u, name, w, trainable=False)
 
 
 def softmax(net: Network, group: str, before: Sequence[str], after: Sequence[str], names: Names) -> None:
-    """after_j = e_j / Σ_i e_i with e_j = exp(before_j − max_i before_i), which overflows nowhere.
+    """Add neurons after_j = e_j / Σ_i e_i with e_j = exp(before_j − max_i before_i), which cannot overflow.
 
-    The gradient that flows through the maximum is 0 in exact arithmetic: softmax knows no common shift.
+    The gradient that flows through the maximum is 0 in exact arithmetic: softmax is invariant under a common shift.
     """
     largest, total = names.free(f"{group}.max"), names.free(f"{group}.1/sum")
     exps = [names.free(f"{v}.exp") for v in after]
@@ -57,7 +57,7 @@ def softmax(net: Network, group: str, before: Sequence[str], after: Sequence[str
 
 
 def simplemax(net: Network, group: str, before: Sequence[str], after: Sequence[str], names: Names) -> None:
-    """after_j = before_j / Σ_i before_i."""
+    """Add neurons after_j = before_j / Σ_i before_i."""
     total = names.free(f"{group}.1/sum")
     frozen(net, total, dict.fromkeys(before, 1.0), "reciprocal")
     for u, v in zip(before, after, strict=True):
@@ -67,7 +67,7 @@ def simplemax(net: Network, group: str, before: Sequence[str], after: Sequence[s
 def curve(
     net: Network, name: str, before: str, points: Sequence[tuple[float, float]], clipped: bool, names: Names
 ) -> None:
-    """The straight pieces through (x, y) points; beyond the ends level (`clipped`), or going on as they went.
+    """Add a piecewise linear function through (x, y) points, constant beyond the ends if `clipped`, else extrapolated.
 
     y = y₀ + s₀(x − x₀) + Σ_k (s_k − s_{k−1}) relu(x − x_k), s_k the slope right of x_k.
 

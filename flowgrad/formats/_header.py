@@ -1,4 +1,4 @@
-"""Which column of a table of edges is what: as asked for, or by the words that the field's tools write as headers."""
+"""Find the columns of a table of edges (source, target, weight, attributes), by argument or by common header names."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from flowgrad.formats._parquet import Table, entries
 from flowgrad.formats._rows import Delimited
 
 Column = str | int
-PAIRS = (  # the signal runs from the first to the second; case, blanks and punctuation are let be
+PAIRS = (  # names of the source and the target column, as `normal` returns them
     ("source", "target"),  # Gephi, Cytoscape, OmniPath, decoupler, NetworkX
     ("from", "to"),  # igraph
     ("child", "parent"),  # ontologies
@@ -39,20 +39,20 @@ PAIRS = (  # the signal runs from the first to the second; case, blanks and punc
 )
 WEIGHTS = ("weight", "weights", "edgeweight", "mor")  # "mor": mode of regulation, of decoupler and DoRothEA
 UNDIRECTED = {"type": ("undirected",), "directed": ("false", "0", "no"), "isdirected": ("false", "0", "no")}
-"""Column → what stands there of an edge without direction: Gephi's Type, OmniPath's is_directed."""
-RESERVED = ("weight", "trainable", "param")  # what flowgrad reads on an edge, and so no attribute's name
-BETWEEN = {"\t": "tabs", ",": "commas", ";": "semicolons", " ": "spaces"}
+"""Column, as `normal` returns it → values that mark an undirected edge: Gephi's Type, OmniPath's is_directed."""
+RESERVED = ("weight", "trainable", "param")  # edge attributes that flowgrad reads itself: reserved names
+BETWEEN = {"\t": "tabs", ",": "commas", ";": "semicolons", " ": "spaces"}  # delimiter → its name in messages
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Columns of a table by position.
+    """Hold the positions of a table's columns.
 
-    names       of the columns; None where there is no header
+    names       the names of the columns; None where there is no header
     weight      None where the seed draws the weights
-    guessed     whether there is no header and nobody has said which columns are the ends and the weight
-    attributes  name → position: what else is kept of an edge
-    directed    the column that says whether edges have a direction, where the header alone says which end is which
+    guessed     True where there is no header and the caller named neither the end columns nor the weight column
+    attributes  name → position of the columns kept as attributes of the edges
+    directed    the column that says whether an edge is directed; None if there is none, or the caller named the ends
     """
 
     names: Sequence[str] | None
@@ -73,11 +73,11 @@ def layout(
     where: Iterable[Column],
     header: bool | None,
 ) -> Layout:
-    """What the columns are; a header that is one is taken off the table. Arguments are `edgelist.read`'s.
+    """Determine the columns of a table, and remove a header row from its data. Arguments: see `edgelist.read`.
 
     Raises:
-        ConfigError, FileError: the columns of the ends, of the weight or of an attribute cannot be told.
-        UnknownNameError: a column that is not there.
+        ConfigError, FileError: the columns of the ends, of the weight or of an attribute cannot be determined.
+        UnknownNameError: the table has no such column.
     """
     kept = None if attributes is None else list(attributes)
     asked = {c for c in (source, target, weight, *(kept or ()), *where) if isinstance(c, str)}
@@ -105,7 +105,7 @@ def layout(
 
 
 def normal(name: str) -> str:
-    """A column's name as words are compared: lower case, letters and digits alone.
+    """Normalize a column's name for comparison: lower case, letters and digits only.
 
     >>> normal("#Source Node"), normal("regulatory_gene"), normal(":START_ID")
     ('sourcenode', 'regulatorygene', 'startid')
@@ -114,18 +114,18 @@ def normal(name: str) -> str:
 
 
 def pairs(names: Sequence[str]) -> list[tuple[int, int]]:
-    """Every two columns that are a known pair, source first."""
+    """List the positions (source, target) of every pair in PAIRS whose two names each occur once."""
     words = list(map(normal, names))
     return [(words.index(a), words.index(b)) for a, b in PAIRS if words.count(a) == 1 and words.count(b) == 1]
 
 
 def weights(names: Sequence[str]) -> list[int]:
-    """Every column that is called as a weight is."""
+    """List the positions of the columns with a name in WEIGHTS."""
     return [k for k, name in enumerate(names) if normal(name) in WEIGHTS]
 
 
 def _names(table: Any, asked: set[str], header: bool | None) -> Sequence[str] | None:
-    """The names of the columns, from the first row or from a comment before it; None where the first row is an edge."""
+    """Return the column names, from the first row or from a comment before it; None where the first row is an edge."""
     if isinstance(table, Table):
         return table.first
     if header is False:
@@ -145,7 +145,7 @@ def _names(table: Any, asked: set[str], header: bool | None) -> Sequence[str] | 
 
 
 def _ends(names: Sequence[str], what: str) -> tuple[int, int]:
-    """The one pair of columns that are called as ends are."""
+    """Return the positions of source and target; FileError unless exactly one pair of PAIRS is found."""
     found = pairs(names)
     if len(found) == 1:
         return found[0]
@@ -163,7 +163,7 @@ def _weight(
     ends: tuple[int, int],
     named: bool,
 ) -> int | None:
-    """The column of weights, where there is one. `named`: whether the ends were."""
+    """Return the position of the weight column, or None. `named`: whether the caller named the end columns."""
     if column is False:
         return None
     if column is not None:
@@ -183,9 +183,9 @@ def _weight(
 
 
 def _attributes(names: Sequence[str] | None, columns: Iterable[int], what: str, chosen: bool) -> dict[str, int]:
-    """Name → position of what is kept beside ends and weight; a column without a name is `column k`, k from 0.
+    """Map the names of attribute columns to positions; a column without a name is called `column k`, k from 0.
 
-    A column `weight` is left out where it was `chosen` that another one, or none, is the weight.
+    A column `weight` is skipped where `chosen` is True: another column, or none, is the weight.
     """
     found: dict[str, int] = {}
     for k in columns:
@@ -205,12 +205,12 @@ def _directed(names: Sequence[str] | None) -> int | None:
 
 
 def undirected(name: str, value: object) -> bool:
-    """Whether the value says, in a column of that name, that the edge has no direction."""
+    """Tell whether `value`, in the column `name` of UNDIRECTED, marks an undirected edge."""
     return str(value).strip().casefold() in UNDIRECTED[normal(name)]
 
 
 def position(names: Sequence[str] | None, table: Any, column: Column) -> int:
-    """The position of a column, by its name in any case where only one has it; without a header, digits are one."""
+    """Return the position of a column given by name (in any case if unambiguous), position, or digits if no header."""
     if names is None and isinstance(column, str) and column.isdecimal() and len(column) < 10:
         column = int(column)
     if isinstance(column, str):
@@ -231,7 +231,7 @@ def position(names: Sequence[str] | None, table: Any, column: Column) -> int:
 
 
 def _fields(table: Any) -> str:
-    """How many fields rows have, and between what."""
+    """Describe, for a message, the number of fields in a row and their delimiter."""
     n = len(table.first)
     said = f"its rows have {n} field{'' if n == 1 else 's'}, from 0"
     if isinstance(table, Table):
@@ -240,7 +240,7 @@ def _fields(table: Any) -> str:
 
 
 def _other(table: Delimited) -> str:
-    """What to say of another common delimiter that finds more fields in the first row, where there is one."""
+    """Suggest, for a message, another common delimiter that finds more fields in the first row; "" if there is none."""
     for other in BETWEEN:
         with suppress(FileError):  # between commas, say, a quotation may be broken
             found = len(Delimited(table.source, other, table.comment).first)
@@ -250,8 +250,8 @@ def _other(table: Delimited) -> str:
 
 
 def looks_like_relations(sources: Sequence[str], targets: Sequence[str], weights: Sequence[str]) -> bool:
-    """Whether three columns are node, relation, node, as Cytoscape's SIF has them, and not source, target, weight:
-    the nodes are numbers, of which the third column has some of the first, and the relations are words.
+    """Tell whether three columns are node, relation, node, as in Cytoscape's SIF, and not source, target, weight:
+    the nodes are integers, the first and third columns share some of them, and no relation is an integer.
 
     >>> looks_like_relations(["7157", "4193"], ["pp", "pp"], ["4193", "1026"])
     True
@@ -264,7 +264,7 @@ def looks_like_relations(sources: Sequence[str], targets: Sequence[str], weights
 
 
 def texts(values: Any) -> list[Any]:
-    """Entries of a column as Python's own objects."""
+    """Convert a column to a list of Python objects."""
     if isinstance(values, list):
         return values
     return values.tolist() if isinstance(values, np.ndarray) else entries(values)

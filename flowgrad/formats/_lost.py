@@ -1,4 +1,4 @@
-"""What a network has that a format does not keep, in words; by what the format declares (`format.KEEPS`)."""
+"""Describe what a format does not keep of a network, from what the format declares (`format.KEEPS`)."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 from flowgrad.columns import Columns
 from flowgrad.network import Network
 
-DEFAULTS = "tanh", "identity"  # of hidden neurons and of outputs, where a reader of edges is told nothing
+DEFAULTS = "tanh", "identity"  # activations of hidden neurons and outputs that readers of edges assume
 
 
 def lost(network: Network, keeps: str | None) -> list[str]:
-    """What does not come back of a network that is written and read again; empty of formats that keep a network whole.
+    """List what is lost of a network that is written and read again; empty for formats that keep all of it.
 
-    Pictures, pages and programs, which are not read again, have another purpose, and lose nothing here.
+    Empty also for formats that are not read again: pictures, pages and programs.
 
     Args:
         keeps: one of `format.KEEPS`, or None.
@@ -31,7 +31,7 @@ def lost(network: Network, keeps: str | None) -> list[str]:
 
 
 def _of_edges(c: Columns, keeps: str) -> Iterator[str]:
-    """What is lost with all that no edge says."""
+    """Yield what is lost if only the edges, with weights or without, are kept."""
     if keeps == "edges" and not np.isnan(c.weight).all():
         yield "weights"
     biases = int(np.count_nonzero(c.bias))
@@ -59,13 +59,13 @@ def _of_edges(c: Columns, keeps: str) -> Iterator[str]:
 
 
 def _read_again(c: Columns) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """The rows of the nodes that have edges, in the order in which the edges name them first, each source first."""
+    """Return the rows of nodes with edges, in the order of their first occurrence, each source before its target."""
     rows, first = np.unique(np.stack([c.source, c.target], axis=1), return_index=True)
     return np.asarray(rows[np.argsort(first)], np.int64)
 
 
 def _beside(c: Columns) -> Iterator[str]:
-    """What is lost besides functions and numbers."""
+    """Yield which of shared weights, trainable flags and users' attributes are lost."""
     if (c.param >= 0).any():
         yield "which weights are shared"
     if not c.edge_trainable.all() or not c.trainable[~c.is_input].all():

@@ -1,4 +1,4 @@
-"""NumPy's archives (`.npz`): arrays by name, never a pickle, and no more memory than the file's size allows."""
+"""Read NumPy's archives (`.npz`): arrays by name, no pickles, memory bounded in terms of the file's size."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from flowgrad.format import Claim
 
 
 def arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
-    """Every array of an archive.
+    """Read every array of an archive.
 
     Raises:
         FileError: missing, damaged, no archive, one of Python objects, or one that claims too much memory.

@@ -1,4 +1,4 @@
-"""Edges in Parquet, by columns. pyarrow reads and writes it."""
+"""Read and write edges in Parquet, by columns, with pyarrow."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from flowgrad.errors import FileError, brief
 from flowgrad.format import Claim, Source
 from flowgrad.formats._arrow import needed
 
-ROWS = 4_000_000  # that are read at a time
-EDGE, ENTRY = 120, 40  # bytes that an edge, and an attribute of one, takes at the peak; measured, rounded up
-TEXT = 5  # and each byte of a column, uncompressed, while its text is made
+ROWS = 4_000_000  # rows of one batch
+EDGE, ENTRY = 120, 40  # peak memory in bytes of an edge, of an attribute of an edge; measured, rounded up
+TEXT = 5  # peak memory in bytes of a byte of an uncompressed column, while its text is decoded
 
 
 class Table:
-    """A Parquet file of columns of text, whole numbers and floats; `first` are their names."""
+    """Read a Parquet file with columns of text, integers and floats; `first` holds their names."""
 
     def __init__(self, source: Source, max_bytes: int | None = None) -> None:
         self.arrow, self.what, self.progress = needed("reading Parquet"), str(source.path), source.progress
@@ -29,24 +29,24 @@ class Table:
         try:
             schema = self.arrow.parquet.read_schema(data)
             texts = [f.name for f in schema if types.is_string(f.type) or types.is_large_string(f.type)]
-            self.file = self.arrow.parquet.ParquetFile(data, read_dictionary=texts)  # each text once, as in the file
+            self.file = self.arrow.parquet.ParquetFile(data, read_dictionary=texts)  # each distinct text once
             self.first: list[str] = list(self.file.schema_arrow.names)
-        except Exception as error:  # whatever the library finds wrong with the bytes
+        except Exception as error:  # the library raises many types for damaged bytes
             raise self.broken(error) from None
 
     def place(self, row: int) -> str:
-        """Where a row stands, for a message."""
+        """Return the file and the number of a row, for a message."""
         return f"{self.what}, row {row + 1}"
 
     def batches(self, wanted: Collection[int], loose: Collection[int] = ()) -> Iterator[dict[int, Any]]:
-        """Those columns, by place, batch by batch: pyarrow's dictionary arrays of text, arrays of int64 or float64.
+        """Yield batches of columns by position: pyarrow's dictionary arrays of text, arrays of int64 or float64.
 
         Args:
-            loose: columns that may also hold truth values, and nothing; as lists, None where nothing stands.
+            loose: columns that may also hold truth values and missing entries: lists, unless in `wanted`, with None.
 
         Raises:
-            FileError: damaged; an entry that is missing, with its row; a column of another type; more rows than the
-                file may ask for.
+            FileError: damaged; an entry that is missing, with its row; a column of another type; more memory
+                than the file may claim.
         """
         read, total = 0, self.file.metadata.num_rows
         self._claim({self.first[k] for k in {*wanted, *loose}}, len(loose))
@@ -59,7 +59,7 @@ class Table:
                 self.progress(min(read / max(total, 1), 1.0))
 
     def _claim(self, columns: Collection[str], attributes: int) -> None:
-        """Count what those columns take, by the word of the file's metadata, before a page of them is read."""
+        """Count the memory that the columns need, from the file's metadata, before any page of them is read."""
         metadata = self.file.metadata
         groups = [metadata.row_group(k) for k in range(metadata.num_row_groups)]
         rows = max(metadata.num_rows, sum(group.num_rows for group in groups))
@@ -118,7 +118,7 @@ class Table:
 
 
 def entries(values: Any) -> list[Any]:
-    """The entries of an array of pyarrow as Python's own objects; of a dictionary array each object once."""
+    """Convert a pyarrow array to a list of Python objects; equal entries of a dictionary array are one object."""
     if not hasattr(values, "dictionary"):
         return list(values.to_pylist())
     objects = [*values.dictionary.to_pylist(), None]
@@ -131,7 +131,7 @@ def dump(
     target: npt.NDArray[np.int32],
     values: Mapping[str, npt.NDArray[np.float64]],
 ) -> bytes:
-    """A Parquet file of columns `source` and `target`, ids of the rows (E,), and the `values`, (E,) each."""
+    """Return a Parquet file of columns `source` and `target`, the ids at these rows (E,), and `values`, (E,) each."""
     arrow = needed("writing Parquet")
     whole = isinstance(ids, range) or type(ids[0]) is int
     names = arrow.array(list(ids), arrow.int64() if whole else arrow.string())

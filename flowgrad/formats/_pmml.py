@@ -1,7 +1,7 @@
-"""PMML's fields and expressions as neurons with frozen weights: what stands between a document's data and its layers.
+"""Convert PMML's fields and expressions, which lie between a document's data and its layers, to frozen neurons.
 
-An expression is a sum Σ coefficient · node + constant as long as it can be, and a neuron where it cannot. Derived
-fields that are neurons have the fields' names.
+An expression is kept as a sum Σ coefficient · node + constant while it is linear, and becomes a neuron where it is
+not. Neurons of derived fields have the fields' names.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from flowgrad.formats import _groups
 from flowgrad.formats._groups import frozen
 from flowgrad.network import Network
 
-DEPTH = 64  # expressions within each other, those of derived fields included
+DEPTH = 64  # maximal nesting of expressions, those of derived fields included
 EXPRESSIONS = ("FieldRef", "Constant", "NormContinuous", "NormDiscrete", "Apply")
-UNARY = {
+UNARY = {  # PMML's function → activation
     "exp": "exp",
     "ln": "log",
     "sqrt": "sqrt",
@@ -29,19 +29,19 @@ UNARY = {
     "cos": "cos",
     "atan": "arctan",
 }
-POWERS = {2.0: "square", 3.0: "cube", 0.5: "sqrt", -1.0: "reciprocal"}
+POWERS = {2.0: "square", 3.0: "cube", 0.5: "sqrt", -1.0: "reciprocal"}  # exponent → activation
 ARGUMENTS = dict.fromkeys((*UNARY, "log10"), 1) | dict.fromkeys(("+", "-", "*", "/", "pow", "threshold"), 2)
-SEVERAL = ("sum", "avg", "product", "min", "max")
+SEVERAL = ("sum", "avg", "product", "min", "max")  # functions of one or more arguments
 
 
 def tag(element: Any) -> str:
-    """The element's name without its namespace."""
+    """Return the element's name without its namespace."""
     return str(element.tag).rpartition("}")[2]
 
 
 @dataclass(frozen=True)
 class Sum:
-    """Σ coefficient · node + constant."""
+    """Represent Σ coefficient · node + constant."""
 
     terms: Mapping[str, float] = field(default_factory=dict)
     constant: float = 0.0
@@ -58,12 +58,12 @@ class Sum:
 
 @dataclass
 class Document:
-    """The elements of a document by name, and how they are refused."""
+    """Read the elements and numbers of a document; unknown elements and bad numbers are refused."""
 
     what: str
 
     def parts(self, element: Any, known: tuple[str, ...]) -> list[Any]:
-        """The children, extensions left out; one of another name is refused."""
+        """Return the child elements without extensions; FileError if the name of one is not in `known`."""
         found = [e for e in element if tag(e) != "Extension"]
         for e in found:
             if tag(e) not in known:
@@ -90,7 +90,7 @@ class Document:
         return value
 
     def rule(self, element: Any) -> Any:
-        """The one expression in a DerivedField."""
+        """Return the one expression in a DerivedField."""
         found = self.parts(element, EXPRESSIONS)
         if len(found) != 1:
             raise FileError(
@@ -99,7 +99,7 @@ class Document:
         return found[0]
 
     def points(self, rule: Any, place: str) -> tuple[list[tuple[float, float]], bool]:
-        """The points of a NormContinuous, and whether it is level beyond them."""
+        """Return the points (orig, norm) of a NormContinuous, and whether it is constant beyond them."""
         outliers = rule.get("outliers", "asIs")
         if outliers not in ("asIs", "asExtremeValues"):
             raise FileError(f"{self.what}: {place}: outliers {show(outliers)} are not read")
@@ -111,9 +111,9 @@ class Document:
 
 
 class Fields:
-    """The fields of a document: data as inputs of the network, derived ones as neurons, made when first asked for.
+    """Convert the fields of a document: data to inputs of the network, derived fields to neurons, made on demand.
 
-    A continuous field's input is called as it is, a category's `field=value`.
+    The input of a continuous field has the field's name, that of a category is called `field=value`.
     """
 
     def __init__(
@@ -122,14 +122,14 @@ class Fields:
         self.document, self.what, self.net, self.names = document, document.what, net, names
         self.data, self.derived = data, derived
         self.inputs: dict[str, str] = {}
-        self.wanted: set[str] = set()  # derived fields that something reads
+        self.wanted: set[str] = set()  # derived fields that expressions read
         self.values: dict[str, Sum] = {}
         self.depth = 0
 
-    # ---- what an expression reads
+    # ---- inputs and derived fields
 
     def read(self, rule: Any, place: str) -> None:
-        """Make inputs of the data that an expression reads: every input stands before any neuron."""
+        """Add inputs for the data that an expression reads; call it for all before any neuron is made."""
         todo = [(rule, place)]
         while todo:
             rule, place = todo.pop()
@@ -147,13 +147,13 @@ class Fields:
                     self.net.add_input(self.inputs[key])
 
     def make(self) -> None:
-        """Make neurons of the derived fields that something reads, in the order of the document."""
+        """Make neurons of the derived fields in `wanted`, in the order of the document."""
         for name in self.derived:
             if name in self.wanted:
                 self._derived(name)
 
     def _key(self, rule: Any, place: str) -> str:
-        """The name of the input that a FieldRef, NormContinuous or NormDiscrete takes."""
+        """Return the name of the input that a FieldRef, NormContinuous or NormDiscrete reads."""
         name = rule.get("field")
         if name not in self.data:
             hint = suggest(name, [*self.data, *self.derived])
@@ -167,10 +167,10 @@ class Fields:
             raise FileError(f"{self.what}: {place}: field {show(name)} is {kind}: must be continuous")
         return str(name)
 
-    # ---- its value
+    # ---- values of expressions
 
     def node(self, rule: Any, name: str, place: str) -> str:
-        """The node that holds an expression's value; a new one is called by `name`."""
+        """Return the node that holds an expression's value; a new one is called `name`."""
         return self._node(self._value(rule, name, place), name)
 
     def _node(self, value: Sum, name: str) -> str:
@@ -181,7 +181,7 @@ class Fields:
         return made
 
     def _field(self, rule: Any, place: str) -> Sum:
-        """The value of the field that an expression names."""
+        """Return the value of the field that an expression names."""
         name = rule.get("field")
         if tag(rule) == "NormDiscrete" or name not in self.derived:
             return Sum({self.inputs[self._key(rule, place)]: 1.0})
@@ -274,7 +274,7 @@ class Fields:
         return Sum({made: 1.0})
 
     def _inverse(self, value: Sum, name: str, place: str) -> Sum:
-        """1 / value."""
+        """Return 1 / value."""
         if value.terms:
             return self._neuron(value, "reciprocal", f"{name}.1/")
         if value.constant == 0.0:

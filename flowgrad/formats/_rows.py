@@ -1,7 +1,7 @@
-"""Delimited text a batch of rows at a time, as columns: what the readers of large tables of text take.
+"""Read delimited text in batches of rows, as columns: shared by the readers of large tables.
 
-Text whose quoted fields hold no delimiter, line end or quotation mark is split by pyarrow where that is installed,
-at array speed; all else, and where it is not, by the `csv` module. Both give the same fields.
+Text whose quoted fields hold no delimiter, line end or quotation mark is split by pyarrow, if it is installed, with
+array operations; any other text is split by the `csv` module. Both give the same fields.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from flowgrad.format import Source
 from flowgrad.formats._arrow import arrow, needed
 from flowgrad.formats._delimited import COMMENT, UNQUOTED, Lines, refuse_row, text
 
-ROWS = 200_000  # that the csv module reads at a time
-MOST = (1 << 31) - 1  # bytes of one pyarrow array of strings
-FIELD = csv.field_size_limit()  # characters of one field, 131,072
+ROWS = 200_000  # rows of one batch of the csv module
+MOST = (1 << 31) - 1  # maximal bytes of one pyarrow array of strings, whose offsets are int32
+FIELD = csv.field_size_limit()  # maximal characters of one field, 131,072
 BOM, LINE_FEED, QUOTE = b"\xef\xbb\xbf", 10, ord('"')
 
 Column = Any
-"""Text of one batch: list[str], or a pyarrow array of strings."""
+"""The text of one column in one batch: list[str], or a pyarrow array of strings."""
 
 
 class Delimited:
-    """A file of rows of one length, blank lines and comments left out.
+    """Represent a delimited file whose rows all have the same length; blank lines and comments are skipped.
 
-    comment   what comments begin with, "" none; None is "#", unless the comment has as many fields as a row
+    comment   prefix of comments, "" for none; None is "#", where a comment with as many fields as a row is refused
     first     the fields of the first row
-    data      rows that come before those that `batches` gives: 1 once the first one is a header, else 0
-    headers   the fields of comments before the first row that have as many of them: one may be a header
-    header    that one of them which is
+    data      number of rows before those that `batches` gives: 1 if the first row is a header, else 0
+    headers   the fields of each comment before the first row that has as many fields: candidates for a header
+    header    the one of `headers` that is the header, or None
     """
 
     def __init__(self, source: Source, delimiter: str, comment: str | None = None) -> None:
@@ -59,13 +59,13 @@ class Delimited:
         self.header: list[str] | None = None
 
     def place(self, row: int) -> str:
-        """Where a row of the batches stands, for a message."""
+        """Return the file and line of row `row` of the batches, for a message."""
         reader = self._reader(self._lines(self.source.blocks()))
         full = (reader.line_num for fields in reader if fields)
         return f"{self.what}, line {next(islice(full, row + self.data, None))}"
 
     def batches(self, wanted: Collection[int], loose: Collection[int] = ()) -> Iterator[dict[int, Column]]:
-        """Those columns of the rows, by place, batch by batch; `loose` ones are no other in text.
+        """Yield the wanted and `loose` columns (in text there is no difference) by position, batch by batch.
 
         Raises:
             FileError: not UTF-8, a NUL, a broken quotation, a row of another length, a comment that looks like a row;
@@ -85,7 +85,7 @@ class Delimited:
             yield {column: fields.take(np.arange(skip * width + column, len(fields), width)) for column in wanted}
 
     def _split(self, block: bytes, k: int, line: int = 0) -> Any:
-        """The fields of block k, behind `line` lines; None where it is not rows of that many plain fields."""
+        """Return the fields of block k, after `line` lines, as one pyarrow array; None where only csv can split it."""
         library, width, mark = arrow(), len(self.first), self.delimiter.encode()
         if k == 0:
             block = block.removeprefix(BOM)
@@ -119,13 +119,13 @@ class Delimited:
         return library.compute.split_pattern(library.array([whole]), self.delimiter).flatten()
 
     def _refuse_row(self, comment: str, place: str) -> None:
-        """`refuse_row`, where nobody has said what comments begin with, and but for the header."""
+        """Call `refuse_row`, unless the caller gave the prefix of comments, or the comment is the header."""
         fields = [field.strip() for field in comment.removeprefix(self.mark).split(self.delimiter)]
         if self.comment is None and fields != self.header:
             refuse_row(comment, place, self.delimiter, len(self.first))
 
     def _slowly(self, blocks: Iterator[bytes], k: int, read: int, line: int) -> Iterator[list[list[str]]]:
-        """Rows by the csv module, from block k on, before which `read` rows on `line` lines were read."""
+        """Yield batches of rows by the csv module, from block k on; `read` rows on `line` lines precede it."""
         width, before = len(self.first), max(read - self.data, 0)
         lines = self._lines(blocks, k, line)
         rows = islice(self._rows(lines, line), max(self.data - read, 0), None)
@@ -140,7 +140,7 @@ class Delimited:
             self._refuse_row(said, f"{self.what}, line {number}")
 
     def _rows(self, lines: Lines, line: int = 0) -> Iterator[list[str]]:
-        """Rows that are not blank; `line` lines stand before them."""
+        """Yield the rows that are not blank; `line` lines precede them."""
         reader = self._reader(lines)
         try:
             yield from filter(None, reader)
@@ -151,7 +151,7 @@ class Delimited:
         return csv.reader(lines, delimiter=self.delimiter, strict=True, quoting=self.quoting)
 
     def _lines(self, blocks: Iterator[bytes], k: int = 0, line: int = 0) -> Lines:
-        """Lines of text, comments blank, from block k on, which begins behind `line` lines."""
+        """Return the lines of text, comments blanked, from block k on, which follows `line` lines."""
         return Lines(self._texts(blocks, k, line), self.mark, self.quoting, line)
 
     def _texts(self, blocks: Iterator[bytes], k: int, line: int) -> Iterator[str]:
@@ -161,7 +161,7 @@ class Delimited:
 
 
 def _plainly_quoted(block: bytes, mark: int) -> bool:
-    """Whether every quotation mark begins or ends a whole field that has none of the marks inside it."""
+    """Tell whether every quotation mark begins or ends a field, and quoted fields hold no delimiter or line end."""
     padded = np.frombuffer(b"\n" + block + b"\n", np.uint8)
     between = (padded == mark) | (padded == LINE_FEED)
     quotes = np.flatnonzero(padded == QUOTE)
@@ -173,7 +173,7 @@ def _plainly_quoted(block: bytes, mark: int) -> bool:
 
 
 def floats(values: Column) -> Any:
-    """(n,) float64 of decimal numbers, NaN where there is none."""
+    """Parse a column to (n,) float64, NaN where a text is no number."""
     if not isinstance(values, (list, tuple)):
         library = needed("reading numbers")
         try:

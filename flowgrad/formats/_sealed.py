@@ -1,7 +1,7 @@
-"""A document and its tensors as one file of safetensors that holds its own SHA-256, and back.
+"""Write a document and its tensors as one safetensors file that holds its own SHA-256, and read it.
 
-The document stands as JSON in the file's `__metadata__`. Its last key is the SHA-256 of the whole file, taken with
-these 64 digits as zeros.
+The document is JSON in the file's `__metadata__`. Its last key is the SHA-256 of the whole file, computed with these
+64 digits set to zero.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SEAL = re.compile(rb'\\"sha256\\":\\"([0-9a-f]{64})\\"}"')
 
 
 def described(network: Network) -> tuple[dict[str, Any], Tensors]:
-    """Give the network's document, and its tensors: floats and integers.
+    """Return the network's document, and its tensors: floats and integers.
 
     Raises:
         GraphError: as `_document.describe`.
@@ -40,7 +40,7 @@ def described(network: Network) -> tuple[dict[str, Any], Tensors]:
 
 
 def seal(document: Mapping[str, Any], tensors: Tensors) -> bytes:
-    """Give the bytes of the file.
+    """Return the bytes of the file.
 
     Raises:
         GraphError: the document does not fit into the header of such a file.
@@ -50,10 +50,10 @@ def seal(document: Mapping[str, Any], tensors: Tensors) -> bytes:
 
 
 def unseal(data: bytes, what: str) -> tuple[dict[str, Any], Tensors]:
-    """Give the document and the tensors, once the file is the one that was written, byte by byte.
+    """Check the file's SHA-256, and return the document and the tensors.
 
     Raises:
-        FileError: it is truncated, altered or none of these files; `what` names it in the message.
+        FileError: the file is truncated, altered or of another kind; `what` names it in the message.
     """
     digests = _SEAL.findall(data)
     if len(digests) == 1:
@@ -72,5 +72,5 @@ def unseal(data: bytes, what: str) -> tuple[dict[str, Any], Tensors]:
 
 
 def _field(digest: str) -> bytes:
-    r"""The digest as it stands in the file: a JSON text within a JSON text, quoted by \"."""
+    r"""Return the digest as the file holds it: a JSON text within a JSON text, quoted by \"."""
     return f'\\"sha256\\":\\"{digest}\\"}}"'.encode()

@@ -1,4 +1,4 @@
-"""JSON read strictly: no NaN, no number beyond float64, no key twice, no depth that ends the interpreter."""
+"""Read JSON strictly: no NaN, no number beyond float64, no repeated key, no nesting beyond the recursion limit."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from flowgrad.errors import FileError
 
 
 def parse(text: str | bytes, what: str) -> Any:
-    """The value of a JSON text; `what` names it in messages.
+    """Parse a JSON text; `what` names it in messages.
 
     Raises:
         FileError: no JSON in UTF-8, a key twice in one object, NaN, Infinity or 1e999, nested too deep, too large.
@@ -27,7 +27,7 @@ def parse(text: str | bytes, what: str) -> Any:
 
 
 def dump(value: Any) -> str:
-    """Compact JSON; text stays readable, whatever its alphabet."""
+    """Serialize a value to compact JSON; characters beyond ASCII are not escaped."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 

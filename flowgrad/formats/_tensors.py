@@ -1,4 +1,4 @@
-"""Named arrays and one text as the bytes of a safetensors file, and back. `safetensors` is imported here alone."""
+"""Write named arrays and one text as a safetensors file, and read them; imports `safetensors`, here alone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from flowgrad.formats._strict import parse
 Tensors = dict[str, npt.NDArray[Any]]
 
 HEADER_LIMIT = 100_000_000  # bytes; the library's own bound
-KEY = "flowgrad"  # the one key of __metadata__: the library writes several in an order that changes run by run
+KEY = "flowgrad"  # the only key of __metadata__: the library writes several in an order that differs between runs
 _DTYPES = {"F64", "I64", "I32", "I16"}
 
 
@@ -29,7 +29,7 @@ def _library(purpose: str) -> Any:
 
 
 def pack(tensors: Mapping[str, npt.NDArray[Any]], text: str) -> bytes:
-    """The bytes of a safetensors file with these arrays, and the text as `__metadata__`.
+    """Return the bytes of a safetensors file with these arrays, and the text in `__metadata__`.
 
     Raises:
         GraphError: the text does not fit into the header of such a file.
@@ -46,10 +46,10 @@ def pack(tensors: Mapping[str, npt.NDArray[Any]], text: str) -> bytes:
 
 
 def unpack(data: bytes, what: str) -> tuple[str, Tensors]:
-    """The text and the arrays of a safetensors file; `what` names it in messages.
+    """Return the text and the arrays of a safetensors file; `what` names it in messages.
 
     Raises:
-        FileError: it is none, or none of flowgrad's.
+        FileError: it is no safetensors file, or was not written by flowgrad.
     """
     library = _library("loading weights")
     length = int.from_bytes(data[:8], "little")

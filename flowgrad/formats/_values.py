@@ -1,9 +1,9 @@
-"""Python values as JSON that gives them back with their types: ids, names of parameters, attributes.
+"""Convert Python values to JSON and back without loss of type: ids, names of parameters, attributes.
 
 None, True, text and int are themselves; a finite float is a number with a point or an exponent; a list is an
 array. Every other value is an object of one key, which names the type: {"tuple": […]}, {"bytes": "00ff"},
 {"float": "nan"}, {"int": "0x…"} (beyond 64 bits), {"text": "eda080"} (UTF-8 in hex of text with lone
-surrogates), {"dict": [[key, value], …]}, {"np.int64": 3} and its like.
+surrogates), {"dict": [[key, value], …]}, {"np.int64": 3} and so on for NumPy's other numbers.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 
 from flowgrad.errors import brief
 
-DEPTH = 64  # containers within containers
+DEPTH = 64  # maximal nesting of containers, so that recursion is bounded
 _WIDTHS = {"int": (8, 16, 32, 64), "uint": (8, 16, 32, 64), "float": (16, 32, 64)}
 _NUMPY = {f"np.{kind}{w}": getattr(np, f"{kind}{w}") for kind, widths in _WIDTHS.items() for w in widths}
 _NUMPY["np.bool"] = np.bool_
@@ -26,10 +26,10 @@ _NUMPY_NAMES = {scalar: name for name, scalar in _NUMPY.items()}
 
 
 def encode(value: Any, depth: int = 0) -> Any:
-    """A value as JSON data.
+    """Convert a value to JSON data.
 
     Raises:
-        TypeError: its type, or one within it, is not kept; the message is the type's name.
+        TypeError: its type, or one within it, is not supported, as the message says; nested too deep.
     """
     if depth > DEPTH:
         raise TypeError(f"nested more than {DEPTH} deep")
@@ -56,10 +56,10 @@ def encode(value: Any, depth: int = 0) -> Any:
 
 
 def decode(data: Any, depth: int = 0) -> Any:
-    """The value that `encode` made this of.
+    """Convert JSON data back to the value that `encode` was given.
 
     Raises:
-        ValueError: it made nothing of the kind.
+        ValueError: the data are not a result of `encode`.
     """
     if depth > DEPTH:
         raise ValueError(f"a value is nested more than {DEPTH} deep")
@@ -134,14 +134,14 @@ def _encodable(text: str) -> bool:
     return True
 
 
-# ---- as it is -----------------------------------------------------------------------------------------------
+# ---- plain JSON ---------------------------------------------------------------------------------------------
 
 
 def as_json(value: Any, depth: int = 0) -> Any:
-    """A value as plain JSON data that other programs read too, NumPy's numbers as Python's.
+    """Convert a value to plain JSON data that other programs can read; NumPy's numbers become Python's.
 
     Raises:
-        TypeError: plain JSON would not give it back as it is; the message is why.
+        TypeError: the value would not be read back unchanged from plain JSON; the message is the reason.
     """
     if depth > DEPTH:
         raise TypeError(f"nested more than {DEPTH} deep")
@@ -170,12 +170,12 @@ def as_json(value: Any, depth: int = 0) -> Any:
 
 
 def json_holds(text: str) -> bool:
-    """Whether JSON gives a text back: two lone surrogates side by side come back as one character."""
+    """Tell whether JSON gives a text back unchanged: an adjacent pair of lone surrogates is read as one character."""
     return _encodable(text) or json.loads(json.dumps(text)) == text
 
 
 def _short(value: int) -> int:
-    """The integer, where Python writes its digits."""
+    """Return the integer; TypeError if it has more digits than Python converts to text."""
     try:
         str(value)
     except ValueError:
@@ -184,21 +184,21 @@ def _short(value: int) -> int:
 
 
 def shown(value: object) -> str:
-    """A value cut short for a message, whatever it is."""
+    """Return a shortened representation of any value, for a message."""
     try:
         return reprlib.repr(value)
     except ValueError:  # an integer of thousands of digits
         return f"a value of type {type(value).__name__}"
 
 
-# ---- many at once -------------------------------------------------------------------------------------------
+# ---- sequences ----------------------------------------------------------------------------------------------
 
 
 def encode_all(values: Sequence[Any], name: Callable[[int], str]) -> list[Any]:
-    """`encode` of every entry; of a million of one plain type in one go.
+    """Encode every entry; a sequence of one plain type is copied without a call for each.
 
     Raises:
-        TypeError: an entry's type is not kept; `name(k)` begins the message.
+        TypeError: the type of entry k is not supported; `name(k)` begins the message.
     """
     kinds = set(map(type, values))
     if kinds <= {bool, type(None)}:
@@ -219,9 +219,9 @@ def encode_all(values: Sequence[Any], name: Callable[[int], str]) -> list[Any]:
 
 
 def decode_all(data: list[Any]) -> list[Any]:
-    """`decode` of every entry.
+    """Decode every entry.
 
     Raises:
-        ValueError: an entry is nothing that `encode` makes.
+        ValueError: an entry is not a result of `encode`.
     """
     return data if set(map(type, data)).isdisjoint((list, dict)) else [decode(v) for v in data]

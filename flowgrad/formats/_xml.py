@@ -1,4 +1,4 @@
-"""XML that is safe to parse: no document type, no entities, bounded depth; and typed values as its text."""
+"""Parse XML safely (no document type, no entities, bounded depth); convert typed values to its text and back."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import json
 import math
 import re
 from typing import Any
-from xml.etree import ElementTree as etree  # to write with
+from xml.etree import ElementTree as etree  # for writing only
 
 from flowgrad.errors import FileError, MissingDependencyError, brief
 from flowgrad.formats import _strict
 from flowgrad.formats._values import decode, encode
 
-DEPTH = 64
-JSON = "json"  # beside the tools' own types: a value of any type that files keep, as JSON in a column of text
-MARK = "flowgrad.type"  # the XML attribute of a key that says so
+DEPTH = 64  # maximal nesting of elements
+JSON = "json"  # a type of keys beside the tools' own: values of any type that `encode` supports, as JSON text
+MARK = "flowgrad.type"  # XML attribute that marks a key of type JSON
 _INTEGERS = ("int", "integer", "long", "short", "byte", "biginteger")
 _FLOATS = ("float", "double", "real")
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
@@ -22,7 +22,7 @@ _FORBIDDEN = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 def parse(data: bytes, what: str) -> Any:
-    """The root element.
+    """Parse a document and return its root element.
 
     Raises:
         FileError: no well-formed XML, a DTD, an entity, elements nested too deep; with the line where known.
@@ -49,7 +49,7 @@ def parse(data: bytes, what: str) -> Any:
 
 
 def root_of(data: bytes, what: str, name: str) -> Any:
-    """The root element, which must be called `name`, in whatever namespace.
+    """Parse a document and return its root element, which must be called `name`, in any namespace.
 
     Raises:
         as `parse`. FileError: it has another name.
@@ -61,17 +61,17 @@ def root_of(data: bytes, what: str, name: str) -> Any:
 
 
 def local(name: str) -> str:
-    """The name of an element or attribute without its namespace."""
+    """Return the name of an element or attribute without its namespace."""
     return name.rpartition("}")[2]
 
 
 def refused(element: Any, place: str) -> FileError:
-    """The error for an element that has no meaning here, so that none is passed over."""
+    """Return the error for an unknown element, so that none is skipped silently."""
     return FileError(f"{place} holds an element <{local(element.tag):.80}>, which flowgrad does not read: take it out")
 
 
 def required(element: Any, name: str, place: str) -> str:
-    """The XML attribute of that name.
+    """Return the value of the XML attribute `name`.
 
     Raises:
         FileError: the element has none.
@@ -83,7 +83,7 @@ def required(element: Any, name: str, place: str) -> str:
 
 
 def inner(element: Any) -> str:
-    """The text of an element, or the XML of the elements in it where there are any (yEd's shapes)."""
+    """Return the text of an element, or the XML of its child elements if it has any (yEd's shapes)."""
     if len(element) == 0:
         return element.text or ""
     return "".join(etree.tostring(child, encoding="unicode").strip() for child in element)
@@ -93,27 +93,27 @@ def inner(element: Any) -> str:
 
 
 def holds(text: str) -> bool:
-    """Whether an XML attribute gives a text back: no control character, lone surrogate, U+FFFE or U+FFFF."""
+    """Tell if a text is read back from an XML attribute: no control character, lone surrogate, U+FFFE or U+FFFF."""
     return _FORBIDDEN.search(text) is None
 
 
 def holds_content(text: str) -> bool:
-    """Whether the content of an element gives a text back: a carriage return comes back as a line feed."""
+    """Tell whether a text is read back from an element's content, where a carriage return becomes a line feed."""
     return holds(text) and "\r" not in text
 
 
 def keep(value: Any) -> Any:
-    """The value, where `text_of` can write it.
+    """Return the value, if `text_of` can write it.
 
     Raises:
-        TypeError: its type, or one within it, is not kept.
+        TypeError: its type, or one within it, is not supported.
     """
     encode(value)
     return value
 
 
 def kind_of(value: Any) -> str:
-    """The type of a key that holds the value: of the tools' own where one gives it back as it is, else `JSON`."""
+    """Return the type of a key for the value: one of the tools' own if it holds it unchanged, else `JSON`."""
     kind = type(value)
     if kind is bool:
         return "boolean"
@@ -127,7 +127,7 @@ def kind_of(value: Any) -> str:
 
 
 def text_of(value: Any, kind: str) -> str:
-    """The text of a value in a key of its `kind_of`."""
+    """Format a value for a key of type `kind`, which `kind_of` gave for it."""
     match kind:
         case "boolean":
             return str(value).lower()
@@ -139,10 +139,10 @@ def text_of(value: Any, kind: str) -> str:
 
 
 def value_of(text: str, kind: str, place: str) -> Any:
-    """The value of a text in a key of that type; of a type that is unknown, the text.
+    """Parse the text of a key of type `kind`; for an unknown type, return the text.
 
     Raises:
-        FileError: the text is none of the type.
+        FileError: the text is no value of the type.
     """
     try:
         if kind in _INTEGERS:
@@ -159,34 +159,34 @@ def value_of(text: str, kind: str, place: str) -> Any:
 
 
 def _number(text: str) -> str:
-    """The text, where it may be a number: Python alone reads 1_0 as one."""
+    """Return the text; ValueError if it has an underscore: only Python reads 1_0 as a number."""
     if "_" in text:
         raise ValueError
     return text
 
 
 class Keys:
-    """The keys of a file that is written: one for each scope (node, edge, graph), name and type of its values.
+    """Assign the keys of a file that is written: one for each scope (node, edge, graph), name and type of values.
 
-    Values of one name and several types, as 1 beside 1.5, have a key each, so that none is changed.
+    Values of one name and several types, such as 1 and 1.5, get a key for each type, so that none is converted.
     """
 
     def __init__(self, prefix: str) -> None:
         self.prefix, self.of = prefix, dict[tuple[str, str, str], str]()
 
     def __call__(self, scope: str, name: str, value: Any) -> tuple[str, str]:
-        """The key's id, and the value's text."""
+        """Return the key's id and the value's text."""
         kind = kind_of(value)
         key = self.of.setdefault((scope, name, kind), f"{self.prefix}{len(self.of)}")
         return key, text_of(value, kind)
 
     def declare(self, add: Any) -> None:
-        """Calls `add(id, scope, name, type, further XML attributes)` for every key."""
+        """Call `add(id, scope, name, type, further XML attributes)` for every key."""
         for (scope, name, kind), key in self.of.items():
             add(key, scope, name, "string" if kind == JSON else kind, {MARK: JSON} if kind == JSON else {})
 
 
 def written(root: Any) -> bytes:
-    """The document of a root element, indented."""
+    """Serialize a root element to a document, indented."""
     etree.indent(root)
     return bytes(etree.tostring(root, encoding="utf-8", xml_declaration=True)) + b"\n"

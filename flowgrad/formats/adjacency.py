@@ -1,4 +1,4 @@
-"""NetworkX's adjacency JSON: `nodes`, and in `adjacency`, for each of them, the nodes that its edges go to."""
+"""Read and write NetworkX's adjacency JSON: `nodes`, and in `adjacency`, for each node, the targets of its edges."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KNOWN = ("directed", "multigraph", "graph", "nodes", "adjacency")
 
 
 def parse_graph(data: bytes, what: str, found: Found) -> Found:
-    """The graph of NetworkX's JSON; what else stands beside its nodes and edges becomes attributes of the graph."""
+    """Parse NetworkX's JSON to a graph; other keys beside nodes and adjacency become attributes of the graph."""
     document = parse(data, what)
     if not isinstance(document, dict):
         raise FileError(f"{what}: an object must stand there")
@@ -52,14 +52,14 @@ def _list(value: Any, place: str) -> list[Any]:
 
 
 def _named(entry: Any, place: str) -> tuple[Any, dict[str, Any]]:
-    """A node's id, and the attributes beside it."""
+    """Return a node's id, and its other attributes."""
     if not isinstance(entry, dict) or type(entry.get(ID)) not in (str, int):
         raise FileError(f"{place} is {brief(entry)}: must be an object whose id is text or a whole number")
     return entry[ID], {name: value for name, value in entry.items() if name != ID}
 
 
 def _attributes(pairs: Any, place: str) -> dict[str, Any]:
-    """The attributes of the graph, which stand as pairs."""
+    """Return the attributes of the graph, which are given as pairs."""
     good = isinstance(pairs, list) and all(isinstance(p, list) and len(p) == 2 and isinstance(p[0], str) for p in pairs)
     if not good or len(dict(pairs)) < len(pairs):
         raise FileError(f"{place} is {brief(pairs)}: must be a list of names with values")
@@ -67,7 +67,7 @@ def _attributes(pairs: Any, place: str) -> dict[str, Any]:
 
 
 def dump(graph: Any, path: Path) -> bytes:
-    """NetworkX's JSON of a graph."""
+    """Serialize a graph to NetworkX's JSON."""
     return (json.dumps(nx.adjacency_data(graph), indent=1, allow_nan=False) + "\n").encode()
 
 

@@ -1,11 +1,11 @@
-"""BIF, the interchange format of Bayesian networks, of linear Gaussian ones: variables and their coefficients.
+"""Read BIF, the interchange format of Bayesian networks, of linear Gaussian ones: variables and coefficients.
 
     variable B { type continuous; property mean 0.5; property std 1.0; }
     probability ( B | C, D ) { table 2, -1; }
 
 is B = 0.5 + 2 C − D, with noise of standard deviation 1: a linear neuron, whose variance is kept as an attribute. A
 variable without parents is an input, which keeps its mean as `intercept`. Discrete variables have tables of
-probabilities, which no neuron is, and are refused.
+probabilities, which no neuron represents, and are refused.
 """
 
 from __future__ import annotations
@@ -28,26 +28,26 @@ TOKEN = re.compile(
       | "(?P<quoted>[^"]*)" | (?P<mark>[{}()\[\]|,;]) | (?P<word>[^\s"{}()\[\]|,;]+)""",
     re.VERBOSE | re.DOTALL,
 )
-PROPERTIES = ("mean", "std")  # that mean something here; others are let be
+PROPERTIES = ("mean", "std")  # properties that are read; others are skipped
 
 
 @dataclass
 class _Variable:
-    """mean and std of the noise, and parent → coefficient."""
+    """Hold mean and std of the noise, and parent → coefficient."""
 
     mean: float = 0.0
     std: float = 1.0
     parents: dict[str, float] = field(default_factory=dict)
-    given: bool = False  # whether a block `probability` was there
+    given: bool = False  # whether its block `probability` was read
 
 
 def read(source: Source) -> Network:
-    """Every variable without children is an output.
+    """Read a linear Gaussian network; every variable without children is an output.
 
     Raises:
         FileError: no BIF, a discrete variable, a table of another length than there are parents; with its line.
         UnknownNameError: a name that is no variable, with the nearest.
-        GraphError, CycleError: the variables are no network.
+        GraphError, CycleError: the variables do not form a valid network.
     """
     what = str(source.path)
     variables = _Reader(text(source.read(), what), what).variables()
@@ -59,7 +59,7 @@ def read(source: Source) -> Network:
 
 
 class _Reader:
-    """The tokens of a file, each with its line, and where reading is."""
+    """Parse a file's tokens, each with its line; `at` is the index of the next one."""
 
     def __init__(self, content: str, what: str) -> None:
         self.what, self.at = what, 0
@@ -76,7 +76,7 @@ class _Reader:
         self.last = line
 
     def variables(self) -> dict[str, _Variable]:
-        """The variables of the file by name."""
+        """Return the variables of the file by name."""
         while self.at < len(self.tokens):
             word = self.take()
             match word.lower():
@@ -154,7 +154,7 @@ class _Reader:
         return self.tokens[self.at - 1][0]
 
     def until(self, mark: str) -> None:
-        """Pass the mark; before a brace a name may stand."""
+        """Consume the mark; a name may precede a brace."""
         word = self.take()
         if word != mark and (mark != "{" or self.take() != mark):
             self.refuse(f"{brief(word)} where {mark} must stand")

@@ -1,7 +1,7 @@
-"""A network as one C file: a function of one sample, C99, with no dependency but <math.h>.
+"""Write a network as one C file: a function of one sample, C99, with no dependency but <math.h>.
 
-The graph stands in tables that one loop walks, so that a large network takes a compiler no longer than its numbers.
-Neurons with the same predecessors in the same order share one list of them. What no output depends on is left out.
+The graph is stored in tables over which one loop runs, so that only the tables grow with the network. Consecutive
+neurons with the same predecessors in the same order share one list. Neurons that no output depends on are left out.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from flowgrad.plan import Plan, lower
 from flowgrad.registry import is_own, singular
 
 Array = npt.NDArray[Any]
-STACK = 1 << 14  # numbers that an array on the stack may have; a larger one is static
+STACK = 1 << 14  # maximal length of an array on the stack; a larger array is static
 
 
 def write(net: Network, path: Path) -> Mapping[str, bytes]:
-    """`void STEM_predict(const double *x, double *y)`: one sample of the inputs to the outputs, in their order.
+    """Write `void STEM_predict(const double *x, double *y)`: one sample, inputs to outputs, in their order.
 
-    STEM is the file's name without its suffix, whatever is no letter, digit or _ replaced by _. The file says in its
-    head which input and output stands where. Numbers stand as decimals that read back to the same bits.
+    STEM is the file's name without its suffix, other characters than letters, digits and _ replaced by _. A
+    comment at its top lists inputs and outputs by index. Numbers are decimals that are read back bit-identically.
 
     Raises:
         GraphError: an activation without an expression, or an aggregation of the user's own.
@@ -55,14 +55,14 @@ def write(net: Network, path: Path) -> Mapping[str, bytes]:
 
 @dataclass(frozen=True)
 class _Tables:
-    """The neurons that some output depends on, N of them, and their edges.
+    """Hold the N neurons on which an output depends, and their edges.
 
     neurons                  (N,) positions in the plan
     activation, aggregation  (N,) codes of the plan
     first, fan_in            (N,): source[first[v]] … are the predecessors of neuron v, fan_in[v] of them
-    source                   (S,): where their values stand: inputs, then neurons
+    source                   (S,) indices of their values: inputs, then neurons
     weight                   (E,), neuron by neuron
-    outputs                  (O,): where the values of the outputs stand
+    outputs                  (O,) indices of the outputs' values
     """
 
     neurons: Array
@@ -112,7 +112,7 @@ def _stem(path: Path) -> str:
 
 
 def quoted(name: Hashable) -> str:
-    """An id as it may stand in a comment: it ends none, splices no lines and is no trigraph. Text is in quotes.
+    """Format an id for a comment: it ends no comment, splices no lines and forms no trigraph. Text is quoted.
 
     >>> print(quoted("a */ b"), quoted("??/"), quoted(("h", 1)))
     "a *\\/ b" "?\\?/" ('h', 1)
@@ -157,7 +157,7 @@ def _threads(n: int) -> str:
 
 
 def _constants(plan: Plan, t: _Tables, used: Mapping[str, list[Any]], ids: Sequence[Hashable]) -> list[str]:
-    """The tables, those left out that hold one value only."""
+    """Return the C code of the tables, without those that would hold one value only."""
     N = len(t.neurons)
     if not N:
         return [_array("output", "int", t.outputs)]
@@ -181,7 +181,7 @@ def _constants(plan: Plan, t: _Tables, used: Mapping[str, list[Any]], ids: Seque
 
 
 def _kind(values: Array) -> str:
-    """The smallest type of whole numbers that C promotes to int and that holds them."""
+    """Return the smallest integer type that holds the values, of those that C promotes to int."""
     return "unsigned char" if values.max() < 1 << 8 else "unsigned short" if values.max() < 1 << 16 else "int"
 
 
@@ -195,13 +195,13 @@ def _array(name: str, kind: str, values: Array) -> str:
 
 
 def _used(kind: str, codes: Array, records: Sequence[Any], t: _Tables, ids: Sequence[Hashable]) -> list[Any]:
-    """Records of the functions that occur.
+    """Return the records of the functions that occur.
 
     Raises:
-        GraphError: one that is not written in C.
+        GraphError: a function that has no form in C.
     """
     if kind == "aggregations":
-        codes = codes[t.fan_in > 0]  # of nothing all of them are 0
+        codes = codes[t.fan_in > 0]  # without in-edges every aggregation is 0
     found: list[Any] = []
     for code in np.unique(codes).tolist():
         record = records[code]
@@ -219,7 +219,7 @@ def _has_form(kind: str, record: Any) -> bool:
 
 
 def _called(kind: str, known: Sequence[Any]) -> list[str]:
-    """What each function is called in C, no two alike."""
+    """Return the names of the functions in C, all distinct."""
     names: list[str] = []
     for k, record in enumerate(known):
         name = f"{kind}_{re.sub('[^a-z0-9_]', '_', record.name[:60])}"
@@ -228,7 +228,7 @@ def _called(kind: str, known: Sequence[Any]) -> list[str]:
 
 
 def _functions(used: Mapping[str, list[Any]], most: int, place: str) -> list[str]:
-    """The functions that occur; `place` is the type of `source`."""
+    """Return the C code of the functions that occur; `place` is the type of `source`."""
     bodies = [in_c(sigma.expression[0]) for sigma in used["activations"]]
     parts = [text for name, text in C_HELPERS.items() if any(f"{name}(" in body for body in bodies)]
     for name, body in zip(_called("activation", used["activations"]), bodies, strict=True):
@@ -242,7 +242,7 @@ def _functions(used: Mapping[str, list[Any]], most: int, place: str) -> list[str
 
 
 def _choice(kind: str, known: list[Any], call: str) -> str:
-    """A call of the one function, or of the one that a neuron's number says."""
+    """Return a call of the only function, or a switch over the neuron's function code."""
     *names, last = _called(kind, known)
     if not names:
         return f"{call.format(f=last)};"

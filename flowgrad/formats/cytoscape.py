@@ -1,8 +1,8 @@
-"""Cytoscape's JSON (`.cyjs`): elements of nodes and edges, each with its `data`.
+"""Read and write Cytoscape's JSON (`.cyjs`): elements of nodes and edges, each with its `data`.
 
-Three kinds of it are read. In flowgrad's own and in NetworkX's a node's `value` is its id. Cytoscape's desktop program
-gives every node a serial number, `SUID`, for an id, and keeps what it was called as `name`: names are ids there, where
-all have one of their own, else labels. In any other file `id` is the id.
+Three variants are read. In flowgrad's own and in NetworkX's, a node's `value` is its id. Cytoscape's desktop program
+replaces ids by serial numbers, `SUID`, and keeps the original id as `name`: names become ids, if all nodes have
+distinct ones, else labels. In any other file `id` is the id.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ KNOWN = ("data", "elements", "directed", "multigraph")
 
 
 def parse_graph(data: bytes, what: str, found: Found) -> Found:
-    """The graph of Cytoscape's JSON; what stands beside `data` becomes attributes too."""
+    """Parse Cytoscape's JSON to a graph; keys beside `data` become attributes too."""
     document = _object(parse(data, what), what)
     elements = _object(document.get("elements"), f"{what}: elements")
     if document.get("directed") is False:
@@ -45,7 +45,7 @@ def parse_graph(data: bytes, what: str, found: Found) -> Found:
 
 
 def _about(document: dict[str, Any], what: str) -> dict[str, Any]:
-    """The attributes of the graph: its data, an object or NetworkX's list of pairs, and what stands beside."""
+    """Return the attributes of the graph: its data, an object or NetworkX's list of pairs, and other keys."""
     given = document.get("data", {})
     if isinstance(given, list) and all(isinstance(p, list) and len(p) == 2 and isinstance(p[0], str) for p in given):
         given = dict(given)
@@ -57,7 +57,7 @@ def _about(document: dict[str, Any], what: str) -> dict[str, Any]:
 
 
 def _entries(elements: dict[str, Any], name: str, what: str) -> list[tuple[dict[str, Any], str]]:
-    """Of every node or edge what its data, and what stands beside it (position, selected, …), say; and its place."""
+    """Return (attributes, place) of every node or edge, from its data and keys beside them (position, selected, …)."""
     entries = elements.get(name)
     if not isinstance(entries, list):
         raise FileError(f"{what}: elements.{name} is {brief(entries)}: must be a list")
@@ -73,7 +73,7 @@ def _entries(elements: dict[str, Any], name: str, what: str) -> list[tuple[dict[
 
 
 def _add_nodes(found: Any, entries: list[tuple[dict[str, Any], str]], of_networkx: bool) -> dict[Any, Any]:
-    """Adds the nodes; their ids by what edges call them: their value in NetworkX's files, else their id."""
+    """Add the nodes; return their ids by the names that edges use: `value` in NetworkX's files, else `id`."""
     nodes = [values for values, _ in entries]
     desktop = bool(nodes) and all(SERIAL in values and values.get(ID) == str(values[SERIAL]) for values in nodes)
     source = ID
@@ -98,13 +98,13 @@ def _add_nodes(found: Any, entries: list[tuple[dict[str, Any], str]], of_network
 
 
 def _tell_apart(nodes: list[dict[str, Any]], key: str, types: tuple[type, ...]) -> bool:
-    """Whether every node has a value of its own, of one of the types, under the key."""
+    """Tell whether the nodes' values under the key are distinct and of one of the types."""
     values = [node.get(key) for node in nodes]
     return all(type(value) in types for value in values) and len(set(values)) == len(values)
 
 
 def _are_numbers(edges: list[dict[str, Any]]) -> bool:
-    """Whether the ids of edges are serial numbers: of the file, or those that the desktop program keeps as `SUID`."""
+    """Tell whether the ids of edges are serial numbers: of the file, or the desktop program's `SUID`."""
     serial = [SERIAL in values and values.get(ID) == str(values[SERIAL]) for values in edges]
     return all(serial) or is_serial([values.get(ID) for values in edges])
 
@@ -116,14 +116,14 @@ def _object(value: Any, place: str) -> Any:
 
 
 def _id(value: Any, place: str, as_it_is: bool) -> Any:
-    """An id as text; as it is where it may be a whole number, as in NetworkX's files."""
+    """Return an id as text, or unchanged if it may be an integer, as in NetworkX's files."""
     if type(value) not in (str, int):
         raise FileError(f"{place} is {brief(value)}: must be text or a whole number")
     return value if as_it_is else str(value)
 
 
 def dump(graph: Any, path: Path) -> bytes:
-    """Cytoscape's JSON of a graph: what is drawn where stands in its own place, all else in `data`."""
+    """Serialize a graph to Cytoscape's JSON: positions beside `data`, all other attributes in it."""
     nodes = []
     for v, attributes in graph.nodes(data=True):
         data = {ID: str(v), VALUE: v, **attributes}

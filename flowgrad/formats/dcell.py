@@ -1,4 +1,4 @@
-"""DCell's topology: blocks of three lines, `ROOT: term count`, `GENES: g g …`, `TERMS: t t …`.
+"""Read DCell's topology: blocks of three lines, `ROOT: term count`, `GENES: g g …`, `TERMS: t t …`.
 
 A block lists what feeds its term: genes annotated to it, and child terms. The signal runs gene → term → parent.
 `count` is the number of genes below the term.
@@ -32,17 +32,17 @@ def read(
     seed: int = 0,
     initializer: Initial = None,
 ) -> Network:
-    """Genes are the inputs, sorted, under `g:<name>`; every term is one neuron, the root a tanh as DCell's.
+    """Read a network whose inputs are the genes, sorted, as `g:<name>`; each term is a neuron, the root a tanh.
 
-    `output_activation="identity"` gives the plain output, which cross_entropy, binary_cross_entropy and poisson want.
+    `output_activation="identity"` gives linear outputs, which cross_entropy, binary_cross_entropy and poisson require.
 
     Args:
-        duplicates: of lines between the same two nodes, "first" takes the first, "error" none.
+        duplicates: for lines between the same two nodes: "first" keeps the first, "error" raises FileError.
         drop_self_loops: leaves out lines from a node to itself.
 
     Raises:
-        FileError: a line that is not as it should be, a term with two blocks or none, a count of genes that is
-            not what the file itself gives; with the line.
+        FileError: a malformed line, a term with two blocks or none, a count that differs from the number of genes
+            below the term in the file; with the line.
     """
     what = str(source.path)
     below: dict[str, set[str]] = {}
@@ -79,7 +79,7 @@ def read(
 
 
 def _blocks(content: str, what: str) -> Iterator[tuple[int, str, int, list[str], list[str]]]:
-    """Line, term, count, genes and child terms of each block."""
+    """Yield line, term, count, genes and child terms of each block."""
     lines = [(number, line.split()) for number, line in enumerate(content.splitlines(), 1) if line.strip()]
     if not lines:
         raise FileError(f"{what} is empty")
@@ -96,7 +96,7 @@ def _blocks(content: str, what: str) -> Iterator[tuple[int, str, int, list[str],
 
 
 def _check_counts(net: Network, below: dict[str, set[str]], roots: dict[str, tuple[int, int]], what: str) -> None:
-    """Hold the file to its own counts of genes below each term."""
+    """Raise FileError if the number of genes below a term differs from the term's count."""
     for name in net.nodes:  # children before parents
         if name in roots:
             for child in net.graph.pred[name]:
@@ -110,7 +110,7 @@ def _check_counts(net: Network, below: dict[str, set[str]], roots: dict[str, tup
 
 
 def read_pairs(path: Path | str, inputs: tuple[str, ...]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """DCell's data, `k gene1 … genek score` a line: X (N, I), 1 at deleted genes, else 0; T (N, 1) the scores.
+    """Read DCell's data, `k gene1 … genek score` a line: X (N, I), 1 at deleted genes, else 0; T (N, 1) the scores.
 
     Raises:
         FileError: a line of another form; UnknownNameError: a gene that is no input; each with its line.

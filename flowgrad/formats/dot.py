@@ -1,7 +1,7 @@
-"""DOT, Graphviz's language, written for looking at, and read: flowgrad's own files, and those of other programs.
+"""Write DOT, Graphviz's language, to be drawn, and read it: flowgrad's own files, and those of other programs.
 
-What the network carries stands as `flowgrad_<name>`, which Graphviz lets be: text as it is, all else, and text that
-could be something else, as JSON.
+The network's attributes are called `flowgrad_<name>`, which Graphviz ignores. Text is written unchanged; other values,
+and text that would be read as another value, are written as JSON.
 """
 
 from __future__ import annotations
@@ -23,29 +23,29 @@ from flowgrad.formats._values import decode, encode
 from flowgrad.network import Network
 
 PICTURES = (".svg", ".png")
-OWN = "flowgrad_"  # begins the attributes that a network carries
-SECONDS = 300  # that Graphviz gets for one picture
+OWN = "flowgrad_"  # prefix of the names of a network's attributes
+SECONDS = 300  # time limit of Graphviz for one picture
 SHAPES = {"input": "box", "output": "doublecircle"}
 
 
 def keep(value: Any) -> Any:
-    """The value, where `_text` can write it.
+    """Return the value, if `_text` can write it.
 
     Raises:
-        TypeError: a type that JSON does not keep.
+        TypeError: a type that `encode` does not support.
     """
     encode(value)
     return value
 
 
 def _text(value: Any) -> str:
-    """A value as text that `_kept` gives back: as it is, else as JSON, which text is that is JSON or cannot stand."""
+    """Format a value as text that `_kept` reads back: text unchanged, if it is no JSON and allowed, else JSON."""
     plain = type(value) is str and _xml.holds(value) and _kept(value, "") is value
     return value if plain else json.dumps(encode(value))
 
 
 def _kept(text: str, place: str) -> Any:
-    """The value that `_text` made the text of."""
+    """Return the value that `_text` wrote as this text."""
     try:
         data = _strict.parse(text, place)
     except FileError:
@@ -66,12 +66,12 @@ def write(
     node_values: Mapping[str, Any] | None = None,
     edge_values: Mapping[str, Any] | None = None,
 ) -> Mapping[str, bytes]:
-    """Nodes, edges and the graph with all that they carry as attributes. `node_values`, `edge_values`: see
-    `_graph.plain`; they stand in the labels as well.
+    """Write nodes, edges and the graph with all their attributes. `node_values`, `edge_values`: see
+    `_graph.plain`; labels show them as well.
 
     Raises:
         GraphError: an id or a value that DOT cannot hold.
-        FileError: a picture is asked for, and Graphviz is not installed, refuses, or does not end.
+        FileError: a picture is asked for, and Graphviz is not installed, fails, or exceeds `SECONDS`.
     """
     of_nodes, of_edges = node_values or {}, edge_values or {}
     graph = _graph.plain(net, DIALECT, of_nodes, of_edges)
@@ -92,18 +92,18 @@ def write(
 
 
 def _list(attributes: Mapping[str, Any], shown: Mapping[str, str]) -> str:
-    """An attribute list: what is shown, and what the network carries."""
+    """Format an attribute list: attributes that Graphviz draws, and the network's own."""
     return "[" + ", ".join(f"{name}={value}" for name, value in {**shown, **_carried(attributes)}.items()) + "]"
 
 
 def _carried(attributes: Mapping[str, Any]) -> dict[str, str]:
-    """What a network carries, called `flowgrad_<name>`, so that none of it means a style."""
+    """Return the network's attributes, named `flowgrad_<name>`, so that none of them is a style."""
     return {quoted(f"{OWN}{name}"): quoted(_text(value)) for name, value in attributes.items()}
 
 
 def quoted(value: object) -> str:
-    r"""A quoted string. Backslashes are doubled, so that none of them escapes a quotation mark or stands for
-    something in a label; in an id, which Graphviz keeps as written, they stay double.
+    r"""Quote a text. Backslashes are doubled, so that none of them escapes a quotation mark or begins an escape
+    sequence of a label; in an id, which Graphviz keeps as written, they stay doubled.
 
     >>> print(quoted('a"b'), quoted("<b>"))
     "a\"b" "<b>"
@@ -113,7 +113,7 @@ def quoted(value: object) -> str:
 
 
 def escaped(value: str) -> str:
-    r"""A label: quoted, with its lines as `\n`; an escape such as `\N` in the text shows as it stands.
+    r"""Format a label: quoted, line ends as `\n`; an escape sequence such as `\N` in the text is shown literally.
 
     >>> print(escaped("h\\N\nrelu"))
     "h\\N\nrelu"
@@ -125,7 +125,7 @@ def escaped(value: str) -> str:
 
 
 def parse_graph(data: bytes, what: str, found: Found) -> Any:
-    """The graph of DOT; of flowgrad's own what it carries, of other programs' every attribute, as text.
+    """Parse DOT to a graph: flowgrad's own attributes if it wrote the file, else every attribute, as text.
 
     `weight`, `bias` and `response` are numbers, and `trainable` is true or false.
 
@@ -147,7 +147,7 @@ def parse_graph(data: bytes, what: str, found: Found) -> Any:
 
 
 def _restore(attributes: dict[str, Any], place: str) -> None:
-    """What the network carried, and nothing of how it is drawn."""
+    """Decode the network's attributes, and drop those that Graphviz draws, in place."""
     carried = {_single(name): _single(value) for name, value in attributes.items()}
     attributes.clear()
     for name, value in carried.items():
@@ -156,7 +156,7 @@ def _restore(attributes: dict[str, Any], place: str) -> None:
 
 
 def _single(text: str) -> str:
-    """Text as it was before `quoted` doubled its backslashes."""
+    """Undo the doubling of backslashes by `quoted`."""
     return text.replace("\\\\", "\\")
 
 

@@ -1,4 +1,4 @@
-"""DrugCell's ontology: `parent child default` between terms, `term gene gene` from a term to a gene it annotates.
+"""Read DrugCell's ontology: `parent child default` between terms, `term gene gene` from a term to a gene it annotates.
 
 Three fields a line, separated by tabs (or blanks where there are none). The signal runs gene → term → parent.
 """
@@ -28,13 +28,13 @@ def read(
     seed: int = 0,
     initializer: Initial = None,
 ) -> Network:
-    """Genes are the inputs, in the order of first mention, under their names as `gene:<name>`; terms keep theirs.
+    """Read a network whose inputs are the genes, by first mention, as `gene:<name>`; terms keep their names.
 
-    Outputs are tanh as DrugCell's; `output_activation="identity"` gives the plain output, which
-    cross_entropy, binary_cross_entropy and poisson want.
+    Outputs are tanh as DrugCell's; `output_activation="identity"` gives linear outputs, which
+    cross_entropy, binary_cross_entropy and poisson require.
 
     Args:
-        duplicates: of lines between the same two nodes, "first" takes the first, "error" none.
+        duplicates: for lines between the same two nodes: "first" keeps the first, "error" raises FileError.
         drop_self_loops: leaves out lines from a node to itself.
 
     Raises:

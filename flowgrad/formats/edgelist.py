@@ -1,8 +1,8 @@
-"""Edge lists: one edge a row, source and target, perhaps a weight and attributes, as CSV, TSV or Parquet.
+"""Read and write edge lists: one edge a row, source and target, optional weight and attributes; CSV, TSV, Parquet.
 
 A first row with the words that tools use for the ends of edges (`source,target`, `from,to`, `TF,target` …) is a
-header; any other header is named by the columns that are asked for. Between `parent` and `child` the signal runs
-from child to parent, as in ontologies. Large files are read and written a piece at a time, in columns.
+header; any other header is recognized by the columns that the caller names. Between `parent` and `child` the signal
+runs from child to parent, as in ontologies. Large files are read and written a piece at a time, in columns.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from flowgrad.formats._header import Column, Layout, texts
 from flowgrad.formats._rows import Delimited, floats
 from flowgrad.network import Network
 
-EDGES = 100_000  # that a piece of text holds
+EDGES = 100_000  # edges in one piece of the text that is written
 
 
 def read(
@@ -53,35 +53,35 @@ def read(
     seed: int = 0,
     initializer: Initial = None,
 ) -> Network:
-    """A network from an edge list.
+    """Read a network from an edge list.
 
     Args:
         source_column, target_column: where the signal comes from and goes to, by name or by position from 0;
             None takes a known pair of names, in any case, else positions 0 and 1.
-        weight_column: False is none, and the seed draws the weights. None takes the column `weight` or `mor`, in
+        weight_column: False is none: the seed draws the weights. None takes the column `weight` or `mor`, in
             any case; without a header the third of three where the first two are the ends; else none.
-        attributes: the columns that edges keep as attributes, text of CSV and TSV as text, what is empty left out;
-            None is all others, [] none.
-        where: takes the rows only that have these texts in these columns, as {"type": "chemical"}.
-        header: whether the first row names the columns; None says yes where it holds a known pair of names, or
-            a name asked for; where it seems to hold names all the same, a FileWarning says so.
+        attributes: the columns that edges keep as attributes, always text in CSV and TSV, without empty fields;
+            None is all other columns, [] none.
+        where: reads only the rows that have these texts in these columns, as {"type": "chemical"}.
+        header: whether the first row names the columns; None is True where it holds a known pair of names, or
+            a name that another argument gives. A FileWarning is issued where it may be an unknown header.
         delimiter: None is a comma in `.csv`, a tab elsewhere; a `.csv` with decimal commas is refused.
-        comment: what lines that are left out begin with, "" none. None is "#", where a comment has as many fields as
-            a row is refused, and one before the first row may be the header: `#source<TAB>target`.
+        comment: prefix of lines to skip, "" for none. None is "#", where a comment with as many fields as a row is
+            refused, and one before the first row may be the header: `#source<TAB>target`.
         integer_ids: node ids are whole numbers and not text.
-        duplicates: of rows between the same two nodes, "first" takes the first, "sum" does too and adds up the
-            weights, "error" takes none.
+        duplicates: for rows between the same two nodes: "first" keeps the first, "sum" keeps the first with the
+            sum of the weights, "error" raises FileError.
         drop_self_loops: leaves out rows from a node to itself; the node stays.
-        max_bytes: memory that the network of a Parquet file may take while it is read; None is 1 GiB, and 64 bytes for
-            each byte of the file.
+        max_bytes: limit of the memory in bytes while a Parquet file is read; None is 1 GiB plus 64 bytes for each byte
+            of the file.
         outputs: ids, or {id: label}, the label becoming the attribute `label`; None takes the neurons without
             out-edges.
 
     Raises:
-        FileError: a row, field, name or number that is not as it should be, with its line.
-        UnknownNameError: a column that is not there, with the nearest name.
+        FileError: a malformed row, field, name or number, with its line.
+        UnknownNameError: the file has no such column; with the nearest name.
         ConfigError: options that do not go together.
-        GraphError, CycleError: the edges are no network.
+        GraphError, CycleError: the edges do not form a valid network.
     """
     suffix = source.suffix
     if suffix == ".parquet":
@@ -116,11 +116,11 @@ def read(
 
 
 def _warn_of_header(edges: _Edges, what: str) -> None:
-    """Say that the first row may be a header: two words, no numbers, which stand nowhere else, as others do."""
+    """Warn that the first row may be a header: two names, no numbers, that occur only there, while others recur."""
     src, dst, names = edges.source, edges.target, edges.names.index
-    if len(src) < 2 or len(names) == 2 * len(src):  # every name stands once: nothing sets the first row apart
+    if len(src) < 2 or len(names) == 2 * len(src):  # every name occurs once: the first row is no exception
         return
-    ends = list(islice(names, 2))  # the first row's: ids are numbered as they come
+    ends = list(islice(names, 2))  # those of the first row: ids are numbered by first occurrence
     alone = all(np.count_nonzero((src == k) | (dst == k)) == 1 for k in (0, 1)) and src[0] != dst[0]
     if alone and all(isinstance(end, str) and not end.lstrip("+-").isdecimal() for end in ends):
         said = f"{brief(ends[0])} and {brief(ends[1])} stand in the first row alone, and are read as an edge"
@@ -153,7 +153,7 @@ def _refuse_decimal_commas(source: Source, comment: str | None) -> None:
 
 @dataclass
 class _Edges:
-    """What the rows say: numbers of `names` (E,) int32 each, weights (E,) float64 or None, attributes by name."""
+    """Hold edges: numbers of `names` (E,) int32 each, weights (E,) float64 or None, attributes by name."""
 
     names: Names
     source: Any
@@ -163,7 +163,7 @@ class _Edges:
 
 
 def _edges(rows: _Rows, layout: Layout, integer_ids: bool) -> _Edges:
-    """The edges of all rows that are wanted."""
+    """Collect the edges of all selected rows."""
     names, codes, weights = Names(), [], []
     attributes: dict[str, list[Any]] = {name: [] for name in layout.attributes}
     for columns, place in rows:
@@ -181,7 +181,7 @@ def _edges(rows: _Rows, layout: Layout, integer_ids: bool) -> _Edges:
 
 
 def _check_directions(table: Any, layout: Layout, columns: Mapping[int, Any], place: Place) -> None:
-    """Refuse edges without a direction, and a relation that would be taken for a node."""
+    """Refuse undirected edges, and a column of relations that would be read as nodes."""
     if layout.directed is not None:
         assert layout.names is not None
         name = layout.names[layout.directed]
@@ -201,13 +201,13 @@ def _check_directions(table: Any, layout: Layout, columns: Mapping[int, Any], pl
 
 
 class _Rows:
-    """Columns of a table, batch by batch, of the rows that are wanted; `place` says where one of them stands."""
+    """Iterate over batches of a table's columns, selected rows only; `place` returns where in the file a row is."""
 
     def __init__(self, table: Any, layout: Layout, where: Mapping[int, str]) -> None:
         self.table, self.where, self.names = table, where, layout.names
         self.columns = {k for k in (layout.source, layout.target, layout.weight) if k is not None}
         self.loose = {k for k in (*layout.attributes.values(), layout.directed) if k is not None}
-        self.kept: list[Any] = []  # of each batch, the numbers in the file of the rows that stay
+        self.kept: list[Any] = []  # for each batch, the file's numbers of the selected rows
 
     def place(self, row: int) -> str:
         found: str = self.table.place(int(np.concatenate(self.kept)[row]))
@@ -234,19 +234,19 @@ class _Rows:
 
 
 def _equal(column: Any, text: str) -> Any:
-    """(n,) bool."""
+    """Return (n,) bool: whether an entry, as text, equals `text`."""
     return np.fromiter((str(value) == text for value in texts(column)), np.bool_, len(column))
 
 
 def _taken(column: Any, rows: Any) -> Any:
-    """The entries where `rows` (n,) is True."""
+    """Return the entries where `rows` (n,) is True."""
     if isinstance(column, list):
         return [value for value, good in zip(column, rows.tolist(), strict=True) if good]
     return column[rows] if isinstance(column, np.ndarray) else column.filter(rows)
 
 
 def _check_ids(table: Any, u: int, v: int, ends: tuple[Any, Any]) -> None:
-    """Ids are text or whole numbers, and all of one kind."""
+    """Raise FileError unless ids are all text or all integers."""
     kinds = [column.dtype.kind if isinstance(column, np.ndarray) else "text" for column in ends]
     if kinds[0] != kinds[1] or "f" in kinds:
         names = f"{table.first[u]!r} and {table.first[v]!r}"
@@ -254,7 +254,7 @@ def _check_ids(table: Any, u: int, v: int, ends: tuple[Any, Any]) -> None:
 
 
 def _integers(values: Any, place: Place) -> Any:
-    """Ids as whole numbers."""
+    """Convert ids to integers; FileError names the row of one that is none."""
     if isinstance(values, np.ndarray):
         return values
     found = []
@@ -267,7 +267,7 @@ def _integers(values: Any, place: Place) -> Any:
 
 
 def _finite(values: Any, place: Place) -> Any:
-    """(n,) float64 of finite numbers; FileError names the row of one that is not."""
+    """Return (n,) float64 of finite numbers; FileError names the row of one that is not."""
     if hasattr(values, "dictionary"):
         values = texts(values)
     found = values if isinstance(values, np.ndarray) else floats(values)
@@ -286,16 +286,16 @@ def _shown(value: Any) -> str:
 def write(
     net: Network, path: Path, *, gradient: Any = None, edge_values: Mapping[str, Any] | None = None
 ) -> Mapping[str, bytes | Parts]:
-    """Rows `source,target,weight`, a column `gradient`, and one for each of `edge_values`.
+    """Write rows `source,target,weight`, with a column `gradient` if given, and one for each of `edge_values`.
 
     `gradient` and the values: (E,) numbers in the order of the rows, or a mapping from (source, target), where a
     vector becomes its mean.
 
-    Functions and biases are not kept: this is for looking, and for tools that take edges.
+    Functions and biases are not written: the file is for inspection, and for tools that read edges.
 
     Raises:
         GraphError: an id is neither text nor a whole number throughout.
-        ConfigError: values of another length, or under a name that is taken.
+        ConfigError: values of another length, not finite, or under a name that is taken.
     """
     c = net.columns
     if not all(type(name) is int for name in c.ids):
@@ -313,7 +313,7 @@ def write(
     columns = [c.weights, *values.values()]
 
     def part(k: int) -> bytes:
-        """Rows of `EDGES` edges; first of all the header."""
+        """Return piece k: the header for k = 0, else the rows of up to `EDGES` edges."""
         if k == 0:
             return (
                 delimiter.join(["source", "target", "weight", *map(quoted if delimiter == "," else str, values)]) + "\n"
@@ -327,7 +327,7 @@ def write(
 
 
 def _of_edges(name: str, values: Any, net: Network) -> Any:
-    """(E,) float64 in the order of the rows."""
+    """Return the values as (E,) float64 in the order of the rows."""
     c = net.columns
     heads = ["source", "target", name]
     if name in _header.RESERVED or _header.pairs(heads) != [(0, 1)] or _header.weights(heads):

@@ -22,25 +22,25 @@ KEYS = {"format", "version", "model", "network"}
 
 
 def write(network: Network, path: Path) -> Mapping[str, bytes]:
-    """One file, of a network by itself."""
+    """Return the file of a network without `about`."""
     return write_model(network, None, path)
 
 
 def write_model(network: Network, about: Mapping[str, Any] | None, path: Path) -> Mapping[str, bytes]:
-    """One file, of the network that takes scaled columns and of what its data needs."""
+    """Return the file of a network that takes scaled columns, and `about`: columns, scaling, classes, loss."""
     document, tensors = described(network)
     whole = {"format": FORMAT, "version": VERSION, "model": about, "network": document}
     return {path.name: seal(whole, tensors)}
 
 
 def read(source: Source) -> Network:
-    """The network that takes the raw columns: the scaling is in its weights."""
+    """Read the network that takes raw columns: the scaling is folded into its weights."""
     network, about = read_model(source)
     return network if about is None else folded(network, *scalings(about, str(source.path)))
 
 
 def read_model(source: Source) -> tuple[Network, dict[str, Any] | None]:
-    """The network that takes scaled columns, and what its data needs; the file is the one that was written."""
+    """Read the network that takes scaled columns, and `about`, or None; the file's SHA-256 is checked."""
     document, tensors = unseal(source.read(), str(source.path))
     if document.get("format") != FORMAT or document.get("version") != VERSION or set(document) != KEYS:
         raise FileError(
@@ -54,7 +54,7 @@ def read_model(source: Source) -> tuple[Network, dict[str, Any] | None]:
 
 
 def scalings(about: Mapping[str, Any], what: str) -> tuple[Scaling | None, Scaling | None]:
-    """The scalings of the inputs and of the targets; None where there is none.
+    """Return the scalings of the inputs and of the targets; None where there is none.
 
     Raises:
         FileError: they are damaged; `what` names the file in the message.

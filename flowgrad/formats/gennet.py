@@ -1,7 +1,7 @@
-"""GenNet's topology: a row a path, in columns `layer0_node, layer0_name, layer1_node, layer1_name, …`.
+"""Read GenNet's topology: a row a path, in columns `layer0_node, layer0_name, layer1_node, layer1_name, …`.
 
 The same integer in different layers is a different node, so ids are (layer, node); names are kept as attribute
-`name`. One output neuron stands above the last layer. Headers and names may be padded with blanks.
+`name`. The last layer feeds one output neuron. Headers and names may be padded with blanks.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ def read(
     seed: int = 0,
     initializer: Initial = None,
 ) -> Network:
-    """Inputs are the nodes of layer 0, by number; the output is `"output"`, a sigmoid as GenNet's.
+    """Read a network whose inputs are the nodes of layer 0, by number; the output is `"output"`, a sigmoid as GenNet's.
 
-    `output_activation="identity"` gives the plain output, which cross_entropy, binary_cross_entropy and poisson want.
+    `output_activation="identity"` gives linear outputs, which cross_entropy, binary_cross_entropy and poisson require.
 
     Raises:
-        FileError: columns other than those, a number or a name that is not as it should be, with its line.
+        FileError: missing columns, an invalid number, or a node with two names, with its line.
     """
     what = str(source.path)
     rows, place = table(source.read(), what, ",")
@@ -81,7 +81,7 @@ def read(
 
 
 def _depth(header: list[str], what: str) -> int:
-    """How many layers the header names, each by _node and _name; other columns (chr, …) are let be."""
+    """Return the number of layers in the header, each with _node and _name; other columns (chr, …) are ignored."""
     layers = {int(m[1]) for name in header if (m := re.fullmatch(r"layer(\d{1,4})_node", name))}
     if layers != set(range(len(layers))) or not layers:
         raise FileError(f"{what}, line 1: columns layer0_node, layer1_node, … must be there, without a gap")

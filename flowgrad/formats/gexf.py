@@ -1,6 +1,6 @@
-"""GEXF, Gephi's format: read in every version, written in 1.2.
+"""Read GEXF, Gephi's format, in every version, and write version 1.2.
 
-Gephi's own places are an edge's weight, a node's label, what `viz` says of looks, the creator, keywords and
+Native to Gephi are an edge's weight, a node's label, the visual attributes `viz`, the creator, keywords and
 description of the graph, and the type of its ids. Every other attribute is an `<attvalue>`, and other attributes of
 the graph are JSON in `<meta>`. A value that is no text, number or truth value is JSON in a column of type string
 that has `flowgrad.type="json"`.
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree as etree  # to write with
+from xml.etree import ElementTree as etree  # for writing only
 
 from flowgrad.errors import FileError
 from flowgrad.format import Format
@@ -27,10 +27,10 @@ DIRECTED = "directed"
 
 
 def parse_graph(data: bytes, what: str, found: Found) -> Found:
-    """The graph of GEXF.
+    """Parse GEXF to a graph.
 
     Raises:
-        FileError: no GEXF, or with what no network has: nested graphs, undirected edges, a weight (or another number
+        FileError: no GEXF, or features that no network has: nested graphs, undirected edges, a weight (or other number
             of flowgrad's) that changes over time; an attribute that is given twice.
     """
     root = _xml.root_of(data, what, "gexf")
@@ -62,7 +62,7 @@ def parse_graph(data: bytes, what: str, found: Found) -> Found:
 
 
 def _members(parent: Any, what: str) -> list[Any]:
-    """The `<node>` of `<nodes>`, the `<edge>` of `<edges>`."""
+    """Return the `<node>` elements of `<nodes>`, or the `<edge>` elements of `<edges>`."""
     name = local(parent.tag)
     for child in parent:
         if local(child.tag) != name[:-1]:
@@ -74,7 +74,7 @@ def _add_node(found: Any, node: Any, columns: Columns, what: str) -> None:
     name = _xml.required(node, "id", what)
     place = f"{what}: node {name!r:.80}"
     attributes = attributes_of("node", node, columns, place)
-    if node.get("label", name) != name:  # tools that have no label of a node's write its id
+    if node.get("label", name) != name:  # tools without labels write the id
         put(attributes, "label", node.get("label"), place)
     _others(attributes, node, ("id", "label"), place)
     add_node(found, name, columns.with_defaults("node", attributes), what)
@@ -100,14 +100,14 @@ def _add_edges(found: Any, edges: list[Any], default: str, columns: Columns, wha
 
 
 def _others(attributes: dict[str, Any], element: Any, known: tuple[str, ...], place: str) -> None:
-    """The XML attributes that are none of the format's own, as text: start, end, kind, pid, …"""
+    """Add the XML attributes that are not in `known`, as text: start, end, kind, pid, …"""
     for name, text in element.attrib.items():
         if name not in known:
             put(attributes, local(name), text, place)
 
 
 def dump(graph: Any, path: Path) -> bytes:
-    """GEXF of a graph."""
+    """Serialize a graph to GEXF."""
     root = etree.Element("gexf", {"xmlns": NAMESPACE, "xmlns:viz": f"{NAMESPACE}/viz", "version": "1.2"})
     about, keys = dict(graph.graph), _xml.Keys("")
     idtype = {"int": "integer", "text": "string"}[about.pop(_graph.IDS)]
@@ -134,7 +134,7 @@ def dump(graph: Any, path: Path) -> bytes:
 
 
 def _add_attributes(element: Any, scope: str, attributes: Mapping[str, Any], keys: _xml.Keys) -> None:
-    """Looks in Gephi's own form, where that gives them back, and all else as `<attvalue>`."""
+    """Add visual attributes in Gephi's form, if that gives them back, and all others as `<attvalue>`."""
     looks = look_elements(attributes.get("viz"))
     values = [keys(scope, name, value) for name, value in attributes.items() if name != "viz" or not looks]
     if values:

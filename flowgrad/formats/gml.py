@@ -1,6 +1,6 @@
-"""GML, as Gephi, yEd, igraph, Cytoscape and NetworkX write it, read by NetworkX.
+"""Read GML, as Gephi, yEd, igraph, Cytoscape and NetworkX write it, with NetworkX's parser.
 
-A node's `label` is its id where all have one of their own, else its number. An edge's `weight` is its weight.
+A node's `label` is its id if all nodes have distinct labels, else its number. An edge's `weight` is its weight.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ BEGINNING = re.compile(r"^(\s*graph\s*\[)", re.MULTILINE)
 
 
 def parse_graph(data: bytes, what: str, found: Found) -> Found:
-    """The graph of GML.
+    """Parse GML to a graph.
 
     Raises:
-        FileError: no GML, an undirected graph; nodes or edges as in every graph document.
+        FileError: no GML, an undirected graph; nodes or edges that `add_node` or `add_edge` refuses.
     """
     content = text(data, what)
-    # As a multigraph, so that parallel edges come here, where the caller's word about them is known.
+    # Parsed as a multigraph, so that parallel edges reach `add_edge`, which applies the caller's `duplicates`.
     graph: Any = nx.parse_gml(BEGINNING.sub(r"\1 multigraph 1 ", content, count=1), label=None)
     if not graph.is_directed():
         raise undirected(what)

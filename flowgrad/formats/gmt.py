@@ -1,4 +1,4 @@
-"""Gene sets as MSigDB and Enrichr give them: a set a line, `name<TAB>description<TAB>gene<TAB>gene …`.
+"""Read gene sets as MSigDB and Enrichr give them: a set a line, `name<TAB>description<TAB>gene<TAB>gene …`.
 
 Genes are inputs, sets the neurons that they feed and the outputs. A gene in several sets is one input. Where every
 gene of the file is `gene,number`, as in older libraries of Enrichr, the number is the edge's attribute `membership`.
@@ -21,7 +21,7 @@ from flowgrad.network import Network
 
 MEMBER = re.compile(r"(.+),([+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)")
 Notes = dict[str, list[str]]
-"""What was let be, by kind: where it stands, for a warning."""
+"""Kind of ignored entries → their places in the file, for a warning."""
 
 
 def read(
@@ -34,16 +34,16 @@ def read(
     seed: int = 0,
     initializer: Initial = None,
 ) -> Network:
-    """Genes in the order of first mention, then sets in the order of lines, the description as an attribute.
+    """Read genes in the order of first mention, then sets in the order of lines, the description as an attribute.
 
-    What says nothing is let be, and one warning names it: a gene that comes again in its set, a set that comes again
+    Redundant entries are ignored, with one warning: a gene that is repeated in its set, a set that is repeated
     with the same genes, a field without a gene, a set without genes. Blanks around names and tabs at the end of a
-    line are no part of them. A line that begins with "#" and has no tab is a comment.
+    line are stripped. A line that begins with "#" and has no tab is a comment.
 
     Args:
-        duplicates: of two lines of one set with other genes, "first" takes the first, "union" the genes of both,
-            "error" neither.
-        set_prefix: stands before the name of every set; "set:", say, where a set is called as a gene is.
+        duplicates: for two lines of one set with different genes: "first" keeps the first, "union" the genes of both,
+            "error" raises FileError.
+        set_prefix: prefix of the name of every set, such as "set:" where a set and a gene have the same name.
         activation, output_activation: of the sets, which are neurons and outputs at once; the second where both are
             given, and identity where neither is.
 
@@ -51,7 +51,7 @@ def read(
         FileError: a line that is no set, a set given twice or named as a gene is; with its line.
 
     Warns:
-        FileWarning: what was let be.
+        FileWarning: entries were ignored.
     """
     what, notes = str(source.path), Notes()
     sets: dict[Hashable, _Set] = {}
@@ -77,7 +77,7 @@ def read(
 
 @dataclass
 class _Set:
-    """A line: its number, name and description, and gene → membership, None where the file gives none."""
+    """Hold a line: its number, name and description, and gene → membership, None where the file gives none."""
 
     line: int
     name: str
@@ -86,7 +86,7 @@ class _Set:
 
 
 def _sets(content: str, what: str, notes: Notes) -> Iterator[_Set]:
-    """Sets that have genes, each gene of a set once."""
+    """Yield the sets that have genes, each gene of a set once."""
     numbered = enumerate(re.split(r"\r\n|\r|\n", content), 1)
     lines = [(k, line) for k, line in numbered if line.strip() and ("\t" in line or not line.startswith(COMMENT))]
     rows = [[part.strip() for part in line.rstrip("\t").split("\t")] for _, line in lines]
@@ -114,16 +114,16 @@ def _sets(content: str, what: str, notes: Notes) -> Iterator[_Set]:
 
 
 def _member(part: str) -> tuple[str, float]:
-    """`gene,number`, taken apart."""
+    """Split `gene,number`."""
     gene, _, number = part.rpartition(",")
     return gene.strip(), float(number)
 
 
 def _fold(old: _Set, new: _Set, duplicates: str, what: str, notes: Notes) -> None:
-    """Put a set that comes again to its first line, as `duplicates` says.
+    """Merge a repeated set into its first line, according to `duplicates`.
 
     Raises:
-        FileError: it has other genes, and nobody says what to do.
+        FileError: it has different genes, and `duplicates` is "error".
     """
     place = f"line {new.line}"
     if old.genes == new.genes:
@@ -136,7 +136,7 @@ def _fold(old: _Set, new: _Set, duplicates: str, what: str, notes: Notes) -> Non
 
 
 def _network(sets: Mapping[Hashable, _Set], genes: Mapping[Hashable, int], what: str, **options: Any) -> Network:
-    """Genes, then sets."""
+    """Build the network: genes, then sets."""
     edges = [(gene, name, one.line, m) for name, one in sets.items() for gene, m in one.genes.items()]
     sources, targets, lines, memberships = ([edge[k] for edge in edges] for k in range(4))
 

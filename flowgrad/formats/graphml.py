@@ -1,4 +1,4 @@
-"""GraphML, as NetworkX, yEd, igraph and Gephi read and write it.
+"""Read and write GraphML, as NetworkX, yEd, igraph and Gephi do.
 
 An attribute is a `<data>` whose `<key>` names it and its type. A value that is no text, number or truth value is JSON
 in a key of type string that has `flowgrad.type="json"`.
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree as etree  # to write with
+from xml.etree import ElementTree as etree  # for writing only
 
 from flowgrad.errors import FileError, brief
 from flowgrad.format import Format
@@ -21,22 +21,22 @@ from flowgrad.formats._xml import local
 NAMESPACE = "http://graphml.graphdrawing.org/xmlns"
 DIALECT = _graph.Dialect("GraphML", keep=_xml.keep, holds=_xml.holds)
 SCOPES = ("graph", "node", "edge")
-HINTS = "parse."  # begins attributes of <graph> that count its nodes and edges for a parser
+HINTS = "parse."  # prefix of attributes of <graph> that tell a parser the numbers of nodes and edges
 
 
 @dataclass
 class _Keys:
-    """The keys of a file: (name, type) by id, and of every scope the defaults by name."""
+    """Hold the keys of a file: (name, type) by id, and the defaults by scope and name."""
 
     of: dict[str, tuple[str, str]] = field(default_factory=dict)
     defaults: dict[str, dict[str, Any]] = field(default_factory=lambda: {scope: {} for scope in SCOPES})
 
 
 def parse_graph(data: bytes, what: str, found: Found) -> Found:
-    """The graph of GraphML.
+    """Parse GraphML to a graph.
 
     Raises:
-        FileError: no GraphML, or with what no network has: nested or several graphs, hyperedges, ports, undirected
+        FileError: no GraphML, or features that no network has: nested or several graphs, hyperedges, ports, undirected
             edges; an attribute that is given twice.
     """
     root = _xml.root_of(data, what, "graphml")
@@ -82,7 +82,7 @@ def _keys(root: Any, what: str) -> _Keys:
 
 
 def _attributes(scope: str, children: Any, names: Mapping[str, str], keys: _Keys, place: str) -> dict[str, Any]:
-    """What an element says of a node, an edge or the graph: XML attributes, data, and the defaults of the rest."""
+    """Return the attributes of a node, an edge or the graph: XML attributes, data, and defaults of the rest."""
     found: dict[str, Any] = {}
     labels = []
     for child in children:
@@ -114,7 +114,7 @@ def _attributes(scope: str, children: Any, names: Mapping[str, str], keys: _Keys
 
 
 def _labels(data: Any) -> list[str]:
-    """The labels within the shapes that yEd draws."""
+    """Return the labels within the shapes that yEd draws."""
     drawn = (e for e in data.iter() if local(e.tag) in ("NodeLabel", "EdgeLabel"))
     return [e.text.strip() for e in drawn if e.text and e.text.strip()]
 
@@ -139,7 +139,7 @@ def _add_edges(found: Any, element: Any, keys: _Keys, what: str) -> None:
 
 
 def dump(graph: Any, path: Path) -> bytes:
-    """GraphML of a graph."""
+    """Serialize a graph to GraphML."""
     root, keys = etree.Element("graphml", xmlns=NAMESPACE), _xml.Keys("d")
     element = etree.Element("graph", edgedefault="directed")
 

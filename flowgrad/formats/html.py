@@ -1,4 +1,4 @@
-"""One self-contained HTML page to look at a network with: its graph, the values of both passes, its equations."""
+"""Write one self-contained HTML page that shows a network: its graph, the values of both passes, its equations."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def write(
     history: Any = None,
     title: str | None = None,
 ) -> Mapping[str, bytes]:
-    """The page as bytes by file name.
+    """Return the page as bytes by file name.
 
     Args:
         program: of this network, with its θ and loss; None compiles one.
-        X, T: samples (B, I) and targets; without X one sample is drawn from a seed, without T the page walks Σ y.
+        X, T: samples (B, I) and targets; without X one sample is drawn from a seed, without T the loss is Σ_n y_n.
         sample: the row to begin with; samples: how many rows to embed, as the size allows.
         history: a History, its rows, or columns by name: the loss curve.
         title: None takes the file's name.

@@ -2,7 +2,7 @@
 
 `net.json` names `net.<16 hex digits>.safetensors`, the digits being the start of that file's SHA-256, and ends
 in the SHA-256 of all its own bytes before that line. New weights never overwrite old ones, and the JSON is
-replaced last: at every moment it names weights that are there (docs/decisions/0009-weight-files.md).
+replaced last: at every moment it names weights that exist (docs/decisions/0009-weight-files.md).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from flowgrad.formats._strict import dump, parse
 from flowgrad.formats._tensors import pack, unpack
 from flowgrad.network import Network
 
-WEIGHTS = "flowgrad weights 1"  # what the weight file says it is
+WEIGHTS = "flowgrad weights 1"  # the text in the weight file's metadata
 _SEAL = re.compile(rb'"sha256": "([0-9a-f]{64})"\n}\n')
 _SEAL_LENGTH = len(b'"sha256": ""\n}\n') + 64
 _ADDRESSED = re.compile(r"\.[0-9a-f]{16}\.safetensors\Z")
@@ -28,7 +28,7 @@ _NAMED = re.compile(rb'\n"weights": (\{[^\n]*\}),\n"sha256": "[0-9a-f]{64}"\n}\n
 
 
 def write(network: Network, path: Path, *, weights_of: str | None = None) -> Mapping[str, bytes]:
-    """The weight file, then the JSON that names it; `weights_of` says of what moment of a training they are."""
+    """Return the weight file, then the JSON that names it; `weights_of` is `History.weights_of`, as text."""
     document, tensors = describe(network, lambda _, column: column.tolist())
     document |= {} if weights_of is None else {WEIGHTS_OF: weights_of}
     weights = pack(tensors, WEIGHTS)
@@ -41,7 +41,7 @@ def write(network: Network, path: Path, *, weights_of: str | None = None) -> Map
 
 
 def read(source: Source) -> Network:
-    """The network, once both files are the ones that were written, byte by byte."""
+    """Read the network; the SHA-256 of both files is checked."""
     data = source.read()
     document = _open(data, source.path)
     try:
@@ -55,19 +55,19 @@ def read(source: Source) -> Network:
 
 
 def weights_of(source: Source) -> str | None:
-    """What the file says of its weights; None where it says nothing."""
+    """Return the text `weights_of` of the file, or None."""
     return noted(_open(source.read(), source.path))
 
 
 def companions(data: bytes) -> tuple[str, ...]:
-    """The weight file that a JSON of this format names."""
+    """Return the name of the weight file that a JSON of this format names, as a tuple; () if it names none."""
     found = _NAMED.search(data[-2000:])
     name = parse(found[1], "the line of weights").get("file") if found else None
     return (name,) if isinstance(name, str) and _ADDRESSED.search(name) else ()
 
 
 def _open(data: bytes, path: Path) -> dict[str, Any]:
-    """The document, once its digest is right."""
+    """Check the SHA-256 at the end of the data, and return the document."""
     body, seal = data[:-_SEAL_LENGTH], _SEAL.fullmatch(data[-_SEAL_LENGTH:])
     if seal is None:
         raise FileError(
@@ -76,13 +76,13 @@ def _open(data: bytes, path: Path) -> dict[str, Any]:
         )
     if sha256(body).hexdigest().encode() != seal[1]:
         raise FileError(f"{path} is altered: its SHA-256 is not the one that it ends in")
-    document: dict[str, Any] = parse(data, str(path))  # it ends in a brace
+    document: dict[str, Any] = parse(data, str(path))  # an object, since it ends in a brace
     document.pop("sha256")
     return document
 
 
 def _weights(entry: Any, source: Source) -> Any:
-    """The tensors of the file that the entry names, once it is that very file."""
+    """Read the tensors of the file that the entry names; its size and SHA-256 are checked."""
     keys = {"file": str, "bytes": int, "sha256": str}
     if not isinstance(entry, dict) or {k: type(v) for k, v in entry.items()} != keys:
         raise FileError(f"{source.path} does not name its weights by file, bytes and sha256")

@@ -1,4 +1,4 @@
-"""KPNN's edge list: `parent,child` with that header, the signal from child to parent, inputs `<gene>_gene`.
+"""Read and write KPNN's edge list: header `parent,child`, the signal from child to parent, inputs `<gene>_gene`.
 
 Knowledge-primed neural networks (Fortelny & Bock 2020) give, beside it, class labels and a table of genes × cells. In
 MicroKPNN's (Monshizadeh & Ye 2024) inputs have no suffix: they are the rows of the data.
@@ -39,15 +39,15 @@ def read(
     seed: int = 0,
     initializer: Initial = None,
 ) -> Network:
-    """Nodes without children are the inputs, and must be genes; roots are the outputs.
+    """Read a network: nodes without children are the inputs, and must be genes; roots are the outputs.
 
     The program of the paper has sigmoids throughout, `activation="sigmoid"`, which learn slowly in deep hierarchies.
 
     Args:
-        suffix: what the names of inputs end in; None is "_gene", and nothing where `measured` is given.
+        suffix: suffix of the names of inputs; None is "_gene", or "" where `measured` is given.
         measured: the names of the data's rows, or the file of data that `read_data` reads. A node without children
             that is none of them is left out with its edges, and so is a parent that is left without children.
-        duplicates: of rows between the same two nodes, "first" takes the first, "error" none.
+        duplicates: for rows between the same two nodes: "first" keeps the first, "error" raises FileError.
         drop_self_loops: leaves out rows from a node to itself.
 
     Raises:
@@ -88,7 +88,7 @@ def read(
 
 
 def _fed(rows: list[list[str]], what: str, measured: str | PathLike[str] | Iterable[str]) -> list[int]:
-    """The rows that are left when every node is left out to which nothing measured leads."""
+    """Return the rows that remain without the nodes that no measured node reaches, and warn of those nodes."""
     genes = read_genes(measured) if isinstance(measured, (str, PathLike)) else tuple(measured)
     known = {*genes, *(f"{gene}{SUFFIX}" for gene in genes)}
     of_child: dict[str, list[int]] = {}
@@ -115,7 +115,7 @@ def _fed(rows: list[list[str]], what: str, measured: str | PathLike[str] | Itera
 
 
 def read_genes(path: str | PathLike[str]) -> tuple[str, ...]:
-    """The names of the rows of a file of data, in its order; arguments and errors are those of `read_data`."""
+    """Read the names of the rows of a file of data, in its order; arguments and errors are those of `read_data`."""
     return _cells.read(Path(path)).genes
 
 
@@ -126,17 +126,17 @@ def read_data(
     duplicates: Duplicates = "error",
     max_bytes: int | None = None,
 ) -> tuple[npt.NDArray[np.float64], tuple[str, ...]]:
-    """Numbers of genes × cells: X and the cells.
+    """Read values of genes × cells; return X and the names of the cells.
 
     X is (cells, I), the columns in the order of `inputs`; a gene `G` belongs to input `G` or `G_gene`. Rows of genes
-    that are no inputs are let be.
+    that are no inputs are ignored.
 
     Args:
         path: CSV, the first row the cells' names, the first column the genes'; `.mtx`, with `features.tsv` (or
             `genes.tsv`) and `barcodes.tsv` beside it, as 10x Genomics writes them; `.h5ad`. Text may be under gzip.
-        duplicates: of several rows of one gene, "first" takes the first, "sum" adds them up cell by cell, "error"
-            takes none.
-        max_bytes: memory that the file may ask for; None is 1 GiB, and 64 bytes for each of its own bytes.
+        duplicates: for several rows of one gene: "first" keeps the first, "sum" adds them up cell by cell, "error"
+            raises FileError.
+        max_bytes: limit of the memory that the file may need; None is 1 GiB plus 64 bytes for each of its bytes.
 
     Raises:
         UnknownNameError: an input whose gene has no row. FileError: a gene given twice, a field that is no number,
@@ -170,10 +170,10 @@ def read_data(
 def read_labels(
     path: Path | str, cells: Iterable[str], outputs: Iterable[Hashable]
 ) -> tuple[npt.NDArray[np.float64], tuple[str, ...] | None]:
-    """KPNN's class labels, CSV with columns `barcode`, one for each output, perhaps `Set`: T and the sets.
+    """Read KPNN's class labels, CSV with columns `barcode`, one for each output, perhaps `Set`: T and the sets.
 
     T is (cells, O), the rows in the order of `cells`, the columns in that of `outputs`; the sets are those of the
-    cells, None where the file has no such column. Cells of the file that are not asked for are let be.
+    cells, None where the file has no such column. Other cells of the file are ignored.
 
     Raises:
         UnknownNameError: an output without a column, a cell without a row. FileError: a cell given twice, a field
@@ -181,7 +181,7 @@ def read_labels(
     """
     rows, place = table(read_bytes(Path(path)), str(path), ",", comment="")
     header = [name.strip() for name in rows.pop(0)]
-    for name in (BARCODE, SET):  # which tools write in any case
+    for name in (BARCODE, SET):  # tools write them in any letter case
         found = [k for k, given in enumerate(header) if given.casefold() == name.casefold()]
         if len(found) == 1:
             header[found[0]] = name
@@ -208,13 +208,13 @@ def read_labels(
 
 
 def write(net: Network, path: Path, *, suffix: str = SUFFIX) -> dict[str, bytes]:
-    """`parent,child` rows. Weights and functions are not kept.
+    """Write `parent,child` rows, without weights and functions.
 
     Args:
-        suffix: what the names of inputs must end in; "" is nothing, as MicroKPNN has it.
+        suffix: suffix that the names of inputs must have; "" is none, as in MicroKPNN.
 
     Raises:
-        GraphError: an id that is no text, or an input that is no `<gene>_gene`.
+        GraphError: an id that is no text, or an input without the suffix.
     """
     names_only(net.nodes, "a KPNN edge list")
     for name in net.inputs:

@@ -1,4 +1,4 @@
-"""Mermaid flowcharts, as Markdown pages show them. Written for looking at, and for small networks only."""
+"""Write small networks as Mermaid flowcharts, which Markdown pages show."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from flowgrad.format import Format
 from flowgrad.formats import _graph, _xml
 from flowgrad.network import Network
 
-MOST = 200  # edges; Mermaid itself stops at 500, and nobody reads so many
+MOST = 200  # maximal number of edges; Mermaid itself refuses more than 500
 SHAPES = {"input": ("[", "]"), "hidden": ("(", ")"), "output": ("([", "])")}
-PLAIN = frozenset(" .,:-_+=→")  # stand as they are in a label, beside letters and digits
+PLAIN = frozenset(" .,:-_+=→")  # characters of labels, besides letters and digits, that are not escaped
 DIALECT = _graph.Dialect("Mermaid", keep=lambda value: value, holds=_xml.holds_content, own=False)
 
 
@@ -24,8 +24,8 @@ def write(
     node_values: Mapping[str, Any] | None = None,
     edge_values: Mapping[str, Any] | None = None,
 ) -> Mapping[str, bytes]:
-    """Nodes with id and activation, edges with weights. `node_values`, `edge_values`: see `_graph.plain`; they
-    stand in the labels as further lines.
+    """Write nodes with id and activation, edges with weights. `node_values`, `edge_values`: see `_graph.plain`;
+    labels show them as further lines.
 
     Raises:
         GraphError: more than 200 edges; an id or a value that Mermaid cannot hold.
@@ -38,7 +38,7 @@ def write(
     lines = ["flowchart LR"]
     for v, attributes in graph.nodes(data=True):
         place = next((p for p in reversed(_graph.PLACES) if p in attributes), "hidden")
-        function = attributes.get("activation", "")  # a user's own stands there itself
+        function = attributes.get("activation", "")  # a user's own is an Activation, not its name
         said = [str(v), *filter(None, [getattr(function, "name", function)])]
         left, right = SHAPES[place]
         lines.append(f"  {number[v]}{left}{_label([*said, *_graph.lines(attributes, of_nodes)])}{right}")
@@ -49,7 +49,7 @@ def write(
 
 
 def _label(lines: list[str]) -> str:
-    """A quoted label. Whatever is no letter, digit or of `PLAIN` stands as its number, so nothing is markup."""
+    """Format a quoted label; characters other than letters, digits and `PLAIN` are escaped, so nothing is markup."""
     return '"' + "<br/>".join("".join(map(_shown, line)) for line in lines) + '"'
 
 

@@ -1,7 +1,7 @@
-"""neat-python's JSON, version 1.0, of feed-forward networks: act(bias + response · aggregation(weight · value)).
+"""Read and write neat-python's JSON 1.0 of feed-forward networks: act(bias + response · aggregation(weight · value)).
 
-Nodes are numbered; inputs are negative. A disabled connection is not there. neat-python's functions differ from
-ours of the same name where they scale or clamp (`flowgrad.maths.foreign`).
+Ids are integers, negative at inputs. Disabled connections are skipped. neat-python's functions differ from flowgrad's
+of the same name where they scale or clamp (`flowgrad.maths.foreign`).
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ VERSION = "1.0"
 
 
 def read(source: Source, *, output_activation: Any = None) -> Network:
-    """The network with every node of the file, those without connections too.
+    """Read the network with every node of the file, also those without connections.
 
-    The product of nothing is 1 there and 0 here: a product without connections gets that 1 in its bias.
-    `output_activation` takes the place of the file's own at the outputs.
+    An empty product is 1 in neat-python, 0 here: a product without connections gets its response added to its bias.
+    `output_activation` replaces the file's activations of the outputs.
 
     Raises:
         FileError: no such JSON, another version, a recurrent network, a value of the wrong kind; with its place.
@@ -46,7 +46,7 @@ def read(source: Source, *, output_activation: Any = None) -> Network:
 
 
 class _Reader:
-    """One document, and where it is from."""
+    """Read one document; `what` names the file in messages."""
 
     def __init__(self, what: str, document: Any, source: Source) -> None:
         self.what, self.source = what, source
@@ -94,7 +94,7 @@ class _Reader:
         )
 
     def nodes(self, inputs: list[int]) -> dict[int, tuple[Any, str, float, float]]:
-        """Activation, aggregation, bias and response by key, inputs left out."""
+        """Return activation, aggregation, bias and response by key, without the inputs."""
         found: dict[int, tuple[Any, str, float, float]] = {}
         for k, entry in enumerate(self.rows(self.document, "nodes")):
             place = f"nodes[{k}]"
@@ -111,7 +111,7 @@ class _Reader:
         return found
 
     def connections(self, index: Mapping[int, int]) -> dict[tuple[int, int], float]:
-        """Weights of the enabled connections, by rows."""
+        """Return the weights of the enabled connections, by rows (source, target)."""
         edges: dict[tuple[int, int], float] = {}
         for k, entry in enumerate(self.rows(self.document, "connections")):
             place = f"connections[{k}]"
@@ -132,7 +132,7 @@ class _Reader:
         return edges
 
     def function(self, entry: Any, known: Mapping[str, str], kind: str, place: str) -> Any:
-        """Our function for theirs; one that is marked custom is the user's own."""
+        """Return flowgrad's function for neat-python's; one that is marked custom is the user's own."""
         given = self.mapping(entry, place)
         name, custom = given.get("name"), given.get("custom", False)
         if not isinstance(name, str) or not isinstance(custom, bool):
@@ -166,7 +166,7 @@ class _Reader:
 
 
 def write(net: Network, path: Path) -> Mapping[str, bytes]:
-    """Every node and edge, with the weights as they stand; what neat-python said of the network is kept.
+    """Write every node and edge with its weight, and the metadata that neat-python wrote of the network.
 
     Raises:
         GraphError: an id that is no whole number, a function that neat-python does not have.
@@ -210,15 +210,15 @@ def write(net: Network, path: Path) -> Mapping[str, bytes]:
 
 
 def _empty_product(activation: str, bias: float, response: float) -> tuple[tuple[str, str], float]:
-    """What neat-python takes for a product of nothing, which is 1 there: that 1 off the bias where nothing is
-    rounded, else a sum, which is the same neuron."""
+    """Return functions and bias of an empty product, which is 1 in neat-python: the response is subtracted from the
+    bias if nothing is rounded; else a sum, which is the same neuron, is returned."""
     if (bias - response) + response == bias:
         return (activation, "product"), bias - response
     return (activation, "sum"), bias
 
 
 def _theirs(known: Mapping[str, str], function: Any, node: Any) -> str:
-    """neat-python's name of one of our functions."""
+    """Return neat-python's name of one of flowgrad's functions."""
     for theirs, ours in known.items():
         if ours == function.name:
             return theirs

@@ -1,8 +1,8 @@
-"""The .nnet format of aircraft collision avoidance (Stanford, 2016): layers of relu, normalisation included.
+"""Read the .nnet format of aircraft collision avoidance (Stanford, 2016): layers of relu, normalisation included.
 
 Inputs are clipped to their range and normalised, x ← (clip(x) − mean) / range; the last layer is linear, and its
-outputs are scaled back, y ← y · range + mean. All of that becomes neurons, and what is not a weight or a bias of
-a layer is not trainable. Ids: `x<k>`, `clip<k>`, `norm<k>`, `h<layer>.<k>`, `raw<k>`, `y<k>`.
+outputs are scaled back, y ← y · range + mean. All of this becomes neurons; only the weights and biases of
+layers are trainable. Ids: `x<k>`, `clip<k>`, `norm<k>`, `h<layer>.<k>`, `raw<k>`, `y<k>`.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from flowgrad.formats._delimited import text
 from flowgrad.network import Network
 
 Floats = npt.NDArray[np.float64]
-MOST = 100_000  # neurons in a layer
+MOST = 100_000  # maximal number of neurons in a layer, and of layers
 
 
 def read(source: Source) -> Network:
-    """The network, from physical inputs to physical outputs.
+    """Read the network, from physical inputs to physical outputs.
 
     Raises:
-        FileError: a line with another number of values than its place asks for, or with one that is no number.
+        FileError: a line with a wrong number of values, or with a value that is no finite number.
     """
     lines = _Lines(text(source.read(), str(source.path)), str(source.path))
     layers, n_in, n_out, _ = (lines.count(v) for v in lines.values(4))
@@ -59,7 +59,7 @@ def read(source: Source) -> Network:
 
 
 def _normalised(net: Network, low: Floats, high: Floats, mean: Floats, span: Floats) -> list[str]:
-    """Inputs, clipped by hard_tanh around the middle of their range, and normalised."""
+    """Add the inputs, clip them by hard_tanh around the middle of their range, and normalise; return the names."""
     for k in range(len(low)):
         net.add_input(f"x{k}")
     for k in range(len(low)):
@@ -73,7 +73,7 @@ def _normalised(net: Network, low: Floats, high: Floats, mean: Floats, span: Flo
 
 
 class _Lines:
-    """Comma-separated numbers, line by line; comments (//) and empty lines left out."""
+    """Read comma-separated numbers line by line; comments (//) and empty lines are skipped."""
 
     def __init__(self, content: str, what: str) -> None:
         self.what, self.number = what, 0
@@ -91,7 +91,7 @@ class _Lines:
         return line
 
     def values(self, n: int) -> Floats:
-        """The next line's n finite numbers; a comma may follow the last."""
+        """Return the next line's n finite numbers; a comma may follow the last."""
         fields = self.skip().strip().removesuffix(",").split(",")
         if len(fields) != n:
             self.refuse(f"{len(fields)} values, where {n} must stand")

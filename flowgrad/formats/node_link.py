@@ -1,4 +1,4 @@
-"""NetworkX's node-link JSON: `nodes`, and `edges` (or `links`, as older versions wrote)."""
+"""Read and write NetworkX's node-link JSON: `nodes`, and `edges` (or `links`, as older versions wrote)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KNOWN = ("directed", "multigraph", "graph", "nodes", "edges", "links")
 
 
 def parse_graph(data: bytes, what: str, found: Found) -> Found:
-    """The graph of NetworkX's JSON; what else stands beside its nodes and edges becomes attributes of the graph."""
+    """Parse NetworkX's JSON to a graph; other keys beside nodes and edges become attributes of the graph."""
     document = parse(data, what)
     if not isinstance(document, dict) or not isinstance(document.get("nodes"), list):
         raise FileError(f"{what}: an object with a list `nodes` must stand there")
@@ -51,7 +51,7 @@ def _without(entry: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _id(entry: Any, place: str, key: str) -> Any:
-    """The id of a node under that key: text or a whole number."""
+    """Return the id of a node under that key: text or an integer."""
     if not isinstance(entry, dict) or key not in entry:
         raise FileError(f"{place} is {brief(entry)}: must be an object with {brief(key)}")
     value = entry[key]
@@ -61,7 +61,7 @@ def _id(entry: Any, place: str, key: str) -> Any:
 
 
 def dump(graph: Any, path: Path) -> bytes:
-    """NetworkX's JSON of a graph."""
+    """Serialize a graph to NetworkX's JSON."""
     return (json.dumps(nx.node_link_data(graph, edges="edges"), indent=1, allow_nan=False) + "\n").encode()
 
 

@@ -1,7 +1,7 @@
-"""Linear Gaussian networks as pgmpy and bnlearn keep them in JSON: nodes, arcs, and a regression at each node.
+"""Read linear Gaussian networks as pgmpy and bnlearn keep them in JSON: nodes, arcs, and a regression at each node.
 
 The mean of a node is its intercept plus Σ coefficient · parent: a linear neuron. A node without parents is an
-input; what the file says of it, intercept and variance, is kept in the attributes `intercept` and `variance`.
+input, and keeps its intercept as the attribute `intercept`; every node keeps its `variance`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ INTERCEPT = "(Intercept)"
 
 
 def read(source: Source) -> Network:
-    """Every node without children is an output.
+    """Read a linear Gaussian network; every node without children is an output.
 
     Raises:
         FileError: no such JSON; a node without a regression, an arc without a coefficient or the reverse.
@@ -53,7 +53,7 @@ def read(source: Source) -> Network:
 
 
 def _regress(graph: nx.DiGraph[Any], name: str, cpd: Mapping[str, Any], place: str) -> None:
-    """Intercept and coefficients of one node onto the graph."""
+    """Check the regression of one node, and add it to the graph."""
     coefficients = {
         key: _number(value, f"{place}.coefficients[{key!r}]")
         for key, value in _mapping(cpd.get("coefficients"), f"{place}.coefficients").items()
@@ -72,7 +72,7 @@ def _regress(graph: nx.DiGraph[Any], name: str, cpd: Mapping[str, Any], place: s
 def regress(
     graph: nx.DiGraph[Any], name: str, intercept: float, coefficients: Mapping[str, float], variance: float
 ) -> None:
-    """Puts a regression onto the graph: E[node] = intercept + Σ coefficient · parent, and its variance."""
+    """Add a regression to the graph: E[node] = intercept + Σ coefficient · parent, and its variance."""
     graph.nodes[name]["variance"] = variance
     if coefficients:
         graph.nodes[name].update(bias=intercept, activation="identity")
@@ -89,7 +89,7 @@ def _mapping(value: Any, place: str) -> Mapping[str, Any]:
 
 
 def _number(value: Any, place: str) -> float:
-    """A number, alone or as a list of one."""
+    """Return a finite number, which may be the only entry of a list."""
     if isinstance(value, list) and len(value) == 1:
         (value,) = value
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= sys.float_info.max:

@@ -1,4 +1,4 @@
-"""Pictures as SVG or PNG: DOT, drawn by Graphviz's program `dot` where that is installed."""
+"""Write pictures as SVG or PNG: DOT, drawn by Graphviz's program `dot`, which must be installed."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""PMML 3 and 4: the element NeuralNetwork, with derived fields, normalised outputs and targets.
+"""Read PMML 3 and 4: the element NeuralNetwork, with derived fields, normalised outputs and targets.
 
-Inputs are the fields: a continuous one is called as it is, a category `field=value` and holds 1 or 0. Neurons keep
-their ids, derived fields their names. Softmax and simplemax become groups of plain neurons with frozen weights, behind
-neurons `id.raw`; what outputs are turned back by stands behind them, as `field.predicted` and `field.target`.
+Inputs are the fields: a continuous one has the field's name, a category is called `field=value` and is 1 or 0. Neurons
+keep their ids, derived fields their names. Softmax and simplemax become groups of neurons with frozen weights, fed by
+neurons `id.raw`; neurons `field.predicted` and `field.target` convert outputs back to the units of the field.
 """
 
 from __future__ import annotations
@@ -40,23 +40,23 @@ MODEL = (
 )
 RESCALE = {"rescaleFactor": "1", "rescaleConstant": "0"}
 ROUNDED = {"round": 0.5, "floor": 0.0}  # castInteger → c in ⌊x + c⌋; "ceiling" is −⌊−x⌋
-STEPS = 1000  # integers between a target's bounds, a neuron each
+STEPS = 1000  # maximal number of integers between a target's bounds, a neuron each
 
 
 def read(source: Source) -> Network:
-    """The network from fields to the neurons that NeuralOutputs names, in that order.
+    """Read the network from fields to the neurons that NeuralOutputs names, in that order.
 
-    What PMML says of missing and invalid values has nothing to act on: every input is a finite number.
+    PMML's rules for missing and invalid values are ignored: every input is a finite number.
 
     Raises:
         FileError: no such PMML, or an element, attribute or value that is not read; it is named with its id.
-        UnknownNameError: an activation function, a field or a neuron that is not there.
+        UnknownNameError: an unknown activation function, field or neuron.
     """
     return _Reader(str(source.path), _xml.parse(source.read(), str(source.path))).network()
 
 
 class _Reader(Document):
-    """One document; `node` leads from ids of NeuralInput and Neuron to names of nodes."""
+    """Read one document; `node` maps ids of NeuralInput and Neuron to names of nodes."""
 
     def __init__(self, what: str, root: Any) -> None:
         super().__init__(what)
@@ -93,7 +93,7 @@ class _Reader(Document):
         self.outputs(self.parts(self.one(self.model, "NeuralOutputs"), ("NeuralOutput",)))
         return self.net
 
-    # ---- what comes in and goes out -------------------------------------------------------------------------
+    # ---- inputs and outputs ---------------------------------------------------------------------------------
 
     def inputs(self, elements: list[Any]) -> None:
         rows = [(e, f"NeuralInput {show(e.get('id'))}", self.rule(self.one(e, "DerivedField"))) for e in elements]
@@ -120,7 +120,7 @@ class _Reader(Document):
         self.net.set_outputs(names)
 
     def turned_back(self, node: str, rule: Any, place: str) -> tuple[str, str | None]:
-        """The node of the field that an output predicts, out of the node of its normalised value; and the field."""
+        """Invert the normalisation of an output; return the node of the field's value, and the field or None."""
         for _ in range(DEPTH):
             name = rule.get("field")
             match tag(rule):
@@ -148,11 +148,11 @@ class _Reader(Document):
     # ---- targets --------------------------------------------------------------------------------------------
 
     def targets(self) -> dict[str, Any]:
-        """The Target of each continuous field that has something to say of its values."""
+        """Return the Target of each field whose values it rescales, bounds or rounds."""
         found: dict[str, Any] = {}
         for group in (e for e in self.model if tag(e) == "Targets"):
             for e in self.parts(group, ("Target",)):
-                self.parts(e, ("TargetValue",))  # which speak of categories and of missing values
+                self.parts(e, ("TargetValue",))  # for categories and missing values: not used
                 name = e.get("field")
                 place = f"Target {show(name)}"
                 if name not in self.fields.data:
@@ -165,7 +165,7 @@ class _Reader(Document):
         return found
 
     def rescaled(self, node: str, target: Any, field: str) -> str:
-        """castInteger(rescaleFactor · clamp(x, min, max) + rescaleConstant), in this order."""
+        """Return the node of castInteger(rescaleFactor · clamp(x, min, max) + rescaleConstant), in this order."""
         place = f"Target {show(field)}"
         low, high = (self.number(target, k, place) if target.get(k) else None for k in ("min", "max"))
         factor, constant = (self.number(target, k, place, default) for k, default in RESCALE.items())
@@ -193,14 +193,14 @@ class _Reader(Document):
         return self.cast(node, field, cast, ends)
 
     def bounded(self, node: str, of: str, bound: float, field: str) -> str:
-        """max(x, bound) or min(x, bound), by `of`."""
+        """Return the node of max(x, bound) or min(x, bound); `of` is "max" or "min"."""
         constant, after = self.names.free(f"{field}.bound"), self.names.free(f"{field}.{of}")
         _groups.frozen(self.net, constant, {}, bias=bound)
         _groups.frozen(self.net, after, {node: 1.0, constant: 1.0}, aggregation=of)
         return after
 
     def cast(self, node: str, field: str, how: str, ends: list[float]) -> str:
-        """x as an integer, a step k for each that it may pass: with y = x + c,
+        """Return the node of x rounded to an integer, from a step for each integer k that x may pass: with y = x + c,
 
         ⌈x⌉ = ⌈low⌉ + Σ_k step(x − k) and ⌊y⌋ = ⌊low + c⌋ + Σ_k (1 − step(k − y)), where step(0) = 0.
         """

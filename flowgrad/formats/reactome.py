@@ -1,4 +1,4 @@
-"""Reactome's pathway hierarchy: `parent<TAB>child`, no header, all species in one file.
+"""Read Reactome's pathway hierarchy: `parent<TAB>child`, no header, all species in one file.
 
 The signal runs from child to parent: the most specific pathways are the inputs, the roots the outputs. A
 stable identifier is `R-<species>-<number>`.
@@ -29,10 +29,10 @@ def read(
     seed: int = 0,
     initializer: Initial = None,
 ) -> Network:
-    """The pathways of one species (three letters, as in `R-HSA-109581`), or with None of all.
+    """Read the pathways of one species (three letters, as in `R-HSA-109581`); None reads those of all.
 
     Args:
-        duplicates: of lines between the same two nodes, "first" takes the first, "error" none.
+        duplicates: for lines between the same two nodes: "first" keeps the first, "error" raises FileError.
         drop_self_loops: leaves out lines from a node to itself.
 
     Raises:

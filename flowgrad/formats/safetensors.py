@@ -12,20 +12,20 @@ from flowgrad.network import Network
 
 
 def write(network: Network, path: Path, *, weights_of: str | None = None) -> Mapping[str, bytes]:
-    """One file; `weights_of` says of what moment of a training its weights are."""
+    """Return one file; `weights_of` is `History.weights_of`, as text."""
     document, tensors = described(network)
     return {path.name: seal(document if weights_of is None else {**document, WEIGHTS_OF: weights_of}, tensors)}
 
 
 def read(source: Source) -> Network:
-    """The network, once the file is the one that was written, byte by byte."""
+    """Read the network; the file's SHA-256 is checked."""
     document, tensors = unseal(source.read(), str(source.path))
     document.pop(WEIGHTS_OF, None)
     return restore(document, tensors, source)
 
 
 def weights_of(source: Source) -> str | None:
-    """What the file says of its weights; None where it says nothing."""
+    """Return the text `weights_of` of the file, or None."""
     return noted(unseal(source.read(), str(source.path))[0])
 
 

@@ -1,7 +1,7 @@
-"""SIF, Cytoscape's simple interactions: `node relation node node …` a line, between tabs, or blanks where none are.
+"""Read SIF, Cytoscape's simple interactions: `node relation node node …` a line, between tabs or, without tabs, blanks.
 
-The signal runs from the first node to each of the others. A line of two fields is an edge whose relation nobody said,
-a line of one a node alone. The relation is the edge's attribute `interaction`.
+The signal runs from the first node to each of the others. A line of two fields is an edge without a relation, a
+line of one field a node without edges. The relation is the edge's attribute `interaction`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from flowgrad.formats._edges import Function, Initial, network
 from flowgrad.network import Network
 
 INTERACTION = "interaction"
-OTHERS = ("<", "{", "[")  # begin files of other formats, any of which would be lines of words
+OTHERS = ("<", "{", "[")  # first characters of files in other formats, whose lines would be read as words
 
 
 def read(
@@ -35,13 +35,13 @@ def read(
     seed: int = 0,
     initializer: Initial = None,
 ) -> Network:
-    """Nodes in the order of first mention; a weight is drawn for every edge.
+    """Read nodes in the order of first mention; a weight is drawn for every edge.
 
     A line that begins with "#" is a comment where a blank follows, or no other field.
 
     Args:
-        relations: takes the edges of these alone; nodes without any stay out. None takes all.
-        duplicates: of edges between the same two nodes, "first" takes the first, "error" none.
+        relations: reads only the edges of these relations, and their nodes. None reads all.
+        duplicates: for edges between the same two nodes: "first" keeps the first, "error" raises FileError.
         drop_self_loops: leaves out edges from a node to itself.
 
     Raises:
@@ -89,7 +89,7 @@ def _is_comment(line: str, fields: list[str]) -> bool:
 
 @dataclass
 class _Rows:
-    """Edges, an entry each, and all nodes in the order of first mention."""
+    """Collect edges, one entry each in four lists, and all nodes in the order of first mention."""
 
     nodes: dict[str, None] = field(default_factory=dict)
     sources: list[str] = field(default_factory=list)
@@ -98,7 +98,7 @@ class _Rows:
     lines: list[int] = field(default_factory=list)
 
     def add(self, fields: list[str], line: int) -> None:
-        """The edges of one line."""
+        """Add the edges of one line."""
         relation, targets = (fields[1], fields[2:]) if len(fields) > 2 else (ABSENT, fields[1:])
         self.nodes.update(dict.fromkeys((fields[0], *targets)))
         for target in targets:
@@ -108,7 +108,7 @@ class _Rows:
             self.lines.append(line)
 
     def only(self, relations: list[str], what: str) -> _Rows:
-        """The edges of these relations."""
+        """Return the edges of these relations, with their nodes."""
         known = {relation: None for relation in self.relations if relation is not ABSENT}
         for relation in relations:
             if relation not in known:

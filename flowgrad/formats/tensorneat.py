@@ -1,7 +1,7 @@
-"""TensorNEAT's genomes: `.npz` of the arrays `nodes` and `conns`, of one genome or of a population.
+"""Read TensorNEAT's genomes: `.npz` of the arrays `nodes` and `conns`, of one genome or of a population.
 
 A row of `nodes` is (key, bias, response, aggregation, activation), without the response where the genes have none; one
-of `conns` is (from, to, weight), perhaps with a marker before the weight; rows of NaN are none. Nodes compute
+of `conns` is (from, to, weight), perhaps with a marker before the weight; rows of NaN are unused. Nodes compute
 act(bias + response · aggregation(weight · value)), but for the outputs, which have no activation there.
 
 TensorNEAT writes its best genomes so. `State.save` writes a pickle, which is never read: `population` takes the arrays.
@@ -36,8 +36,8 @@ ACTIVATIONS = {
     "abs": "abs",
 }
 AGGREGATIONS = {"sum": "sum", "product": "product", "max": "max", "min": "min", "maxabs": "max_abs", "mean": "mean"}
-OF_NOTHING = ("sum", "product", "maxabs")  # whose value of no connections is a number there
-PICKLE = b"\x80"  # begins every pickle since protocol 2
+OF_NOTHING = ("sum", "product", "maxabs")  # aggregations that are a number without connections in TensorNEAT
+PICKLE = b"\x80"  # first byte of every pickle since protocol 2
 FloatArray = npt.NDArray[np.float64]
 
 
@@ -49,7 +49,7 @@ def read(
     activation_options: Sequence[str] = ("sigmoid",),
     aggregation_options: Sequence[str] = ("sum",),
 ) -> Network:
-    """The network of a file that TensorNEAT's pipeline wrote, or `np.savez(path, nodes=…, conns=…)`.
+    """Read the network of a file that TensorNEAT's pipeline wrote, or `np.savez(path, nodes=…, conns=…)`.
 
     Args: those of `population`.
 
@@ -98,16 +98,16 @@ def population(
     Args:
         nodes: (P, N, 5) or (P, N, 4) floats, as `state.pop_nodes`; (N, 5) or (N, 4) of one genome.
         conns: (P, C, 3) or (P, C, 4); (C, 3) or (C, 4) of one genome.
-        n_inputs: None takes the nodes 0, 1, … that nothing feeds, up to the first that something feeds.
-        n_outputs: None takes the nodes behind the inputs that feed nothing, up to the first that feeds something.
+        n_inputs: None takes the nodes 0, 1, … without in-edges, up to the first that has one.
+        n_outputs: None takes the nodes after the inputs without out-edges, up to the first that has one.
         activation_options, aggregation_options: TensorNEAT's names, in the order that its node gene was given them.
 
     Raises:
         DataError: arrays of another shape, a key that is no whole number or comes twice, a number that is not finite,
-            a genome without an input or output; an aggregation of nothing that is no number.
-        ConfigError: counts that cannot be.
+            a genome without an input or output; an aggregation that is no number without connections.
+        ConfigError: impossible numbers of inputs or outputs.
         UnknownNameError: a function that is not read.
-        GraphError, CycleError: a connection of a node that is not there; a genome that is not feed-forward.
+        GraphError, CycleError: a connection of a node that does not exist; a genome that is not feed-forward.
 
     >>> genome = [[0, 0, 1, 0, 0], [1, 0.5, 2, 0, 0]], [[0, 1, -1.5]]
     >>> population(*genome).columns.ends
@@ -142,7 +142,7 @@ def population(
 
     bias = column("bias", gene[:, 1])
     response = column("response", gene[:, 2] if gene.shape[1] == 5 else np.ones(len(gene)))
-    one = np.array([name == "product" for name in aggregations], np.bool_) & ~fed  # the product of nothing
+    one = np.array([name == "product" for name in aggregations], np.bool_) & ~fed  # empty products, 1 in TensorNEAT
     none = [None] * I
     c = Columns.of(
         ids,
@@ -167,7 +167,7 @@ def population(
 
 
 def _array(name: str, given: Any, widths: tuple[int, ...]) -> FloatArray:
-    """(P, n, width) float64."""
+    """Convert an argument to (P, n, width) float64."""
     try:
         array = np.asarray(given, np.float64)
     except (TypeError, ValueError):
@@ -180,7 +180,7 @@ def _array(name: str, given: Any, widths: tuple[int, ...]) -> FloatArray:
 
 
 def _present(genes: FloatArray) -> tuple[Any, FloatArray]:
-    """Genome (n,) of each row that is there, and the rows (n, width)."""
+    """Return the genome (n,) of each row that is not NaN, and these rows (n, width)."""
     there = ~np.isnan(genes[:, :, 0])
     return np.nonzero(there)[0], genes[there]
 
@@ -193,7 +193,7 @@ def _keys(name: str, column: FloatArray) -> npt.NDArray[np.int64]:
 
 
 def _run(first: int, key: Any, used: Any) -> int:
-    """How many of the keys first, first + 1, … are there and not `used`, up to the first that is."""
+    """Count the consecutive keys first, first + 1, … that exist and are not in `used`."""
     free = np.setdiff1d(key, used)
     free = free[free >= first]
     return int((free == first + np.arange(len(free))).cumprod().sum())
@@ -207,7 +207,7 @@ def _count(given: int | None, name: str, found: int, most: int) -> int:
 
 
 def _whole_genomes(part: Any, key: Any, n_genomes: int, n_ends: int) -> None:
-    """Refuse a genome that has a key twice, or an input or output not at all."""
+    """Refuse a genome that has a key twice, or lacks an input or output."""
     order = np.lexsort((key, part))
     again = (np.diff(part[order]) == 0) & (np.diff(key[order]) == 0)
     if again.any():
@@ -230,7 +230,7 @@ def _doubtful(key: Any, ends: Any, I: int, given: int | None) -> None:
 def _functions(
     gene: FloatArray, is_output: Any, options: tuple[Sequence[str], Sequence[str]], ids: Sequence[Any]
 ) -> tuple[list[str], list[str]]:
-    """TensorNEAT's names of each node's activation and aggregation."""
+    """Return TensorNEAT's names of each node's activation and aggregation."""
     found = []
     kinds = (("activation", -1, options[0], ACTIVATIONS), ("aggregation", -2, options[1], AGGREGATIONS))
     for kind, column, names, known in kinds:
@@ -239,7 +239,7 @@ def _functions(
                 raise UnknownNameError(f"TensorNEAT's {kind} {brief(name)} is not read{suggest(name, known)}")
         code = gene[:, column].copy()
         if kind == "activation":
-            code[is_output] = -1  # as TensorNEAT calls identity
+            code[is_output] = -1  # TensorNEAT's code of identity
         wrong = ~np.isin(code, np.arange(-1 if kind == "activation" else 0, len(names)))
         if wrong.any():
             row = int(np.flatnonzero(wrong)[0])
@@ -250,7 +250,7 @@ def _functions(
 
 
 def _example() -> bytes:
-    """One genome: two inputs, an output and a hidden node between."""
+    """Return a file of one genome: two inputs, an output and a hidden node between."""
     import io
 
     nan = [np.nan] * 5

@@ -1,4 +1,4 @@
-"""Weight-agnostic networks (Gaier & Ha 2019): `.out`, a matrix of weights and a column of activation numbers.
+"""Read weight-agnostic networks (Gaier & Ha 2019): `.out`, a matrix of weights and a column of activation numbers.
 
 N rows of N + 1 numbers, no header. Entry (u, v) is the weight from node u to node v, 0 or nan where there is no
 connection; the last column is node u's activation. Node 0 is the bias, the constant 1; then come the inputs, the
@@ -34,19 +34,19 @@ ACTIVATIONS = (
     "wann-cos",
     "square",
 )
-"""Numbered from 1. Their sigmoid is written by tanh, which is the same function."""
+"""Activations by their number in the file, from 1. The paper's sigmoid is written with tanh: the same function."""
 
 
 def read(
     source: Source, *, n_inputs: int | None = None, n_outputs: int | None = None, output_activation: Any = None
 ) -> Network:
-    """Nodes are numbered as in the file; the bias is neuron 0, without in-edges, its bias 1 and not trainable.
+    """Read a network with the file's node numbers; neuron 0 has no in-edges and a bias of 1 that is not trainable.
 
     Args:
-        n_inputs: the bias not counted; None takes the nodes behind it that nothing feeds, up to the first that
-            something feeds.
-        n_outputs: None takes the last nodes, back to the last that feeds something.
-        output_activation: of the outputs, in the place of the file's own; None keeps those.
+        n_inputs: number of inputs without node 0; None takes the nodes after it that have no in-edges, up to the
+            first that has one.
+        n_outputs: None takes the nodes after the last one that has an out-edge.
+        output_activation: replaces the file's activations of the outputs; None keeps those.
 
     Raises:
         FileError: no such matrix, a connection against the order, an unknown activation; with its line.
@@ -121,13 +121,13 @@ def _network(W: npt.NDArray[np.float64], sigma: Any, n_in: int, n_out: int, what
             encode("activations", names, range(N)),
             weight=W[source, target],
             bias=np.where(np.arange(N) == 0, 1.0, 0.0),
-            trainable=False,  # there are no biases but node 0
+            trainable=False,  # the only bias is that of node 0
         )
     )
 
 
 def read_tuned(path: Path | str, net: Network, weight_bias: float = -0.7) -> npt.NDArray[np.float64]:
-    """Tuned weights of a `.wann.json`, `[[weight, …], …]`: the weights (E,) of the network's edges, in file order.
+    """Read tuned weights of a `.wann.json`, `[[weight, …], …]`; return them (E,) in the order of `net.columns`.
 
     Weight k, plus `weight_bias`, is that of the k-th connection of the matrix, row by row.
 

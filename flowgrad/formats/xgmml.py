@@ -1,12 +1,12 @@
-"""XGMML, Cytoscape's XML: nodes and edges with `<att>`, each a name, a type and a value.
+"""Read XGMML, Cytoscape's XML: nodes and edges with `<att>`, each a name, a type and a value.
 
-A node's `label` is its id where ids are nothing but numbers, as Cytoscape gives them, and every label is another one.
+A node's `label` is its id if the file's ids are all numbers, as Cytoscape gives them, and all labels are distinct.
 """
 
 from __future__ import annotations
 
 from typing import Any
-from xml.etree import ElementTree as etree  # to write with
+from xml.etree import ElementTree as etree  # for writing only
 
 from flowgrad.errors import FileError
 from flowgrad.format import Format
@@ -21,10 +21,10 @@ DIALECT = _graph.Dialect("XGMML")
 
 
 def parse_graph(data: bytes, what: str, found: Found) -> Found:
-    """The graph of XGMML.
+    """Parse XGMML to a graph.
 
     Raises:
-        FileError: no XGMML, or with what no network has: groups, undirected edges; an attribute that is given twice
+        FileError: no XGMML, or features that no network has: groups, undirected edges; an attribute that is given twice
             or that is not of its type.
     """
     root = _xml.root_of(data, what, "graph")
@@ -57,7 +57,7 @@ def parse_graph(data: bytes, what: str, found: Found) -> Found:
 
 
 def _ids(nodes: list[Any], what: str) -> dict[str, str]:
-    """What nodes are called, by their id in the file."""
+    """Return the names of nodes by their id in the file."""
     ids = [_xml.required(node, ID, f"{what}: a node") for node in nodes]
     labels = [node.get(LABEL) for node in nodes]
     serial = all(name.removeprefix("-").isdecimal() for name in ids)
@@ -67,7 +67,7 @@ def _ids(nodes: list[Any], what: str) -> dict[str, str]:
 
 
 def _attributes(element: Any, children: Any, skipped: tuple[str, ...], place: str) -> dict[str, Any]:
-    """What an element says: its XML attributes, its `<att>`, and `<graphics>` as XML."""
+    """Return the attributes of an element: its XML attributes, its `<att>`, and `<graphics>` as XML."""
     found: dict[str, Any] = {}
     for name, text in element.attrib.items():
         if local(name) not in skipped:
@@ -89,7 +89,7 @@ def _attributes(element: Any, children: Any, skipped: tuple[str, ...], place: st
 
 
 def _value(att: Any, place: str) -> Any:
-    """The value of an `<att>`: a list of those within it, other elements as XML; None where it has none."""
+    """Return the value of an `<att>`: a list of those within it, other elements as XML; None where it has none."""
     inner = list(att)
     if any(local(child.tag) == "graph" for child in inner):
         raise FileError(f"{place} holds a graph of its own, and no neuron does: take it out of its group")

@@ -1,1 +1,1 @@
-"""What the format `onnx` is made of: the reader's values, neurons and operators, and the writer."""
+"""Implement the format `onnx`: the reader's values, neurons and operators, and the writer."""

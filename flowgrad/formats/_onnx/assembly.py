@@ -1,8 +1,8 @@
-"""A network put together by whole arrays of neurons, as a graph of tensors is read.
+"""Assemble a network from arrays of neurons while a graph of tensors is read.
 
-A neuron is a row, a number that never changes. Edges and biases may be *of a parameter*, a number too: what is used
-once becomes an ordinary weight or bias; a parameter that is used more than once becomes one weight that edges share,
-and where it is a bias it stands on edges from one neuron that is 1.
+A neuron is identified by its row, an integer that never changes. Edges and biases may have a *key*, the number of a
+parameter. A parameter that is used once becomes an ordinary weight or bias; one that is used more often becomes a
+weight that edges share, and a bias then becomes an edge from a neuron whose value is 1.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from flowgrad.formats._groups import Names
 from flowgrad.network import Network
 
 Array = npt.NDArray[Any]
-MOST = 50_000_000  # neurons, edges and numbers that one file may ask for, altogether, where nobody says how many bytes
-NEURON, EDGE, NUMBER = 320, 120, 20  # bytes that each takes at the peak, while a network is made; measured, rounded up
+MOST = 50_000_000  # maximal total of neurons, edges and numbers of a file, unless max_bytes is given
+NEURON, EDGE, NUMBER = 320, 120, 20  # peak memory of each in bytes, while a network is made; measured, rounded up
 NODE = np.dtype(
     [
         ("activation", np.int16),
@@ -37,14 +37,14 @@ NODE = np.dtype(
 
 
 class Assembly:
-    """Neurons, edges and parameters so far; `claim` counts the memory that the file asks for."""
+    """Collect neurons, edges and parameters; `claim` counts the memory that the file needs."""
 
     def __init__(self, claim: Claim) -> None:
         what = str(claim.path)
         self.claim, self.what, self.spent, self.n = claim, what, 0, 0
-        self.folder = claim.path.parent  # where a model's numbers may stand, in files of their own
-        self.place = what  # where the reader stands, for messages
-        self.batch = False  # whether the first axis of arrays of rows is the batch, of one sample
+        self.folder = claim.path.parent  # the only folder from which external data are read
+        self.place = what  # the part of the file that is being read, for messages
+        self.batch = False  # whether the first axis of arrays of rows is the batch axis, of length 1
         self.nodes = np.zeros(1024, NODE)
         self.labels: list[tuple[str, tuple[int, ...]]] = []
         self.functions: dict[str, list[str]] = {"activations": ["identity"], "aggregations": ["sum"]}
@@ -57,7 +57,7 @@ class Assembly:
         """Count neurons, edges and numbers before they are made.
 
         Raises:
-            FileError: the file asks for more than `MOST` of them, or for more memory than it may have.
+            FileError: more than `MOST` of them, or more memory than the file may claim.
         """
         self.spent += neurons + edges + numbers
         if self.spent > MOST and self.claim.max_bytes is None:
@@ -71,7 +71,7 @@ class Assembly:
     def neurons(
         self, shape: tuple[int, ...], label: str, activation: str = "identity", aggregation: str = "sum"
     ) -> Array:
-        """Rows of that shape, int64, of new neurons without edges."""
+        """Make new neurons without edges; return their rows, int64 of this shape."""
         size = int(np.prod(shape, dtype=object))
         self.spend(neurons=size)
         first, self.n = self.n, self.n + size
@@ -89,13 +89,13 @@ class Assembly:
         self.nodes["activation"][rows] = -1 if activation == "input" else self.code("activations", activation)
 
     def name(self, rows: Array, label: str) -> None:
-        """Call them `label[i,j]`, by their place in the array; the batch axis is left out."""
+        """Name the neurons `label[i,j]` by their indices in the array, without the batch axis."""
         self.labels.append((label, rows.shape[1:] if self.batch and rows.shape[:1] == (1,) else rows.shape))
         self.nodes["label"][rows] = len(self.labels) - 1
         self.nodes["place"][rows] = np.arange(rows.size).reshape(rows.shape)
 
     def identify(self, rows: Array, ids: Sequence[Hashable]) -> None:
-        """Give these rows, which have none, their ids."""
+        """Set the ids of these rows, which must have none yet."""
         self.nodes["named"][rows] = True
         self.ids |= dict(zip(rows.ravel().tolist(), ids, strict=True))
 
@@ -106,14 +106,14 @@ class Assembly:
         return table.index(function)
 
     def plain(self, rows: Array) -> bool:
-        """Whether all of them are a = m, the sum of what comes in: nothing else is said of them yet."""
+        """Tell whether all these neurons are a = m, the sum of their terms: identity, without bias or parameter."""
         found = self.nodes[rows]
         return not (
             found["activation"].any() or found["aggregation"].any() or found["bias"].any() or (found["key"] >= 0).any()
         )
 
     def linear(self, rows: Array) -> bool:
-        """Whether all of them have the activation identity, whatever their aggregation and bias."""
+        """Tell whether all these neurons have the activation identity, whatever their aggregation and bias."""
         return not self.nodes["activation"][rows].any()
 
     def bias(self, rows: Array, values: Array, keys: Array | None = None) -> None:
@@ -123,7 +123,7 @@ class Assembly:
     # ---- edges and parameters -------------------------------------------------------------------------------
 
     def connect(self, source: Array, target: Array, weight: Any = 1.0, keys: Array | None = None) -> None:
-        """Edges between rows, arrays broadcast against each other; a source of −1 is none. Without keys, frozen."""
+        """Add edges between rows, arrays broadcast together, none where source is −1. Without keys they are frozen."""
         shape = np.broadcast_shapes(source.shape, target.shape, np.shape(weight))
         self.spend(edges=int(np.prod(shape, dtype=object)))
         parts = [np.broadcast_to(v, shape).ravel() for v in (source, target, weight, -1 if keys is None else keys)]
@@ -133,7 +133,7 @@ class Assembly:
         self.edges.append((parts[0].astype(np.int32), parts[1].astype(np.int32), parts[2].astype(np.float64), parts[3]))
 
     def fresh(self, shape: tuple[int, ...], name: str) -> Array:
-        """Keys int64 of that shape, of new parameters."""
+        """Make new parameters; return their keys, int64 of this shape."""
         first = self.n_parameters
         self.n_parameters += int(np.prod(shape, dtype=object))
         self.parameters.append((first, name, shape))
@@ -142,7 +142,7 @@ class Assembly:
     # ---- the whole ------------------------------------------------------------------------------------------
 
     def network(self, inputs: Array, outputs: Array) -> Network:
-        """The network; the rows that have no ids are called by the names of their tensors."""
+        """Build the network; rows without ids are named after their tensors."""
         source, target, weight, key = self._columns_of_edges()
         shared = self._used_twice(key)
         tied = np.flatnonzero(np.isin(self.nodes["key"][: self.n], shared)) if len(shared) else np.empty(0, np.int64)
@@ -181,7 +181,7 @@ class Assembly:
         return [np.concatenate(part) for part in zip(*(self.edges or [empty]), strict=True)]
 
     def _used_twice(self, key: Array) -> Array:
-        """Parameters, ascending, that more than one edge or bias is of."""
+        """Return the parameters, ascending, that more than one edge or bias uses."""
         uses = np.concatenate([key[key >= 0], self.nodes["key"][: self.n][self.nodes["key"][: self.n] >= 0]])
         found, count = np.unique(uses, return_counts=True)
         return found[count > 1]
@@ -210,7 +210,7 @@ class Assembly:
 
 
 def _indexed(name: str, shape: tuple[int, ...], place: int) -> str:
-    """`name[i,j]` of a place in an array of that shape, `name` alone where it has no axes.
+    """Return `name[i,j]` for a flat index into an array of this shape; `name` alone where it has no axes.
 
     >>> _indexed("h", (2, 3), 5), _indexed("h", (), 0)
     ('h[1,2]', 'h')

@@ -1,4 +1,4 @@
-"""Operators that several neurons say together: exactly, by an identity that stands beside each."""
+"""Read operators that several neurons compute together, exactly, by the identity in each docstring."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from flowgrad.formats._onnx.values import Array, Constant, Signals, Value, gathe
 
 
 def share(node: Node, x: Value) -> Value:
-    """x to be read more than once: nothing is put onto its own neurons."""
+    """Prepare x to be read more than once: no activation or bias is put onto its own neurons."""
     if isinstance(x, Constant):
         return x
     return replace(settled(node.net, x, f"{node.label}.z"), own=False)
@@ -40,7 +40,7 @@ def _both(node: Node, a: Value, b: Value | float, sign: str) -> Value:
 
 
 def power(node: Node, x: Value, p: float) -> Value:
-    """x^p for p a multiple of ½: squares, cubes, roots and reciprocals, one on the other."""
+    """Return x^p, p a multiple of ½, composed of squares, cubes, roots and reciprocals."""
     if p == 0.0 or 2.0 * p != round(2.0 * p) or abs(p) > 16.0:
         node.refuse(f"exponent {p:g}: must be a multiple of 0.5 between -16 and 16, and not 0")
     if p < 0.0:
@@ -72,7 +72,7 @@ def _pow(node: Node) -> Value:
 
 
 def _prelu(node: Node) -> Value:
-    """relu(x) − slope · relu(−x)"""
+    """Read PRelu: relu(x) − slope · relu(−x)."""
     x, slope = share(node, node.input()), node.input(1)
     if isinstance(x, Signals) and len(slope.shape) > len(x.shape):
         node.refuse(f"a slope of shape {slope.shape} for {x.shape}")
@@ -83,13 +83,13 @@ def _prelu(node: Node) -> Value:
 
 
 def _hard_swish(node: Node) -> Value:
-    """x · clip(x/6 + ½, 0, 1)"""
+    """Read HardSwish: x · clip(x/6 + ½, 0, 1)."""
     x = share(node, node.input())
     return mul(node, x, applied(node, "hard_sigmoid", x))
 
 
 def _celu(node: Node) -> Value:
-    """α elu(x/α)"""
+    """Read Celu: α elu(x/α)."""
     alpha = node.attribute("alpha")
     if alpha == 0.0:
         node.refuse("alpha 0 divides by 0")
@@ -99,13 +99,13 @@ def _celu(node: Node) -> Value:
 
 
 def _swish(node: Node) -> Value:
-    """x · sigmoid(αx)"""
+    """Read Swish: x · sigmoid(αx)."""
     x, alpha = share(node, node.input()), node.attribute("alpha")
     return mul(node, x, applied(node, "sigmoid", mul(node, x, alpha)))
 
 
 def gelu_by_tanh(node: Node) -> Value:
-    """½ x (1 + tanh(√(2/π) (x + 0.044715 x³)))"""
+    """Read Gelu with approximate="tanh": ½ x (1 + tanh(√(2/π) (x + 0.044715 x³)))."""
     x = share(node, node.input())
     inner = add(node, mul(node, applied(node, "cube", x), 0.044715), x)
     bend = applied(node, "tanh", mul(node, inner, math.sqrt(2.0 / math.pi)))
@@ -120,7 +120,7 @@ def _gelu(node: Node) -> Value:
 
 
 def _thresholded(node: Node) -> Value:
-    """x · step(x − α)"""
+    """Read ThresholdedRelu: x · step(x − α)."""
     x = share(node, node.input())
     return mul(node, x, applied(node, "step", add(node, x, -node.attribute("alpha"))))
 
@@ -129,7 +129,7 @@ def _thresholded(node: Node) -> Value:
 
 
 def _compare(node: Node) -> Value:
-    """Of a − b: above 0 is step; what may be equal is 1 − step of the opposite."""
+    """Read comparisons: a > b is step(a − b), a ≥ b is 1 − step(b − a), a = b is 1 − |sign(a − b)|."""
     a, b = node.input(0), node.input(1)
     if isinstance(a, Constant) and isinstance(b, Constant):
         known = {"Greater": np.greater, "Less": np.less, "GreaterOrEqual": np.greater_equal,
@@ -166,7 +166,7 @@ def _not(node: Node) -> Value:
 
 
 def _where(node: Node) -> Value:
-    """c a + (1 − c) b; where c is known, the entries themselves."""
+    """Read Where: c a + (1 − c) b; a constant c selects or masks entries."""
     c, a, b = (node.input(k) for k in range(3))
     if isinstance(c, Constant):
         return _chosen(node, c, a, b)
@@ -192,7 +192,7 @@ def _chosen(node: Node, c: Constant, a: Value, b: Value) -> Value:
     return add(node, mul(node, a, mask), mul(node, b, Constant(1.0 - mask.values)))
 
 
-# ---- of many, and along axes --------------------------------------------------------------------------------
+# ---- several inputs, and along axes -------------------------------------------------------------------------
 
 
 def _sum(node: Node) -> Value:
@@ -204,7 +204,7 @@ def _sum(node: Node) -> Value:
 
 
 def standardised(node: Node, x: Signals, epsilon: float) -> Value:
-    """(x − mean) / √(variance + ε) along the last axis."""
+    """Return (x − mean) / √(variance + ε) along the last axis."""
     x, n = Signals(settled(node.net, x, f"{node.label}.x").rows), x.shape[-1]
     if not n:
         node.refuse("of nothing: an axis has length 0")
@@ -215,7 +215,7 @@ def standardised(node: Node, x: Signals, epsilon: float) -> Value:
 
 
 def _inverse_root(node: Node, d: Value, epsilon: float) -> Value:
-    """1 / √(mean of d² + ε) along the last axis, kept."""
+    """Return 1 / √(mean of d² + ε) along the last axis, which is kept with length 1."""
     squares = settled(node.net, _signals(applied(node, "square", d)), node.label)
     weights = np.full(squares.shape, 1.0 / squares.shape[-1])
     mean = gathered(node.net, Signals(squares.rows, weights), f"{node.label}.variance")
@@ -254,7 +254,7 @@ def _of_channels(node: Node, k: int, what: str, x: Value) -> Constant:
 
 
 def _instance_norm(node: Node) -> Value:
-    """Each channel by its own mean and variance, or groups of channels by theirs."""
+    """Read InstanceNormalization and GroupNormalization: standardise each channel, or each group of channels."""
     x = node.input()
     if isinstance(x, Constant) or len(x.shape) < 3 - (node.kind == "GroupNormalization"):
         node.refuse(f"an input of shape {x.shape}: must have samples, channels and an image")
@@ -270,7 +270,7 @@ def _instance_norm(node: Node) -> Value:
 
 
 def _batch_norm(node: Node) -> Value:
-    """x s + t with s = scale/√(variance + ε), t = bias − mean s: constants of the trained model."""
+    """Read BatchNormalization: x s + t, s = scale/√(variance + ε), t = bias − mean s, constants of the model."""
     x = node.input()
     if node.attribute("training_mode"):
         node.refuse("training_mode 1 takes the mean of a batch: export the model for inference (model.eval())")

@@ -1,4 +1,4 @@
-"""Einsum of one or two operands: entries that meet are multiplied, and summed over letters that the result lacks."""
+"""Read Einsum of one or two operands: multiply entries, and sum over the letters that the result lacks."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _einsum(node: Node) -> Value:
 
 
 def _parsed(node: Node, ranks: list[int]) -> tuple[list[list[str]], list[str]]:
-    """The letters of each operand and of the result; the axes of an ellipsis are called by numbers, from the back."""
+    """Return the letters of each operand and of the result; axes of an ellipsis are numbers, from the back."""
     equation = str(node.attribute("equation")).replace(" ", "")
     left, arrow, right = equation.partition("->")
     given = left.split(",")
@@ -69,7 +69,7 @@ def _parsed(node: Node, ranks: list[int]) -> tuple[list[list[str]], list[str]]:
 
 
 def _keeps_samples_apart(node: Node, operands: list[Value], terms: list[list[str]], result: list[str]) -> None:
-    """Refuse what sums over the batch, moves its axis or lets a constant have it."""
+    """Refuse an equation that sums over the batch axis, moves it, or has its letter in a constant."""
     if node.batch is None:
         return
     of = {(term or [""])[0] for value, term in zip(operands, terms, strict=True) if isinstance(value, Signals)}
@@ -79,7 +79,7 @@ def _keeps_samples_apart(node: Node, operands: list[Value], terms: list[list[str
 
 
 def _aligned(value: Value, term: list[str], order: list[str]) -> Value:
-    """The operand with one axis a letter of the order, of length 1 where it lacks that."""
+    """Return the operand with one axis for each letter of `order`, of length 1 for letters that it lacks."""
     places = [term.index(letter) for letter in order if letter in term]
     lengths = [value.shape[term.index(letter)] if letter in term else 1 for letter in order]
     return view(value, lambda v: v.transpose(places).reshape(lengths))

@@ -1,4 +1,4 @@
-"""Operators that work entry by entry."""
+"""Read operators that work entry by entry, and softmax."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ PLAIN = {
     "Mish": "mish", "Abs": "abs", "Sign": "sign", "Exp": "exp", "Log": "log", "Sqrt": "sqrt",
     "Reciprocal": "reciprocal", "Sin": "sin", "Cos": "cos", "Atan": "arctan", "Erf": "erf",
 }  # fmt: skip
-"""Operators that are one of our activations."""
+"""Operators that equal one of flowgrad's activations."""
 
 
 def applied(node: Node, activation: str, x: Value) -> Value:
-    """σ(x), of a constant by the formula itself."""
+    """Return σ(x); for a constant, its values by the activation's formula."""
     if isinstance(x, Signals):
         return activated(node.net, x, activation, node.label)
     if x.values.dtype.kind != "f":
@@ -53,7 +53,7 @@ def _identity(node: Node) -> Value:
 
 
 def bent(node: Node, x: Value, curve: str, of_curve: float, of_relu: float) -> Value:
-    """of_curve · curve(x) + of_relu · relu(x): rectifiers with slopes and scales of their own."""
+    """Return of_curve · curve(x) + of_relu · relu(x): rectifiers of any slope and scale."""
     if isinstance(x, Constant):
         a, b = applied(node, curve, x), applied(node, "relu", x)
         assert isinstance(a, Constant)
@@ -68,7 +68,7 @@ def bent(node: Node, x: Value, curve: str, of_curve: float, of_relu: float) -> V
 
 
 def _near(value: float, ours: float) -> bool:
-    """Whether an attribute, of 32 bits, is our constant."""
+    """Tell whether an attribute, of 32 bits, equals flowgrad's constant."""
     return bool(np.float32(value) == np.float32(ours))
 
 
@@ -95,7 +95,7 @@ SELU = 1.6732632423543772, 1.0507009873554805
 
 
 def _hard_sigmoid(node: Node) -> Value:
-    """clip(αx + β, 0, 1) is our hard_sigmoid, clip(z/6 + ½, 0, 1), of 6αx + 6β − 3."""
+    """Read HardSigmoid, clip(αx + β, 0, 1), as hard_sigmoid, clip(z/6 + ½, 0, 1), of z = 6αx + 6β − 3."""
     alpha, beta = node.attribute("alpha"), node.attribute("beta")
     slope, start = 1.0 if _near(alpha, 1 / 6) else 6.0 * alpha, 6.0 * beta - 3.0
     x = node.input()
@@ -109,7 +109,7 @@ def _hard_sigmoid(node: Node) -> Value:
 
 
 def _clip(node: Node) -> Value:
-    """min(max(x, low), high), as hard_tanh or relu where it is one of them."""
+    """Read Clip, min(max(x, low), high), as hard_tanh or relu where it equals one of them."""
     if node.opset < 11:
         bounds = [None if node.attribute(k) is None else np.asarray(node.attribute(k)) for k in ("min", "max")]
     else:
@@ -129,11 +129,11 @@ def _clip(node: Node) -> Value:
     return x
 
 
-# ---- of two -------------------------------------------------------------------------------------------------
+# ---- two operands -------------------------------------------------------------------------------------------
 
 
 def together(node: Node, values: list[Value]) -> list[Value]:
-    """The values, broadcast to one shape."""
+    """Broadcast the values to one shape."""
     shape = np.broadcast_shapes(*(v.shape for v in values))
     if any(isinstance(v, Signals) for v in values):
         ranks = {len(v.shape) for v in values if isinstance(v, Signals)}
@@ -145,7 +145,7 @@ def together(node: Node, values: list[Value]) -> list[Value]:
 
 
 def _aligned(node: Node) -> list[Value]:
-    """Both inputs; before opset 7 the second is broadcast on demand, from an axis on that may be named."""
+    """Broadcast both inputs; before opset 7 the second, only if `broadcast` is set, its axes starting at `axis`."""
     a, b = node.input(0), node.input(1)
     if node.opset < 7:
         if not node.attribute("broadcast"):
@@ -208,7 +208,7 @@ def _neg(node: Node) -> Value:
 
 
 def added(node: Node, a: Value, b: Value) -> Value:
-    """a + b: a bias, or a neuron that both feed."""
+    """Return a + b: a constant becomes a bias, two signals feed one neuron."""
     if isinstance(a, Constant):
         a, b = b, a
     assert isinstance(a, Signals)
@@ -218,7 +218,7 @@ def added(node: Node, a: Value, b: Value) -> Value:
 
 
 def multiplied(node: Node, a: Value, b: Value) -> Value:
-    """a · b: a weight, or a neuron that multiplies; of one signal with itself its square."""
+    """Return a · b: a constant becomes a weight, two signals feed a product, equal signals are squared."""
     if isinstance(a, Constant):
         a, b = b, a
     assert isinstance(a, Signals)
@@ -234,7 +234,7 @@ def paired(node: Node, a: Signals, b: Signals, aggregation: str) -> Signals:
 
 
 def stacked(parts: list[Signals]) -> Signals:
-    """The signals, of one shape, side by side along a new last axis."""
+    """Stack signals, of one shape, along a new last axis."""
     rows = np.stack([p.rows for p in parts], -1)
     if all(p.weight is None for p in parts):
         return Signals(rows)
@@ -244,7 +244,7 @@ def stacked(parts: list[Signals]) -> Signals:
 
 
 def extremum(node: Node, values: list[Value], extreme: str) -> Value:
-    """The largest or smallest of the values, entry by entry; constants come in as neurons."""
+    """Return the largest or smallest of the values, entry by entry; constants beside signals become neurons."""
     constants = [v for v in values if isinstance(v, Constant)]
     node.no_batch_length(*constants)
     if len({v.values.dtype.kind for v in constants}) > 1 or (
@@ -271,7 +271,7 @@ def _extremum(node: Node) -> Value:
 
 
 def _softmax(node: Node) -> Value:
-    """Along one axis; before opset 13 over that axis and all behind it."""
+    """Read Softmax and LogSoftmax, along one axis; before opset 13 over that axis and all after it."""
     x, axis = node.input(), node.attribute("axis")
     if isinstance(x, Constant):
         node.refuse("of a constant is not read")
@@ -289,7 +289,7 @@ def _softmax(node: Node) -> Value:
 
 
 def _exps(node: Node, x: Signals) -> tuple[Array, Array]:
-    """Rows of the largest x (…, 1), and of e^(x − largest), which overflows nowhere (…, K)."""
+    """Return the rows of the largest x (…, 1), and of e^(x − largest) (…, K), which cannot overflow."""
     net, label, weight = node.net, node.label, 1.0 if x.weight is None else x.weight
     largest = gathered(net, x, f"{label}.max", "max").rows[..., None]
     exps = net.neurons(x.shape, f"{label}.exp", "exp")
@@ -299,7 +299,7 @@ def _exps(node: Node, x: Signals) -> tuple[Array, Array]:
 
 
 def softmax(node: Node, x: Signals) -> Array:
-    """Rows (…, K) of e_j / Σ_i e_i with e_j = exp(x_j − max_i x_i), along the last axis."""
+    """Return the rows (…, K) of e_j / Σ_i e_i with e_j = exp(x_j − max_i x_i), along the last axis."""
     net, label = node.net, node.label
     _, exps = _exps(node, x)
     total = gathered(net, Signals(exps), f"{label}.1/sum", activation="reciprocal").rows[..., None]
@@ -310,7 +310,7 @@ def softmax(node: Node, x: Signals) -> Array:
 
 
 def log_softmax(node: Node, x: Signals) -> Array:
-    """Rows (…, K) of x_j − max_i x_i − log Σ_i e_i, along the last axis."""
+    """Return the rows (…, K) of x_j − max_i x_i − log Σ_i e_i, along the last axis."""
     net, label, weight = node.net, node.label, 1.0 if x.weight is None else x.weight
     largest, exps = _exps(node, x)
     total = gathered(net, Signals(exps), f"{label}.log(sum)", activation="log").rows[..., None]
@@ -322,7 +322,7 @@ def log_softmax(node: Node, x: Signals) -> Array:
 
 
 def log_sum_exp(node: Node, x: Signals) -> Signals:
-    """max_i x_i + log Σ_i exp(x_i − max_i x_i), along the last axis."""
+    """Return max_i x_i + log Σ_i exp(x_i − max_i x_i), along the last axis."""
     largest, exps = _exps(node, distinct(node.net, x, node.label))
     total = gathered(node.net, Signals(exps), f"{node.label}.log(sum)", activation="log").rows
     rows = node.net.neurons(total.shape, node.label)

@@ -1,7 +1,7 @@
-"""An activation as operators: from the writer's table where it stands there, else from its expression.
+"""Write an activation as operators: from the writer's table if it is listed there, else from its expression.
 
-Of the grammar's functions log1p, expm1 and erfc have no operator in ONNX, and what stands for them loses digits: an
-activation whose expression has one of them, and that the table does not know, has no form.
+ONNX has no operators for the grammar's functions log1p, expm1 and erfc, and substitutes for them lose digits: an
+activation whose expression has one of them, and that is not in the table, has no form.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ COMPARISONS = {
     ast.Gt: "Greater",
     ast.GtE: "GreaterOrEqual",
     ast.Eq: "Equal",
-    ast.NotEq: "Equal",  # and then Not
+    ast.NotEq: "Equal",  # followed by Not
 }
 FUNCTIONS = {
     "exp": "Exp",
@@ -42,7 +42,7 @@ FUNCTIONS = {
 
 
 def form(sigma: Activation) -> Form | None:
-    """σ as operators, (model, name of z) → name of σ(z), or None where ONNX has no form of it."""
+    """Return a function (model, name of z) → name of σ(z) that writes σ, or None where ONNX cannot express it."""
     if sigma.name in ACTIVATIONS and is_own("activations", sigma):
         return ACTIVATIONS[sigma.name]
     if sigma.expression is None:
@@ -56,7 +56,7 @@ def form(sigma: Activation) -> Form | None:
 
 
 def _written(m: Model, node: Any, known: dict[str, str]) -> str:
-    """The name of the node's value; what comes again stands once."""
+    """Write the node's value and return its name; equal subexpressions are written once."""
     key = ast.unparse(node)
     if key not in known:
         known[key] = _operator(m, node, known)

@@ -1,4 +1,4 @@
-"""Numbers that a model keeps in a file beside it."""
+"""Read numbers that a model keeps in a file beside it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from flowgrad.errors import FileError, show
 from flowgrad.format import is_bare
 
 BYTES = {1: 4, 2: 1, 3: 1, 4: 2, 5: 2, 6: 4, 7: 8, 9: 1, 10: 2, 11: 8, 12: 4, 13: 8, 16: 2}
-"""TensorProto's numbers of types, and the bytes that one number takes."""
+"""TensorProto's data types → bytes of one number."""
 
 
 def inlined(place: str, proto: Any, folder: Path) -> Any:
-    """The TensorProto with its numbers in it, as many bytes as its shape and type ask for.
+    """Return the TensorProto with its external data inlined, as many bytes as its shape and type require.
 
     Raises:
         FileError: a name that leads out of the folder, a link, a file that is missing or too short.
@@ -48,7 +48,7 @@ def _count(place: str, said: dict[str, str], key: str) -> int | None:
 
 
 def _bytes(place: str, path: Path, start: int, size: int) -> bytes:
-    """The bytes from `start` on, of a regular file that is no link."""
+    """Read `size` bytes from `start` on, of a regular file that is no link."""
     try:
         found = os.lstat(path)
         if not stat.S_ISREG(found.st_mode):

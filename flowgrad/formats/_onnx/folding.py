@@ -1,4 +1,4 @@
-"""What a file computes of shapes and constants before it is a network: whole numbers, types, arrays of one number."""
+"""Read operators on shapes, types and constants, which are mostly evaluated while the file is read."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from flowgrad.formats._onnx.elementwise import applied
 from flowgrad.formats._onnx.node import OPEN, Node, Operator
 from flowgrad.formats._onnx.values import Array, Constant, Signals, Value, view
 
-WHOLE = {2, 3, 4, 5, 6, 7, 12, 13}  # TensorProto's numbers of the integer types
-REAL = {1, 10, 11, 16}
-TRUTH = 9
+WHOLE = {2, 3, 4, 5, 6, 7, 12, 13}  # TensorProto's integer types
+REAL = {1, 10, 11, 16}  # its floating-point types
+TRUTH = 9  # its type of truth values
 
 
 def _shape(node: Node) -> Value:
-    """The lengths of the axes; that of an open batch is a mark, which only Reshape and Expand take."""
+    """Read Shape: the lengths of the axes; an open batch has length `OPEN`, which only Reshape and Expand accept."""
     x = node.input()
     lengths = list(x.shape)
     if isinstance(x, Signals) and node.batch is not None:
@@ -33,7 +33,7 @@ def _size(node: Node) -> Value:
 
 
 def _cast(node: Node) -> Value:
-    """Between kinds of floating point nothing is rounded: a network computes in its own."""
+    """Read Cast and CastLike; between floating-point types nothing is rounded: a network computes in one type."""
     x, to = node.input(), node.attribute("to")
     if node.kind == "CastLike":
         like = node.input(1)
@@ -79,7 +79,7 @@ def _range(node: Node) -> Value:
 
 
 def _expand(node: Node) -> Value:
-    """To the larger of both shapes, axis by axis; a signal's own batch stays."""
+    """Read Expand: broadcast to the larger of both shapes, axis by axis; the batch axis of signals is kept."""
     x, shape = node.input(), node.integers(1, "the shape")
     if isinstance(x, Signals) and node.batch is not None:
         if len(shape) >= len(x.shape):

@@ -1,4 +1,4 @@
-"""Functions that a model defines for itself, put where they are called, by the library onnx."""
+"""Inline the functions that a model defines, with the library onnx."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Any
 from flowgrad.errors import FileError, show
 
 NODES = 100_000
-"""Nodes that a model may have once its functions stand in it: a file of a few bytes can ask for any number."""
+"""Maximal number of nodes of a model after inlining: a file of a few bytes can expand to any number."""
 
 Key = tuple[str, str]
 
 
 def inlined(model: Any, what: str) -> Any:
-    """The model without functions of its own; itself where it has none.
+    """Return the model with its functions inlined; the same object if it has none.
 
     Raises:
-        FileError: they call each other in a circle, are of another opset than the model, or too many nodes.
+        FileError: functions call each other in a circle, are of another opset than the model, or expand too far.
     """
     if not model.functions:
         return model
@@ -36,13 +36,13 @@ def inlined(model: Any, what: str) -> Any:
         return inline_local_functions(model)
     except MemoryError:
         raise
-    except Exception as error:  # of pybind11: the family differs from version to version
+    except Exception as error:  # of pybind11: the type differs between versions
         said = (str(error) or type(error).__name__).splitlines()[0][:200]
         raise FileError(f"{what}: its functions cannot be put in their places: {said}") from None
 
 
 def _size(body: Any, own: dict[Key, Any], sizes: dict[Key, int], within: tuple[Key, ...], what: str) -> int:
-    """How many nodes a graph or function comes to; `sizes` are those that are known."""
+    """Count the nodes of a graph or function after inlining; `sizes` caches the counts of functions."""
     total = 0
     for node in body.node:
         key = (node.domain, node.op_type)

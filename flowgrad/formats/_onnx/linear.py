@@ -1,4 +1,4 @@
-"""Matrix products, and sums and extremes along axes."""
+"""Read matrix products, and sums and extremes along axes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from flowgrad.formats._onnx.values import Constant, Signals, Value, activated, d
 
 
 def product(node: Node, a: Value, b: Value, label: str) -> Value:
-    """a @ b, as NumPy has it: (…, M, K) and (…, K, N) → (…, M, N)."""
+    """Return a @ b as in NumPy: (…, M, K) and (…, K, N) → (…, M, N)."""
     if not a.shape or not b.shape:
         node.refuse(f"shapes {a.shape} and {b.shape} are no matrices")
     ends = len(a.shape) == 1, len(b.shape) == 1
@@ -43,7 +43,7 @@ def product(node: Node, a: Value, b: Value, label: str) -> Value:
 
 
 def _keeps_samples_apart(node: Node, a: Value, b: Value) -> None:
-    """Refuse a product whose sum runs over the batch, or that takes the batch axis from its place."""
+    """Refuse a product that sums over the batch axis, or in whose result it is not the first axis."""
     if node.batch is None:
         return
     for mine, other, contracted in ((a, b, -1), (b, a, -2)):
@@ -55,7 +55,7 @@ def _keeps_samples_apart(node: Node, a: Value, b: Value) -> None:
 
 
 def _neurons(node: Node, a: Value, b: Value, label: str) -> Signals:
-    """One neuron an entry of the result; where both sides are signals, one that multiplies for each term."""
+    """Make a neuron for each entry of the result; if both sides are signals, also a product for each term."""
     net = node.net
     if isinstance(a, Signals) and isinstance(b, Signals):
         left, right = view(a, lambda v: v[..., :, None, :]), view(b, lambda v: v.swapaxes(-1, -2)[..., None, :, :])
@@ -82,7 +82,7 @@ def _matmul(node: Node) -> Value:
 
 
 def _gemm(node: Node) -> Value:
-    """α A B + β C, A and B transposed where it says so."""
+    """Read Gemm: α A B + β C, with A and B transposed where transA and transB are set."""
     A, B, C = node.input(0), node.input(1), node.inputs[2]
     if len(A.shape) != 2 or len(B.shape) != 2:
         node.refuse(f"shapes {A.shape} and {B.shape} are no two matrices")
@@ -110,7 +110,7 @@ def _gemm(node: Node) -> Value:
 
 
 def times(node: Node, x: Value, factor: float) -> Value:
-    """x times a number of the file's structure."""
+    """Return x · factor, where the factor is no parameter."""
     if isinstance(x, Constant):
         return node.fold(x.values * factor, x)
     return scaled(node.net, x, Constant(np.full(x.shape, factor)), node.label)
@@ -122,14 +122,14 @@ REDUCE = {
     "ReduceSum": ("sum", 13), "ReduceMean": ("mean", 18), "ReduceMax": ("max", 18), "ReduceMin": ("min", 18),
     "ReduceProd": ("product", 18),
 }  # fmt: skip
-"""Aggregation, and the opset since which the axes are an input."""
+"""Operator → aggregation, and the opset from which on the axes are an input."""
 
 
 COMPOSED = {
     "ReduceL1": ("abs", "identity"), "ReduceL2": ("square", "sqrt"), "ReduceSumSquare": ("square", "identity"),
     "ReduceLogSum": ("identity", "log"), "ReduceLogSumExp": ("exp", "log"),
 }  # fmt: skip
-"""The activations before a sum and after it."""
+"""Operator → the activations before the sum and after it."""
 
 REDUCE |= dict.fromkeys(COMPOSED, ("sum", 18))
 

@@ -1,6 +1,6 @@
-"""The ids of neurons, in the metadata of a model: `flowgrad` → JSON with `inputs`, `outputs` and `tensors`.
+"""Read and write ids of neurons in the metadata of a model: `flowgrad` → JSON with `inputs`, `outputs` and `tensors`.
 
-`tensors` has the ids of the columns of every tensor that holds neurons of the network: tensor → list.
+`tensors` maps every tensor that holds neurons of the network to the list of its columns' ids.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ KEY = "flowgrad"
 
 @dataclass(frozen=True)
 class Ids:
-    """As they stand in the file; ids are in one tensor each."""
+    """Hold the ids of a file; each is an input or in exactly one tensor."""
 
     inputs: Sequence[Hashable]
     outputs: Sequence[Hashable]
@@ -26,10 +26,10 @@ class Ids:
 
 
 def text(ids: Ids) -> str:
-    """What stands under the key.
+    """Serialize the ids to the text under `KEY`.
 
     Raises:
-        GraphError: an id of another type than a file keeps.
+        GraphError: an id of a type that a file does not keep.
     """
     tensors = {name: [_encoded(v) for v in some] for name, some in ids.tensors.items()}
     ends = [[_encoded(v) for v in some] for some in (ids.inputs, ids.outputs)]
@@ -44,10 +44,10 @@ def _encoded(name: Hashable) -> Any:
 
 
 def ids(model: Any, what: str) -> Ids | None:
-    """The ids of the file; None where it was not written by flowgrad.
+    """Read the ids of a file; None where it was not written by flowgrad.
 
     Raises:
-        FileError: what stands there is no such JSON, or names one twice.
+        FileError: the metadata are no such JSON, or name an id twice.
     """
     found = [entry.value for entry in model.metadata_props if entry.key == KEY]
     if not found:

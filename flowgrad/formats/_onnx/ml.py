@@ -1,4 +1,4 @@
-"""Operators of the domain ai.onnx.ml that linear models and perceptrons of scikit-learn are exported with."""
+"""Read operators of the domain ai.onnx.ml, to which scikit-learn's linear models and perceptrons are exported."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from flowgrad.formats._onnx.values import Array, Constant, Signals, Value, disti
 
 
 def _scaler(node: Node) -> Value:
-    """(x − offset) · scale"""
+    """Read Scaler: (x − offset) · scale."""
     x = node.input()
     for name in ("offset", "scale"):
         given = np.array(node.attribute(name) or [], np.float64)
@@ -25,12 +25,12 @@ def _scaler(node: Node) -> Value:
 
 
 def _zipmap(node: Node) -> Value:
-    """Names beside numbers: the numbers."""
+    """Read ZipMap, which pairs numbers with the names of classes: return the numbers."""
     return node.input()
 
 
 def _linear(node: Node, x: Value, rows: int, what: str) -> Value:
-    """x @ coefficients.T + intercepts"""
+    """Return x @ coefficients.T + intercepts."""
     W = np.array(node.attribute("coefficients") or [], np.float64)
     bias = np.array(node.attribute("intercepts") or [0.0] * rows, np.float64)
     if rows < 1 or len(x.shape) != 2 or W.size != rows * x.shape[1]:
@@ -47,7 +47,7 @@ def _linear_regressor(node: Node) -> Value:
 
 
 def _linear_classifier(node: Node) -> list[Value | None]:
-    """No label, which is no number; scores, one a class."""
+    """Read LinearClassifier: None for the label, which no neuron holds, and one score for each class."""
     labels: list[Any] = node.attribute("classlabels_ints") or node.attribute("classlabels_strings") or []
     found: Value = _linear(node, node.input(), len(labels), "classes")
     after = node.attribute("post_transform")
@@ -61,11 +61,11 @@ def _linear_classifier(node: Node) -> list[Value | None]:
 
 
 NORMS = {"L1": ("abs", "sum", "identity"), "L2": ("square", "sum", "sqrt"), "MAX": ("identity", "max", "identity")}
-"""What is done to the entries of a sample, to all of them together, and to that."""
+"""Norm → activation of the entries, aggregation over a sample's entries, activation of the result."""
 
 
 def _normalizer(node: Node) -> Value:
-    """Each sample over its norm; one that is 0 gives NaN."""
+    """Read Normalizer: divide each sample by its norm; a norm of 0 gives NaN."""
     norm, x = node.attribute("norm"), share(node, node.input())
     if norm not in NORMS or not isinstance(x, Signals) or len(x.shape) != 2:
         node.refuse(f"norm {norm!r} of {x.shape}: {', '.join(NORMS)} of samples are read")
@@ -84,7 +84,7 @@ def _normalizer(node: Node) -> Value:
 
 
 def _extractor(node: Node) -> Value:
-    """The entries of each sample at these places."""
+    """Read ArrayFeatureExtractor: select columns of the samples."""
     x, places = node.input(), node.integers(1, "the places")
     if len(x.shape) != 2 or not places or not all(0 <= k < x.shape[1] for k in places):
         node.refuse(f"places {places} of {x.shape}: must be columns of samples")

@@ -1,4 +1,4 @@
-"""A model while it is written: nodes, constants, and the activations as operators."""
+"""Build a model to be written: its nodes and constants, and the activations as operators."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from flowgrad.errors import GraphError, MissingDependencyError
 from flowgrad.formats._onnx.assembly import Array
 
 OPSET, IR = 20, 9  # Gelu is an operator since 20; read by ONNX 1.15 and onnxruntime 1.17, both of early 2024
-LARGEST = 2_000_000_000  # bytes of numbers; a protobuf ends at 2 GiB
+LARGEST = 2_000_000_000  # maximal bytes of numbers; a protobuf message is limited to 2 GiB
 
 
 class Model:
-    """Nodes and constants so far; every tensor of floats is of `dtype`."""
+    """Collect nodes and constants; every tensor of floats is of `dtype`."""
 
     def __init__(self, dtype: np.dtype[Any]) -> None:
         try:
@@ -30,21 +30,21 @@ class Model:
 
     @property
     def wide(self) -> bool:
-        """Whether it is float64, of which onnxruntime has fewer operators."""
+        """Tell whether `dtype` is float64, for which onnxruntime has fewer operators."""
         return self.dtype == np.float64
 
     def name(self, kind: str) -> str:
         return f"{self.prefix}{kind}_{len(self.nodes) + len(self.initializers)}"
 
     def op(self, kind: str, *inputs: str, outputs: int = 1, **attributes: Any) -> str:
-        """A node; the name of its first output."""
+        """Add a node; return the name of its first output."""
         name = self.name(kind)
         outs = [name, *(f"{name}_{k}" for k in range(1, outputs))]
         self.nodes.append(self.onnx.helper.make_node(kind, inputs, outs, name, **attributes))
         return name
 
     def weights(self, values: Array, kind: str) -> str:
-        """An initializer of floats, which are weights or biases.
+        """Add an initializer of floats, weights or biases; return its name.
 
         Raises:
             GraphError: more numbers than a file of ONNX holds.
@@ -52,7 +52,7 @@ class Model:
         return self._initializer(values.astype(self.dtype), kind)
 
     def whole(self, values: Any) -> str:
-        """An initializer of whole numbers; lists that come again stand once."""
+        """Add an initializer of integers; return its name. Equal arrays are added once."""
         array = np.asarray(values, np.int64)
         key = ("whole", array.shape, array.tobytes())
         if key not in self.known:
@@ -68,14 +68,14 @@ class Model:
         return name
 
     def fixed(self, values: Any) -> str:
-        """A Constant node of floats: what is no parameter."""
+        """Add a Constant node of floats, which are no parameters; return its name. Equal arrays are added once."""
         array = np.asarray(values, self.dtype)
         key = ("fixed", array.shape, array.tobytes())
         if key not in self.known:
             self.known[key] = self.op("Constant", value=self.onnx.numpy_helper.from_array(array))
         return self.known[key]
 
-    # ---- small sums of operators ----------------------------------------------------------------------------
+    # ---- short compositions of operators --------------------------------------------------------------------
 
     def times(self, z: str, factor: float) -> str:
         return self.op("Mul", z, self.fixed(factor))
@@ -90,10 +90,10 @@ class Model:
         return self.op("Mul", z, z)
 
     def expm1_below_0(self, z: str) -> str:
-        """e^min(z, 0) − 1"""
+        """Write e^min(z, 0) − 1."""
         return self.plus(self.op("Exp", self.op("Min", z, self.fixed(0.0))), -1.0)
 
-    # ---- activations that onnxruntime lacks in float64, put together there ---------------------------------
+    # ---- activations that onnxruntime lacks in float64, where they are composed of others -------------------
 
     def leaky_relu(self, z: str) -> str:
         return self.op("Max", z, self.times(z, 0.01)) if self.wide else self.op("LeakyRelu", z, alpha=0.01)
@@ -125,7 +125,7 @@ class Model:
         return self.op("Clip", self.plus(self.times(z, 1 / 6), 0.5), self.fixed(0.0), self.fixed(1.0))
 
     def inverse_or_0(self, z: str) -> str:
-        """1/z, and 0 at 0: 1/(z + o) − o, where o is 1 − |sign z|."""
+        """Write 1/z, and 0 at z = 0: 1/(z + o) − o with o = 1 − |sign z|."""
         o = self.plus(self.op("Neg", self.op("Abs", self.op("Sign", z))), 1.0)
         return self.op("Sub", self.op("Reciprocal", self.op("Add", z, o)), o)
 
@@ -186,7 +186,7 @@ def _reduced(kind: str) -> Callable[[Model, str, int], str]:
 
 
 def _guarded(aggregation: Callable[[Model, str, int], str]) -> Callable[[Model, str, int], str]:
-    """NaN where an entry is NaN, which onnxruntime's comparisons overlook: + √−1 there, and −0 elsewhere."""
+    """Propagate NaN, which onnxruntime's comparisons ignore: add √(−1) = NaN where an entry is NaN, else √(−0) = −0."""
 
     def written(m: Model, t: str, n: int) -> str:
         odd = m.op("Cast", m.op("IsNaN", t), to=m.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(m.dtype)))
@@ -197,13 +197,13 @@ def _guarded(aggregation: Callable[[Model, str, int], str]) -> Callable[[Model, 
 
 
 def _max_abs(m: Model, t: str, _: int) -> str:
-    """The first entry of largest magnitude, with its sign."""
+    """Write the first entry of largest magnitude, with its sign."""
     winner = m.op("ArgMax", m.op("Abs", t), axis=2, keepdims=1)
     return m.op("Squeeze", m.op("GatherElements", t, winner, axis=2), m.whole([2]))
 
 
 def _median(m: Model, t: str, n: int) -> str:
-    """Of the lower half of the n entries, sorted, the last, or the mean of the last two."""
+    """Write the median of n entries: of the n // 2 + 1 smallest, sorted, the last, or the mean of the last two."""
     low = m.op("TopK", t, m.whole([n // 2 + 1]), outputs=2, axis=2, largest=0, sorted=1)
     middle = m.op("Slice", low, m.whole([n // 2 - 1 + n % 2]), m.whole([n // 2 + 1]), m.whole([2]))
     return m.op("ReduceMean", middle, m.whole([2]), keepdims=0)
@@ -218,4 +218,4 @@ AGGREGATIONS: Mapping[str, Callable[[Model, str, int], str]] = {
     "max_abs": _guarded(_max_abs),
     "median": _guarded(_median),
 }
-"""(model, terms (N, n, K), K) → (N, n)."""
+"""Aggregation → function that writes it: (model, name of the terms (N, n, K), K) → name of the result (N, n)."""

@@ -1,4 +1,4 @@
-"""One node of a model while it is read: its operator, attributes and inputs, and the errors that name it."""
+"""Represent one node of a model while it is read: its operator, attributes and inputs, and the errors that name it."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from flowgrad.formats._onnx.assembly import Assembly
 from flowgrad.formats._onnx.values import Array, Constant, Signals, Value
 
 KINDS: dict[Any, int] = {float: 1, int: 2, str: 3, "tensor": 4, "floats": 6, "ints": 7, "strings": 8}
-"""Types of attributes, and AttributeProto's numbers of them."""
+"""Types of attributes → AttributeProto's numbers for them."""
 
 OPEN = -(2**61)
-"""The length of a batch that a file leaves open, among the lengths of a shape."""
+"""Marks, among the lengths of a shape, the length of a batch that a file leaves open."""
 
 
 @dataclass(frozen=True)
 class Operator:
-    """What reads one kind of node.
+    """Describe how one kind of node is read.
 
-    read        node → the value of its first output, or those of all where `many`, None for one that no neuron holds
-    inputs      at least and at most so many; a −1 is any number
-    attributes  name → its type (of `KINDS`), or its default, which says the type
+    read        node → the value of its first output; if `many`, those of all, None for one that no neuron holds
+    inputs      the least and the greatest number of inputs; a greatest of −1 is any number
+    attributes  name → its type (of `KINDS`), or its default, which implies the type
     """
 
     read: Callable[[Node], Value | Sequence[Value | None]]
@@ -35,11 +35,11 @@ class Operator:
 
 
 class Node:
-    """A node with its inputs as values; an input that is left out is None."""
+    """Hold a node and the values of its inputs; an omitted input is None."""
 
     def __init__(self, net: Assembly, proto: Any, opset: int, batch: int | None, readers: Mapping[str, int]) -> None:
         self.net, self.proto, self.opset = net, proto, opset
-        self.readers = readers  # how often a tensor is read
+        self.readers = readers  # tensor → how often it is read
         self.batch = batch  # None: no batch axis; else its length, −1 where it is open
         self.kind, self.label = proto.op_type, next(iter(proto.output), "")
         self.inputs: list[Value | None] = []
@@ -78,7 +78,7 @@ class Node:
             self.given[a.name] = fields[kind]
 
     def attribute(self, name: str) -> Any:
-        """As given, else the default; None where there is neither."""
+        """Return an attribute as given, else its default; None where there is neither."""
         default = self.defaults[name]
         value = self.given.get(name, None if default in KINDS else default)
         return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
@@ -94,14 +94,14 @@ class Node:
         return value
 
     def constant(self, k: int, what: str) -> Constant:
-        """Input k, which must be known from the file."""
+        """Return input k, which must be constant; `what` names it in the message."""
         value = self.input(k)
         if isinstance(value, Signals):
             self.refuse(f"{what} depends on the input of the network: must be constant")
         return value
 
     def integers(self, k: int, what: str) -> list[int]:
-        """Input k as a list of whole numbers."""
+        """Return input k, a constant, as a list of integers."""
         value = self.constant(k, what).values
         if value.dtype.kind != "i" or value.ndim > 1:
             self.refuse(f"{what} must be a list of whole numbers")
@@ -109,7 +109,7 @@ class Node:
         return found
 
     def listed(self, name: str, k: int, since: int) -> list[int] | None:
-        """Whole numbers that stand in an attribute before opset `since`, and in input k from then on."""
+        """Return integers that are an attribute before opset `since`, and input k from then on."""
         if self.opset < since:
             given: list[int] | None = self.attribute(name)
             return given
@@ -118,22 +118,22 @@ class Node:
         return None if self.inputs[k] is None else self.integers(k, name)
 
     def axis(self, axis: int, rank: int, what: str = "axis") -> int:
-        """The axis, counted from the front.
+        """Return the axis, counted from the front.
 
         Raises:
-            FileError: there is none such.
+            FileError: there is no such axis.
         """
         if not -rank <= axis < rank:
             self.refuse(f"{what} {axis} of {rank} axes")
         return axis % rank
 
     def not_across(self, *axes: int) -> None:
-        """Refuse what would mix samples: an operation along the batch axis."""
+        """Refuse an operation along the batch axis, which would mix samples."""
         if self.batch is not None and 0 in axes:
             self.refuse("works across the first axis, the batch: read one whole input with batch=False")
 
     def kept(self, shape: tuple[int, ...]) -> None:
-        """Refuse signals that have lost the batch axis, or whose batch has grown."""
+        """Refuse a shape of signals without the batch axis, or with one that is not of length 1."""
         if self.batch is not None and (not shape or shape[0] != 1):
             self.refuse("sets samples apart, or does away with the batch axis: read one whole input with batch=False")
 
@@ -143,14 +143,14 @@ class Node:
             self.refuse("computes with the length of the batch, which is open: export the model with a batch of 1")
 
     def budget(self, *sizes: int) -> None:
-        """Refuse results that are too large, before they are made."""
+        """Refuse a result of too many numbers, the product of `sizes`, before it is made."""
         amount = 1
         for size in sizes:
             amount *= int(size)
         self.net.spend(numbers=amount)
 
     def fold(self, values: Array, *of: Constant) -> Constant:
-        """A constant worked out of others: parameters of its own where some of them were parameters."""
+        """Return a constant computed from others: new parameters, where any of them has parameters."""
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             self.refuse(f"comes to {values[~np.isfinite(values)][0]}: must be finite")
         trains = any(v.keys is not None for v in of) and values.dtype.kind == "f"

@@ -1,9 +1,9 @@
-"""Operators that are read together: how flowgrad itself writes a median and the entry of largest magnitude.
+"""Read groups of operators as one: flowgrad's own way to write a median and the entry of largest magnitude.
 
 median    ReduceMean(Slice(TopK(t))): of the smaller half, sorted, the last entry, or the mean of the last two
 max_abs   GatherElements(t, ArgMax(Abs(t))): the first entry of largest magnitude
 guarded   Add(r, Sqrt(Neg(ReduceMax(Cast(IsNaN(t)))))): r, one of these or the largest or smallest of t, and NaN where
-          an entry of t is, which our neurons give by themselves
+          an entry of t is: the guard is dropped, since flowgrad's neurons propagate NaN
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ KINDS = {("Abs", "ArgMax", "GatherElements"): "max_abs", ("TopK", "Slice", "Redu
 
 @dataclass(frozen=True)
 class Pattern:
-    """One of them: the aggregation, the tensor of terms, and the nodes, from terms to result."""
+    """Hold one group: the aggregation, the tensor of terms, and the nodes, from terms to result."""
 
     aggregation: str
     terms: str
@@ -32,7 +32,7 @@ class Pattern:
 
 
 def patterns(graph: Any, readers: Counter[str]) -> dict[str, Pattern | None]:
-    """By the name of a node's output: the pattern that ends there, None where one goes through it."""
+    """Map the name of a node's output to the pattern that ends there, or to None inside a pattern."""
     maker = {node.output[0]: node for node in graph.node if node.output}
     found: dict[str, Pattern | None] = {}
     for last in graph.node:
@@ -56,7 +56,7 @@ def patterns(graph: Any, readers: Counter[str]) -> dict[str, Pattern | None]:
 
 
 def guards(graph: Any, readers: Counter[str]) -> dict[str, Pattern | None]:
-    """As `patterns`, of what is guarded: its nodes begin with that of the result, then those of the guard."""
+    """Do as `patterns` for guarded results: a pattern's nodes are that of the result, then those of the guard."""
     maker = {node.output[0]: node for node in graph.node if node.output}
     found: dict[str, Pattern | None] = {}
     for last in graph.node:
@@ -74,7 +74,7 @@ def guards(graph: Any, readers: Counter[str]) -> dict[str, Pattern | None]:
 
 
 def _upwards(last: Any, maker: dict[str, Any], n: int) -> tuple[Any, ...]:
-    """The n nodes that end there, each read by the next as its first input, by the second of a GatherElements."""
+    """Return the n nodes up to `last`, each the first input of the next, the second of a GatherElements; else ()."""
     way: list[Any] = []
     while last is not None and len(way) < n:
         way.insert(0, last)
@@ -84,7 +84,7 @@ def _upwards(last: Any, maker: dict[str, Any], n: int) -> tuple[Any, ...]:
 
 
 def _chain(last: Any, maker: dict[str, Any]) -> tuple[Any, ...]:
-    """Three nodes, each read by the next, by the second input of a GatherElements."""
+    """Return three nodes up to `last`, each the first input of the next, the second of a GatherElements; else ()."""
     chain = [last]
     for _ in range(2):
         node = chain[0]
@@ -97,10 +97,10 @@ def _chain(last: Any, maker: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def read(node: Node, pattern: Pattern, values: dict[str, Value]) -> Value:
-    """The aggregation over the last axis of the terms; `node` is the last of the pattern.
+    """Return the aggregation over the last axis of the terms; `node` is the last of the pattern.
 
     Raises:
-        FileError: an attribute or a constant that makes it something else.
+        FileError: an attribute or a constant does not fit the pattern.
     """
     x = values.get(pattern.terms)
     if pattern.aggregation == "guarded":
@@ -120,7 +120,7 @@ def read(node: Node, pattern: Pattern, values: dict[str, Value]) -> Value:
 
 
 def _unguarded(node: Node, pattern: Pattern, values: dict[str, Value]) -> Value:
-    """The result, once the guard is seen to look at the very entries that it is of."""
+    """Return the result without its guard, after a check that the guard covers the result's own terms."""
     x, result = values.get(pattern.terms), values.get(pattern.nodes[0].output[0])
     _, _, _, largest, _, _ = pattern.nodes
     keeps = next((a.i for a in largest.attribute if a.name == "keepdims"), 1)

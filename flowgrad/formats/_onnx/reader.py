@@ -1,4 +1,4 @@
-"""A model to a network: its inputs, nodes and outputs in turn."""
+"""Convert a model to a network: its inputs, nodes and outputs in turn."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ OPERATORS = {
     **folding.OPERATORS, **einsum.OPERATORS,
 }  # fmt: skip
 DOMAINS = {"": OPERATORS, "ai.onnx": OPERATORS, "ai.onnx.ml": ml.OPERATORS}
-OPSETS = range(6, 29)  # what the operators above were read against
+OPSETS = range(6, 29)  # versions of the operators that are implemented
 REFUSED = {
     **dict.fromkeys(
         ("If", "Loop", "Scan"), "is not read: a graph of neurons has no control flow; export the model without it"
@@ -50,27 +50,27 @@ REFUSED = {
         ("Floor", "Ceil", "Round", "Mod"), "is not read: no neuron rounds; take the tensor before it for an output"
     ),
 }
-FLOATS = {1: "float", 10: "float16", 11: "double", 16: "bfloat16"}  # TensorProto's numbers
+FLOATS = {1: "float", 10: "float16", 11: "double", 16: "bfloat16"}  # TensorProto's floating-point types
 
 
 def read(source: Source, *, batch: bool | None = None, max_bytes: int | None = None) -> Network:
-    """The network of one sample: a neuron for each number that a tensor holds of it.
+    """Read the network of one sample: a neuron for each number that a tensor holds of it.
 
-    Inputs and outputs are called as they were when flowgrad wrote the file, else `tensor[i,j]`. What stands in the
-    file as an initializer is trainable; what it holds as a Constant, and what an operator's definition asks for
-    (the 1/n of a mean, the sums of a softmax), is not. Entries of an initializer that are used more than once are
+    Inputs and outputs keep their ids if flowgrad wrote the file, else they are called `tensor[i,j]`. Numbers of
+    initializers are trainable; those of Constants, and those that an operator's definition implies
+    (the 1/n of a mean, the sums of a softmax), are not. Entries of an initializer that are used more than once are
     shared params. Weights become float64, whatever the file's type.
 
     Args:
         batch: whether the first axis of every input is the batch. None: it is where a file leaves its length open;
             where all lengths are given, it is if every input has two axes or more and the same first length.
-        max_bytes: memory that the network may take while it is read; None is 1 GiB, and 64 bytes for each byte of the
-            file, and at most 50,000,000 neurons, edges and numbers.
+        max_bytes: limit of the memory in bytes while the network is read; None is 1 GiB plus 64 bytes for each byte of
+            the file, and at most 50,000,000 neurons, edges and numbers.
 
     Raises:
         FileError: no ONNX model, an operator, attribute, type, shape or opset that is not read, data in other files,
             samples that an operator mixes, a network that is too large; the message names node and operator.
-        GraphError: what the model describes is no network.
+        GraphError: the model describes no valid network.
         MissingDependencyError: the library onnx is not installed.
     """
     what = str(source.path)
@@ -78,10 +78,10 @@ def read(source: Source, *, batch: bool | None = None, max_bytes: int | None = N
 
 
 def parsed(data: bytes, what: str) -> Any:
-    """The ModelProto in the bytes.
+    """Parse the bytes to a ModelProto, and inline its functions.
 
     Raises:
-        FileError: they are none.
+        FileError: the bytes are no ONNX model.
     """
     try:
         import onnx
@@ -92,18 +92,18 @@ def parsed(data: bytes, what: str) -> Any:
         model.ParseFromString(data)
     except MemoryError:
         raise
-    except Exception:  # the family of protobuf's errors differs from version to version
+    except Exception:  # the type of protobuf's errors differs between versions
         raise FileError(f"{what} is no ONNX model, or a damaged one") from None
     if not model.HasField("graph") or not model.graph.output:
         raise FileError(f"{what} is no ONNX model: it has no graph with outputs")
     odd = next((text for text in _texts(model) if not isinstance(text, str)), None)
-    if odd is not None:  # protobuf hands over as bytes what is no UTF-8
+    if odd is not None:  # protobuf returns a text that is no UTF-8 as bytes
         raise FileError(f"{what}: the name {brief(odd)} is no UTF-8 text")
     return inlined(model, what)
 
 
 def _texts(model: Any) -> Iterator[Any]:
-    """Every text of a model that the reader looks at."""
+    """Yield every text of a model that the reader uses."""
     graph = model.graph
     yield from (o.domain for o in model.opset_import)
     for function in model.functions:
@@ -119,7 +119,7 @@ def _texts(model: Any) -> Iterator[Any]:
 
 
 class _Reader:
-    """One model; `values` leads from names of tensors to what they hold."""
+    """Read one model; `values` maps names of tensors to their values."""
 
     def __init__(self, claim: Claim, model: Any, batch: bool | None) -> None:
         what = str(claim.path)
@@ -139,7 +139,7 @@ class _Reader:
             raise FileError(f"{what}: sparse initializers are not read")
         whole = len(self.results) == len(self.graph.output)
         for tensor in self.graph.initializer:
-            if whole or self.readers[tensor.name]:  # the names of classes belong to a label that is left out
+            if whole or self.readers[tensor.name]:  # names of classes belong to an omitted label
                 self.initializer(tensor)
         fixed = {tensor.name for tensor in self.graph.initializer}
         given = [v for v in self.graph.input if v.name not in fixed]
@@ -150,14 +150,14 @@ class _Reader:
         self.net.batch = self.batch is not None
 
     def default_opset(self) -> int:
-        """The version of the default domain's operators."""
+        """Return the version of the default domain's operators."""
         versions = sorted({o.version for o in self.model.opset_import if o.domain in ("", "ai.onnx")})
         if len(versions) != 1 or versions[0] not in OPSETS:
             raise FileError(f"{self.what}: opset {listing(versions)}: {OPSETS.start} to {OPSETS.stop - 1} are read")
         return int(versions[0])
 
     def numbers_out(self) -> list[Any]:
-        """The outputs that hold numbers: a classifier's label is left out beside its probabilities.
+        """Return the outputs that hold numbers: a classifier's label is omitted beside its probabilities.
 
         Raises:
             FileError: there are none.
@@ -170,7 +170,7 @@ class _Reader:
         return found
 
     def kind_of(self, output: Any) -> int:
-        """The number of the type of an output's entries, 0 where it is not said; of a ZipMap's floats."""
+        """Return the type of an output's entries, for a ZipMap that of its values; 0 where it is not given."""
         kind = output.type
         if kind.HasField("sequence_type"):
             kind = kind.sequence_type.elem_type
@@ -179,7 +179,7 @@ class _Reader:
         return int(kind.tensor_type.elem_type) if kind.HasField("tensor_type") else 0
 
     def needed(self) -> list[Any]:
-        """The nodes that the outputs come of; where no output is left out, all."""
+        """Return the nodes on which the outputs depend; all nodes if no output is omitted."""
         if len(self.results) == len(self.graph.output):
             return list(self.graph.node)
         wanted, found = {o.name for o in self.results}, []
@@ -199,7 +199,7 @@ class _Reader:
             self.node(proto)
         return self.net.network(inputs, self.outputs(inputs))
 
-    # ---- what comes in --------------------------------------------------------------------------------------
+    # ---- inputs ---------------------------------------------------------------------------------------------
 
     def initializer(self, tensor: Any) -> None:
         self.net.place = f"{self.what}: initializer {show(tensor.name)}"
@@ -210,7 +210,7 @@ class _Reader:
         self.put(tensor.name, Constant(values, keys), f"initializer {show(tensor.name)}")
 
     def shape(self, value: Any) -> list[int]:
-        """Lengths of an input's axes; −1 where the first is open."""
+        """Return the lengths of an input's axes; −1 where the first is open."""
         place = f"{self.what}: input {show(value.name)}"
         kind = value.type.tensor_type
         if not value.type.HasField("tensor_type") or not kind.HasField("shape"):
@@ -228,7 +228,7 @@ class _Reader:
         return lengths
 
     def batch_axis(self, wanted: bool | None) -> int | None:
-        """The length of the batch axis, −1 where it is open; None where there is none."""
+        """Return the length of the batch axis, −1 where it is open; None where there is none."""
         firsts = {shape[0] if shape else None for shape in self.shapes.values()}
         open_ = -1 in firsts
         if wanted is None:
@@ -243,7 +243,7 @@ class _Reader:
         return firsts.pop()
 
     def input(self, name: str) -> Array:
-        """Rows of the inputs that a tensor holds of one sample."""
+        """Make the inputs for one sample of a tensor; return their rows."""
         shape = self.shapes[name]
         whole = tuple(shape) if self.batch is None else (1, *shape[1:])
         self.net.place = f"{self.what}: input {show(name)}"
@@ -278,7 +278,7 @@ class _Reader:
                 self.put(name, self.checked(node, name, one), f"node {show(proto.name or name)}")
 
     def checked(self, node: Node, name: str, value: Value) -> Value:
-        """One output of a node, named as the metadata say."""
+        """Check one output of a node, and return it, with the ids that the metadata have for it."""
         if isinstance(value, Signals):
             node.kept(value.shape)
             value = replace(value, own=value.own and self.readers[name] == 1)
@@ -289,7 +289,7 @@ class _Reader:
         return value
 
     def alone(self, node: Node) -> Value | Sequence[Value | None]:
-        """The value of a node by itself."""
+        """Read a node that belongs to no pattern."""
         known, names = DOMAINS[node.proto.domain], list(node.proto.input)
         operator = known.get(node.kind)
         if operator is None:
@@ -301,7 +301,7 @@ class _Reader:
         return operator.read(node)
 
     def called(self, node: Node, value: Value, ids: Sequence[Hashable]) -> Value:
-        """The signals as neurons of these ids; those that have one already, as copies."""
+        """Give the signals' neurons these ids; copy those that have one already or occur again."""
         if not isinstance(value, Signals):
             node.refuse("is constant, and the metadata say that it holds neurons")
         self.fits(ids, math.prod(value.shape), f"columns of {show(node.label)}")
@@ -323,10 +323,10 @@ class _Reader:
                 "it was changed since flowgrad wrote it"
             )
 
-    # ---- what goes out --------------------------------------------------------------------------------------
+    # ---- outputs --------------------------------------------------------------------------------------------
 
     def outputs(self, inputs: Array) -> Array:
-        """Rows of the outputs, each once."""
+        """Return the rows of the outputs, each once."""
         found: list[Array] = []
         for output in self.results:
             value = self.values.get(output.name)

@@ -1,4 +1,4 @@
-"""Operators that only arrange entries: nothing is computed, and no neuron is made but for constants."""
+"""Read operators that only rearrange entries: they compute nothing, and make neurons for constants only."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ INT64 = np.iinfo(np.int64)
 
 
 def reshaped(node: Node, x: Value, shape: list[int]) -> Value:
-    """x in that shape, of which one entry may be −1; of signals the first axis must stay the batch."""
+    """Reshape x, where one length may be −1; the first axis of signals must remain the batch axis."""
     size = math.prod(x.shape)
     if shape.count(-1) > 1 or any(n < -1 for n in shape):
         node.refuse(f"no shape: {shape}")
@@ -56,13 +56,13 @@ def _reshape(node: Node) -> Value:
         signal = isinstance(x, Signals) and node.batch is not None
         axes = [node.batch if signal and k == 0 and node.batch is not None else n for k, n in enumerate(x.shape)]
         shape = [axes[k] if n == 0 else n for k, n in enumerate(shape)]
-        if signal and shape.count(-1) > 1 and shape[0] == -1:  # an open batch kept, and one axis to find
+        if signal and shape.count(-1) > 1 and shape[0] == -1:  # the open batch axis is kept; one other length is −1
             return reshaped(node, x, [node.batch or 0, *_found(node, x, shape[1:])])
     return reshaped(node, x, shape)
 
 
 def _found(node: Node, x: Value, rest: list[int]) -> list[int]:
-    """The −1 of a shape behind the batch axis, worked out."""
+    """Replace a −1 in the lengths after the batch axis by the length that fits."""
     known, size = math.prod(n for n in rest if n != -1), math.prod(x.shape)
     if rest.count(-1) > 1 or not known or size % known:
         node.refuse(f"{x.shape} into {rest} does not go")
@@ -122,7 +122,7 @@ def _unsqueeze(node: Node) -> Value:
 
 
 def joined(parts: list[Any], axis: int) -> Value:
-    """Signals, or constants, one behind the other."""
+    """Concatenate signals, or constants, along an axis."""
     if all(isinstance(p, Constant) for p in parts):
         keys = None
         if any(p.keys is not None for p in parts):
@@ -183,7 +183,7 @@ def _slice(node: Node) -> Value:
 
 
 def _python_slice(start: int, end: int, step: int, size: int) -> slice:
-    """Counted from the end where negative, and cut to the axis."""
+    """Convert ONNX's bounds to a slice: negative ones count from the end, and all are clipped to the axis."""
     start, end = (n + size if n < 0 else n for n in (start, end))
     if step > 0:
         return slice(min(max(start, 0), size), min(max(end, 0), size), step)
@@ -229,7 +229,7 @@ def _gather(node: Node) -> Value:
 
 
 def _pad(node: Node) -> Value:
-    """More entries of one constant around, or fewer."""
+    """Read Pad: add entries of one constant before and after axes."""
     x = node.input()
     rank = len(x.shape)
     if node.attribute("mode") != "constant":
@@ -261,13 +261,13 @@ def _pad(node: Node) -> Value:
 
 
 def _constant_neuron(node: Node, value: Constant, shape: tuple[int, ...]) -> Signals:
-    """One neuron that is the value, in every place."""
+    """Return signals of one neuron, whose value is the constant, in every entry."""
     single = signals(node.net, view(value, lambda v: v.reshape(())), f"{node.label}.constant")
     return Signals(np.broadcast_to(single.rows, shape))
 
 
 def _constant(node: Node) -> Value:
-    """A constant of the model's structure: nothing to train."""
+    """Read Constant, which is not trained."""
     if len(node.given) != 1:
         node.refuse("must have one value")
     ((name, value),) = node.given.items()
@@ -280,10 +280,10 @@ def _constant(node: Node) -> Value:
 
 
 def tensor(place: str, proto: Any, folder: Path) -> Array:
-    """The numbers of a TensorProto, float64 or int64; truth values are 1 and 0. Another file must stand in the folder.
+    """Return the numbers of a TensorProto, float64 or int64; truth values are 1 and 0. External data are in `folder`.
 
     Raises:
-        FileError: data in another file, a damaged tensor, text, a number that is not finite.
+        FileError: external data that cannot be read, a damaged tensor, text, a number that is not finite.
     """
     from onnx import numpy_helper
 
@@ -295,7 +295,7 @@ def tensor(place: str, proto: Any, folder: Path) -> Array:
         values: Array = np.asarray(numpy_helper.to_array(proto))
         whole = values.dtype.kind in "iub"
         found = values.astype(np.int64) if whole else values.astype(np.float64)
-    except Exception as error:  # whatever a damaged tensor makes of it
+    except Exception as error:  # any error of a damaged tensor
         said = (str(error) or type(error).__name__).splitlines()[0][:200]
         raise FileError(f"{place}: its numbers cannot be read: {said}") from None
     if values.dtype.kind in "OSUc" or found.shape != tuple(proto.dims):

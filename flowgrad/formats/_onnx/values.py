@@ -1,4 +1,4 @@
-"""What flows between the operators of a model while it is read: constants, and signals of neurons.
+"""Define the values between the operators of a model while it is read: constants, and signals of neurons.
 
 Where the model has a batch axis, it is the first axis of every signal, and has length 1: one sample.
 """
@@ -19,7 +19,7 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Constant:
-    """values float64 or int64; keys int64 of the same shape: the parameters that they are, None where none is."""
+    """Hold values, float64 or int64, and keys, int64 of the same shape: their parameters, −1 or None for none."""
 
     values: Array
     keys: Array | None = None
@@ -31,10 +31,10 @@ class Constant:
 
 @dataclass(frozen=True)
 class Signals:
-    """What neurons send: weight · a, entry by entry.
+    """Represent weight · a, entry by entry, with a the activations of neurons.
 
-    rows     int64: the neurons
-    weight   float64 of the same shape, None where all are 1; keys as of a Constant
+    rows     int64: the rows of the neurons
+    weight   float64 of the same shape, None where all are 1; keys as in Constant
     own      whether nothing else reads these neurons, so that an activation or a bias may be put onto them
     """
 
@@ -52,9 +52,9 @@ Value = Constant | Signals
 
 
 def view(value: Value, change: Callable[[Array], Array]) -> Value:
-    """The value with its entries in another arrangement: a reshape, transposition, choice of entries.
+    """Rearrange the entries of a value: a reshape, transposition or selection.
 
-    Signals stay their own only where no entry comes twice.
+    `own` stays True only where no neuron occurs twice.
     """
     if isinstance(value, Constant):
         return Constant(change(value.values), None if value.keys is None else change(value.keys))
@@ -63,7 +63,7 @@ def view(value: Value, change: Callable[[Array], Array]) -> Value:
 
 
 def scaled(net: Assembly, x: Signals, by: Constant, label: str) -> Signals:
-    """x · by, of equal shapes. Nothing is made: the weights wait for the edges that x goes into."""
+    """Return x · by, of equal shapes, as weights for x's out-edges; existing weights are settled if any is trained."""
     if x.weight is None:
         return replace(x, weight=by.values.astype(np.float64), keys=by.keys)
     if x.keys is None and by.keys is None:
@@ -72,7 +72,7 @@ def scaled(net: Assembly, x: Signals, by: Constant, label: str) -> Signals:
 
 
 def settled(net: Assembly, x: Signals, label: str) -> Signals:
-    """The same signals as activations of neurons, without weights that wait."""
+    """Return the signals without weights: new neurons hold the entries whose weight is trained or not 1."""
     if x.weight is None:
         return x
     waits = x.weight != 1.0
@@ -89,7 +89,7 @@ def settled(net: Assembly, x: Signals, label: str) -> Signals:
 
 
 def signals(net: Assembly, value: Value, label: str) -> Signals:
-    """A constant as signals of neurons that have it for their bias; signals as they are."""
+    """Convert a constant to neurons that have its values as biases; return signals unchanged."""
     if isinstance(value, Signals):
         return value
     rows = net.neurons(value.shape, label)
@@ -98,7 +98,7 @@ def signals(net: Assembly, value: Value, label: str) -> Signals:
 
 
 def activated(net: Assembly, x: Signals, activation: str, label: str) -> Signals:
-    """σ(x): on the neurons themselves where these are linear and nobody else reads them."""
+    """Return σ(x), put onto x's own neurons where they are linear and nothing else reads them, else onto new ones."""
     if x.own and x.weight is None and net.linear(x.rows):
         net.activate(x.rows, activation)
         net.name(x.rows, label)
@@ -109,7 +109,7 @@ def activated(net: Assembly, x: Signals, activation: str, label: str) -> Signals
 
 
 def shifted(net: Assembly, x: Signals, by: Constant, label: str) -> Signals:
-    """x + by, of equal shapes: a bias of the neurons themselves where they have none yet."""
+    """Return x + by, of equal shapes: a bias of x's own neurons where they have none yet, else of new ones."""
     if x.own and x.weight is None and net.plain(x.rows):
         net.name(x.rows, label)
     else:
@@ -121,7 +121,7 @@ def shifted(net: Assembly, x: Signals, by: Constant, label: str) -> Signals:
 
 
 def distinct(net: Assembly, x: Signals, label: str) -> Signals:
-    """x with no neuron twice along the last axis, by copies of it: two neurons share one edge at most."""
+    """Replace neurons that occur again along the last axis by copies: two neurons are joined by one edge at most."""
     if x.rows.shape[-1] < 2:
         return x
     order = np.argsort(x.rows, axis=-1, kind="stable")
@@ -139,7 +139,7 @@ def distinct(net: Assembly, x: Signals, label: str) -> Signals:
 
 
 def gathered(net: Assembly, x: Signals, label: str, aggregation: str = "sum", activation: str = "identity") -> Signals:
-    """One neuron for all entries along the last axis: (…, K) → (…)."""
+    """Make one neuron for all entries along the last axis: (…, K) → (…)."""
     x = distinct(net, x, label)
     rows = net.neurons(x.shape[:-1], label, activation, aggregation)
     net.connect(x.rows, rows[..., None], 1.0 if x.weight is None else x.weight, x.keys)

@@ -1,4 +1,4 @@
-"""Convolution and pooling, unrolled: one neuron an entry of the result, edges of one weight sharing a parameter."""
+"""Read convolution and pooling, unrolled: a neuron for each entry of the result; edges share kernel parameters."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from flowgrad.formats._onnx.values import Array, Constant, Signals, Value, disti
 
 @dataclass(frozen=True)
 class Windows:
-    """The windows over one image.
+    """Hold the windows over one image.
 
-    shape   lengths of the result, an axis each
-    inside  (windows, cells) int64: the flat place in the image that a cell lies on, −1 in the padding
-    beyond  whether a window reaches past the padding, as rounding up lets it
+    shape   lengths of the axes of the result
+    inside  (windows, cells) int64: flat index into the image of each cell, −1 in the padding
+    beyond  whether a window reaches past the padding, which rounding up permits
     """
 
     shape: tuple[int, ...]
@@ -27,7 +27,7 @@ class Windows:
 
 
 def _lists(node: Node, kernel: tuple[int, ...]) -> tuple[list[int], list[int], list[int]]:
-    """Strides, dilations and pads (before each axis, then behind each), checked."""
+    """Return strides, dilations and pads (before each axis, then after each), checked."""
     n = len(kernel)
     strides = node.attribute("strides") or [1] * n
     dilations = (node.attribute("dilations") if "dilations" in node.defaults else None) or [1] * n
@@ -44,7 +44,7 @@ def _lists(node: Node, kernel: tuple[int, ...]) -> tuple[list[int], list[int], l
 
 
 def windows(node: Node, image: tuple[int, ...], kernel: tuple[int, ...]) -> Windows:
-    """The windows of the node's strides, dilations, padding and rounding over an image."""
+    """Compute the windows over an image from the node's strides, dilations, padding and rounding."""
     if not image or len(image) != len(kernel):
         node.refuse(f"a kernel of {len(kernel)} axes over an image of {len(image)}")
     strides, dilations, pads = _lists(node, kernel)
@@ -66,7 +66,7 @@ def windows(node: Node, image: tuple[int, ...], kernel: tuple[int, ...]) -> Wind
             node.refuse(f"a window of {reach} does not fit into {size + before + behind}")
         length = (-(-room // strides[k]) if up else room // strides[k]) + 1
         if up and (length - 1) * strides[k] >= size + before:
-            length -= 1  # a window that began in the padding behind is none
+            length -= 1  # no window begins in the padding after the image
         beyond |= (length - 1) * strides[k] > room
         lengths.append(length)
         starts.append(before)
@@ -85,7 +85,7 @@ def windows(node: Node, image: tuple[int, ...], kernel: tuple[int, ...]) -> Wind
 
 
 def _image(node: Node, least: int = 3) -> Signals:
-    """Input 0, of samples, channels and the axes of an image."""
+    """Return input 0, signals of samples, channels and the axes of an image."""
     x = node.input()
     if isinstance(x, Constant):
         node.refuse("of a constant is not read")
@@ -107,7 +107,7 @@ def _conv(node: Node) -> Value:
     win = windows(node, x.shape[2:], kernel)
     n_windows, cells = win.inside.shape
     node.budget(N, C, n_windows, cells)
-    flat = np.concatenate([x.rows.reshape(N, C, -1), np.full((N, C, 1), -1)], -1)  # −1 reads the last, no neuron
+    flat = np.concatenate([x.rows.reshape(N, C, -1), np.full((N, C, 1), -1)], -1)  # −1 reads the last row: none
     terms = flat[:, :, win.inside].reshape(N, groups, C // groups, n_windows, cells)
     terms = terms.transpose(0, 1, 3, 2, 4).reshape(N, groups, 1, n_windows, -1)
     terms = distinct(node.net, Signals(terms), node.label).rows
@@ -129,7 +129,7 @@ def _conv(node: Node) -> Value:
 
 
 def _cells(node: Node, x: Signals, win: Windows) -> Array:
-    """Rows (N, C, windows, cells) under each window, −1 in the padding."""
+    """Return the rows (N, C, windows, cells) under each window, −1 in the padding."""
     N, C = x.shape[:2]
     node.budget(N, C, *win.inside.shape)
     flat = np.concatenate([x.rows.reshape(N, C, -1), np.full((N, C, 1), -1)], -1)
@@ -160,7 +160,7 @@ def _pool(node: Node) -> Value:
 
 
 def _global(node: Node) -> Value:
-    """The whole image is one window."""
+    """Read GlobalAveragePool and GlobalMaxPool: the whole image is one window."""
     x = _image(node)
     n = len(x.shape) - 2
     flat = Signals(x.rows.reshape(*x.shape[:2], *[1] * n, -1))

@@ -1,9 +1,9 @@
-"""A network to a model, level by level.
+"""Convert a network to a model, level by level.
 
 The neurons of one level with the same activation, aggregation and fan-in K are one group, n of them. Where they have
 the same sources they are a Gemm; else their sources are gathered, (N, n·K), weighted as (N, n, K) and reduced. A level
-reads one tensor, put together of those columns of earlier ones that it needs, so that all levels together copy no more
-than there are edges.
+reads one tensor, concatenated from the columns of earlier ones that it needs, so that all levels together copy at most
+one column for each edge.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from flowgrad.plan import Plan, lower
 from flowgrad.registry import is_own, singular
 
 DTYPES = ("float32", "float64")
-GEMM = 256  # weights from which on a Gemm of their own pays
+GEMM = 256  # minimal number of weights for which neurons with the same sources get a Gemm of their own
 
 
 def write(net: Network, path: Path, *, dtype: str = "float32") -> Mapping[str, bytes]:
-    """A model for inference: `x` (N, I) → `y` (N, O), N the batch, columns in the order of inputs and outputs.
+    """Write a model for inference: `x` (N, I) → `y` (N, O), N the batch, columns in the order of inputs and outputs.
 
-    The ids of all neurons stand in the metadata. What no output depends on is left out, and what is constant is folded
-    into biases where it is added. In float64 onnxruntime has no Gelu and no Atan; all else it runs.
+    The metadata hold the ids of all neurons. Neurons on which no output depends are left out, and constants that are
+    added are folded into biases. onnxruntime has no Gelu and no Atan in float64, and runs everything else.
 
     Args:
         dtype: of all numbers, "float32" or "float64".
@@ -57,7 +57,7 @@ def write(net: Network, path: Path, *, dtype: str = "float32") -> Mapping[str, b
 
 @dataclass(frozen=True)
 class _Pool:
-    """The tensor that a level reads; its nodes are `at`, ascending, and stand in its columns `columns`."""
+    """Hold the tensor that a level reads: its columns `columns` hold the nodes at the positions `at`, ascending."""
 
     tensor: str
     width: int
@@ -71,7 +71,7 @@ class _Pool:
 
 @dataclass(frozen=True)
 class _Group:
-    """Neurons of one level, n of them, with one activation, aggregation and fan-in K.
+    """Hold n neurons of one level with the same activation, aggregation and fan-in K.
 
     at (n,) positions; source (n, K) columns of the pool; weight (n, K); adds: whether m is the sum of the terms
     """
@@ -94,7 +94,7 @@ class _Writer:
         self.edges = _Edges(plan)
         self.refuse_what_does_not_fit(np.finfo(dtype).max)
         self.tensors, self.held = [("x", len(plan.inputs))], {"x"}
-        self.tensor = np.full(plan.n_nodes, -1)  # of each node: which tensor holds it, and in which column
+        self.tensor = np.full(plan.n_nodes, -1)  # (V,) index of the tensor that holds each node; column (V,) in it
         self.column = np.zeros(plan.n_nodes, np.int64)
         self.hold(0, plan.inputs)
 
@@ -121,13 +121,13 @@ class _Writer:
                 raise GraphError(f"neuron {brief(v)}: {what} is {values[far[0]]}, beyond float32: give dtype='float64'")
 
     def hold(self, tensor: int, at: Array) -> None:
-        """These nodes, in this order, are the columns of that tensor."""
+        """Record that the columns of tensor `tensor` hold these nodes, in this order."""
         self.tensor[at], self.column[at] = tensor, np.arange(len(at))
 
     # ---- levels ---------------------------------------------------------------------------------------------
 
     def output(self) -> str:
-        """Write every level; the name of the tensor of the outputs."""
+        """Write every level; return the name of the tensor of the outputs."""
         level = self.plan.level[self.edges.neurons]
         order = np.argsort(level, kind="stable")
         starts = np.flatnonzero(np.diff(level[order], prepend=-1))
@@ -148,7 +148,7 @@ class _Writer:
                 names.append(self.activated(part, self.sums(part, pool, dense)))
                 parts.append(part.at)
         name = names[0] if len(names) == 1 else self.model.op("Concat", *names, axis=1)
-        if name in self.held:  # neurons that repeat those of another level
+        if name in self.held:  # this tensor holds another level already
             name = self.model.op("Identity", name)
         self.tensors.append((name, len(at)))
         self.held.add(name)
@@ -166,7 +166,7 @@ class _Writer:
             yield _Group(mine, source, edges.weight[which], activation, aggregation, adds)
 
     def pool(self, needed: Array) -> _Pool:
-        """One tensor of these nodes, which ascend."""
+        """Write one tensor of the nodes at these positions, which ascend."""
         places, names, width = np.empty(len(needed), np.int64), [], 0
         for tensor in np.unique(self.tensor[needed]).tolist():
             mine = self.tensor[needed] == tensor
@@ -181,7 +181,7 @@ class _Writer:
         return _Pool(name, width, needed, places)
 
     def picked(self, pool: _Pool, columns: Array) -> str:
-        """Columns of the pool, in that order."""
+        """Write a tensor of these columns of the pool, in this order."""
         if np.array_equal(columns, np.arange(pool.width)):
             return pool.tensor
         return self.model.op("Gather", pool.tensor, self.model.whole(columns), axis=1)
@@ -189,7 +189,7 @@ class _Writer:
     # ---- neurons --------------------------------------------------------------------------------------------
 
     def sums(self, g: _Group, pool: _Pool | None, dense: bool) -> str:
-        """z of (2), (N, n)."""
+        """Write z of (2), (N, n)."""
         m, plan, K = self.model, self.plan, g.source.shape[1]
         bias, response = self.edges.bias[g.at], plan.response[g.at]
         if K == 0 or pool is None:
@@ -208,7 +208,7 @@ class _Writer:
         return m.op("Add", z, m.weights(bias, "bias")) if bias.any() else z
 
     def gathered(self, g: _Group, pool: _Pool) -> str:
-        """m of (1), (N, n)."""
+        """Write m of (1), (N, n)."""
         model, (n, K) = self.model, g.source.shape
         terms = self.picked(pool, g.source.ravel())
         if K > 1:
@@ -220,7 +220,7 @@ class _Writer:
         return AGGREGATIONS[g.aggregation](model, terms, K)
 
     def constants(self, values: Array) -> str:
-        """(N, n) of the same numbers in every sample: a column of ones, times them."""
+        """Write (N, n) with the same n values in every sample: a column of ones times the values."""
         m, key = self.model, ("one",)
         if key not in m.known:
             padded = m.op("Pad", "x", m.whole([0, 0, 0, 1]), m.fixed(1.0))
@@ -229,11 +229,11 @@ class _Writer:
 
     def activated(self, g: _Group, z: str) -> str:
         written = form(g.activation)
-        assert written is not None  # or it was refused
+        assert written is not None  # functions without a form were refused before
         return written(self.model, z)
 
     def ids(self, last: str) -> metadata.Ids:
-        """The ids of every tensor's neurons; the last one is called `y`."""
+        """Return the ids of every tensor's neurons; the tensor `last` is called `y`."""
         ids, nodes = self.net.columns.ids, self.plan.nodes
         held = np.lexsort((self.column, self.tensor))
         tensors: dict[str, list[Any]] = {name: [] for name, _ in self.tensors[1:]}
@@ -275,7 +275,7 @@ def _has_form(kind: str, record: Any) -> bool:
 
 
 def _dense(g: _Group) -> Iterator[tuple[_Group, bool]]:
-    """The group in parts: those of one list of sources where a Gemm of their own pays, and the rest together."""
+    """Split a group: (part, True) for each list of sources that is worth a Gemm, and (rest, False)."""
     K = g.source.shape[1]
     if not g.adds or K < 2:
         yield g, False
@@ -291,11 +291,11 @@ def _dense(g: _Group) -> Iterator[tuple[_Group, bool]]:
 
 
 class _Edges:
-    """The edges that are written: of neurons that some output depends on, without constants that are added.
+    """Hold the edges to write: of neurons on which an output depends, without constant terms of sums.
 
-    neurons          positions of the neurons, ascending
-    source, target   positions; weight; those into a position are start[v] … start[v] + fan_in[v] − 1
-    bias             (V,) with the constants in it
+    neurons          positions of the neurons to write, ascending
+    source, target   positions; weight; the edges into v are start[v] … start[v] + fan_in[v] − 1
+    bias             (V,) biases, to which the constant terms are added
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -319,7 +319,7 @@ class _Edges:
         self.neurons = np.flatnonzero(needed & (plan.activation >= 0))
 
     def into(self, at: Array) -> Array:
-        """Numbers of the edges into these positions."""
+        """Return the indices of the edges into these positions."""
         count = self.fan_in[at]
         ends = np.cumsum(count)
         return np.repeat(self.start[at] - ends + count, count) + np.arange(ends[-1] if len(ends) else 0)
