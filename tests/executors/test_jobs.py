@@ -26,6 +26,8 @@ from flowgrad.executors._numba.compiled import address, entry, kernel
 from flowgrad.executors._numba.memory import call_address, fetch_add, pause, record_at
 from flowgrad.executors._numba.parameters import DONE, wait_until
 from flowgrad.executors._numba.records import JOB, record
+from flowgrad.executors._numba.update import ALONE, Updater
+from flowgrad.maths.updates import Update
 
 LONG = 30.0
 """Seconds for which nothing here waits, unless something is wrong."""
@@ -110,16 +112,22 @@ class Count(jobs.Job):
 def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A pool without helpers, for each test; its helpers end with it, and no job is left in the table."""
 
-    def leave() -> None:
+    def leave(_: int) -> None:
         raise SystemExit
+
+    def all_left() -> bool:
+        if threads._helpers and threads._tasks.empty():
+            threads._tasks.put(leave)
+        return not threads._helpers
 
     monkeypatch.setattr(threads, "_helpers", {})
     monkeypatch.setattr(threads, "_tasks", SimpleQueue())
     yield
-    for _ in threads._helpers:
-        threads._tasks.put(leave)
-    until(lambda: not threads._helpers)
-    assert not jobs.TABLE.any() or jobs.TABLE[jobs.TABLE != 0].min() > 1 << 20  # addresses of past jobs
+    until(all_left)
+    first = (jobs.table_in(jobs.TABLE) - jobs.TABLE.ctypes.data) // 8
+    states, finished = (jobs.TABLE[first + k : first + 8 * jobs.ENTRIES : 8] for k in (0, 1))
+    assert not states.any()
+    assert not finished.any()
 
 
 def until(condition: Callable[[], object]) -> None:
@@ -161,6 +169,69 @@ def test_a_helper_that_polls_joins_without_being_woken() -> None:
         return sum(job.joined for job in many) > 1
 
     until(joins)
+
+
+def test_two_jobs_are_published_at_once() -> None:
+    """A second job finds its helper while the first one goes on."""
+    busy = Count(2, 3, meet=4)  # the fourth thread never comes
+    caller = threading.Thread(target=busy.run)
+    caller.start()
+    try:
+        until(lambda: busy.words[2] == 3)
+        assert Count(10, 4, meet=2).run().is_whole()  # helper 3 is free
+        assert caller.is_alive()
+    finally:
+        busy.stop()
+        caller.join(LONG)
+
+
+def test_a_caller_that_finds_no_free_entry_works_alone() -> None:
+    memory = np.zeros_like(jobs.TABLE)
+    first = (jobs.table_in(memory) - memory.ctypes.data) // 8
+    memory[first : first + 8 * jobs.ENTRIES : 8] = 1
+    job = Count(4, 2)
+    job.set(table=jobs.table_in(memory), joined=1)
+    entry(start, jobs.SPEC.type, I)(jobs.SPEC, job.address)
+    assert job.is_whole()
+    assert job.joined == 0
+
+
+def test_a_helper_reads_a_job_after_it_has_joined(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In between, the caller may have returned, and another one may have published as many slots."""
+    memory, ran = np.zeros_like(jobs.TABLE), []
+    place = jobs.table_in(memory)
+    at = (place - memory.ctypes.data) // 8
+    memory[at : at + 4] = 2, 0, 111, 2  # state, finished, job, slots
+    swap = jobs.swap
+
+    def late(address: int, old: int, new: int) -> int:
+        memory[at + 2] = 222
+        return swap(address, old, new)
+
+    class Body:
+        body = 7
+
+    monkeypatch.setattr(jobs, "swap", late)
+    monkeypatch.setattr(jobs, "job_at", lambda job: Body)
+    monkeypatch.setattr(jobs, "call_address", lambda body, job, slot: ran.append((body, job, slot)))
+    jobs.poll.py_func(jobs.SPEC, place, 1, 1)
+    assert ran == [(7, 222, 1)]
+    assert memory[at : at + 2].tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("slots", [2, 3, 8])
+def test_a_helper_leaves_jobs_of_fewer_slots_to_the_others(slots: int) -> None:
+    """So that after a call that has woken many, as many go on polling as later calls have use for."""
+    joined = []
+    for helper in range(1, 9):
+        memory, job = np.zeros_like(jobs.TABLE), Count(1, slots)
+        place = jobs.table_in(memory)
+        at = (place - memory.ctypes.data) // 8
+        memory[at : at + 4] = slots, 0, job.address, slots  # state, finished, job, slots
+        entry(jobs.poll, jobs.SPEC.type, I, I, I)(jobs.SPEC, place, 1, helper)
+        if memory[at] != slots:
+            joined.append(helper)
+    assert joined == list(range(1, slots))
 
 
 def test_helpers_sleep_when_no_job_comes() -> None:
@@ -242,6 +313,57 @@ def test_calls_that_follow_upon_each_other_wake_helpers_for_the_next(monkeypatch
     assert call(20e-6, joined=2) == 1  # they join without it
     assert call(20e-6) == 2
     assert woken == [3, 3]
+
+
+def test_calls_are_shared_as_long_as_that_is_faster() -> None:
+    """By the means of both durations; the first call, which may compile, and single stalls decide nothing for long."""
+
+    def share(shared: float, alone: float, calls: int, stall: int = -1) -> int:
+        """The number of calls that are shared of so many, which take so long; call `stall` takes a thousandfold."""
+        found = 0
+        for k in range(calls):
+            slots = pace.slots(4)
+            assert slots in (1, 4)
+            pace.took((shared if slots > 1 else alone) * (1000 if k == stall else 1), slots - 1)
+            found += slots > 1
+        return found
+
+    pace = jobs.Pace()
+    pace.slots(4)
+    pace.took(5.0, 3)
+    assert share(shared=80e-6, alone=120e-6, calls=1000) > 970
+    assert share(shared=80e-6, alone=120e-6, calls=2000, stall=10) > 1000
+    assert share(shared=300e-6, alone=120e-6, calls=1000) < 60  # another process has come
+    assert share(shared=80e-6, alone=120e-6, calls=10_000) > 6000  # and gone
+
+
+NET = fg.topologies.layered([8, 60, 60, 3], seed=1)
+
+
+def call_often(batch: int, enough: Callable[[], object], calls: int = 3000) -> None:
+    program = fg.compile(NET, loss="squared_error", executor="numba", threads=2)
+    X, T = np.ones((batch, 8)), np.ones((batch, 3))
+    for _ in range(calls):
+        program.value_and_grad(program.theta, X, T)
+        if enough():
+            return
+
+
+def test_short_calls_in_a_loop_wake_a_helper_and_the_shortest_do_not() -> None:
+    call_often(60, lambda: threads._helpers)
+    assert not threads._helpers
+    until(lambda: call_often(200, lambda: threads._helpers) or threads._helpers)
+
+
+def test_a_pass_over_many_parameters_is_shared() -> None:
+    updates, update = Updater(np.dtype(np.float64), 2), Update("plain")
+    for slots in (ALONE // 2, ALONE):
+        n = updates.room(slots)
+        ones, rows = np.ones(n), np.zeros((update.rows, n))
+        assert updates.advance(update, ones, ones, np.zeros(n), rows, (1.0,) * update.constants)
+        if slots < ALONE:
+            assert not threads._helpers
+    until(lambda: threads._helpers)
 
 
 # ---- forks and ends of processes ----------------------------------------------------------------------------
@@ -357,13 +479,12 @@ def test_a_process_ends_while_jobs_run_and_helpers_look_for_more(tmp_path: Any) 
 # ---- results ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("batch", [40, 64, 600])
+@pytest.mark.parametrize("batch", [40, 200, 600])
 def test_helpers_that_come_and_go_change_no_bit(batch: int) -> None:
     """Batches of calls that only a polling helper joins, and of one that wakes helpers."""
-    net = fg.topologies.layered([8, 60, 60, 3], seed=1)
     rng = np.random.default_rng(0)
     X, T = rng.standard_normal((batch, 8)), rng.standard_normal((batch, 3))
-    alone, together = (fg.compile(net, loss="squared_error", executor="numba", threads=n) for n in (1, 3))
+    alone, together = (fg.compile(NET, loss="squared_error", executor="numba", threads=n) for n in (1, 3))
     loss, gradient = alone.value_and_grad(alone.theta, X, T)
     for _ in range(100):
         again, other = together.value_and_grad(alone.theta, X, T)

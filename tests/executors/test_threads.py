@@ -62,7 +62,7 @@ class Work:
         return self.done == self.pieces and not self.inside
 
 
-def leave() -> None:
+def leave(_: int) -> None:
     """A task that ends a helper."""
     raise SystemExit
 
@@ -105,9 +105,9 @@ def until(condition: Callable[[], object]) -> None:
 def with_helpers(n: int) -> None:
     """Have so many helpers that are awake at once, and then sleep."""
     meet, met = threading.Barrier(n + 1), []
-    threads.wake(n, lambda: None)
+    threads.wake(n, lambda _: None)
     until(threads._tasks.empty)  # those of before among them
-    threads.wake(n, lambda: met.append(meet.wait(LONG)))
+    threads.wake(n, lambda _: met.append(meet.wait(LONG)))
     meet.wait(LONG)
     until(lambda: len(met) == n)
     assert len(threads._helpers) == n
@@ -268,7 +268,7 @@ def test_there_are_as_many_as_the_greediest_has_asked_for() -> None:
 
 def wake_often(helpers: int, gate: threading.Event, ran: list[bool]) -> None:
     for _ in range(20):
-        threads.wake(helpers, lambda: ran.append(gate.wait(LONG)))
+        threads.wake(helpers, lambda _: ran.append(gate.wait(LONG)))
 
 
 @pytest.mark.parametrize("given", [0, 1, 2])
@@ -283,7 +283,7 @@ def test_a_system_that_gives_no_more_threads(given: int, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(threads, "start_new_thread", refused)
     for _ in range(10):
-        threads.wake(3, lambda: None)
+        threads.wake(3, lambda _: None)
         assert threads._tasks.qsize() <= 3
         until(lambda: not threads._helpers or threads._tasks.empty())
     until(lambda: len(threads._helpers) == given)
@@ -396,7 +396,7 @@ def test_an_interrupt_while_a_thread_is_started_costs_no_later_call(
     assert not work.inside
     monkeypatch.setattr(threads, "start_new_thread", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        threads.wake(2, lambda: None)
+        threads.wake(2, lambda _: None)
     with_helpers(2)
     assert Work().aside().is_whole()
 
@@ -424,7 +424,7 @@ def test_interrupts_at_any_moment_leave_nobody_inside_and_the_next_call_right(
             try:
                 left = times
                 signal.setitimer(signal.ITIMER_REAL, rng.uniform(1e-6, 2e-3))
-                threads.wake(2, lambda: None)
+                threads.wake(2, lambda _: None)
                 work.aside()
                 left = 0
             except KeyboardInterrupt:
@@ -471,10 +471,10 @@ def test_a_forked_child_has_helpers_of_its_own(moment: str) -> None:
         assert in_child(compute_anew) == 0
     gate = threading.Event()
     with_helpers(1)
-    threads.wake(1, lambda: gate.wait(LONG))
+    threads.wake(1, lambda _: gate.wait(LONG))
     until(threads._tasks.empty)
     if moment == "during":
-        threads.wake(1, lambda: None)
+        threads.wake(1, lambda _: None)
         assert in_child(compute_anew) == 0
     gate.set()
     if moment == "after":
@@ -489,7 +489,7 @@ def test_forks_at_any_moment_of_calls_leave_children_that_compute(request: pytes
 
     def call() -> None:
         while not stop.is_set():
-            threads.wake(3, lambda: None)
+            threads.wake(3, lambda _: None)
             if not Work(5, 1e-5).aside().is_whole():
                 wrong.append(True)
 
@@ -522,7 +522,7 @@ BEGIN = """
     usleep = (ctypes.CDLL(None) if os.name == "posix" else ctypes.CDLL("kernel32")).usleep
     def call(seconds, aside=False, stop=lambda: None):
         work = functools.partial(usleep, int(seconds * 1e6))  # which holds nothing of this module
-        threads.wake(3, work)
+        threads.wake(3, work)  # C ignores the helper's number
         threads.run_aside(work, stop) if aside else work()
     call(0.01)
 """

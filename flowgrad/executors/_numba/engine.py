@@ -8,7 +8,7 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-from numba.core import types
+from numba.core import config, types
 
 from flowgrad.errors import ExecutorError
 from flowgrad.executor import Adjoint, Array, Request, Saved
@@ -33,10 +33,12 @@ MEMORY = 1 << 28
 """Greatest size in bytes of the chunks' gradients if there are more than FEW."""
 PIECE, PIECES = 1 << 12, 64
 """Least number of edges in a work item of a pass over the parameters, and greatest number of items."""
-LITTLE = 100_000
+LITTLE = 600_000
 """Edges · samples below which a call runs on its caller's thread alone: more threads save no time."""
 ALONE = 2_000_000
 """Edges · samples below which a call wakes no helpers for itself: it would end before they have woken."""
+PACES = 64
+"""Greatest number of uses whose pace is remembered."""
 LONG = 600_000_000
 """Edges · samples from which on a call of the main thread runs on other threads, so that Ctrl-C is handled."""
 I = types.int64
@@ -55,6 +57,7 @@ class Engine:
         self._widths, self._outputs = (wide // 4, wide), len(plan.outputs)
         self._nets: dict[int, Net] = {}
         self._keepings: dict[int, Keeping] = {}
+        self._paces: dict[tuple[str, int, bool], jobs.Pace] = {}
         self._idle: dict[tuple[int, bool], list[Workspace]] = {}
         self._arrays = Recycler()
 
@@ -148,18 +151,33 @@ class Engine:
         if fields is not None:
             w.set(**fields)
         w.begin()
-        work, begin = self._work * batch, perf_counter()
-        if work >= ALONE:
-            jobs.wake(w.slots - 1)
+        work = self._work * batch
         if work >= LONG and threading.current_thread() is threading.main_thread():
+            w.set(slots=w.slots)
+            jobs.wake(w.slots - 1)
             threads.run_aside(partial(w.entry, w.spec, w.address, *operands), w.halt)
+        elif w.slots > 1:
+            self._share(w, use, work, operands)
         else:
             w.entry(w.spec, w.address, *operands)
-        if w.slots > 1 and work < ALONE:
-            jobs.wake_for_next(w.slots - 1, w.joined, begin)
         loss = w.summed_loss() if kind == "step" else 0.0
         self._idle.setdefault(alike, []).append(w)  # not after an error: it may be half filled
         return loss
+
+    def _share(self, w: Workspace, use: tuple[str, int, bool], work: int, operands: tuple[Any, ...]) -> None:
+        """Run an entry on several threads, unless calls of this use are faster on one."""
+        if len(self._paces) > PACES:
+            self._paces.clear()
+        pace = self._paces.get(use) or self._paces.setdefault(use, jobs.Pace())
+        slots, begin = pace.slots(w.slots), perf_counter()
+        w.set(slots=slots)
+        if work >= ALONE:
+            jobs.wake(slots - 1)
+        w.entry(w.spec, w.address, *operands)
+        joined = w.joined
+        pace.took(perf_counter() - begin, joined)
+        if work < ALONE and slots > 1:
+            jobs.wake_for_next(slots - 1, joined, begin)
 
     def _net(self, lanes: int) -> Net:
         if lanes not in self._nets:
@@ -170,8 +188,10 @@ class Engine:
         """Provide code and memory for calls of a kind with this batch size."""
         net.need(kind, drops)
         w.entry, w.spec, body = entry_of(kind, self.dtype.char)
-        w.slots = min(self.threads, -(-batch // net.lanes)) if self._work * batch >= LITTLE else 1
-        w.set(body=body, slots=w.slots)
+        w.slots = (
+            min(self.threads, -(-batch // net.lanes)) if self._work * batch >= LITTLE and not config.DISABLE_JIT else 1
+        )
+        w.set(body=body, slots=1)
         lanes, size = net.lanes, self.dtype.itemsize
         tiles = -(-batch // lanes)
         gradient = kind in GRADIENTS

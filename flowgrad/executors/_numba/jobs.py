@@ -40,6 +40,8 @@ BACK_OFF = 10 * POLLING
 """Seconds before helpers are woken again for a next call: on a busy machine they may not have come in time."""
 YIELD = 16
 """Number of polls after which a helper offers its core to other threads: a library that is called next may need it."""
+TRIAL, WEIGHT, OUTLIER = 64, 1 / 16, 16.0
+"""Of `Pace`: calls from one trial to the next; weight of a call in a mean; multiple of the mean that counts at most."""
 CALIBRATION = 1000
 """Number of polls whose duration is measured."""
 I = types.int64
@@ -48,7 +50,7 @@ _ended = _woken = 0.0
 """When the last short call ended, and when helpers were last woken after one, by `perf_counter`."""
 
 job_at: Any = record_at(JOB)
-entry_at: Any = record_at(record("state finished job"))
+entry_at: Any = record_at(record("state finished job slots"))
 FINISHED = 8
 """Offset of `finished` in an entry, in bytes: how many helpers have finished the job."""
 
@@ -62,9 +64,10 @@ def run_shared(spec: Any, table: int, job: int) -> None:
             place = table + k * LINE
             break
     if place == 0:
+        j.joined = 0
         call_address(j.body, job, 0)
         return
-    entry_at(place).job = job
+    entry_at(place).job, entry_at(place).slots = job, j.slots
     fetch_add(place, j.slots - 1)
     call_address(j.body, job, 0)
     unassigned = fetch_add(place, -CLOSED) - 1
@@ -75,14 +78,18 @@ def run_shared(spec: Any, table: int, job: int) -> None:
 
 
 @kernel
-def poll(spec: Any, table: int, polls: int) -> None:
-    """Join every published job that has an unassigned slot; return after this many polls without one."""
+def poll(spec: Any, table: int, polls: int, helper: int) -> None:
+    """Join every published job that has an unassigned slot; return after this many polls without one.
+
+    Helper k = 1, 2, … joins jobs of more than k slots only: of many helpers that a large call has woken, as many go on
+    polling as later calls have use for.
+    """
     left = polls
     while left > 0:
         for k in range(ENTRIES):
             place = table + k * LINE
             state = atomic_get(place)
-            if state > 1 and swap(place, state, state - 1) != 0:
+            if state > 1 and entry_at(place).slots > helper and swap(place, state, state - 1) != 0:
                 job = entry_at(place).job
                 call_address(job_at(job).body, job, state - 1)
                 fetch_add(place + FINISHED, 1)
@@ -131,6 +138,35 @@ class Job:
         return int(self._words[self._places["joined"]])
 
 
+class Pace:
+    """Chooses how many slots a call has, by whether sharing its work has paid for calls like it.
+
+    A helper that loses its core to another thread or process holds up the caller: then calls on one thread are faster.
+    The means of both durations are compared; every `TRIAL`-th call is of the kind that seems slower.
+    """
+
+    def __init__(self) -> None:
+        self.calls, self.alone, self.shared = 0, 0.0, 0.0
+
+    def slots(self, slots: int) -> int:
+        """Return `slots`, or 1 for a call on its caller's thread alone."""
+        self.calls += 1
+        pays = self.shared <= self.alone
+        return slots if pays != (self.calls % TRIAL == 0) else 1
+
+    def took(self, seconds: float, joined: int) -> None:
+        """Record the duration of a call, unless it was the first, and the number of helpers that joined it."""
+        if self.calls > 1 and joined:
+            self.shared = _moved(self.shared, seconds)
+        elif self.calls > 1:
+            self.alone = _moved(self.alone, seconds)
+
+
+def _moved(mean: float, value: float) -> float:
+    """Return a moving mean after a further value; of values far above it a limited part counts."""
+    return mean + (min(value, OUTLIER * mean) - mean) * WEIGHT if mean else value
+
+
 def wake(helpers: int) -> None:
     """Make this many helpers poll soon; for a call that lasts longer than waking them takes."""
     if helpers > 0 and not config.DISABLE_JIT:
@@ -153,11 +189,11 @@ def wake_for_next(helpers: int, joined: int, begin: float) -> None:
 
 
 @cache
-def _polling() -> Callable[[], object]:
-    """Return a function that polls for `POLLING` seconds; the duration of a poll is measured here."""
-    run, empty, times = entry(poll, SPEC.type, I, I), np.zeros_like(TABLE), []
+def _polling() -> Callable[[int], object]:
+    """Return a function of a helper's number that polls for `POLLING` seconds; measures how long a poll takes."""
+    run, empty, times = entry(poll, SPEC.type, I, I, I), np.zeros_like(TABLE), []
     for _ in range(5):
         begin = perf_counter()
-        run(SPEC, table_in(empty), CALIBRATION)
+        run(SPEC, table_in(empty), CALIBRATION, 1)
         times.append(perf_counter() - begin)
     return partial(run, SPEC, table_in(TABLE), max(int(CALIBRATION * POLLING / min(times)), 1))

@@ -18,12 +18,14 @@ from pathlib import Path, PurePosixPath
 from queue import Empty, SimpleQueue
 
 Task = Callable[[], object]
+HelperTask = Callable[[int], object]
+"""A task of a helper; its argument is the helper's number."""
 GLANCE = 0.05
 """Seconds after which a waiting thread runs the handlers of signals: another thread may have been sent the signal."""
 
 _helpers: dict[int, int] = {}
 """Number of every running helper, from 1, and the identifier of its thread."""
-_tasks: SimpleQueue[Task] = SimpleQueue()
+_tasks: SimpleQueue[HelperTask] = SimpleQueue()
 
 
 # ---- how many -----------------------------------------------------------------------------------------------
@@ -106,15 +108,15 @@ def _groups(root: Path) -> Iterator[Path]:
 # ---- helpers ------------------------------------------------------------------------------------------------
 
 
-def wake(helpers: int, task: Task) -> None:
+def wake(helpers: int, task: HelperTask) -> None:
     """Queue a task for this many helpers, less the tasks that are queued already, and start helpers that are missing.
 
     Returns at once; a helper that is running another task takes this one afterwards. The task must not raise.
     """
-    for k in range(1, helpers + 1):
-        if k not in _helpers and not _start(_run_tasks, k):
-            break
-    for _ in range(helpers - _tasks.qsize()):
+    there = 0
+    while there < helpers and (there + 1 in _helpers or _start(_run_tasks, there + 1)):
+        there += 1
+    for _ in range(there - _tasks.qsize()):
         _tasks.put(task)
 
 
@@ -138,7 +140,7 @@ def _run_tasks(k: int) -> None:
         return
     try:
         while True:
-            _tasks.get()()
+            _tasks.get()(k)
     finally:
         del _helpers[k]
 

@@ -144,8 +144,9 @@ class Updater:
         _, start, spec, body = last
         blocks = -(-len(theta) // BLOCK)
         if len(self._sums) != blocks:
-            self._sums = np.zeros(blocks)
-            self._job.set(blocks=blocks, sums=self._sums.ctypes.data)
+            sums = np.zeros(blocks)
+            self._job.set(blocks=blocks, sums=sums.ctypes.data)
+            self._sums = sums  # last: after an interrupt the next pass sets both again
         slots = self.threads if len(theta) >= ALONE else 1
         self._job.set(body=body, slots=slots)
         self._counters.fill(0)
