@@ -176,7 +176,7 @@ class Engine:
         w.entry(w.spec, w.address, *operands)
         joined = w.joined
         pace.took(perf_counter() - begin, joined)
-        if work < ALONE and slots > 1:
+        if work < ALONE:
             jobs.wake_for_next(slots - 1, joined, begin)
 
     def _net(self, lanes: int) -> Net:

@@ -40,8 +40,11 @@ BACK_OFF = 10 * POLLING
 """Seconds before helpers are woken again for a next call: on a busy machine they may not have come in time."""
 YIELD = 16
 """Number of polls after which a helper offers its core to other threads: a library that is called next may need it."""
-TRIAL, WEIGHT, OUTLIER = 64, 1 / 16, 16.0
-"""Of `Pace`: calls from one trial to the next; weight of a call in a mean; multiple of the mean that counts at most."""
+START, PERIODS, TRIALS = 16, (1024, 128), 4
+"""Of `Pace`: first calls, which are shared; number of calls after which trials of shared calls, of others come again,
+and number of these. A shared call may take a time slice of the system longer."""
+WEIGHT, TRIAL_WEIGHT, OUTLIER = 1 / 16, 1 / 4, 16.0
+"""Of `Pace`: weight of a call in a mean, and of a trial; multiple of the mean that a duration counts at most."""
 CALIBRATION = 1000
 """Number of polls whose duration is measured."""
 I = types.int64
@@ -142,7 +145,8 @@ class Pace:
     """Chooses how many slots a call has, by whether sharing its work has paid for calls like it.
 
     A helper that loses its core to another thread or process holds up the caller: then calls on one thread are faster.
-    The means of both durations are compared; every `TRIAL`-th call is of the kind that seems slower.
+    The means of both durations are compared; of `PERIODS` calls the last `TRIALS` are of the kind that seems slower:
+    several, as a helper has to wake first.
     """
 
     def __init__(self) -> None:
@@ -151,20 +155,28 @@ class Pace:
     def slots(self, slots: int) -> int:
         """Return `slots`, or 1 for a call on its caller's thread alone."""
         self.calls += 1
-        pays = self.shared <= self.alone
-        return slots if pays != (self.calls % TRIAL == 0) else 1
+        return slots if self._pays() != self._tries() else 1
 
     def took(self, seconds: float, joined: int) -> None:
         """Record the duration of a call, unless it was the first, and the number of helpers that joined it."""
         if self.calls > 1 and joined:
-            self.shared = _moved(self.shared, seconds)
+            self.shared = self._moved(self.shared, seconds)
         elif self.calls > 1:
-            self.alone = _moved(self.alone, seconds)
+            self.alone = self._moved(self.alone, seconds)
 
+    def _pays(self) -> bool:
+        """Return whether shared calls are faster; the first ones are taken to be."""
+        return self.calls < START or self.shared <= self.alone
 
-def _moved(mean: float, value: float) -> float:
-    """Return a moving mean after a further value; of values far above it a limited part counts."""
-    return mean + (min(value, OUTLIER * mean) - mean) * WEIGHT if mean else value
+    def _tries(self) -> bool:
+        """Return whether this call is of the kind that seems slower."""
+        period = PERIODS[self._pays()]
+        return self.calls % period >= period - TRIALS
+
+    def _moved(self, mean: float, value: float) -> float:
+        """Return a moving mean after a further value; first calls and trials count more, outliers in part."""
+        weight = TRIAL_WEIGHT if self.calls < START or self._tries() else WEIGHT
+        return mean + (min(value, OUTLIER * mean) - mean) * weight if mean else value
 
 
 def wake(helpers: int) -> None:
@@ -177,12 +189,13 @@ def wake_for_next(helpers: int, joined: int, begin: float) -> None:
     """Wake helpers after a short call that none joined, if it followed closely upon another: so may the next.
 
     Args:
+        helpers: number of helpers that could have joined.
         joined: number of helpers that joined the call.
         begin: when the call began, by `perf_counter`.
     """
     global _ended, _woken
     now = perf_counter()
-    if joined == 0 and begin - _ended < POLLING and now - _woken > BACK_OFF:
+    if helpers and joined == 0 and begin - _ended < POLLING and now - _woken > BACK_OFF:
         _woken = now
         wake(helpers)
     _ended = now
