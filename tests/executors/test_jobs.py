@@ -156,19 +156,23 @@ def test_all_slots_run_at_once(n: int) -> None:
 
 
 def test_a_helper_that_polls_joins_without_being_woken() -> None:
-    """Many calls follow each other; the helper is woken once before them. It may lose its core to other processes."""
-    run = entry(start, jobs.SPEC.type, I)
-
-    def joins() -> bool:
-        many = [Count(100, 2, nap=20) for _ in range(200)]
-        Count(10, 2, meet=2).run()
-        jobs.wake(1)
-        for job in many:
-            run(jobs.SPEC, job.address)
-        assert all(job.is_whole() for job in many)
-        return sum(job.joined for job in many) > 1
-
-    until(joins)
+    """Job after job, and each makes it poll as long as before: here long enough for a busy machine."""
+    memory, run = np.zeros_like(jobs.TABLE), entry(start, jobs.SPEC.type, I)
+    table, polls = jobs.table_in(memory), 400_000
+    helper = threading.Thread(target=entry(jobs.poll, jobs.SPEC.type, I, I, I), args=(jobs.SPEC, table, polls, 1))
+    helper.start()
+    for _ in range(20):
+        job = Count(10, 2, meet=2)
+        job.set(table=table)
+        watch = threading.Timer(LONG, job.stop)
+        watch.daemon = True
+        watch.start()
+        run(jobs.SPEC, job.address)
+        watch.cancel()
+        assert job.is_whole()
+        assert job.joined == 1
+    helper.join()
+    assert not threads._helpers
 
 
 def test_two_jobs_are_published_at_once() -> None:
