@@ -18,7 +18,7 @@ from flowgrad.errors import DataError, FileError, brief
 try:
     import fcntl
 except ModuleNotFoundError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None  # type: ignore[assignment]  # Windows has none
 
 TEMPORARY = re.compile(r"\.flowgrad-[0-9a-f]{16}\.tmp")
 YOUNG = 10.0  # seconds: age up to which a temporary file is kept, as its writer may not have locked it yet

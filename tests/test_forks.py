@@ -81,7 +81,7 @@ def own_function() -> fg.Activation:
 
 
 RECYCLER = Recycler()
-FOLLOWED = Followed(lambda: None, Path("."), None, 0)  # type: ignore[arg-type,return-value]
+FOLLOWED = Followed(lambda: None, Path("."), None, 0)  # type: ignore[arg-type,return-value]  # nothing of it is used
 HOLDERS: dict[str, Callable[[], Any]] = {
     "a recycler": lambda: RECYCLER._lock,
     "a page": lambda: FOLLOWED._lock,

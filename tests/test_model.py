@@ -193,7 +193,7 @@ def test_what_is_no_model_is_refused(arguments: dict[str, Any], error: type[Exce
 def test_a_model_is_frozen_says_what_it_is_and_travels() -> None:
     model = binary()
     with pytest.raises(AttributeError):
-        model.loss = "huber"  # type: ignore[misc]
+        model.loss = "huber"  # type: ignore[misc]  # frozen: refused
     assert repr(model).startswith("Model(mean radius, größe, x3 → diagnosis: benign, malignant; binary_cross_entropy")
     again = pickle.loads(pickle.dumps(model))
     same(again.predict_proba(X), model.predict_proba(X))

@@ -112,10 +112,10 @@ CALLS: dict[str, Callable[[Any], object]] = {
     "an end": lambda v: fg.topologies.from_edge_list([("a", [v])]),
     "union": lambda v: fg.union([v]),
     "save": lambda v: fg.save(v, "net.json"),
-    "path": lambda v: fg.save(network(), v if not isinstance(v, str | bytes) else [v]),  # type: ignore[arg-type]
+    "path": lambda v: fg.save(network(), v if not isinstance(v, str | bytes) else [v]),  # type: ignore[arg-type]  # of a wrong type on purpose
     "format": lambda v: fg.load("a.json", format=v),
     "functions": lambda v: fg.load("a.json", activations=[v]),
-    "no functions": lambda v: fg.load("a.json", activations=v if isinstance(v, str) else 5),  # type: ignore[arg-type]
+    "no functions": lambda v: fg.load("a.json", activations=v if isinstance(v, str) else 5),  # type: ignore[arg-type]  # of a wrong type on purpose
     "option": lambda v: fg.load("a.csv", seed=v if not isinstance(v, int) else [v]),
     "executor": lambda v: fg.compile(network(), executor=f"{brief(v)}" if not isinstance(v, str) else v),
     "loss": lambda v: find("losses", v if isinstance(v, str) else "n" * 5000),
@@ -125,7 +125,7 @@ CALLS: dict[str, Callable[[Any], object]] = {
     "columns": lambda v: fg.Network.from_columns(v),
     "n_nodes": lambda v: fg.Network.from_arrays([0], [1], n_nodes=v if not isinstance(v, int) else -abs(v)),
     "predecessors": lambda v: network().add_neuron("new", v if isinstance(v, str | bytes) else [[v]]),
-    "id": lambda v: network().add_neuron([v], [0]),  # type: ignore[arg-type]
+    "id": lambda v: network().add_neuron([v], [0]),  # type: ignore[arg-type]  # of a wrong type on purpose
     "node": lambda v: network().connect(v, 0),
     "param": lambda v: network().connect(0, 5, param=[v]),
     "nesterov": lambda v: type(find("optimizers", "sgd"))(nesterov=v),
@@ -247,21 +247,21 @@ def test_the_packages_bring_what_is_said_of_them() -> None:
 
 
 def test_a_program_in_the_place_of_a_network(tmp_path: Path) -> None:
-    for call in (lambda: fg.save(program(), tmp_path / "a.json"), lambda: fg.union([network(), program()])):  # type: ignore[arg-type,list-item]
+    for call in (lambda: fg.save(program(), tmp_path / "a.json"), lambda: fg.union([network(), program()])):  # type: ignore[arg-type,list-item]  # of a wrong type on purpose
         with pytest.raises(DataError, match=r"a Network, not a Program: give program\.network\(\)"):
             call()
     with pytest.raises(DataError, match=r"not a Program: give program\.network\(\)\.columns"):
-        fg.Network.from_columns(program())  # type: ignore[arg-type]
-    assert "program.network().graph" in complaint(lambda: fg.Network.from_networkx(program()))  # type: ignore[arg-type]
-    assert "not a Program" in complaint(lambda: fg.compile(program()))  # type: ignore[arg-type]
+        fg.Network.from_columns(program())  # type: ignore[arg-type]  # of a wrong type on purpose
+    assert "program.network().graph" in complaint(lambda: fg.Network.from_networkx(program()))  # type: ignore[arg-type]  # of a wrong type on purpose
+    assert "not a Program" in complaint(lambda: fg.compile(program()))  # type: ignore[arg-type]  # of a wrong type on purpose
     for other in (program(), network(), 5):
-        assert "list of Networks" in complaint(lambda o=other: fg.union(o))  # type: ignore[arg-type]
+        assert "list of Networks" in complaint(lambda o=other: fg.union(o))  # type: ignore[arg-type]  # of a wrong type on purpose
 
 
 def test_a_network_in_the_place_of_a_program() -> None:
     with pytest.raises(ConfigError, match=r"a Program, not a Network: give fg\.compile\(network\)"):
-        fg.gradcheck(network(), [[1.0, 2.0]], [[0.0]])  # type: ignore[arg-type]
-    assert "compile" in complaint(lambda: fg.fit(network(), [[1.0, 2.0]], [[0.0]]))  # type: ignore[arg-type]
+        fg.gradcheck(network(), [[1.0, 2.0]], [[0.0]])  # type: ignore[arg-type]  # of a wrong type on purpose
+    assert "compile" in complaint(lambda: fg.fit(network(), [[1.0, 2.0]], [[0.0]]))  # type: ignore[arg-type]  # of a wrong type on purpose
 
 
 def test_every_hint_speaks_of_what_there_is() -> None:

@@ -87,7 +87,7 @@ def minimize(
         raise ConfigError("minimize: the network has no parameters that are trained")
     if callback is not None and not callable(callback):
         raise ConfigError(f"callback={brief(callback)}: must be a function as SciPy calls it, or None")
-    given = {} if options is None else dict(instance("options=", options, Mapping, ConfigError))  # type: ignore[type-abstract]
+    given = {} if options is None else dict(instance("options=", options, Mapping, ConfigError))  # type: ignore[type-abstract]  # isinstance takes it
     how = {"method": method, "tol": None if tol is None else real("tol", tol, 0), "options": given}
     objective = Objective(program, data, penalty, limits)
     try:

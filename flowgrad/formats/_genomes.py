@@ -130,7 +130,7 @@ def write_back(net: Network, genomes: Iterable[Any]) -> None:
     part, fed = c.part.tolist(), np.bincount(c.target, minlength=c.n_nodes) > 0
     product = np.array([a.name == "product" for a in c.aggregations] + [False])[c.aggregation] & ~fed
     bias = c.bias - c.response * product
-    key = [name if k < 0 else name[1] for k, name in zip(part, c.ids, strict=True)]  # type: ignore[index]
+    key = [name if k < 0 else name[1] for k, name in zip(part, c.ids, strict=True)]  # type: ignore[index]  # ids of parts are pairs
     try:
         nodes = [None if k < 0 else every[k].nodes[v] for k, v in zip(part, key, strict=True)]
         links = zip(c.source.tolist(), c.target.tolist(), strict=True)

@@ -20,7 +20,7 @@ from typing import Literal
 try:
     import fcntl
 except ModuleNotFoundError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None  # type: ignore[assignment]  # Windows has none
 
 Kind = Literal["part", "old"]
 

@@ -157,7 +157,7 @@ def test_other_executors_keep_nothing_and_agree(executor: str) -> None:
     with pytest.raises(DataError, match="kept is"):
         program.vjp(X, C, kept=np.zeros(3))
     with pytest.raises(DataError, match="second array that predict_keeping"):
-        program.vjp(X, C, kept="all")  # type: ignore[arg-type]
+        program.vjp(X, C, kept="all")  # type: ignore[arg-type]  # of a wrong type on purpose
 
 
 def test_nan_and_a_column_of_zeros_go_on_from_it_as_from_the_beginning() -> None:

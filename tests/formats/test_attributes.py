@@ -186,7 +186,7 @@ def test_xml_keeps_every_type_that_files_keep(tmp_path: Path, suffix: str) -> No
 
 @pytest.mark.parametrize("suffix", TOOLS)
 def test_a_name_that_is_no_text_is_refused(tmp_path: Path, suffix: str) -> None:
-    assert "attribute 5 has a name" in str(saved(network("node", 5, ["a"]), tmp_path / f"net{suffix}"))  # type: ignore[arg-type]
+    assert "attribute 5 has a name" in str(saved(network("node", 5, ["a"]), tmp_path / f"net{suffix}"))  # type: ignore[arg-type]  # of a wrong type on purpose
 
 
 @pytest.mark.parametrize("suffix", [".mmd", ".html", ".c"])

@@ -128,7 +128,7 @@ def test_the_former_orders_are_taken_with_a_warning() -> None:
     program = fg.compile(fg.Network.from_networkx(graph()), executor="python", loss="squared_error")
     X, T = [[0.5, -1.0]], [[0.1]]
     with pytest.warns(DeprecationWarning, match=r"explain\(program, X, T, node\) now"):
-        assert fg.inspection.explain(program, "h", X, T) == fg.inspection.explain(program, X, T, "h")  # type: ignore[arg-type]
+        assert fg.inspection.explain(program, "h", X, T) == fg.inspection.explain(program, X, T, "h")  # type: ignore[arg-type]  # of a wrong type on purpose
     with pytest.warns(DeprecationWarning, match="outputs=outputs"):
         former = fg.inspection.node_importance(program, X, ["y"])
     assert former.records() == fg.inspection.node_importance(program, X, outputs=["y"]).records()

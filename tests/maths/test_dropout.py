@@ -82,7 +82,7 @@ def test_what_is_out_of_range_or_not_declared_is_refused() -> None:
     net = fg.Network.from_arrays([0, 1], [1, 2])
     program = fg.compile(net, executor="python", loss="squared_error")
     with pytest.raises(ConfigError, match="dropout= wants a Dropout"):
-        program.forward([[1.0]], dropout=0.5)  # type: ignore[arg-type]
+        program.forward([[1.0]], dropout=0.5)  # type: ignore[arg-type]  # of a wrong type on purpose
     acts = program.forward([[1.0], [2.0]], dropout=fg.Dropout(0.5))
     with pytest.raises(DataError, match="weight 0 under dropout"):
         program.backward(acts, [[1.0], [1.0]], sample_weight=[0, 1])

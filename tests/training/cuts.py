@@ -54,7 +54,7 @@ def fitted(place: Path | None) -> bytes | None:
     net = fg.topologies.layered([3, 4, 2], activation="tanh", seed=3)
     program = fg.compile(net, executor="python", loss="squared_error")
     X, file = samples(), None if place is None else place.with_suffix(".ckpt")
-    history = fg.fit(program, X, 0.5 * X[:, :2], **OPTIONS, checkpoint=file, resume=file is not None)  # type: ignore[arg-type]
+    history = fg.fit(program, X, 0.5 * X[:, :2], **OPTIONS, checkpoint=file, resume=file is not None)  # type: ignore[arg-type]  # mypy takes ** for positional
     if history.reason == "interrupted":
         return None
     columns = [history[name].tobytes() for name in history.names if name != "seconds"]

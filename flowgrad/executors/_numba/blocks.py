@@ -137,7 +137,7 @@ def block(result: Function, emit: Function) -> Callable[[Twin], Twin]:
 
         called = twin if isinstance(twin, BuiltinFunctionType) else run
 
-        class Template(AbstractTemplate):  # type: ignore[misc]
+        class Template(AbstractTemplate):  # type: ignore[misc]  # numba has no types
             key = called
 
             def generic(self, args: Any, kws: Any) -> Any:
@@ -153,7 +153,7 @@ def block(result: Function, emit: Function) -> Callable[[Twin], Twin]:
         lower_builtin(called, types.VarArg(types.Any))(lower)
         if called is twin:
             OPERATORS[twin] = run
-        return run  # type: ignore[return-value]
+        return run  # type: ignore[return-value]  # called as the twin is
 
     return decorate
 

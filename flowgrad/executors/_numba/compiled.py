@@ -114,7 +114,7 @@ def _cached(py_func: Function, without: str) -> Any:
     return dispatcher
 
 
-class _Inner(CPUDispatcher):  # type: ignore[misc]
+class _Inner(CPUDispatcher):  # type: ignore[misc]  # numba has no types
     """A dispatcher whose compiled functions have no wrapper for calls from Python."""
 
     def add_overload(self, cres: Any) -> None:
@@ -128,7 +128,7 @@ class _Inner(CPUDispatcher):  # type: ignore[misc]
         return self.py_func
 
 
-class DiskCache(NullCache):  # type: ignore[misc]
+class DiskCache(NullCache):  # type: ignore[misc]  # numba has no types
     """Disk cache of one function's compilations, with a file per signature; in place of Numba's own cache.
 
     Args:

@@ -47,7 +47,7 @@ def _function(text: str) -> Function:
     tree = parse(text)
     nodes = list(ast.walk(tree))
     calls = {node.func.id for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
-    numbers = [float(node.value) for node in nodes if isinstance(node, ast.Constant)]  # type: ignore[arg-type]
+    numbers = [float(node.value) for node in nodes if isinstance(node, ast.Constant)]  # type: ignore[arg-type]  # `parse` admits numbers alone
     wide = not calls <= _ARITHMETIC.keys() or any(float(np.float32(x)) != x for x in numbers)
 
     def run(z: Any) -> Any:

@@ -34,7 +34,7 @@ class Vector(types.Type):  # type: ignore[misc]  # numba has no types
         return ir.VectorType(ir.IntType(self.real.bitwidth), self.n)
 
 
-class Truth(types.Type):  # type: ignore[misc]
+class Truth(types.Type):  # type: ignore[misc]  # numba has no types
     """Numba type of the result of comparing two vectors: n booleans, one per lane."""
 
     def __init__(self, n: int) -> None:
@@ -48,13 +48,13 @@ class Truth(types.Type):  # type: ignore[misc]
 
 
 @register_model(Vector)
-class _VectorModel(models.PrimitiveModel):  # type: ignore[misc]
+class _VectorModel(models.PrimitiveModel):  # type: ignore[misc]  # numba has no types
     def __init__(self, manager: Any, kind: Any) -> None:
         super().__init__(manager, kind, kind.ir)
 
 
 @register_model(Truth)
-class _TruthModel(models.PrimitiveModel):  # type: ignore[misc]
+class _TruthModel(models.PrimitiveModel):  # type: ignore[misc]  # numba has no types
     def __init__(self, manager: Any, kind: Any) -> None:
         super().__init__(manager, kind, kind.ir)
 
@@ -68,7 +68,7 @@ class Spec:
         self.type = SpecType(self.dtype.char, n, tuple(functions.items()))
 
 
-class SpecType(types.Type):  # type: ignore[misc]
+class SpecType(types.Type):  # type: ignore[misc]  # numba has no types
     """Numba type of a `Spec`; its name, which decides equality, has each function's name, formulas or digest."""
 
     def __init__(self, char: str, n: int, functions: tuple[tuple[str, Any], ...]) -> None:
@@ -90,7 +90,7 @@ class SpecType(types.Type):  # type: ignore[misc]
 
 
 @register_model(SpecType)
-class _SpecModel(models.OpaqueModel):  # type: ignore[misc]
+class _SpecModel(models.OpaqueModel):  # type: ignore[misc]  # numba has no types
     pass
 
 

@@ -48,7 +48,7 @@ def _asked_of_numba() -> float:
     said.append(getattr(config, "NUMBA_NUM_THREADS", ""))
     parallel = sys.modules.get("numba.np.ufunc.parallel")
     if getattr(parallel, "_is_initialized", False):  # otherwise the call would start Numba's own threads
-        said.append(parallel.get_num_threads())  # type: ignore[union-attr]
+        said.append(parallel.get_num_threads())  # type: ignore[union-attr]  # initialized: not None
     numbers = [math.inf]
     for each in said:
         with suppress(ValueError):  # Numba warns of a value that is not an integer, and ignores it
