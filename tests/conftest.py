@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations, product
@@ -222,3 +223,22 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
     monkeypatch.undo()
     forget()
     sys.modules.pop("theirs", None)
+
+
+@pytest.fixture
+def in_child() -> Callable[..., int]:
+    """Return a function that runs another in a forked child and gives the exit status, 0 if it returned in time."""
+
+    def run(work: Callable[[], object], seconds: int = 60) -> int:
+        child = os.fork()
+        if child:
+            return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        try:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(seconds)
+            work()
+            os._exit(0)
+        finally:
+            os._exit(1)
+
+    return run

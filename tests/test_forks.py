@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import signal
 import sys
 import threading
 import time
@@ -28,20 +27,6 @@ pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork"),
     pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning"),
 ]
-
-
-def in_child(work: Callable[[], object], seconds: int = 60) -> int:
-    """Run `work` in a forked child; its exit status, 0 where it returned in time."""
-    child = os.fork()
-    if child:
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    try:
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.alarm(seconds)
-        work()
-        os._exit(0)
-    finally:
-        os._exit(1)
 
 
 @contextmanager
@@ -98,7 +83,9 @@ def _foreign(k: int) -> Any:
 
 
 @pytest.mark.parametrize("holder", HOLDERS)
-def test_a_lock_that_another_thread_holds_is_free_in_the_child(holder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lock_that_another_thread_holds_is_free_in_the_child(
+    holder: str, monkeypatch: pytest.MonkeyPatch, in_child: Any
+) -> None:
     gradient(*setting("numba", activation=own_function()))  # Numba is loaded
     monkeypatch.setattr(locks, "PATIENCE", 0.1)
     lock = HOLDERS[holder]()
@@ -115,7 +102,7 @@ def test_a_lock_that_another_thread_holds_is_free_in_the_child(holder: str, monk
     lock.release()
 
 
-def test_a_child_computes_while_another_thread_holds_every_lock_of_a_program(executor: str) -> None:
+def test_a_child_computes_while_another_thread_holds_every_lock_of_a_program(executor: str, in_child: Any) -> None:
     program, X, T = setting(executor)
     want = gradient(program, X, T)
     mine = [lock for lock in locks._renewed if lock is not None]
@@ -133,7 +120,7 @@ def test_a_child_computes_while_another_thread_holds_every_lock_of_a_program(exe
     assert status == [0]
 
 
-def test_the_thread_that_forks_keeps_what_it_holds() -> None:
+def test_the_thread_that_forks_keeps_what_it_holds(in_child: Any) -> None:
     """In the child as well: there it is the one thread."""
     reentrant = locks.reentrant_lock()
 
@@ -150,7 +137,7 @@ def test_the_thread_that_forks_keeps_what_it_holds() -> None:
         assert in_child(work) == 0
 
 
-def test_a_fork_waits_until_others_have_compiled() -> None:
+def test_a_fork_waits_until_others_have_compiled(in_child: Any) -> None:
     """What they are at could not be used half done."""
     taken, ended = threading.Event(), []
 
@@ -175,7 +162,7 @@ def test_locks_are_held_weakly() -> None:
     assert [each() for each in gone] == [None, None]
 
 
-def test_forks_while_others_compute_and_compile(executor: str, request: pytest.FixtureRequest) -> None:
+def test_forks_while_others_compute_and_compile(executor: str, request: pytest.FixtureRequest, in_child: Any) -> None:
     """Recycled arrays, Numba and LLVM at any moment of theirs; every child gets its gradient, to the bit."""
     forks = 12 * request.config.getoption("--soak") or 4
     setting_ = program, X, T = setting(executor)

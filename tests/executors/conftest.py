@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+from queue import SimpleQueue
+
 import pytest
 
 import flowgrad as fg
@@ -23,3 +27,22 @@ def _stamped() -> None:
         from flowgrad.executors._numba.compiled import package_stamp
 
         package_stamp()
+
+
+@pytest.fixture
+def empty_pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A pool of threads without helpers; those that the test starts end with it."""
+    from flowgrad.executors._numba import threads
+
+    def leave(_: int) -> None:
+        raise SystemExit
+
+    monkeypatch.setattr(threads, "_helpers", {})
+    monkeypatch.setattr(threads, "_tasks", SimpleQueue())
+    yield
+    end = time.monotonic() + 30
+    while threads._helpers:
+        assert time.monotonic() < end, "a helper is stuck"
+        if threads._tasks.empty():
+            threads._tasks.put(leave)
+        time.sleep(0.001)

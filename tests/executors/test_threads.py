@@ -7,20 +7,15 @@ What stands for compiled work sleeps without the GIL; what helpers do once they 
 from __future__ import annotations
 
 import gc
-import math
 import os
 import random
 import re
 import signal
-import subprocess
-import sys
-import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from queue import SimpleQueue
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -111,125 +106,6 @@ def with_helpers(n: int) -> None:
     meet.wait(LONG)
     until(lambda: len(met) == n)
     assert len(threads._helpers) == n
-
-
-# ---- how many -----------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def unlimited(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine of 64 processors where nobody has limited anything."""
-    monkeypatch.delenv("NUMBA_NUM_THREADS", raising=False)
-    monkeypatch.delitem(sys.modules, "numba", raising=False)
-    monkeypatch.delitem(sys.modules, "numba.np.ufunc.parallel", raising=False)
-    monkeypatch.setattr(threads, "_processors", lambda: 64)
-    monkeypatch.setattr(threads, "_quota", lambda: math.inf)
-
-
-@pytest.mark.usefixtures("unlimited")
-@pytest.mark.parametrize(
-    ("said", "want"), [("3", 3), ("64", 64), ("500", 64), ("1", 1), ("0", 1), ("-2", 1), ("", 64), ("many", 64)]
-)
-def test_the_environment_limits(said: str, want: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NUMBA_NUM_THREADS", said)
-    assert threads.available() == want
-
-
-@pytest.mark.usefixtures("unlimited")
-def test_what_numba_was_told_limits_once_it_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "numba", SimpleNamespace(config=SimpleNamespace(NUMBA_NUM_THREADS=7)))
-    assert threads.available() == 7
-    parallel = SimpleNamespace(_is_initialized=False, get_num_threads=lambda: 5)
-    monkeypatch.setitem(sys.modules, "numba.np.ufunc.parallel", parallel)
-    assert threads.available() == 7  # to ask would start its threads
-    parallel._is_initialized = True
-    assert threads.available() == 5
-    monkeypatch.setitem(sys.modules, "numba", SimpleNamespace())  # while another thread imports it
-    assert threads.available() == 5
-
-
-QUOTAS: dict[str, tuple[str, dict[str, str], float]] = {
-    "version 2": ("0::/a/b", {"a/b/cpu.max": "300000 100000"}, 3),
-    "version 2, a part of a CPU": ("0::/a", {"a/cpu.max": "150000 100000"}, 1.5),
-    "version 2, no limit": ("0::/a", {"a/cpu.max": "max 100000"}, math.inf),
-    "version 2, an outer group's": ("0::/a/b", {"a/b/cpu.max": "800000 100000", "a/cpu.max": "200000 100000"}, 2),
-    "version 2, in a container": ("0::/", {"cpu.max": "400000 100000"}, 4),
-    "version 2, in a container by the host's path": ("0::/docker/abc", {"cpu.max": "400000 100000"}, 4),
-    "version 2, above the namespace": ("0::/../../x", {"cpu.max": "400000 100000"}, 4),
-    "version 1": (
-        "4:memory:/m\n3:cpu,cpuacct:/a\n0::/a",
-        {"cpu,cpuacct/a/cpu.cfs_quota_us": "500000", "cpu,cpuacct/a/cpu.cfs_period_us": "100000"},
-        5,
-    ),
-    "version 1, an outer group's": (
-        "1:cpu:/a/b",
-        {
-            "cpu/a/b/cpu.cfs_quota_us": "-1",
-            "cpu/a/b/cpu.cfs_period_us": "100000",
-            "cpu/a/cpu.cfs_quota_us": "100000",
-            "cpu/a/cpu.cfs_period_us": "50000",
-        },
-        2,
-    ),
-    "version 1, no limit": ("1:cpu:/", {"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, math.inf),
-    "both": (
-        "1:cpu:/\n0::/u",
-        {
-            "cpu/cpu.cfs_quota_us": "600000",
-            "cpu/cpu.cfs_period_us": "100000",
-            "unified/u/cpu.max": "500000 100000",
-        },
-        5,
-    ),
-    "another group's": ("1:cpuset:/a\n", {"cpuset/a/cpu.max": "100000 100000"}, math.inf),
-    "nonsense": ("0::/a", {"a/cpu.max": "", "cpu.max": "1 0"}, math.inf),
-}
-
-
-@pytest.mark.parametrize("name", QUOTAS)
-def test_a_quota_of_cgroups_limits(name: str, tmp_path: Path) -> None:
-    groups, files, want = QUOTAS[name]
-    for place, text in {"proc/self/cgroup": groups, **{f"sys/fs/cgroup/{k}": v for k, v in files.items()}}.items():
-        path = tmp_path / place
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text + "\n")
-    assert threads._quota(tmp_path) == want
-
-
-def test_no_cgroups_are_no_limit(tmp_path: Path) -> None:
-    assert threads._quota(tmp_path) == math.inf
-
-
-@pytest.mark.usefixtures("unlimited")
-@pytest.mark.parametrize(("quota", "want"), [(0.2, 1), (1.0, 1), (1.5, 2), (3.0, 3), (100.0, 64)])
-def test_a_part_of_a_cpu_is_a_thread(quota: float, want: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(threads, "_quota", lambda: quota)
-    assert threads.available() == want
-
-
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs Linux")
-def test_the_affinity_of_the_thread_limits() -> None:
-    found: list[int] = []
-
-    def pinned() -> None:
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # of this thread alone
-        found.append(threads.available())
-
-    thread = threading.Thread(target=pinned)
-    thread.start()
-    thread.join()
-    assert found == [1]
-
-
-def test_python_is_asked_for_its_processors(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "process_cpu_count", lambda: 5, raising=False)
-    assert threads._processors() == 5
-    monkeypatch.delattr(os, "process_cpu_count")
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 3, 4}, raising=False)
-    assert threads._processors() == 3
-    monkeypatch.delattr(os, "sched_getaffinity")
-    monkeypatch.setattr(os, "cpu_count", lambda: None)
-    assert threads._processors() == 1
 
 
 # ---- helpers ------------------------------------------------------------------------------------------------
@@ -441,20 +317,6 @@ def test_interrupts_at_any_moment_leave_nobody_inside_and_the_next_call_right(
 # ---- forks and ends of processes ----------------------------------------------------------------------------
 
 
-def in_child(work: Callable[[], object]) -> int:
-    """Run `work` in a forked child; its exit status, 0 where it returned in time."""
-    child = os.fork()
-    if child:
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    try:
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.alarm(int(LONG))
-        work()
-        os._exit(0)
-    finally:
-        os._exit(1)
-
-
 def compute_anew() -> None:
     assert not threads._helpers
     assert threads._tasks.empty()
@@ -465,7 +327,7 @@ def compute_anew() -> None:
 @needs_fork
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 @pytest.mark.parametrize("moment", ["before", "during", "after"])
-def test_a_forked_child_has_helpers_of_its_own(moment: str) -> None:
+def test_a_forked_child_has_helpers_of_its_own(moment: str, in_child: Any) -> None:
     """Forked before helpers exist, while one is busy and another task is queued, or after."""
     if moment == "before":
         assert in_child(compute_anew) == 0
@@ -484,7 +346,9 @@ def test_a_forked_child_has_helpers_of_its_own(moment: str) -> None:
 
 @needs_fork
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_forks_at_any_moment_of_calls_leave_children_that_compute(request: pytest.FixtureRequest) -> None:
+def test_forks_at_any_moment_of_calls_leave_children_that_compute(
+    request: pytest.FixtureRequest, in_child: Any
+) -> None:
     stop, wrong = threading.Event(), []
 
     def call() -> None:
@@ -505,109 +369,11 @@ def test_forks_at_any_moment_of_calls_leave_children_that_compute(request: pytes
     assert not wrong
 
 
-def finishes(command: list[str], status: int = 0) -> tuple[str, str]:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.returncode == status, done.stdout + done.stderr
-    return done.stdout, done.stderr
-
-
-def succeeds(script: str, status: int = 0) -> tuple[str, str]:
-    """Run a script in a process of its own; what it prints, and its errors."""
-    return finishes([sys.executable, "-c", textwrap.dedent(script)], status)
-
-
-BEGIN = """
-    import atexit, ctypes, functools, os, signal, sys, threading, time
-    from flowgrad.executors._numba import threads
-    usleep = (ctypes.CDLL(None) if os.name == "posix" else ctypes.CDLL("kernel32")).usleep
-    def call(seconds, aside=False, stop=lambda: None):
-        work = functools.partial(usleep, int(seconds * 1e6))  # which holds nothing of this module
-        threads.wake(3, work)  # C ignores the helper's number
-        threads.run_aside(work, stop) if aside else work()
-    call(0.01)
-"""
-needs_usleep = pytest.mark.skipif(os.name != "posix", reason="needs usleep")
-
-
-@needs_usleep
-@pytest.mark.parametrize("aside", [False, True])
-def test_a_process_ends_while_daemon_threads_call(aside: bool) -> None:
-    """One in a long call, which is not waited for, and some in many short ones."""
-    before = time.monotonic()
-    end = f"""
-    def often():
-        while True:
-            call(0.0001, {aside})
-    for target, args in ((call, (100, {aside})), (often, ()), (often, ()), (often, ())):
-        threading.Thread(target=target, args=args, daemon=True).start()
-    time.sleep(0.2)
-    print("end")
-    """
-    assert succeeds(BEGIN + end) == ("end\n", "")
-    assert time.monotonic() - before < 60
-
-
-@needs_usleep
-def test_a_process_ends_when_its_threads_have_called() -> None:
-    """And what is called by handlers at exit, and by objects that die with the interpreter, is done."""
-    end = """
-    done = []
-    class Last:
-        def __del__(self, aside=threads.run_aside, done=done, write=os.write, finalizing=sys.is_finalizing):
-            aside(lambda: done.append(1), lambda: None)
-            write(1, b"object %d %d\\n" % (len(done), finalizing()))
-    def at_exit():
-        for aside in (False, True):
-            call(0.01, aside)
-        os.write(1, b"handler\\n")
-    def thread():
-        for k in range(20):
-            call(0.01)
-        os.write(1, b"thread\\n")
-    atexit.register(at_exit)
-    last = sys.modules["last"] = Last()
-    threading.Thread(target=thread).start()
-    """
-    assert succeeds(BEGIN + end) == ("thread\nhandler\nobject 1 1\n", "")
-
-
-@needs_usleep
-@needs_timer
-def test_a_process_ends_after_an_interrupt() -> None:
-    end = """
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    stopped = []
-    def work():
-        while not stopped:
-            usleep(1000)
-    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
-    threads.run_aside(work, lambda: stopped.append(True))
-    """
-    errors = succeeds(BEGIN + end, -signal.SIGINT)[1]
-    assert errors.count("Traceback") == 1
-    assert errors.strip().endswith("KeyboardInterrupt")
-
-
-def test_asking_starts_none_of_numbas_threads() -> None:
-    script = """
-        import os
-        os.environ["NUMBA_NUM_THREADS"] = "4"
-        import numba, numba.np.ufunc.parallel as parallel
-        from flowgrad.executors._numba import threads
-        assert threads._asked_of_numba() == 4 and not parallel._is_initialized
-        numba.set_num_threads(2)
-        assert threads._asked_of_numba() == 2
-    """
-    assert succeeds(script) == ("", "")
-
-
-def test_the_module_needs_no_numba() -> None:
-    script = "import sys, flowgrad.executors._numba.threads as t; t.available(); print('numba' in sys.modules)"
-    assert succeeds(script) == ("False\n", "")
-
-
 def test_tests_that_the_page_names_exist() -> None:
     page = (Path(__file__).parents[2] / "docs" / "threads.md").read_text(encoding="utf-8")
     listed = set(re.findall(r"`(test_\w+)`", page))
-    beside = (Path(__file__).parent / "test_jobs.py").read_text(encoding="utf-8")
-    assert listed <= set(globals()) | set(re.findall(r"def (test_\w+)", beside))
+    assert listed <= {
+        name
+        for path in Path(__file__).parent.glob("test_*.py")
+        for name in re.findall(r"def (test_\w+)", path.read_text())
+    }
