@@ -104,8 +104,8 @@ CALL = record(
 
 PASS = record(
     *(JOB.names or ()),
-    # address of three words: items taken, items done, stop; address of float64 sums, one a block; number of blocks
-    "counters sums blocks",
+    # address of the number of blocks taken; address of float64 sums, one a block; number of blocks
+    "taken sums blocks",
     # length of θ; addresses of θ, of its gradient and of the new θ; address of the rows of state and bytes a row;
     # address of float64 constants
     "length theta gradient out rows step constants",

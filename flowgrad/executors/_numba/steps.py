@@ -4,8 +4,8 @@ An entry writes the addresses and strides of its arrays into the call's record a
 thread executes the body in a slot of its own, which selects its tile. A phase is divided into work items: tiles, chunks
 of tiles, or ranges of the parameters. The division depends on batch and graph alone, and every sum is evaluated in one
 fixed order, so results are bit-identical for any number of threads. Two words a phase count the items that are taken
-and that are done; a thread that finds no item left waits until all are done. Backward flushes subnormal numbers to zero
-(FLUSH): they slow a processor down a hundredfold.
+and that are done; a thread that finds no item left waits until all are done (`jobs` waits at the end). Backward flushes
+subnormal numbers to zero (FLUSH): they slow a processor down a hundredfold.
 
 Entries are compiled for a dtype; they read the number of lanes from the record, and call sweeps by address.
 """
@@ -189,10 +189,8 @@ def predict_tiles(spec: Any, call: int, slot: int) -> None:
                     for k in range(begin, min(begin + COLUMNS, n.outputs)):
                         a = real_at(spec, t.A, i32_at(n.output, k) * n.lanes + lane)
                         put_real(spec, at + k * c.targets_next, 0, a)
-        fetch_add(taken + DONE, 1)
         number = fetch_add(taken, 1)
     t.A, t.D, t.stack = A, D, stack
-    wait_until(taken + DONE, c.tiles, c.stop)
     set_float_mode(mode)
 
 

@@ -14,7 +14,6 @@ from flowgrad.executors._numba.across import lanes_at
 from flowgrad.executors._numba.blocks import symbolic
 from flowgrad.executors._numba.compiled import address, entry, inline, kernel
 from flowgrad.executors._numba.memory import call_address, data_of, f64_at, fetch_add, put_f64
-from flowgrad.executors._numba.parameters import DONE, wait_until
 from flowgrad.executors._numba.records import PASS, WIDE, pass_at
 from flowgrad.executors._numba.rows import wide
 from flowgrad.executors._numba.simd import bytes_of, lanes_of, load, splat, store
@@ -86,34 +85,28 @@ def run(spec: Any, job: int, theta: Any, gradient: Any, rows: Any, out: Any, con
 def advance(spec: Any, job: int, slot: int) -> None:
     """Update θ block by block; the sum of a block is 0 if its gradients are finite, else NaN."""
     c = pass_at(job)
-    words, blocks = c.counters, c.blocks
-    item = fetch_add(words, 1)
-    while item < blocks:
+    item = fetch_add(c.taken, 1)
+    while item < c.blocks:
         bad = splat(spec, 0.0)
         for k in range(item * BLOCK, min((item + 1) * BLOCK, c.length), lanes_of(spec)):
             j = k * bytes_of(spec)
             bad = bad + moved(spec, c.theta + j, c.gradient + j, c.out + j, c.rows + j, c.step, c.constants)
         put_f64(c.sums, item, added(spec, bad))
-        fetch_add(words + DONE, 1)
-        item = fetch_add(words, 1)
-    wait_until(words + DONE, blocks, words + 2 * DONE)
+        item = fetch_add(c.taken, 1)
 
 
 @kernel
 def square(spec: Any, job: int, slot: int) -> None:
     """Add the penalties' gradients to the gradient; the sum of a block is that of its squares."""
     c = pass_at(job)
-    words, blocks = c.counters, c.blocks
-    item = fetch_add(words, 1)
-    while item < blocks:
+    item = fetch_add(c.taken, 1)
+    while item < c.blocks:
         total = wide(spec, splat(spec, 0.0))
         for k in range(item * BLOCK, min((item + 1) * BLOCK, c.length), lanes_of(spec)):
             j = k * bytes_of(spec)
             total = total + squared(spec, c.theta + j, c.gradient + j, c.rows + j, c.step)
         put_f64(c.sums, item, added(spec, total))
-        fetch_add(words + DONE, 1)
-        item = fetch_add(words, 1)
-    wait_until(words + DONE, blocks, words + 2 * DONE)
+        item = fetch_add(c.taken, 1)
 
 
 class Updater:
@@ -121,8 +114,8 @@ class Updater:
 
     def __init__(self, dtype: np.dtype[Any], threads: int) -> None:
         self.dtype, self.threads, self.lanes = dtype, threads, WIDE // dtype.itemsize
-        self._job, self._counters, self._sums = jobs.Job(PASS), np.zeros(3, np.int64), np.zeros(0)
-        self._job.set(counters=self._counters.ctypes.data)
+        self._job, self._taken, self._sums = jobs.Job(PASS), np.zeros(1, np.int64), np.zeros(0)
+        self._job.set(taken=self._taken.ctypes.data)
         self._passes: dict[Any, tuple[Update, Any, Spec, int]] = {}
 
     def room(self, slots: int) -> int:
@@ -149,7 +142,7 @@ class Updater:
             self._sums = sums  # last: after an interrupt the next pass sets both again
         slots = self.threads if len(theta) >= ALONE else 1
         self._job.set(body=body, slots=slots)
-        self._counters.fill(0)
+        self._taken[0] = 0
         jobs.wake(slots - 1)
         start(spec, self._job.address, theta, *operands)
         return float(sum(self._sums.tolist()))
