@@ -25,7 +25,7 @@ from numba.core import config, types
 
 from flowgrad.executors._numba import threads
 from flowgrad.executors._numba.compiled import address, entry, kernel
-from flowgrad.executors._numba.memory import LINE, atomic_get, call_address, fetch_add, give_way, pause, record_at, swap
+from flowgrad.executors._numba.memory import LINE, atomic_get, call_address, fetch_add, pause, record_at, swap
 from flowgrad.executors._numba.parameters import wait_until
 from flowgrad.executors._numba.records import JOB, record
 from flowgrad.executors._numba.spec import Spec
@@ -38,8 +38,6 @@ POLLING = 250e-6
 """Seconds that a helper polls after its last job: longer than the time between two steps of a training."""
 BACK_OFF = 10 * POLLING
 """Seconds before helpers are woken again for a next call: on a busy machine they may not have come in time."""
-YIELD = 16
-"""Number of polls after which a helper offers its core to other threads: a library that is called next may need it."""
 START, PERIODS, TRIALS = 16, (1024, 128), 4
 """Of `Pace`: first calls, which are shared; number of calls after which trials of shared calls, of others come again,
 and number of these. A shared call may take a time slice of the system longer."""
@@ -99,8 +97,6 @@ def poll(spec: Any, table: int, polls: int, helper: int) -> None:
                 left = polls
         pause()
         left -= 1
-        if left % YIELD == 0:
-            give_way()
 
 
 def table_in(memory: Any) -> int:
