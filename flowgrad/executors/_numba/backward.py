@@ -18,7 +18,7 @@ from typing import Any
 from flowgrad.executors._numba.across import dots, store_turned, total
 from flowgrad.executors._numba.compiled import inline, kernel
 from flowgrad.executors._numba.dropped import thinned
-from flowgrad.executors._numba.forms import exact, found, untold
+from flowgrad.executors._numba.forms import slope_at, untold
 from flowgrad.executors._numba.forward import NEXT, fetch_row
 from flowgrad.executors._numba.memory import atomic_get, call_address, i32_at, i64_at, prefetch
 from flowgrad.executors._numba.panels import LONGEST, PANELS, product
@@ -41,7 +41,6 @@ from flowgrad.executors._numba.records import (
 from flowgrad.executors._numba.simd import (
     any_lane,
     bytes_of,
-    choose,
     fma,
     keep,
     lanes_of,
@@ -137,43 +136,29 @@ def sweep(form: Any, net: int, tile: int, stop: int, w: int, turned: int, flags:
         w, turned: addresses of the weights by in-edge, and by place (in the order of out-edges, with padding).
     """
     spec, n, t = plain(form), net_at(net), tile_at(tile)
-    row, mask, A, S, top = size_of(spec), load(spec, t.mask), t.A, t.S, t.top
+    row, mask, A, D, top = size_of(spec), load(spec, t.mask), t.A, t.D, t.top
     for run in range(n.runs - 1, -2, -1):
         if atomic_get(stop) != 0:
             return
         kind = i32_at(n.run_kind, run) if run >= 0 else INPUTS
         first = i32_at(n.run_begin, run) if run >= 0 else 0
         end = i32_at(n.run_begin, run + 1)
-        fused, at = kind in (FUSED, FUSED_SCALED) and flags & FUSE != 0, first * row
+        fused = kind in (FUSED, FUSED_SCALED) and flags & FUSE != 0
         for v in range(end - 1, first - 1, -1):
             fetch_row(spec, A + (v - NEXT) * row)
             a = load(spec, A + v * row)
-            da = pull(spec, n, t, turned, v, keep(a, mask))
+            dz = pull(spec, n, t, turned, v, keep(a, mask))
             if fused:
-                slope, near = found(form, a), untold(form, a)
-                if any_lane(near):
-                    top -= row
-                    slope = choose(near, exact(form, load(spec, top), a), slope)
-                store(A + v * row, keep(slope * da, mask))
-            elif kind == INPUTS:
-                da = keep(da, mask)
-                store(A + v * row, thinned(spec, n, t, v, da) if flags & DROP != 0 else da)
-            else:
-                if flags & DROP != 0:
-                    store(A + v * row, load(spec, t.U + v * row))
-                store(S + (v - first) * row, da)
+                top -= row if any_lane(untold(form, a)) else 0
+                dz = slope_at(form, a, top) * dz
+            elif kind != INPUTS:
+                dz = load(spec, D + v * row) * dz
+            dz = keep(dz, mask)
+            store(A + v * row, thinned(spec, n, t, v, dz) if flags & DROP != 0 else dz)
         if kind == INPUTS:
             return
-        if not fused:
-            slopes = i64_at(n.slopes, i32_at(n.run_activation, run))
-            call_address(slopes, A + at, t.D + at, S, (end - first) * lanes_of(spec))
         for v in range(first, end):
             dz = load(spec, A + v * row)
-            if not fused:
-                dz = keep(dz, mask)
-                if flags & DROP != 0:
-                    dz = thinned(spec, n, t, v, dz)
-                store(A + v * row, dz)
             s = total(dz)
             put_real(spec, t.bias, v, s if t.first != 0 else s + real_at(spec, t.bias, v))
             if kind in (SCALED, FUSED_SCALED):

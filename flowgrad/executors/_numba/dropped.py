@@ -1,8 +1,8 @@
 """Dropout in the sweeps: masks m of `flowgrad.maths.dropout`, hashed anew in forward and in backward, never stored.
 
-A tile keeps a hash of each of its samples (`draws`); with a neuron's hash it gives the lanes that stay. Forward copies
-a to `U` and overwrites that of inputs and hidden neurons with a·m/(1 − p), which successors read. Backward restores a,
-from which σ' is found, and multiplies ∂L/∂z by the same factor. A dropped lane is 0, even if it held inf or NaN.
+A tile keeps a hash of each of its samples (`draws`); with a neuron's hash it gives the lanes that stay. Forward
+multiplies a of inputs and hidden neurons by m/(1 − p), and backward their ∂L/∂z. A dropped lane is 0, even if it held
+inf or NaN.
 """
 
 from __future__ import annotations
@@ -67,9 +67,7 @@ def thinned(spec: Any, n: Any, t: Any, v: int, x: Any) -> Any:
 
 @inline
 def thin_run(spec: Any, n: Any, t: Any, first: int, end: int) -> None:
-    """Copy a of nodes first … end−1 to `U` and overwrite it with a·m/(1 − p)."""
+    """Multiply a of nodes first … end−1 by m/(1 − p)."""
     for v in range(first, end):
-        at = v * size_of(spec)
-        a = load(spec, t.A + at)
-        store(t.U + at, a)
-        store(t.A + at, thinned(spec, n, t, v, a))
+        at = t.A + v * size_of(spec)
+        store(at, thinned(spec, n, t, v, load(spec, at)))

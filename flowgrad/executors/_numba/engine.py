@@ -15,8 +15,9 @@ from flowgrad.executor import Adjoint, Array, Request, Saved
 from flowgrad.executors._numba import jobs, steps, threads
 from flowgrad.executors._numba.compiled import address, entry
 from flowgrad.executors._numba.keeping import NOTHING, Keeping
-from flowgrad.executors._numba.layout import RUN_ROWS, WHOLE_ROWS, layout
+from flowgrad.executors._numba.layout import layout
 from flowgrad.executors._numba.network import FUSING, GRADIENTS, Net
+from flowgrad.executors._numba.panels import LONGEST
 from flowgrad.executors._numba.part import Part
 from flowgrad.executors._numba.records import BACKWARD, DROP, FUSE, MANY, WIDE
 from flowgrad.executors._numba.spec import Spec
@@ -222,11 +223,11 @@ class Engine:
         """Provide the rows of each thread's tile."""
         l, row = self._layout, net.lanes * self.dtype.itemsize
         rows = {"A": l.rows, "D": l.part.n_nodes, "stack": l.part.n_nodes + 1, "G": l.sizes["bases"]}
-        rows |= {"S": max(RUN_ROWS, WHOLE_ROWS), "mask": 1}
+        rows |= {"S": LONGEST, "mask": 1}
         if kind == "keep" and self._keeping(batch).holds(batch):
             rows |= {"A": 0, "D": 0, "stack": 0}
         if drops:
-            rows |= {"U": l.part.n_nodes, "draws": 1}
+            rows |= {"draws": 1}
         for k, tile in enumerate(w.tiles[: w.slots]):
             for name, count in rows.items():
                 tile[name] = w.room(f"{name}{k}", count * row)

@@ -4,27 +4,27 @@ Some are written by hand here and in `smooth`, with one exponential each (`power
 formulas of their records (`formula_forms`). Kernels call the functions at the end of this module, whose first argument
 is the kernel's Spec; its `sigma` selects the form.
 
-Memory bandwidth limits a step on a large graph, so backward computes σ' from a, which it loads anyway. For tanh and
-sigmoid, where a lane is closer than NEAR to saturation, forward also keeps z and σ' of that lane is computed from z;
-elsewhere an error of a grows at most by the factor 1/NEAR: σ' is then within 32 times the bound of σ. Fused forward
-loops store the kept row always and advance the stack only if it is needed: no branch waits for a.
+Forward stores σ' beside σ. Memory bandwidth limits a step on a large graph, so for activations that sweeps fuse
+(`FUSABLE`) backward computes σ' from a instead, which it loads anyway. Where tanh or sigmoid of a lane is closer than
+NEAR to saturation, σ' is computed from z, which forward keeps; elsewhere an error of a grows at most by the factor
+1/NEAR: σ' is then within 32 times the bound of σ.
 
-Maximal errors, tested over the whole range: σ 2 ulp in float32, 4 in float64 (silu, softplus 3); σ' from the kept row 5
-ulp; generated forms: σ' 6 ulp, and what 4 roundings of z change. NaN propagates: no choice by comparison replaces it.
+Maximal errors, tested over the whole range: σ 2 ulp in float32, 4 in float64 (silu, softplus 3); σ' from z 5 ulp;
+generated forms: σ' 6 ulp, and what 4 roundings of z change. NaN propagates: no choice by comparison replaces it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba.core import types
 
-from flowgrad.executors._numba.blocks import block, symbolic
-from flowgrad.executors._numba.form import Form, always, itself, never
-from flowgrad.executors._numba.formula_forms import from_formulas
+from flowgrad.executors._numba.blocks import symbolic
+from flowgrad.executors._numba.compiled import inline
+from flowgrad.executors._numba.formula_forms import function_of
 from flowgrad.executors._numba.powers import (
     constants,
     exp,
@@ -35,7 +35,7 @@ from flowgrad.executors._numba.powers import (
     short,
     tanh,
 )
-from flowgrad.executors._numba.simd import absolute, choose, fma, with_sign
+from flowgrad.executors._numba.simd import absolute, any_lane, choose, fma, load, plain, with_sign
 from flowgrad.executors._numba.smooth import SMOOTH
 from flowgrad.executors._numba.spec import SpecType, Truth, Vector
 from flowgrad.maths.activation import Activation, Affine
@@ -46,7 +46,20 @@ NEAR = 0.03125
 """Least distance of |a| from 1 at which σ' of tanh and sigmoid is computed from a: errors grow at most 32-fold."""
 
 
-# ---- tanh: e = e^(−2|z|), |a| = (1 − e)/(1 + e); σ' = 4e/(1 + e)² = 2e/(1 + e) · (1 + |a|) --------------------
+@dataclass(frozen=True)
+class Form:
+    """Vector form of an activation: a = value(z), and σ', which is slope(z) in the lanes that untold(a) marks.
+
+    In the others it is found(a). The choice is made for each lane, so σ' of a lane does not depend on the other lanes.
+    """
+
+    value: Callable[[Any], Any]
+    slope: Callable[[Any], Any]
+    found: Callable[[Any], Any] = lambda a: a
+    untold: Callable[[Any], Any] = lambda a: True
+
+
+# ---- tanh: e = e^(−2|z|), |a| = (1 − e)/(1 + e); σ' = 4e/(1 + e)² ---------------------------------------------
 
 
 def _tanh_found(a: Any) -> Any:
@@ -59,11 +72,11 @@ def _tanh_untold(a: Any) -> Any:
     return absolute(a) > 1.0 - NEAR
 
 
-def _tanh_exact(z: Any, a: Any) -> Any:
+def _tanh_slope(z: Any) -> Any:
     drop = constants(z).drop
     lifted = raised(floored(absolute(z) * -2.0))
-    y = lifted / fma(lifted, drop, 1.0)
-    return fma(y, absolute(a), y) * (2.0 * drop)
+    inverse = 1.0 / fma(lifted, drop, 1.0)
+    return (lifted * inverse) * inverse * (4.0 * drop)
 
 
 # ---- sigmoid: e = e^(−|z|), a = 1/(1 + e), or y = e/(1 + e) below 0; σ' = y(1 − y) ----------------------------
@@ -89,21 +102,21 @@ def _sigmoid_untold(a: Any) -> Any:
     return a > 1.0 - NEAR
 
 
-def _sigmoid_exact(z: Any, a: Any) -> Any:
+def _sigmoid_slope(z: Any) -> Any:
     drop = constants(z).drop
     lifted = raised(floored(absolute(z) * -1.0))
     y = lifted / fma(lifted, drop, 1.0)
     return fma(y * -drop, y, y) * drop
 
 
-# ---- gaussian: e^(−z²), exponent corrected for the rounding of z²; kept: σ' = −2z·a, as a lacks the sign of z -
+# ---- gaussian: e^(−z²), exponent corrected for the rounding of z²; σ' = −2z·a ---------------------------------
 
 
 def _gaussian(z: Any) -> Any:
     return lifted_gaussian(short(z)) * constants(z).drop
 
 
-def _gaussian_kept(z: Any) -> Any:
+def _gaussian_slope(z: Any) -> Any:
     x = short(z)
     return (with_sign(x, -z) * lifted_gaussian(x)) * (2.0 * constants(z).drop)
 
@@ -120,7 +133,7 @@ def _exponential_linear(scale: float, below: float) -> Form:
     def slope(z: Any) -> Any:
         return choose(z > 0.0, scale, raised(floored(choose(z > 0.0, 0.0, z))) * (constants(z).drop * below))
 
-    return Form(value, itself, always, slope)
+    return Form(value, slope)
 
 
 # ---- piecewise linear -----------------------------------------------------------------------------------------
@@ -135,22 +148,24 @@ def _relu_found(a: Any) -> Any:
     return choose(a > 0.0, 1.0, a)
 
 
-def _one(a: Any) -> Any:
-    return choose(a == a, 1.0, a)
+def _one(z: Any) -> Any:
+    return choose(z == z, 1.0, z)
 
 
 FORMS = {
-    "tanh": Form(tanh, _tanh_found, _tanh_untold, itself, _tanh_exact),
-    "sigmoid": Form(sigmoid, _sigmoid_found, _sigmoid_untold, itself, _sigmoid_exact),
-    "exp": Form(exp, itself),
-    "gaussian": Form(_gaussian, itself, always, _gaussian_kept),
+    "tanh": Form(tanh, _tanh_slope, _tanh_found, _tanh_untold),
+    "sigmoid": Form(sigmoid, _sigmoid_slope, _sigmoid_found, _sigmoid_untold),
+    "exp": Form(exp, exp),
+    "gaussian": Form(_gaussian, _gaussian_slope),
     "elu": _exponential_linear(1.0, 1.0),
     "selu": _exponential_linear(SELU_SCALE, SELU_SCALE * SELU_ALPHA),
-    "relu": Form(_relu, _relu_found),
-    **SMOOTH,
-    "identity": Form(itself, _one),
+    "relu": Form(_relu, _relu_found, _relu_found, lambda a: False),
+    **{name: Form(*pair) for name, pair in SMOOTH.items()},
+    "identity": Form(lambda z: z, _one),
 }
 """Name of a built-in activation → its hand-written form."""
+FUSABLE = ("tanh", "sigmoid", "relu")
+"""Those with `found`. One in a network may be fused into both sweeps, which are compiled once more for each of them."""
 STEADY = ("tanh", "elu", "identity", "relu")
 """Those with |z·σ'(z)/σ(z)| ≤ 1 for all z: a relative error of z causes no larger relative error of a."""
 
@@ -171,14 +186,14 @@ def form_of(spec: Any) -> Form:
 def form_by_key(key: Any) -> Form:
     """Return the form of a key that `form_key` gave."""
     if not isinstance(key, str):
-        return from_formulas(*key)
+        return Form(*map(function_of, key))
     if key in FORMS:
         return FORMS[key]
     sigma = find("activations", key)
     if sigma.affine is not None and _follows(sigma.affine):
         return _from(FORMS[sigma.affine.of.name], sigma.affine.factor, sigma.affine.scale)
     assert sigma.expression is not None
-    return from_formulas(*sigma.expression)
+    return Form(*map(function_of, sigma.expression))
 
 
 def _follows(affine: Affine | None) -> bool:
@@ -192,10 +207,9 @@ def _from(form: Form, factor: float, scale: float) -> Form:
     """Return the form of scale · σ(factor · z), given σ's form and scale 1 or −1; factor · z is rounded once."""
     return Form(
         lambda z: form.value(z * factor) * scale,
+        lambda z: form.slope(z * factor) * (factor * scale),
         lambda a: form.found(a * scale) * (factor * scale),
-        form.untold if form.untold is never else lambda a: form.untold(a * scale),
-        lambda z: form.kept(z * factor),
-        lambda row, a: form.exact(row, a * scale) * (factor * scale),
+        lambda a: form.untold(a * scale),
     )
 
 
@@ -217,6 +231,12 @@ def value(spec: Any, z: Any) -> Any:
 
 
 @symbolic(_row)
+def slope(spec: Any, z: Any) -> Any:
+    """Return σ'(z); of lanes that `untold` does not mark, the accuracy is not stated."""
+    return form_of(spec).slope(z)
+
+
+@symbolic(_row)
 def found(spec: Any, a: Any) -> Any:
     """Return σ' computed from a; valid in lanes that `untold` does not mark."""
     return form_of(spec).found(a)
@@ -224,27 +244,14 @@ def found(spec: Any, a: Any) -> Any:
 
 @symbolic(_lanes)
 def untold(spec: Any, a: Any) -> Any:
-    """Return the lanes in which σ' cannot be computed from a with the stated accuracy: those need `exact`."""
+    """Return the lanes in which σ' cannot be computed from a with the stated accuracy."""
     return form_of(spec).untold(a)
 
 
-@symbolic(_row)
-def kept(spec: Any, z: Any) -> Any:
-    """Return the row that forward keeps for backward, if `keeps`: z or σ', by activation."""
-    return form_of(spec).kept(z)
-
-
-@symbolic(_row)
-def exact(spec: Any, row: Any, a: Any) -> Any:
-    """Return σ' of every lane, computed from the row that forward has kept and from a."""
-    return form_of(spec).exact(row, a)
-
-
-def _emit_keeps(builder: Any, _: Any, kinds: Any, values: Any) -> Any:
-    return ir.Constant(ir.IntType(1), int(form_of(kinds[0]).keeps))
-
-
-@block(lambda spec: types.boolean if isinstance(spec, SpecType) else None, _emit_keeps)
-def keeps(spec: Any) -> bool:
-    """Return whether forward must keep a row: there are values of a from which σ' cannot be computed."""
-    return form_of(spec).keeps
+@inline
+def slope_at(form: Any, a: Any, z: int) -> Any:
+    """Return σ' from a row of a and the row of z at address z, which is read only if `untold` marks a lane."""
+    some = found(form, a)
+    if any_lane(untold(form, a)):
+        some = choose(untold(form, a), slope(form, load(plain(form), z)), some)
+    return some

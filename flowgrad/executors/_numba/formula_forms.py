@@ -1,7 +1,7 @@
 """Vector forms generated from the formulas, as text, of an activation's record (`Activation.expression`).
 
 The syntax tree of a formula is evaluated over rows (`primitives`). A float32 row is widened to float64 and the result
-rounded, unless the formula has only arithmetic, abs, min, max, select, sqrt and float32 numbers. Forward keeps σ'.
+rounded, unless the formula has only arithmetic, abs, min, max, select, sqrt and float32 numbers.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import numpy as np
 
 from flowgrad.executors._numba import primitives
 from flowgrad.executors._numba.blocks import filled
-from flowgrad.executors._numba.form import Form, always, itself
 from flowgrad.executors._numba.powers import exp, tanh
 from flowgrad.executors._numba.rows import narrowed, widened
 from flowgrad.executors._numba.simd import absolute, choose, root
@@ -37,13 +36,8 @@ _FUNCTIONS: dict[str, Function] = {
 }
 
 
-def from_formulas(value: str, slope: str) -> Form:
-    """Return the form of formulas of σ(z) and σ'(z), in the grammar of `flowgrad.maths.expression`."""
-    return Form(_function(value), itself, always, _function(slope))
-
-
-def _function(text: str) -> Function:
-    """Return a function that evaluates the formula over a row z, float32 or float64."""
+def function_of(text: str) -> Function:
+    """Return the function that evaluates a formula, in the grammar of `flowgrad.maths.expression`, over a row z."""
     tree = parse(text)
     nodes = list(ast.walk(tree))
     calls = {node.func.id for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}

@@ -6,8 +6,8 @@ which depends on another. A run of sums, or of multiples of sums, is fused if it
 the sweep: its loop over neurons computes a while z is in registers, and the processor overlaps the loads of one
 neuron's rows with σ of another. Any other run stores z, from which one call of the activation's kernel computes a.
 
-Backward computes σ'(z) from a where it can, to save memory traffic, which limits a step on a large graph. Near
-saturation, where 1 − a² would cancel, it reads a further row that forward keeps (`forms.kept`). Fused runs push these
+The activation's kernel also stores σ'(z) for backward. Of fused runs backward computes it from a, to save memory
+traffic, which limits a step on a large graph. Near saturation, where 1 − a² would cancel, it needs z: fused runs push
 rows onto the tile's stack, and backward pops them in reverse order. Every row is stored at the top of the stack, and
 the top is moved only past rows that backward needs: so forward has no branch on a that could be mispredicted.
 """
@@ -18,7 +18,7 @@ from typing import Any
 
 from flowgrad.executors._numba.compiled import inline, kernel
 from flowgrad.executors._numba.dropped import thin_run
-from flowgrad.executors._numba.forms import keeps, kept, untold, value
+from flowgrad.executors._numba.forms import untold, value
 from flowgrad.executors._numba.memory import LINE, atomic_get, call_address, i32_at, i64_at, prefetch
 from flowgrad.executors._numba.panels import product
 from flowgrad.executors._numba.records import (
@@ -96,7 +96,7 @@ def sweep(form: Any, net: int, tile: int, stop: int, w: int, b: int, flags: int)
         form: Spec with the activation that is compiled into fused runs.
         net, tile: addresses of records; stop: address of the word that ends the sweep before the next run if not 0.
         w, b: addresses of the weights by in-edge and the biases by position, in the program's dtype.
-        flags: sum of FUSE, BACKWARD (keep the rows that σ' is computed from) and DROP.
+        flags: sum of FUSE, BACKWARD (keep what σ' is computed from) and DROP.
     """
     spec, n, t = plain(form), net_at(net), tile_at(tile)
     row, lanes, last, ahead = size_of(spec), lanes_of(spec), n.edges - 1, n.ahead
@@ -119,8 +119,8 @@ def sweep(form: Any, net: int, tile: int, stop: int, w: int, b: int, flags: int)
                 z = fma(splat(spec, real_at(spec, n.response, v)), z, bias) if scaled else z
                 a = value(form, z)
                 store(A + v * row, a)
-                if keeps(form) and backward != 0:
-                    store(top, kept(form, z))
+                if backward != 0:
+                    store(top, z)
                     top += row if any_lane(untold(form, a)) else 0
             continue
         if kind < WHOLE:

@@ -13,6 +13,7 @@ from numba.core import types
 from flowgrad.errors import ExecutorError
 from flowgrad.executors._numba.across import GATHERED
 from flowgrad.executors._numba.compiled import entry, kernel
+from flowgrad.executors._numba.forms import FUSABLE
 from flowgrad.executors._numba.panels import LONGEST, PANELS
 from flowgrad.executors._numba.part import Part
 from flowgrad.executors._numba.records import (
@@ -39,8 +40,6 @@ RUN_ROWS = 64
 """Neurons of a run, at most: z, a and σ' of 64 neurons, 128 bytes a row, take 24 KB and so stay in the L1 cache."""
 WHOLE_ROWS = PANELS * LONGEST
 """Neurons of a dense run, at most: whole panels of the matrix product (`panels.py`)."""
-FUSABLE = ("tanh", "sigmoid", "relu")
-"""Activations that may be fused into sweeps, one in a network: for each of them both sweeps are compiled once more."""
 MOST_ROWS = 2**31 // STRIDE - 1
 """Rows of A, at most: a row's number times STRIDE has to fit into an int32."""
 WIDEST_VECTOR = 32

@@ -68,8 +68,6 @@ class Net:
         for code in np.unique(l.arrays["run_activation"][alone]).tolist():
             sigma = self.plan.activations[code]
             self._activate[code] = runs.activation(sigma, self.dtype)
-            if gradient:
-                self._slopes[code] = runs.slope(sigma, self.dtype)
         for code in (np.unique(kinds[kinds >= AGGREGATED]) - AGGREGATED).tolist():
             aggregation = self.plan.aggregations[code]
             self._gather[code] = aggregate.gathers(aggregation, self.dtype, self.lanes)
@@ -86,9 +84,9 @@ class Net:
     def _fill(self) -> None:
         """Set the record's sizes and addresses of arrays, which never change; `need` fills the tables of kernels."""
         l, p = self._layout, self.plan
-        self._activate, self._slopes = (np.zeros(len(p.activations), np.int64) for _ in range(2))
+        self._activate = np.zeros(len(p.activations), np.int64)
         self._gather, self._spread = (np.zeros(len(p.aggregations), np.int64) for _ in range(2))
-        tables = {"activate": self._activate, "slopes": self._slopes, "gather": self._gather, "spread": self._spread}
+        tables = {"activate": self._activate, "gather": self._gather, "spread": self._spread}
         far = l.reach * self.lanes * self.dtype.itemsize > FAR
         for name, value in (l.sizes | {"lanes": self.lanes, "ahead": AHEAD if far else 0}).items():
             self._record[name] = value

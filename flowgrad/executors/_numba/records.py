@@ -60,9 +60,9 @@ NET = record(
     "output base_row message response",
     # int32: slot of θ by edge, by position, −1 if frozen; real: weight by edge, bias by position, read where frozen
     "weight_slot bias_slot frozen_weight frozen_bias",
-    # tables of kernels' addresses by code of activation (σ, σ') and of aggregation (forward, backward); addresses of
+    # tables of kernels' addresses by code of activation and of aggregation (forward, backward); addresses of
     # kernels: loss, sweeps, and products of a dense run for z, ∂L/∂a and ∂L/∂w
-    "activate slopes gather spread loss forward backward whole_forward whole_backward multiply",
+    "activate gather spread loss forward backward whole_forward whole_backward multiply",
     # addresses of the passes over the parameters, see `parameters`
     "collect prepare finish fold",
 )
@@ -112,15 +112,15 @@ PASS = record(
 )
 
 TILE = record(
-    # addresses of rows: a, then ∂L/∂z of every node, messages, zeros; z; what forward keeps for σ'; ∂L/∂a of every
-    # node or 0; base cases; ∂L/∂a of one run
+    # addresses of rows: a, then ∂L/∂z of every node, messages, zeros; z; σ' of neurons that are not fused; ∂L/∂a of
+    # every node or 0; base cases; scratch of `backward.multiply`
     "A Z D DA G S",
-    # addresses: the stack of rows that fused runs keep for σ'; its top, where the next row goes
+    # addresses: the stack of rows of z that fused runs keep for σ'; its top, where the next row goes
     "stack top",
     # address of the mask row, −1 in lanes that hold a sample, else 0; number of the first sample, samples
     "mask begin count",
-    # addresses: rows of a before dropout; one hash a lane of its sample; then as in CALL
-    "U draws drop_neurons drop_least drop_inputs",
+    # address of one hash a lane, of its sample; then as in CALL
+    "draws drop_neurons drop_least drop_inputs",
     # 1 if ∂L/∂x is wanted
     "inputs",
     # number of its chunk; addresses of the chunk's ∂L/∂w by place, ∂L/∂b by node, loss; 1 if it is the chunk's first

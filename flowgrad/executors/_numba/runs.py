@@ -1,6 +1,6 @@
-"""Kernels of activations over a run of neurons: forward a = σ(z), (3), and backward ∂L/∂z = σ'(z)·∂L/∂a, (7) and (8).
+"""Kernels of activations over a run of neurons: a = σ(z), (3), and σ'(z), (7).
 
-Both process the n reals of a run, whose rows are contiguous, in vectors of REGISTERS bytes, independent of the tile's
+They process the n reals of a run, whose rows are contiguous, in vectors of REGISTERS bytes, independent of the tile's
 row length. They write n numbers, but read up to the end of the last vector, for which all buffers have room.
 """
 
@@ -12,11 +12,9 @@ import numpy as np
 from numba.core import types
 
 from flowgrad.executors._numba.compiled import address, inline, kernel
-from flowgrad.executors._numba.forms import exact, form_key, form_of, found, kept, untold, value
-from flowgrad.executors._numba.forms import keeps as form_keeps
+from flowgrad.executors._numba.forms import form_key, slope_at, value
 from flowgrad.executors._numba.formula import called, formula
 from flowgrad.executors._numba.simd import (
-    any_lane,
     bytes_of,
     choose,
     lanes_of,
@@ -46,18 +44,10 @@ def spec_of(sigma: Activation, dtype: np.dtype[Any]) -> Spec:
 
 
 def activation(sigma: Activation, dtype: np.dtype[Any]) -> int:
-    """Return the address of an activation's forward kernel, with the arguments (spec, z, a, row, n, keeps)."""
+    """Return the address of an activation's kernel, with the arguments (spec, z, a, row, n, keeps)."""
     spec = spec_of(sigma, dtype)
     by = activate if "sigma" in spec.functions else activate_by_formula
     return address(by, spec.type, I, I, I, I, I)
-
-
-def slope(sigma: Activation, dtype: np.dtype[Any]) -> int:
-    """Return the address of its backward kernel (spec, a, row, da, n); activations that keep σ' itself share one."""
-    spec = spec_of(sigma, dtype)
-    if "sigma" in spec.functions and not form_of(spec).keeps_slope:
-        return address(slopes, spec.type, I, I, I, I)
-    return address(slopes_kept, Spec(dtype, spec.n).type, I, I, I, I)
 
 
 @inline
@@ -70,46 +60,21 @@ def put(spec: Any, at: int, x: Any, left: int) -> None:
 
 @kernel
 def activate(form: Any, z: int, a: int, row: int, n: int, keeps: int) -> None:
-    """Compute a = σ(z) of n numbers, and the numbers from which backward computes σ' where a does not suffice.
-
-    Args:
-        z, a, row: addresses; z and a may be equal, `row` is unused where `keeps` is 0 or the form keeps nothing.
-    """
+    """Compute a = σ(z) of n numbers and, unless `keeps` is 0, σ'(z); z, a and row are addresses, z may be a."""
     spec = plain(form)
     for k in range(0, n, lanes_of(spec)):
         j, left = k * bytes_of(spec), n - k
-        x = load(spec, z + j)
-        put(spec, a + j, value(form, x), left)
-        if form_keeps(form) and keeps != 0:
-            put(spec, row + j, kept(form, x), left)
-
-
-@kernel
-def slopes(form: Any, a: int, row: int, da: int, n: int) -> None:
-    """Overwrite n numbers of a with ∂L/∂z, (8), from ∂L/∂a at `da` and the numbers at `row` that `activate` kept."""
-    spec = plain(form)
-    for k in range(0, n, lanes_of(spec)):
-        j = k * bytes_of(spec)
-        x = load(spec, a + j)
-        slope, near = found(form, x), untold(form, x)
-        if any_lane(near):
-            slope = choose(near, exact(form, load(spec, row + j), x), slope)
-        put(spec, a + j, slope * load(spec, da + j), n - k)
+        x = value(form, load(spec, z + j))
+        if keeps != 0:
+            put(spec, row + j, slope_at(form, x, z + j), left)
+        put(spec, a + j, x, left)
 
 
 @kernel
 def activate_by_formula(spec: Any, z: int, a: int, row: int, n: int, keeps: int) -> None:
-    """Compute as `activate`, but by scalar formulas, number by number in float64; the kept numbers are σ'(z)."""
+    """Compute as `activate`, but by scalar formulas, number by number in float64."""
     for j in range(n):
         x = np.float64(real_at(spec, z, j))
         if keeps != 0:
             put_real(spec, row, j, float(df(spec, x)))
         put_real(spec, a, j, float(f(spec, x)))
-
-
-@kernel
-def slopes_kept(spec: Any, a: int, row: int, da: int, n: int) -> None:
-    """Overwrite n numbers of a with ∂L/∂z = σ'(z)·∂L/∂a, (8), from ∂L/∂a at `da` and σ' at `row`."""
-    for k in range(0, n, lanes_of(spec)):
-        j = k * bytes_of(spec)
-        put(spec, a + j, load(spec, row + j) * load(spec, da + j), n - k)

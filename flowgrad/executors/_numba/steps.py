@@ -272,14 +272,11 @@ def weights(spec: Any, n: Any, c: Any, call: int) -> Any:
 
 @inline
 def remember(spec: Any, n: Any, c: Any, t: Any) -> None:
-    """Restore a of every node and the operands of σ' from z of an earlier forward."""
+    """Restore a and σ' of every node from z and a of an earlier forward."""
     row, size = n.lanes * bytes_of(spec), bytes_of(spec)
     fill(spec, n, t, t.A, c.z, size, c.batch * size, n.nodes)
     for run in range(n.runs):
         first, end = i32_at(n.run_begin, run), i32_at(n.run_begin, run + 1)
         sigma, at = i64_at(n.activate, i32_at(n.run_activation, run)), t.A + first * row
         call_address(sigma, at, at, t.D + first * row, (end - first) * n.lanes, 1)
-    if c.how & DROP != 0:
-        for k in range(n.nodes * n.lanes):
-            put_real(spec, t.U, k, real_at(spec, t.A, k))
-        fill(spec, n, t, t.A, c.a, size, c.batch * size, n.nodes)
+    fill(spec, n, t, t.A, c.a, size, c.batch * size, n.nodes)
