@@ -18,7 +18,7 @@ from numba.core import types
 from flowgrad.executors._numba import jobs, threads
 from flowgrad.executors._numba.compiled import address, entry, kernel
 from flowgrad.executors._numba.memory import call_address, fetch_add, pause, record_at
-from flowgrad.executors._numba.parameters import DONE, wait_until
+from flowgrad.executors._numba.phases import DONE, wait_until
 from flowgrad.executors._numba.records import JOB, record
 
 LONG = 30.0

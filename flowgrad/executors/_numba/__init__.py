@@ -10,11 +10,12 @@ and kept on disk. What they are compiled for is one argument, a `Spec`. How they
     part, layout, network  which nodes of a plan a call computes; the arrays that the sweeps read; both as a record
     forward, backward      the two sweeps over one tile, equations (1)–(10)
     panels                 their matrix products
-    parameters, steps      passes over the parameters; what a thread does in a call, from its first to its last
-    rows, powers, tables, smooth, primitives, form, forms, formula_forms   activations over rows
+    steps, phases          what a thread does in a call: work items that all its threads share, phase after phase
+    parameters, update     passes over the parameters: before and after the sweeps; of optimizers
+    rows, powers, tables, smooth, primitives, forms, formula_forms   activations over rows
     runs, aggregate, losses   kernels of activations, aggregations and losses, called by sweeps
     formula                scalar functions in kernels, a user's own too
-    threads                a plain pool
-    workspace, engine      the memory of a call; calls
+    jobs, threads          calls whose work helper threads share; a plain pool
+    workspace, keeping, engine   the memory of a call; tiles kept for a later one; calls
     kernel                 the Kernel of the protocol: an engine for what outputs depend on, one for all
 """

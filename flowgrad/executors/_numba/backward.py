@@ -22,6 +22,7 @@ from flowgrad.executors._numba.forms import slope_at, untold
 from flowgrad.executors._numba.forward import NEXT, fetch_row
 from flowgrad.executors._numba.memory import atomic_get, call_address, i32_at, i64_at, prefetch
 from flowgrad.executors._numba.panels import LONGEST, PANELS, product
+from flowgrad.executors._numba.parameters import factor_of
 from flowgrad.executors._numba.records import (
     AGGREGATED,
     DENSE_SIZE,
@@ -170,19 +171,20 @@ def sweep(form: Any, net: int, tile: int, stop: int, w: int, turned: int, flags:
 
 
 @kernel
-def multiply(spec: Any, net: int, call: int, tile: int, item: int, turn: int, to: int, scale: float) -> None:
-    """Accumulate ∂L/∂w of up to LONGEST neurons of a dense run over the tiles of one round; called by address.
+def multiply(spec: Any, call: int, tile: int, item: int) -> None:
+    """Accumulate ∂L/∂w of up to LONGEST neurons of a dense run over the tiles of one round; an item of a phase.
 
-    `item` is the dense run's number times PANELS plus the panel's. Round `turn` 0 overwrites ∂L/∂w, the last multiplies
-    it by `scale`. `to` is the address of ∂L/∂w by in-edge; columns at the end of a row that fill no vector go through
-    t.S. The operands are contiguous: a of `lanes` sources by chunk and lane, and ∂L/∂z of each neuron by chunk.
+    `item` is the dense run's number times PANELS plus the panel's. The first round overwrites ∂L/∂w, the last one
+    multiplies it by the call's factor. Columns at the end of a row that fill no vector go through t.S. The operands are
+    contiguous: a of `lanes` sources by chunk and lane, and ∂L/∂z of each neuron by chunk.
     """
-    n, c, t = net_at(net), call_at(call), tile_at(tile)
+    c, t = call_at(call), tile_at(tile)
+    n = net_at(c.net)
     q, r = dense_at(n.dense + item // PANELS * DENSE_SIZE), item % PANELS * LONGEST
     row, real, lanes = size_of(spec), bytes_of(spec), lanes_of(spec)
     rows, step, every = min(LONGEST, q.count - r), q.sources * real, c.chunks * row
-    at, dz = to + i64_at(n.in_begin, q.first) * real + r * step, c.kept + (q.dz + r) * every
-    terms, new, rest = chunks_in(c, turn) * lanes, 1 if turn == 0 else 0, q.sources % lanes
+    at, dz = c.grad_weight + i64_at(n.in_begin, q.first) * real + r * step, c.kept + (q.dz + r) * every
+    terms, new, rest = chunks_in(c, t.round_number) * lanes, 1 if t.round_number == 0 else 0, q.sources % lanes
     if rows <= 0:
         return
     for column in range(0, q.sources - rest, lanes):
@@ -194,7 +196,8 @@ def multiply(spec: Any, net: int, call: int, tile: int, item: int, turn: int, to
         copy_columns(spec, t.S, row, 0, at, step, column, rest, rows)
         product(spec, t.S, n.iota, row, a, n.iota, row, dz, every, real, terms, rows, new)
         copy_columns(spec, at, step, column, t.S, row, 0, rest, rows)
-    if turn == c.rounds - 1:
+    if t.round_number == c.rounds - 1:
+        scale = factor_of(c, call)
         factor = splat(spec, scale)
         count = rows * q.sources
         for k in range(0, count - count % lanes, lanes):
@@ -204,9 +207,9 @@ def multiply(spec: Any, net: int, call: int, tile: int, item: int, turn: int, to
 
 
 @inline
-def chunks_in(call: Any, turn: int) -> int:
-    """Return the number of chunks that have a tile in round `turn`: all, except maybe in the last round."""
-    return int(min(max(call.tiles - turn * call.chunks, 0), call.chunks))
+def chunks_in(call: Any, number: int) -> int:
+    """Return the number of chunks that have a tile in this round: all, except maybe in the last round."""
+    return int(min(max(call.tiles - number * call.chunks, 0), call.chunks))
 
 
 @inline

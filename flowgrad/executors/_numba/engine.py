@@ -195,12 +195,11 @@ class Engine:
         w.set(body=body, slots=1)
         lanes, size = net.lanes, self.dtype.itemsize
         tiles = -(-batch // lanes)
-        gradient = kind in GRADIENTS
-        chunks = self._chunks(batch, tiles) if gradient else 1
+        chunks = self._chunks(batch, tiles) if kind in GRADIENTS else 0
         # with dense runs a chunk has one tile a round, and ∂L/∂w of the runs is computed after each round
-        longest = -(-tiles // chunks)
+        longest = -(-tiles // max(chunks, 1))
         at_once = 1 if self._layout.sizes["dense_runs"] else longest
-        rounds = -(-longest // at_once) if gradient else 1
+        rounds = -(-longest // at_once) if chunks else 0
         w.set(batch=batch, tiles=tiles, chunks=chunks, at_once=at_once, rounds=rounds)
         how = FUSE | BACKWARD if kind == "keep" else FUSE if kind in FUSING else 0
         w.set(how=DROP if drops else how, pulled=kind in ("pull", "adjoint"), z=0)
@@ -211,7 +210,7 @@ class Engine:
             for name, count in (("weight", self.plan.n_edges), ("bias", self.plan.n_nodes)):
                 w.set(**{name: w.room(name, count * size), f"grad_{name}": w.room(f"grad_{name}", count * size)})
         self._tiles(w, net, kind, batch, drops)
-        if gradient:
+        if chunks:
             self._chunk_memory(w, net, chunks)
 
     def _chunks(self, batch: int, tiles: int) -> int:
@@ -260,11 +259,11 @@ def _places(**arrays: Array) -> dict[str, int]:
 
 @cache
 def entry_of(kind: str, char: str) -> tuple[Any, Spec, int]:
-    """Return the entry of `steps` for a kind of call and a dtype, its Spec, and the address of its body."""
+    """Return the entry of `steps` for a kind of call and a dtype, its Spec, and the address of the body."""
     spec = Spec(np.dtype(char), WIDE // np.dtype(char).itemsize)
     one, two = types.Array(spec.type.real, 1, "C"), types.Array(spec.type.real, 2, "A")
     if kind in GRADIENTS:
-        run, body = entry(steps.step, spec.type, I, one, two, two, one, types.float64, one, two), steps.step_chunks
+        run = entry(steps.step, spec.type, I, one, two, two, one, types.float64, one, two)
     else:
-        run, body = entry(steps.predict, spec.type, I, one, two, two), steps.predict_tiles
-    return run, spec, address(body, spec.type, I, I)
+        run = entry(steps.predict, spec.type, I, one, two, two)
+    return run, spec, address(steps.run_phases, spec.type, I, I)

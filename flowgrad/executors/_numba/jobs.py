@@ -26,7 +26,7 @@ from numba.core import config, types
 from flowgrad.executors._numba import threads
 from flowgrad.executors._numba.compiled import address, entry, kernel
 from flowgrad.executors._numba.memory import LINE, atomic_get, call_address, fetch_add, pause, record_at, swap
-from flowgrad.executors._numba.parameters import wait_until
+from flowgrad.executors._numba.phases import wait_until
 from flowgrad.executors._numba.records import JOB, record
 from flowgrad.executors._numba.spec import Spec
 

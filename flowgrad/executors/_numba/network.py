@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numba.core import types
 
-from flowgrad.executors._numba import aggregate, backward, forward, losses, parameters, runs
+from flowgrad.executors._numba import aggregate, backward, forward, losses, parameters, runs, steps
 from flowgrad.executors._numba.compiled import address
 from flowgrad.executors._numba.layout import Layout
 from flowgrad.executors._numba.records import AGGREGATED, AHEAD, FUSED, FUSED_SCALED, NET, WIDE
@@ -16,7 +16,7 @@ from flowgrad.locks import reentrant_lock
 from flowgrad.maths.losses import Loss
 from flowgrad.plan import Plan
 
-I, F = types.int64, types.float64
+I = types.int64
 FAR = 1 << 18
 """Bytes: sweeps prefetch rows if the ends of an edge lie further apart on average, too far for the first caches."""
 GRADIENTS, FUSING = ("step", "pull", "adjoint"), ("predict", "keep", "step", "pull")
@@ -45,20 +45,23 @@ class Net:
             spec = Spec(self.dtype, self.lanes, sigma=self._layout.fused).type
             if kind != "adjoint":
                 self._record["forward"] = address(forward.sweep, spec, I, I, I, I, I, I)
-            passes = Spec(self.dtype, WIDE // self.dtype.itemsize).type
-            if not self.plan.direct:
-                self._record["collect"] = address(parameters.collect, passes, I, I)
             if gradient:
                 self._record["backward"] = address(backward.sweep, spec, I, I, I, I, I, I)
-                self._record["prepare"] = address(parameters.prepare, passes, I, I)
-                self._record["finish"] = address(parameters.finish, passes, I, I, I, I, F)
-            if kind in ("step", "pull") and not self.plan.direct:
-                self._record["fold"] = address(parameters.fold, passes, I, I, I, F)
+            for item in self._items(kind):
+                self._record[item.__name__] = address(item, Spec(self.dtype, WIDE // self.dtype.itemsize).type, I, I, I)
             if kind == "step":
                 assert self._loss is not None
                 self._record["loss"] = losses.address_of(self._loss, self.dtype, self.lanes)
             self._functions(gradient, fused)
             self._ready.add((kind, drops))
+
+    def _items(self, kind: str) -> list[Any]:
+        """List the kernels of the items of all phases of a kind of call, but for `backward.multiply`."""
+        passes = [parameters.turn, parameters.add, parameters.turn_back] if kind in GRADIENTS else []
+        tiles = [steps.step_chunk if kind in GRADIENTS else steps.predict_tile]
+        if self.plan.direct:
+            return passes + tiles
+        return passes + tiles + [parameters.collect] + ([parameters.fold] if kind in ("step", "pull") else [])
 
     def _functions(self, gradient: bool, fused: bool) -> None:
         """Record the addresses of kernels that sweeps call: of activations not fused, aggregations and dense runs."""
@@ -79,7 +82,7 @@ class Net:
         r["whole_forward"] = address(forward.whole_run, spec, I, I, I, I, I)
         if gradient:
             r["whole_backward"] = address(backward.whole_run, spec, I, I, I, I)
-            r["multiply"] = address(backward.multiply, spec, I, I, I, I, I, I, F)
+            r["multiply"] = address(backward.multiply, spec, I, I, I)
 
     def _fill(self) -> None:
         """Set the record's sizes and addresses of arrays, which never change; `need` fills the tables of kernels."""

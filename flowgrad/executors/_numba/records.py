@@ -61,10 +61,10 @@ NET = record(
     # int32: slot of θ by edge, by position, −1 if frozen; real: weight by edge, bias by position, read where frozen
     "weight_slot bias_slot frozen_weight frozen_bias",
     # tables of kernels' addresses by code of activation and of aggregation (forward, backward); addresses of
-    # kernels: loss, sweeps, and products of a dense run for z, ∂L/∂a and ∂L/∂w
-    "activate gather spread loss forward backward whole_forward whole_backward multiply",
-    # addresses of the passes over the parameters, see `parameters`
-    "collect prepare finish fold",
+    # kernels: loss, sweeps, and products of a dense run for z and ∂L/∂a
+    "activate gather spread loss forward backward whole_forward whole_backward",
+    # addresses of the kernels that compute an item of a phase, see `steps`, `parameters` and `backward.multiply`
+    "collect turn predict_tile step_chunk multiply add turn_back fold",
 )
 
 JOB = record(
@@ -93,8 +93,8 @@ CALL = record(
     "held held_tiles held_tops held_step held_slopes held_stack held_zeros",
     # addresses of reals (V, B), or 0: z and a, written by forward or read in place of it; ∂L/∂z and ∂L/∂a
     "z a dz da",
-    # addresses of reals: w by in-edge and b by position, if θ is not these two; w by place; ∂L/∂w by in-edge, ∂L/∂b by
-    # position
+    # addresses of reals: w by in-edge, b by position, in θ if it is these two; w by place; ∂L/∂w by in-edge, ∂L/∂b by
+    # position, in `out` if θ is these two
     "weight bias turned grad_weight grad_bias",
     # addresses and strides in bytes of the chunks' ∂L/∂w by place and ∂L/∂b by node; address of their float64 losses
     "chunk_weight chunk_weight_step chunk_bias chunk_bias_step chunk_loss",
@@ -123,9 +123,9 @@ TILE = record(
     "draws drop_neurons drop_least drop_inputs",
     # 1 if ∂L/∂x is wanted
     "inputs",
-    # number of its chunk; addresses of the chunk's ∂L/∂w by place, ∂L/∂b by node, loss; 1 if it is the chunk's first
-    # tile; block whose sources' a were transposed last, −1 for none; as in CALL
-    "chunk weight bias loss first turned_block kept kept_step",
+    # number of the round, of its chunk; addresses of the chunk's ∂L/∂w by place, ∂L/∂b by node, loss; 1 in the first
+    # tile of its chunk; block whose sources' a were transposed last, −1 for none; as in CALL
+    "round_number chunk weight bias loss first turned_block kept kept_step",
     # addresses of scratch memory: terms of one neuron, see `aggregate`; two rows of float64, see `losses`
     "terms lse share",
 )
@@ -144,3 +144,5 @@ tile_at: Any = record_at(TILE)
 pass_at: Any = record_at(PASS)
 dense_at: Any = record_at(DENSE)
 TILE_SIZE, DENSE_SIZE = TILE.itemsize, DENSE.itemsize
+SCALE = (CALL.names or ()).index("scale")
+"""Index of the one word of a call's record that is a float64."""
