@@ -1,11 +1,11 @@
 """Backward sweep over one tile: equations (5)–(10), neuron by neuron in reverse topological order.
 
 Every node u gathers from its out-edges: for each edge u→v an index gives the row of A with ∂L/∂(w_uv·a_u). If v is a
-sum with r = 1, this row is ∂L/∂z_v, which overwrites a_v once a_v is no longer needed. Any other v writes message rows
-when its ∂L/∂z is final: one if v is a multiple of the sum, one for each in-edge under any other aggregation. One loop
-serves all: row · w_uv is added to ∂L/∂a_u, and row · a_u, summed over lanes, to ∂L/∂w_uv. It processes four edges at a
-time and reduces their sums over lanes by one 4×4 transposition. Each node's out-edges are padded to whole groups with
-edges of weight 0 that read a row of zeros, and are stored in the order of the sweep, the last node's first.
+multiple r of the sum, this row is r·∂L/∂z_v, which overwrites a_v once a_v is no longer needed. Under any other
+aggregation v writes a message row for each in-edge when its ∂L/∂z is final. One loop serves all: row · w_uv is added to
+∂L/∂a_u, and row · a_u, summed over lanes, to ∂L/∂w_uv. It processes four edges at a time and reduces their sums over
+lanes by one 4×4 transposition. Each node's out-edges are padded to whole groups with edges of weight 0 that read a row
+of zeros, and are stored in the order of the sweep, the last node's first.
 
 A dense run uses matrix products: when its ∂L/∂z is final, its share of ∂L/∂a of its sources is added to their rows of
 base cases. Its ∂L/∂w is one product over a tile of every chunk (`multiply`).
@@ -19,8 +19,8 @@ from flowgrad.executors._numba.across import dots, store_turned, total
 from flowgrad.executors._numba.compiled import inline, kernel
 from flowgrad.executors._numba.dropped import thinned
 from flowgrad.executors._numba.forms import slope_at, untold
-from flowgrad.executors._numba.forward import NEXT, fetch_row
-from flowgrad.executors._numba.memory import atomic_get, call_address, i32_at, i64_at, prefetch
+from flowgrad.executors._numba.forward import fetch_row
+from flowgrad.executors._numba.memory import atomic_get, call_address, i32_at, i64_at
 from flowgrad.executors._numba.panels import LONGEST, PANELS, product
 from flowgrad.executors._numba.parameters import factor_of
 from flowgrad.executors._numba.records import (
@@ -29,9 +29,7 @@ from flowgrad.executors._numba.records import (
     DROP,
     FUSE,
     FUSED,
-    FUSED_SCALED,
     GROUP,
-    SCALED,
     STRIDE,
     WHOLE,
     call_at,
@@ -58,9 +56,6 @@ from flowgrad.executors._numba.simd import (
 
 INPUTS = -1
 """Kind of the input nodes, which precede the first run and are processed last."""
-STREAM = 128
-"""Prefetch distance, in out-edges, of row indices, weights and ∂L/∂w: for each node one cache line of each, which holds
-about as many edges as a node has. Hardware prefetchers, occupied by gathers of rows, fetch these streams too late."""
 
 
 @inline
@@ -69,9 +64,6 @@ def pull(spec: Any, net: Any, tile: Any, w: int, v: int, a: Any) -> Any:
     A, dw, first, row, ahead = tile.A, tile.weight, tile.first, net.out_row, net.ahead
     size, scale, begin = bytes_of(spec), size_of(spec) // STRIDE, i64_at(net.out_begin, v)
     da = load(spec, tile.G + i32_at(net.base_row, v) * size_of(spec))
-    prefetch(row + (begin + STREAM) * 4)
-    prefetch(w + (begin + STREAM) * size)
-    prefetch(dw + (begin + STREAM) * size)
     for k in range(begin, i64_at(net.out_end, v), GROUP):
         if ahead > 0:
             for j in range(GROUP):
@@ -128,9 +120,10 @@ def masked_source(spec: Any, net: Any, tile: Any, e: int) -> Any:
 
 @kernel
 def sweep(form: Any, net: int, tile: int, stop: int, w: int, turned: int, flags: int) -> None:
-    """Overwrite a of every node with its ∂L/∂z, and add ∂L/∂w and ∂L/∂b of the tile to the sums of its chunk.
+    """Overwrite a of every node with r·∂L/∂z, and add ∂L/∂w and ∂L/∂b of the tile to the sums of its chunk.
 
-    ∂L/∂z is 0 in lanes without a sample. ∂L/∂b of a run is summed after ∂L/∂z of all its neurons.
+    ∂L/∂z is 0 in lanes without a sample; of traced calls, whose tiles have rows DA, it is written to t.D. r is not 1 in
+    multiples of the sum alone. ∂L/∂b of a run is summed after ∂L/∂z of all its neurons.
 
     Args:
         form, net, tile, stop, flags: as in `forward.sweep`.
@@ -144,9 +137,8 @@ def sweep(form: Any, net: int, tile: int, stop: int, w: int, turned: int, flags:
         kind = i32_at(n.run_kind, run) if run >= 0 else INPUTS
         first = i32_at(n.run_begin, run) if run >= 0 else 0
         end = i32_at(n.run_begin, run + 1)
-        fused = kind in (FUSED, FUSED_SCALED) and flags & FUSE != 0
+        fused = kind == FUSED and flags & FUSE != 0
         for v in range(end - 1, first - 1, -1):
-            fetch_row(spec, A + (v - NEXT) * row)
             a = load(spec, A + v * row)
             dz = pull(spec, n, t, turned, v, keep(a, mask))
             if fused:
@@ -155,15 +147,20 @@ def sweep(form: Any, net: int, tile: int, stop: int, w: int, turned: int, flags:
             elif kind != INPUTS:
                 dz = load(spec, D + v * row) * dz
             dz = keep(dz, mask)
-            store(A + v * row, thinned(spec, n, t, v, dz) if flags & DROP != 0 else dz)
+            if flags & DROP != 0:
+                dz = thinned(spec, n, t, v, dz)
+            store(A + v * row, dz)
+            if t.DA != 0:
+                store(D + v * row, dz)
         if kind == INPUTS:
             return
         for v in range(first, end):
             dz = load(spec, A + v * row)
             s = total(dz)
             put_real(spec, t.bias, v, s if t.first != 0 else s + real_at(spec, t.bias, v))
-            if kind in (SCALED, FUSED_SCALED):
-                store(A + i32_at(n.message, v) * row, splat(spec, real_at(spec, n.response, v)) * dz)
+            r = real_at(spec, n.response, v)
+            if kind <= FUSED and r != 1.0:
+                store(A + v * row, dz * r)
         if kind == WHOLE:
             call_address(n.whole_backward, net, tile, run, w)
         elif kind >= AGGREGATED:

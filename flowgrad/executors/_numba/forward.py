@@ -28,8 +28,6 @@ from flowgrad.executors._numba.records import (
     DROP,
     FUSE,
     FUSED,
-    FUSED_SCALED,
-    SCALED,
     STRIDE,
     WHOLE,
     dense_at,
@@ -49,9 +47,6 @@ from flowgrad.executors._numba.simd import (
     store,
 )
 
-NEXT = 8
-"""Prefetch distance, in neurons, of a neuron's own row of a, which forward writes and backward reads."""
-
 
 @inline
 def fetch_row(spec: Any, row: int) -> None:
@@ -62,17 +57,17 @@ def fetch_row(spec: Any, row: int) -> None:
 
 
 @inline
-def grown(spec: Any, z: Any, A: int, source: int, w: int, begin: int, end: int, last: int, ahead: int) -> Any:
-    """Return z + Σ_e w_e·a_source(e) over in-edges e = begin … end−1 in order, prefetching rows `ahead` edges ahead."""
-    scale = size_of(spec) // STRIDE
+def summed(spec: Any, A: int, source: int, w: int, begin: int, end: int, last: int, ahead: int) -> Any:
+    """Return Σ_e w_e·a_source(e) over in-edges e = begin … end−1 in order, prefetching rows `ahead` edges ahead."""
+    scale, m = size_of(spec) // STRIDE, splat(spec, 0.0)
     if ahead > 0:
         for e in range(begin, end):
             fetch_row(spec, A + i32_at(source, min(e + ahead, last)) * scale)
-            z = fma(splat(spec, real_at(spec, w, e)), load(spec, A + i32_at(source, e) * scale), z)
+            m = fma(splat(spec, real_at(spec, w, e)), load(spec, A + i32_at(source, e) * scale), m)
     else:
         for e in range(begin, end):
-            z = fma(splat(spec, real_at(spec, w, e)), load(spec, A + i32_at(source, e) * scale), z)
-    return z
+            m = fma(splat(spec, real_at(spec, w, e)), load(spec, A + i32_at(source, e) * scale), m)
+    return m
 
 
 @kernel
@@ -101,7 +96,7 @@ def sweep(form: Any, net: int, tile: int, stop: int, w: int, b: int, flags: int)
     spec, n, t = plain(form), net_at(net), tile_at(tile)
     row, lanes, last, ahead = size_of(spec), lanes_of(spec), n.edges - 1, n.ahead
     A, Z, in_begin, in_end, source, position = t.A, t.Z, n.in_begin, n.in_end, n.in_source, n.position
-    backward, top = flags & BACKWARD, t.top
+    response, backward, top = n.response, flags & BACKWARD, t.top
     if flags & DROP != 0:
         thin_run(spec, n, t, 0, n.inputs)
     for run in range(n.runs):
@@ -109,14 +104,10 @@ def sweep(form: Any, net: int, tile: int, stop: int, w: int, b: int, flags: int)
             return
         kind = i32_at(n.run_kind, run)
         first, end = i32_at(n.run_begin, run), i32_at(n.run_begin, run + 1)
-        scaled = kind in (SCALED, FUSED_SCALED)
-        if kind in (FUSED, FUSED_SCALED) and flags & FUSE != 0:
+        if kind == FUSED and flags & FUSE != 0:
             for v in range(first, end):
-                fetch_row(spec, A + (v + NEXT) * row)
-                bias = splat(spec, real_at(spec, b, i32_at(position, v)))
-                start = splat(spec, 0.0) if scaled else bias
-                z = grown(spec, start, A, source, w, i64_at(in_begin, v), i64_at(in_end, v), last, ahead)
-                z = fma(splat(spec, real_at(spec, n.response, v)), z, bias) if scaled else z
+                m = summed(spec, A, source, w, i64_at(in_begin, v), i64_at(in_end, v), last, ahead)
+                z = fma(m, real_at(spec, response, v), real_at(spec, b, i32_at(position, v)))
                 a = value(form, z)
                 store(A + v * row, a)
                 if backward != 0:
@@ -125,10 +116,8 @@ def sweep(form: Any, net: int, tile: int, stop: int, w: int, b: int, flags: int)
             continue
         if kind < WHOLE:
             for v in range(first, end):
-                bias = splat(spec, real_at(spec, b, i32_at(position, v)))
-                start = splat(spec, 0.0) if scaled else bias
-                z = grown(spec, start, A, source, w, i64_at(in_begin, v), i64_at(in_end, v), last, ahead)
-                store(Z + v * row, fma(splat(spec, real_at(spec, n.response, v)), z, bias) if scaled else z)
+                m = summed(spec, A, source, w, i64_at(in_begin, v), i64_at(in_end, v), last, ahead)
+                store(Z + v * row, fma(m, real_at(spec, response, v), real_at(spec, b, i32_at(position, v))))
         elif kind == WHOLE:
             call_address(n.whole_forward, net, tile, run, w, b)
         else:

@@ -19,7 +19,7 @@ import numpy as np
 from flowgrad.executor import Array
 from flowgrad.executors._numba.layout import Layout
 from flowgrad.executors._numba.memory import LINE
-from flowgrad.executors._numba.records import FUSED, FUSED_SCALED, WIDE
+from flowgrad.executors._numba.records import FUSED, WIDE
 from flowgrad.locks import lock
 from flowgrad.recycling import Recycler
 
@@ -46,7 +46,7 @@ class Keeping:
     def __init__(self, layout: Layout, lanes: int, itemsize: int) -> None:
         self.owner, self.lanes, self._memories = next(_owners), lanes, Recycler(MOST)
         row, kind = lanes * itemsize, layout.arrays["run_kind"]
-        fused = np.isin(kind, (FUSED, FUSED_SCALED))
+        fused = kind == FUSED
         piled = int(np.diff(layout.arrays["run_begin"])[fused].sum())
         slopes = layout.rows * row + WIDE  # as in `Workspace.room`
         stack = slopes + (0 if fused.all() else layout.part.n_nodes * row + WIDE)

@@ -21,12 +21,10 @@ from flowgrad.executors._numba.records import (
     AHEAD,
     DENSE,
     FUSED,
-    FUSED_SCALED,
     GROUP,
     MANY,
-    PLAIN,
-    SCALED,
     STRIDE,
+    SUM,
     WHOLE,
 )
 from flowgrad.order import ranges
@@ -79,7 +77,7 @@ def layout(plan: Plan, part: Part) -> Layout:
     firsts = run_begin[:-1]
     edge_ptr, edge, target = _sparse(part, block)
     message, row, rows = np.zeros(1, np.int32), target, n
-    if (scaled(kind) | (kind >= AGGREGATED)).any():
+    if (kind >= AGGREGATED).any():
         message, row, rows = _messages(part, kind, target, edge)
     if rows > MOST_ROWS:
         raise ExecutorError(f"{rows:,} nodes and messages: executor 'numba' numbers {MOST_ROWS:,}")
@@ -148,17 +146,10 @@ def _of_plan(plan: Plan, part: Part) -> dict[str, npt.NDArray[Any]]:
 
 
 def _kinds(plan: Plan, part: Part) -> Ints:
-    """Return (n,) int32: each node's kind of run, see `records`, before dense blocks and fusion; PLAIN for inputs."""
-    aggregation, factor = plan.aggregation[part.position], factors(plan, part)
-    kind = np.where(np.isnan(factor), AGGREGATED + aggregation, SCALED).astype(np.int32)
-    kind[(factor == 1.0) | (aggregation < 0)] = PLAIN
-    return kind
-
-
-def scaled(kind: Ints) -> npt.NDArray[np.bool_]:
-    """Return a mask of the kinds with z = b + c·r·Σ w·a, c·r ≠ 1: each such neuron has one message row."""
-    found: npt.NDArray[np.bool_] = (kind == SCALED) | (kind == FUSED_SCALED)
-    return found
+    """Return (n,) int32: each node's kind of run, see `records`, before dense blocks and fusion; SUM for inputs."""
+    aggregation = plan.aggregation[part.position]
+    other = np.isnan(factors(plan, part)) & (aggregation >= 0)
+    return np.where(other, AGGREGATED + aggregation, SUM).astype(np.int32)
 
 
 def factors(plan: Plan, part: Part) -> npt.NDArray[np.float64]:
@@ -180,14 +171,11 @@ def _in_blocks(part: Part, kind: Ints) -> Ints:
 def _fused(plan: Plan, kind: Ints, activation: Ints) -> str:
     """Return the commonest FUSABLE activation of sparse sums, else the first; sets their `kind` to fused, in place."""
     able = [is_own("activations", sigma) and sigma.name in FUSABLE for sigma in plan.activations]
-    counts = np.bincount(activation[(kind <= SCALED) & (activation >= 0)], minlength=len(able)) * np.array(
-        able, np.int64
-    )
+    counts = np.bincount(activation[(kind == SUM) & (activation >= 0)], minlength=len(able)) * np.array(able, np.int64)
     if not counts.any():
         return FUSABLE[0]
     fused = int(counts.argmax())
-    mine = activation == fused
-    kind[mine & (kind == PLAIN)], kind[mine & (kind == SCALED)] = FUSED, FUSED_SCALED
+    kind[(activation == fused) & (kind == SUM)] = FUSED
     return plan.activations[fused].name
 
 
@@ -284,11 +272,11 @@ def _messages(part: Part, kind: Ints, target: Ints, edge: Ints) -> tuple[Ints, I
     """Return each node's first message row, the row with ∂L/∂(w·a) of each sparse out-edge, and nodes + messages."""
     n = part.n_nodes
     fan_in = part.in_end - part.in_begin
-    count = np.where(kind >= AGGREGATED, fan_in, np.where(scaled(kind), 1, 0))
+    count = np.where(kind >= AGGREGATED, fan_in, 0)
     ends = np.cumsum(count)
     message = (n + ends - count).astype(np.int32)
-    place = np.where(kind[target] >= AGGREGATED, edge - part.in_begin[target], 0)
-    out_row = np.where(kind[target] <= FUSED, target, message[target] + place).astype(np.int32)
+    place = message[target] + edge - part.in_begin[target]
+    out_row = np.where(kind[target] < AGGREGATED, target, place).astype(np.int32)
     return message, out_row, n + int(ends[-1]) if n else n
 
 

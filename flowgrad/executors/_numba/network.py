@@ -10,7 +10,7 @@ from numba.core import types
 from flowgrad.executors._numba import aggregate, backward, forward, losses, parameters, runs, steps
 from flowgrad.executors._numba.compiled import address
 from flowgrad.executors._numba.layout import Layout
-from flowgrad.executors._numba.records import AGGREGATED, AHEAD, FUSED, FUSED_SCALED, NET, WIDE
+from flowgrad.executors._numba.records import AGGREGATED, AHEAD, FUSED, NET, WIDE
 from flowgrad.executors._numba.spec import Spec
 from flowgrad.locks import reentrant_lock
 from flowgrad.maths.losses import Loss
@@ -67,7 +67,7 @@ class Net:
         """Record the addresses of kernels that sweeps call: of activations not fused, aggregations and dense runs."""
         l, r = self._layout, self._record
         kinds = l.arrays["run_kind"]
-        alone = ~np.isin(kinds, (FUSED, FUSED_SCALED)) | (not fused)
+        alone = (kinds != FUSED) | (not fused)
         for code in np.unique(l.arrays["run_activation"][alone]).tolist():
             sigma = self.plan.activations[code]
             self._activate[code] = runs.activation(sigma, self.dtype)

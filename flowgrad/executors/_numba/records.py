@@ -12,9 +12,9 @@ import numpy as np
 
 from flowgrad.executors._numba.memory import record_at
 
-PLAIN, FUSED, SCALED, FUSED_SCALED, WHOLE, AGGREGATED = 0, 1, 2, 3, 4, 5
-"""Kinds of runs: sum; sum with the activation that is compiled into the sweep; multiple of the sum, without and with
-that activation; part of a dense block; AGGREGATED + code: another aggregation."""
+SUM, FUSED, WHOLE, AGGREGATED = 0, 1, 2, 3
+"""Kinds of runs: multiple of the sum; such with the activation that is compiled into the sweep; part of a dense block;
+AGGREGATED + code: another aggregation."""
 FUSE, BACKWARD, DROP = 1, 2, 4
 """Flags of a sweep: fused runs use the compiled-in activation and store no z; backward follows; neurons are dropped,
 which excludes FUSE."""
@@ -112,8 +112,8 @@ PASS = record(
 )
 
 TILE = record(
-    # addresses of rows: a, then ∂L/∂z of every node, messages, zeros; z; σ' of neurons that are not fused; ∂L/∂a of
-    # every node or 0; base cases; scratch of `backward.multiply`
+    # addresses of rows: a, then r·∂L/∂z of every node, messages, zeros; z; σ' of neurons that are not fused, ∂L/∂z if
+    # traced; ∂L/∂a of every node if traced, else 0; base cases; scratch of `backward.multiply`
     "A Z D DA G S",
     # addresses: the stack of rows of z that fused runs keep for σ'; its top, where the next row goes
     "stack top",

@@ -160,7 +160,7 @@ def step_chunk(spec: Any, call: int, tile: int, chunk: int) -> None:
         call_address(n.backward, c.net, tile, c.stop, c.weight, c.turned, c.how)
         set_float_mode(IEEE)
         if traced:
-            empty(spec, n, t, t.A, c.dz, size, c.batch * size, n.nodes)
+            empty(spec, n, t, t.D, c.dz, size, c.batch * size, n.nodes)
             empty(spec, n, t, t.DA, c.da, size, c.batch * size, n.nodes)
         if c.dx != 0:
             empty(spec, n, t, t.A, c.dx, c.dx_step, c.dx_next, n.inputs)
