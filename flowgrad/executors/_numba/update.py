@@ -10,9 +10,9 @@ from numba.core import types
 
 from flowgrad.executor import Array
 from flowgrad.executors._numba import jobs, primitives
-from flowgrad.executors._numba.across import lanes_at
+from flowgrad.executors._numba.across import total
 from flowgrad.executors._numba.blocks import symbolic
-from flowgrad.executors._numba.compiled import address, entry, inline, kernel
+from flowgrad.executors._numba.compiled import address, entry, kernel
 from flowgrad.executors._numba.memory import call_address, data_of, f64_at, fetch_add, put_f64
 from flowgrad.executors._numba.records import PASS, WIDE, pass_at
 from flowgrad.executors._numba.rows import wide
@@ -60,15 +60,6 @@ def squared(spec: Any, p: int, g: int, rows: int, step: int) -> Any:
         return x * x
 
 
-@inline
-def added(spec: Any, x: Any) -> float:
-    """Return the sum of the lanes in float64, in their order."""
-    total = 0.0
-    for lane in range(lanes_of(spec)):
-        total += np.float64(lanes_at(lane, x)[0])
-    return total
-
-
 # ---- passes -------------------------------------------------------------------------------------------------
 
 
@@ -91,7 +82,7 @@ def advance(spec: Any, job: int, slot: int) -> None:
         for k in range(item * BLOCK, min((item + 1) * BLOCK, c.length), lanes_of(spec)):
             j = k * bytes_of(spec)
             bad = bad + moved(spec, c.theta + j, c.gradient + j, c.out + j, c.rows + j, c.step, c.constants)
-        put_f64(c.sums, item, added(spec, bad))
+        put_f64(c.sums, item, np.float64(total(bad)))
         item = fetch_add(c.taken, 1)
 
 
@@ -101,11 +92,11 @@ def square(spec: Any, job: int, slot: int) -> None:
     c = pass_at(job)
     item = fetch_add(c.taken, 1)
     while item < c.blocks:
-        total = wide(spec, splat(spec, 0.0))
+        squares = wide(spec, splat(spec, 0.0))
         for k in range(item * BLOCK, min((item + 1) * BLOCK, c.length), lanes_of(spec)):
             j = k * bytes_of(spec)
-            total = total + squared(spec, c.theta + j, c.gradient + j, c.rows + j, c.step)
-        put_f64(c.sums, item, added(spec, total))
+            squares = squares + squared(spec, c.theta + j, c.gradient + j, c.rows + j, c.step)
+        put_f64(c.sums, item, total(squares))
         item = fetch_add(c.taken, 1)
 
 
