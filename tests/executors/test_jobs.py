@@ -273,30 +273,28 @@ def test_more_callers_at_once_than_jobs_can_be_posted() -> None:
     assert set(threads._helpers) <= {1, 2, 3}
 
 
-def test_calls_that_follow_upon_each_other_wake_helpers_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not the first call, not after a pause, and not at every call if no helper joins."""
+def test_helpers_are_woken_if_fewer_poll_than_a_call_can_use(monkeypatch: pytest.MonkeyPatch) -> None:
     woken: list[int] = []
-    now = [100.0]
-    monkeypatch.setattr(jobs, "wake", woken.append)
-    monkeypatch.setattr(jobs, "perf_counter", lambda: now[0])
-    monkeypatch.setattr(jobs, "_ended", 0.0)
-    monkeypatch.setattr(jobs, "_woken", 0.0)
+    monkeypatch.setattr(threads, "wake", lambda helpers, task: woken.append(helpers))
+    monkeypatch.setattr(jobs, "_polling", lambda: None)
+    monkeypatch.setattr(jobs, "_count", [0])
+    for polling, helpers in ((0, 0), (0, 1), (1, 1), (1, 2), (3, 2)):
+        jobs._count[0] = polling
+        jobs.wake(helpers)
+    assert woken == [1, 2]
 
-    def call(pause: float, joined: int = 0) -> int:
-        begin = now[0] = now[0] + pause
-        now[0] += 50e-6
-        jobs.wake_for_next(3, joined, begin)
-        return len(woken)
 
-    assert call(1.0) == 0
-    assert call(20e-6) == 1
-    assert call(20e-6) == 1  # too soon
-    assert call(jobs.POLLING * 2) == 1
-    now[0] += 1.0
-    assert call(20e-6, joined=2) == 1
-    assert call(20e-6, joined=2) == 1  # they join without it
-    assert call(20e-6) == 2
-    assert woken == [3, 3]
+def test_helpers_that_poll_are_counted() -> None:
+    busy = Count(2, 3, meet=4)  # the fourth thread never comes
+    caller = threading.Thread(target=busy.run)
+    caller.start()
+    try:
+        until(lambda: busy.words[2] == 3)
+        assert jobs._count[0] == 2
+    finally:
+        busy.stop()
+        caller.join(LONG)
+    until(lambda: jobs._count[0] == 0)
 
 
 # ---- forks --------------------------------------------------------------------------------------------------

@@ -65,7 +65,7 @@ def test_gradients_below_the_smallest_normal_number_are_0(dtype: str) -> None:
 def test_the_mode_of_the_callers_thread_changes_no_bit(
     mode: Callable[[int], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "ALONE", 0)
+    monkeypatch.setattr(engine, "LITTLE", 0)
     x = np.linspace(0.5, 2.0, 200, dtype=np.float32)[:, None]
     for threads in (1, 2, 5):
         p = fg.compile(chain(1e-20, 1e-20), executor="numba", dtype="float32", threads=threads)

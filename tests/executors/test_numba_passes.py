@@ -35,7 +35,7 @@ def network(blocks: bool) -> fg.Network:
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many of them, and other threads for every call."""
     monkeypatch.setattr(engine, "PIECE", 32)
-    monkeypatch.setattr(engine, "ALONE", 0)
+    monkeypatch.setattr(engine, "LITTLE", 0)
 
 
 @pytest.mark.usefixtures("small_pieces")
@@ -60,7 +60,7 @@ def test_a_large_batch_has_work_for_sixty_four_threads(monkeypatch: pytest.Monke
     net = network(False)
     x, t = np.ones((4096, 20), np.float32), np.ones((4096, 30), np.float32)
     many: Any = fg.compile(net, executor="numba", loss="squared_error", dtype="float32", threads=64)
-    monkeypatch.setattr(engine, "ALONE", 0)
+    monkeypatch.setattr(engine, "LITTLE", 0)
     asked = []
     monkeypatch.setattr(jobs, "wake", asked.append)
     want = many.value_and_grad(many.theta, x, t)

@@ -34,10 +34,8 @@ MEMORY = 1 << 28
 """Greatest size in bytes of the chunks' gradients if there are more than FEW."""
 PIECE, PIECES = 1 << 12, 64
 """Least number of edges in a work item of a pass over the parameters, and greatest number of items."""
-LITTLE = 600_000
-"""Edges · samples below which a call runs on its caller's thread alone: more threads save no time."""
-ALONE = 2_000_000
-"""Edges · samples below which a call wakes no helpers for itself: it would end before they have woken."""
+LITTLE = 1_000_000
+"""Edges · samples below which a call runs on its caller's thread alone: it would end before a helper has woken."""
 PACES = 64
 """Greatest number of uses whose pace is remembered."""
 LONG = 600_000_000
@@ -158,27 +156,23 @@ class Engine:
             jobs.wake(w.slots - 1)
             threads.run_aside(partial(w.entry, w.spec, w.address, *operands), w.halt)
         elif w.slots > 1:
-            self._share(w, use, work, operands)
+            self._share(w, use, operands)
         else:
             w.entry(w.spec, w.address, *operands)
         loss = w.summed_loss() if kind == "step" else 0.0
         self._idle.setdefault(alike, []).append(w)  # not after an error: it may be half filled
         return loss
 
-    def _share(self, w: Workspace, use: tuple[str, int, bool], work: int, operands: tuple[Any, ...]) -> None:
+    def _share(self, w: Workspace, use: tuple[str, int, bool], operands: tuple[Any, ...]) -> None:
         """Run an entry on several threads, unless calls of this use are faster on one."""
         if len(self._paces) > PACES:
             self._paces.clear()
         pace = self._paces.get(use) or self._paces.setdefault(use, jobs.Pace())
         slots, begin = pace.slots(w.slots), perf_counter()
         w.set(slots=slots)
-        if work >= ALONE:
-            jobs.wake(slots - 1)
+        jobs.wake(slots - 1)
         w.entry(w.spec, w.address, *operands)
-        joined = w.joined
-        pace.took(perf_counter() - begin, joined)
-        if work < ALONE:
-            jobs.wake_for_next(slots - 1, joined, begin)
+        pace.took(perf_counter() - begin, w.joined)
 
     def _net(self, lanes: int) -> Net:
         if lanes not in self._nets:

@@ -2,8 +2,8 @@
 
 A caller publishes its job in a free entry of a table, runs the job's kernel in slot 0, closes the entry, and waits for
 the helpers that joined. A helper polls the table until `POLLING` seconds after its last job, and then sleeps
-(`threads`); waking it takes about as long as a gradient of 10,000 edges at batch 64. Neither side needs the GIL or a
-lock.
+(`threads`); the table counts those that poll, and a caller wakes helpers if there are fewer than it can use. Neither
+side needs the GIL or a lock.
 
 The state of an entry is one atomic word: 0 if the entry is free, 1 + the number of unassigned slots while its job is
 published, negative once it is closed. A helper joins by decrementing it, which assigns the slot. Invariants: a slot is
@@ -36,8 +36,6 @@ CLOSED = 1 << 32
 """Subtracted from the state of an entry to close it."""
 POLLING = 250e-6
 """Seconds that a helper polls after its last job: longer than the time between two steps of a training."""
-BACK_OFF = 10 * POLLING
-"""Seconds before helpers are woken again for a next call: on a busy machine they may not have come in time."""
 START, PERIODS, TRIALS = 16, (1024, 128), 4
 """Of `Pace`: first calls, which are shared; number of calls after which trials of shared calls, of others come again,
 and number of these. A shared call may take a time slice of the system longer."""
@@ -47,13 +45,12 @@ CALIBRATION = 1000
 """Number of polls whose duration is measured."""
 I = types.int64
 
-_ended = _woken = 0.0
-"""When the last short call ended, and when helpers were last woken after one, by `perf_counter`."""
-
 job_at: Any = record_at(JOB)
 entry_at: Any = record_at(record("state finished job slots"))
 FINISHED = 8
 """Offset of `finished` in an entry, in bytes: how many helpers have finished the job."""
+STOP, COUNT = ENTRIES * LINE, ENTRIES * LINE + 8
+"""Offsets in the table, in bytes, of a word that stays 0 and of the number of helpers that poll."""
 
 
 @kernel
@@ -73,7 +70,7 @@ def run_shared(spec: Any, table: int, job: int) -> None:
     call_address(j.body, job, 0)
     unassigned = fetch_add(place, -CLOSED) - 1
     j.joined = j.slots - 1 - unassigned
-    wait_until(place + FINISHED, j.joined, table + ENTRIES * LINE)
+    wait_until(place + FINISHED, j.joined, table + STOP)
     entry_at(place).finished = 0
     fetch_add(place, CLOSED - 1 - unassigned)
 
@@ -86,6 +83,7 @@ def poll(spec: Any, table: int, polls: int, helper: int) -> None:
     polling as later calls have use for.
     """
     left = polls
+    fetch_add(table + COUNT, 1)
     while left > 0:
         for k in range(ENTRIES):
             place = table + k * LINE
@@ -97,6 +95,7 @@ def poll(spec: Any, table: int, polls: int, helper: int) -> None:
                 left = polls
         pause()
         left -= 1
+    fetch_add(table + COUNT, -1)
 
 
 def table_in(memory: Any) -> int:
@@ -105,10 +104,12 @@ def table_in(memory: Any) -> int:
 
 
 TABLE = np.zeros((ENTRIES + 2) * LINE // 8, np.int64)
-"""The entries, a cache line each, and a word that stays 0, aligned by `table_in`."""
+"""The entries, a cache line each, and the words at STOP and COUNT, aligned by `table_in`."""
 ctypes.pythonapi.Py_IncRef(ctypes.py_object(TABLE))  # never freed: a helper may be polling when the process ends
 if hasattr(os, "register_at_fork"):  # a forked child has no helpers, and its one thread is in no call
     os.register_at_fork(after_in_child=partial(TABLE.fill, 0))
+_count = TABLE.data[(table_in(TABLE) + COUNT - TABLE.ctypes.data) // 8 :]
+"""A view of the number of helpers that poll."""
 SPEC = Spec(np.dtype(np.float64), 1)
 """Passed to kernels that depend on no dtype."""
 
@@ -176,25 +177,9 @@ class Pace:
 
 
 def wake(helpers: int) -> None:
-    """Make this many helpers poll soon; for a call that lasts longer than waking them takes."""
-    if helpers > 0 and not config.DISABLE_JIT:
+    """Make this many helpers poll soon, unless as many poll; for a call that lasts longer than waking them takes."""
+    if helpers > _count[0] and not config.DISABLE_JIT:
         threads.wake(helpers, _polling())
-
-
-def wake_for_next(helpers: int, joined: int, begin: float) -> None:
-    """Wake helpers after a short call that none joined, if it followed closely upon another: so may the next.
-
-    Args:
-        helpers: number of helpers that could have joined.
-        joined: number of helpers that joined the call.
-        begin: when the call began, by `perf_counter`.
-    """
-    global _ended, _woken
-    now = perf_counter()
-    if helpers and joined == 0 and begin - _ended < POLLING and now - _woken > BACK_OFF:
-        _woken = now
-        wake(helpers)
-    _ended = now
 
 
 @cache
