@@ -40,8 +40,8 @@ def _crossed(builder: Any, x: Any, y: Any, group: int, size: int) -> list[Any]:
 
 
 def _products(builder: Any, x: Any, y: Any) -> Any:
-    """Emit x·y, with its register-wide parts added up to one register."""
-    wide = register_lanes(4 if x.type.element == ir.FloatType() else 8)
+    """Emit x·y, with its register-wide parts added up to one register, or to four lanes."""
+    wide = max(register_lanes(4 if x.type.element == ir.FloatType() else 8), 4)
     n, total = min(x.type.count, wide), None
     for at in range(0, x.type.count, n):
         p, q = (_shuffled(builder, v, v, range(at, at + n)) for v in (x, y))
