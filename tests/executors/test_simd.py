@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("numba")
 
 from flowgrad.executors._numba import across, memory, panels, simd
-from flowgrad.executors._numba.across import dots, gather, load8, placed, store_turned, total
+from flowgrad.executors._numba.across import dots, gather, load8, placed, store_transposed, total
 from flowgrad.executors._numba.compiled import kernel
 from flowgrad.executors._numba.memory import atomic_get, f64_at, fetch_add, i32_at, i64_at, put_f64
 from flowgrad.executors._numba.simd import (
@@ -75,14 +75,14 @@ def sums(spec: Any, x: int, out: int) -> None:
 
 
 @kernel
-def turned(spec: Any, x: int, out: int) -> None:
+def transposed(spec: Any, x: int, out: int) -> None:
     row = size_of(spec)
     a, b, c = load(spec, x), load(spec, x + row), load(spec, x + 2 * row)
-    store_turned(out, 5 * bytes_of(spec), a, b, c, a)
+    store_transposed(out, 5 * bytes_of(spec), a, b, c, a)
 
 
 @pytest.mark.parametrize(("dtype", "n"), WIDTHS)
-@pytest.mark.parametrize("block", [arithmetic, numbers, sums, turned])
+@pytest.mark.parametrize("block", [arithmetic, numbers, sums, transposed])
 def test_blocks_are_their_twins(block: Any, dtype: Any, n: int) -> None:
     words = np.dtype(f"i{np.dtype(dtype).itemsize}")
     x = np.random.default_rng(1).standard_normal((4, n)).astype(dtype)

@@ -79,7 +79,7 @@ def total(x: Any) -> Any:
     return x.sum(dtype=x.dtype)
 
 
-def _emit_store_turned(builder: Any, _: Any, kinds: Any, values: Any) -> None:
+def _emit_store_transposed(builder: Any, _: Any, kinds: Any, values: Any) -> None:
     to, step, a, b, c, d = values
     row = kinds[2]
     group = 4 if row.real == types.float32 else 2  # lanes of 128 bits
@@ -92,8 +92,8 @@ def _emit_store_turned(builder: Any, _: Any, kinds: Any, values: Any) -> None:
         builder.store(four, pointer(builder, address), align=row.real.bitwidth // 8)
 
 
-@block(lambda to, step, a, b, c, d: types.none, _emit_store_turned)
-def store_turned(to: int, step: int, a: Any, b: Any, c: Any, d: Any) -> None:
+@block(lambda to, step, a, b, c, d: types.none, _emit_store_transposed)
+def store_transposed(to: int, step: int, a: Any, b: Any, c: Any, d: Any) -> None:
     """Store four vectors transposed: the four numbers of lane k are contiguous at address to + k·step, in bytes."""
     for lane, four in enumerate(zip(a, b, c, d, strict=True)):
         memory_at(to + lane * step, a.dtype, 4)[:] = four

@@ -15,10 +15,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from flowgrad.executors._numba.across import dots, store_turned, total
+from flowgrad.executors._numba.across import dots, store_transposed, total
 from flowgrad.executors._numba.compiled import inline, kernel
 from flowgrad.executors._numba.dropped import thinned
-from flowgrad.executors._numba.forms import slope_at, untold
+from flowgrad.executors._numba.forms import needs_z, slope_at
 from flowgrad.executors._numba.forward import fetch_row
 from flowgrad.executors._numba.memory import atomic_get, call_address, i32_at, i64_at
 from flowgrad.executors._numba.panels import LONGEST, PANELS, product
@@ -93,15 +93,15 @@ def whole_run(spec: Any, net: int, tile: int, run: int, w: int) -> None:
     skip = q.inputs if t.inputs == 0 else 0
     weights, base = w + (e + skip) * real, n.dense_base + (q.base_rows + skip) * 4
     product(spec, t.G, base, row, dz, n.iota, row, weights, real, q.sources * real, q.count, q.sources - skip, 0)
-    if t.turned_block != q.block:
-        t.turned_block = q.block
-        turn_sources(spec, n, t, t.kept + q.turned * t.kept_step, e, q.sources)
+    if t.transposed_block != q.block:
+        t.transposed_block = q.block
+        transpose_sources(spec, n, t, t.kept + q.transposed * t.kept_step, e, q.sources)
     for v in range(q.count):
         store(t.kept + (q.dz + v) * t.kept_step + t.chunk * row, load(spec, dz + v * row))
 
 
 @inline
-def turn_sources(spec: Any, net: Any, tile: Any, to: int, e: int, sources: int) -> None:
+def transpose_sources(spec: Any, net: Any, tile: Any, to: int, e: int, sources: int) -> None:
     """Store a of a block's sources transposed, the last source repeated up to fours; 0 in lanes without a sample."""
     last, row, lanes = e + sources - 1, size_of(spec), lanes_of(spec)
     for k in range(0, sources, 4):
@@ -109,7 +109,7 @@ def turn_sources(spec: Any, net: Any, tile: Any, to: int, e: int, sources: int) 
         k += e
         a, b = masked_source(spec, net, tile, k), masked_source(spec, net, tile, min(k + 1, last))
         c, d = masked_source(spec, net, tile, min(k + 2, last)), masked_source(spec, net, tile, min(k + 3, last))
-        store_turned(square + (k - e) % lanes * bytes_of(spec), row, a, b, c, d)
+        store_transposed(square + (k - e) % lanes * bytes_of(spec), row, a, b, c, d)
 
 
 @inline
@@ -119,7 +119,7 @@ def masked_source(spec: Any, net: Any, tile: Any, e: int) -> Any:
 
 
 @kernel
-def sweep(form: Any, net: int, tile: int, stop: int, w: int, turned: int, flags: int) -> None:
+def sweep(form: Any, net: int, tile: int, stop: int, w: int, out_weight: int, flags: int) -> None:
     """Overwrite a of every node with r·∂L/∂z, and add ∂L/∂w and ∂L/∂b of the tile to the sums of its chunk.
 
     ∂L/∂z is 0 in lanes without a sample; of traced calls, whose tiles have rows DA, it is written to t.D. r is not 1 in
@@ -127,7 +127,7 @@ def sweep(form: Any, net: int, tile: int, stop: int, w: int, turned: int, flags:
 
     Args:
         form, net, tile, stop, flags: as in `forward.sweep`.
-        w, turned: addresses of the weights by in-edge, and by place (in the order of out-edges, with padding).
+        w, out_weight: addresses of the weights by in-edge, and by place (in the order of out-edges, with padding).
     """
     spec, n, t = plain(form), net_at(net), tile_at(tile)
     row, mask, A, D, top = size_of(spec), load(spec, t.mask), t.A, t.D, t.top
@@ -140,9 +140,9 @@ def sweep(form: Any, net: int, tile: int, stop: int, w: int, turned: int, flags:
         fused = kind == FUSED and flags & FUSE != 0
         for v in range(end - 1, first - 1, -1):
             a = load(spec, A + v * row)
-            dz = pull(spec, n, t, turned, v, keep(a, mask))
+            dz = pull(spec, n, t, out_weight, v, keep(a, mask))
             if fused:
-                top -= row if any_lane(untold(form, a)) else 0
+                top -= row if any_lane(needs_z(form, a)) else 0
                 dz = slope_at(form, a, top) * dz
             elif kind != INPUTS:
                 dz = load(spec, D + v * row) * dz
@@ -185,11 +185,11 @@ def multiply(spec: Any, call: int, tile: int, item: int) -> None:
     if rows <= 0:
         return
     for column in range(0, q.sources - rest, lanes):
-        a = c.kept + (q.turned + column) * every
+        a = c.kept + (q.transposed + column) * every
         product(spec, at + column * real, n.iota, step, a, n.iota, row, dz, every, real, terms, rows, new)
     if rest > 0:
         column = q.sources - rest
-        a = c.kept + (q.turned + column) * every
+        a = c.kept + (q.transposed + column) * every
         copy_columns(spec, t.S, row, 0, at, step, column, rest, rows)
         product(spec, t.S, n.iota, row, a, n.iota, row, dz, every, real, terms, rows, new)
         copy_columns(spec, at, step, column, t.S, row, 0, rest, rows)

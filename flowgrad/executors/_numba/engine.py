@@ -241,7 +241,7 @@ class Engine:
             chunk_weight_step=steps[0],
             chunk_bias=w.room("chunk_bias", chunks * steps[1]),
             chunk_bias_step=steps[1],
-            turned=w.room("turned", l.zero * size),
+            out_weight=w.room("out_weight", l.zero * size),
         )
         w.set_losses(chunks)
 

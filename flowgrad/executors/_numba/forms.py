@@ -48,27 +48,27 @@ NEAR = 0.03125
 
 @dataclass(frozen=True)
 class Form:
-    """Vector form of an activation: a = value(z), and σ', which is slope(z) in the lanes that untold(a) marks.
+    """Vector form of an activation: a = value(z); σ' is slope(z) in the lanes that needs_z(a) marks, else slope_of_a(a).
 
-    In the others it is found(a). The choice is made for each lane, so σ' of a lane does not depend on the other lanes.
+    The choice is made for each lane, so σ' of a lane does not depend on the other lanes.
     """
 
     value: Callable[[Any], Any]
     slope: Callable[[Any], Any]
-    found: Callable[[Any], Any] = lambda a: a
-    untold: Callable[[Any], Any] = lambda a: True
+    slope_of_a: Callable[[Any], Any] = lambda a: a
+    needs_z: Callable[[Any], Any] = lambda a: True
 
 
 # ---- tanh: e = e^(−2|z|), |a| = (1 − e)/(1 + e); σ' = 4e/(1 + e)² ---------------------------------------------
 
 
-def _tanh_found(a: Any) -> Any:
+def _tanh_slope_of_a(a: Any) -> Any:
     """Return σ' = (1 − |a|)(1 + |a|)."""
     x = absolute(a)
     return (1.0 - x) * (x + 1.0)
 
 
-def _tanh_untold(a: Any) -> Any:
+def _tanh_needs_z(a: Any) -> Any:
     return absolute(a) > 1.0 - NEAR
 
 
@@ -94,11 +94,11 @@ def sigmoid(z: Any) -> Any:
     return choose(z < 0.0, (lifted * inverse) * drop, inverse)
 
 
-def _sigmoid_found(a: Any) -> Any:
+def _sigmoid_slope_of_a(a: Any) -> Any:
     return a * (1.0 - a)
 
 
-def _sigmoid_untold(a: Any) -> Any:
+def _sigmoid_needs_z(a: Any) -> Any:
     return a > 1.0 - NEAR
 
 
@@ -143,7 +143,7 @@ def _relu(z: Any) -> Any:
     return choose(z <= 0.0, 0.0, z)
 
 
-def _relu_found(a: Any) -> Any:
+def _relu_slope_of_a(a: Any) -> Any:
     """Return σ' = 1 where a > 0, else a, which is 0 or NaN."""
     return choose(a > 0.0, 1.0, a)
 
@@ -153,19 +153,19 @@ def _one(z: Any) -> Any:
 
 
 FORMS = {
-    "tanh": Form(tanh, _tanh_slope, _tanh_found, _tanh_untold),
-    "sigmoid": Form(sigmoid, _sigmoid_slope, _sigmoid_found, _sigmoid_untold),
+    "tanh": Form(tanh, _tanh_slope, _tanh_slope_of_a, _tanh_needs_z),
+    "sigmoid": Form(sigmoid, _sigmoid_slope, _sigmoid_slope_of_a, _sigmoid_needs_z),
     "exp": Form(exp, exp),
     "gaussian": Form(_gaussian, _gaussian_slope),
     "elu": _exponential_linear(1.0, 1.0),
     "selu": _exponential_linear(SELU_SCALE, SELU_SCALE * SELU_ALPHA),
-    "relu": Form(_relu, _relu_found, _relu_found, lambda a: False),
+    "relu": Form(_relu, _relu_slope_of_a, _relu_slope_of_a, lambda a: False),
     **{name: Form(*pair) for name, pair in SMOOTH.items()},
     "identity": Form(lambda z: z, _one),
 }
 """Name of a built-in activation → its hand-written form."""
 FUSABLE = ("tanh", "sigmoid", "relu")
-"""Those with `found`. One in a network may be fused into both sweeps, which are compiled once more for each of them."""
+"""Those with `slope_of_a`. One in a network may be fused into both sweeps, which are compiled anew for each of them."""
 STEADY = ("tanh", "elu", "identity", "relu")
 """Those with |z·σ'(z)/σ(z)| ≤ 1 for all z: a relative error of z causes no larger relative error of a."""
 
@@ -208,8 +208,8 @@ def _from(form: Form, factor: float, scale: float) -> Form:
     return Form(
         lambda z: form.value(z * factor) * scale,
         lambda z: form.slope(z * factor) * (factor * scale),
-        lambda a: form.found(a * scale) * (factor * scale),
-        lambda a: form.untold(a * scale),
+        lambda a: form.slope_of_a(a * scale) * (factor * scale),
+        lambda a: form.needs_z(a * scale),
     )
 
 
@@ -232,26 +232,26 @@ def value(spec: Any, z: Any) -> Any:
 
 @symbolic(_row)
 def slope(spec: Any, z: Any) -> Any:
-    """Return σ'(z); of lanes that `untold` does not mark, the accuracy is not stated."""
+    """Return σ'(z); of lanes that `needs_z` does not mark, the accuracy is not stated."""
     return form_of(spec).slope(z)
 
 
 @symbolic(_row)
-def found(spec: Any, a: Any) -> Any:
-    """Return σ' computed from a; valid in lanes that `untold` does not mark."""
-    return form_of(spec).found(a)
+def slope_of_a(spec: Any, a: Any) -> Any:
+    """Return σ' computed from a; valid in lanes that `needs_z` does not mark."""
+    return form_of(spec).slope_of_a(a)
 
 
 @symbolic(_lanes)
-def untold(spec: Any, a: Any) -> Any:
+def needs_z(spec: Any, a: Any) -> Any:
     """Return the lanes in which σ' cannot be computed from a with the stated accuracy."""
-    return form_of(spec).untold(a)
+    return form_of(spec).needs_z(a)
 
 
 @inline
 def slope_at(form: Any, a: Any, z: int) -> Any:
-    """Return σ' from a row of a and the row of z at address z, which is read only if `untold` marks a lane."""
-    some = found(form, a)
-    if any_lane(untold(form, a)):
-        some = choose(untold(form, a), slope(form, load(plain(form), z)), some)
+    """Return σ' from a row of a and the row of z at address z, which is read only if `needs_z` marks a lane."""
+    some = slope_of_a(form, a)
+    if any_lane(needs_z(form, a)):
+        some = choose(needs_z(form, a), slope(form, load(plain(form), z)), some)
     return some

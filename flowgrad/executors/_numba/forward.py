@@ -18,7 +18,7 @@ from typing import Any
 
 from flowgrad.executors._numba.compiled import inline, kernel
 from flowgrad.executors._numba.dropped import thin_run
-from flowgrad.executors._numba.forms import untold, value
+from flowgrad.executors._numba.forms import needs_z, value
 from flowgrad.executors._numba.memory import LINE, atomic_get, call_address, i32_at, i64_at, prefetch
 from flowgrad.executors._numba.panels import product
 from flowgrad.executors._numba.records import (
@@ -112,7 +112,7 @@ def sweep(form: Any, net: int, tile: int, stop: int, w: int, b: int, flags: int)
                 store(A + v * row, a)
                 if backward != 0:
                     store(top, z)
-                    top += row if any_lane(untold(form, a)) else 0
+                    top += row if any_lane(needs_z(form, a)) else 0
             continue
         if kind < WHOLE:
             for v in range(first, end):

@@ -232,7 +232,7 @@ def _padded(n: Any) -> Any:
 
 
 def _dense_runs(part: Part, kind: Ints, run_begin: Ints, block: Ints) -> npt.NDArray[np.void]:
-    """Make each dense run's `records.DENSE`, but for what `_bases` sets; runs of a block share the rows at `turned`."""
+    """Make the record DENSE of each dense run, without what `_bases` sets; runs of a block share `transposed` rows."""
     runs = np.flatnonzero(kind[run_begin[:-1]] == WHOLE)
     first = run_begin[runs]
     dense = np.zeros(len(runs), DENSE)
@@ -242,7 +242,7 @@ def _dense_runs(part: Part, kind: Ints, run_begin: Ints, block: Ints) -> npt.NDA
     _, leads, of_block = np.unique(dense["block"], return_index=True, return_inverse=True)
     wide = _padded(dense["sources"][leads])
     ends = np.cumsum(wide)
-    dense["turned"] = (ends - wide)[of_block]
+    dense["transposed"] = (ends - wide)[of_block]
     dense["dz"] = ends[-1:].sum() + np.cumsum(dense["count"]) - dense["count"]
     return dense
 

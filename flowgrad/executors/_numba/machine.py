@@ -22,5 +22,5 @@ def registers() -> int:
 
 
 def register_lanes(size: int) -> int:
-    """Return how many numbers of `size` bytes a vector register holds: of 64 bytes with AVX-512, 32 with AVX, else 16."""
+    """Return the numbers of `size` bytes in a vector register, which has 64 bytes with AVX-512, 32 with AVX, else 16."""
     return (64 if "avx512f" in features() else 32 if "avx" in features() else 16) // size

@@ -57,7 +57,7 @@ class Net:
 
     def _items(self, kind: str) -> list[Any]:
         """List the kernels of the items of all phases of a kind of call, but for `backward.multiply`."""
-        passes = [parameters.turn, parameters.add, parameters.turn_back] if kind in GRADIENTS else []
+        passes = [parameters.permute, parameters.add, parameters.unpermute] if kind in GRADIENTS else []
         tiles = [steps.step_chunk if kind in GRADIENTS else steps.predict_tile]
         if self.plan.direct:
             return passes + tiles

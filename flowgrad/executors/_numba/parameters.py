@@ -28,13 +28,13 @@ def collect(spec: Any, call: int, tile: int, item: int) -> None:
 
 
 @kernel
-def turn(spec: Any, call: int, tile: int, item: int) -> None:
+def permute(spec: Any, call: int, tile: int, item: int) -> None:
     """Gather the weights by place, the order in which backward reads them, 0 in padding."""
     c = call_at(call)
     n, size = net_at(c.net), bytes_of(spec)
     eights = n.places // GATHERED
     for k in range(item * eights // c.pieces * GATHERED, (item + 1) * eights // c.pieces * GATHERED, GATHERED):
-        store(c.turned + k * size, gather(spec, c.weight, n.out_edge + k * 4))
+        store(c.out_weight + k * size, gather(spec, c.weight, n.out_edge + k * 4))
 
 
 @kernel
@@ -51,7 +51,7 @@ def add(spec: Any, call: int, tile: int, item: int) -> None:
 
 
 @kernel
-def turn_back(spec: Any, call: int, tile: int, item: int) -> None:
+def unpermute(spec: Any, call: int, tile: int, item: int) -> None:
     """Write ∂L/∂w by in-edge and ∂L/∂b by position, summed over the chunks, times the call's `factor`.
 
     ∂L/∂w of edges in dense runs is left unchanged.

@@ -64,7 +64,7 @@ NET = record(
     # kernels: loss, sweeps, and products of a dense run for z and ∂L/∂a
     "activate gather spread loss forward backward whole_forward whole_backward",
     # addresses of the kernels that compute an item of a phase, see `steps`, `parameters` and `backward.multiply`
-    "collect turn predict_tile step_chunk multiply add turn_back fold",
+    "collect permute predict_tile step_chunk multiply add unpermute fold",
 )
 
 JOB = record(
@@ -95,7 +95,7 @@ CALL = record(
     "z a dz da",
     # addresses of reals: w by in-edge, b by position, in θ if it is these two; w by place; ∂L/∂w by in-edge, ∂L/∂b by
     # position, in `out` if θ is these two
-    "weight bias turned grad_weight grad_bias",
+    "weight bias out_weight grad_weight grad_bias",
     # addresses and strides in bytes of the chunks' ∂L/∂w by place and ∂L/∂b by node; address of their float64 losses
     "chunk_weight chunk_weight_step chunk_bias chunk_bias_step chunk_loss",
     # address of what dense runs keep of a tile of each chunk, rows of the chunks side by side; bytes of such rows
@@ -125,7 +125,7 @@ TILE = record(
     "inputs",
     # number of the round, of its chunk; addresses of the chunk's ∂L/∂w by place, ∂L/∂b by node, loss; 1 in the first
     # tile of its chunk; block whose sources' a were transposed last, −1 for none; as in CALL
-    "round_number chunk weight bias loss first turned_block kept kept_step",
+    "round_number chunk weight bias loss first transposed_block kept kept_step",
     # addresses of scratch memory: terms of one neuron, see `aggregate`; two rows of float64, see `losses`
     "terms lse share",
 )
@@ -135,7 +135,7 @@ DENSE = record(
     "first count sources inputs block",
     # offsets, in rows of lanes, of the transposed a of its sources and of its ∂L/∂z in what is kept; offset of its
     # sources in `dense_base`
-    "turned dz base_rows",
+    "transposed dz base_rows",
 )
 
 net_at: Any = record_at(NET)

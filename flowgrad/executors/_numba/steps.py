@@ -43,7 +43,7 @@ COLUMNS = 16
 def predict(spec: Any, call: int, theta: Any, x: Any, y: Any) -> None:
     """Compute y (B, O) of x (B, I)."""
     c = call_at(call)
-    take_in(spec, c, theta, x)
+    record_inputs(spec, c, theta, x)
     c.targets, c.targets_step, c.targets_next = data_of(y), y.strides[0], y.strides[1]
     call_address(c.run_shared, c.table, call)
 
@@ -52,7 +52,7 @@ def predict(spec: Any, call: int, theta: Any, x: Any, y: Any) -> None:
 def step(spec: Any, call: int, theta: Any, x: Any, targets: Any, share: Any, scale: float, out: Any, dx: Any) -> None:
     """Compute ∂L/∂θ · scale into out (P,) and ∂L/∂x into dx (B, I); `dx` and the sample weights (B,) may be empty."""
     c = call_at(call)
-    take_in(spec, c, theta, x)
+    record_inputs(spec, c, theta, x)
     c.targets, c.targets_step, c.targets_next = data_of(targets), targets.strides[0], targets.strides[1]
     c.share = data_of(share) if len(share) > 0 else 0
     c.out, c.dx, c.dx_step, c.dx_next = data_of(out), data_of(dx) if len(dx) > 0 else 0, dx.strides[0], dx.strides[1]
@@ -64,7 +64,7 @@ def step(spec: Any, call: int, theta: Any, x: Any, targets: Any, share: Any, sca
 
 
 @inline
-def take_in(spec: Any, c: Any, theta: Any, x: Any) -> None:
+def record_inputs(spec: Any, c: Any, theta: Any, x: Any) -> None:
     """Write addresses and strides of θ and x into the call's record."""
     c.theta, c.x, c.x_step, c.x_next = data_of(theta), data_of(x), x.strides[0], x.strides[1]
     n = net_at(c.net)
@@ -84,13 +84,13 @@ def run_phases(spec: Any, call: int, slot: int) -> None:
     if c.chunks == 0:
         phase(c, call, tile, n.predict_tile, c.tiles, taken)
     else:
-        taken = phase(c, call, tile, n.turn, c.pieces, taken)
+        taken = phase(c, call, tile, n.permute, c.pieces, taken)
         for number in range(c.rounds):
             tile_at(tile).round_number = number
             taken = phase(c, call, tile, n.step_chunk, c.chunks, taken)
             taken = phase(c, call, tile, n.multiply, n.dense_runs * PANELS, taken)
         taken = phase(c, call, tile, n.add, c.pieces if c.chunks > 1 else 0, taken)
-        taken = phase(c, call, tile, n.turn_back, c.pieces, taken)
+        taken = phase(c, call, tile, n.unpermute, c.pieces, taken)
         if n.direct == 0 and c.z == 0:
             phase(c, call, tile, n.fold, 1, taken)
     set_float_mode(mode)
@@ -108,14 +108,14 @@ def predict_tile(spec: Any, call: int, tile: int, number: int) -> None:
     c, t = call_at(call), tile_at(tile)
     n, size, A, D, stack = net_at(c.net), bytes_of(spec), t.A, t.D, t.stack
     open_tile(spec, n, c, t, number)
-    fill(spec, n, t, t.A, c.x, c.x_step, c.x_next, n.inputs)
+    read_samples(spec, n, t, t.A, c.x, c.x_step, c.x_next, n.inputs)
     if c.z != 0:
         t.Z = t.DA
-        fill(spec, n, t, t.Z, c.x, c.x_step, c.x_next, n.inputs)
+        read_samples(spec, n, t, t.Z, c.x, c.x_step, c.x_next, n.inputs)
     call_address(n.forward, c.net, tile, c.stop, c.weight, c.bias, c.how)
     if c.z != 0:
-        empty(spec, n, t, t.Z, c.z, size, c.batch * size, n.nodes)
-        empty(spec, n, t, t.A, c.a, size, c.batch * size, n.nodes)
+        write_samples(spec, n, t, t.Z, c.z, size, c.batch * size, n.nodes)
+        write_samples(spec, n, t, t.A, c.a, size, c.batch * size, n.nodes)
     else:
         if number < c.held_tiles:
             for lane in range(n.lanes):
@@ -146,24 +146,24 @@ def step_chunk(spec: Any, call: int, tile: int, chunk: int) -> None:
     for number in range(begin, min(begin + c.at_once, end)):
         open_tile(spec, n, c, t, number)
         if traced:
-            remember(spec, n, c, t)
+            restore(spec, n, c, t)
         elif number < c.held_tiles:
             t.top = t.stack + int(f64_at(c.held_tops, number))
         else:
-            fill(spec, n, t, t.A, c.x, c.x_step, c.x_next, n.inputs)
+            read_samples(spec, n, t, t.A, c.x, c.x_step, c.x_next, n.inputs)
             call_address(n.forward, c.net, tile, c.stop, c.weight, c.bias, c.how | BACKWARD)
         if c.pulled != 0:
-            fill_base(spec, n, t, c.targets, c.targets_step, c.targets_next)
+            read_base(spec, n, t, c.targets, c.targets_step, c.targets_next)
         else:
             call_address(n.loss, c.net, tile, c.targets, c.targets_step, c.targets_next, c.share)
         set_float_mode(FLUSH)
-        call_address(n.backward, c.net, tile, c.stop, c.weight, c.turned, c.how)
+        call_address(n.backward, c.net, tile, c.stop, c.weight, c.out_weight, c.how)
         set_float_mode(IEEE)
         if traced:
-            empty(spec, n, t, t.D, c.dz, size, c.batch * size, n.nodes)
-            empty(spec, n, t, t.DA, c.da, size, c.batch * size, n.nodes)
+            write_samples(spec, n, t, t.D, c.dz, size, c.batch * size, n.nodes)
+            write_samples(spec, n, t, t.DA, c.da, size, c.batch * size, n.nodes)
         if c.dx != 0:
-            empty(spec, n, t, t.A, c.dx, c.dx_step, c.dx_next, n.inputs)
+            write_samples(spec, n, t, t.A, c.dx, c.dx_step, c.dx_next, n.inputs)
         t.first = 0
         t.A, t.D, t.stack = A, D, stack
 
@@ -198,7 +198,7 @@ def open_tile(spec: Any, n: Any, c: Any, t: Any, number: int) -> None:
     t.Z, t.top = t.A, t.stack
     t.begin = number * n.lanes
     t.count = min(n.lanes, c.batch - t.begin)
-    t.turned_block = -1
+    t.transposed_block = -1
     if c.how & DROP != 0:
         draw_samples(spec, n, c, t)
     for lane in range(n.lanes):
@@ -208,22 +208,22 @@ def open_tile(spec: Any, n: Any, c: Any, t: Any, number: int) -> None:
 
 
 @inline
-def remember(spec: Any, n: Any, c: Any, t: Any) -> None:
+def restore(spec: Any, n: Any, c: Any, t: Any) -> None:
     """Restore a and σ' of every node from z and a of an earlier forward."""
     row, size = n.lanes * bytes_of(spec), bytes_of(spec)
-    fill(spec, n, t, t.A, c.z, size, c.batch * size, n.nodes)
+    read_samples(spec, n, t, t.A, c.z, size, c.batch * size, n.nodes)
     for run in range(n.runs):
         first, end = i32_at(n.run_begin, run), i32_at(n.run_begin, run + 1)
         sigma, at = i64_at(n.activate, i32_at(n.run_activation, run)), t.A + first * row
         call_address(sigma, at, at, t.D + first * row, (end - first) * n.lanes, 1)
-    fill(spec, n, t, t.A, c.a, size, c.batch * size, n.nodes)
+    read_samples(spec, n, t, t.A, c.a, size, c.batch * size, n.nodes)
 
 
 # ---- samples ------------------------------------------------------------------------------------------------
 
 
 @inline
-def fill(spec: Any, n: Any, t: Any, rows: int, values: int, step: int, next: int, count: int) -> None:
+def read_samples(spec: Any, n: Any, t: Any, rows: int, values: int, step: int, next: int, count: int) -> None:
     """Copy a tile's samples of a (B, count) array, strides in bytes, to rows; lanes beyond them repeat the last one."""
     for begin in range(0, count, COLUMNS):
         for lane in range(n.lanes):
@@ -233,7 +233,7 @@ def fill(spec: Any, n: Any, t: Any, rows: int, values: int, step: int, next: int
 
 
 @inline
-def empty(spec: Any, n: Any, t: Any, rows: int, values: int, step: int, next: int, count: int) -> None:
+def write_samples(spec: Any, n: Any, t: Any, rows: int, values: int, step: int, next: int, count: int) -> None:
     """Copy `count` rows of a tile to its samples in a (B, count) array, strides in bytes."""
     for i in range(count):
         for lane in range(t.count):
@@ -241,9 +241,9 @@ def empty(spec: Any, n: Any, t: Any, rows: int, values: int, step: int, next: in
 
 
 @inline
-def fill_base(spec: Any, n: Any, t: Any, dy: int, step: int, next: int) -> None:
+def read_base(spec: Any, n: Any, t: Any, dy: int, step: int, next: int) -> None:
     """Copy ∂L/∂y (B, O) of a tile to the base cases of the outputs; 0 in lanes without a sample."""
-    fill(spec, n, t, t.G + n.lanes * bytes_of(spec), dy, step, next, n.outputs)
+    read_samples(spec, n, t, t.G + n.lanes * bytes_of(spec), dy, step, next, n.outputs)
     for k in range(1, n.outputs + 1):
         for lane in range(t.count, n.lanes):
             put_real(spec, t.G, k * n.lanes + lane, 0.0)
