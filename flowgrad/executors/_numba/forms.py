@@ -48,7 +48,7 @@ NEAR = 0.03125
 
 @dataclass(frozen=True)
 class Form:
-    """Vector form of an activation: a = value(z); σ' is slope(z) in the lanes that needs_z(a) marks, else slope_of_a(a).
+    """Vector form of an activation: a = value(z); σ' is slope(z) in lanes that needs_z(a) marks, else slope_of_a(a).
 
     The choice is made for each lane, so σ' of a lane does not depend on the other lanes.
     """

@@ -22,5 +22,5 @@ def registers() -> int:
 
 
 def register_lanes(size: int) -> int:
-    """Return the numbers of `size` bytes in a vector register, which has 64 bytes with AVX-512, 32 with AVX, else 16."""
+    """Return the numbers of `size` bytes in a vector register of 64 bytes with AVX-512, of 32 with AVX, else of 16."""
     return (64 if "avx512f" in features() else 32 if "avx" in features() else 16) // size
