@@ -30,41 +30,41 @@ Data = Annotated[
 ]
 MaybeData = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="Samples; left out: drawn from the seed.", show_default=False),
+    typer.Option(metavar="FILE", help="Samples; default: drawn with the seed.", show_default=False),
 ]
 Out = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Write a CSV there instead of printing.", show_default=False)
+    Path | None, typer.Option(metavar="FILE", help="Write a CSV file instead of printing.", show_default=False)
 ]
 Orient = Annotated[
     str | None,
     typer.Option(
         metavar="WAY",
-        help="samples (a row each), or features: a row a feature, as genes × samples.",
+        help="Rows of the table: samples, or features (as in a table of genes × samples).",
         show_default=False,
     ),
 ]
 Labels = Annotated[
     Path | None,
     typer.Option(
-        metavar="FILE", help="A table with the label or targets, joined by the samples' ids.", show_default=False
+        metavar="FILE", help="Table with the label or the targets, joined on the samples' ids.", show_default=False
     ),
 ]
 Key = Annotated[
     str | None,
     typer.Option(
         metavar="COLUMN",
-        help="The column of ids; left out: the unnamed first column, or the header.",
+        help="Column of the samples' ids; default: the unnamed first column, or the header.",
         show_default=False,
     ),
 ]
 Surplus = Annotated[
-    str | None, typer.Option(metavar="WHAT", help="Columns that nothing reads: error or ignore.", show_default=False)
+    str | None, typer.Option(metavar="WHAT", help="Treatment of unused columns: error or ignore.", show_default=False)
 ]
 Missing = Annotated[
     str | None,
     typer.Option(
         metavar="WHAT",
-        help="Inputs that the table lacks: error, or drop: the network goes without.",
+        help="Treatment of inputs without a column: error, or drop (remove them from the network).",
         show_default=False,
     ),
 ]
@@ -93,16 +93,18 @@ def with_tables(entry: Callable[..., Any]) -> Callable[..., Any]:
 
 Format = Annotated[
     str | None,
-    typer.Option(metavar="FORMAT", help="Of the file to write; left out: by its suffix.", show_default=False),
+    typer.Option(metavar="FORMAT", help="Format of the file to write; default: by its suffix.", show_default=False),
 ]
-Epochs = Annotated[int | None, typer.Option(help="Instead of train.epochs.", show_default=False, metavar="N")]
-Workers = Annotated[int | None, typer.Option(metavar="N", help="Processes; left out: one a core.", show_default=False)]
+Epochs = Annotated[int | None, typer.Option(help="Override train.epochs.", show_default=False, metavar="N")]
+Workers = Annotated[
+    int | None, typer.Option(metavar="N", help="Number of processes; default: one per core.", show_default=False)
+]
 Set = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Instead of any key of the configuration, as train.l2=0.01; may be repeated.",
+        help="Override any key of the configuration, such as train.l2=0.01; may be repeated.",
         show_default=False,
     ),
 ]
@@ -110,27 +112,32 @@ Ignore = Annotated[
     list[str] | None,
     typer.Option(metavar="COLUMN", help="Column to skip; may be repeated.", show_default=False),
 ]
-Executor = Annotated[str, typer.Option(metavar="NAME", help="See flowgrad list executors.")]
+Executor = Annotated[str, typer.Option(metavar="NAME", help="Executor; see flowgrad list executors.")]
 Loss = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Left out: the run's own, else squared_error.", show_default=False)
+    str | None,
+    typer.Option(metavar="NAME", help="Loss; default: that of the run, else squared_error.", show_default=False),
 ]
-Top = Annotated[int, typer.Option("--top", min=1, metavar="N", help="Rows to show.")]
+Top = Annotated[int, typer.Option("--top", min=1, metavar="N", help="Number of rows to show.")]
 Rows = Annotated[
     int | None,
     typer.Option(
-        "--top", min=1, metavar="N", help="Rows to show; left out: 20 on a terminal, all in a CSV.", show_default=False
+        "--top",
+        min=1,
+        metavar="N",
+        help="Number of rows; default: 20 on a terminal, all in a CSV file.",
+        show_default=False,
     ),
 ]
 ReadAs = Annotated[
     str | None,
-    typer.Option("--from", metavar="FORMAT", help="Format of NETWORK; left out: by its suffix.", show_default=False),
+    typer.Option("--from", metavar="FORMAT", help="Format of NETWORK; default: by its suffix.", show_default=False),
 ]
 Reading = Annotated[
     list[str] | None,
     typer.Option(
         "--option",
         metavar="KEY=VALUE",
-        help="Of the reader, as species=MMU, source_column=pre, where.type=chemical; may be repeated.",
+        help="Option of the reader, such as species=MMU, source_column=pre or where.type=chemical; may be repeated.",
         show_default=False,
     ),
 ]

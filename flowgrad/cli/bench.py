@@ -22,15 +22,17 @@ from flowgrad.viewer.palette import ABOVE, BELOW, INK
 def entry(
     workloads: Annotated[
         list[str] | None,
-        typer.Argument(help=f"Which of {', '.join(WORKLOADS)}; left out: all but executors.", show_default=False),
+        typer.Argument(help=f"Any of {', '.join(WORKLOADS)}; default: all but executors.", show_default=False),
     ] = None,
-    threads: Annotated[int | None, typer.Option(help="Threads of everybody; left out: all cores.")] = None,
-    rounds: Annotated[int, typer.Option(help="Measured rounds; the median counts.")] = 9,
-    large: Annotated[bool, typer.Option("--large", help="w5 goes on to ten million edges (3 GB).")] = False,
-    csv_file: Annotated[Path | None, typer.Option("--csv", help="Write every median to this file.")] = None,
-    png: Annotated[Path | None, typer.Option("--png", help="Draw the ratios into this file.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="Number of threads of flowgrad and of its rivals; default: all cores.")
+    ] = None,
+    rounds: Annotated[int, typer.Option(help="Number of measured rounds, of which the median is reported.")] = 9,
+    large: Annotated[bool, typer.Option("--large", help="Extend w5 to ten million edges (3 GB of memory).")] = False,
+    csv_file: Annotated[Path | None, typer.Option("--csv", help="Write all medians to this CSV file.")] = None,
+    png: Annotated[Path | None, typer.Option("--png", help="Draw the ratios to this PNG file.")] = None,
 ) -> None:
-    """Measure flowgrad on this machine, interleaved with the rivals that are installed; ratios below 1 are faster."""
+    """Measure flowgrad and its installed rivals, in turn, on this machine; a ratio below 1 means that it is faster."""
     wanted = workloads or [name for name in WORKLOADS if name != "executors"]  # some executors are slow
     for name in wanted:
         if name not in WORKLOADS:

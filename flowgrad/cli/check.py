@@ -22,11 +22,15 @@ AGREE = {"float64": 1e-9, "float32": 1e-4}  # tolerance between executors, relat
 def entry(
     network: _options.Network,
     data: _options.MaybeData = None,
-    samples: Annotated[int, typer.Option(min=1, metavar="N", help="Samples to draw, or to take of the file.")] = 16,
+    samples: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Number of samples to draw, or to take from the file.")
+    ] = 16,
     loss: _options.Loss = None,
     dtype: Annotated[str, typer.Option(metavar="NAME", help="float32 or float64.")] = "float64",
-    slots: Annotated[int, typer.Option(min=1, metavar="N", help="Parameters to check by differences.")] = 200,
-    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Draws samples and parameters.")] = 0,
+    slots: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Number of parameters to check by finite differences.")
+    ] = 200,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed by which samples and parameters are drawn.")] = 0,
     top: _options.Top = 10,
     read_as: _options.ReadAs = None,
     option: _options.Reading = None,
@@ -34,9 +38,9 @@ def entry(
     *,
     tables: _options.Tables,
 ) -> int:
-    """Check the gradients of a network: backward against differences, and every executor against the definition.
+    """Check the gradients of a network: backward against finite differences, and every executor against the definition.
 
-    The exit code is 1 where something differs.
+    The exit code is 1 if a result differs.
     """
     model = open_network(network, read_as=read_as, option=option, ignore=ignore)
     name = loss or model.record.name

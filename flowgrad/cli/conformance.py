@@ -29,33 +29,38 @@ def entry(
         list[str] | None,
         typer.Argument(
             metavar="NAME...",
-            help="Executors by name, or as MODULE:OBJECT, which no package has to announce.",
+            help="Executors by name, or as MODULE:OBJECT, which needs no entry point.",
             show_default=False,
         ),
     ] = None,
-    report: Annotated[Path | None, typer.Option(metavar="FILE.json", help="Write every check's result.")] = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE.json", help="Write the result of every check to this file.")
+    ] = None,
     markdown: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE.md",
-            help="Write the table executors × features; of a page that has its two marks, only what is between them.",
+            help="Write the table executors × features; in a page with two markers, only the text between them.",
         ),
     ] = None,
     earlier: Annotated[
         list[Path] | None,
-        typer.Option("--from", metavar="FILE.json", help="A report of before for the table; repeatable."),
+        typer.Option("--from", metavar="FILE.json", help="Earlier report to include in the table; may be repeated."),
     ] = None,
-    only: Annotated[list[str] | None, typer.Option(metavar="CHECK", help="Checks or features; repeatable.")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="CHECK", help="Check or feature to run; may be repeated.")
+    ] = None,
     expect: Annotated[
-        list[str] | None, typer.Option(metavar="CHECK=REASON", help="A check that has to fail, and why; repeatable.")
+        list[str] | None,
+        typer.Option(metavar="CHECK=REASON", help="Check that is expected to fail, and the reason; may be repeated."),
     ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Every check by its smallest cases.")] = False,
-    limit: Annotated[int, typer.Option(min=1, metavar="SECONDS", help="How long one executor may take.")] = LIMIT,
+    quick: Annotated[bool, typer.Option("--quick", help="Run only the smallest cases of each check.")] = False,
+    limit: Annotated[int, typer.Option(min=1, metavar="SECONDS", help="Time limit for each executor.")] = LIMIT,
 ) -> int:
     """Check that an executor is right: oracle, reference, edge values, graphs, threads, memory and errors.
 
-    The exit code is 1 where a check fails, where one passes that was expected to fail, or where the battery is
-    smaller than it must be.
+    The exit code is 1 if a check fails, if one passes that was expected to fail, or if the battery has fewer checks
+    than it must have.
     """
     if not executors and not earlier:
         raise ConfigError("say which executors, or --from which reports the table is")

@@ -28,9 +28,9 @@ def entry(
 ) -> None:
     """Convert a network from one file format to another.
 
-    What a format cannot keep is refused by name, or is not its purpose: an edge list keeps edges and weights,
-    a picture shows. Of a run or a model, .fgm keeps everything; any other file holds the network that takes the raw
-    columns. flowgrad list formats says which formats there are.
+    A network that the format cannot represent is refused, and the message names the cause; edge lists and pictures
+    keep less by design. Of a run or a model, .fgm keeps everything; any other format holds the network that takes
+    the raw columns. flowgrad list formats lists the formats.
     """
     if target is not None and to is not None and format is None and str(to) in names("formats"):
         say(f"--to {to} names a format: --format {to} is its newer name")

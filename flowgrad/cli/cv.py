@@ -21,21 +21,25 @@ from flowgrad.tables.table import write
 
 def entry(
     config: Annotated[
-        Path, typer.Argument(help="A TOML file as flowgrad train takes it, or a run folder.", show_default=False)
+        Path, typer.Argument(help="TOML file as for flowgrad train, or a run folder.", show_default=False)
     ],
-    folds: Annotated[int, typer.Option(metavar="N", help="Parts, each held out once in a repeat; 2 or more.")] = 5,
-    repeats: Annotated[int, typer.Option(metavar="N", help="How often, each time with other folds.")] = 1,
+    folds: Annotated[
+        int, typer.Option(metavar="N", help="Number of folds, 2 or more; each is held out once per repeat.")
+    ] = 5,
+    repeats: Annotated[int, typer.Option(metavar="N", help="Number of repeats, each with new folds.")] = 1,
     group: Annotated[
         str | None,
         typer.Option(
-            metavar="COLUMN", help="Rows of one value stand in one fold, as those of a patient.", show_default=False
+            metavar="COLUMN",
+            help="Column by which rows are grouped, such as a patient's id; a group is not split between folds.",
+            show_default=False,
         ),
     ] = None,
     stratify: Annotated[
         bool | None,
         typer.Option(
             "--stratify/--no-stratify",
-            help="Classes in equal shares; left out: if there are any.",
+            help="Keep the proportions of classes in each fold; default: if there are classes.",
             show_default=False,
         ),
     ] = None,
@@ -44,15 +48,17 @@ def entry(
     workers: _options.Workers = None,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Keeps every fold; left out: runs/NAME-cv.", show_default=False),
+        typer.Option(
+            metavar="FOLDER", help="Folder for the results of all folds; default: runs/NAME-cv.", show_default=False
+        ),
     ] = None,
 ) -> int:
-    """Cross-validate: train on all folds but one, judge on that one, for each fold, and again with other folds.
+    """Cross-validate a training: train on all folds but one and evaluate on that one, for each fold and repeat.
 
-    Each training begins with new weights and sees nothing of its fold; scaling is that of the other folds. All samples
-    of data.file take part; data.test is not looked at, and data.validation as a fraction is held out of the other
-    folds. Folds are kept as they are done: after Ctrl-C the same command goes on and ends with the same files, and
-    more repeats are added to what is there.
+    Each training begins with new weights and does not use its test fold, nor does its scaling. All samples of
+    data.file take part; data.test is ignored, and data.validation, as a fraction, is held out of the other folds.
+    Each fold is saved when it is done: after Ctrl-C the same command resumes and gives the same files, and further
+    repeats are added to those that are there.
     """
     for option, value, least in (("--folds", folds, 2), ("--repeats", repeats, 1), ("--workers", workers, 1)):
         if value is not None and value < least:

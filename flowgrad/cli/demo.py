@@ -35,16 +35,19 @@ next:
 
 def entry(
     out: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="The run folder; left out: runs/demo.", show_default=False)
+        Path | None, typer.Option(metavar="FOLDER", help="Run folder; default: runs/demo.", show_default=False)
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Draws the test samples and the first weights.")] = 0,
-    executor: Annotated[str, typer.Option(metavar="NAME", help="See flowgrad list executors.")] = "auto",
+    seed: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Seed of the test split and of the initial weights.")
+    ] = 0,
+    executor: Annotated[str, typer.Option(metavar="NAME", help="Executor; see flowgrad list executors.")] = "auto",
 ) -> int:
     """Train a network of concepts on real data, in seconds: does this tumour look malignant?
 
-    The Wisconsin breast-cancer data (569 biopsies, 30 measurements of cell nuclei). Every hidden neuron is a
-    concept such as size or shape; a written list of edges says what it is made of. The gradients are verified
-    on a second executor, the concepts weighed, and the result is a run folder with pictures.
+    The data are the Wisconsin breast-cancer data (569 biopsies, 30 measurements of cell nuclei). Every hidden
+    neuron is a concept such as size or shape, which a list of edges composes of measurements. The gradients are
+    verified on a second executor, the importance of the concepts is computed, and the result is a run folder with
+    pictures.
     """
     if out is not None:
         check_target(out, overwrite=False)

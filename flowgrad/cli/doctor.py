@@ -29,9 +29,9 @@ def entry(
     loss: Annotated[str | None, typer.Option(hidden=True, help="Older use: flowgrad health --loss.")] = None,
     ignore: Annotated[list[str] | None, typer.Option(hidden=True, help="Older use: flowgrad health --ignore.")] = None,
 ) -> int:
-    """Say what is installed and what works: versions, executors, processor, optional libraries.
+    """Report what is installed and whether it works: versions, executors, processor, optional libraries.
 
-    Every executor computes one gradient, whose value is known. The exit code is 1 where none can. flowgrad health
+    Every executor computes one gradient, whose value is known. The exit code is 1 if none can. flowgrad health
     examines a network.
     """
     if network is not None:

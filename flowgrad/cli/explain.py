@@ -15,10 +15,10 @@ from flowgrad.inspection import explain
 @_options.with_tables
 def entry(
     network: _options.Network,
-    node: Annotated[str, typer.Argument(metavar="NODE", help="The neuron, by name.", show_default=False)],
+    node: Annotated[str, typer.Argument(metavar="NODE", help="Name of the neuron.", show_default=False)],
     data: _options.Data,
-    sample: Annotated[int, typer.Option(help="Which row of the samples, from 0.")] = 0,
-    top: Annotated[int, typer.Option("--top", metavar="N", help="Terms of a sum to show.")] = 12,
+    sample: Annotated[int, typer.Option(help="Row of the samples, from 0.")] = 0,
+    top: Annotated[int, typer.Option("--top", metavar="N", help="Number of terms of a sum to show.")] = 12,
     most: Annotated[int | None, typer.Option(hidden=True, help="Older name of --top.")] = None,
     loss: _options.Loss = None,
     read_as: _options.ReadAs = None,
@@ -28,10 +28,10 @@ def entry(
     *,
     tables: _options.Tables,
 ) -> None:
-    """Explain one neuron at one sample: where its z came from, and which cached gradients it reused.
+    """Explain one neuron at one sample: the terms of its z, and the cached gradients that it uses.
 
-    Every line is an equation of the maths with the numbers put in. The backward half is there where the samples
-    hold the targets.
+    Each line is an equation of docs/maths.md with the numbers substituted. The backward half is shown if the
+    samples hold the targets.
     """
     o = opened(
         network, data, "if there", loss=loss, executor=executor, read_as=read_as, option=option, ignore=ignore,

@@ -34,11 +34,11 @@ def entry(
     to: Annotated[Path, typer.Option(metavar="FILE", help="The file to write.", show_default=False)],
     format: _options.Format = None,
     data: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Samples to write values of.", show_default=False)
+        Path | None, typer.Option(metavar="FILE", help="Samples whose values are written.", show_default=False)
     ] = None,
     sample: Annotated[
         int | None,
-        typer.Option(help="Which row of the samples, from 0; left out: the mean of all.", show_default=False),
+        typer.Option(help="Row of the samples, from 0; default: the mean over all.", show_default=False),
     ] = None,
     loss: _options.Loss = None,
     read_as: _options.ReadAs = None,
@@ -50,12 +50,12 @@ def entry(
 ) -> None:
     """Write a network for another program, with the values and gradients of samples on its nodes and edges.
 
-    With --data every node gets z and a; where the samples hold the targets also dz and da (∂L/∂z, ∂L/∂a) and the
-    gradient of its bias, and every edge the gradient of its weight. --to net.html is the page to walk through; of a
-    run it shows the run's own samples and its training. The network of a run is written as one that takes the raw
-    columns: the scaling of its inputs is in its weights.
+    With --data every node gets z and a; if the samples hold the targets, also dz and da (∂L/∂z, ∂L/∂a) and the
+    gradient of its bias, and every edge the gradient of its weight. --to net.html writes the interactive page; for
+    a run it shows the run's own samples and its training. The network of a run is written as one that takes the raw
+    columns: the scaling of its inputs is part of its weights.
 
-    flowgrad list formats says which formats there are.
+    flowgrad list formats lists the formats.
     """
     chosen = format_of(to, format, "write")
     _options.check_apart(to, network, data, tables["labels"])

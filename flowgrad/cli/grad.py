@@ -28,7 +28,7 @@ def entry(
     network: _options.Network,
     data: _options.Data,
     of: Annotated[
-        Of, typer.Option(help="By every weight and bias, or, a column each, by every z or input.")
+        Of, typer.Option(help="Gradient by weights and biases, or by each z or input (one column each).")
     ] = Of.parameters,
     out: _options.Out = None,
     top: _options.Rows = None,
@@ -40,10 +40,10 @@ def entry(
     *,
     tables: _options.Tables,
 ) -> None:
-    """Gradients of the loss on the samples, which must hold the targets.
+    """Compute the gradients of the loss on the samples, which must hold the targets.
 
-    By parameters: a row an edge and a bias, largest gradient first, each the mean over the samples. By neurons
-    or inputs: ∂L/∂z or ∂L/∂x, a row a sample.
+    By parameters: one row per edge and bias, largest gradient first, each the mean over the samples. By neurons or
+    inputs: ∂L/∂z or ∂L/∂x, one row per sample.
     """
     _options.check_apart(out, network, data, tables["labels"])
     o = opened(

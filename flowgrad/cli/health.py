@@ -20,10 +20,10 @@ def entry(
     *,
     tables: _options.Tables,
 ) -> int:
-    """Examine a network on samples with their targets.
+    """Diagnose a network on samples with their targets.
 
-    Shown are the gradients by depth, and what is wrong: dead, saturated and unreached neurons, weights without effect,
-    gradients that vanish or explode. The exit code is 1 where there is any of these.
+    The report shows the gradients by depth, and problems: dead, saturated and unreached neurons, weights without
+    effect, gradients that vanish or explode. The exit code is 1 if there is any problem.
     """
     o = opened(
         network, data, "needed", loss=loss, executor=executor, read_as=read_as, option=option, ignore=ignore,

@@ -25,19 +25,22 @@ def entry(
     network: _options.Network,
     data: _options.Data,
     output: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Left out: the first output.", show_default=False)
+        str | None,
+        typer.Option(metavar="NAME", help="Name of the output; default: the first output.", show_default=False),
     ] = None,
     loss: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="For this loss instead of an output; the samples then hold the targets."),
+        typer.Option(
+            metavar="NAME", help="Importance for this loss instead of an output; the samples must hold the targets."
+        ),
     ] = None,
     by: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="Also class by class: the column that says which.")
+        str | None, typer.Option(metavar="COLUMN", help="Also report each class; name of the column of classes.")
     ] = None,
     integrated: Annotated[
-        bool, typer.Option("--integrated", help="Also integrated gradients, from inputs of 0 (after scaling).")
+        bool, typer.Option("--integrated", help="Also report integrated gradients, from inputs of 0 (after scaling).")
     ] = False,
-    kind: Annotated[str | None, typer.Option(help=f"One of {', '.join(KINDS)}; left out: all.")] = None,
+    kind: Annotated[str | None, typer.Option(help=f"One of {', '.join(KINDS)}; default: all.")] = None,
     top: _options.Top = 20,
     out: _options.Out = None,
     read_as: _options.ReadAs = None,
@@ -47,11 +50,11 @@ def entry(
     *,
     tables: _options.Tables,
 ) -> None:
-    """Rank neurons by how much of what they say reaches an output: |a · ∂y/∂a|, mean over the samples.
+    """Rank neurons by their effect on an output, |a · ∂y/∂a|, as the mean over the samples.
 
-    One forward and one reverse pass an output give it for every neuron at once. With --out every neuron, output
-    and class is written: the gradient, gradient × activation, their spread over the samples, and integrated
-    gradients (of hidden neurons: their conductance).
+    One forward pass and one backward pass per output give it for all neurons. With --out every neuron, output and
+    class is written: the gradient, gradient × activation, their spread over the samples, and integrated gradients
+    (of hidden neurons: their conductance).
     """
     if kind is not None and kind not in KINDS:
         raise UnknownNameError(f"unknown kind {brief(kind)}{suggest(kind, KINDS)}")

@@ -21,10 +21,10 @@ def entry(
     network: _options.Network,
     read_as: _options.ReadAs = None,
     option: _options.Reading = None,
-    top: Annotated[int, typer.Option("--top", min=1, metavar="N", help="Entries of a list to show.")] = 12,
-    as_json: Annotated[bool, typer.Option("--json", help="The figures as one line of JSON, all of them.")] = False,
+    top: Annotated[int, typer.Option("--top", min=1, metavar="N", help="Number of entries of a list to show.")] = 12,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all figures as one line of JSON.")] = False,
 ) -> None:
-    """Say what a network is like: size, depth, levels, fan-in, functions, parameters, dead neurons, dense blocks."""
+    """Describe a network: size, depth, levels, fan-in, functions, parameters, dead neurons, dense blocks."""
     net = open_network(network, read_as=read_as, option=option, quiet=as_json).network
     moment = weights_of(network) if network.is_dir() else None
     if as_json:

@@ -24,10 +24,10 @@ MORE = {"executors": ("available",), "formats": ("read", "write", "suffixes")}  
 
 def entry(
     kind: Annotated[
-        str | None, typer.Argument(help=f"One of {', '.join(KINDS)}; left out: all.", show_default=False)
+        str | None, typer.Argument(help=f"One of {', '.join(KINDS)}; default: all.", show_default=False)
     ] = None,
 ) -> None:
-    """List executors, activations, aggregations, losses, optimizers, formats and more: the names that may be used."""
+    """List the names that may be used: executors, activations, aggregations, losses, optimizers, formats and more."""
     if kind is None:
         for each in KINDS:
             say(f"{each}: {', '.join(_names(each)) or 'none'}")

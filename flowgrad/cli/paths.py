@@ -18,13 +18,17 @@ from flowgrad.tables.table import write
 @_options.with_tables
 def entry(
     network: _options.Network,
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="Where paths begin, by name.", show_default=False)],
-    target: Annotated[str, typer.Argument(metavar="TARGET", help="Where they end.", show_default=False)],
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="Name of the first neuron of the paths.", show_default=False)
+    ],
+    target: Annotated[
+        str, typer.Argument(metavar="TARGET", help="Name of the last neuron of the paths.", show_default=False)
+    ],
     data: _options.Data,
-    top: Annotated[int, typer.Option(metavar="N", help="How many of the strongest paths.")] = 10,
-    sample: Annotated[int, typer.Option(help="Which row of the samples, from 0.")] = 0,
+    top: Annotated[int, typer.Option(metavar="N", help="Number of the strongest paths to show.")] = 10,
+    sample: Annotated[int, typer.Option(help="Row of the samples, from 0.")] = 0,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the paths to a CSV there.", show_default=False)
+        Path | None, typer.Option(metavar="FILE", help="Write the paths to this CSV file.", show_default=False)
     ] = None,
     read_as: _options.ReadAs = None,
     option: _options.Reading = None,
@@ -33,10 +37,10 @@ def entry(
     *,
     tables: _options.Tables,
 ) -> None:
-    """Say how one neuron moves another at one sample: over all paths together, and over the strongest.
+    """Compute how one neuron affects another at one sample: over all paths together, and over the strongest ones.
 
-    The product of a path is that of ∂a/∂a over its edges. Number, sum and strongest are exact, by dynamic
-    programming, however many paths there are.
+    The product of a path is that of ∂a/∂a over its edges. The number of paths, their sum and the strongest ones are
+    exact, by dynamic programming, for any number of paths.
     """
     _options.check_apart(out, network, data, tables["labels"])
     o = opened(

@@ -18,7 +18,7 @@ def entry(
     network: _options.Network,
     data: _options.Data,
     out: _options.Out = None,
-    raw: Annotated[bool, typer.Option("--raw", help="The outputs as they are: logits, log rates.")] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="Report the outputs themselves: logits, log rates.")] = False,
     top: _options.Rows = None,
     read_as: _options.ReadAs = None,
     option: _options.Reading = None,
@@ -27,12 +27,13 @@ def entry(
     *,
     tables: _options.Tables,
 ) -> None:
-    """Predict: one row of answers for each sample.
+    """Predict: print one row per sample.
 
-    Of a run with classes the answers are the class and the probability p(CLASS) of each. Else they are what the run's
-    loss predicts: a probability p(NAME) under binary_cross_entropy and cross_entropy, a rate rate(NAME) under poisson,
-    gamma and negative_binomial, log_hazard(NAME) under cox, the output itself under other losses. Samples are scaled as
-    they were in training. Columns of targets or labels may be there; with --out the figures on them are printed.
+    For a run with classes the row has the class and the probability p(CLASS) of each. Otherwise it has what the
+    loss of the run predicts: a probability p(NAME) under binary_cross_entropy and cross_entropy, a rate rate(NAME)
+    under poisson, gamma and negative_binomial, log_hazard(NAME) under cox, the output itself under other losses.
+    Samples are scaled as in training. The file may hold columns of targets or labels; with --out the metrics on
+    them are printed.
     """
     _options.check_apart(out, network, data, tables["labels"])
     o = opened(

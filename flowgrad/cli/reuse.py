@@ -18,18 +18,20 @@ from flowgrad.tables.table import write
 def entry(
     network: _options.Network,
     limit: Annotated[
-        int, typer.Option(metavar="N", help="Run plain recursion for real, for so many calls at most; 0: not.")
+        int, typer.Option(metavar="N", help="Greatest number of calls of plain recursion to execute; 0 for none.")
     ] = 200_000,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Also write a CSV with a row a neuron.", show_default=False)
+        Path | None,
+        typer.Option(metavar="FILE", help="Also write a CSV file with one row per neuron.", show_default=False),
     ] = None,
     read_as: _options.ReadAs = None,
     option: _options.Reading = None,
 ) -> None:
     """Count the paths of a network, exactly, and what backward saves by computing each gradient once.
 
-    Plain recursion computes a neuron's gradient again for every path that leads to it; it is run for real as far as
-    that is feasible, its calls counted and its result compared. With the cache every edge is visited once.
+    Plain recursion computes the gradient of a neuron again for every path that leads to it; it is executed as far
+    as that is feasible, its calls are counted and its result is compared. With the cache every edge is visited
+    once.
     """
     _options.check_apart(out, network)
     report = reuse_report(open_network(network, read_as=read_as, option=option).network, limit=limit)

@@ -17,26 +17,32 @@ def entry(
     folders: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[FOLDER]...", help="Run folders, or folders of them; left out: runs.", show_default=False
+            metavar="[FOLDER]...",
+            help="Run folders, or folders that contain run folders; default: runs.",
+            show_default=False,
         ),
     ] = None,
     sort: Annotated[
         str | None,
         typer.Option(
-            metavar="FIGURE", help="By this figure, the largest first; left out: by date.", show_default=False
+            metavar="FIGURE", help="Sort by this figure, largest first; default: by date.", show_default=False
         ),
     ] = None,
     top: Annotated[
         int | None,
         typer.Option(
-            "--top", min=1, metavar="N", help="The newest, or with --sort the first; left out: all.", show_default=False
+            "--top",
+            min=1,
+            metavar="N",
+            help="Number of runs: the newest, or the first with --sort; default: all.",
+            show_default=False,
         ),
     ] = None,
 ) -> int:
-    """List runs and compare them: figures on their test samples, and the settings in which they differ.
+    """List runs and compare them: metrics on their test samples, and the settings in which they differ.
 
-    Of a cross-validation the figures are the means over its folds. A run without an end, which is still trained or
-    was cut off, has no figures.
+    The metrics of a cross-validation are the means over its folds. A run that has not ended, because it is still
+    training or was interrupted, has none.
     """
     runs = runs_in(folders or [Path("runs")])
     figures = list(dict.fromkeys(name for run in runs for name in run.figures))

@@ -23,33 +23,37 @@ SHORT = dict(zip(("graph", "labels", "inputs"), CONTROLS, strict=True))
 
 def entry(
     config: Annotated[
-        Path, typer.Argument(help="A TOML file as flowgrad train takes it, or a run folder.", show_default=False)
+        Path, typer.Argument(help="TOML file as for flowgrad train, or a run folder.", show_default=False)
     ],
-    seeds: Annotated[int, typer.Option(metavar="N", help=f"How many runs of each kind, {FEWEST} or more.")] = 10,
+    seeds: Annotated[int, typer.Option(metavar="N", help=f"Number of runs of each kind, {FEWEST} or more.")] = 10,
     control: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help=f"One of {', '.join(SHORT)}, or none; may be repeated; left out: all three.",
+            help=f"One of {', '.join(SHORT)}, or none; may be repeated; default: all three.",
             show_default=False,
         ),
     ] = None,
-    kind: Annotated[str, typer.Option(help="The nodes to compare: hidden or input.")] = "hidden",
+    kind: Annotated[str, typer.Option(help="Nodes to compare: hidden or input.")] = "hidden",
     epochs: _options.Epochs = None,
     set_: _options.Set = None,
     workers: _options.Workers = None,
     top: _options.Top = 15,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Keeps every run; left out: runs/NAME-stability.", show_default=False),
+        typer.Option(
+            metavar="FOLDER",
+            help="Folder for the results of all runs; default: runs/NAME-stability.",
+            show_default=False,
+        ),
     ] = None,
 ) -> int:
-    """Say how far importance can be trusted: train again and again, and beside controls.
+    """Assess how reliable importance is: train repeatedly, and compare with controls.
 
-    Each run trains from new weights; the controls lead the edges elsewhere (degrees kept), deal the labels anew, or
-    let every input say the answer. Neurons are sorted by how much their share exceeds that under the controls. Runs
-    are kept as they are done: after Ctrl-C the same command goes on, and more seeds or controls are added to what is
-    there. neurons.csv and conditions.csv beside them hold every figure.
+    Each run trains from new weights; the controls rewire the edges (degrees kept), permute the labels, or make
+    every input informative. Neurons are sorted by the excess of their share over that under the controls. Each run
+    is saved when it is done: after Ctrl-C the same command resumes, and further seeds or controls are added to
+    those that are there. neurons.csv and conditions.csv hold all figures.
     """
     for option, value, least in (("--seeds", seeds, FEWEST), ("--workers", workers, 1)):
         if value is not None and value < least:

@@ -17,8 +17,8 @@ from flowgrad.inspection import replay, trace, write_trace
 def entry(
     network: _options.Network,
     data: _options.Data,
-    out: Annotated[Path, typer.Option(metavar="FILE", help="Where the steps go, a line each.")] = Path("trace.jsonl"),
-    sample: Annotated[int, typer.Option(help="Which row of the samples, from 0.")] = 0,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="File of the steps, one per line.")] = Path("trace.jsonl"),
+    sample: Annotated[int, typer.Option(help="Row of the samples, from 0.")] = 0,
     loss: _options.Loss = None,
     read_as: _options.ReadAs = None,
     option: _options.Reading = None,
@@ -29,8 +29,8 @@ def entry(
 ) -> None:
     """Write every step of forward and backward at one sample, with each value read and written.
 
-    The file is JSON Lines. It is then played again step by step, by the formulas alone: each value read must be
-    the one that an earlier step wrote, and each value written must follow.
+    The file is in JSON Lines. It is then verified step by step, by the formulas alone: each value read must be the
+    one that an earlier step wrote, and each value written must follow from those read.
     """
     _options.check_apart(out, network, data, tables["labels"])
     o = opened(

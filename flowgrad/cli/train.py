@@ -28,22 +28,23 @@ from flowgrad.runs.live import Training
 def entry(
     config: Annotated[
         Path,
-        typer.Argument(help="What to train, on what, and how: a TOML file, or a run folder.", show_default=False),
+        typer.Argument(
+            help="TOML file that describes the network, the data and the training, or a run folder.", show_default=False
+        ),
     ],
     out: Annotated[
-        Path | None, typer.Option(help="The run folder; left out: as the file says, or runs/NAME.", show_default=False)
+        Path | None,
+        typer.Option(help="Run folder; default: run.folder of the file, else runs/NAME.", show_default=False),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an older run in that folder.")] = False,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run in that folder, where there is one.")
-    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run in the folder.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume the run in the folder, if there is one.")] = False,
     epochs: _options.Epochs = None,
     executor: Annotated[
-        str | None, typer.Option(help="Instead of train.executor.", show_default=False, metavar="NAME")
+        str | None, typer.Option(help="Override train.executor.", show_default=False, metavar="NAME")
     ] = None,
     log: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Instead of train.log: tensorboard, mlflow; may be repeated."),
+        typer.Option(metavar="NAME", help="Override train.log: tensorboard or mlflow; may be repeated."),
     ] = None,
     set_: _options.Set = None,
     orient: _options.Orient = None,
@@ -52,11 +53,11 @@ def entry(
     surplus: _options.Surplus = None,
     missing: _options.Missing = None,
 ) -> int:
-    """Train a network by a TOML file; the result is a run folder.
+    """Train a network as a TOML file describes; the result is a run folder.
 
-    The folder holds the network, its weights, metrics.csv, loss.png, the figures on the test samples and the
-    resolved configuration. It is there from the start and kept up to date, so that flowgrad view can follow.
-    Ctrl-C, SIGTERM and SIGHUP end training early and keep what was reached; --resume goes on from the last whole epoch.
+    The folder holds the network, its weights, metrics.csv, loss.png, the metrics on the test samples and the
+    resolved configuration. It is written from the start and kept up to date, so that flowgrad view can follow.
+    Ctrl-C, SIGTERM and SIGHUP end training early and keep its state; --resume continues from the last whole epoch.
     Paths in the file are relative to the file.
     """
     options: dict[str, Any] = {"train.epochs": epochs, "train.executor": executor, "train.log": log or None}

@@ -23,11 +23,15 @@ def entry(
     network: _options.Network,
     data: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Samples; left out: the run's own, else drawn.", show_default=False),
+        typer.Option(
+            metavar="FILE", help="Samples; default: those of the run, else drawn at random.", show_default=False
+        ),
     ] = None,
-    sample: Annotated[int, typer.Option(help="Which row of the samples to begin with, from 0.")] = 0,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 0,
-    no_browser: Annotated[bool, typer.Option("--no-browser", help="Only say the address.")] = False,
+    sample: Annotated[int, typer.Option(help="Row of the samples to show first, from 0.")] = 0,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the page; 0 chooses a free one.")] = 0,
+    no_browser: Annotated[
+        bool, typer.Option("--no-browser", help="Print the address without opening a browser.")
+    ] = False,
     read_as: _options.ReadAs = None,
     option: _options.Reading = None,
     ignore: _options.Ignore = None,
@@ -35,10 +39,10 @@ def entry(
     *,
     tables: _options.Tables,
 ) -> None:
-    """Walk through a network in the browser: values, gradients, equations, step by step.
+    """Explore a network in the browser: values, gradients, equations, step by step.
 
-    The page is served on 127.0.0.1 under a random address until Ctrl-C, and fetches nothing from anywhere else. A run
-    that is training is followed: its losses and its values move as training writes them.
+    The page is served on 127.0.0.1 under a random address until Ctrl-C, and loads nothing from other hosts. If a
+    run is still training, the page follows it: its losses and values are updated.
     """
 
     def model(quiet: bool = True) -> Model:
