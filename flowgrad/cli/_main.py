@@ -121,7 +121,7 @@ def _app(chosen: str | None) -> typer.Typer:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": [*HELP]},
     )
-    version = typer.Option(False, *VERSION, help="Say the version and exit.")
+    version = typer.Option(False, *VERSION, help="Print the version and exit.")
     app.callback(help=SUMMARY)(lambda version=version: None)
     for name in names("cli") if chosen is None else (chosen,):
         entry = find("cli", name)

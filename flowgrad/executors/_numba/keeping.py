@@ -2,9 +2,9 @@
 
 The array begins with a head of int64 words: number of its owner, 1 until it is used, samples, offset of what follows,
 and a checksum of some entries of θ and x. `vjp` goes on only from an array whose head it expects, else runs forward.
-From the next cache line on follow a float64 for each tile, the height in bytes of its stack, and each tile's rows that
-backward reads: A, D and the stack, as in `records.TILE`. Where all tiles would take more than MOST, the first ones are
-kept, and `vjp` runs forward for the others.
+Then follow the tiles, each from the start of a cache line: a line that ends with a float64, the height in bytes of the
+stack, and the rows that backward reads: A, D and the stack, as in `records.TILE`. Where all tiles would take more than
+MOST, the first ones are kept, and `vjp` runs forward for the others.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Keeping:
         piled = int(np.diff(layout.arrays["run_begin"])[fused].sum())
         slopes = layout.rows * row + WIDE  # as in `Workspace.room`
         stack = slopes + (0 if fused.all() else layout.part.n_nodes * row + WIDE)
-        self.step = -(-(stack + (piled + 1) * row + WIDE) // LINE) * LINE
+        self.step = -(-(LINE + stack + (piled + 1) * row + WIDE) // LINE) * LINE
         zeros = (layout.rows - 1) * row
         self.fields = {"held_step": self.step, "held_slopes": slopes, "held_stack": stack, "held_zeros": zeros}
 
@@ -64,7 +64,7 @@ class Keeping:
 
     def size(self, tiles: int) -> int:
         """Return the length of the array for this number of tiles; 0 for none."""
-        return tiles and HEAD + LINE + _tops(tiles) + tiles * self.step
+        return tiles and HEAD + LINE + tiles * self.step
 
     def open(self, theta: Array, x: Array) -> tuple[Array, dict[str, int]]:
         """Return memory (N,) uint8 with its head filled, for `take`, and fields of the CALL record of the forward.
@@ -81,7 +81,7 @@ class Keeping:
             return np.empty(0, BYTES), NOTHING
         words, begin, skipped = _parts(memory)
         WORDS.pack_into(words, 0, self.owner, 1, batch, skipped, _checksum(theta, x))
-        return memory, _held(begin, tiles)
+        return memory, {"held": begin + LINE, "held_tiles": tiles}
 
     def take(self, memory: Array, theta: Array, x: Array) -> dict[str, int]:
         """Mark the memory as used and return fields of the CALL record of the backward that goes on from it.
@@ -98,7 +98,7 @@ class Keeping:
             USED.pack_into(words, USED.size, 0)
         if found != (self.owner, 1, batch, skipped, _checksum(theta, x)):
             return NOTHING
-        return _held(begin, tiles)
+        return {"held": begin + LINE, "held_tiles": tiles}
 
 
 def _parts(memory: Array) -> tuple[memoryview, int, int]:
@@ -109,16 +109,7 @@ def _parts(memory: Array) -> tuple[memoryview, int, int]:
     return words, begin, begin - at
 
 
-def _held(begin: int, tiles: int) -> dict[str, int]:
-    return {"held": begin + _tops(tiles), "held_tiles": tiles, "held_tops": begin}
-
-
 def _checksum(theta: Array, x: Array) -> int:
     """Hash evenly spaced entries of θ and x, their last ones included; `hash`, unlike a CRC, reads no tables."""
     some = x[:: -max(len(x) // LOOKED_AT, 1), :: -max(x.shape[1] // LOOKED_AT, 1)]
     return hash(some.tobytes() + theta[:: -max(len(theta) // LOOKED_AT**2, 1)].tobytes())
-
-
-def _tops(tiles: int) -> int:
-    """Return the bytes of the stacks' heights, one float64 a tile, up to the next cache line."""
-    return -(-8 * tiles // LINE) * LINE

@@ -88,9 +88,9 @@ CALL = record(
     # addresses: the threads' records TILE; words, 0 before a call, that count the items taken and done in each phase;
     # the word that, if not 0, makes all threads return early
     "works counters stop",
-    # tiles that a forward holds for the backward of a later call, see `keeping`: address of their rows; their number;
-    # address of float64 sizes of their stacks; bytes a tile; offsets in it of D, of the stack and of the row of zeros
-    "held held_tiles held_tops held_step held_slopes held_stack held_zeros",
+    # tiles that a forward holds for the backward of a later call, see `keeping`: address of the first one's rows; their
+    # number; bytes a tile; offsets in its rows of D, of the stack and of the row of zeros
+    "held held_tiles held_step held_slopes held_stack held_zeros",
     # addresses of reals (V, B), or 0: z and a, written by forward or read in place of it; ∂L/∂z and ∂L/∂a
     "z a dz da",
     # addresses of reals: w by in-edge, b by position, in θ if it is these two; w by place; ∂L/∂w by in-edge, ∂L/∂b by

@@ -120,7 +120,7 @@ def predict_tile(spec: Any, call: int, tile: int, number: int) -> None:
         if number < c.held_tiles:
             for lane in range(n.lanes):
                 put_real(spec, t.A + c.held_zeros, lane, 0.0)
-            put_f64(c.held_tops, number, float(t.top - t.stack))
+            put_f64(t.A, -1, float(t.top - t.stack))
         for begin in range(0, n.outputs, COLUMNS):
             for lane in range(t.count):
                 at = c.targets + (t.begin + lane) * c.targets_step
@@ -148,7 +148,7 @@ def step_chunk(spec: Any, call: int, tile: int, chunk: int) -> None:
         if traced:
             restore(spec, n, c, t)
         elif number < c.held_tiles:
-            t.top = t.stack + int(f64_at(c.held_tops, number))
+            t.top = t.stack + int(f64_at(t.A, -1))
         else:
             read_samples(spec, n, t, t.A, c.x, c.x_step, c.x_next, n.inputs)
             call_address(n.forward, c.net, tile, c.stop, c.weight, c.bias, c.how | BACKWARD)
