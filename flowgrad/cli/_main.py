@@ -104,7 +104,7 @@ def _obey(words: list[str]) -> int:
         return _exit_code(_app(chosen)(words or ["--help"], prog_name="flowgrad", standalone_mode=False))
     except usage_error as error:
         message = cast(Any, error).format_message()
-        raise FlowgradError(f"{message.rstrip('.')} (flowgrad {chosen} --help says more)") from None
+        raise FlowgradError(f"{message.rstrip('.')} (flowgrad {chosen} --help lists the options)") from None
     except OSError as error:
         if isinstance(error, (FlowgradError, BrokenPipeError)):
             raise

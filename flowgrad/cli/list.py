@@ -31,7 +31,7 @@ def entry(
     if kind is None:
         for each in KINDS:
             say(f"{each}: {', '.join(_names(each)) or 'none'}")
-        say("flowgrad list KIND says more")
+        say("flowgrad list KIND shows the details")
         return
     if kind not in KINDS:
         raise UnknownNameError(f"unknown kind {brief(kind)}{suggest(kind, KINDS)}")
