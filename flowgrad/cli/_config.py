@@ -105,51 +105,29 @@ KEYS: dict[str, dict[str, Key]] = {
         "format": Key(TEXT, None, "format of the file; default: by its suffix, see flowgrad list formats"),
         "options": Key(TABLE, None, 'file, edges: options of the format\'s reader, such as {species = "MMU"}'),
         "edges": Key(TEXT, None, "CSV, TSV or Parquet file of edges: source,target[,weight]"),
-        "topology": Key(
-            TEXT, None, "topology, see flowgrad list topologies; the data determine the numbers of inputs and outputs"
-        ),
+        "topology": Key(TEXT, None, "topology, see flowgrad list topologies; the data give its sizes"),
         "hidden": Key(WHOLES, None, "layered: number of neurons of each hidden layer"),
         "skips": Key(whole(0), None, "layered: number of further layers that each layer feeds"),
         "n": Key(whole(2), None, "randomly wired: number of hidden neurons"),
         "k": Key(whole(2), None, "watts_strogatz: number of neighbours of a neuron"),
         "m": Key(whole(1), None, "barabasi_albert: number of edges of a new neuron"),
-        "p": Key(
-            PROBABILITY,
-            None,
-            "watts_strogatz: probability that an edge is rewired; erdos_renyi: probability of an edge",
-        ),
+        "p": Key(PROBABILITY, None, "watts_strogatz, erdos_renyi: probability of rewiring, of an edge"),
         "inputs": Key(TEXTS, None, "edges: the inputs; default: nodes without in-edges"),
         "outputs": Key(TEXTS, None, "edges: the outputs; default: nodes without out-edges"),
-        "activation": Key(
-            TEXT, None, "activation of hidden neurons; default: tanh (edges, topology), or that of the file's reader"
-        ),
-        "output_activation": Key(
-            TEXT, None, "activation of outputs, which replaces that of the file; default: identity (edges, topology)"
-        ),
-        "initializer": Key(
-            TEXT, None, "initializer of absent weights, see flowgrad list initializers; default: by activation"
-        ),
+        "activation": Key(TEXT, None, "of hidden neurons; default: tanh (edges, topology), or that of the reader"),
+        "output_activation": Key(TEXT, None, "of outputs, replaces the file's; default: identity (edges, topology)"),
+        "initializer": Key(TEXT, None, "of absent weights, see flowgrad list initializers; default: by activation"),
         "seed": Key(whole(0), 0, "seed of absent weights"),
     },
     "data": {
         "file": Key(TEXT, None, "CSV with a header, TSV, Parquet, or .npz of columns; required"),
         "orient": Key(
-            choice("samples", "features"),
-            "samples",
-            "rows of the table: samples, or features (as in a table of genes × samples)",
+            choice("samples", "features"), "samples", "rows of the table: samples, or features (genes × samples)"
         ),
         "labels": Key(TEXT, None, "another table, with the label or the targets, joined on the samples' ids"),
-        "key": Key(
-            TEXT,
-            None,
-            "column of the samples' ids; default: the unnamed first column, or the header if rows are features",
-        ),
+        "key": Key(TEXT, None, "column of the samples' ids; default: the unnamed first column, or the header"),
         "surplus": Key(choice("error", "ignore"), "error", "treatment of unused columns"),
-        "missing": Key(
-            choice("error", "drop"),
-            "error",
-            "treatment of inputs without a column; drop: they are removed from the network",
-        ),
+        "missing": Key(choice("error", "drop"), "error", "inputs without a column; drop: remove them from the network"),
         "inputs": Key(COLUMNS, None, "columns of the inputs, in their order; default: by the inputs' names"),
         "targets": Key(COLUMNS, None, "columns of the targets, in the outputs' order; default: by the outputs' names"),
         "label": Key(TEXT, None, "column of classes, instead of targets"),
@@ -188,7 +166,7 @@ KEYS: dict[str, dict[str, Key]] = {
         "executor": Key(named("options", "train.executor"), "auto", "see flowgrad list executors"),
         "dtype": Key(choice("float32", "float64"), "float64", "dtype of all numbers"),
         "threads": Key(whole(1), None, "number of threads; default: chosen by the executor"),
-        "log": Key(TEXTS, None, "callbacks that also receive the values of training, see flowgrad list callbacks"),
+        "log": Key(TEXTS, None, "callbacks that receive the values, see flowgrad list callbacks"),
     },
     "run": {
         "folder": Key(TEXT, None, "run folder; default: runs/NAME"),
