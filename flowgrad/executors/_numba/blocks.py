@@ -24,7 +24,7 @@ from flowgrad.executors._numba.spec import SpecType, Truth, Vector
 
 Function = Callable[..., Any]
 Twin = TypeVar("Twin", bound=Function)
-I8, I32, I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
+I32, I64 = ir.IntType(32), ir.IntType(64)
 
 
 class Row:
