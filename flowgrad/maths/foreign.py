@@ -195,6 +195,7 @@ def d_wann_inverse(z: float) -> float:
 
 
 Y = "min(max(5 * z, -60), 60)"
+E = f"exp(-abs({Y}))"
 INSIDE = "select(abs(5 * z) < 60, 1, select(z == z, 0, z))"
 NEAR = "min(max(z, -3.4), 3.4)"
 
@@ -206,7 +207,7 @@ entries: dict[str, Activation] = {
             neat_sigmoid,
             d_neat_sigmoid,
             range=(0.0, 1.0),
-            expression=(f"1 / (1 + exp(-{Y}))", f"5 / (1 + exp(-{Y})) / (1 + exp({Y})) * {INSIDE}"),
+            expression=(f"select({Y} >= 0, 1, {E}) / (1 + {E})", f"5 * {E} / ((1 + {E}) * (1 + {E})) * {INSIDE}"),
         ),
         Activation(
             "neat-tanh",
@@ -246,7 +247,7 @@ entries: dict[str, Activation] = {
             "neat-softplus",
             neat_softplus,
             d_neat_softplus,
-            expression=(f"0.2 * (max({Y}, 0) + log1p(exp(-abs({Y}))))", f"{INSIDE} / (1 + exp(-{Y}))"),
+            expression=(f"0.2 * (max({Y}, 0) + log1p({E}))", f"select({Y} >= 0, 1, {E}) / (1 + {E}) * {INSIDE}"),
         ),
         Activation(
             "neat-inv",

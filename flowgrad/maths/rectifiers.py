@@ -124,14 +124,12 @@ def dmish(z: float) -> float:
 
 E = "exp(-abs(z))"
 ELU = ("select(z > 0, z, expm1(z))", "select(z > 0, 1, exp(z))")
-MISH = (
-    f"select(z < -800, 0, z * select(z > 0, (1 + 2 * {E}) / (1 + 2 * {E} + 2 * {E} * {E}), "
-    f"{E} * ({E} + 2) / ({E} * ({E} + 2) + 2)))",
-    f"select(z < -800, 0, select(z > 40, 1, select(z > 0, "
-    f"(1 + 2 * {E}) / (1 + 2 * {E} + 2 * {E} * {E}) + z * (4 * {E} * {E} * (1 + {E}) / "
-    f"((1 + 2 * {E} + 2 * {E} * {E}) * (1 + 2 * {E} + 2 * {E} * {E}))), "
-    f"{E} * ({E} + 2) / ({E} * ({E} + 2) + 2) + z * (4 * {E} * ({E} + 1) / "
-    f"(({E} * ({E} + 2) + 2) * ({E} * ({E} + 2) + 2))))))",
+ABOVE = f"select(z > 0, 1 + 2 * {E}, {E} * ({E} + 2))"
+BELOW = f"select(z > 0, 1 + 2 * {E} + 2 * {E} * {E}, {E} * ({E} + 2) + 2)"
+MISH = (  # tanh(softplus(z)) = ABOVE / BELOW
+    f"select(z < -800, 0, z * ({ABOVE} / {BELOW}))",
+    f"select(z < -800, 0, select(z > 40, 1, {ABOVE} / {BELOW} + "
+    f"z * (4 * {E} * select(z > 0, {E}, 1) * (1 + {E}) / ({BELOW} * {BELOW}))))",
 )
 
 _elu = Activation("elu", elu, delu, initializer="he", expression=ELU)
