@@ -57,7 +57,7 @@ def loss_curve(path: Path, rows: Sequence[Mapping[str, float]], title: str, best
 def folds(path: Path, figures: Sequence[Mapping[str, Any]], by_fold: Sequence[Mapping[str, Any]], title: str) -> None:
     """Plot each metric on its own axes: one point per fold, and the mean and the pooled value with their intervals.
 
-    `figures` and `by_fold` are what the methods of these names of `CrossValidation` return; `path` is the file to write.
+    `figures` and `by_fold` are results of these methods of `CrossValidation`; `path` is the file to write.
     """
     drawn = figure(max(4.0, 1.9 * len(figures)), 3.6)
     for place, found in enumerate(figures):

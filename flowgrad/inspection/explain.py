@@ -36,7 +36,7 @@ def explain(
 
     Args:
         X, T, cotangent: inputs, targets and ∂L/∂y of all samples, as for `Program.forward` and `Program.backward`.
-            Without T and cotangent only the forward pass is explained; they exclude each other.
+            T and cotangent exclude each other; without either, only the forward pass is explained.
         node: id of a neuron or an input; required.
         theta: parameters, shape (P,). Default: `program.theta`.
         sample: the row of X to explain, an integer in 0 … B − 1.
@@ -53,7 +53,7 @@ def explain(
             `Program.backward`.
 
     Warns:
-        DeprecationWarning: the node is given as the second argument, as before 0.2. The second argument is X now.
+        DeprecationWarning: the node is given as the second argument, as before version 0.2. X is second now.
     """
     instance("explain", program, Program, ConfigError)
     if program.labels.is_node(X):

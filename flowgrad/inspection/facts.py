@@ -21,14 +21,14 @@ def network_facts(network: Network) -> dict[str, Any]:
     The dict can be written as JSON if the node ids can. Its keys are:
 
     nodes, inputs, outputs, neurons, edges   numbers of each; neurons are all nodes but the inputs
-    parameters         number of trainable parameters, P; `weights` and `biases`: how many of them are weights, biases
+    parameters, weights, biases   number P of trainable parameters, and numbers of weights and of biases among them
     depth              number of edges on the longest path
-    nodes_per_level    list of the number of nodes at each topological level, from level 0, that of the inputs
+    nodes_per_level    list of the number of nodes at each topological level, from level 0, which holds the inputs
     skip_edges         number of edges that skip one level or more
     sources, sinks     numbers of nodes without in-edges and of nodes without out-edges
     weak_components    number of weakly connected components
-    fan_in, fan_out    number of in-edges (out-edges) → number of nodes that have so many, ascending; inputs count too
-    activations, aggregations   name → number of neurons, the most frequent first
+    fan_in, fan_out    dict from number of in-edges (out-edges) to number of nodes with it, ascending; inputs included
+    activations, aggregations   dict from name to number of neurons, the most frequent first
     frozen_weights, frozen_biases   numbers of edges and of neurons whose weight or bias is not trainable
     shared_edges, shared_weights    number of edges that use a shared weight, and number of shared weights
     dead               ids of neurons from which no output can be reached

@@ -191,7 +191,7 @@ def node_importance(
         DataError: T is given, but the program has no loss.
 
     Warns:
-        DeprecationWarning: ids of outputs are given as the third argument, as before 0.2. The third argument is T now.
+        DeprecationWarning: ids of outputs are given as the third argument, as before version 0.2. T is third now.
 
     >>> import flowgrad as fg
     >>> net = fg.Network.from_arrays([0, 1], [1, 2], weight=[0.5, 2.0], activation="identity")

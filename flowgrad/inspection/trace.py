@@ -157,8 +157,8 @@ def replay(
     Args:
         path: a file that `write_trace` wrote.
         tolerance: a number ≥ 0. Default: 1e-12, or 1e-4 if the program's dtype was float32.
-        activations: user-defined `Activation` and `Aggregation` records, for names in the file that are not
-            registered in flowgrad.
+        activations: user-defined `Activation` and `Aggregation` records, for names in the file that are neither
+            flowgrad's nor a plugin's.
 
     Raises:
         FileError: the file cannot be read or is not a trace, or a step is malformed or wrong; the message then names
