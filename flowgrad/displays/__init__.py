@@ -1,1 +1,1 @@
-"""Displays in notebooks and figures. Network and Gradients, of a lower layer, find them by name in the registry."""
+"""Displays of networks and gradients in notebooks and figures; `Network` and `Gradients` find them in the registry."""

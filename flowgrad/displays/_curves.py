@@ -1,4 +1,4 @@
-"""Figures of a training: loss curve, cross-validation, and the network with neurons coloured by a value."""
+"""Figures of a training: loss curve, metrics of a cross-validation, and the network coloured by importance."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ TRAINING, VALIDATION = SERIES
 
 
 def figure(width: float, height: float) -> Any:
-    """Make an empty figure of width × height inches, without a display and without matplotlib's global state."""
+    """Make an empty figure of width × height inches, without a display and without matplotlib's global state.
+
+    Raises:
+        MissingDependencyError: matplotlib is not installed.
+    """
     if not find_spec("matplotlib"):
         raise MissingDependencyError("matplotlib", "plot", "a picture")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -27,7 +31,7 @@ def figure(width: float, height: float) -> Any:
 
 
 def loss_curve(path: Path, rows: Sequence[Mapping[str, float]], title: str, best: int | None = None) -> None:
-    """Plot loss and, where present, val_loss by epoch, with a mark at the epoch whose weights were kept, to `path`."""
+    """Plot loss and, if present, val_loss by epoch to the file `path`, with a mark at the epoch `best`."""
     drawn = figure(7, 4)
     axes = drawn.add_subplot()
     epochs = [row["epoch"] for row in rows]
@@ -51,9 +55,9 @@ def loss_curve(path: Path, rows: Sequence[Mapping[str, float]], title: str, best
 
 
 def folds(path: Path, figures: Sequence[Mapping[str, Any]], by_fold: Sequence[Mapping[str, Any]], title: str) -> None:
-    """Plot each metric on its own axes: a point a fold, the mean and the pooled value, both with their intervals.
+    """Plot each metric on its own axes: one point per fold, and the mean and the pooled value with their intervals.
 
-    `figures` and `by_fold` are as `CrossValidation` gives them.
+    `figures` and `by_fold` are results of these methods of `CrossValidation`; `path` is the file to write.
     """
     drawn = figure(max(4.0, 1.9 * len(figures)), 3.6)
     for place, found in enumerate(figures):
@@ -76,5 +80,5 @@ def folds(path: Path, figures: Sequence[Mapping[str, Any]], by_fold: Sequence[Ma
 
 
 def concept_graph(path: Path, network: Network, importance: Mapping[Any, float], title: str) -> None:
-    """Draw the network from left to right: neurons coloured by importance, edges blue (+) and orange (−) by weight."""
+    """Draw the network to the file `path`: neurons coloured by importance, edges blue (+) or orange (−) by weight."""
     network.plot(importance, label="importance", title=title, labels=True).savefig(path, bbox_inches="tight")

@@ -26,7 +26,7 @@ def short(name: object) -> str:
 
 
 def named(ids: Sequence[object], most: int = 5) -> str:
-    """List the first `most` ids, and the number of the others."""
+    """List the first `most` ids, followed by the number of the others."""
     return ", ".join(map(short, ids[:most])) + (f" … {len(ids) - most:,} more" if len(ids) > most else "")
 
 
@@ -36,7 +36,7 @@ def count(n: int, noun: str) -> str:
 
 
 def signs(what: str) -> str:
-    """Make the legend of the colours above and below 0 of the quantity `what`."""
+    """Make a legend of the colours for values of the quantity `what` above and below 0."""
     look = "display:inline-block;width:18px;height:4px;margin:0 6px 2px 0"
     parts = [
         f'<span style="{look};background:{colour}"></span>{side}'

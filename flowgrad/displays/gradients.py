@@ -1,4 +1,4 @@
-"""Gradients in a notebook: the loss, the edges with the largest ∂L/∂w, and the gradient by level."""
+"""Display of `Gradients` in a notebook: the loss, the edges with the largest |∂L/∂w|, and the gradient by level."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ EDGES, LEVELS = 8, 12  # rows of the two tables
 
 
 def gradients_html(grads: Gradients) -> str:
-    """Render gradients as HTML."""
+    """Render gradients as HTML: the loss, the edges with the largest |∂L/∂w|, and ∂L/∂a by level."""
     weight, da = grads.weight, grads.da.array.astype(np.float64)
     labels, plan = weight._labels, weight._labels.plan
     loss = "for a cotangent" if grads.loss is None else f"loss {grads.loss:.6g}"

@@ -1,4 +1,4 @@
-"""A network in a notebook: counts, and its graph as a small SVG, in one fragment of HTML."""
+"""Display of a `Network` in a notebook: counts, and the graph as a small SVG, in one fragment of HTML."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WIDTH, ROW = 480, 22  # pixels: width of the picture, largest distance between t
 
 
 def network_html(network: Network) -> str:
-    """Render a network as HTML; where lowering fails, as for an unfinished one, the message of the error."""
+    """Render a network as HTML, or the error message if the network is unfinished or invalid."""
     try:
         plan = lower(network)
     except FlowgradError as error:
@@ -95,7 +95,7 @@ def _curve(points: list[tuple[float, float]]) -> str:
 
 
 def _levels(plan: Plan) -> str:
-    """Draw the number of nodes of each level as bars; of more than 14 levels the first and last seven."""
+    """Draw the number of nodes of each level as bars; if there are more than 14 levels, the first and last seven."""
     width = np.bincount(plan.level).tolist()
     rows = [(f"level {k}", float(n), count(n, "node")) for k, n in enumerate(width)]
     if len(rows) > 14:

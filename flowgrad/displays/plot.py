@@ -1,4 +1,4 @@
-"""`net.plot()`: a network as a matplotlib figure, for papers: levels from left to right, values as colours."""
+"""`Network.plot`: a network as a matplotlib figure, with levels from left to right and values as colours."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def plot(
     title: str = "",
     ax: Any = None,
 ) -> Any:
-    """Draw a network with matplotlib; arguments, result and errors as `Network.plot`."""
+    """Draw a network with matplotlib; arguments, result and errors are those of `Network.plot`."""
     plan = lower(network)
     ids = [network.columns.ids[k] for k in plan.nodes.tolist()]
     shade = None if values is None else _of_nodes(values, ids)
@@ -72,7 +72,7 @@ entry = plot
 
 
 def _of_nodes(values: Any, ids: list[Hashable]) -> Floats:
-    """Return (V,) one number a node, NaN where a mapping has none."""
+    """Return (V,) one number per node, NaN where a mapping has none."""
     if not isinstance(values, Mapping):
         array = _numbers(values, "values")
         if array.shape != (len(ids),):
@@ -89,7 +89,7 @@ def _of_nodes(values: Any, ids: list[Hashable]) -> Floats:
 
 
 def _of_edges(values: Any, ids: list[Hashable], plan: Plan) -> Floats:
-    """Return (E,) one number an edge, 0 where a mapping has none."""
+    """Return (E,) one number per edge, 0 where a mapping has none."""
     pairs = [(ids[u], ids[v]) for u, v in zip(plan.in_source.tolist(), plan.in_target.tolist(), strict=True)]
     if not isinstance(values, Mapping):
         array = _numbers(values, "edge_values")
@@ -324,13 +324,13 @@ def _covers(box: Floats, others: Floats) -> bool:
 
 
 def _short(name: Hashable) -> str:
-    """Format an id as a label: at most 30 characters, with `$` escaped, so that matplotlib reads no formula."""
+    """Format an id as a label of at most 30 characters; `$` is escaped, so that matplotlib parses no formula."""
     text = " ".join(str(name).split())
     return (text if len(text) <= 30 else f"{text[:29]}…").replace("$", r"\$")
 
 
 def _limit(value: Floats) -> float:
-    """Return the ramp's end: the largest |value|, or of 100 or more their 98th percentile if below a third of it."""
+    """Return the end of the colour ramp: max |value|, or of ≥ 100 values the 98th percentile if below a third of it."""
     known = np.abs(value[np.isfinite(value)])
     most, usual = float(known.max(initial=0.0)), float(np.percentile(known, 98)) if len(known) else 0.0
     return (usual if len(known) >= 100 and 0 < usual < most / 3 else most) or 1.0

@@ -1,4 +1,4 @@
-"""Looking into a network through its gradients."""
+"""Analyses of networks by their gradients: importance, its stability, paths, health, traces and reuse counts."""
 
 from flowgrad.inspection.explain import explain
 from flowgrad.inspection.facts import network_facts

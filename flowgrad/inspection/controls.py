@@ -1,7 +1,7 @@
 """Controls for importance: a rewired graph, permuted targets, and inputs that are copies of the targets.
 
 After Fortelny & Bock (Genome Biology 2020) and Esser-Skala & Fortelny (npj Systems Biology and Applications 2023), who
-found that importance in networks wired by biology depends on the run and on the wiring as much as on the data.
+found that importance in biologically wired networks depends on the run and the wiring as much as on the data.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ import numpy as np
 from flowgrad.executor import Array
 from flowgrad.network import Network
 
-ROUNDS = 30  # rounds of source swaps; each round pairs up the edges and proposes one swap a pair
+ROUNDS = 30  # rounds of source swaps; each round pairs up the edges and proposes one swap per pair
 
 
 def fresh(network: Network, seed: int) -> Network:
-    """Return the network untrained: trainable weights are drawn anew from the seed, trainable biases are 0."""
+    """Return an untrained copy of the network: trainable weights are drawn from the seed, trainable biases are 0."""
     c = network.columns
     weight = np.where(c.edge_trainable, np.nan, c.weights)
     return Network.from_columns(replace(c, weight=weight, bias=np.where(c.trainable, 0.0, c.bias), seed=seed))
 
 
 def shuffled_graph(network: Network, seed: int) -> Network:
-    """Rewire the edges at random, keeping the in-degree, out-degree and level of every node.
+    """Return a network with randomly rewired edges, in which every node keeps its in-degree, out-degree and level.
 
-    Two edges between the same two levels exchange their sources unless that would duplicate an edge; inputs exchange
-    with inputs only. Each node so keeps its numbers of in-edges and out-edges by level of the other end; the graph
-    stays acyclic. Weights stay with the edge's target.
+    Two edges between the same two levels exchange their sources unless that would duplicate an edge; edges from inputs
+    exchange with edges from inputs only. Each node therefore keeps its numbers of in-edges and out-edges by level of
+    the other end, and the graph stays acyclic. A weight stays with the edge's target.
 
     >>> net = Network.from_arrays([0, 1, 2, 3], [4, 5, 6, 7])
     >>> sorted(shuffled_graph(net, 1).graph.edges)[0] in {(0, k) for k in range(4, 8)}
@@ -52,7 +52,7 @@ def shuffled_graph(network: Network, seed: int) -> Network:
 
 
 def _without_twins(source: Array, moved: Array, target: Array, first: Array, second: Array, n: int) -> Array:
-    """Undo the swaps that duplicate an edge, and return the (E,) sources that are left."""
+    """Undo the swaps that duplicate an edge, and return the resulting (E,) sources."""
     moved = moved.copy()
     while True:
         key = moved * n + target
@@ -65,18 +65,20 @@ def _without_twins(source: Array, moved: Array, target: Array, first: Array, sec
 
 
 def shuffled_labels(T: Array, seed: int) -> Array:
-    """Permute the rows of the targets (B, …) at random."""
+    """Return the targets (B, …) with their rows permuted at random."""
     return np.asarray(T[np.random.default_rng(seed).permutation(len(T))])
 
 
 def deterministic_inputs(T: Array, inputs: int, outputs: int, seed: int) -> Array:
-    """Build (B, I) float64 inputs that are copies of the targets, centred, in units of their standard deviation.
+    """Build (B, I) float64 inputs that are copies of the targets, standardized to mean 0 and standard deviation 1.
 
-    Differences in importance between neurons then come from the graph alone. With several outputs each input copies
-    one of them, assigned at random by the seed, each output to equally many inputs (± 1).
+    Differences in importance between neurons then come from the graph alone. With several outputs, each input copies
+    the targets of one output; the seed assigns outputs to inputs at random, each to equally many inputs (± 1).
 
     Args:
-        T: (B, O), or class indices (B,), which are made one-hot where outputs > 1.
+        T: targets, shape (B, O), or class indices (B,), which are converted to one-hot rows if outputs > 1.
+        inputs, outputs: numbers of inputs I and outputs O.
+        seed: seed of the random assignment.
 
     >>> deterministic_inputs(np.array([0, 1, 1, 0]), 3, 1, seed=0)[:, 0].tolist()
     [-1.0, 1.0, 1.0, -1.0]

@@ -1,4 +1,4 @@
-"""One neuron explained: equations (1)–(10) with the numbers of one sample put in."""
+"""Explanation of one neuron: equations (1)–(10) with the numbers of one sample."""
 
 from __future__ import annotations
 
@@ -28,24 +28,32 @@ def explain(
     digits: int = 6,
     most: int = 12,
 ) -> str:
-    """The neuron's equations, line by line, at one sample.
+    """Explain one node at one sample: return its equations (1)–(10) as lines of text, with their numbers.
 
-    The terms of z, then z and a; with targets T or a cotangent also each term of ∂L/∂a with the cached ∂L/∂z that
-    it reads, and the gradients of the bias and of the in-edges' weights, before any mean over samples.
+    The text lists the terms of z, then z, a and σ'(z). With targets T or a cotangent it also lists each term of ∂L/∂a
+    with the cached ∂L/∂z that the term reads, and the gradients of the bias and of the in-edges' weights at this
+    sample, before any mean over samples.
 
     Args:
-        X, T, cotangent: as for `forward` and `backward`; `sample` selects the row.
-        node: id of the neuron; required.
-        theta: (P,); None takes the program's.
-        digits: significant digits of every number.
-        most: terms of a sum that are listed; the others are added up in one line.
+        X, T, cotangent: inputs, targets and ∂L/∂y of all samples, as for `Program.forward` and `Program.backward`.
+            T and cotangent exclude each other; without either, only the forward pass is explained.
+        node: id of a neuron or an input; required.
+        theta: parameters, shape (P,). Default: `program.theta`.
+        sample: the row of X to explain, an integer in 0 … B − 1.
+        digits: number of significant digits to show, an integer ≥ 1.
+        most: number of terms to list of each sum, those of largest absolute value first, an integer ≥ 1. One line
+            gives the sum of the other terms.
 
     Raises:
-        ConfigError: program is no Program, or X is a Network or Activations.
-        UnknownNameError: no such node, or none at all. DataError: no such sample.
+        ConfigError: program is not a Program; X, T or cotangent is a Network, Program, Activations or Gradients;
+            digits or most is not an integer ≥ 1.
+        UnknownNameError: node is not given, or is not a node of the network.
+        DataError: sample is out of range; T is given, and the program has no loss or a cotangent is given too.
+        ShapeError, DataError, UnknownNameError: X, T, cotangent or theta does not fit, as in `Program.forward` and
+            `Program.backward`.
 
     Warns:
-        DeprecationWarning: the node is the second argument, as before 0.2; X is the second now.
+        DeprecationWarning: the node is given as the second argument, as before version 0.2. X is second now.
     """
     instance("explain", program, Program, ConfigError)
     if program.labels.is_node(X):
@@ -98,7 +106,7 @@ class _Explanation:
             self.add("", f"    … and {len(order) - self.most} more, together {self.number(rest)}")
 
     def cached(self, pointers: Any, reader: str) -> None:
-        """Add the number of readers of a cached value: of a, the successors; of ∂L/∂z, the predecessors."""
+        """Add the number of nodes that read a cached value: the successors read a, the predecessors read ∂L/∂z."""
         readers = int(pointers[self.v + 1] - pointers[self.v])
         self.add("", f"    cached: written once, read by {_count(readers, reader)}")
 

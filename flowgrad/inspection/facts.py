@@ -1,4 +1,4 @@
-"""Size and shape of a network in numbers."""
+"""Numbers that describe the size and the shape of a network."""
 
 from __future__ import annotations
 
@@ -16,22 +16,30 @@ from flowgrad.plan import Plan, lower
 
 
 def network_facts(network: Network) -> dict[str, Any]:
-    """Size and shape of a network as plain numbers, lists and dicts, ready for JSON.
+    """Return the size and the shape of a network as a dict of numbers, lists and dicts.
 
-    nodes, inputs, outputs, neurons, edges, parameters: counts; `weights`, `biases`: how many of θ are which
-    depth              edges on the longest path
-    nodes_per_level    by topological level, the inputs' first
-    skip_edges         edges that pass over a level
-    sources, sinks     nodes without in-edges, without out-edges; `weak_components`: parts that no edge connects
-    fan_in, fan_out    {number of edges: number of nodes that have it}, all nodes, ascending
-    activations, aggregations   {name: neurons}, the most frequent first
-    frozen_weights, frozen_biases  not in θ; shared_edges: edges with a shared weight; shared_weights: such weights
-    dead               ids of neurons that no output depends on
-    constant           ids of neurons that depend on no input
-    blocks             the dense parts, [{"neurons", "fan_in"}], the largest first; block_edges: edges within them
+    The dict can be written as JSON if the node ids can. Its keys are:
+
+    nodes, inputs, outputs, neurons, edges   numbers of each; neurons are all nodes but the inputs
+    parameters, weights, biases   number P of trainable parameters, and numbers of weights and of biases among them
+    depth              number of edges on the longest path
+    nodes_per_level    list of the number of nodes at each topological level, from level 0, which holds the inputs
+    skip_edges         number of edges that skip one level or more
+    sources, sinks     numbers of nodes without in-edges and of nodes without out-edges
+    weak_components    number of weakly connected components
+    fan_in, fan_out    dict from number of in-edges (out-edges) to number of nodes with it, ascending; inputs included
+    activations, aggregations   dict from name to number of neurons, the most frequent first
+    frozen_weights, frozen_biases   numbers of edges and of neurons whose weight or bias is not trainable
+    shared_edges, shared_weights    number of edges that use a shared weight, and number of shared weights
+    dead               ids of neurons from which no output can be reached
+    constant           ids of neurons that cannot be reached from any input
+    blocks             dense blocks, a list of {"neurons": n, "fan_in": k}, in descending order of n · k; in each, two
+                       or more neurons sum the same k sources
+    block_edges        number of edges in these blocks
 
     Raises:
-        ConfigError: network is no Network.
+        ConfigError: network is not a Network.
+        GraphError, UnknownNameError: the network is incomplete or invalid: it has no outputs, for example.
 
     >>> import flowgrad as fg
     >>> facts = network_facts(fg.topologies.layered([3, 4, 2]))
@@ -95,7 +103,7 @@ def weak_components(n: int, source: Array, target: Array) -> int:
 
 
 def _fed(plan: Plan) -> Array:
-    """Return (V,) bool: inputs, and neurons that depend on an input."""
+    """Return (V,) bool: True at inputs, and at neurons that can be reached from an input."""
     fed = plan.activation < 0
     for v in np.flatnonzero(~fed).tolist():
         fed[v] = fed[plan.in_source[plan.in_ptr[v] : plan.in_ptr[v + 1]]].any()

@@ -15,10 +15,10 @@ from flowgrad.results import Activations, Gradients
 
 
 def samples(function: str, **given: object) -> None:
-    """Check that none of these arguments, given by name, is a Network, Program, Activations or Gradients.
+    """Check that no argument, given by name, is a Network, Program, Activations or Gradients.
 
     Raises:
-        ConfigError: one is; the message names it.
+        ConfigError: an argument is one of these; the message names `function` and the argument.
     """
     for name, value in given.items():
         if isinstance(value, (Network, Program, Activations, Gradients)):
@@ -29,7 +29,8 @@ def chosen(program: Program, sample: int | None, X: Any, T: Any = None) -> tuple
     """Select X (1, I) and T (1, O) of one sample; return both unchanged where `sample` is None.
 
     Raises:
-        DataError: no such sample. As `program.forward` and `backward` where X or T does not fit.
+        DataError: sample is out of range, or T is given and the program has no loss.
+        ShapeError, DataError, UnknownNameError: X or T does not fit, as in `Program.forward` and `Program.backward`.
     """
     if sample is None:
         return X, T

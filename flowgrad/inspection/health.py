@@ -1,4 +1,4 @@
-"""Health of a network on some data: dead and saturated neurons, vanishing and exploding gradients."""
+"""Diagnosis of a network on samples: dead and saturated neurons, vanishing and exploding gradients."""
 
 from __future__ import annotations
 
@@ -22,21 +22,25 @@ FADED = 1e-6  # a level's gradient vanishes below this share of the largest leve
 
 @dataclass(frozen=True, repr=False)
 class Health:
-    """What `health` found over B samples.
+    """Findings of `health` about a network with L levels on B samples.
 
-    Each finding is about the neuron and its function, and holds at each sample: it does not depend on other samples
-    or neurons, and no terms cancel over samples, outputs or paths.
+    Values and factors of gradients are tested one by one, never their sums over samples, outputs or paths: terms that
+    cancel cause no finding. dead, saturated, constant and nonfinite list only nodes from which an output can be
+    reached.
 
-    unreached    neurons that no output depends on
-    dead         neurons whose σ' is 0 at every sample: no gradient passes through them
-    saturated    neurons on a flat end of their function at every sample: of a bounded one, σ' is below a thousandth of
-                 its largest (0 included); of an unbounded one, σ' is small but not 0, and σ is near a limit
-    constant     neurons whose a is the same at every sample although an input upstream varies
-    silent       (source, target) of edges whose weight has no effect on any output at any sample
-    nonfinite    nodes whose z or a is NaN or inf at some sample
-    gradient     (L,) by level, root mean square of ∂L/∂a over the samples and the level's nodes that reach an output
-    nodes        (L,) int number of nodes of each level
-    reached      (L,) int number of them that reach an output
+    unreached    ids of neurons from which no output can be reached
+    dead         ids of neurons with σ'(z) = 0 at every sample: no gradient passes through them
+    saturated    ids of neurons on a flat end of σ at every sample. For a bounded σ, |σ'| is below 1/1000 of the largest
+                 |σ'| that σ has anywhere (0 included). For an unbounded σ, |σ'| is below 1/1000 at every sample but
+                 not 0 at all of them, and σ changes by less than 1/1000 from z to sign(z) · 1000 · max(1, |z|)
+    constant     ids of neurons whose a is the same at every sample, although an input upstream of them varies
+    silent       (source, target) of edges whose weight has no effect: at each sample, every path from the edge to an
+                 output has a factor of the weight's gradient that is 0
+    nonfinite    ids of nodes whose z or a is NaN or infinite at some sample
+    gradient     (L,) float64, by level: root mean square of ∂L/∂a over the samples and over the nodes from which an
+                 output can be reached; 0 for a level without such nodes
+    nodes        (L,) int, number of nodes at each level
+    reached      (L,) int, number of nodes at each level from which an output can be reached
     """
 
     unreached: tuple[Hashable, ...]
@@ -51,25 +55,31 @@ class Health:
 
     @property
     def vanishing(self) -> bool:
-        """Whether the gradient of a level that reaches an output is below a millionth of the largest."""
+        """Whether some level's gradient is below 10⁻⁶ times the largest level's.
+
+        Levels without a path to an output are ignored.
+        """
         known = self.gradient[self.reached > 0]
         return bool((known < FADED * known.max(initial=0.0)).any())
 
     @property
     def exploding(self) -> bool:
-        """Whether the first level's gradient is a million times the last one's, or one is not finite."""
+        """Whether some level's gradient is not finite, or that of the first level exceeds 10⁶ times that of the last.
+
+        Levels without a path to an output are ignored; the last level is the last one whose gradient is above 0.
+        """
         known = self.gradient[self.reached > 0]
         some = known[known > 0]
         return bool(not np.isfinite(known).all() or (some.size and known[0] > some[-1] / FADED))
 
     @property
     def well(self) -> bool:
-        """Whether no finding holds, and the gradients neither vanish nor explode."""
+        """Whether there are no findings, and gradients neither vanish nor explode."""
         found = (self.unreached, self.dead, self.saturated, self.constant, self.silent, self.nonfinite)
         return not any(found) and not self.vanishing and not self.exploding
 
     def lines(self) -> list[str]:
-        """Return the findings as text, one a line; one line that says so where there are none."""
+        """Return one line of text per finding, or, without findings, a single line which states that there are none."""
         said = []
         for what, found in (
             ("no output depends on them", self.unreached),
@@ -98,16 +108,21 @@ class Health:
 
 
 def health(program: Program, X: Any, T: Any, *, theta: Any = None, sample: int | None = None) -> Health:
-    """Look through forward and backward of these samples for what does not work.
+    """Diagnose a network on samples: report dead, saturated and constant neurons, and vanishing or exploding gradients.
+
+    Neurons from which no output can be reached, weights without effect, and values that are not finite are reported
+    too. `Health` defines each finding.
 
     Args:
-        X, T: as for `forward` and `backward`.
-        theta: (P,); None takes the program's.
-        sample: one row to examine alone; None takes all.
+        X, T: inputs and targets, as for `Program.forward` and `Program.backward`.
+        theta: parameters, shape (P,). Default: `program.theta`.
+        sample: the only row of X to examine, an integer in 0 … B − 1. Default: all rows.
 
     Raises:
-        ConfigError: program is no Program, or X is a Network or Activations.
-        ShapeError, DataError, UnknownNameError: as forward and backward.
+        ConfigError: program is not a Program; X or T is a Network, Program, Activations or Gradients.
+        DataError: sample is out of range; the program has no loss.
+        ShapeError, DataError, UnknownNameError: X, T or theta does not fit, as in `Program.forward` and
+            `Program.backward`.
 
     >>> import flowgrad as fg
     >>> net = fg.Network.from_arrays([0, 1], [1, 2], weight=[1.0, 1.0], activation=["", "relu", "identity"])
@@ -147,7 +162,7 @@ def health(program: Program, X: Any, T: Any, *, theta: Any = None, sample: int |
 
 
 def _by_level(plan: Plan, da: Array, fed: Array) -> Array:
-    """Return the (L,) root mean square of ∂L/∂a over samples and each level's nodes in `fed`; 0 for a level without."""
+    """Return (L,) root mean square of ∂L/∂a over samples and each level's nodes in `fed`; 0 for a level without any."""
     largest = float(np.abs(da[fed]).max(initial=0.0))
     unit = largest if 0 < largest < np.inf else 1.0  # avoids overflow and underflow of the squares
     squares = ((da[fed] / unit) ** 2).mean(axis=1)

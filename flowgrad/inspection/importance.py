@@ -1,4 +1,4 @@
-"""Importance of every neuron for an output or the loss: gradients, gradients times activations, and (13)."""
+"""Importance of every node for an output or the loss: gradients, gradients times activations, and (13)."""
 
 from __future__ import annotations
 
@@ -24,18 +24,26 @@ LOSS = "loss"  # the only entry of `outputs` where importance is for the loss
 
 @dataclass(frozen=True, repr=False)
 class Importance:
-    """What N outputs n owe to all V nodes v over B samples; means over the samples, in the order of `net.nodes`.
+    """Importance of V nodes v for N outputs n over B samples, as computed by `node_importance`.
 
-    outputs        N ids; nodes: V ids; kind: V times "input", "hidden" or "output"
+    Arrays are float64, with rows in the order of `outputs` and columns in the order of `net.nodes`; means and standard
+    deviations are over the samples. Where importance is for the loss, y_n stands for the loss of one sample.
+
+    outputs        N ids of outputs, or ("loss",)
+    nodes          V ids
+    kind           V strings: "input", "hidden" or "output"
     samples        B
     gradient       (N, V) mean of ∂y_n/∂a_v
     activation     (N, V) mean of ∂y_n/∂a_v · a_v
-    strength       (N, V) mean of |∂y_n/∂a_v · a_v|: the order of `top`, `records` and the frame
-    integrated     (N, V) mean of the integrated gradient (of hidden neurons: the conductance), else None
-    gap            (N,) where integrated: the largest |Σ over inputs − (y_n(x) − y_n(baseline))| of any sample
-    gradient_sd, activation_sd, integrated_sd: (N, V) standard deviations over the samples (of B, not B − 1)
-    classes        class → the Importance over its samples, where classes were given
-    each_gradient  (N, V, B) ∂y_n/∂a_v of each sample, where `each` was given, else None
+    strength       (N, V) mean of |∂y_n/∂a_v · a_v|; `records`, `top` and `to_frame` sort nodes by it
+    gradient_sd, activation_sd   (N, V) standard deviations, with divisor B
+    integrated, integrated_sd    (N, V) mean and standard deviation of the integrated gradient (13), which is the
+                   conductance of hidden neurons; None unless requested
+    gap            (N,) largest |Σ_inputs c_v − (y_n(x) − y_n(x'))| over all samples, the error of the numerical
+                   integral; never NaN, since batches with a NaN are skipped; None unless (13) was requested
+    classes        class → Importance over the samples of that class, with the `gap` of all samples; empty if no
+                   classes were given
+    each_gradient  (N, V, B) ∂y_n/∂a_v of each sample, in the program's dtype; None unless requested
     """
 
     outputs: tuple[Hashable, ...]
@@ -54,9 +62,11 @@ class Importance:
     each_gradient: Array | None = None
 
     def records(self) -> list[dict[str, Any]]:
-        """Return a dict for each node and output: output by output, the strongest node first.
+        """Return one dict for each output and node, output by output, in descending order of strength.
 
-        Where classes were given, there is a key `class`: None over all samples first, then class by class.
+        The keys are output, node, kind, gradient, gradient_sd, gradient_x_activation, gradient_x_activation_sd and
+        strength; integrated and integrated_sd if (13) was requested. If classes were given, there is also the key
+        class: the records over all samples come first, with class None, then those of each class.
         """
         found = self._records({"class": None} if self.classes else {})
         for name, part in self.classes.items():
@@ -83,10 +93,15 @@ class Importance:
         ]
 
     def top(self, k: int = 10, kind: str | None = None, output: Hashable = None) -> list[dict[str, Any]]:
-        """Return the k strongest records of one kind of node (None: of all), for one output (None: the first).
+        """Return the records of the k strongest nodes for one output, over all samples.
+
+        Args:
+            k: number of records, an integer ≥ 0; fewer are returned if there are fewer such nodes.
+            kind: "input", "hidden" or "output" selects nodes of that kind. Default: all nodes.
+            output: id of one of `outputs`. Default: the first of them.
 
         Raises:
-            UnknownNameError: no such output or kind.
+            UnknownNameError: output is not among `outputs`, or kind is not one of the three.
         """
         wanted = self.outputs[0] if output is None else output
         if wanted not in self.outputs:
@@ -98,7 +113,7 @@ class Importance:
         return found[:k]
 
     def to_frame(self) -> Any:
-        """Return the records as a pandas or polars frame.
+        """Return the records as a pandas data frame, or a polars one if pandas is not installed.
 
         Raises:
             MissingDependencyError: neither is installed.
@@ -134,43 +149,49 @@ def node_importance(
     baseline: Any = None,
     steps: int = 64,
 ) -> Importance:
-    """∂y_n/∂a_v of every neuron v and output n, and what follows from it: one reverse pass an output.
+    """Compute the importance of every node v for every output n, from ∂y_n/∂a_v by one reverse pass per output.
 
-    Equation (10) with the base case 1 at output n and 0 at the others; the passes of several outputs run as one
-    batch. The gradient is the sensitivity of y_n to a_v; the gradient times a_v is, to first order, the amount by
-    which y_n would fall if a_v were set to 0 (Simonyan et al. 2013; Shrikumar et al. 2016).
+    The pass evaluates equation (10) with base case 1 at output n and 0 at the others; the passes of several outputs
+    run as one batch. The gradient is the sensitivity of y_n to a_v; the gradient times a_v is, to first order, the
+    amount by which y_n would fall if a_v were set to 0 (Simonyan et al. 2013; Shrikumar et al. 2016).
 
-    The integrated gradient follows the straight line x(s) = x' + s·(x − x') from a baseline x' to the sample:
+    The integrated gradient follows the straight line x(s) = x' + s·(x − x') from a baseline x' to the sample x:
 
         (13)  c_v = ∫₀¹ ∂y_n/∂a_v(x(s)) · da_v(x(s))/ds ds
 
     For an input this is (x_v − x'_v) · ∫ ∂y_n/∂x_v ds, the integrated gradient of Sundararajan, Taly & Yan (2017); for
     a hidden neuron, the conductance of Dhamdhere, Sundararajan & Yan (2018), the sum over all inputs of their
-    contributions through v. They are complete: over the inputs, and over any set of neurons that every path from an
-    input to y_n crosses exactly once, they add up to y_n(x) − y_n(x'); of output n itself it is that difference.
+    contributions through v. Both are complete: summed over the inputs, or over any set of neurons that every path from
+    an input to y_n crosses exactly once, c_v gives y_n(x) − y_n(x'); at output n itself, c_v is that difference.
 
     Args:
-        program: with or without a loss.
-        X: (B, I), or a mapping or data frame by input name.
-        T: targets; the importance is then that for the sample's loss, ∂L/∂a_v, and `outputs` of the result is
-            ("loss",).
-        outputs: ids of outputs; None takes all.
-        theta: (P,); None takes the program's.
-        sample: one row to use alone; None takes the mean over all.
-        classes: (B,) one label a sample; `.classes` then holds the importance over the samples of each class.
-        each: also keep the gradient of every sample, (N, V, B).
-        integrated: also compute (13), which takes steps + 1 passes a sample and output.
-        baseline: x', (I,), a mapping by input name, or None: zeros.
-        steps: intervals of the integral, a multiple of 8: trapezoids at four widths, extrapolated (Romberg).
+        program: compiled with a loss if T is given.
+        X: inputs, shape (B, I), or a mapping or data frame by input name.
+        T: targets, as for `Program.backward`. If they are given, importance is for the loss of each sample, from
+            ∂L/∂a_v instead of ∂y_n/∂a_v, and `outputs` of the result is ("loss",). A loss whose terms read other
+            samples (cox) is evaluated on parts of X, each by itself: on the row `sample`, or on up to 1,000,000 / V
+            rows; (13) is not meaningful for it.
+        outputs: ids of the outputs n, not together with T. Default: all outputs.
+        theta: parameters, shape (P,). Default: `program.theta`.
+        sample: the only row of X to use, an integer in 0 … B − 1. Default: all rows.
+        classes: labels of the samples, shape (B,), of any hashable type; `classes` of the result then holds the
+            importance over the samples of each class.
+        each: whether to keep the gradients of every sample as well, (N, V, B).
+        integrated: whether to compute (13) as well, with steps + 1 reverse passes per sample and output.
+        baseline: x', shape (I,), or a mapping from input name to number. Default: zeros.
+        steps: number of intervals of the integral, a positive multiple of 8; trapezoidal sums at four widths are
+            extrapolated by Romberg's method.
 
     Raises:
-        UnknownNameError: no such output.
-        ConfigError: program is no Program, or X is a Network or Activations; outputs is a single text, or empty, or
-            given beside T; steps is not such a multiple.
-        ShapeError, DataError: as `program.forward` and `backward`; classes or baseline does not fit; no such sample.
+        UnknownNameError: an id in outputs is not an output; X, T or baseline has a missing or an unknown name.
+        ConfigError: program is not a Program; X or T is a Network, Program, Activations or Gradients; outputs is a
+            string, empty, or given together with T; steps is not a positive multiple of 8.
+        ShapeError, DataError: X, T or theta does not fit, as in `Program.forward` and `Program.backward`; classes or
+            baseline does not fit; sample is out of range.
+        DataError: T is given, but the program has no loss.
 
     Warns:
-        DeprecationWarning: outputs are the third argument, as before 0.2; T is the third now.
+        DeprecationWarning: ids of outputs are given as the third argument, as before version 0.2. T is third now.
 
     >>> import flowgrad as fg
     >>> net = fg.Network.from_arrays([0, 1], [1, 2], weight=[0.5, 2.0], activation="identity")
@@ -214,7 +235,7 @@ def node_importance(
 
 
 def _are_texts(T: Any) -> bool:
-    """Whether T is a string or a list of strings: ids of outputs in the place of targets, as before 0.2."""
+    """Tell whether T is a string or a list of strings: ids of outputs, the third argument before 0.2, not targets."""
     return isinstance(T, str) or (isinstance(T, (list, tuple)) and bool(T) and all(isinstance(v, str) for v in T))
 
 

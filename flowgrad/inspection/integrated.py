@@ -22,7 +22,7 @@ def baseline_of(program: Program, given: Any) -> Array:
     """Return the baseline x', (I,), where the line of integration begins; zeros for None.
 
     Raises:
-        ShapeError, DataError, UnknownNameError: it is no row of inputs.
+        ShapeError, DataError, UnknownNameError: it is not a vector of I numbers, or a number for each input by name.
     """
     if given is None:
         return np.zeros(len(program.inputs), program.dtype)

@@ -1,4 +1,4 @@
-"""95 % confidence intervals of means over a few runs: of a share, and of a correlation over all pairs of runs.
+"""95 % confidence intervals of means over a few runs: of a share, or of the correlation over all pairs of runs.
 
 Their coverage was checked by simulation for `FEWEST` runs or more (tests/inspection/test_intervals.py). Runs are
 assumed to be independent draws; two conditions of one seed may depend on each other.
@@ -15,16 +15,16 @@ from flowgrad.errors import ConfigError
 from flowgrad.executor import Array
 from flowgrad.metrics import Interval
 
-FEWEST = 7  # runs; with fewer, coverage leaves 92 … 98 % where the runs' noise spans few dimensions
+FEWEST = 7  # runs; with fewer, coverage falls outside 92 … 98 % if the noise of the runs spans few dimensions
 LEVEL = 0.95
 OPEN = 1e-12  # distance that values keep from the ends of the scale, where artanh and logit are infinite
 
 
 def enough(runs: int) -> int:
-    """Return the number of runs.
+    """Check that the number of runs is sufficient for an interval, and return it.
 
     Raises:
-        ConfigError: they are too few for an interval.
+        ConfigError: it is below `FEWEST`.
     """
     if runs < FEWEST:
         raise ConfigError(f"{runs} seeds are too few for a 95 % interval that holds: give {FEWEST} or more")
@@ -37,18 +37,18 @@ def mean_of_pairs(matrix: Array, nodes: int) -> Interval:
     A U-statistic of order 2: its standard error is the jackknife's, which leaves out one run at a time (Arvesen
     1969), with Student's t of R − 1 degrees of freedom on Fisher's z = artanh ρ. Three amendments:
 
-    - the jackknife's variance is too large by 2σ²/((R − 1)(R − 2)), where σ² is that of a pair beyond the sum of its
-      two runs' effects (Efron & Stein 1981). Less all of it, the estimate varies too much to cover; a third is taken,
-      by simulation;
+    - the jackknife's variance is too large by 2σ²/((R − 1)(R − 2)), where σ² is the variance of a pair's correlation
+      beyond the sum of the effects of its two runs (Efron & Stein 1981). If all of it is subtracted, the estimate
+      varies too much for 95 % coverage; a third is subtracted, a fraction found by simulation;
     - the variance is never below σ²/(R(R − 1)), half the variance of the mean of pairs whose runs have no effects: the
-      jackknife's is 0 by accident where runs split into two equal halves;
-    - ρ of V nodes is discrete: exchanging two adjacent ranks lowers it by δ = 12/(V³ − V). Runs that all agree do not
-      exclude a run that differs by one such step, with probability 1/(R + 2) by Laplace's rule of succession; each
-      end is moved by the expected loss of ρ, and the variance is raised accordingly.
+      jackknife's variance is 0 by accident if the runs split into two equal halves;
+    - ρ of V nodes is discrete: exchanging two adjacent ranks lowers it by δ = 12/(V³ − V). Even if all runs agree, a
+      further run may differ by one such step, with probability 1/(R + 2) by Laplace's rule of succession; each end is
+      moved by the expected loss of ρ, and the variance is raised accordingly.
 
-    By simulation it covers 93 to 98 % for `FEWEST` runs or more; 97 to 99 % where runs are uncorrelated, more than
-    98 % with fewer than about ten nodes, where ρ takes few values, and 50 to 94 % where runs fall into groups of
-    unequal frequency, of which a few runs may miss one.
+    In simulations the interval covers 93 to 98 % for `FEWEST` runs or more; 97 to 99 % if runs are uncorrelated; more
+    than 98 % with fewer than about ten nodes, where ρ takes few values; and 50 to 94 % if runs fall into groups of
+    unequal frequency, since a few runs may miss a group.
 
     Args:
         matrix: (R, R) symmetric, correlations of run i and run j in [−1, 1]; the diagonal is ignored.
@@ -85,7 +85,8 @@ def _moved(value: float, reach: float) -> float:
 def mean_of_shares(values: Array) -> tuple[Array, Array]:
     """Return (V,) low and high: 95 % intervals for the expectation of each column of shares (R, V), in [0, 1].
 
-    Student's t on the logit of the mean, its error by the delta method; for a constant column the width is 0.
+    The interval is Student's t on the logit of the mean, with its standard error by the delta method. For a constant
+    column its width is 0.
 
     Raises:
         ConfigError: R is below `FEWEST`.

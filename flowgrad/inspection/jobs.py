@@ -1,4 +1,4 @@
-"""Long jobs on several processes: results are stored in a folder one by one, and a later call does the rest."""
+"""Long jobs on several processes: results are stored in a folder one by one, and a later call does those missing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ VERSION = 1
 
 
 class Done(Protocol):
-    """The result of a job; `arrays` is its content for an .npz file."""
+    """Protocol of the result of a job; `arrays` returns its content for an .npz file."""
 
     @property
     def job(self) -> Job: ...
@@ -40,9 +40,9 @@ D = TypeVar("D", bound=Done)
 
 @dataclass(frozen=True)
 class Series:
-    """A kind of jobs: `work(*job)` does one in this process, `work(*job, 1)` one in a worker, on one thread.
+    """A kind of jobs: `work(*job)` does a job in this process, `work(*job, 1)` in a worker process, on one thread.
 
-    restored  (job, arrays) → the result of a job, from the arrays that `Done.arrays` returned
+    restored  function (job, arrays) → result of the job, from the arrays that `Done.arrays` returned
     said      JSON data that must be equal in two calls for their results to share a folder
     kind      noun for all the jobs together, in messages: "study"
     one       noun for one job, in messages and in front of the progress bar: "run"
@@ -65,12 +65,15 @@ class Series:
         """Do the jobs whose results are not in the folder, and return all results by job.
 
         Args:
-            folder: None stores nothing; workers: processes, None: one a core; progress: show a bar (needs rich).
-            on_done: called with each new result.
+            folder: path where results are stored; None stores nothing.
+            workers: number of processes, an integer ≥ 1; None: one per core.
+            progress: whether to show a progress bar; it needs rich.
+            on_done: callable that is called with each new result.
 
         Raises:
-            ConfigError: the folder holds jobs of another kind, or workers is below 1.
-            FileError: the folder cannot be read or written. Else whatever a job raises.
+            ConfigError: the folder holds results of other jobs, or workers is below 1.
+            FileError: the folder cannot be read or written.
+            Errors of a job: as it raised them.
         """
         kept = None if folder is None else _Folder(Path(folder), self)
         done = {} if kept is None else kept.read(jobs)

@@ -1,4 +1,4 @@
-"""Helpers of several analyses: ∂a_v/∂a_u of every edge, σ'(z), base cases, and nodes upstream of the outputs."""
+"""Quantities that several analyses need: ∂a_v/∂a_u of every edge, σ'(z), base cases, nodes upstream of outputs."""
 
 from __future__ import annotations
 
@@ -69,6 +69,6 @@ def slopes(program: Program, acts: Activations) -> Array:
 
 
 def reached(plan: Plan) -> Array:
-    """Return (V,) bool: nodes that some output depends on, outputs included."""
+    """Return (V,) bool: nodes from which some output can be reached, outputs included."""
     live = plan.live()
     return np.ones(plan.n_nodes, np.bool_) if live is None else live

@@ -1,4 +1,4 @@
-"""Means and standard deviations of every node's value by class, over samples that arrive in parts."""
+"""Means and standard deviations of every node's value by class, accumulated over parts of the samples."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ class Moments:
             )
 
     def _room(self, shape: tuple[int, ...]) -> Array:
-        """Return a reused buffer for an intermediate: allocating it anew takes longer than the arithmetic in it."""
+        """Return a reused buffer for an intermediate result; a new allocation would take longer than the arithmetic."""
         if self._scratch.size < np.prod(shape):
             self._scratch = np.empty(int(np.prod(shape)))
         return self._scratch[: int(np.prod(shape))].reshape(shape)
 
     @np.errstate(all="ignore")
     def of(self, which: int | None) -> tuple[Array, Array]:
-        """Return (N, V) mean and standard deviation over one class; None: over all samples."""
+        """Return (N, V) mean and standard deviation over the samples of one class, or over all samples for None."""
         if which is not None:
             n, mean, square = self.n[:, which, None], self.mean[:, which], self.square[:, which]
         else:
@@ -51,7 +51,7 @@ class Moments:
         return mean, np.sqrt(square / np.maximum(n, 1))
 
     def samples(self, which: int | None) -> int:
-        """Return the number of samples of one class; None: of all."""
+        """Return the number of samples of one class, or of all classes for None."""
         return int(self.n[0].sum() if which is None else self.n[0, which])
 
 

@@ -1,4 +1,4 @@
-"""Reverse passes for single outputs, or for the loss, many of them in one batch."""
+"""Reverse passes for single outputs or for the loss; the passes of several outputs run as one batch."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ from flowgrad.executor import Array
 from flowgrad.inspection.local import base_cases
 from flowgrad.program import Program
 
-VALUES = 1_000_000  # nodes · samples in one part of X, at least one sample, to bound memory
+VALUES = 1_000_000  # largest nodes · samples in one part of X, of at least one sample, to bound memory
 ROWS = 256  # rows of a full pass; where a part has fewer samples, several outputs share one pass
 TILE = 16  # rows up to which outputs share a pass of a network of any size: the lanes of a tile in float64
 
 
 class Passes:
-    """Reverse passes for some outputs, or for the loss, over some of the samples.
+    """Reverse passes for N outputs, or for the loss if T is given, over the samples x.
 
-    x (B, I); names: of N outputs; rows: how many samples to take at once.
+    x       (B, I) inputs, in the program's dtype
+    names   N ids of outputs
+    rows    number of samples in one part
     """
 
     def __init__(self, program: Program, x: Array, names: tuple[Hashable, ...], T: Any, theta: Any) -> None:
@@ -34,7 +36,7 @@ class Passes:
             self.t = batch.targets(T, program.outputs, len(x), loss, np.dtype(np.float64))
 
     def run(self, rows: slice) -> Iterator[tuple[int, Array, Array]]:
-        """Yield n, a (V, b) and ∂y_n/∂a (V, b), float64, of each output number n over these b rows."""
+        """Yield n, a (V, b) and ∂y_n/∂a (V, b), float64, for each output number n, over these b rows."""
         x = self.x[rows]
         together = max(1, min(ROWS, max(self.rows, TILE)) // len(x)) if self.t is None else 1
         for first in range(0, len(self.names), together):
@@ -47,7 +49,7 @@ class Passes:
                 yield n, self.taking_part(a, n), da[:, k * len(x) : (k + 1) * len(x)].astype(np.float64, copy=False)
 
     def backward(self, acts: Any, group: range, t: Array | None) -> Array:
-        """Return (V, g·b) ∂y_n/∂a: a block of b columns for each of the g outputs of the group; with targets ∂L/∂a."""
+        """Return ∂y_n/∂a, (V, g·b): a block of b columns for each of the group's g outputs; with targets ∂L/∂a."""
         if t is not None:
             return self.program.backward(acts, t).da.array
         rows = acts.a.array.shape[1]
@@ -64,14 +66,14 @@ class Passes:
         return alone
 
     def taking_part(self, a: Array, n: int) -> Array:
-        """Return a (V, …); unless all finite, with 0 at nodes that do not reach output n, where 0 · inf would arise."""
+        """Return a (V, …); if not all finite, with 0 at nodes without a path to output n, against 0 · inf = NaN."""
         plan = self.program.plan
         wanted = None if self.t is not None else np.arange(len(plan.outputs)) == self.places[n]
         live = plan.live(wanted)
         return a if live is None or np.isfinite(a).all() else np.where(live.reshape(-1, *[1] * (a.ndim - 1)), a, 0.0)
 
     def value(self, acts: Any, n: int, t: Array | None) -> Array:
-        """Return (rows,) float64 y_n; with targets each sample's loss."""
+        """Return (rows,) float64 y_n, or with targets the loss of each sample."""
         y = acts.output.astype(np.float64)
         if t is None:
             return np.asarray(y[:, self.places[n]])

@@ -1,4 +1,4 @@
-"""Path attribution: ∂a_target/∂a_source over all paths and over the strongest, without enumerating all paths."""
+"""Path attribution: ∂a_target/∂a_source, in total and of the strongest paths, without enumerating all paths."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from flowgrad.plan import Plan
 from flowgrad.program import Program
 
 Way = tuple[int, float, float, int, int]
-"""A path from the source: −exponent and −mantissa of |product|, sign, previous node, its index in `best` there.
+"""A path from the source: −exponent and −mantissa of |product|, sign, previous node, index in `best` of that node.
 
-|product| is mantissa · 2^exponent with ½ ≤ mantissa < 1: no product over- or underflows, and ascending tuples are
-descending products.
+|product| is mantissa · 2^exponent with ½ ≤ mantissa < 1, so that no product overflows or underflows, and ascending
+tuples are descending products.
 """
 ONE: Way = (-1, -0.5, 1.0, -1, -1)
 
 
 @dataclass(frozen=True)
 class Path:
-    """One path: its nodes, source first, and the product of ∂a_v/∂a_u over its edges."""
+    """One path: the ids of its nodes, from source to target, and the product of ∂a_v/∂a_u over its edges u → v."""
 
     nodes: tuple[Hashable, ...]
     product: float
@@ -37,12 +37,13 @@ class Path:
 
 @dataclass(frozen=True, repr=False)
 class PathAttribution:
-    """What `path_attribution` found, at one sample.
+    """Sum over all paths between two nodes, and the strongest paths, as computed by `path_attribution` at one sample.
 
-    total    ∂a_target/∂a_source: Σ over all paths of their products
-    n_paths  exact number of paths
-    paths    the strongest by |product|, in descending order, without paths whose product is 0; ties are in the
-             order of in-edges at the last node where the paths differ
+    source, target   ids of the two nodes
+    total            ∂a_target/∂a_source, the sum of the products of all paths
+    n_paths          exact number of paths, an integer of any size; 0 if no path leads from source to target
+    paths            up to k paths in descending order of |product|, without paths that have a factor 0; ties are in
+                     the order of in-edges at the last node where the paths differ
     """
 
     source: Hashable
@@ -53,7 +54,7 @@ class PathAttribution:
 
     @property
     def share(self) -> float:
-        """Σ |product| of the listed paths over |total|; above 1 where paths cancel."""
+        """Σ |product| of the listed paths, divided by |total|; it can exceed 1, up to inf, where paths cancel."""
         listed = sum(abs(p.product) for p in self.paths)
         return listed / abs(self.total) if self.total else float("inf") if listed else 0.0
 
@@ -66,22 +67,26 @@ class PathAttribution:
 def path_attribution(
     program: Program, X: Any, source: Hashable, target: Hashable, *, theta: Any = None, sample: int = 0, k: int = 10
 ) -> PathAttribution:
-    """How `source` moves `target`: over all paths, and over the k strongest.
+    """Compute how `source` influences `target` at one sample: over all paths, and over each of the k strongest.
 
-    By dynamic programming over the nodes between the two: O(E k log k), however many paths there are. The product of
-    a path is Π ∂a_v/∂a_u over its edges, multiplied from the source on; the sum over all paths is
-    ∂a_target/∂a_source, equation (10). The order is that of the rounded products: rounding is monotone, so that
-    the k strongest paths to a node extend the k strongest paths to its predecessors.
+    The product of a path is Π ∂a_v/∂a_u over its edges u → v, multiplied from the source on; the sum over all paths is
+    ∂a_target/∂a_source, equation (10). Dynamic programming over the nodes between the two takes O(E k log k) time,
+    however many paths there are. Paths are ordered by their rounded products: rounding is monotone, so that the k
+    strongest paths to a node extend the k strongest paths to its predecessors.
 
     Args:
-        X: (B, I), or a mapping or data frame by input name; `sample` selects the row.
-        theta: (P,); None takes the program's.
-        k: number of paths to return, 1 or more.
+        X: inputs, shape (B, I), or a mapping or data frame by input name.
+        source, target: ids of the nodes where the paths begin and end.
+        theta: parameters, shape (P,). Default: `program.theta`.
+        sample: the row of X to use, an integer in 0 … B − 1.
+        k: largest number of paths to return, an integer ≥ 1.
 
     Raises:
-        UnknownNameError: source or target is no node.
-        ConfigError: program is no Program, X is a Network or Activations, or k is out of range.
-        DataError: sample is out of range.
+        UnknownNameError: source or target is not a node of the network.
+        ConfigError: program is not a Program; X is a Network, Program, Activations or Gradients; k is not an
+            integer ≥ 1.
+        DataError: sample is out of range; ∂a_target/∂a_source is NaN or infinite.
+        ShapeError, DataError, UnknownNameError: X or theta does not fit, as in `Program.forward`.
 
     >>> import flowgrad as fg
     >>> net = fg.Network.from_arrays([0, 0, 1], [1, 2, 2], weight=[0.5, 3.0, -2.0], activation="identity")

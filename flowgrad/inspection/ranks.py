@@ -30,7 +30,7 @@ def ranks(values: Array) -> Array:
 def correlations(a: Array, b: Array) -> Array:
     """Return (M, N) Spearman correlations of each row of a (M, V) with each row of b (N, V).
 
-    It is 0 where a row is constant, which has no ranking.
+    The correlation with a constant row, which has no ranking, is set to 0.
 
     >>> correlations(np.array([[1.0, 2.0, 3.0]]), np.array([[10.0, 20.0, 90.0], [3.0, 2.0, 1.0]])).round(9).tolist()
     [[1.0, -1.0]]
@@ -46,9 +46,9 @@ def _unit(rows: Array) -> Array:
 
 
 def above(a: Array, b: Array) -> Array:
-    """Estimate for each column, (V,), the probability that a draw of a exceeds a draw of b; ties count half.
+    """Estimate for each column, (V,), the probability that a draw from a exceeds a draw from b; ties count half.
 
-    Pairs of the same row are left out: they share their seed and may depend on each other.
+    Pairs within the same row are excluded, since they share their seed and may depend on each other.
 
     Args:
         a, b: (R, V) draws, two rows at least.
@@ -63,10 +63,10 @@ def above(a: Array, b: Array) -> Array:
 
 
 def signed_rank(a: Array, b: Array) -> Array:
-    """Return the (V,) two-sided p of Wilcoxon's signed-rank test (1945) of the differences a − b, by column.
+    """Return (V,) two-sided p-values of Wilcoxon's signed-rank test (1945) of the differences a − b, by column.
 
-    Exact, by the distribution of the sum of ranks over all signs of the differences; ties share their mean rank and
-    differences of 0 are left out. It is 1 where all are 0, and never below 2^(1 − R).
+    The p-value is exact, by the distribution of the sum of ranks over all signs of the differences. Ties share their
+    mean rank, and differences of 0 are excluded. It is 1 if all differences are 0, and never below 2^(1 − R).
 
     Args:
         a, b: (R, V) draws; row k of both belongs to one seed.

@@ -1,4 +1,4 @@
-"""Cost of the backward pass with and without a cache: calls of plain recursion against edge visits."""
+"""Cost of the backward pass with and without a cache: calls of plain recursion, and visits of edges."""
 
 from __future__ import annotations
 
@@ -24,13 +24,15 @@ MEASURED_EDGES = 100_000  # edges up to which recursion is run; the Python execu
 
 @dataclass(frozen=True)
 class PlainRun:
-    """Measured plain recursion for ∂y/∂x of every input, at one sample, with base case 1 at every output.
+    """Measurement of plain recursion for ∂(Σ_n y_n)/∂x of every input x, at one random sample.
 
-    calls     number made until it ended or the limit was reached
-    finished  whether it ended before the limit
-    seconds   wall time
-    difference: the largest |∂y/∂x − backward's|, over the largest |∂y/∂x|; NaN where it did not end
-    cached    the counts of the Python executor's backward at the same sample
+    calls       number of calls until the recursion ended or reached the limit
+    finished    whether it ended without exceeding the limit
+    seconds     wall time, in seconds
+    difference  largest absolute difference between its results and those of `Program.backward`, relative to the largest
+                of these in absolute value; NaN if it did not end
+    cached      cache writes, edge visits and cache reuses that the Python executor counted in its backward pass at the
+                same sample
     """
 
     calls: int
@@ -42,17 +44,20 @@ class PlainRun:
 
 @dataclass(frozen=True)
 class ReuseReport:
-    """Exact counts, big integers where they need to be.
+    """Exact numbers of paths and of backward's operations without and with a cache, as counted by `reuse_report`.
 
-    paths         from any input to any output
-    calls         of plain recursion for ∂L/∂x of every input: each call of a neuron calls all its successors, so
-                  there is one for every path that begins at an input, with any end
-    calls_all     the same for ∂L/∂a of every node, the values that backward computes
-    edge_visits, cache_writes, cache_reuses: of backward with the cache: every edge once; every ∂L/∂z once; reads of
-                  a ∂L/∂z that was read before
-    run           measured plain recursion; None where `limit` was 0 or the network is too large
+    All counts are Python integers of any size.
+
+    paths         number of paths from an input to an output
+    calls         number of calls of plain recursion for ∂L/∂x of every input: a call for a node calls its successors
+                  in turn, so that there is one call per path that begins at an input, wherever the path ends
+    calls_all     number of calls of plain recursion for ∂L/∂a of every node, the values that backward computes
+    edge_visits   number of edges that backward with a cache visits: each edge once
+    cache_writes  number of ∂L/∂z that it writes: one per node
+    cache_reuses  number of its reads of a ∂L/∂z that was read before
+    run           measurement of plain recursion; None if `limit` was 0 or the network has more than 100,000 edges
     nodes         ids, in the order of `net.nodes`
-    reads         (V,) int number of reads of each node's cached ∂L/∂z: one by each predecessor
+    reads         V numbers of reads of each node's cached ∂L/∂z: one by each predecessor
     """
 
     paths: int
@@ -68,11 +73,13 @@ class ReuseReport:
     _calls: tuple[int, ...] = field(repr=False)
 
     def records(self) -> list[dict[str, Any]]:
-        """Return a dict for each node, in descending order of calls.
+        """Return one dict for each node, in descending order of calls.
 
-        paths    number from inputs to outputs through the node
-        calls    of plain recursion, for ∂L/∂x of all inputs, that compute the node's gradient
-        reads    of its cached ∂L/∂z; reused: reads after the first
+        node     id of the node
+        paths    number of paths from inputs to outputs through the node
+        calls    number of calls of plain recursion for this node, when it computes ∂L/∂x of all inputs
+        reads    number of reads of the node's cached ∂L/∂z
+        reused   number of these reads after the first
         """
         rows = [
             {"node": v, "paths": self._through[v], "calls": calls, "reads": reads, "reused": max(0, reads - 1)}
@@ -81,7 +88,9 @@ class ReuseReport:
         return sorted(rows, key=lambda row: -row["calls"])
 
     def to_frame(self) -> Any:
-        """Return the records as a pandas or polars frame; counts are Python integers, of any length.
+        """Return the records as a pandas data frame, or a polars one if pandas is not installed.
+
+        The columns paths and calls hold Python integers of any size.
 
         Raises:
             MissingDependencyError: neither is installed.
@@ -91,10 +100,10 @@ class ReuseReport:
         return frame(columns | {name: np.array(columns[name], object) for name in ("paths", "calls")})
 
     def through(self, node: Hashable) -> int:
-        """Return the number of paths from inputs to outputs through this node.
+        """Return the number of paths from inputs to outputs that go through the node.
 
         Raises:
-            UnknownNameError: no such node.
+            UnknownNameError: node is not a node of the network.
         """
         if node not in self._through:
             raise UnknownNameError(f"{brief(node)} is no node of the network{suggest(node, self._through)}")
@@ -102,7 +111,7 @@ class ReuseReport:
 
     @property
     def sentence(self) -> str:
-        """The comparison of plain recursion and cache in one sentence."""
+        """Comparison of plain recursion with the cached backward pass, in one sentence."""
         if self.calls_all <= self.edge_visits + self.cache_writes:
             return (
                 f"No ∂L/∂z is wanted twice here: plain recursion makes {_count(self.calls_all)} calls, "
@@ -115,7 +124,7 @@ class ReuseReport:
         )
 
     def table(self) -> str:
-        """Format the counts as lines of name and value, followed by the sentence."""
+        """Return the counts as text, one name and value per line, followed by `sentence`."""
         rows = [
             ("paths from inputs to outputs", _count(self.paths)),
             ("plain recursion: calls for the inputs", _count(self.calls)),
@@ -142,15 +151,19 @@ class ReuseReport:
 
 
 def reuse_report(network: Network, *, limit: int = 200_000, seed: int = 0) -> ReuseReport:
-    """Count the paths of a network, what recursion without a cache would do with them, and what backward does.
+    """Count the paths of a network, and the operations of the backward pass by plain recursion and with a cache.
+
+    Plain recursion evaluates (10) anew for every path. Its calls are counted without making them; in addition it is
+    run at one random sample and timed, on networks of up to 100,000 edges.
 
     Args:
-        network: any.
-        limit: calls after which the measured plain recursion is stopped; 0 does not run it.
-        seed: seed of the random sample at which it runs.
+        network: the network to count in.
+        limit: number of calls after which the measured run is stopped, an integer ≥ 0; 0 omits the run.
+        seed: seed of the random sample at which it runs, an integer ≥ 0.
 
     Raises:
-        ConfigError: network is no Network; limit or seed is no whole number.
+        ConfigError: network is not a Network; limit or seed is not an integer ≥ 0.
+        GraphError, UnknownNameError: the network is incomplete or invalid: it has no outputs, for example.
 
     >>> net = Network()
     >>> net.add_input("x")
@@ -188,7 +201,7 @@ def reuse_report(network: Network, *, limit: int = 200_000, seed: int = 0) -> Re
 
 
 def _paths(plan: Plan, successors: list[list[int]]) -> tuple[list[int], list[int], list[int]]:
-    """Count for every node its paths to outputs, to any node (its calls), and from inputs; a node alone is a path."""
+    """Count each node's paths to outputs, to any node (its calls), and from inputs; a single node counts as a path."""
     V = plan.n_nodes
     to_outputs, calls, from_inputs = [0] * V, [1] * V, [0] * V
     for v in plan.outputs.tolist():
@@ -206,7 +219,7 @@ def _paths(plan: Plan, successors: list[list[int]]) -> tuple[list[int], list[int
 
 
 def _run(network: Network, plan: Plan, successors: list[list[int]], limit: int, seed: int) -> PlainRun:
-    """Run recursion without a cache and backward of the Python executor at one random sample."""
+    """Run plain recursion, and backward on the Python executor, at one random sample."""
     program = compile(network, executor="python")
     acts = program.forward(np.random.default_rng(seed).normal(size=(1, len(plan.inputs))))
     grads = program.backward(acts, cotangent=np.ones((1, len(plan.outputs))))
@@ -239,12 +252,12 @@ def _slopes(plan: Plan, z: Array, a: Array) -> list[list[float]]:
 def plain_recursion(
     v: int, successors: list[list[int]], slopes: list[list[float]], base: list[float], limit: int
 ) -> tuple[int, float | None]:
-    """Compute ∂y/∂a_v by plain recursion, f(v) = base_v + Σ_s slope_vs · f(s), without caching: one call a path.
+    """Compute ∂y/∂a_v by plain recursion, f(v) = base_v + Σ_s slope_vs · f(s), without a cache: one call per path.
 
     An explicit stack replaces Python's, so that the depth of the graph is not limited.
 
     Returns:
-        calls made; the value, None where `limit` calls were not enough.
+        the number of calls made, and the value, or None if `limit` calls were not enough.
     """
     calls, stack = 0, [(v, 0, base[v])]
     while stack:

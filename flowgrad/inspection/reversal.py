@@ -1,4 +1,4 @@
-"""Backward as a network: the reversed graph, its neurons linear, whose forward pass is equations (8)–(10)."""
+"""The backward pass as a network: the reversed graph of linear neurons, whose forward pass is equations (8)–(10)."""
 
 from __future__ import annotations
 
@@ -20,31 +20,35 @@ BASE = "base"
 
 
 def reversed_network(program: Program, acts: Activations, *, sample: int = 0) -> Network:
-    """The linear network whose forward pass, on any executor, is the backward pass at one sample.
+    """Build the linear network whose forward pass, on any executor, is the backward pass at one sample.
 
-    Every edge is reversed. Once z_v is known, σ'_v(z_v) is a constant, (7), and so is ∂z_s/∂a_v; (8) and (10) are then
-    the forward pass of a linear neuron with response σ'_v(z_v) and weights ∂z_s/∂a_v on its in-edges:
+    Every edge is reversed. Once z_v is known, σ'_v(z_v) is a constant, (7), and so is ∂z_s/∂a_v. Equations (8) and (10)
+    are then the forward pass of a linear neuron with response σ'_v(z_v) and weights ∂z_s/∂a_v on its in-edges:
 
         ∂L/∂z_v = σ'_v(z_v) · ( [base] + Σ_s ∂z_s/∂a_v · ∂L/∂z_s ),    ∂z_s/∂a_v = r_s · ∂m_s/∂t · w_vs
 
-    ∂m_s/∂t is 1 for a sum, 1/K for a mean of K terms, 1 at the winner of a maximum and 0 elsewhere, the product of the
-    other terms for a product: for every aggregation, also a user's own, it is a number once a is known.
+    t is a term w_vs · a_v of (1). ∂m_s/∂t is 1 for a sum, 1/K for a mean of K terms, 1 at the largest term of a maximum
+    and 0 elsewhere, and the product of the other terms for a product. For every aggregation, user-defined ones
+    included, it is a number once a is known.
 
-    Its inputs are the base cases (9), ∂L/∂y_n of the outputs in their order, with the ids ("base", n). Its neurons
-    have the ids of the network's nodes, and a_v is ∂L/∂z_v; its outputs are the network's inputs, where a_x is ∂L/∂x.
-    No parameter in it is trainable. Nodes that reach no output have response 0 in it, and the edges from them weight 0.
+    The inputs of the result are the base cases (9), ∂L/∂y_n of the outputs n in their order, with ids ("base", n);
+    primes are appended to "base" if the network has a node with such an id. Its neurons have the ids of the
+    network's nodes, with a_v = ∂L/∂z_v. Its outputs are the network's inputs, with a_x = ∂L/∂x. None of its parameters
+    is trainable. Nodes from which no output can be reached have response 0 in it, and their out-edges have weight 0.
 
-    The constants belong to one sample, and so does the network; of a whole batch it is
+    The constants, and therefore the result, belong to one sample. The network for a batch of B samples is
     `fg.union([fg.reversed_network(program, acts, sample=b) for b in range(B)], share_inputs=False)`.
 
     Args:
-        program: the one that made `acts`.
-        acts: of `program.forward(X)`; they carry their θ.
-        sample: the row of X.
+        program: the program that computed `acts`.
+        acts: result of `program.forward(X)`; its θ is used. Factors of dropout are not part of the result, so that
+            `acts` must be computed without dropout.
+        sample: the row of X, an integer in 0 … B − 1.
 
     Raises:
-        ConfigError: program is no Program. DataError: acts are none, or another program's; no such sample.
-        GraphError: σ'(z) or ∂z_s/∂a_v is not finite there, or the network has no outputs to begin from.
+        ConfigError: program is not a Program.
+        DataError: acts is not an Activations, or another program computed it; sample is out of range.
+        GraphError: σ'(z) or ∂z_s/∂a_v is not finite at the sample.
 
     >>> import flowgrad as fg
     >>> net = fg.Network.from_arrays([0, 1], [1, 2], weight=[0.5, 2.0], activation="identity")

@@ -1,4 +1,4 @@
-"""Stability: whether importance is the same from run to run, and whether it is more than the graph's own."""
+"""Stability of importance: agreement between training runs, and comparison with runs under controls."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ TRAINED = "trained"
 
 @dataclass(frozen=True, repr=False)
 class Stability:
-    """What `importance_stability` found over R runs a condition, of the V nodes of one kind.
+    """Importance of V nodes of one kind in R training runs per condition, as computed by `importance_stability`.
+
+    The condition "trained" is the given network on the given data; the other conditions are controls.
 
     nodes   V ids, in the order of `net.nodes`
-    seeds   (R,) of the runs
-    shares  condition → (R, V) importance of each run, as a share of the sum over the V nodes; "trained" is the network
-            itself on the given data, the others are controls
-    losses  condition → (R,) final training loss of each run
+    seeds   R seeds, one per run
+    shares  condition → (R, V) float64 importance in each run, divided by its sum over the V nodes; 0 if the sum is 0
+    losses  condition → (R,) float64 training loss of the last epoch of each run
     """
 
     nodes: tuple[Hashable, ...]
@@ -37,27 +38,38 @@ class Stability:
 
     @property
     def controls(self) -> tuple[str, ...]:
-        """The conditions other than "trained"."""
+        """Names of the conditions other than "trained"."""
         return tuple(name for name in self.shares if name != TRAINED)
 
     def agreement(self, condition: str = TRAINED) -> Interval:
-        """Compute the mean rank correlation (Spearman) of two runs of one condition, over all pairs of runs.
+        """Compute the mean Spearman rank correlation of two runs of one condition, over all pairs of runs.
 
-        It estimates the expectation of ρ(X, X′) for independent runs X and X′; the interval is for that expectation
-        (`flowgrad.inspection.intervals.mean_of_pairs`).
+        It estimates the expectation of ρ(X, X′) for independent runs X and X′.
+
+        Args:
+            condition: "trained" or the name of a control.
+
+        Returns:
+            the mean and its 95 % confidence interval (`flowgrad.inspection.intervals.mean_of_pairs`).
 
         Raises:
-            UnknownNameError: no such condition.
-            ConfigError: fewer than 7 runs, for which no interval holds.
+            UnknownNameError: condition is not a condition of this study.
+            ConfigError: there are fewer than 7 runs, too few for the interval.
         """
         return self._pairs(condition, condition)
 
     def likeness(self, control: str) -> Interval:
-        """Compute the mean rank correlation of a trained run with a control's run of another seed, over all pairs.
+        """Compute the mean Spearman rank correlation of a trained run and a control's run of another seed.
 
-        It estimates the expectation of ρ(X, Y) for independent runs X, trained, and Y, of the control: as large as the
-        agreement where the control alone reproduces the ranking. Two runs of one seed begin with the same weights
-        and are not compared.
+        The mean is over all such pairs. It estimates the expectation of ρ(X, Y) for independent runs X, trained, and
+        Y, under the control. If it is as large as the agreement, the control alone reproduces the ranking. Runs of
+        the same seed start from the same weights and are not compared.
+
+        Args:
+            control: the name of a control.
+
+        Returns:
+            the mean and its 95 % confidence interval.
 
         Raises:
             UnknownNameError, ConfigError: as `agreement`.
@@ -98,25 +110,35 @@ class Stability:
         return [{"node": self.nodes[v]} | {name: float(c[v]) for name, c in columns.items()} for v in order]
 
     def records(self) -> list[dict[str, Any]]:
-        """Return a dict for each node, in descending order of excess, then of share.
+        """Return one dict for each node, in descending order of excess, then of share.
 
-        share, share_sd, share_low, share_high: mean over the runs, standard deviation, 95 % interval of the mean
-        excess: the mean share less the largest mean share of this node under any control; without controls the share
-        rank, rank_low, rank_high: mean rank over the runs (1 is the strongest), and its best and worst value
-        above CONTROL: the probability that a run's share exceeds that of a run of the control from another seed
-        p CONTROL: the two-sided p of Wilcoxon's signed-rank test, exact, of the differences seed by seed, for
-        one node: not corrected for the V tests of all nodes
+        node            id of the node
+        share           mean over the trained runs of the node's share of importance
+        share_sd        standard deviation of the share over these runs, with divisor R − 1
+        share_low, share_high   95 % confidence interval of the mean share
+        excess          mean share minus the largest mean share of the node under any control; without controls, share
+        rank            mean rank of the node over the trained runs; rank 1 is the largest share
+        rank_low, rank_high     smallest (best) and largest (worst) rank in any trained run
+        above CONTROL   for each control: estimated probability that the share in a trained run exceeds the share in a
+                        run of the control with another seed; ties count half
+        p CONTROL       for each control: exact two-sided p-value of Wilcoxon's signed-rank test of the differences
+                        between runs of the same seed; not corrected for testing V nodes
 
         Raises:
-            ConfigError: fewer than 7 runs, for which no interval holds.
+            ConfigError: there are fewer than 7 runs, too few for the interval.
         """
         return [dict(row) for row in self._rows]
 
     def conditions(self) -> list[dict[str, Any]]:
-        """Return a dict for each condition: runs, mean loss, agreement and likeness, the last two with intervals.
+        """Return one dict for each condition, "trained" first.
+
+        condition, runs   name of the condition, and number of its runs
+        loss              mean of their final training losses
+        agreement, agreement_low, agreement_high   `agreement` of the condition, with its 95 % confidence interval
+        likeness, likeness_low, likeness_high      `likeness` of trained runs and the condition, with its interval
 
         Raises:
-            ConfigError: fewer than 7 runs, for which no interval holds.
+            ConfigError: there are fewer than 7 runs, too few for the intervals.
         """
         found = []
         for name, values in self.shares.items():
@@ -127,17 +149,18 @@ class Stability:
         return found
 
     def to_frame(self) -> Any:
-        """Return the records as a pandas or polars frame.
+        """Return the records as a pandas data frame, or a polars one if pandas is not installed.
 
         Raises:
             MissingDependencyError: neither is installed.
+            ConfigError: there are fewer than 7 runs, too few for the intervals.
         """
         rows = self.records()
         return frame({name: [row[name] for row in rows] for name in rows[0]})
 
     @property
     def sentence(self) -> str:
-        """The agreement of runs, and the likeness of each control, in a sentence."""
+        """Agreement of the trained runs, and likeness of each control, in one sentence."""
         said = f"Two runs agree on the order of the {len(self.nodes):,} nodes with ρ = {self.agreement()}"
         for name in self.controls:
             said += f"; a trained run and one under {name} with ρ = {self.likeness(name)}"

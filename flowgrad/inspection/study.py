@@ -1,4 +1,4 @@
-"""Studies: importance over many seeds and under controls, on several processes, resumable from a folder."""
+"""Studies of importance over many seeds and under controls, on several processes and resumable from a folder."""
 
 from __future__ import annotations
 
@@ -30,7 +30,13 @@ KINDS = ("hidden", "input")
 
 @dataclass(frozen=True)
 class Run:
-    """The result of one training: condition, seed, `strength` (V,) of every node, final training loss."""
+    """Result of one training run of a study.
+
+    condition  "trained" or the name of a control
+    seed       seed of the run
+    strength   (V,) float64 `Importance.strength` of every node, summed over the outputs, in the order of `net.nodes`
+    loss       training loss of the last epoch
+    """
 
     condition: str
     seed: int
@@ -39,22 +45,22 @@ class Run:
 
     @property
     def job(self) -> Job:
-        """The key of this run among all: condition and seed."""
+        """Key of this run in its study: (condition, seed)."""
         return self.condition, self.seed
 
     def arrays(self) -> dict[str, Array]:
-        """Return the arrays that a file stores."""
+        """Return the arrays that represent the run in an .npz file."""
         return {"strength": self.strength, "loss": np.array(self.loss)}
 
     @classmethod
     def restored(cls, job: Job, arrays: Mapping[str, Array]) -> Run:
-        """Make the run of a job from what `arrays` returned."""
+        """Build the run of a job from the arrays that `arrays` returned."""
         return cls(job[0], job[1], arrays["strength"], float(arrays["loss"]))
 
 
 @dataclass(frozen=True)
 class Study:
-    """The data of all runs: network, X (B, I), T (B, O) or (B,), keyword arguments of `compile` and of `fit`."""
+    """Data of all runs: network, X (B, I), T (B, O) or (B,), and keyword arguments of `compile` and of `fit`."""
 
     network: Network
     X: Array
@@ -63,7 +69,7 @@ class Study:
     fit: Mapping[str, Any]
 
     def run(self, condition: str, seed: int, threads: int | None = None) -> Run:
-        """Train once under the condition, and compute every node's importance over the training inputs."""
+        """Train once under the condition, and compute every node's importance over all rows of X."""
         network = shuffled_graph(self.network, seed) if condition == "shuffled graph" else self.network
         X, T = self._samples(condition, seed, self.X, self.T)
         options = dict(self.fit)
@@ -118,37 +124,49 @@ def importance_stability(
     progress: bool = False,
     on_run: Callable[[Run], object] | None = None,
 ) -> Stability:
-    """Train a network again and again, weigh its neurons each time, and hold that against controls.
+    """Train a network with several seeds, and compare the importance of its nodes between runs and with controls.
 
-    A run trains from new weights and a new order of samples, both by its seed, and takes each node's importance,
-    the mean of |a · ∂y/∂a| over the training samples and summed over the outputs. The controls do the same after
-    one change (`flowgrad.inspection.controls`):
+    Each run trains from new weights and in a new order of samples, both drawn from its seed. It then computes the
+    importance of each node: the mean of |a · ∂y/∂a| over all rows of X, summed over the outputs. The same is done
+    under controls, each of which changes one thing (`flowgrad.inspection.controls`):
 
-        "shuffled graph"        edges rewired at random, every node's degrees and level kept
-        "shuffled labels"       targets permuted among the samples
-        "deterministic inputs"  every input is a copy of a target: differences between nodes come from the graph
+        "shuffled graph"        edges are rewired at random; every node keeps its in-degree, out-degree and level
+        "shuffled labels"       targets are permuted among the samples
+        "deterministic inputs"  every input is a standardized copy of a target, so that differences between nodes come
+                                from the graph
+
+    Validation data in `fit`, given as arrays, are changed in the same way.
 
     Args:
-        network: its trainable weights and biases are drawn anew for each run; frozen ones stay.
-        X, T: as for `fit`; all samples are used for training.
-        seeds: their number, counted from 0, or a list; at least 7, since no 95 % interval holds for fewer runs.
-        controls: some of the three, or () for none.
-        kind: the nodes to compare, "hidden" or "input".
-        fit: keyword arguments for `fit`, such as epochs and learning_rate; not the seed.
-        executor, dtype, loss: as for `compile`.
-        folder: each run is stored there as soon as it is done, and a later call does the missing runs only: a study
-            can be interrupted and resumed, or extended by seeds and controls. None stores nothing.
-        workers: processes, each on one thread; None is one a core, 1 stays in this process. They are spawned: a
-            script calls this under `if __name__ == "__main__":`.
-        progress: show a bar (needs rich).
-        on_run: called with each run as it is done.
+        network: the network to train. For each run its trainable weights are drawn anew and its trainable biases are
+            set to 0; frozen ones keep their values.
+        X: inputs, shape (B, I), or a mapping or data frame by input name.
+        T: targets, shape (B, O), or class indices (B,), or a mapping or data frame by output name.
+        loss, executor, dtype: as for `compile`.
+        seeds: an integer n for the seeds 0 … n − 1, or distinct integers ≥ 0. At least 7 are needed, as the 95 %
+            intervals do not hold for fewer runs.
+        controls: names of controls, some of the three above; () for none.
+        kind: the nodes to compare: "hidden" or "input". The network must have at least two of that kind.
+        fit: keyword arguments for `fit`, such as epochs and learning_rate, but not seed.
+        folder: path of a folder, created if missing, where each run is stored when it is finished. A later call with
+            the same network, samples and settings does only the missing runs, so that a study can be resumed after
+            an interruption, or extended by seeds and controls. Default: nothing is stored.
+        workers: number of processes, an integer ≥ 1. With 1, or if a single run is missing, runs take place in this
+            process; otherwise each process uses one thread. Default: one process per core. Processes are spawned, so
+            that a script must call this function under `if __name__ == "__main__":`.
+        progress: whether to show a progress bar; it needs rich.
+        on_run: callable that is called with each new `Run` (condition, seed, strength, loss) when it is finished.
 
     Raises:
-        ConfigError: an argument out of range; the folder holds runs of another network, other samples or settings.
-        UnknownNameError: no such control or kind.
-        FileError: the folder cannot be read or written.
-        KeyboardInterrupt: on Ctrl-C; finished runs are in the folder.
-        as `compile` and `fit`, whatever a run raises.
+        ConfigError: network is not a Network; X or T is a Network, Program, Activations or Gradients; an argument is
+            out of range, or there are too few seeds or nodes; fit holds a seed; the folder holds runs of another
+            network, other samples or other settings; an argument cannot be sent to other processes.
+        UnknownNameError: a control, or kind, is unknown.
+        FileError: the folder cannot be read or written, holds other files, or a file in it is damaged.
+        KeyboardInterrupt: on Ctrl-C; finished runs remain in the folder.
+        MissingDependencyError: progress is True, but rich is not installed.
+        FlowgradError: a worker process ended unexpectedly.
+        Errors of `compile` and `fit`: as raised there, in this process or by a run.
 
     >>> net = Network.from_arrays([0, 1, 0, 1, 2, 3], [2, 2, 3, 3, 4, 4], activation="tanh")
     >>> x = np.random.default_rng(0).normal(size=(32, 2))
@@ -203,7 +221,7 @@ def _controls(given: Iterable[str]) -> tuple[str, ...]:
 
 
 def _nodes(network: Network, kind: str) -> list[int]:
-    """Return the positions in `net.nodes` of the nodes of this kind."""
+    """Return the positions in `net.nodes` of the nodes of one kind; raises ConfigError if there are fewer than two."""
     c = network.columns
     is_output = np.zeros(c.n_nodes, bool)
     is_output[c.outputs] = True

@@ -1,6 +1,6 @@
-"""Trace: every step of forward and backward at one sample, with the values read and written, as JSON Lines.
+"""Traces: every step of forward and backward at one sample, with the values read and written, as JSON Lines.
 
-A file of steps can be replayed without flowgrad's executors: `replay` recomputes every step from the values that it
+A trace file can be replayed without flowgrad's executors: `replay` recomputes every step from the values that it
 lists as read, and checks that earlier steps wrote these values.
 """
 
@@ -29,20 +29,32 @@ Step = dict[str, Any]
 
 
 def trace(program: Program, X: Any, T: Any, *, theta: Any = None, sample: int = 0) -> Iterator[Step]:
-    """The steps, in the order of the equations: an input or neuron forward, then every node backward.
+    """Trace forward and backward at one sample: return an iterator over their steps, one dict per step.
 
-    A forward step reads weights and activations and writes z and a, (1)–(3); a backward step reads weights and
-    cached ∂L/∂z and writes ∂L/∂a and ∂L/∂z, (8)–(10), and each ∂L/∂w of an edge that leads out, (5). Numbers are of one
-    sample, float64, before any mean. Nodes are named by their place in `nodes` of the first step, the head.
+    A forward step reads weights and activations and writes z and a, (1)–(3); a backward step reads weights and cached
+    ∂L/∂z, and writes ∂L/∂a and ∂L/∂z, (8)–(10), and the ∂L/∂w of each out-edge, (5). Numbers are floats of one sample,
+    before any mean, with the precision of the program's dtype. The first dict is the head; in the others, a node is
+    denoted by its index in `nodes` of the head. Forward steps follow in the order of `nodes`, then backward steps in
+    reverse order:
+
+        head            {"head": 1, "sample", "dtype", "nodes": [id, …], "outputs": [node, …]}
+        input forward   {"forward": node, "input": True, "z", "a"}
+        neuron forward  {"forward": node, "reads": [[source, w, a], …], "activation", "aggregation", "bias",
+                        "response", "z", "a"}
+        node backward   {"backward": node, "base", "reads": [[target, w, ∂z/∂(w·a), ∂L/∂z, ∂L/∂w], …], "da", "dz"};
+                        "base" is the base case (9), 0 unless the node is an output; if no output can be reached from
+                        the node, also "takes_part": False
 
     Args:
-        T: targets; the loss is the program's.
-        theta: (P,); None takes the program's.
-        sample: the row to follow.
+        X, T: inputs and targets of all samples, as for `Program.forward` and `Program.backward`.
+        theta: parameters, shape (P,). Default: `program.theta`.
+        sample: the row of X to trace, an integer in 0 … B − 1.
 
     Raises:
-        ConfigError: program is no Program, or X is a Network or Activations.
-        DataError: no such sample; the program has no loss.
+        ConfigError: program is not a Program; X or T is a Network, Program, Activations or Gradients.
+        DataError: sample is out of range; the program has no loss.
+        ShapeError, DataError, UnknownNameError: X, T or theta does not fit, as in `Program.forward` and
+            `Program.backward`.
     """
     instance("trace", program, Program, ConfigError)
     samples("trace", X=X, T=T)
@@ -53,9 +65,14 @@ def trace(program: Program, X: Any, T: Any, *, theta: Any = None, sample: int = 
 
 
 def write_trace(path: str | os.PathLike[str], steps: Iterator[Step]) -> int:
-    """Write steps to a file, a line each, and give their number. Ids that JSON does not know are written by repr.
+    """Write the steps of a trace to a file, one line of JSON per step, and return the number of lines.
 
-    The file is written atomically. NaN and inf are written as NaN, Infinity and -Infinity, which extend JSON.
+    The file is written atomically, in UTF-8. Node ids that JSON cannot represent are written as their repr. NaN and
+    inf are written as NaN, Infinity and -Infinity, an extension of JSON.
+
+    Args:
+        path: the file to write; an existing file is replaced.
+        steps: the steps that `trace` returned, the head included.
 
     Raises:
         FileError: the file cannot be written.
@@ -75,7 +92,7 @@ def write_trace(path: str | os.PathLike[str], steps: Iterator[Step]) -> int:
 
 
 class _Trace:
-    """Generator of the steps: the values of one sample as lists, and the program's plan."""
+    """Maker of the steps of a trace, from the values of one sample as lists and the program's plan."""
 
     def __init__(self, program: Program, acts: Any, grads: Any, sample: int, base: Any) -> None:
         self.base = dict(zip(program.plan.outputs.tolist(), base.tolist(), strict=True))
@@ -130,17 +147,22 @@ def replay(
     tolerance: float | None = None,
     activations: Iterable[Activation | Aggregation] = (),
 ) -> int:
-    """Compute every step of a trace again, and give the number of steps that were checked.
+    """Recompute and check every step of a trace file, and return the number of steps checked, without the head.
 
-    Each value read must equal the one that an earlier step wrote, and each value written must follow from those read,
-    within `tolerance` · max(1, |value|).
+    Each a and each ∂L/∂z that a step read must equal the value that an earlier step wrote. The values that it wrote, z
+    and a, or ∂L/∂a, ∂L/∂z and ∂L/∂w, must follow from those it read. Two values are equal if they differ by at
+    most tolerance · max(1, |value in the file|), or are both NaN. Values of inputs, weights, biases, responses,
+    ∂z/∂(w·a) and base cases are taken from the file without a check.
 
     Args:
-        tolerance: None takes 1e-12, for a float32 program 1e-4.
-        activations: your own functions, for names that are not flowgrad's.
+        path: a file that `write_trace` wrote.
+        tolerance: a number ≥ 0. Default: 1e-12, or 1e-4 if the program's dtype was float32.
+        activations: user-defined `Activation` and `Aggregation` records, for names in the file that are neither
+            flowgrad's nor a plugin's.
 
     Raises:
-        FileError: no such file, no trace, or a step that does not hold, with its line.
+        FileError: the file cannot be read or is not a trace, or a step is malformed or wrong; the message then names
+            its line.
     """
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
@@ -161,7 +183,7 @@ def replay(
 
 
 class _Replay:
-    """Checker of steps, with the values that earlier steps wrote, by node."""
+    """Checker of steps against the values that earlier steps wrote, by node."""
 
     def __init__(self, what: str, head: Mapping[str, Any], tolerance: float | None, own: Iterable[Any]) -> None:
         if head["head"] != 1:

@@ -19,11 +19,13 @@ def in_processes(work: Callable[..., Any], jobs: deque[tuple[Any, ...]], process
     """Yield `work(*job)` of every job, in order of completion.
 
     Args:
-        work: sent to each process once, so it must pickle, as must its results and the exceptions it raises.
+        work: callable, sent to each process once; it, its results and the exceptions it raises must be picklable.
         jobs: tuples of arguments; jobs not begun when the generator is closed are never begun.
 
     Raises:
-        whatever a job raises; ConfigError where `work` cannot be sent; FlowgradError where a process dies.
+        ConfigError: `work` cannot be pickled.
+        FlowgradError: a process ended unexpectedly.
+        Errors of a job: as it raised them.
     """
     context = get_context("spawn")  # fork would copy locks that other threads hold, without these threads
     pool: dict[Connection, Any] = {}
@@ -75,7 +77,7 @@ def _receive(pipe: Connection, process: Any) -> Any:
 
 
 def _end_with_parent() -> None:
-    """Exit this process when its parent has ended in any way, as its results are of no use then."""
+    """Exit this process when its parent has ended for any reason, since its results are then of no use."""
     parent = parent_process()
     if parent is not None:
         parent.join()
@@ -83,7 +85,7 @@ def _end_with_parent() -> None:
 
 
 def _serve(pipe: Connection, work: Callable[..., Any]) -> None:
-    """Run jobs from the pipe one after the other until it is closed; sends (failed, result or exception)."""
+    """Run jobs from the pipe one after the other until it is closed; send (failed, result or exception) for each."""
     for name in ("SIGINT", "SIGHUP"):  # the parent handles these, and terminates this process
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
