@@ -30,6 +30,7 @@ def chosen(program: Program, sample: int | None, X: Any, T: Any = None) -> tuple
 
     Raises:
         DataError: sample is out of range, or T is given and the program has no loss.
+        ConfigError: T is given and the program's loss depends on all samples together (cox).
         ShapeError, DataError, UnknownNameError: X or T does not fit, as in `Program.forward` and `Program.backward`.
     """
     if sample is None:
@@ -37,5 +38,8 @@ def chosen(program: Program, sample: int | None, X: Any, T: Any = None) -> tuple
     x = program._x(X)
     k = row("sample", sample, len(x))
     if T is not None:
-        T = batch.targets(T, program.outputs, len(x), program._need_loss(), program.dtype, np.array([k]))
+        loss = program._need_loss()
+        if loss.of_batch:
+            raise ConfigError(f"sample={k}: {loss.name} depends on all samples together, and has no value for one")
+        T = batch.targets(T, program.outputs, len(x), loss, program.dtype, np.array([k]))
     return x[k : k + 1], T

@@ -169,8 +169,7 @@ def node_importance(
         X: inputs, shape (B, I), or a mapping or data frame by input name.
         T: targets, as for `Program.backward`. If they are given, importance is for the loss of each sample, from
             ∂L/∂a_v instead of ∂y_n/∂a_v, and `outputs` of the result is ("loss",). A loss whose terms read other
-            samples (cox) is evaluated on parts of X, each by itself: on the row `sample`, or on up to 1,000,000 / V
-            rows; (13) is not meaningful for it.
+            samples (cox) allows neither `sample` nor `integrated`.
         outputs: ids of the outputs n, not together with T. Default: all outputs.
         theta: parameters, shape (P,). Default: `program.theta`.
         sample: the only row of X to use, an integer in 0 … B − 1. Default: all rows.
@@ -185,7 +184,8 @@ def node_importance(
     Raises:
         UnknownNameError: an id in outputs is not an output; X, T or baseline has a missing or an unknown name.
         ConfigError: program is not a Program; X or T is a Network, Program, Activations or Gradients; outputs is a
-            string, empty, or given together with T; steps is not a positive multiple of 8.
+            string, empty, or given together with T; steps is not a positive multiple of 8; sample or integrated is
+            given with T and a loss whose terms read other samples.
         ShapeError, DataError: X, T or theta does not fit, as in `Program.forward` and `Program.backward`; classes or
             baseline does not fit; sample is out of range.
         DataError: T is given, but the program has no loss.
@@ -211,6 +211,8 @@ def node_importance(
     passes = Passes(program, x, _wanted(program, outputs, T), T, theta)
     if integrated and (whole("steps", steps, 8) % 8):
         raise ConfigError(f"steps={steps}: must be a multiple of 8")
+    if integrated and T is not None and program._need_loss().of_batch:
+        raise ConfigError(f"integrated=True: {program._need_loss().name} depends on all samples together: (13) is of one")
     start = baseline_of(program, baseline) if integrated else None
     V, B = program.plan.n_nodes, len(passes.x)
     names = ["gradient", "activation", "strength", *(["integrated"] if integrated else [])]
@@ -230,7 +232,7 @@ def node_importance(
     if start is not None and gap is not None:
         for rows, n, c, missing in along(passes, start, steps):
             found["integrated"].add(n, codes[rows], c)
-            gap[n] = max(gap[n], missing)
+            gap[n] = np.maximum(gap[n], missing)  # NaN propagates
     return _result(program, passes.names, labels, found, gap, kept)
 
 

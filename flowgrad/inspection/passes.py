@@ -34,6 +34,8 @@ class Passes:
         else:
             loss = program._need_loss()
             self.t = batch.targets(T, program.outputs, len(x), loss, np.dtype(np.float64))
+            if loss.of_batch:  # its terms read other samples
+                self.rows = len(x)
 
     def run(self, rows: slice) -> Iterator[tuple[int, Array, Array]]:
         """Yield n, a (V, b) and ∂y_n/∂a (V, b), float64, for each output number n, over these b rows."""

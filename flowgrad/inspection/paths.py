@@ -160,4 +160,5 @@ def _walk(program: Program, best: dict[int, list[Way]], node: int, way: Way) -> 
     while way[3] >= 0:
         nodes.append(program.labels.nodes[way[3]])
         way = best[way[3]][way[4]]
-    return Path(tuple(reversed(nodes)), sign * math.ldexp(-mantissa, -exponent))
+    with np.errstate(over="ignore"):
+        return Path(tuple(reversed(nodes)), sign * float(np.ldexp(-mantissa, -exponent)))

@@ -41,8 +41,7 @@ def reversed_network(program: Program, acts: Activations, *, sample: int = 0) ->
 
     Args:
         program: the program that computed `acts`.
-        acts: result of `program.forward(X)`; its θ is used. Factors of dropout are not part of the result, so that
-            `acts` must be computed without dropout.
+        acts: result of `program.forward(X)`; its θ and its dropout are used.
         sample: the row of X, an integer in 0 … B − 1.
 
     Raises:
@@ -90,6 +89,8 @@ def _constants(program: Program, acts: Activations, k: int) -> tuple[Array, Arra
     z, a = (values.array[:, k].astype(np.float64) for values in (acts.z, acts.a))
     weight, _ = plan.parameters(acts.theta.astype(np.float64))
     slope = np.where(live, activation_slopes(plan, z), 0.0)
+    if acts.dropout is not None:
+        slope = slope * plan.dropped(acts.dropout, acts.a.array.shape[1])[:, k]
     with np.errstate(all="ignore"):
         through = np.where(live, plan.response, 0.0)[plan.in_target] * plan.term_slopes(weight, a) * weight
     through[~live[plan.in_target]] = 0.0

@@ -168,6 +168,8 @@ def replay(
         lines = Path(path).read_text(encoding="utf-8").splitlines()
         steps = [json.loads(line) for line in lines]
         player = _Replay(str(path), steps[0], tolerance, activations)
+    except FileError:
+        raise
     except OSError as error:
         raise FileError(f"{path} cannot be read: {error.strerror or error}") from None
     except (ValueError, LookupError, TypeError):
