@@ -42,10 +42,10 @@ def minimize(
     """Minimise the loss of all samples by `scipy.optimize.minimize`, and set `program.theta` to the θ that it found.
 
     This suits smooth losses and networks of up to some 100,000 parameters: there, a method that uses all samples in
-    each step usually reaches a lower loss than `fit`. BFGS, SLSQP and trust-constr store a matrix of P × P numbers; the other
-    methods do not. SciPy computes in float64, also if the program's dtype is float32. Ctrl-C, or `fg.StopTraining`
-    raised by `callback`, ends the minimisation early without an exception. Where a method does not succeed or ends
-    early, the result is the best θ evaluated so far.
+    each step usually reaches a lower loss than `fit`. BFGS, SLSQP and trust-constr store a matrix of P × P numbers;
+    the other methods do not. SciPy computes in float64, also if the program's dtype is float32. Ctrl-C, or
+    `fg.StopTraining` raised by `callback`, ends the minimisation early without an exception. Where a method does not
+    succeed or ends early, the result is the best θ evaluated so far.
 
     Args:
         program: Program compiled with a loss. Minimisation starts from `program.theta`, projected onto the bounds.
@@ -59,8 +59,8 @@ def minimize(
 
     Returns:
         SciPy's `OptimizeResult`: `x` (P,) float64 is θ, `fun` the loss plus the l2 penalty, `jac` (P,) float64 the
-        gradient (`grad` under trust-constr), `nit` the number of iterations, `nfev` that of evaluations, `success`,
-        `message`. After an early end `success` is False, `nit` may be missing, and without `grad` the gradient is `jac`.
+        gradient (under trust-constr `grad`, if present), `nit` the number of iterations, `nfev` that of evaluations,
+        `success`, `message`. After an early end `success` is False, and `nit` may be missing.
 
     Raises:
         ConfigError: an argument has the wrong type or range, X or T is a source, the network has no trained
