@@ -96,7 +96,7 @@ def fit(
         shuffle: True draws a new random order of the samples for every epoch, False keeps their order. An integer n ≥ 2
             shuffles by blocks, which suits disks: blocks are read in random order until at least n samples are in
             memory, and these are shuffled. Blocks are those of the source, such as row groups of Parquet, or n/16
-            consecutive samples each. If a source defines blocks, True shuffles by them, with 64 MiB as n samples.
+            consecutive samples each. If a source defines blocks, True shuffles by them, in memory of 64 MiB.
         sample_weight: array of shape (N,), finite and ≥ 0. The loss of a batch is the weighted mean (or sum, by
             `program.reduction`) of its samples' losses. Samples of weight 0 are not used.
         validation: fraction of the samples, between 0 and 1, that is drawn at random and not trained on; or
@@ -109,8 +109,8 @@ def fit(
         l1, l2: factors ≥ 0 of the penalty l1·Σ|θ_k| + l2·Σθ_k² (without a factor ½), which is added to the reduced
             loss of each batch. A number applies to all weights, but not to biases. A mapping such as
             {"level 1": 0.1, "biases": 0.01} selects parameters by the keys "weights", "biases", "input weights" (edges
-            that leave an input), "level N" (edges into neurons of level N) and "group NAME" (edges with NAME as
-            attribute `group`). Pairs (slots, factor) select them by index in θ: integers, a slice or a boolean mask.
+            that leave an input), "level N" (edges into neurons of level N) and "group NAME" (edges whose
+            attribute `group` is NAME). Pairs (slots, factor) select them by index in θ: integers, a slice or a boolean mask.
             Later entries override earlier ones.
         clip: number > 0, the largest Euclidean norm of a step's gradient, penalties included; a gradient of larger
             norm is scaled down to it.
