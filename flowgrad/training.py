@@ -109,8 +109,8 @@ def fit(
         l1, l2: factors ≥ 0 of the penalty l1·Σ|θ_k| + l2·Σθ_k² (without a factor ½), which is added to the reduced
             loss of each batch. A number applies to all weights, but not to biases. A mapping such as
             {"level 1": 0.1, "biases": 0.01} selects parameters by the keys "weights", "biases", "input weights" (edges
-            that leave an input), "level N" (edges into neurons of level N) and "group NAME" (edges whose
-            attribute `group` is NAME). Pairs (slots, factor) select them by index in θ: integers, a slice or a boolean mask.
+            that leave an input), "level N" (edges into neurons of level N) and "group NAME" (edges whose attribute
+            `group` is NAME). Pairs (slots, factor) select them by index in θ: integers, a slice or a boolean mask.
             Later entries override earlier ones.
         clip: number > 0, the largest Euclidean norm of a step's gradient, penalties included; a gradient of larger
             norm is scaled down to it.
