@@ -15,43 +15,60 @@ from flowgrad.registry import find
 
 @runtime_checkable
 class Callback(Protocol):
-    """Observer of one training; `fit` calls its callbacks in the order in which they were given.
+    """Object with methods that `fit` calls during training; several callbacks are called in the order given.
 
-    A package adds one by an entry point of the group `flowgrad.callbacks`: a class or function that returns a
-    Callback when it is called without arguments. If it has `for_run(folder)`, `flowgrad train` calls this instead,
-    with the folder of the run.
+    Other packages add callbacks by entry points of the group `flowgrad.callbacks`: each is a class or function that
+    returns a Callback when it is called without arguments. If it has an attribute `for_run`, `flowgrad train` calls
+    `for_run(folder)` instead, with the path of the run folder.
     """
 
     def begin(self, settings: Mapping[str, Any]) -> None:
-        """Called before the first epoch with the arguments of `fit` and the size of the network, by name."""
+        """Start a training; called before the first epoch.
+
+        Args:
+            settings: values by name: settings of `fit`, such as learning_rate and epochs; sizes, such as nodes, edges,
+                parameters and samples; and loss, executor and dtype.
+        """
         ...
 
     def epoch(self, row: Row) -> None:
-        """Called after each epoch with its row of the History; raising `fg.StopTraining` ends training after it."""
+        """Process an epoch; called after each epoch with its row of the History, a copy.
+
+        The method may raise `fg.StopTraining`: training then ends after this epoch.
+        """
         ...
 
     def end(self, history: History, error: BaseException | None) -> None:
-        """Called at the end; `error` is the exception that training raised, or None."""
+        """Finish; called once after training, also after an error, if `begin` was called.
+
+        Args:
+            history: History of all epochs that were completed.
+            error: exception that training raised, or None.
+        """
         ...
 
 
 @runtime_checkable
 class Watches(Protocol):
-    """A callback that also receives parameters and gradients."""
+    """Callback that also receives parameters and gradients."""
 
     def arrays(self, epoch: int, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Called before `epoch` with copies of `weights`, `biases`, `gradient/weights`, `gradient/biases`, by name.
+        """Process parameters and gradients; called after each epoch, before `epoch`.
 
-        The gradient is of the epoch's last step, including penalties, before clipping. Empty arrays are left out.
+        Args:
+            epoch: number of the epoch, from 1.
+            arrays: copies of `weights`, `biases`, `gradient/weights` and `gradient/biases` (n,), by name, without
+                empty ones. The gradient is that of the epoch's last step, with penalties, before clipping.
         """
         ...
 
 
 def callbacks_for(given: Iterable[str | Callback]) -> tuple[Callback, ...]:
-    """Resolve names and objects to callbacks.
+    """Convert names and objects to callbacks; a name makes a new callback with default settings.
 
     Raises:
-        ConfigError: an entry is neither. UnknownNameError: no callback has that name.
+        ConfigError: `given` is no iterable, or an entry is neither a name nor a Callback.
+        UnknownNameError: there is no callback of that name.
         MissingDependencyError: a library that a callback needs is not installed.
     """
     if isinstance(given, (str, Callback)) or not isinstance(given, Iterable):
@@ -70,7 +87,10 @@ def hearing(
     history: History,
     arrays: Callable[[], Mapping[str, npt.NDArray[Any]]],
 ) -> Iterator[Callable[[Row], None]]:
-    """Begin all callbacks; yield a function that passes a row to each; end each begun one, also after an error."""
+    """Call `begin` of all callbacks, yield a function that passes a row to each, and call `end`, also after an error.
+
+    If `begin` of a callback raises, `end` is called for it and for those before it.
+    """
     begun: list[Callback] = []
     error: BaseException | None = None
     try:

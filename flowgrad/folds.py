@@ -1,4 +1,4 @@
-"""Random partition of samples into cross-validation folds, stratified, and with groups kept together."""
+"""Random partition of samples into cross-validation folds, with optional strata and groups."""
 
 from __future__ import annotations
 
@@ -13,18 +13,21 @@ Ints = npt.NDArray[np.intp]
 
 
 def folds_of(samples: int, folds: int, rng: np.random.Generator, strata: Any = None, groups: Any = None) -> Ints:
-    """Assign samples to folds: (B,) fold numbers from 0.
+    """Assign samples to folds at random; return the fold numbers, (B,) int, from 0.
 
-    Samples, ordered by stratum and at random within it, are assigned to folds in turn, so that no two folds differ
-    by more than one sample of a stratum. Groups are assigned as units: ordered by the most frequent stratum of their
-    samples, then by size, the largest first.
+    Samples are ordered by stratum, at random within each, and assigned to the folds in turn; so the numbers of samples
+    of a stratum in two folds differ by at most one. With groups, whole groups are assigned: they are ordered by the
+    most frequent stratum of their samples, then by size, the largest first.
 
     Args:
-        samples: B, the number of samples; folds: 2 or more.
-        strata, groups: (B,) labels of any kind, or None.
+        samples: number of samples B, an integer ≥ 1.
+        folds: number of folds, an integer ≥ 2.
+        rng: generator that determines the order.
+        strata: (B,) labels of any kind, such as classes. None: all samples are of one stratum.
+        groups: (B,) labels of any kind. None: each sample is a group of its own.
 
     Raises:
-        DataError: fewer samples or groups than folds, or fewer samples of a stratum than folds.
+        DataError: there are fewer samples or groups than folds, or fewer samples of a stratum than folds.
 
     >>> sorted(folds_of(6, 3, np.random.default_rng(0)).tolist())
     [0, 0, 1, 1, 2, 2]
@@ -49,7 +52,13 @@ def folds_of(samples: int, folds: int, rng: np.random.Generator, strata: Any = N
 def held_out(
     samples: int, share: float, rng: np.random.Generator, strata: Any = None, groups: Any = None
 ) -> npt.NDArray[np.bool_]:
-    """Mark the samples to hold out, (B,) bool: in the order of `folds_of`, one unit in every 1/share.
+    """Draw a fraction of the samples to hold out; return (B,) bool, True at these.
+
+    In the order of `folds_of`, one sample or group in every 1/share is held out, so strata have equal shares.
+
+    Args:
+        share: number above 0 and below 1.
+        samples, rng, strata, groups: as for `folds_of`.
 
     Raises:
         DataError: no sample, or every sample, would be held out.

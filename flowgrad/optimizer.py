@@ -1,4 +1,4 @@
-"""The protocol of optimizers, and their elementwise step; each optimizer is a module of `flowgrad/optimizers/`."""
+"""The protocol of optimizers, and an elementwise step that implements it; see `flowgrad.optimizers`."""
 
 from __future__ import annotations
 
@@ -17,22 +17,29 @@ BLOCK = 1 << 12
 
 
 class Step(Protocol):
-    """The state and update of one run of an optimizer.
+    """The update rule of one training, together with its state.
 
-    A training can be resumed if its step has a `state`, a dict of arrays by name: these are saved in checkpoints, and
-    restored in place.
+    Training can be resumed if the step has an attribute `state`, a dict of arrays by name. These arrays are saved in
+    checkpoints, and restored in place.
     """
 
     def __call__(self, theta: Array, gradient: Array, rate: float) -> None:
-        """Update θ (P,) in place; `gradient` (P,) is not modified; nothing of size P is allocated."""
+        """Update θ (P,) in place, without modifying `gradient` (P,) and without allocating an array of size P.
+
+        Args:
+            theta, gradient: (P,) arrays of the program's dtype.
+            rate: learning rate of this step, at least 0.
+        """
         ...
 
 
 @runtime_checkable
 class Optimizer(Protocol):
-    """A rule with its settings; frozen, so that one record serves any number of runs.
+    """An optimization rule with its settings. It holds no state, so one record can be used in any number of trainings.
 
-    `name` is what the user types, `summary` one line for lists, `learning_rate` the default rate.
+    name           name under which users select it
+    summary        one line of text for lists
+    learning_rate  default learning rate, above 0
     """
 
     @property
@@ -45,11 +52,11 @@ class Optimizer(Protocol):
     def learning_rate(self) -> float: ...
 
     def start(self, theta: Array, decays: npt.NDArray[np.bool_]) -> Step:
-        """The state of one run, inside the step that uses it.
+        """Return a new step, which holds the optimizer's state during one training.
 
         Args:
-            theta: (P,) as training begins.
-            decays: (P,) which slots hold weights: a rule with weight decay leaves the biases alone.
+            theta: (P,) array of the program's dtype, the parameters at the start of training.
+            decays: (P,) bool, True at weights and False at biases; weight decay, if any, applies to weights only.
         """
         ...
 
@@ -57,7 +64,7 @@ class Optimizer(Protocol):
 class Elementwise:
     """A step that updates every slot by the same rule of `flowgrad.maths.updates`.
 
-    state      by name: `steps`, the number of steps made, and `moments` (S, P), S state values per slot
+    state      arrays by name: `steps` (), the number of steps made, and `moments` (S, P), S state values per slot
     decays     (P,) factors of weight decay, or None
     """
 
@@ -83,7 +90,7 @@ class Elementwise:
         return self.constants(int(self.state["steps"]), rate)
 
     def __call__(self, theta: Array, gradient: Array, rate: float) -> None:
-        """Update θ in place by NumPy, as `Step`."""
+        """Update θ (P,) in place by NumPy, as specified by `Step`."""
         rows = [*self.state["moments"], *([] if self.decays is None else [self.decays])]
         by_blocks(Update(self.rule, decay=self.decay), theta, gradient, theta, rows, (*self.next(rate), 1.0, 0.0, rate))
 
@@ -91,7 +98,7 @@ class Elementwise:
 def by_blocks(
     update: Update, theta: Array, g: Array, out: Array, rows: list[Array], constants: tuple[float, ...]
 ) -> bool:
-    """Run an update by NumPy, the reference: writes θ to `out`, states in place; returns whether g is all finite."""
+    """Run an update by NumPy, the reference: write θ to `out`, states in place; return whether all of g is finite."""
     finite = True
     with np.errstate(all="ignore"):
         for begin in range(0, len(theta), BLOCK):

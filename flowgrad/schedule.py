@@ -1,4 +1,4 @@
-"""The former name of `flowgrad.schedules`."""
+"""Deprecated alias of `flowgrad.schedules`; importing it gives a DeprecationWarning."""
 
 from __future__ import annotations
 

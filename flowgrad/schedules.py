@@ -1,8 +1,9 @@
-"""Learning-rate schedules: the factor on the learning rate in each epoch, 1 … n.
+"""Learning-rate schedules: functions from the number of an epoch, 1 … n, to a factor on the learning rate.
 
-A schedule is a function epoch → factor, so one of your own is a lambda. The functions below make one with settings of
-your own: `fit(..., schedule=schedules.step(30))`. Names stand for those in `entries`, which fit the number of epochs of
-a run; names of another package are entry points of the group `flowgrad.schedules`, each a function epochs → schedule.
+Any callable epoch → factor, such as a lambda, is a schedule. The functions below make schedules with given settings:
+`fit(..., schedule=schedules.step(30))`. A name, as in `fit(..., schedule="step")`, is looked up in `entries` and makes
+a schedule for the number of epochs of the training. Other packages add names by entry points of the group
+`flowgrad.schedules`, each a function from the number of epochs to a schedule.
 """
 
 from __future__ import annotations
@@ -18,12 +19,19 @@ Schedule = Callable[[int], float]
 
 
 def constant() -> Schedule:
-    """1 in every epoch."""
+    """Return the schedule whose factor is 1 in every epoch."""
     return lambda epoch: 1.0
 
 
 def step(every: int, factor: float = 0.1) -> Schedule:
-    """factor^k after k·every epochs.
+    """Return a schedule that multiplies the rate by `factor` after each `every` epochs: factor^⌊(epoch − 1)/every⌋.
+
+    Args:
+        every: integer ≥ 1.
+        factor: number > 0.
+
+    Raises:
+        ConfigError: an argument has the wrong type or range.
 
     >>> [step(2)(epoch) for epoch in (1, 2, 3)]
     [1.0, 1.0, 0.1]
@@ -33,13 +41,31 @@ def step(every: int, factor: float = 0.1) -> Schedule:
 
 
 def exponential(factor: float) -> Schedule:
-    """factor^(epoch − 1)."""
+    """Return a schedule that multiplies the rate by `factor` after every epoch: factor^(epoch − 1).
+
+    Args:
+        factor: number > 0.
+
+    Raises:
+        ConfigError: an argument has the wrong type or range.
+    """
     factor = real("factor", factor, 0, open_low=True)
     return lambda epoch: factor ** (epoch - 1)
 
 
 def cosine(epochs: int, floor: float = 0.0) -> Schedule:
-    """Half a cosine from 1 in the first epoch down towards `floor` after the last (Loshchilov & Hutter 2017, (5))."""
+    """Return a schedule that falls by half a cosine, from 1 in the first epoch to `floor` in epoch `epochs` + 1.
+
+    The factor is floor + ½ (1 − floor) (1 + cos(π (epoch − 1)/epochs)), and `floor` in later epochs (Loshchilov &
+    Hutter 2017, (5), without restarts).
+
+    Args:
+        epochs: integer ≥ 1, the number of epochs of the training.
+        floor: number ≥ 0.
+
+    Raises:
+        ConfigError: an argument has the wrong type or range.
+    """
     epochs, floor = whole("epochs", epochs, 1), real("floor", floor, 0)
 
     def factor(epoch: int) -> float:
@@ -49,7 +75,14 @@ def cosine(epochs: int, floor: float = 0.0) -> Schedule:
 
 
 def warmup(epochs: int, then: Schedule | None = None) -> Schedule:
-    """epoch/epochs up to 1, and after that `then`, counted from its own first epoch.
+    """Return a schedule that rises linearly, as epoch/epochs, to 1 in epoch `epochs`, and continues as `then`.
+
+    Args:
+        epochs: integer ≥ 1, the number of epochs of the rise.
+        then: schedule of the epochs after the rise, the first of which it is given as epoch 1. Default: `constant()`.
+
+    Raises:
+        ConfigError: `epochs` has the wrong type or range.
 
     >>> [warmup(4)(epoch) for epoch in (1, 2, 4, 9)]
     [0.25, 0.5, 1.0, 1.0]
@@ -94,11 +127,19 @@ entries: dict[str, Callable[[int], Schedule]] = {
 
 
 def schedule_for(schedule: str | Schedule | None, epochs: int) -> Schedule:
-    """The schedule that a name, a function or None stands for, in a run of so many epochs.
+    """Return the schedule for the argument `schedule` of `fit`, in a training of a given number of epochs.
+
+    Args:
+        schedule: name (`flowgrad list schedules`), callable epoch → factor, or None, which is `constant()`.
+        epochs: integer ≥ 1.
+
+    Returns:
+        Callable epoch → factor. If made of a callable, it raises ConfigError where that does not return a finite
+        number ≥ 0.
 
     Raises:
-        UnknownNameError: no such name; the message gives the nearest.
-        ConfigError: neither name nor function, or the function gives no number, a negative or a non-finite one.
+        UnknownNameError: there is no schedule of that name; the message gives the nearest.
+        ConfigError: `schedule` is neither a name nor a callable nor None; a class is not accepted.
     """
     if isinstance(schedule, str):
         named: Callable[[int], Schedule] = find("schedules", schedule)

@@ -1,4 +1,4 @@
-"""Training: `fit` moves a program's θ against its gradient, batch by batch, and writes a `History`."""
+"""Training by mini-batches: `fit` moves a program's θ against its gradient and returns a `History`."""
 
 from __future__ import annotations
 
@@ -73,71 +73,96 @@ def fit(
     resume: bool = False,
     run_folder: str | os.PathLike[str] | None = None,
 ) -> History:
-    """Train: move `program.theta` by mini-batches, from where it stands.
+    """Train a program: update `program.theta` by mini-batch gradient steps, starting from its current value.
 
-    The same arguments and seed give the same θ, bit for bit, on one executor, in one go or resumed from a checkpoint;
-    the order of the data depends on the seed alone. Ctrl-C ends training early and keeps what was reached: `fit` then
-    returns its History, with reason "interrupted", and raises nothing. With `checkpoint` SIGTERM and SIGHUP do so too.
+    The same arguments, seed and executor give the same θ, bit for bit, also where training was resumed from a
+    checkpoint. Ctrl-C ends training early without an exception: `fit` returns its History with reason "interrupted",
+    and `program.theta` is the one that `History.weights_of` names. With `checkpoint`, SIGTERM and SIGHUP do the same in
+    the main thread.
 
     Args:
-        program: compiled with a loss; its θ moves, and stands after every epoch where training stands.
-        X: (N, I) array, or a mapping or data frame by input name. A memory-mapped array (`np.load(…, mmap_mode="r")`)
-            and a source, an object with `__len__` and `take(rows)`, are read batch by batch, by a thread ahead.
-        T: (N, O), or class indices (N,) under cross_entropy; None where X is a source whose `take` gives both.
-        optimizer: a name (`flowgrad list optimizers`) or an Optimizer with settings of its own
-            (`fg.optimizers.SGD(momentum=0.9)`).
-        learning_rate: above 0; None takes the optimizer's.
-        epochs, batch_size: whole numbers from 1; the last batch of an epoch may be smaller.
-        seed: of the shuffling and of the split.
-        shuffle: a new order of the samples every epoch, drawn from all (of a source in blocks, as Parquet's row
-            groups are, by blocks, among as many samples as 64 MB hold); False: theirs. A number n: drawn by blocks,
-            n samples being in memory together, as suits a disk: a sixteenth of these stand side by side.
-        sample_weight: (N,), at least 0; each batch's loss is its weighted mean (or sum). Samples of weight 0
-            are left out.
-        validation: a share of the samples, above 0 and below 1, drawn by the seed and kept from training; or
-            data of its own, (X, T), (X, T, sample_weight) or a source.
-        patience: stop after so many epochs without a lower val_loss; training that had patience ends with the
-            θ of its best epoch.
-        metrics: names (`flowgrad list metrics`) or `fg.metrics.Metric` records.
-        l1, l2: factors of the penalty l1·Σ|θ_k| + l2·Σθ_k² (no ½), which is added to the reduced loss of each
-            batch. A number is for all weights, not for biases; a mapping is by words, {"level 1": 0.1, "biases": 0.01}
-            (weights, biases, input weights, level N: of edges into that level, group NAME: of edges whose attribute
-            `group` that is); (slots, factor) pairs are for the slots of θ that they name.
-        clip: the largest norm of a step's gradient, which is scaled down to it; clip_value: the largest size of a
-            component, which is cut to it.
-        constraints: bounds on θ, which is projected onto them after every step: {"weights": "nonnegative"} by the
-            words of l1, or (slots, bound) pairs, a bound being "nonnegative", "nonpositive", "sign" (to keep that of
-            the start) or (low, high). An edge's attribute `constraint` is one too, and holds whatever is given here.
-        dropout, input_dropout: probability that a hidden neuron, an input is left out of a sample's step; the others
-            are times 1/(1 − p). Drawn by seed, step, neuron and sample alone (`fg.Dropout`).
-        class_weight: "balanced", or class index → factor on the weights of its samples, in training alone.
-        label_smoothing: ε; targets of classes become (1 − ε)·t + ε/K, in training alone.
-        schedule: a name (`flowgrad list schedules`) or a function epoch → factor on the learning rate, as those of
-            `fg.schedules`; epochs count from 1.
-        checkpoint: a file that is kept up to date, after every epoch and at most once a second, so that a training
-            that was killed can go on; True is `fit.ckpt` in the run folder, where any other may lie too. A disk that
-            fills up meanwhile is a CheckpointWarning.
-        resume: go on from the checkpoint where there is one, bit for bit as if nothing had happened; a finished
-            training returns its History at once. The program stands at the θ with which the training began, or at one
-            that it ended with. More epochs than it had may be asked for; `flowgrad.fitting.checkpoint.MAY_CHANGE` are
-            the arguments that may be others.
-        run_folder: a folder that `flowgrad view` follows, as that of `flowgrad train`. It must not exist, but where
-            a checkpoint is gone on from: then it is gone on with.
-        progress: show a bar (needs rich).
-        on_epoch: called with each epoch's row. It, or a callback, may raise `fg.StopTraining`: training then ends
-            after this epoch, with reason "stopped"; and may assign `program.theta`, which training goes on from.
-        callbacks: names, "tensorboard" or "mlflow", or Callback objects (`flowgrad.callback`), which hear of the
-            settings, of every epoch and of the end.
+        program: Program compiled with a loss. Its θ is updated after every epoch.
+        X: array of shape (N, I), or mapping or data frame with one column per input name. A memory-mapped array
+            (`np.load(…, mmap_mode="r")`) or a source, which is an object with `__len__` and `take(rows)`, stays in
+            storage: a thread reads the next samples while a batch is processed.
+        T: targets, array of shape (N, O), or (N,) if O = 1; class indices (N,) under cross_entropy; or mapping or data
+            frame with one column per output name; or a source. None if X is a source whose `take` returns (x, t).
+        optimizer: name (`flowgrad list optimizers`) of an optimizer with its default settings, or an Optimizer with
+            other settings, such as `fg.optimizers.SGD(momentum=0.9)`.
+        learning_rate: number > 0. Default: `learning_rate` of the optimizer.
+        epochs: number of passes over the samples, an integer ≥ 1.
+        batch_size: number of samples per step, an integer ≥ 1. The last batch of an epoch may be smaller.
+        seed: integer ≥ 0, seed of the generators that draw the validation split, the order of samples and dropout.
+        shuffle: True draws a new random order of the samples for every epoch, False keeps their order. An integer n ≥ 2
+            shuffles by blocks, which suits disks: blocks are read in random order until at least n samples are in
+            memory, and these are shuffled. Blocks are those of the source, such as row groups of Parquet, or n/16
+            consecutive samples each. If a source defines blocks, True shuffles by them, in memory of 64 MiB.
+        sample_weight: array of shape (N,), finite and ≥ 0. The loss of a batch is the weighted mean (or sum, by
+            `program.reduction`) of its samples' losses. Samples of weight 0 are not used.
+        validation: fraction of the samples, between 0 and 1, that is drawn at random and not trained on; or
+            validation data: (X, T), (X, T, sample_weight) or a source.
+        patience: integer ≥ 1, for which `validation` is needed: training stops after this number of epochs without a
+            new lowest val_loss. With patience, θ at the end is that of the epoch with the lowest val_loss, unless
+            training was interrupted.
+        metrics: names (`flowgrad list metrics`) or `fg.metrics.Metric` records. They are computed after every epoch on
+            the training and the validation samples, without sample weights.
+        l1, l2: factors ≥ 0 of the penalty l1·Σ|θ_k| + l2·Σθ_k² (without a factor ½), which is added to the reduced
+            loss of each batch. A number applies to all weights, but not to biases. A mapping such as
+            {"level 1": 0.1, "biases": 0.01} selects parameters by the keys "weights", "biases", "input weights" (edges
+            that leave an input), "level N" (edges into neurons of level N) and "group NAME" (edges whose attribute
+            `group` is NAME). Pairs (slots, factor) select them by index in θ: integers, a slice or a boolean mask.
+            Later entries override earlier ones.
+        clip: number > 0, the largest Euclidean norm of a step's gradient, penalties included; a gradient of larger
+            norm is scaled down to it.
+        clip_value: number > 0. After `clip`, each gradient component is clipped to [−clip_value, clip_value].
+        constraints: bounds onto which θ is projected at the start and after every step: a mapping such as
+            {"weights": "nonnegative"}, with the keys of `l1`, or (slots, bound) pairs. A bound is "nonnegative",
+            "nonpositive", "sign" (keep the sign that the parameter has at the start; 0 is not bounded) or (low, high),
+            with None for no limit. The edge attribute `constraint` is such a bound, too. All bounds of a parameter
+            hold together.
+        dropout, input_dropout: probability, at least 0 and below 1, that a hidden neuron (an input) is set to 0 for a
+            sample in a step. The others are multiplied by 1/(1 − p). The draw depends only on seed, step, neuron and
+            the sample's place in the batch (`fg.Dropout`).
+        class_weight: factors on the sample weights, in training only: a mapping class index → factor ≥ 0, 1 for other
+            classes; or "balanced", which gives all classes the same total weight.
+        label_smoothing: ε, at least 0 and below 1. In training only, targets of K classes become (1 − ε)·t + ε/K.
+        schedule: name (`flowgrad list schedules`) or callable epoch → factor ≥ 0 on the learning rate, such as those
+            made by `fg.schedules`. Epochs count from 1.
+        checkpoint: path of a file from which training can be resumed; True: `fit.ckpt` in `run_folder`. The file is
+            written before the first epoch, then after an epoch at most once per second, and at the end.
+        resume: whether to continue from `checkpoint`, if that file exists. The result is bit-identical to that of
+            training without a break. A finished training returns its History at once. `program.theta` must be the θ
+            with which the training began, or the checkpoint's last or best θ. Data and arguments must be the same,
+            except those in `flowgrad.fitting.checkpoint.MAY_CHANGE`; `epochs` must not be below the epochs completed.
+        run_folder: path of a folder, of the kind that `flowgrad train` writes, in which `flowgrad view` can follow
+            training (needs safetensors). It must not exist, or be empty, unless training is resumed: then it is
+            continued.
+        progress: whether to show a progress bar (needs rich).
+        on_epoch: callable, called with the History row (a dict) of every epoch. Like a callback, it may raise
+            `fg.StopTraining`, which ends training after this epoch with reason "stopped"; and it may assign
+            `program.theta`, from which training then continues.
+        callbacks: names (`flowgrad list callbacks`), such as "tensorboard", or Callback objects
+            (`flowgrad.callback`), which are called with the settings, after every epoch, and at the end of training.
+
+    Returns:
+        History with one row per epoch: loss, penalty, metrics, learning rate and time.
 
     Raises:
-        ConfigError: an argument of the wrong type or range, or a checkpoint of another network, data or setting;
+        ConfigError: an argument has the wrong type or range, or the checkpoint is of another network, data or setting;
             the message names it.
-        FileError: a checkpoint cannot be written, or is truncated or altered.
-        UnknownNameError: no such optimizer, metric, schedule or callback.
-        ShapeError, DataError: as `program.value_and_grad`.
-        NonFiniteError: inf or NaN; the message names neuron, epoch, step and batch. `program.theta` is then the
-            last θ whose loss and gradient were finite.
-        MissingDependencyError: a bar is wanted and rich is not installed, or a callback's library is not.
+        FileError: the checkpoint cannot be written at the start, or is truncated or altered; or `run_folder` exists or
+            cannot be written.
+        UnknownNameError: there is no such optimizer, metric, schedule, callback, class, column or key of a penalty.
+        GraphError: an edge's attribute `constraint` is no bound, or contradicts another one.
+        ExecutorError: the executor does not support dropout.
+        ShapeError, DataError: as for `program.value_and_grad`.
+        NonFiniteError: a loss or gradient is inf or NaN; the message names neuron, epoch, step and batch.
+            `program.theta` is then the last θ whose loss and gradient were finite.
+        MissingDependencyError: a library is not installed: rich for `progress`, safetensors for `run_folder`, or that
+            of a callback.
+
+    Warns:
+        CheckpointWarning: the checkpoint cannot be written during training, which continues.
 
     >>> import flowgrad as fg
     >>> net = fg.Network.from_arrays([0, 1], [2, 2], activation="identity")

@@ -1,7 +1,8 @@
-"""Callbacks of a training: where its values are logged, a file each, named as the user names it.
+"""Callbacks that log a training to TensorBoard or MLflow.
 
-`fit(..., callbacks=[callbacks.TensorBoard("runs/one")])` takes one with settings of your own, or any object with the
-methods of `flowgrad.callback.Callback`.
+`fit(..., callbacks=["tensorboard"])` uses a callback with its default settings, and
+`fit(..., callbacks=[callbacks.TensorBoard("runs/one")])` one with the given settings. Any object with the methods of
+`flowgrad.callback.Callback` is a callback, too.
 """
 
 from flowgrad.callbacks.mlflow import MLflow

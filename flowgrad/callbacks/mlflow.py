@@ -1,4 +1,4 @@
-"""MLflow: a run with every value of every epoch as a metric, and the settings as parameters."""
+"""MLflow: log every value of every epoch as a metric of an MLflow run, and the settings as its parameters."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ LENGTH = 500  # largest number of characters of a parameter's value that every s
 
 
 class MLflow:
-    """MLflow, by a run of its own, or the active run where there is one, which then stays open.
+    """Callback that logs to MLflow: each value of an epoch as a metric, the settings of `fit` as parameters.
+
+    If `folder` is None and an MLflow run is active, the callback logs to that run and leaves it open. Otherwise it
+    creates a run, and terminates it at the end of training.
 
     Args:
-        folder: where the database mlflow.db is, or is made; None takes the tracking server or file that MLflow itself
-            is set to.
-        experiment: its name.
-        run: the run's name; None lets MLflow find one.
+        folder: path of the folder of the database mlflow.db; both are created if missing. None: the tracking URI for
+            which MLflow is configured.
+        experiment: name of the experiment of a new run; it is created if missing.
+        run: name of a new run. None: MLflow chooses a name.
 
     Raises:
         MissingDependencyError: mlflow is not installed.
@@ -38,14 +41,14 @@ class MLflow:
 
     @classmethod
     def for_run(cls, folder: Path) -> MLflow:
-        """Make the callback for a run folder: it logs where MLflow is set to, in a run of the folder's name."""
+        """Return a callback that logs to the tracking URI configured for MLflow, in a run named like the folder."""
         return cls(run=folder.name)
 
     def begin(self, settings: Mapping[str, Any]) -> None:
-        """Start a run, or take the active one, and log the settings as parameters.
+        """Create a run, or use the active one, and log the settings as parameters.
 
         Raises:
-            ConfigError: MLflow refuses: no such store, no such server.
+            ConfigError: MLflow reports an error, such as a store or server that does not exist.
         """
         self._asked(lambda: self._open(settings))
 
@@ -65,7 +68,11 @@ class MLflow:
             client.log_param(self._run, name, str(value)[:LENGTH])
 
     def epoch(self, row: Row) -> None:
-        """Log each value of the row as a metric by its name, the epoch as the step."""
+        """Log each value of the row as a metric of that name, with the epoch as step.
+
+        Raises:
+            ConfigError: MLflow reports an error.
+        """
         client = self._client
         assert client is not None
         for name, value in row.items():
@@ -73,7 +80,7 @@ class MLflow:
                 self._asked(lambda n=name, v=value: client.log_metric(self._run, n, float(v), step=int(row["epoch"])))
 
     def end(self, history: History, error: BaseException | None) -> None:
-        """Log the reason of the end as a tag, and terminate the run unless it was active before training."""
+        """Log why training ended as the tag flowgrad.reason, and terminate the run unless it was active before."""
         client = self._client
         if client is None or not self._run:
             return
@@ -83,7 +90,7 @@ class MLflow:
             client.set_terminated(self._run, ended)
 
     def _asked(self, call: Callable[[], object]) -> None:
-        """Call a function of MLflow; raise its errors as a ConfigError of one line."""
+        """Call a function of MLflow; convert its errors to a ConfigError with a message of one line."""
         try:
             call()
         except (self._mlflow.exceptions.MlflowException, OSError) as problem:

@@ -1,4 +1,4 @@
-"""TensorBoard: every value of every epoch as a scalar, parameters and gradients as histograms."""
+"""TensorBoard: write every value of every epoch as a scalar, and parameters and gradients as histograms."""
 
 from __future__ import annotations
 
@@ -20,10 +20,12 @@ BINS = 30  # number of bins of a histogram
 
 
 class TensorBoard:
-    """TensorBoard, by an event file that `tensorboard --logdir runs` shows, also while training runs.
+    """Callback that writes an event file for TensorBoard, which `tensorboard --logdir` shows also during training.
+
+    The file has each value of an epoch as a scalar, and parameters and gradients as histograms.
 
     Args:
-        folder: of this training; None takes runs/tensorboard/ and the time.
+        folder: path of the folder of the event file. None: runs/tensorboard/DATE_TIME in the current folder.
 
     Raises:
         MissingDependencyError: tensorboard is not installed.
@@ -43,27 +45,31 @@ class TensorBoard:
 
     @classmethod
     def for_run(cls, folder: Path) -> TensorBoard:
-        """Make the callback for a run folder: the event file is in its folder tensorboard."""
+        """Return a callback that writes to the folder tensorboard in a run folder."""
         return cls(folder / "tensorboard")
 
     @property
     def follow(self) -> str:
-        """The shell command that shows the event file."""
+        """Shell command that shows the event file."""
         return f"tensorboard --logdir {quote(str(self.folder))}"
 
     def begin(self, settings: Mapping[str, Any]) -> None:
-        """Open the event file; raise FileError where that fails."""
+        """Open the event file; the settings are not written.
+
+        Raises:
+            FileError: the file cannot be opened.
+        """
         try:
             self._writer = self._make(str(self.folder))
         except OSError as error:
             raise FileError(f"{self.folder}: {(error.strerror or str(error)).lower()}") from None
 
     def arrays(self, epoch: int, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Write a histogram of each array by its name, in bins of equal width."""
+        """Write a histogram of each array under its name, with bins of equal width."""
         self._add({name: (self._histogram, histogram(values)) for name, values in arrays.items()}, epoch)
 
     def epoch(self, row: Row) -> None:
-        """Write each value of the row as a scalar by its name, the epoch as the step."""
+        """Write each value of the row as a scalar of that name, with the epoch as step."""
         named = {name: (self._scalar, np.float32(value)) for name, value in row.items() if name != "epoch"}
         self._add(named, int(row["epoch"]))
         assert self._writer is not None
@@ -86,7 +92,7 @@ class TensorBoard:
 
 
 def histogram(values: npt.NDArray[Any], bins: int = BINS) -> npt.NDArray[np.float64]:
-    """Return (bins, 3) float64: left and right end of each bin, and the number of values (n,) in it.
+    """Count values (n,) in bins of equal width; return (bins, 3) float64, the left and right end and the count of each.
 
     >>> histogram(np.array([0.0, 0.1, 1.0]), 2).tolist()
     [[0.0, 0.5, 2.0], [0.5, 1.0, 1.0]]

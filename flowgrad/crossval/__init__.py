@@ -1,4 +1,4 @@
-"""Cross-validation: a model trained anew on all folds but one, and judged on that one, in turn and repeatedly."""
+"""Cross-validation: for each fold, a model is trained on the other folds and evaluated on this one."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = ["CrossValidation", "Fold", "cross_validate"]
 
 @dataclass(frozen=True)
 class _Trainer:
-    """Arguments that all folds share: samples X (B, I), T (B, O) or (B,), and how to train on some of them."""
+    """Arguments that all folds share: samples X (B, I), T (B, O) or (B,), and the settings of training."""
 
     model: Model
     X: Array
@@ -47,7 +47,7 @@ class _Trainer:
     seed: int
 
     def run(self, kind: str, repeat: int, number: int, threads: int | None = None) -> Fold:
-        """Train on the other folds and predict this one, whose samples neither training nor scaling reads."""
+        """Train on the other folds and predict the samples of this one, which training and scaling do not use."""
         test = self.folds[repeat - 1] == number - 1
         seed = self.seed + (repeat - 1) * (int(self.folds.max()) + 1) + number - 1
         rest = np.flatnonzero(~test)
@@ -72,7 +72,7 @@ class _Trainer:
         )  # fmt: skip
 
     def _split(self, rest: Array, seed: int) -> tuple[Array, tuple[Array, ...] | None]:
-        """Return the indices to train on, of `rest`, and data for early stopping: those given, or a share of `rest`."""
+        """Return the indices to train on, from `rest`, and data for early stopping: those given or a part of `rest`."""
         if not isinstance(self.validation, float):
             return rest, self.validation
         strata, groups = (None if each is None else each[rest] for each in (self.strata, self.groups))
@@ -81,7 +81,7 @@ class _Trainer:
         return rest[~out], tuple(held)
 
     def said(self) -> dict[str, Any]:
-        """Return what must be equal in two cross-validations for their folds to be kept in one folder."""
+        """Return the values, by name, that must be equal in two cross-validations that use the same folder."""
         settings = [dict(self.compiled), dict(self.fit), self.standardize, self.standardize_targets, self.seed]
         given = [self.validation, self.groups, self.strata, *([] if self.weights is None else [self.weights])]
         return {
@@ -119,38 +119,54 @@ def cross_validate(
     progress: bool = False,
     on_fold: Callable[[Fold], object] | None = None,
 ) -> CrossValidation:
-    """Train a model on all folds but one and judge it on that one, for each fold, and repeat that with other folds.
+    """Cross-validate a model: for each fold, train on the other folds and evaluate on this one.
 
-    Every training begins with new weights and sees nothing of its fold: scaling, early stopping and weights come from
-    the other folds alone.
+    Every training starts from newly drawn weights and does not use the samples of its held-out fold: the scaling of
+    columns and early stopping are computed from the other folds, or from the given validation data.
 
     Args:
-        model: its network (trainable weights are drawn anew, frozen ones stay), columns, classes and loss.
-        X: samples as they were measured, as for `model.predict`.
-        T: class indices (B,) of a model with classes, else targets (B, O) on the data's scale, or by name.
-        folds: 2 or more; repeats: 1 or more, each with other folds.
-        groups: (B,) of any kind: samples of one group stand in one fold, as those of one patient.
-        sample_weight: (B,), as for `fit`, above 0: of losses in training and validation; metrics count samples once.
-        stratify: whether every fold has the same share of each class; None: where there are classes (or times of
-            survival, by whether they are censored).
-        standardize, standardize_targets: whether inputs and targets are scaled to mean 0 and variance 1.
-        validation: a share of the training folds, above 0 and below 1, stratified as the folds are and kept for early
-            stopping; or data of its own, (X, T) or (X, T, sample_weight).
-        metrics: beside accuracy and auc, rmse and pearson, or concordance.
-        fit: keyword arguments for `fit`, such as epochs and patience; not seed, validation and sample_weight.
-        seed: of folds, weights and training.
+        model: Model whose network, columns, classes and loss are used. Trainable weights are drawn anew and trainable
+            biases are set to 0; frozen ones stay. A model without a loss is trained with squared_error.
+        X: raw samples, as for `model.predict`: array of shape (B, I), or mapping or data frame by column name.
+        T: class indices (B,) if the model has classes; else raw targets: array of shape (B, O), or mapping or data
+            frame by target name.
+        folds: number of folds, an integer ≥ 2.
+        repeats: number of repetitions, an integer ≥ 1, each with another random partition into folds.
+        groups: array of shape (B,) of labels of any kind. Samples of one group, such as those of one patient, are
+            assigned to the same fold.
+        sample_weight: array of shape (B,), finite and > 0, of weights in the losses of training and validation. Metrics
+            do not use weights.
+        stratify: whether all folds get the same proportion of each class, or, under losses of survival times, of
+            censored samples. None: True if there are classes or survival times.
+        standardize: whether inputs are scaled to mean 0 and variance 1 over the training samples.
+        standardize_targets: whether targets are; not for classes.
+        validation: data for early stopping: a fraction of the training folds, between 0 and 1, which is not trained on
+            and is drawn with the same strata and groups; or data (X, T) or (X, T, sample_weight) for all folds.
+        metrics: names or Metric records, in addition to accuracy and auc (with classes), concordance (survival times),
+            or rmse and pearson (else).
+        fit: mapping of keyword arguments for `fit`, such as epochs and patience, but not seed, validation or
+            sample_weight.
+        seed: integer ≥ 0, seed of the generators that draw folds, weights and the random numbers of training.
         executor, dtype: as for `compile`.
-        folder: keeps each fold when it is done, with its weights; a call that finds some there does the others only,
-            and the result has the same bytes. More repeats may be added. None keeps nothing.
-        workers: processes, each on one thread; None is one a core, 1 stays in this process. They are spawned: a
-            script calls this under `if __name__ == "__main__":`.
-        progress: show a bar (needs rich).
-        on_fold: called with each Fold as it is done.
+        folder: path of a folder to which each fold and its weights are written when it is finished. A later call reads
+            the folds that are there and trains only the others, with bit-identical results; it may have more repeats.
+            None: nothing is written.
+        workers: number of processes, an integer ≥ 1, each with one thread; 1 trains in this process. Default: one per
+            core. Processes are spawned: a script must make this call under `if __name__ == "__main__":`.
+        progress: whether to show a progress bar (needs rich).
+        on_fold: callable, called in this process with the Fold of each finished training.
+
+    Returns:
+        CrossValidation, with all folds, their metrics and the outputs for held-out samples.
 
     Raises:
-        ConfigError: an argument out of range; the folder holds folds of another network, other samples or settings.
-        DataError, ShapeError, UnknownNameError: X, T or groups do not fit; too few samples of a class for the folds.
-        KeyboardInterrupt: finished folds are in the folder then. Else as `compile` and `fit`.
+        ConfigError: an argument has the wrong type or range, or the folder has folds of another network, of other
+            samples or settings.
+        DataError, ShapeError, UnknownNameError: X, T, weights or groups do not fit the model or each other; there are
+            fewer groups, or fewer samples of a class, than folds; or there is no such metric.
+        FileError: the folder cannot be written, has a damaged file, or has other files.
+        KeyboardInterrupt: Ctrl-C; the finished folds are in the folder.
+        Other errors: as for `compile` and `fit`.
 
     >>> from flowgrad import topologies
     >>> net = topologies.layered([2, 3, 1], activation="tanh", seed=0)
@@ -198,7 +214,7 @@ def cross_validate(
 
 
 def _targets(model: Model, T: Any) -> Array:
-    """Check targets as training does; return class indices (B,), or targets (B, O) float64."""
+    """Check targets as `fit` does; return class indices (B,), or targets (B, O) float64."""
     if batch.by_name(T) is not None:
         T = batch.table(T, model.targets, "T", "target", np.dtype(np.float64), surplus=True)
     given: Array = np.asarray(T)
@@ -225,7 +241,7 @@ def _strata(model: Model, T: Array, stratify: bool | None) -> Array | None:
 
 
 def _named(model: Model, strata: Array | None) -> Array | None:
-    """Return the name (B,) of each sample's stratum in messages."""
+    """Return the name (B,) of each sample's stratum, for messages."""
     if strata is None:
         return None
     names = [f"class {brief(name)}" for name in model.classes]

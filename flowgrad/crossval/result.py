@@ -24,13 +24,18 @@ from flowgrad.scaling import Scaling
 
 @dataclass(frozen=True)
 class Fold:
-    """One training: its repeat and fold, from 1, and what came of it.
+    """Result of the training of one fold.
 
-    rows      (n,) the samples that were held out
-    y         (n, O) float64 what the network answers to them: logits, log rates, or targets on the data's scale
-    theta     (P,) the trained parameters
-    scaling   (2, I) mean and scale of the inputs on the training samples, or (0, I); `target_scaling` likewise (·, O)
-    epochs    how many were run; loss: of the last one
+    repeat          number of the repetition, from 1
+    number          number of the held-out fold, from 1
+    rows            (n,) int, row numbers of the held-out samples, ascending
+    y               (n, O) float64, outputs of the network for these samples: logits, log rates, or targets, on the
+                    scale of the raw targets
+    theta           (P,) trained parameters
+    scaling         (2, I) float64, mean and scale of the inputs over the training samples; (0, I) if not standardised
+    target_scaling  (2, O) float64, the same of the targets; (0, O) if not standardised
+    epochs          number of epochs run
+    loss            training loss of the last epoch
     """
 
     repeat: int
@@ -45,30 +50,30 @@ class Fold:
 
     @property
     def job(self) -> Job:
-        """The job that trained this fold; its file is named by it."""
+        """Key of this fold among all jobs, ("fold", repeat, number); its file is named after it."""
         return "fold", self.repeat, self.number
 
     def arrays(self) -> dict[str, Array]:
-        """Return the arrays that the file of this fold keeps, by name."""
+        """Return the arrays that are written to the file of this fold, by name."""
         names = ("rows", "y", "theta", "scaling", "target_scaling", "epochs", "loss")
         return {name: np.asarray(getattr(self, name)) for name in names}
 
     @classmethod
     def restored(cls, job: Job, arrays: Mapping[str, Array]) -> Fold:
-        """Make the fold of a job from the arrays that `Fold.arrays` returned."""
+        """Create the Fold of a job from the arrays that `Fold.arrays` returned."""
         kept = {name: arrays[name] for name in ("rows", "y", "theta", "scaling", "target_scaling")}
         return cls(job[1], job[2], **kept, epochs=int(arrays["epochs"]), loss=float(arrays["loss"]))
 
 
 @dataclass(frozen=True, repr=False)
 class CrossValidation:
-    """What `cross_validate` found, of B samples.
+    """Result of `cross_validate` on B samples, in R repeats of K folds.
 
-    model    as it was given, untrained
-    T        (B, O) targets, or (B,) class indices
-    done     R · K folds, one after the other, repeat by repeat
-    metrics  the metrics that judge it
-    groups   (B,) or None
+    model    the given Model, untrained
+    T        (B, O) float64 raw targets, or (B,) class indices
+    done     R·K Folds, ordered by repeat, then by fold
+    metrics  Metric records by which the model is evaluated
+    groups   (B,) group labels, or None
     """
 
     model: Model
@@ -78,7 +83,10 @@ class CrossValidation:
     groups: Array | None = None
 
     def model_of(self, repeat: int, number: int) -> Model:
-        """Give the model that was trained without this fold, with its scaling; repeat and number count from 1.
+        """Return the trained model, with its scaling, for which fold `number` of `repeat` was held out.
+
+        Args:
+            repeat, number: numbers of the repeat and of the fold, from 1.
 
         Raises:
             ConfigError: there is no such repeat or fold.
@@ -95,7 +103,7 @@ class CrossValidation:
 
     @cached_property
     def outputs(self) -> Array:
-        """(R, B, O) float64: the network's outputs for each sample while it was held out, in each repeat."""
+        """Outputs (R, B, O) float64, in each repeat those of the model for which the sample was held out."""
         found = np.empty((self.done[-1].repeat, len(self.T), self.done[0].y.shape[1]))
         for fold in self.done:
             found[fold.repeat - 1, fold.rows] = fold.y
@@ -114,17 +122,25 @@ class CrossValidation:
         return rows
 
     def by_fold(self) -> list[dict[str, Any]]:
-        """Give a dict a fold: repeat and fold from 1, sizes of the other folds and of this, epochs, loss, metrics."""
+        """Return a dict for each fold, with the metrics by name and these entries.
+
+        repeat, fold  numbers from 1
+        train, test   numbers of samples in the other folds and in this one
+        epochs, loss  number of epochs, and training loss of the last one
+        """
         return [dict(row) for row in self._by_fold]
 
     def figures(self) -> list[dict[str, Any]]:
-        """Give a dict a metric.
+        """Return a dict for each metric, with its name as `metric` and these entries.
 
-        mean, sd              over the folds for which it is defined, `folds` in number
-        low, high             95 % interval of the mean, for models trained on other samples, by Student's t; variance
-                              with n_test/n_train added to 1/folds, as folds share samples (Nadeau & Bengio 2003)
-        pooled                metric of all outputs together, each sample as often as there are repeats
-        pooled_low, _high     its 95 % interval over samples or groups drawn anew (`metrics.interval`)
+        mean, sd                 mean and standard deviation over the folds where the metric is finite; NaN if there
+                                 are fewer than two
+        folds                    number of these folds
+        low, high                95 % confidence interval of the mean, for models trained on other samples, by Student's
+                                 t. As folds share samples, the factor 1/folds of the variance is increased by
+                                 n_test/n_train (Nadeau & Bengio 2003)
+        pooled                   metric of the outputs of all repeats together
+        pooled_low, pooled_high  its 95 % confidence interval, over other samples or groups (`metrics.interval`)
         """
         together = self._pooled
         return [
@@ -154,7 +170,11 @@ class CrossValidation:
         return {"mean": mean, "sd": sd, "low": low, "high": high, "folds": n}
 
     def predictions(self) -> dict[str, Any]:
-        """Give columns, a row a sample and repeat: sample and repeat from 1, fold, true target, model's predictions."""
+        """Return columns by name, with one row per repeat and sample.
+
+        Columns are sample, repeat and fold, counted from 1; the true class as `true`, or raw targets as `true NAME`;
+        and the predictions of the model for which the sample was held out.
+        """
         repeats, B, O = self.outputs.shape
         fold = np.empty((repeats, B), np.intp)
         for each in self.done:
@@ -172,10 +192,10 @@ class CrossValidation:
         return columns | answers(self.model, self.outputs.reshape(-1, O))
 
     def to_frame(self) -> Any:
-        """Give `by_fold` as a pandas or polars frame.
+        """Return `by_fold` as a data frame of pandas or polars, with one row per fold.
 
         Raises:
-            MissingDependencyError: neither is installed.
+            MissingDependencyError: neither pandas nor polars is installed.
         """
         return frame({name: [row[name] for row in self._by_fold] for name in self._by_fold[0]})
 

@@ -1,4 +1,4 @@
-"""SciPy's optimizers on a program: the loss of all samples at once, with exact gradients."""
+"""Minimisation of a program's loss over all samples by SciPy's optimizers, with exact gradients."""
 
 from __future__ import annotations
 
@@ -39,31 +39,37 @@ def minimize(
     options: Mapping[str, Any] | None = None,
     callback: Callable[..., object] | None = None,
 ) -> Any:
-    """Minimise the loss of all samples by `scipy.optimize.minimize`: move `program.theta` to where that ends.
+    """Minimise the loss of all samples by `scipy.optimize.minimize`, and set `program.theta` to the θ that it found.
 
-    For smooth losses and networks of up to some 100,000 parameters, where a method that looks at every sample for each
-    step gets further than `fit` does. BFGS, SLSQP and trust-constr keep a matrix of P × P numbers; the others do not.
-    SciPy reckons in float64, also for a program in float32. Ctrl-C ends it early, as does `fg.StopTraining` raised by a
-    callback; where a method does not succeed, the best θ that was met is kept.
+    This suits smooth losses and networks of up to some 100,000 parameters: there, a method that uses all samples in
+    each step usually reaches a lower loss than `fit`. BFGS, SLSQP and trust-constr store a matrix of P × P numbers;
+    the other methods do not. SciPy computes in float64, also if the program's dtype is float32. Ctrl-C, or
+    `fg.StopTraining` raised by `callback`, ends the minimisation early without an exception. Where a method does not
+    succeed or ends early, the result is the best θ evaluated so far.
 
     Args:
-        program: compiled with a loss.
-        X, T, sample_weight: as for `fit`.
-        method: L-BFGS-B, TNC, SLSQP, trust-constr, BFGS, CG or Newton-CG, in any case.
-        l2, constraints, class_weight, label_smoothing: as for `fit`; constraints, an edge's attribute too, go with the
-            first four methods. There is no l1, which is not smooth.
-        tol, options, callback: SciPy's, as they are; `options={"maxiter": 200}`.
+        program: Program compiled with a loss. Minimisation starts from `program.theta`, projected onto the bounds.
+        X, T, sample_weight: as for `fit`, but T is required, and sources are not supported.
+        method: "L-BFGS-B", "TNC", "SLSQP", "trust-constr", "BFGS", "CG" or "Newton-CG"; case is ignored.
+        l2, constraints, class_weight, label_smoothing: as for `fit`. Constraints, edge attributes included, need one of
+            the first four methods. There is no l1 penalty, as it is not smooth.
+        tol: number ≥ 0, SciPy's tolerance for termination. Default: that of the method.
+        options: mapping of SciPy's options for the method, such as {"maxiter": 200}.
+        callback: callable that SciPy calls after each iteration, with the arguments that the method defines.
 
     Returns:
-        SciPy's `OptimizeResult`: `x` (P,) float64 is θ, `fun` the loss with its penalty, `jac` (P,) the gradient
-        (`grad` under trust-constr), `nit`, `nfev`, `success`, `message`.
+        SciPy's `OptimizeResult`: `x` (P,) float64 is θ, `fun` the loss plus the l2 penalty, `jac` (P,) float64 the
+        gradient (under trust-constr `grad`, if present), `nit` the number of iterations, `nfev` that of evaluations,
+        `success`, `message`. After an early end `success` is False, and `nit` may be missing.
 
     Raises:
-        ConfigError: an argument of the wrong type or range, or bounds and a method that has none.
-        UnknownNameError: no such method.
-        ShapeError, DataError: as `program.value_and_grad`.
+        ConfigError: an argument has the wrong type or range, X or T is a source, the network has no trained
+            parameters, or there are bounds and the method supports none.
+        UnknownNameError: there is no such method, class, column, or key of `l2` or `constraints`.
+        GraphError: an edge's attribute `constraint` is no bound, or contradicts another one.
+        ShapeError, DataError: as for `program.value_and_grad`.
         NonFiniteError: the loss or gradient is not finite at the start or at the end; the message names the neuron.
-            `program.theta` is then the best θ that was met, or as it was.
+            `program.theta` is then the best θ evaluated so far, or unchanged if there is none.
         MissingDependencyError: SciPy is not installed.
 
     >>> import flowgrad as fg
@@ -103,7 +109,8 @@ def minimize(
 class Objective:
     """The objective for SciPy: θ (P,) float64 → the reduced loss with its penalty, and the gradient (P,) float64.
 
-    best  the θ within the bounds with the least value so far, value and gradient being finite; None before the first
+    best  (P,) float64, of all θ within the bounds with finite value and gradient the one of least value; None before
+          the first
     """
 
     def __init__(self, program: Program, data: Samples, l2: Array | None, limits: Bounds | None) -> None:
@@ -139,7 +146,7 @@ class Objective:
         return math.isfinite(value) and bool(np.isfinite(array).all())
 
     def stop(self, when: str, theta: Array) -> None:
-        """Raise NonFiniteError, whose message names the number that is not finite at θ, and its place."""
+        """Raise NonFiniteError; the message names the first non-finite number at θ (P,) and where it arises."""
         data, program = self.data, self.program
         found = culprit(program, theta.astype(program.dtype), data.x, data.t, data.s, data.rows)
         now = "as it was" if self.best is None else "the best θ that was met"
@@ -147,7 +154,7 @@ class Objective:
 
 
 def _run(objective: Objective, start: Array, how: dict[str, Any]) -> Any:
-    """Run SciPy's optimizer; an interrupted or stopped run returns a result with the best θ so far."""
+    """Run SciPy's optimizer and return its result; where it is interrupted or stopped, one with the best θ so far."""
     try:
         from scipy import optimize
     except ImportError:

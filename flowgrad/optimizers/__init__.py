@@ -1,7 +1,7 @@
-"""Optimizers: how θ moves against its gradient, a file each; records with settings of their own.
+"""Optimizers: rules by which training updates θ from its gradient g, as frozen dataclasses with settings.
 
-`fit(..., optimizer=optimizers.SGD(momentum=0.9))` takes one; a name stands for one with its defaults. Those of another
-package are entry points of the group `flowgrad.optimizers`.
+`fit(..., optimizer=optimizers.SGD(momentum=0.9))` uses an optimizer with the given settings; `optimizer="sgd"` uses it
+with its default settings. Other packages add optimizers by entry points of the group `flowgrad.optimizers`.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ __all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "optimizer
 
 
 def optimizer_for(given: object) -> Optimizer:
-    """The optimizer that a name, or the record itself, stands for.
+    """Return the optimizer with a given name and default settings, or the given Optimizer itself.
 
     Raises:
-        UnknownNameError: no such name. ConfigError: neither a name nor an Optimizer; a class is none.
+        UnknownNameError: there is no optimizer of that name.
+        ConfigError: `given` is neither a name nor an Optimizer; a class such as `SGD` is not, its instance `SGD()` is.
     """
     rule = find("optimizers", given) if isinstance(given, str) else given
     if isinstance(rule, type) and callable(getattr(rule, "start", None)):
@@ -36,10 +37,10 @@ def optimizer_for(given: object) -> Optimizer:
 
 
 def settings_of(name: str) -> dict[str, Any]:
-    """The settings of an optimizer by name, and what they are by default; none of one that is no dataclass.
+    """Return the settings of the optimizer `name` with their default values; {} if it is not a dataclass.
 
     Raises:
-        UnknownNameError: no such optimizer.
+        UnknownNameError: there is no optimizer of that name.
 
     >>> settings_of("sgd")
     {'learning_rate': 0.01, 'momentum': 0.0, 'nesterov': False, 'dampening': 0.0, 'weight_decay': 0.0}
@@ -50,11 +51,11 @@ def settings_of(name: str) -> dict[str, Any]:
 
 
 def with_settings(name: str, **settings: Any) -> Optimizer:
-    """The optimizer of that name, with settings of your own.
+    """Return the optimizer `name` with the given settings; others keep their default values.
 
     Raises:
-        UnknownNameError: no such optimizer.
-        ConfigError: it has no such setting, or the value is of the wrong type or range.
+        UnknownNameError: there is no optimizer of that name.
+        ConfigError: it has no such setting, or a value has the wrong type or range.
 
     >>> with_settings("sgd", momentum=0.9).momentum
     0.9

@@ -11,12 +11,17 @@ from flowgrad.optimizer import Array, Elementwise
 
 @dataclass(frozen=True)
 class Adagrad:
-    """v ← v + g²;  θ ← θ − rate/(1 + (t−1)·η) · g/(√v + ε), t counting the steps from 1.
+    """Adagrad: v ← v + g²;  θ ← θ − rate/(1 + (t−1)·η) · g/(√v + ε), where t counts the steps from 1.
 
-    η is `rate_decay`; v begins with `initial`; `weight_decay` λ adds λ·θ to g at the weights.
+    Args:
+        learning_rate: number > 0, the rate if `fit` is given none.
+        epsilon: ε > 0.
+        initial: initial value of v, ≥ 0.
+        rate_decay: η ≥ 0.
+        weight_decay: λ ≥ 0; λ·θ is added to g at weights, not at biases.
 
     Raises:
-        ConfigError: a setting out of range.
+        ConfigError: a setting has the wrong type or range.
     """
 
     learning_rate: float = 0.01

@@ -13,16 +13,22 @@ from flowgrad.optimizer import Array, Elementwise
 
 @dataclass(frozen=True)
 class Adam:
-    """m ← β₁m + (1−β₁)g;  v ← β₂v + (1−β₂)g²;  θ ← θ − rate · m̂/(√v̂ + ε).
+    """Adam: m ← β₁m + (1−β₁)g;  v ← β₂v + (1−β₂)g²;  θ ← θ − rate · m̂/(√v̂ + ε).
 
-    m̂ = m/(1−β₁ᵗ) and v̂ = v/(1−β₂ᵗ) undo the pull of the zeros that m and v begin with; t counts the steps
-    from 1. With `amsgrad` v̂ is of the largest v that there was (Reddi et al. 2018). `weight_decay` λ adds λ·θ to g at
-    the weights: an l2 penalty of λ/2, which the division by √v̂ distorts; AdamW has the decay that does not pass there.
-    The rate is the one of three that came closest to the best of a grid on twelve sets of samples (`docs/defaults.md`);
-    the paper's, and PyTorch's, is 0.001, which suits networks of many thousand neurons a layer.
+    m̂ = m/(1−β₁ᵗ) and v̂ = v/(1−β₂ᵗ), where t counts the steps from 1, correct the bias of m and v, which start at 0.
+    The default learning rate is the one of three that came closest to the best of a grid of settings on twelve data
+    sets (`docs/defaults.md`). The paper and PyTorch use 0.001; wide, deep networks often need such a smaller rate.
+
+    Args:
+        learning_rate: number > 0, the rate if `fit` is given none.
+        beta1, beta2: β₁ and β₂, at least 0 and below 1.
+        epsilon: ε > 0.
+        weight_decay: λ ≥ 0; λ·θ is added to g at weights, not at biases. This is an l2 penalty of λ/2, whose gradient
+            is divided by √v̂ like the rest of g; `AdamW` has weight decay that is not.
+        amsgrad: whether v̂ is computed from the largest v of all steps so far (Reddi et al. 2018).
 
     Raises:
-        ConfigError: a setting out of range.
+        ConfigError: a setting has the wrong type or range.
     """
 
     learning_rate: float = 0.01

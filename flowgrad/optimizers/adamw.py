@@ -1,4 +1,4 @@
-"""AdamW: Adam with weight decay of its own (Loshchilov & Hutter 2019, algorithm 2)."""
+"""AdamW: Adam with decoupled weight decay (Loshchilov & Hutter 2019, algorithm 2)."""
 
 from __future__ import annotations
 
@@ -11,13 +11,17 @@ from flowgrad.optimizers.adam import Adam
 
 @dataclass(frozen=True)
 class AdamW(Adam):
-    """θ ← θ − rate·λ·θ at the weights, then the step of Adam: the decay does not pass through m and v.
+    """Adam with decoupled weight decay: θ ← θ − rate·λ·θ at weights, then the step of Adam, with m and v of g alone.
 
-    λ is `weight_decay`; biases do not decay. Under Adam an l2 penalty is divided by √v̂ like the rest of the
-    gradient, so that the weights with the largest gradients shrink least: here all shrink alike.
+    In Adam, the gradient of an l2 penalty is divided by √v̂ like the rest of the gradient, so weights with large
+    gradients decay less than others. Here all weights decay by the same factor.
+
+    Args:
+        learning_rate, beta1, beta2, epsilon, amsgrad: as for `Adam`.
+        weight_decay: λ ≥ 0; biases do not decay.
 
     Raises:
-        ConfigError: a setting out of range.
+        ConfigError: a setting has the wrong type or range.
     """
 
     weight_decay: float = 0.01

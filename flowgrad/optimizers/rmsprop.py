@@ -1,4 +1,4 @@
-"""RMSprop (Tieleman & Hinton 2012, lecture 6.5 of their course)."""
+"""RMSprop (Tieleman & Hinton 2012, lecture 6.5 of the course Neural Networks for Machine Learning)."""
 
 from __future__ import annotations
 
@@ -11,14 +11,18 @@ from flowgrad.optimizer import Array, Elementwise
 
 @dataclass(frozen=True)
 class RMSprop:
-    """v ← ρv + (1−ρ)g²;  θ ← θ − rate · g/(√v + ε).
+    """RMSprop: v ← ρv + (1−ρ)g²;  θ ← θ − rate · g/(√v + ε).
 
-    ρ = 0.9 is the lecture's; PyTorch's default is 0.99. `centered` takes √(v − a²) for √v, a the running mean of g
-    (Graves 2013); `momentum` μ gathers the quotients in u ← μ·u + g/(√v + ε); `weight_decay` λ adds λ·θ to g at the
-    weights.
+    Args:
+        learning_rate: number > 0, the rate if `fit` is given none.
+        rho: ρ, at least 0 and below 1. The default is that of the lecture; PyTorch uses 0.99.
+        epsilon: ε > 0.
+        momentum: μ, at least 0 and below 1. If it is not 0, u ← μ·u + g/(√v + ε);  θ ← θ − rate·u.
+        centered: whether √(v − a²) replaces √v, where a ← ρa + (1−ρ)g is the running mean of g (Graves 2013).
+        weight_decay: λ ≥ 0; λ·θ is added to g at weights, not at biases.
 
     Raises:
-        ConfigError: a setting out of range.
+        ConfigError: a setting has the wrong type or range.
     """
 
     learning_rate: float = 0.001

@@ -1,4 +1,4 @@
-"""Stochastic gradient descent, with momentum and Nesterov's look-ahead."""
+"""Stochastic gradient descent, optionally with momentum and Nesterov's look-ahead."""
 
 from __future__ import annotations
 
@@ -12,14 +12,20 @@ from flowgrad.optimizer import Array, Elementwise
 
 @dataclass(frozen=True)
 class SGD:
-    """u ← μ·u + (1−d)·g;  θ ← θ − rate·u, or with `nesterov` θ ← θ − rate·(g + μ·u). Without momentum u is g.
+    """Stochastic gradient descent: θ ← θ − rate·g, or with momentum u ← μ·u + (1−d)·g;  θ ← θ − rate·u.
 
-    d is `dampening`, of all steps but the first. `weight_decay` λ adds λ·θ to g at the weights, as an l2 penalty of λ/2
-    does. The rate multiplies the velocity when it is used, not when it is gathered (Sutskever et al. 2013 do the
-    latter), so that a schedule takes effect at once.
+    The rate multiplies u where θ is updated, so a schedule takes effect at once. (In Sutskever et al. 2013 the rate
+    multiplies g where g is added to u.)
+
+    Args:
+        learning_rate: number > 0, the rate if `fit` is given none.
+        momentum: μ, at least 0 and below 1; 0 is plain gradient descent.
+        nesterov: whether the update is θ ← θ − rate·(g + μ·u).
+        dampening: d, at least 0 and below 1. In the first step, and without momentum, d is 0.
+        weight_decay: λ ≥ 0; λ·θ is added to g at weights, not at biases, like the gradient of an l2 penalty of λ/2.
 
     Raises:
-        ConfigError: a setting out of range, or nesterov without momentum or with dampening.
+        ConfigError: a setting has the wrong type or range, or nesterov is given without momentum or with dampening.
     """
 
     learning_rate: float = 0.01
