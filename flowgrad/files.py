@@ -45,26 +45,33 @@ def save(
     progress: Progress | None = None,
     **options: Any,
 ) -> None:
-    """Write a network or a model to a file. Its format follows from the suffix, or is named.
+    """Write a network or a model to a file.
 
-    Of a model `.fgm` keeps everything, and every other format the folded network, which takes the raw columns.
-    `.json` keeps topology, functions and labels as JSON, and the weights in a file of safetensors beside it;
-    `.safetensors` keeps all in that one file. Whatever stood there before stays whole until the new files are
-    complete and on disk, also when the machine stops half-way (docs/files.md).
+    The format `.json` stores topology, functions and attributes as JSON, and weights and biases in a safetensors file
+    in the same folder; `.safetensors` stores all of them in one file. Of a model `.fgm` stores everything, and any
+    other format stores the network of `Model.folded`, which takes unscaled columns. An existing file is replaced only
+    when the new files are complete and on disk, so that it survives a crash of the machine (docs/files.md).
 
-    `options` are what the format's writer takes beside: keyword arguments of its `write`; `progress` is told the
-    share of the file that is written, where the format is one for large files.
-
-    A format of edges, or of functions, keeps no more than that; what the network has beside is named by a
-    `FileWarning`.
+    Args:
+        network: the network or model.
+        path: name of the file. With `.gz` after its suffix the file is compressed, if the format allows it.
+        format: a name (`flowgrad list formats`). Default: the format with the suffix of `path`.
+        progress: a callable that is called with the fraction of a file written so far, above 0 and at most 1: after
+            each part of the file in formats for large files, otherwise once for each file.
+        options: keyword arguments of the `write` function of the format.
 
     Raises:
-        FileError: the path cannot be written.
-        ConfigError: an option that this format's writer does not take.
+        FileError: the path is a folder or cannot be written, or files of this format are never gzipped.
+        ConfigError: the format does not have an option, or the option's value is of the wrong type; the format cannot
+            be written; several formats have this suffix and `format` is not given.
         UnknownNameError: no format has this name or suffix.
-        GraphError: the network holds what the format cannot keep, which the message names: an id or an
-            attribute of some other type, a function whose name stands for another one.
+        GraphError: the network contains something that the format cannot keep, which the message names, such as an id
+            of an unsupported type or a function of your own with the name of another one.
+        DataError: `network` is neither a network nor a model, or `path` neither text nor a path object.
         MissingDependencyError: the format needs a library that is not installed.
+
+    Warns:
+        FileWarning: the format does not keep all of the network; the message lists what is lost.
     """
     model = network if isinstance(network, Model) else None
     network = instance("save", network, Network) if model is None else model.network
@@ -107,19 +114,26 @@ def load(
     progress: Progress | None = None,
     **options: Any,
 ) -> Network:
-    """Read a network from a file. Its format follows from the suffix, or is named.
+    """Read a network from a file. If the file holds a model, its scaling is included in the weights.
 
     Args:
-        activations: your own `Activation` and `Aggregation` records, for the names in the file that are not
-            flowgrad's or a plugin's. A name never imports code.
-        progress: told the share of the file that is read, where the format is one for large files.
-        options: what the format's reader takes beside the file: keyword arguments of its `read`.
+        path: name of the file. If it ends in `.gz`, the file is decompressed.
+        format: a name (`flowgrad list formats`). Default: the format with the suffix of `path`.
+        activations: your own `Activation` and `Aggregation` records, for functions in the file that neither flowgrad
+            nor an installed plugin provides. A file names functions only, and cannot cause other code to run.
+        progress: a callable that is called with the fraction of the file read so far, from 0 to 1; formats that read
+            the whole file at once do not call it.
+        options: keyword arguments of the `read` function of the format.
 
     Raises:
-        ConfigError: an option that this format's reader does not take.
-        FileError: the file is missing, a folder, unreadable, truncated, altered or not of the format.
-        UnknownNameError: no format has this name or suffix; the file names a function that is unknown here.
-        GraphError: what the file describes is no network.
+        ConfigError: the format does not have an option, or the option's value is of the wrong type; the format cannot
+            be read; several formats have this suffix and `format` is not given.
+        FileError: the file is missing, a folder, unreadable, truncated, altered, not of the format, or too large for
+            the memory.
+        UnknownNameError: no format has this name or suffix; or the file names an unknown function.
+        GraphError: the file describes no valid network. CycleError: the network has a cycle.
+        DataError: `path` is neither text nor a path object; `activations` contains anything other than such records,
+            or one with the name of another function.
         MissingDependencyError: the format needs a library that is not installed.
     """
     chosen, source = source_of(path, format, activations, progress, options)

@@ -30,28 +30,34 @@ Class = str | int | float | bool
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Model:
-    """A network with what its data needs: which columns feed it, how they are scaled, what its outputs mean.
+    """A network together with the column names, scaling, classes and loss of its data; it predicts from raw data.
+
+    The arguments are attributes too, after their defaults have been filled in.
 
     Args:
-        network: takes the columns of `inputs`, scaled by `scaling`.
-        inputs: the columns of X, in the order of the network's inputs; left out: called as the inputs are, ids that are
-            no text by their repr.
-        targets: the columns that the outputs predict, in their order; left out: called as the outputs are. A model
-            with classes has none.
-        label: the column of classes; left out, where there are classes: "class".
-        classes: class k is output k's; of a single output, `classes[1]` is the one whose logit it is.
-        scaling: of the inputs; None where the network takes them as they are.
-        target_scaling: of the targets, where the outputs answer on another scale than the data's.
-        loss: the loss that the network was trained with, which says what outputs predict; None of a network that
-            nobody trained, and of one with classes the cross-entropy that fits.
-        ignore: columns of the data that say nothing to the network; the command line refuses any others.
+        network: a network that takes the columns of `inputs`, scaled by `scaling`.
+        inputs: names of the columns of X, texts, in the order of the network's inputs. Default: the ids of the inputs;
+            the repr of an id that is no text.
+        targets: names of the columns that the outputs predict, in the order of the outputs. Default: the ids of the
+            outputs, as for `inputs`; () if there are classes, which exclude targets.
+        label: name of the column of class labels, allowed if there are classes. Default: "class".
+        classes: class labels (text, numbers or truth values) for a classifier: output k is the logit of `classes[k]`.
+            A network with a single output needs two classes, and the output is the logit of `classes[1]`.
+        scaling: scaling of the inputs. Default: the network takes unscaled inputs.
+        target_scaling: scaling of the targets, if the network predicts scaled targets. Default: it does not.
+        loss: a name (`flowgrad list losses`) or a `Loss`: the loss of the training, whose link maps outputs to
+            predictions. Default: None (no training); with classes, cross_entropy, or binary_cross_entropy if there is
+            a single output.
+        ignore: names of columns of the data that the network does not use. By default, the command line reports an
+            error for any other column that it does not know.
 
     Raises:
-        ShapeError: another number of columns, classes or scaled columns than of inputs or outputs.
-        ConfigError: two columns or classes of one name; a label without classes; a loss whose outputs are no logits of
-            classes, or no numbers that can be scaled.
-        UnknownNameError: no such loss.
-        DataError: an argument of the wrong type.
+        ShapeError: the number of columns, classes or scaled columns differs from the number of inputs or outputs.
+        ConfigError: two columns or two classes have the same name; a label is given without classes, or targets with
+            them; the outputs under this loss are no logits of classes, or no values that can be scaled.
+        UnknownNameError: no loss has this name.
+        DataError: an argument is of the wrong type.
+        GraphError: two nodes have the same default column name, or the network is not valid.
 
     >>> net = Network.from_arrays([0], [1], weight=[2.0], activation="identity")
     >>> model = Model(net, inputs=("dose",), targets=("response",), scaling=Scaling([10.0], [5.0]))
@@ -88,19 +94,24 @@ class Model:
     # ---- predicting -----------------------------------------------------------------------------------------
 
     def predict(self, X: Any) -> npt.NDArray[Any]:
-        """Predict from samples as they were measured: the class of each, (B,), or numbers, (B, targets) float64.
+        """Predict the class of each sample, or the values of the targets, from unscaled samples.
 
-        Numbers are what the loss says that outputs predict, on the data's own scale: probabilities under
-        binary_cross_entropy and cross_entropy, rates under poisson, gamma and
-        negative_binomial, log hazards under cox, else the outputs themselves.
+        Values are on the scale of the data, and the loss determines their meaning: probabilities under
+        binary_cross_entropy and cross_entropy, means e^y under poisson, gamma and negative_binomial, log hazards under
+        cox; the link of a loss of your own; otherwise the outputs themselves.
 
         Args:
-            X: a data frame or mapping with a column a name of `inputs`, others being left alone; or an array (B, I)
-                in their order.
+            X: a data frame or a mapping with a column for each name in `inputs`; further columns are ignored. Or an
+                array (B, I) with its columns in that order.
+
+        Returns:
+            With classes, the most probable class of each sample, (B,), of the type of the classes (dtype object if
+            they have several types); otherwise values (B, targets) float64.
 
         Raises:
             UnknownNameError: a column is missing; the message gives the nearest name.
-            ShapeError, DataError: an array of another shape, no samples, a column that holds no numbers, NaN or inf.
+            ShapeError: an array is not (B, I), or columns have unequal lengths.
+            DataError: there are no samples; a column is not numeric, contains NaN or infinite values, or occurs twice.
         """
         y = self.outputs(X)
         if self.classes:
@@ -109,29 +120,38 @@ class Model:
         return predicted(self, y)
 
     def predict_proba(self, X: Any) -> Floats:
-        """Give the probability of each class, (B, classes) float64, in the order of `classes`.
+        """Compute the probability of each class, (B, classes) float64, in the order of `classes`.
+
+        Args:
+            X: unscaled samples, as for `predict`.
 
         Raises:
             ConfigError: the model has no classes.
-            UnknownNameError, ShapeError, DataError: as `predict`.
+            UnknownNameError, ShapeError, DataError: as for `predict`.
         """
         if not self.classes:
             raise ConfigError("predict_proba needs classes, and this model has targets: predict gives their values")
         return probabilities(self.record, self.outputs(X))
 
     def outputs(self, X: Any) -> Floats:
-        """Give the network's own outputs, (B, O) float64: logits, log rates, or targets on the network's scale.
+        """Compute the outputs of the network, (B, O) float64: logits, log means, or targets on the network's scale.
+
+        Args:
+            X: unscaled samples, as for `predict`.
 
         Raises:
-            UnknownNameError, ShapeError, DataError: as `predict`.
+            UnknownNameError, ShapeError, DataError: as for `predict`.
         """
         return np.asarray(self._program().predict(self.scaled(self.samples(X))), np.float64)
 
     def samples(self, X: Any) -> Floats:
-        """Give the columns of `inputs` as an array (B, I) float64, as they were measured.
+        """Convert samples to an unscaled array (B, I) float64, with the columns in the order of `inputs`.
+
+        Args:
+            X: unscaled samples, as for `predict`.
 
         Raises:
-            UnknownNameError, ShapeError, DataError: as `predict`.
+            UnknownNameError, ShapeError, DataError: as for `predict`.
         """
         given = batch.by_name(X)
         wanted: tuple[Hashable, ...] = self.inputs
@@ -146,12 +166,16 @@ class Model:
         return found
 
     def scaled(self, X: Any) -> Any:
-        """Scale an array of raw columns (B, I) as `network` takes it."""
+        """Scale an array of unscaled columns (B, I) for `network`; return X itself if the model has no scaling.
+
+        Raises:
+            ShapeError, DataError: X has another number of columns, or is not numeric.
+        """
         return X if self.scaling is None else self.scaling(X)
 
     @property
     def record(self) -> Loss:
-        """The loss itself; the squared error where nobody trained the network."""
+        """The loss as a `Loss` record; the squared error if `loss` is None."""
         if isinstance(self.loss, Loss):
             return self.loss
         found: Loss = find("losses", self.loss or "squared_error")
@@ -172,9 +196,11 @@ class Model:
     # ---- handing on -----------------------------------------------------------------------------------------
 
     def folded(self) -> Network:
-        """Give the network that takes raw columns: scaling is in its weights.
+        """Return an equivalent network that takes unscaled inputs: its weights and biases include the scaling.
 
-        It ends in the network's own outputs (logits, log rates), or in targets on the data's scale.
+        Its outputs are those of `network` (logits, log means), or, with `target_scaling`, targets on the scale of the
+        data. Without scaling it is `network` itself. Where a weight or bias cannot include the scaling, for example
+        one that is shared or not trainable, the result has additional neurons.
 
         Raises:
             GraphError: a weight or bias overflows.
@@ -182,14 +208,19 @@ class Model:
         return scaling.folded(self.network, self.scaling, self.target_scaling)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write everything to one file, `.fgm`, which `flowgrad.load_model` and the command line read.
+        """Write the model to one file, `.fgm`, which `flowgrad.load_model` and the command line read.
 
-        The file is put in its place whole or not at all, holds its own SHA-256 and no code.
+        The file is written atomically: a call that fails leaves an earlier file as it was. The file contains its own
+        SHA-256 checksum, and no code.
+
+        Args:
+            path: name of the file, with the suffix `.fgm`. `flowgrad.save(model, path)` writes other formats.
 
         Raises:
-            ConfigError: another suffix; `flowgrad.save(model, path)` writes other formats. Or a loss of your own.
-            FileError: the path cannot be written.
-            GraphError: the network holds what a file cannot keep, which the message names.
+            ConfigError: the path has another suffix, or the loss is a `Loss` of your own, which files cannot store.
+            DataError: the path is neither text nor a path object.
+            FileError: the file cannot be written.
+            GraphError: the network contains something that a file cannot keep; the message names it.
             MissingDependencyError: the library `safetensors` is not installed.
         """
         target = path_of(path)

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 class Network:
     """A feed-forward network of individual neurons over any directed acyclic graph.
 
-    Node ids are anything hashable. Every neuron has an activation, an aggregation, a bias and a response, every
-    edge a weight: equations (1)–(3). Made from a NetworkX graph (`from_networkx`), from columns (`from_arrays`),
-    or by hand:
+    A node id is any hashable object. Every neuron has an activation, an aggregation, a bias and a response, and every
+    edge has a weight: equations (1)–(3). A network is created from a NetworkX graph (`from_networkx`), from arrays
+    (`from_arrays`), or node by node:
 
     >>> net = Network()
     >>> net.add_input("x")
@@ -41,8 +41,20 @@ class Network:
     >>> net
     Network(2 nodes, 1 edge, depth 1, 1 input: x, 1 output: h)
 
-    A network changes only by its own methods; programs keep the plan they were compiled from. Weights that
-    nobody gave are drawn from `seed`, by `initializer`, or where that is None by the one that suits the activation.
+    Only `add_input`, `add_neuron`, `connect` and `set_outputs` change a network. A program that was compiled before
+    the change keeps the earlier state. Rules that concern the whole graph, such as the absence of cycles, are checked
+    when the network is used after a change. Weights that were not given are drawn then; they depend on all edges.
+
+    Args:
+        seed: seed of the generator that draws the weights that are not given; an integer ≥ 0.
+        initializer: rule for the standard deviation of these weights: a name (`flowgrad list initializers`) or an
+            `Initializer`. Default: for each edge, the initializer of its target's activation.
+
+    Raises:
+        UnknownNameError: no initializer has this name.
+        GraphError: `initializer` is neither a name nor an `Initializer`; or, when the network is used, it has no
+            nodes, no inputs or no outputs, or two edges of one `param` were given different weights.
+        CycleError: the network has a cycle when it is used; the message lists its nodes.
     """
 
     def __init__(self, *, seed: int = 0, initializer: str | Initializer | None = None) -> None:
@@ -55,7 +67,12 @@ class Network:
 
     @classmethod
     def from_columns(cls, columns: Columns) -> Network:
-        """A network of these columns, checked: what readers of formats call."""
+        """Create a network from a `Columns` record, as the readers of file formats do, and check that it is valid.
+
+        Raises:
+            DataError: `columns` is no `Columns`.
+            GraphError: the columns describe no valid network. CycleError: they have a cycle.
+        """
         columns = instance("from_columns", columns, Columns)
         net = cls(seed=columns.seed, initializer=columns.initializer)
         net._draft, net._columns = None, check(columns)
@@ -73,27 +90,31 @@ class Network:
         *,
         initializer: str | Initializer | None = None,
     ) -> Network:
-        """A snapshot of any `nx.DiGraph`.
+        """Create a network from an `nx.DiGraph`; later changes of the graph have no effect on the network.
 
-        A node may carry `activation`, `aggregation`, `bias`, `response`, `trainable`; an edge `weight`,
-        `trainable`, `param` (edges that name the same param share one weight). Other attributes are kept.
+        A node may have the attributes `activation`, `aggregation`, `bias`, `response` and `trainable` (whether its
+        bias is trained). An edge may have `weight`, `trainable` (whether its weight is trained) and `param`: edges
+        with the same `param` share one weight. Other attributes of nodes, edges and the graph are kept.
 
         Args:
-            G: the graph; it is read, never kept or changed.
-            inputs: ids, in order; None takes the nodes without in-edges that carry no activation, aggregation
-                or bias (with one of these they are bias-only neurons), of `net.reverse()` the outputs of `net`.
-            outputs: ids, in order; None takes the neurons without out-edges.
-            activation: of hidden neurons that name none themselves.
-            output_activation: of outputs that name none themselves.
-            seed: draws the weights that the graph does not give.
-            initializer: of these weights, a name (`flowgrad list initializers`) or an Initializer; None takes the one
-                that suits the activation of each edge's target.
+            G: the graph; it is not modified.
+            inputs: ids of the input nodes, in order. Default: the nodes without in-edges and without an attribute
+                `activation`, `aggregation` or `bias` (with one of these, such a node is a neuron that has only a
+                bias). If G is `net.reverse()`, the default is the outputs of `net` that feed no other node.
+            outputs: ids of the output nodes, in order. Default: the neurons without out-edges; if G is
+                `net.reverse()`, the inputs of `net`.
+            activation: activation of hidden neurons without an attribute `activation`.
+            output_activation: activation of outputs without an attribute `activation`.
+            seed: seed of the generator that draws weights that the graph does not give; an integer ≥ 0.
+            initializer: rule for the standard deviation of these weights: a name (`flowgrad list initializers`) or
+                an `Initializer`. Default: for each edge, the initializer of its target's activation.
 
         Raises:
-            GraphError: undirected, a multigraph, empty, no inputs or outputs, a self-loop, an edge into an
-                input, a value that is no finite number.
-            CycleError: a cycle, named node by node.
-            UnknownNameError: an input, output, activation, aggregation or initializer that does not exist.
+            GraphError: G is no `nx.DiGraph` or is a multigraph; it is empty, or has no inputs or outputs; it has a
+                self-loop or an edge into an input; an input or output is listed twice; an attribute or argument is of
+                the wrong type, or is not finite; two edges of one `param` have different weights.
+            CycleError: the graph has a cycle; the message lists its nodes.
+            UnknownNameError: an input, output, activation, aggregation or initializer does not exist.
         """
         from flowgrad.nxgraph import read
 
@@ -116,26 +137,34 @@ class Network:
         initializer: str | Initializer | None = None,
         part: ArrayLike | None = None,
     ) -> Network:
-        """A network from columns: edge k goes from neuron `source[k]` to `target[k]`, numbered 0 … n_nodes−1.
+        """Create a network from arrays: edge k goes from node `source[k]` to node `target[k]`.
+
+        Nodes are numbered 0 … n_nodes − 1, and these numbers are their ids.
 
         Args:
-            source, target: (E,) integers, arrays or columns of a data frame.
-            weight: (E,) finite numbers; None draws them from `seed`.
-            bias: (n_nodes,) finite numbers, an input's is ignored; None is all 0.
-            activation: one for every neuron, or one a node (an input's is ignored).
-            inputs: numbers of the inputs, in order; None takes the nodes without in-edges.
-            outputs: numbers of the outputs, in order; None takes the neurons without out-edges.
-            n_nodes: None takes the largest number that occurs, plus 1.
-            output_activation: of the outputs, where `activation` is one for all; None takes that one for them too.
-            initializer: as for `from_networkx`.
-            part: (n_nodes,) integers, where these are many networks in one, as `fg.union` makes: the number of the
-                network, from 0, that each node belongs to; −1 is an input that several may read.
+            source, target: (E,) integers, as arrays or columns of a data frame.
+            weight: (E,) finite numbers. Default: all weights are drawn from `seed`.
+            bias: (n_nodes,) finite numbers; entries at inputs are ignored. Default: all 0.
+            activation: one activation for all neurons, or a sequence with one for each node (entries at inputs are
+                ignored).
+            inputs: numbers of the input nodes, in order. Default: the nodes without in-edges.
+            outputs: numbers of the output nodes, in order. Default: the neurons without out-edges.
+            n_nodes: number of nodes. Default: the largest number in `source` and `target`, plus 1.
+            seed, initializer: as for `from_networkx`.
+            output_activation: activation of the outputs, allowed if `activation` is one for all neurons. Default: the
+                outputs have `activation` too.
+            part: (n_nodes,) integers, for several networks in one, as `fg.union` creates: the number of the network
+                to which each node belongs, from 0 without gaps, or −1 for an input that several networks may read.
 
         Raises:
-            GraphError: an edge given twice, a self-loop, a number out of range, columns of unequal length, a
-                value that is no finite number, output_activation beside one activation a node, an edge between two
-                networks of `part`.
-            CycleError: a cycle, named node by node.
+            GraphError: an edge is given twice; there is a self-loop or an edge into an input; there are no nodes,
+                inputs or outputs; a node number in `source` or `target` is out of range; an array has the wrong
+                length or type; a value is not finite; an input or output is listed twice; `output_activation` is
+                given with one activation for each node; `part` is invalid, or an edge joins two networks of `part`.
+            CycleError: the graph has a cycle; the message lists its nodes.
+            UnknownNameError: an input or output is no node; an activation or initializer does not exist.
+            DataError: an array is masked, or cannot be converted. ShapeError: its rows have unequal lengths.
+            ConfigError: the network does not fit into memory.
 
         >>> Network.from_arrays([0, 1, 0], [1, 2, 2], weight=[0.5, -1.0, 2.0])
         Network(3 nodes, 3 edges, depth 2, 1 input: 0, 1 output: 2)
@@ -146,7 +175,11 @@ class Network:
     # ---- by hand --------------------------------------------------------------------------------------------
 
     def add_input(self, name: Hashable) -> None:
-        """Add an input: a neuron with a_v = x_v. Inputs keep the order in which they were added."""
+        """Add an input node, whose activation a_v is x_v; inputs are in the order in which they were added.
+
+        Raises:
+            GraphError: a node has this name already, or the name is not hashable.
+        """
         self._edit().add_node(name, None, None, 0.0, 1.0, False)
 
     def add_neuron(
@@ -160,17 +193,23 @@ class Network:
         response: float = 1.0,
         trainable: bool = True,
     ) -> None:
-        """Add a neuron behind nodes that exist already.
+        """Add a neuron, with an edge from each of its predecessors, which must exist already.
 
         Args:
-            predecessors: {node: weight}, or just nodes, whose weights are then drawn from the seed.
-            activation: None is tanh, or identity if the neuron turns out to be an output.
-            response: r_v of (2), never trained.
-            trainable: whether θ holds the bias.
+            name: id of the neuron, any hashable object.
+            predecessors: a mapping {node: weight}, or an iterable of nodes. Weights that are not given, or are None,
+                are drawn from the seed of the network.
+            bias: b_v of (2), a finite number.
+            activation: a name (`flowgrad list activations`) or an `Activation`. Default: identity if the neuron is an
+                output, else tanh.
+            aggregation: a name (`flowgrad list aggregations`) or an `Aggregation`.
+            response: r_v of (2), a finite number; it is never trained.
+            trainable: whether the bias is trained, and so part of θ. The weights of the new edges are trainable.
 
         Raises:
             UnknownNameError: a predecessor, activation or aggregation does not exist.
-            GraphError: the name is taken, or a value is no finite number.
+            GraphError: a node has this name already, or the name is not hashable; a number is not finite; a
+                predecessor is given twice; an argument is of the wrong type.
         """
         draft = self._edit()
         place = f" at neuron {brief(name)}"
@@ -198,12 +237,20 @@ class Network:
         trainable: bool = True,
         param: Hashable = None,
     ) -> None:
-        """Add an edge; `param` names a weight that several edges share, `None` as a weight lets the seed decide.
+        """Add an edge between two existing nodes.
+
+        Args:
+            source, target: ids of the nodes.
+            weight: a finite number. Default: drawn from the seed of the network, or, if another edge of the same
+                `param` was given a weight, that weight.
+            trainable: whether the weight is trained, and so part of θ. A shared weight is trained if any of its edges
+                is trainable.
+            param: name of a weight that several edges share, any hashable object. Default: the edge has its own.
 
         Raises:
-            UnknownNameError: an end is no node.
-            GraphError: a self-loop, an edge that exists, an edge into an input, a weight that is no finite number,
-                a param that is not hashable.
+            UnknownNameError: `source` or `target` is no node.
+            GraphError: the edge is a self-loop, exists already, or goes into an input; the weight is no finite
+                number; `param` is not hashable.
         """
         draft = self._edit()
         u, v = draft.row(source), draft.row(target)
@@ -212,7 +259,15 @@ class Network:
         draft.add_edge(u, v, _weight(weight, source, target), trainable, param)
 
     def set_outputs(self, names: Iterable[Hashable]) -> None:
-        """Say which nodes are outputs, in order; without it the neurons without out-edges are."""
+        """Set the output nodes, in order.
+
+        If it is not called, the neurons without out-edges are the outputs. A network that was read or created from a
+        graph or arrays keeps the outputs that it had then.
+
+        Raises:
+            UnknownNameError: a name is no node.
+            GraphError: a name is given twice, or `names` is a single text.
+        """
         draft = self._edit()
         draft.outputs = rows_of(names, draft.index, "output").tolist()
 
@@ -227,7 +282,11 @@ class Network:
 
     @property
     def columns(self) -> Columns:
-        """The network as validated arrays; read-only by agreement."""
+        """The network as a validated `Columns` record, whose arrays are read-only.
+
+        Raises:
+            GraphError, CycleError: the network is not valid, as described for the class.
+        """
         if self._columns is None:
             assert self._draft is not None
             self._columns = check(self._draft.columns(self._seed, self._initializer))
@@ -235,25 +294,31 @@ class Network:
 
     @property
     def nodes(self) -> tuple[Hashable, ...]:
-        """Ids in canonical order: inputs, then neurons by level and id."""
+        """Ids of all nodes in canonical order: inputs in their own order, then neurons by level and id.
+
+        The level of a node is the number of edges on the longest path to it. Neurons of one level are in the order
+        of the network if an id has a type other than str, int, float, bytes, bool or a tuple of them. In a union,
+        neurons are ordered network by network.
+        """
         c = self.columns
         return tuple(c.ids[k] for k in c.order.tolist())
 
     @property
     def inputs(self) -> tuple[Hashable, ...]:
-        """Ids of the inputs: the columns of X."""
+        """Ids of the inputs, in the order of the columns of X."""
         return tuple(self.columns.ids[k] for k in self.columns.inputs.tolist())
 
     @property
     def outputs(self) -> tuple[Hashable, ...]:
-        """Ids of the outputs: the columns of Y."""
+        """Ids of the outputs, in the order of the columns of Y."""
         return tuple(self.columns.ids[k] for k in self.columns.outputs.tolist())
 
     @property
     def output_slices(self) -> tuple[npt.NDArray[np.int64], ...]:
-        """Of a union, the columns of Y that are each network's; of any other network, all of them.
+        """Indices of the columns of Y that belong to each network of a union: one int64 array for each network.
 
-        An output that is an input which networks share is none's. `program.theta_slices` does so for θ.
+        For a network that is no union this is one array, of all columns. An output that is a shared input belongs to
+        no network. `program.theta_slices` gives the corresponding indices into θ.
         """
         part, outputs = self.columns.part, self.columns.outputs
         if part is None:
@@ -265,12 +330,17 @@ class Network:
 
     @property
     def depth(self) -> int:
-        """Edges on the longest path."""
+        """Number of edges on the longest path."""
         return int(self.columns.level.max())
 
     @property
     def graph(self) -> nx.DiGraph[Any]:
-        """The network as a read-only `nx.DiGraph` with every attribute, for any NetworkX algorithm."""
+        """The network as a read-only `nx.DiGraph` with every attribute, for any NetworkX algorithm.
+
+        Neurons have the attributes `activation` and `bias`, and edges have `weight`. The attributes `aggregation`,
+        `response`, `trainable` and `param` are present only where they are not the default. The graph does not follow
+        later changes of the network.
+        """
         if self._graph is None:
             from flowgrad.nxgraph import view
 
@@ -278,10 +348,11 @@ class Network:
         return self._graph
 
     def reverse(self) -> nx.DiGraph[Any]:
-        """`graph` with every arrow turned round: a read-only view that shares its attributes.
+        """Return `graph` with the direction of every edge inverted: a read-only view that shares its attributes.
 
-        `Network.from_networkx(net.reverse())` makes a network of it: outputs that feed no other node are its inputs,
-        inputs its outputs. The network that computes gradients is `fg.reversed_network(program, acts)`.
+        `Network.from_networkx(net.reverse())` creates a network from it: its inputs are the outputs of this network
+        that feed no other node, and its outputs are the inputs of this network. The network that computes gradients,
+        as equation (10) describes, is `fg.reversed_network(program, acts)`.
         """
         from flowgrad.nxgraph import ReversedView
 
@@ -298,27 +369,33 @@ class Network:
         title: str = "",
         ax: Any = None,
     ) -> Any:
-        """A picture for papers: levels from left to right; `net.plot().savefig("net.pdf")` writes it.
+        """Draw the network with matplotlib, for publications, with levels from left to right.
 
-        Inputs are squares, outputs have a heavy rim. Blue is above 0 and orange below, of edges and of neurons, as on
-        the page and in notebooks; edges are the wider the larger, and a legend says what they show. Colours stay
-        apart for the colour-blind. Nothing is random.
+        `net.plot().savefig("net.pdf")` writes the picture to a file. Inputs are squares, and outputs have a thick
+        rim. Positive values are blue and negative values orange, for edges and for nodes; these two hues can be told
+        apart with the common forms of colour blindness. Edges with larger absolute values are wider, and a legend
+        describes the edges. The layout is deterministic.
 
         Args:
-            values: of neurons, as colours: a mapping by id (importance, one sample's activations) or (V,) in the
-                order of `nodes`; None colours nothing.
-            edge_values: a mapping by (source, target) or (E,) as `grads.weight.array`; None takes the weights.
-            labels: write the ids where there is room for them; None does so up to 80 nodes.
-            label: of the colour bar. edge_label: what edges show, for the legend; left out: weight, or edge value.
-            title: above the picture.
-            ax: axes of matplotlib to draw on; None makes a figure.
+            values: values of the nodes, shown as colours: a mapping from id to number (such as importance, or the
+                activations of one sample), or (V,) numbers in the order of `nodes`. A mapping may
+                omit nodes; they have no colour. Default: no node has a colour.
+            edge_values: values of the edges: a mapping from (source, target) to number, or (E,) numbers in the order
+                of `grads.weight.array`. Edges that a mapping omits have the value 0. Default: the weights.
+            labels: whether ids are written where there is room for them. Default: up to 80 nodes.
+            label: text of the colour bar, which is drawn if `values` is given.
+            edge_label: name of the edge values in the legend. Default: "weight", or "edge value" if `edge_values` is
+                given.
+            title: text above the picture.
+            ax: matplotlib axes to draw on. Default: those of a new figure.
 
         Returns:
-            the matplotlib Figure.
+            The matplotlib Figure.
 
         Raises:
-            UnknownNameError, ShapeError: values that are of no node or edge, or of another shape.
-            ConfigError: labels or ax is of the wrong type, or a value is no number.
+            UnknownNameError: a mapping has a key that is no node or edge.
+            ShapeError: an array has the wrong shape, or a value in a mapping is no single number.
+            ConfigError: `labels` or `ax` is of the wrong type, or a value is no number.
             MissingDependencyError: matplotlib is not installed.
         """
         words = {"label": label, "edge_label": edge_label, "title": title}

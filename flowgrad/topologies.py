@@ -1,8 +1,16 @@
-"""Networks by shape: layered, random, oriented random graphs, an edge list; and many networks as one.
+"""Create networks of a given topology (layered, random, randomly wired, an edge list), and unite several networks.
 
-Hidden neurons are tanh and outputs identity unless `activation` and `output_activation` say otherwise. `seed` draws the
-graph, where it is random, and the weights, these by `initializer` (None: the one that suits each activation). Shapes by
-name stand in `entries`; those of another package are entry points of the group `flowgrad.topologies`.
+All functions but `union` have these arguments:
+
+    activation         activation of the hidden neurons: a name (`flowgrad list activations`) or an `Activation`
+    output_activation  activation of the outputs
+    seed               seed of the generators that draw a random graph and the weights; an integer ≥ 0
+    initializer        rule for the standard deviation of the weights: a name (`flowgrad list initializers`) or an
+                       `Initializer`. Default: for each edge, the initializer of its target's activation
+
+They raise UnknownNameError if an activation or initializer does not exist, and GraphError if it is of the wrong type.
+`entries` maps the names that `flowgrad list topologies` shows to functions; another package adds a topology as an entry
+point of the group `flowgrad.topologies`.
 """
 
 from __future__ import annotations
@@ -60,13 +68,16 @@ def layered(
     *,
     initializer: str | Initializer | None = None,
 ) -> Network:
-    """A multi-layer perceptron: every neuron of a layer feeds every neuron of the next, and of `skips` more behind it.
+    """Create a multi-layer perceptron, in which every neuron reads all nodes of the layer before it.
+
+    Node ids are 0 … Σ sizes − 1, layer by layer. The other arguments are described in `flowgrad.topologies`.
 
     Args:
-        sizes: neurons a layer, inputs first; at least two layers. Ids are 0 … Σ sizes − 1, layer by layer.
+        sizes: numbers of nodes of the layers, integers ≥ 1, the inputs first and the outputs last; at least two.
+        skips: number of further layers, before the previous one, whose nodes every neuron also reads; an integer ≥ 0.
 
     Raises:
-        ConfigError: sizes that are none, or a network that does not fit into memory.
+        ConfigError: `sizes` or `skips` is out of range, or the network does not fit into memory.
 
     >>> layered([3, 4, 2])
     Network(9 nodes, 20 edges, depth 2, 3 inputs: 0, 1, 2, 2 outputs: 7, 8)
@@ -102,12 +113,20 @@ def random_dag(
     *,
     initializer: str | Initializer | None = None,
 ) -> Network:
-    """Every neuron reads `fan_in` distinct nodes among the `window` before it (None: all before it).
+    """Create a random network in which every neuron reads `fan_in` of the nodes that precede it.
 
-    Nodes are 0 … n_inputs + n_neurons − 1; the neurons that nobody reads are the outputs.
+    Node ids are 0 … n_inputs + n_neurons − 1, the inputs first. The outputs are the neurons that no neuron reads. The
+    nodes that a neuron reads are distinct and drawn at random, though not all sets are equally likely. The other
+    arguments are described in `flowgrad.topologies`.
+
+    Args:
+        n_inputs, n_neurons: numbers of inputs and of neurons, integers ≥ 1.
+        fan_in: number of nodes that each neuron reads, an integer ≥ 1. A neuron reads all nodes of its window if
+            these are fewer.
+        window: number of nodes directly before a neuron from which it reads, an integer ≥ 1. Default: all of them.
 
     Raises:
-        ConfigError: a number out of range, or a network that does not fit into memory.
+        ConfigError: a number is out of range, or the network does not fit into memory.
 
     >>> random_dag(5, 20, fan_in=3, window=8)
     Network(25 nodes, 60 edges, depth 13, 5 inputs: 0, 1, 2 … (2 more), 4 outputs: 17, 20, 23 … (1 more))
@@ -143,8 +162,8 @@ def _oriented(
     initializer: str | Initializer | None,
 ) -> Network:
     """Make a randomly wired network: each edge points from the lower to the higher number, as in Xie et al. 2019
-    (Exploring Randomly Wired Neural Networks); inputs feed the nodes without predecessors, and the nodes without
-    successors feed the outputs."""
+    (Exploring Randomly Wired Neural Networks). Every input feeds every node without predecessors, and every node
+    without successors feeds every output."""
     n = undirected.number_of_nodes()
     edges = np.sort(np.array(undirected.edges, np.int64).reshape(-1, 2), axis=1)
     edges = edges[np.lexsort((edges[:, 0], edges[:, 1]))]
@@ -178,10 +197,22 @@ def watts_strogatz(
     *,
     initializer: str | Initializer | None = None,
 ) -> Network:
-    """A randomly wired network on a small-world graph: n neurons in a ring, k neighbours each, rewired with chance p.
+    """Create a randomly wired network from a small-world graph (Watts & Strogatz 1998).
+
+    Each edge of the graph points from the lower to the higher number (Xie et al. 2019, Exploring Randomly Wired Neural
+    Networks). Every input feeds each of the n neurons without predecessors, and each of them without successors feeds
+    every output. Node ids are 0 … n_inputs + n + n_outputs − 1: inputs, neurons, outputs. The other arguments are
+    described in `flowgrad.topologies`.
+
+    Args:
+        n: number of hidden neurons, an integer ≥ 3.
+        k: number of nearest neighbours in a ring to which each neuron is joined, an integer, 2 ≤ k < n; an odd k
+            counts as k − 1.
+        p: probability that an edge is rewired to a random neuron.
+        n_inputs, n_outputs: numbers of inputs and outputs, integers ≥ 1, which are added to the graph.
 
     Raises:
-        ConfigError: a number out of range, or a network that does not fit into memory.
+        ConfigError: a number is out of range, or the network does not fit into memory.
 
     >>> watts_strogatz(32, 4, 0.75, n_inputs=3).inputs
     (0, 1, 2)
@@ -207,11 +238,21 @@ def erdos_renyi(
     *,
     initializer: str | Initializer | None = None,
 ) -> Network:
-    """A randomly wired network on G(n, p): each of the n(n−1)/2 edges with chance p.
+    """Create a randomly wired network from a random graph G(n, p) (Gilbert 1959; Erdős & Rényi 1959).
+
+    Each edge of the graph points from the lower to the higher number (Xie et al. 2019, Exploring Randomly Wired Neural
+    Networks). Every input feeds each of the n neurons without predecessors, and each of them without successors feeds
+    every output. Node ids are 0 … n_inputs + n + n_outputs − 1: inputs, neurons, outputs. The other arguments are
+    described in `flowgrad.topologies`.
+
+    Args:
+        n: number of hidden neurons, an integer ≥ 1.
+        p: probability of each of the n(n − 1)/2 possible edges.
+        n_inputs, n_outputs: numbers of inputs and outputs, integers ≥ 1, which are added to the graph.
 
     Raises:
-        ConfigError: a number out of range, a network that does not fit into memory, or more than 2³¹ − 1 pairs of
-            neurons, n > 65,536: they are looked at one by one.
+        ConfigError: a number is out of range, the network does not fit into memory, or n > 65,536: there are then
+            more than 2³¹ − 1 possible edges, which are drawn one by one.
     """
     import networkx as nx
 
@@ -235,10 +276,21 @@ def barabasi_albert(
     *,
     initializer: str | Initializer | None = None,
 ) -> Network:
-    """A randomly wired network on a preferential-attachment graph: each new neuron meets m earlier ones.
+    """Create a randomly wired network from a preferential-attachment graph (Barabási & Albert 1999).
+
+    Each edge of the graph points from the lower to the higher number (Xie et al. 2019, Exploring Randomly Wired Neural
+    Networks). Every input feeds each of the n neurons without predecessors, and each of them without successors feeds
+    every output. Node ids are 0 … n_inputs + n + n_outputs − 1: inputs, neurons, outputs. The other arguments are
+    described in `flowgrad.topologies`.
+
+    Args:
+        n: number of hidden neurons, an integer ≥ 2.
+        m: number of earlier neurons to which each further neuron is joined, with probabilities proportional to their
+            degrees; an integer, 1 ≤ m < n.
+        n_inputs, n_outputs: numbers of inputs and outputs, integers ≥ 1, which are added to the graph.
 
     Raises:
-        ConfigError: a number out of range, or a network that does not fit into memory.
+        ConfigError: a number is out of range, or the network does not fit into memory.
     """
     import networkx as nx
 
@@ -260,11 +312,16 @@ def from_edge_list(
     *,
     initializer: str | Initializer | None = None,
 ) -> Network:
-    """A network from (source, target) or (source, target, weight) rows, ids of any hashable kind.
+    """Create a network from rows (source, target) or (source, target, weight).
+
+    The other arguments and errors are those of `Network.from_networkx`.
+
+    Args:
+        edges: an iterable of sequences with 2 or 3 entries, in any mixture. Ids are any hashable objects except None.
+            A weight is a finite number; weights that are not given are drawn from `seed`.
 
     Raises:
-        GraphError: a row of another length, an id that is None or not hashable, an edge given twice; and as
-            `Network.from_networkx`.
+        GraphError: a row has another length or type, an id is None or not hashable, or an edge is given twice.
 
     >>> from_edge_list([("gene", "term"), ("term", "root", 2.0)])
     Network(3 nodes, 2 edges, depth 2, 1 input: gene, 1 output: root)
@@ -299,15 +356,21 @@ entries: dict[str, Callable[..., Network]] = {
 
 
 def union(networks: Iterable[Network], share_inputs: bool = True) -> Network:
-    """Many networks as one: evaluated, differentiated and trained in one go.
+    """Unite several networks into one, which evaluates, differentiates and trains all of them together.
 
-    Ids become (k, id) and params (k, name). Shared inputs match by id, keep it, and stand in the order of first
-    appearance. Outputs stand in the order of the networks, each in its own. `program.theta_slices[k]` are the
-    slots of network k's parameters, in the order of its own θ.
+    Node `id` of network k, from 0, gets the id (k, id), and its shared parameter `name` becomes (k, name). Outputs are
+    in the order of the networks, and within each in its own order. `program.theta_slices[k]` are the indices in θ of
+    the parameters of network k, in the order of its own θ; `output_slices[k]` are the columns of its outputs.
+    Attributes of nodes and edges are kept, and attributes of the graphs are not.
+
+    Args:
+        networks: an iterable of one or more networks.
+        share_inputs: whether inputs with the same id become one input. Inputs then keep their ids, and are in the
+            order of first appearance. If False, each network has its own inputs, with ids (k, id).
 
     Raises:
-        GraphError: no networks; a shared input that is an output of two of them.
-        DataError: something that is no Network.
+        GraphError: there are no networks, or a shared input is an output of two of them.
+        DataError: `networks` is no iterable, or an entry is no `Network`.
 
     >>> a, b = layered([2, 1]), layered([2, 3, 1])
     >>> union([a, b])

@@ -34,14 +34,19 @@ def load_model(
 ) -> Model:
     """Read a model from a run folder, from a file that `Model.save` wrote, or from any file of a network.
 
-    Of a network by itself, inputs and targets are called as its nodes are; nothing is scaled.
+    If there is only a network, the result is `Model(network)`: its inputs and targets are named after the nodes, and
+    it has no scaling.
 
     Args:
-        path: the folder or file; `format`, `activations`, `progress` and `options` are as `flowgrad.load` takes them.
+        path: the folder of a run, as `flowgrad train` writes it, or a file.
+        format, options: as for `flowgrad.load`; not allowed with a run folder.
+        activations: as for `flowgrad.load`.
+        progress: as for `flowgrad.load`; it is not called for a run folder.
 
     Raises:
-        ConfigError: a format or an option beside the folder of a run.
-        FileError, UnknownNameError, GraphError, MissingDependencyError: as `flowgrad.load`; or the folder is no run.
+        ConfigError: as for `flowgrad.load`; or a format or an option is given with a run folder.
+        FileError: as for `flowgrad.load`; or the folder is no run folder, or its data do not fit its network.
+        UnknownNameError, GraphError, DataError, MissingDependencyError: as for `flowgrad.load`.
     """
     target = path_of(path)
     if target.is_dir():

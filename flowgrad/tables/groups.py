@@ -1,4 +1,4 @@
-"""Samples of Parquet files that stay on disk, for `fg.fit`: read by row groups."""
+"""Read samples from Parquet files that stay on disk, by row groups, for `fg.fit`."""
 
 from __future__ import annotations
 
@@ -24,23 +24,26 @@ PathLike = str | os.PathLike[str]
 
 
 class ParquetSamples:
-    """Samples of a Parquet file, or of several one after the other, in the place of X and T of `fg.fit`.
+    """Samples in Parquet files that stay on disk, for training on more data than fits into memory.
 
-    A row group is always read as a whole: write files with `row_group_size` of some 10,000 rows. An epoch reads the
-    row groups in a new order, and shuffles the samples of those in memory together (`shuffle` of `fit`).
+    The object is passed to `fg.fit` as X, with T left out. A row group is always read as a whole, so files should be
+    written with a `row_group_size` of about 10,000 rows. By default, `fit` reads the row groups in a new random
+    order in each epoch, and shuffles the samples of the groups that are in memory together (argument `shuffle`).
 
     Args:
-        path: a file, or a list of files.
-        inputs: columns of X, in the order of the network's inputs.
-        targets: columns of T, in the order of its outputs; one name instead of a list is a column (N,), of class
-            indices under cross_entropy.
-        classes: with one name: the texts of that column, class k being classes[k].
+        path: a file, or a list of files whose samples follow one another.
+        inputs: names of the columns of X, in the order of the network's inputs.
+        targets: names of the columns of T, in the order of the network's outputs; or a single name, not in a list, for
+            targets of shape (N,): class indices under cross_entropy, else the values of a single output.
+        classes: class labels, texts, allowed if `targets` is a single name: the column then contains labels, and
+            classes[k] has the class index k. Default: the columns contain numbers.
 
     Raises:
         FileError: a file is missing, damaged or no Parquet file.
-        UnknownNameError: no such column, or, when it is read, no such class.
-        DataError: no samples; when they are read, a cell that is empty or no number.
-        ConfigError: a list of names is none, or classes without one target.
+        UnknownNameError: a file lacks a column; or, when samples are read, a label is not in `classes`.
+        DataError: there are no samples; or, when samples are read, a cell is empty or no number.
+        ConfigError: `inputs`, `targets` or `classes` is no list of texts, or is empty; or `classes` is given and
+            `targets` is a list.
         MissingDependencyError: pyarrow is not installed.
     """
 
@@ -60,7 +63,7 @@ class ParquetSamples:
         self._files = [Parquet(Path(each)) for each in paths]
         self._groups = [group for file in self._files for group in _groups(file)]
         self.blocks: Rows = np.cumsum([0, *(group.rows for group in self._groups)], dtype=np.intp)
-        """(K + 1,) number of the first sample of each row group, and N."""
+        """Number of the first sample of each of the K non-empty row groups, and N: (K + 1,) int."""
         if not len(self):
             raise DataError(f"{brief(str(paths[0]) if paths else paths)} has no samples")
         self._need((*self.inputs, *self.targets))
@@ -72,10 +75,19 @@ class ParquetSamples:
         return int(self.blocks[-1])
 
     def take(self, rows: Rows, /) -> tuple[Array, Array]:
-        """x (n, I), float32 where all of its columns are, else float64, and t (n, O) float64 or (n,), of these rows.
+        """Read the samples with these numbers, in this order.
+
+        Args:
+            rows: (n,) int, numbers of samples from 0 to N − 1.
+
+        Returns:
+            x (n, I), float32 if every input column is float32 or float16 and there is no scaling, else float64; and
+            t (n, O) float64. If `targets` is a single name, t is (n,), int64 if all its values are integers, else
+            float64.
 
         Raises:
-            FileError, DataError, UnknownNameError: as the class.
+            DataError: a number is out of range; or as for the class.
+            FileError, UnknownNameError: as for the class.
         """
         rows = np.asarray(rows)
         wrong = rows[(rows < 0) | (rows >= len(self))]
@@ -95,27 +107,37 @@ class ParquetSamples:
         return x, whole if (whole == t[:, 0]).all() else t[:, 0]
 
     def column(self, name: str) -> Array:
-        """(N,) float64: a column of numbers, as `fit`'s `sample_weight`.
+        """Read a column of numbers of all samples, (N,) float64, for example for the `sample_weight` of `fit`.
+
+        Args:
+            name: name of the column, which need not be an input or target.
 
         Raises:
-            UnknownNameError: no such column. DataError, FileError: as the class.
+            UnknownNameError: a file lacks the column.
+            DataError, FileError: as for the class.
         """
         self._need([name])
         return np.concatenate([self._numbers(group, [name])[:, 0] for group in self._groups])
 
     def scaling(self) -> Scaling:
-        """The mean and standard deviation of each input, by one pass over the file, for `scaled`.
+        """Compute the mean and standard deviation of each unscaled input, in one pass over the files.
+
+        The result is an argument for `scaled`. A constant input has the scale 1.
 
         Raises:
-            FileError, DataError: as `take`; a column with numbers that are not finite.
+            FileError, DataError: as for the class; or an input has values that are not finite.
         """
         return Scaling.over(self._numbers(group, self.inputs) for group in self._groups)
 
     def scaled(self, scaling: Scaling) -> ParquetSamples:
-        """The same samples, their inputs scaled when they are read.
+        """Return the same samples with a scaling that is applied to the inputs when they are read.
+
+        Args:
+            scaling: scaling of I columns; it replaces an earlier one.
 
         Raises:
-            ShapeError: a scaling of another number of columns.
+            DataError: `scaling` is no `Scaling`.
+            ShapeError: the number of columns of the scaling is not I.
         """
         if len(instance("scaled", scaling, Scaling)) != len(self.inputs):
             raise ShapeError(f"a scaling of {len(scaling)} columns: there are {len(self.inputs)} inputs")
