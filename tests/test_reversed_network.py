@@ -37,9 +37,9 @@ def base_of(program: fg.Program, acts: fg.Activations, T: Any) -> np.ndarray:
     return program.loss.evaluate(acts.output.astype(float), np.asarray(T, float))[1]
 
 
-def assert_forward_is_backward(program: fg.Program, X: Any, T: Any, executor: str) -> None:
+def assert_forward_is_backward(program: fg.Program, X: Any, T: Any, executor: str, **how: Any) -> None:
     """At every sample: a of every neuron of the reversed network is ∂L/∂z, and at inputs ∂L/∂x."""
-    acts = program.forward(X)
+    acts = program.forward(X, **how)
     grads = program.backward(acts, T)
     base = base_of(program, acts, T)
     for b in range(len(base)):
@@ -58,6 +58,14 @@ def test_forward_of_it_is_backward_on_every_topology(executor: str, name: str) -
     rng = np.random.default_rng(0)
     X, T = rng.normal(size=(3, len(program.inputs))), rng.normal(size=(3, len(program.outputs)))
     assert_forward_is_backward(program, X, T, executor)
+
+
+def test_a_draw_of_dropout_counts(executor: str) -> None:
+    program = fg.compile(TOPOLOGIES["layered"](), executor=executor, loss="squared_error")
+    X, T = np.random.default_rng(0).normal(size=(2, 6, 3))
+    draw = fg.Dropout(0.4, seed=1, inputs=0.4)
+    assert (program.forward(X, dropout=draw).a.array == 0).any()
+    assert_forward_is_backward(program, X, T[:, :2], executor, dropout=draw)
 
 
 def test_every_topology_of_the_registry_is_tried() -> None:

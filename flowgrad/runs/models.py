@@ -53,6 +53,7 @@ def load_model(
         if format is not None or options:
             raise ConfigError(f"{target} is the folder of a run: a format and its options are for files of networks")
         return _read(target, activations)
+    activations = tuple(activations)
     chosen, source = source_of(target, format, activations, progress, options)
     if chosen.read_model is None:
         return Model(load(target, chosen.name, activations, progress=progress, **options))

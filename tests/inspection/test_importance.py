@@ -222,6 +222,33 @@ def test_importance_for_the_loss(executor: str) -> None:
     assert repr(found).startswith("Importance for the loss")
 
 
+def test_a_loss_of_all_samples_together_is_not_cut_into_parts(executor: str, monkeypatch: Any) -> None:
+    monkeypatch.setattr(passes, "VALUES", 1)
+    net = fg.topologies.layered([3, 4, 1], seed=2)
+    program = fg.compile(net, executor=executor, loss="cox")
+    X = np.random.default_rng(7).normal(size=(8, 3))
+    T = np.array([3.0, -1.0, 2.0, 5.0, -4.0, 1.0, 6.0, 2.5])[:, None]
+    found = node_importance(program, X, T=T, each=True)
+    assert found.each_gradient is not None
+    want = program.backward(program.forward(X), T).da.array
+    np.testing.assert_allclose(found.each_gradient[0], want, rtol=1e-12, atol=1e-15)
+    with pytest.raises(fg.FlowgradError, match=r"sample=2: cox depends on all samples together"):
+        node_importance(program, X, T=T, sample=2)
+    with pytest.raises(fg.FlowgradError, match=r"integrated=True: cox depends on all samples together"):
+        node_importance(program, X, T=T, integrated=True)
+    with pytest.raises(fg.FlowgradError, match=r"sample=2: cox"):
+        health(program, X, T, sample=2)
+    assert node_importance(program, X, sample=2, integrated=True).outputs == program.outputs
+
+
+def test_a_gap_that_is_not_a_number_is_said() -> None:
+    net = fg.Network.from_arrays([0, 1], [1, 2], weight=[1.0, 1.0], activation="log")
+    with np.errstate(all="ignore"):
+        found = node_importance(fg.compile(net, executor="python"), [[-1.0]], integrated=True)
+    assert found.gap is not None
+    assert np.isnan(found.gap[0])
+
+
 def test_float32(executor: str) -> None:
     X = np.random.default_rng(0).normal(size=(50, 2))
     narrow, wide = (

@@ -261,6 +261,12 @@ def test_paths_that_cancel_have_a_share_above_one() -> None:
     assert (gone.total, gone.share) == (0.0, float("inf"))
 
 
+def test_products_beyond_the_largest_number_are_infinite() -> None:
+    net = fg.Network.from_arrays([0, 1, 2], [1, 2, 3], weight=[1e200, 1e200, 1e-200], activation="identity")
+    found = path_attribution(fg.compile(net, executor="python"), [[1.0]], 0, 2)
+    assert found.paths[0].product == np.inf
+
+
 def test_products_that_underflow_on_the_way_are_kept_apart() -> None:
     n = 40
     down, up = [1e-20] * (n // 2), [1e20] * (n // 2)
