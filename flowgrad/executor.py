@@ -81,8 +81,8 @@ class Adjoint:
 class Kernel(Protocol):
     """A network compiled by an executor. Its methods may be called from several threads at once.
 
-    A kernel may have further methods, those of `Predicts`, `Differentiates`, `Pulls`, `Keeps` and `Trains`. A program
-    uses those that it has, and `forward` and `backward` in place of the others. A kernel must not write to θ, x or dy.
+    A kernel may have further methods, those of `Predicts`, `Differentiates`, `Pulls`, `Keeps` and `Trains`. flowgrad
+    uses those that it has, and its own implementations in place of the others. A kernel must not write to θ, x or dy.
     """
 
     def forward(self, theta: Array, x: Array) -> Saved:
