@@ -362,7 +362,7 @@ class Program:
     ) -> tuple[Array, Array | None]:
         """Compute the vector–Jacobian product of the outputs: the gradients ∂L/∂θ and ∂L/∂x from a given ∂L/∂y.
 
-        The result equals that of `forward` and `backward(cotangent=…)`, without the gradients of single neurons.
+        Up to rounding, the result is that of `forward` and `backward(cotangent=…)`, without gradients of neurons.
 
         Args:
             X, cotangent: (B, I) and ∂L/∂y (B, O), or by name, as for `forward` and `backward`.
