@@ -1,4 +1,4 @@
-"""Gradient checks: ∂L/∂θ of backward compared with finite differences of the loss, which share no code with it."""
+"""Gradient checks: compare ∂L/∂θ of the backward pass with finite differences of the loss, which do not use it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TOLERANCE = {"float64": 1e-7, "float32": 1e-3}  # relative to it; float32 has ro
 
 @dataclass(frozen=True)
 class Difference:
-    """A numerical derivative: `value`, `doubt`, its estimated error, and `kink`, whether f has a kink at 0."""
+    """A numerical derivative `value` of f at 0, its estimated error `doubt`, and whether f has a kink at 0."""
 
     value: float
     doubt: float
@@ -33,7 +33,10 @@ class Difference:
 
 @dataclass(frozen=True)
 class Slot:
-    """One comparison, of a slot of θ, named by its label, or of a direction through all slots (slot −1)."""
+    """One comparison of derivatives, along one slot of θ or along a direction through all slots (slot −1).
+
+    `label` names the weight, bias or direction. The other fields are explained in `GradientCheck`.
+    """
 
     slot: int
     label: str
@@ -48,16 +51,19 @@ class Slot:
 class GradientCheck:
     """Result of `gradcheck`.
 
-    slots       comparisons, worst first; `error` is |analytic − numeric|, `doubt` the estimated error of numeric,
-                over `scale`, or of a direction over |g|/√P; `verdict` is "agrees", "differs", "kink" (σ is not
-                differentiable at θ) or "unsure" (differences do not converge); the last two prove nothing
-    worst_error the largest error among slots that agree or differ; 0 where there are none
-    tolerance   the largest error that agrees
-    scale       the largest |∂L/∂θ_k|
-    checked, parameters: number of slots of θ that were compared, and of all slots
-    rows        number of the worst slots that `repr` shows
+    slots       comparisons: first those that differ, then those that agree, then the inconclusive ones, each group by
+                falling error. `error` is |analytic − numeric| and `doubt` the estimated error of numeric, both divided
+                by `scale`, or for directions by |∂L/∂θ|/√P. `verdict` is "agrees" (error ≤ tolerance), "differs",
+                "kink" (the loss is not differentiable at θ) or "unsure" (the differences do not converge); the last
+                two are inconclusive
+    worst_error largest error of the slots that agree or differ; 0 if there are none
+    tolerance   largest error at which a slot agrees
+    scale       largest |∂L/∂θ_k|
+    checked     number of slots of θ that were compared, without directions
+    parameters  P, number of all slots of θ
+    rows        number of slots that `repr` shows; with 0 it shows only the summary
 
-    Its repr is a table of the worst slots, analytic beside numeric, and a sentence.
+    Its repr is a table of the first `rows` slots, analytic beside numeric derivative, and a summary.
     """
 
     slots: tuple[Slot, ...]
@@ -70,12 +76,16 @@ class GradientCheck:
 
     @property
     def passed(self) -> bool:
-        """Tell whether no slot differs and at least half of them agree."""
+        """Whether no comparison differs and at least half of them agree."""
         sure = sum(s.verdict == "agrees" for s in self.slots)
         return 2 * sure >= len(self.slots) and all(s.verdict != "differs" for s in self.slots)
 
     def table(self, rows: int | None = None) -> str:
-        """Format the worst slots, analytic beside numeric, and a summary; `rows`: how many, None: `self.rows`."""
+        """Format a table of the first `rows` slots, analytic beside numeric derivative, and a summary.
+
+        Args:
+            rows: number of slots to show, ≥ 0; default: `self.rows`.
+        """
         shown = self.slots[: self.rows if rows is None else rows]
         width = max([len(s.label) for s in shown], default=0)
         lines = [f"{'':<{width}}  {'analytic':>22}  {'numeric':>22}  {'error':>8}"]
@@ -114,25 +124,30 @@ def gradcheck(
     tolerance: float | None = None,
     rows: int = 10,
 ) -> GradientCheck:
-    """Compare ∂L/∂θ of backward with Richardson's differences of L; the result shows both at the worst slots.
+    """Check ∂L/∂θ of the backward pass against finite differences of the loss, with Richardson extrapolation.
 
-    Differences of a float32 program are taken of the same network in float64. Where σ
-    has a kink (relu at 0) the loss has no derivative to compare with: such slots are named and not held
-    against it.
+    For a float32 program, the differences are computed with the same network in float64. Where an activation has a
+    kink (relu at 0), the loss has no derivative to compare with: such slots get the verdict "kink". They do not fail
+    the check unless more than half of all comparisons are inconclusive.
 
     Args:
-        program: compiled with a loss.
+        program: Program, compiled with a loss; it is not changed.
         X, T, sample_weight: as for `program.value_and_grad`.
-        theta: (P,); None takes the program's.
-        sample: the row to take alone; None takes all.
-        slots: compare every slot of θ up to so many; of a longer θ, so many drawn by the seed.
-        directions: of a longer θ also so many derivatives along random directions, through all slots at once.
-        tolerance: allowed error as a share of the largest component; None takes 1e-7 in float64, 1e-3 in float32.
-        rows: how many of the worst slots the result's repr shows; with 0 it is one sentence.
+        theta: (P,); default: `program.theta`.
+        sample: row number, 0 … B−1, of the one sample to use; default: all samples.
+        slots: largest number of slots of θ to compare, an integer ≥ 1; if θ has more, this many are drawn at random.
+        directions: number, ≥ 0, of random directions along which derivatives are also compared if P > slots; each
+            direction changes all slots at once.
+        seed: seed, an integer ≥ 0, of the generator that draws slots and directions.
+        tolerance: allowed error above 0, relative to the largest component of the gradient (for a direction, to
+            |∂L/∂θ|/√P); default: 1e-7 for float64, 1e-3 for float32.
+        rows: number, ≥ 0, of slots that the repr of the result shows; with 0 it shows only the summary.
 
     Raises:
-        ConfigError: an argument of the wrong type or range.
-        as `program.value_and_grad`.
+        ConfigError: an argument has the wrong type or is out of range.
+        ShapeError, DataError, UnknownNameError: as `program.value_and_grad`, or there is no row `sample` (DataError).
+        ExecutorError: the program is float32, and its executor does not support float64.
+        GraphError: the program is float32, and `program.theta` is not finite.
 
     >>> import flowgrad as fg
     >>> net = fg.Network.from_arrays([0, 1], [1, 2], weight=[0.5, 2.0])
@@ -160,7 +175,7 @@ def gradcheck(
 
 
 def _one(program: Program, sample: int | None, X: Any, T: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
-    """Select X, T and sample_weight of one sample; None returns all three unchanged."""
+    """Select X, T and sample_weight of one sample; return all three unchanged if `sample` is None."""
     if sample is None:
         return X, T, sample_weight
     x = batch.table(X, program.inputs, "X", "input", program.dtype)
@@ -225,16 +240,18 @@ def _judge(slot: int, label: str, analytic: float, found: Difference, scale: flo
 
 
 def difference(f: Callable[[float], float], size: float, wanted: float) -> Difference:
-    """Compute f′(0) by central differences extrapolated to h = 0 (Richardson 1911; the tableau is Ridders' of 1982).
+    """Compute f′(0) by central differences extrapolated to h = 0 (Richardson 1911), in the tableau of Ridders (1982).
 
         D(h) = (f(h) − f(−h)) / 2h = f′ + c₂h² + c₄h⁴ + …
         T_{k,j} = T_{k,j−1} + (T_{k,j−1} − T_{k−1,j−1}) / (4ʲ − 1),   T_{k,0} = D(h/2ᵏ)
 
-    A smaller first step is tried where the doubt exceeds `wanted`; the doubt is the difference of neighbours in the
-    tableau, plus the rounding error of f over the smallest step.
+    A smaller first step is tried while `doubt`, the estimated error, exceeds `wanted`. It is the difference between
+    neighbours in the tableau, plus the rounding error of f divided by the smallest step.
 
     Args:
-        size: magnitude of the variable; first steps are `STEPS` times it.
+        f: function of one float.
+        size: magnitude of the variable; the first steps are `STEPS` times this.
+        wanted: estimated error at which the search ends.
 
     >>> round(difference(lambda h: (2 + h) ** 3, 1.0, 1e-9).value, 9)
     12.0

@@ -1,8 +1,8 @@
-"""The protocol between flowgrad and an executor: arrays in, arrays out.
+"""The protocol between flowgrad and an executor, which exchange only arrays.
 
-An executor turns a network into a `Kernel`. Labels, shapes, losses, reductions, errors and θ stay in the one
-`flowgrad.program.Program`, so that a kernel never sees a name and never checks an argument. All arrays that
-cross this line have the plan's order: nodes as in `Plan.nodes`, inputs and outputs as in `Plan.inputs` and
+An executor compiles a network to a `Kernel`. Names, validation of arguments, reductions and θ are handled by
+`flowgrad.program.Program`, so that a kernel needs no names and need not check its arguments. All arrays of the
+protocol have the plan's order: nodes as in `Plan.nodes`, inputs and outputs as in `Plan.inputs` and
 `Plan.outputs`, edges as in `Plan.in_source` (grouped by target), parameters as in `Plan.theta`.
 
 Shapes: B samples, V nodes, E edges, I inputs, O outputs, P parameters.
@@ -36,7 +36,12 @@ Answer = Literal[True] | str
 
 @dataclass(frozen=True)
 class Request:
-    """What a program asks of an executor: `dtype` of every float array, the loss if any, threads (None: all)."""
+    """Settings with which an executor compiles a network.
+
+    dtype    float32 or float64, the dtype of every float array
+    loss     the Loss, or None if the program has none, or one that reads the whole batch (`Loss.of_batch`)
+    threads  largest number of threads, an integer ≥ 1; None lets the executor decide
+    """
 
     dtype: np.dtype[Any] = field(default_factory=lambda: np.dtype(np.float64))
     loss: Loss | None = None
@@ -45,9 +50,9 @@ class Request:
 
 @dataclass(frozen=True)
 class Saved:
-    """What forward leaves for backward: z and a of every node, both (V, B), in the request's dtype.
+    """Result of a kernel's forward pass: z and a of every node, both (V, B), in the request's dtype.
 
-    `extra` belongs to the executor: whatever else it wants to find again in backward.
+    An input has z = x. `extra` may hold any further data that the executor's backward pass needs.
     """
 
     z: Array
@@ -57,11 +62,12 @@ class Saved:
 
 @dataclass(frozen=True)
 class Adjoint:
-    """What backward gives.
+    """Result of a kernel's backward pass, in the request's dtype.
 
-    `dz`, `da` (V, B): ∂L/∂z and ∂L/∂a of every node and sample (10), (8); an input has dz = da.
-    `weight` (E,), `bias` (V,): Σ over the samples of (5), for every edge and neuron, trainable or not; 0 for
-    the bias of an input. `counts` is filled by executors that count (the Python one).
+    dz, da  (V, B) ∂L/∂z (8) and ∂L/∂a (10) of every node and sample; an input has dz = da, times its dropout factor
+    weight  (E,) ∂L/∂w of every edge, frozen or not, by (5), summed over the samples; not added up for shared weights
+    bias    (V,) ∂L/∂b of every neuron, frozen or not, summed over the samples; 0 for inputs
+    counts  numbers of cache writes, edge visits and cache reuses by name; None if the executor does not count them
     """
 
     dz: Array
@@ -73,34 +79,34 @@ class Adjoint:
 
 @runtime_checkable
 class Kernel(Protocol):
-    """A compiled network. Calls may come from many threads at once.
+    """A network compiled by an executor. Its methods may be called from several threads at once.
 
-    What it can do besides, it has as methods of `Predicts` and `Differentiates`; a program looks for them once, when it
-    is compiled.
+    A kernel may have further methods, those of `Predicts`, `Differentiates`, `Pulls`, `Keeps` and `Trains`. flowgrad
+    uses those that it has, and its own implementations in place of the others. A kernel must not write to θ, x or dy.
     """
 
     def forward(self, theta: Array, x: Array) -> Saved:
-        """Equations (1)–(3): θ (P,) and x (B, I) to z and a of every node.
+        """Compute z and a of every node from θ (P,) and x (B, I), by equations (1)–(3).
 
-        An executor that declares `dropout` takes a third argument, `dropout: Dropout | None = None`: a of inputs
-        and hidden neurons (no outputs) is then times `dropout.factors`, and so is its ∂L/∂z in
-        backward; where the factor is 0 both are 0, whatever stood there.
+        If the executor declares `dropout`, this method has a third parameter, `dropout: Dropout | None = None`: a of
+        inputs and hidden neurons, but not of outputs, is then multiplied by `dropout.factors`, and so is ∂L/∂z of
+        these nodes in `backward`. Where the factor is 0, both are exactly 0, even if the other factor is inf or NaN.
         """
         ...
 
     def backward(self, theta: Array, saved: Saved, dy: Array, live: Live) -> Adjoint:
-        """Equations (5)–(10): from the base cases dy (B, O), ∂L/∂y of each sample, to every gradient.
+        """Compute all gradients from the base cases dy = ∂L/∂y (B, O) of each sample, by equations (5)–(10).
 
-        `live` (V,) bool marks the nodes from which a wanted output can be reached (`Plan.live`), None: all. Of any
-        other node ∂L/∂z and ∂L/∂a are 0, and so are the gradients of its bias and in-edges, even where a value, a
-        weight or a derivative is inf or NaN: it is multiplied nowhere.
+        `saved` is a result of `forward` for the same θ. `live` (V,) bool marks the nodes from which a wanted output can
+        be reached (`Plan.live`); None marks all nodes. At any other node, ∂L/∂z, ∂L/∂a and the gradients of its bias
+        and in-edges are exactly 0, even if a value, weight or derivative is inf or NaN: it enters no product.
         """
         ...
 
 
 @runtime_checkable
 class Predicts(Protocol):
-    """A kernel that computes outputs alone, without keeping z and a."""
+    """A kernel that can compute the outputs without storing z and a."""
 
     def predict(self, theta: Array, x: Array) -> Array:
         """Evaluate (1)–(3): θ (P,) and x (B, I) to the outputs (B, O)."""
@@ -109,27 +115,28 @@ class Predicts(Protocol):
 
 @runtime_checkable
 class Differentiates(Protocol):
-    """A kernel that computes a loss and its gradient by θ without keeping z, a, ∂L/∂z and ∂L/∂a."""
+    """A kernel that can compute the loss and ∂L/∂θ without storing z, a, ∂L/∂z and ∂L/∂a."""
 
     def value_and_grad(
         self, theta: Array, x: Array, t: Array, sample_weight: Array | None, scale: float, out: Array
     ) -> float:
         """Evaluate (1)–(10); return Σ_b s_b·L_b times `scale`, and write its gradient, times `scale`, to out (P,).
 
-        `t` (B, O) are targets, `sample_weight` (B,) is above 0, or None for 1. Every output is wanted: nodes outside
-        `Plan.live()` are multiplied nowhere, as in backward. An executor that declares `dropout` takes a last
-        argument of that name here too.
+        `t` (B, O) are targets; `sample_weight` (B,) are weights s_b above 0, or None for 1. All outputs are wanted:
+        nodes that are not in `Plan.live()` enter no product, as in `backward`. If the executor declares `dropout`,
+        this method too has a last parameter of that name.
         """
         ...
 
 
 @runtime_checkable
 class Pulls(Protocol):
-    """A kernel that pulls ∂L/∂y back to θ and x without keeping z, a, ∂L/∂z and ∂L/∂a."""
+    """A kernel that can compute ∂L/∂θ and ∂L/∂x from ∂L/∂y without storing z, a, ∂L/∂z and ∂L/∂a."""
 
     def vjp(self, theta: Array, x: Array, dy: Array, live: Live, out: Array, dx: Array | None) -> None:
-        """Evaluate (1)–(10) from base cases dy (B, O): write ∂L/∂θ, summed over the samples, to out (P,), and ∂L/∂x to
-        dx (B, I) unless that is None. `live` as in backward.
+        """Evaluate (1)–(10) from base cases dy (B, O): write ∂L/∂θ, summed over the samples, to out (P,).
+
+        ∂L/∂x is written to dx (B, I) unless dx is None. `live` is as in `Kernel.backward`.
         """
         ...
 
@@ -144,22 +151,23 @@ class Keeps(Protocol):
     def predict_keeping(self, theta: Array, x: Array) -> tuple[Array, Array]:
         """Compute outputs as `Predicts.predict`, and (N,) uint8 for `kept` of a `vjp` of the same θ and x; N may be 0.
 
-        `vjp` ignores an array that it has used once, that another kernel made, or whose copy has another alignment,
-        and runs forward itself then. Its result is bit-identical either way.
+        `vjp` ignores an array that it cannot use, for example one that was used before, that another kernel made, or a
+        copy with another alignment, and runs the forward pass itself. Its result is bit-identical in both cases.
         """
         ...
 
     def vjp(
         self, theta: Array, x: Array, dy: Array, live: Live, out: Array, dx: Array | None, kept: Array | None = None
     ) -> None:
-        """Pull back as `Pulls.vjp`; `kept` is the second result of `predict_keeping`, or None."""
+        """Compute gradients as `Pulls.vjp`; `kept` is the second result of `predict_keeping`, or None."""
         ...
 
 
 class Updates(Protocol):
-    """Passes over θ in training, equal to `flowgrad.maths.updates` bit for bit.
+    """Update passes over θ in training, bit-identical to `flowgrad.maths.updates`.
 
-    Arrays of slots are `room(P)` long, C-contiguous, in the request's dtype; entries from P on are 0 and stay 0.
+    Arrays of slots have the length `room(P)`, are C-contiguous and in the request's dtype; entries from P on are 0 and
+    remain 0.
     """
 
     def room(self, slots: int) -> int:
@@ -169,7 +177,10 @@ class Updates(Protocol):
     def advance(
         self, update: Update, theta: Array, g: Array, out: Array, rows: Array, constants: tuple[float, ...]
     ) -> bool:
-        """Write the moved θ into `out`, update the states (first of `rows`, (R, room)); True if g was all finite."""
+        """Write the updated θ to `out`, and update the states, the first of `rows` (R, room) in place.
+
+        Returns whether g is finite everywhere.
+        """
         ...
 
     def square(self, update: Update, theta: Array, g: Array, rows: Array) -> float:
@@ -182,31 +193,33 @@ class Trains(Protocol):
     """A kernel that also applies optimizer updates to θ."""
 
     def updates(self) -> Updates:
-        """Return the kernel's passes over θ."""
+        """Return the kernel's update passes over θ."""
         ...
 
 
 @dataclass(frozen=True)
 class ExecutorInfo:
-    """What an executor declares of itself; made without importing its backend.
+    """Declaration of an executor's abilities and requirements, made without importing its backend.
 
-    A package gives it twice: as the `info` of its executor (entry point group `flowgrad.executors`), and by a
-    light callable without arguments (group `flowgrad.executor_info`), so that listing imports no backend.
+    A package provides it twice: as `info` of its executor (entry point group `flowgrad.executors`), and as the result
+    of a callable without arguments (group `flowgrad.executor_info`), so that listing executors imports no backend.
 
-    name            what the user types
-    summary         one line for lists
-    needs           import names of the libraries it cannot do without
-    install         the command that installs them
-    dtypes, devices what it computes in and on
-    activations, aggregations  names it knows; None is every one of flowgrad's
-    custom_functions  whether a user's own `fg.Activation` and `fg.Aggregation` work
-    per_output      whether its backward may be asked for one output alone, equation (11)
-    dropout         whether its forward, and `value_and_grad` where it has one, take a `Dropout`
-    input_gradients whether it gives ∂L/∂x: where not, `Adjoint.dz` and `.da` of inputs may hold anything
-    deterministic   the same bits from run to run and for any number of threads
-    auto            executor="auto" asks in falling order of this; 0: runs only when it is named
-    largest         edges; "auto" takes it beyond that only where nothing else can run; None: no limit
-    protocol        the version of this protocol that it speaks
+    name            name by which users select the executor
+    summary         description in one line, for lists
+    needs           import names of the required libraries
+    install         command that installs them, for messages; default: `pip install` of the first missing one
+    dtypes, devices names of the supported dtypes and devices
+    activations, aggregations  names of the supported functions; None: all of flowgrad's
+    custom_functions  whether users' own `fg.Activation` and `fg.Aggregation` are supported
+    per_output      whether gradients of single outputs, equation (11), are supported
+    input_gradients whether ∂L/∂x is computed; if not, `Adjoint.dz` and `.da` of inputs may have any values
+    dropout         whether `forward`, and `value_and_grad` if there is one, accept a `Dropout`
+    deterministic   whether results are bit-identical from run to run and for any number of threads
+    auto            rank for executor="auto", which tries executors from the highest down; 0: used only if named
+    largest         number of edges above which "auto" tries this executor after the others; None: no limit
+    protocol        version of this protocol that the executor implements; packages write the number itself
+
+    "auto" tries executors that lack a kind of gradient after all others.
     """
 
     name: str
@@ -227,7 +240,7 @@ class ExecutorInfo:
     protocol: int = PROTOCOL
 
     def available(self) -> Answer:
-        """True, or why it cannot run here at all: another protocol, a library that is not installed."""
+        """Return True, or the reason why it cannot run here: another protocol version, or a missing library."""
         if self.protocol != PROTOCOL:
             return f"it speaks protocol {self.protocol}, this flowgrad {PROTOCOL}: update one of them"
         absent = [library for library in self.needs if find_spec(library) is None]
@@ -238,12 +251,12 @@ class ExecutorInfo:
         )
 
     def lacks(self) -> str:
-        """Which gradients it does not give, in words; empty where it gives all."""
+        """Describe in words which kinds of gradients the executor does not compute; "" if it computes all."""
         absent = [what for has, what in ((self.per_output, PER_OUTPUT), (self.input_gradients, INPUT)) if not has]
         return f"it gives no {' and no '.join(absent)}" if absent else ""
 
     def supports(self, network: Network, request: Request) -> Answer:
-        """True, or which declared limit this network or request is beyond."""
+        """Return True, or the reason why the declaration excludes the network or request: a dtype or a function."""
         if request.dtype.name not in self.dtypes:
             return f"dtype {request.dtype.name} is not among its {', '.join(self.dtypes)}"
         c = network.columns
@@ -262,17 +275,17 @@ class ExecutorInfo:
 
 @runtime_checkable
 class Executor(Protocol):
-    """How a network is run."""
+    """An object that compiles networks to kernels; the protocol that every executor implements."""
 
     @property
     def info(self) -> ExecutorInfo:
-        """What it declares of itself."""
+        """Declaration of the executor's abilities and requirements."""
         ...
 
     def can_run(self, network: Network, request: Request) -> Answer:
-        """True, or the reason why it cannot run this, beyond what `info` declares."""
+        """Return True, or the reason, as text, why it cannot run the network, for limits that `info` cannot express."""
         ...
 
     def compile(self, network: Network, request: Request) -> Kernel:
-        """The kernel of this network; `flowgrad.plan.lower(network)` is its plan, made once."""
+        """Compile the network to a kernel; `flowgrad.plan.lower(network)` is its plan, which is cached."""
         ...

@@ -17,16 +17,21 @@ Reason = Literal["finished", "early stopping", "interrupted", "stopped"]
 
 @dataclass
 class History:
-    """What happened in training: one row an epoch.
+    """Record of a training, with one row per epoch; `history["loss"]` is a column, (epochs,) float64.
 
-    rows        a dict an epoch: `epoch` from 1; `loss`, the mean (or sum, as the program reduces) over the
-                epoch's samples while θ moved, without penalties; `penalty`, where there is one, after the epoch;
-                metrics by name, after the epoch, over the training data; `val_loss` and `val_…` over the
-                validation data; `rate`, the learning rate; `seconds`, since the start
-    best_epoch  the epoch of the least val_loss, or of the least loss without validation; None before the first
-    reason      "finished": every epoch was run; "early stopping"; "interrupted": Ctrl-C, or
-                a signal; "stopped": by a callback
-    weights_of  what `program.theta` is, once training has ended: "epoch 12", whole, or "within epoch 13"
+    rows        list of one dict per epoch, in order, from column name to number:
+                `epoch`, counted from 1;
+                `loss`, the mean or sum (the program's reduction) over the epoch's samples, each evaluated at the θ of
+                its own step, without penalties;
+                `penalty`, the l1 and l2 penalties after the epoch, if there are any;
+                metrics by name, on the training data after the epoch;
+                `val_loss`, and metrics as `val_…`, on the validation data after the epoch, if there are any;
+                `rate`, the learning rate;
+                `seconds` since the start of training, earlier parts of a resumed training included
+    best_epoch  epoch with the lowest val_loss or, without validation data, loss; None without epochs
+    reason      why training ended: "finished" (all epochs were run), "early stopping", "interrupted" (by Ctrl-C or a
+                signal) or "stopped" (by a callback or `on_epoch`)
+    weights_of  the state that `program.theta` has after training: "epoch 12", after that epoch, or "within epoch 13"
     """
 
     rows: list[Row] = field(default_factory=list)
@@ -35,23 +40,24 @@ class History:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The columns."""
+        """Names of the columns; () without epochs."""
         return tuple(self.rows[0]) if self.rows else ()
 
     @property
     def monitored(self) -> str:
-        """The column that `best_epoch` looks at."""
+        """Name of the column that `best_epoch` minimizes: "val_loss" if there is one, else "loss"."""
         return "val_loss" if "val_loss" in self.names else "loss"
 
     @property
     def best_epoch(self) -> int | None:
+        """Number, from 1, of the first epoch with the lowest value of the column `monitored`; None without epochs."""
         return int(min(self.rows, key=lambda row: row[self.monitored])["epoch"]) if self.rows else None
 
     def __getitem__(self, name: str) -> npt.NDArray[np.float64]:
         """Return a column, (epochs,) float64.
 
         Raises:
-            UnknownNameError: no such column.
+            UnknownNameError: no column has this name.
         """
         if name not in self.names:
             raise UnknownNameError(f"history has no column {brief(name)}{suggest(name, self.names)}")
@@ -61,10 +67,10 @@ class History:
         return len(self.rows)
 
     def to_frame(self) -> Any:
-        """A row an epoch, in pandas or polars.
+        """Make a data frame with one row per epoch, in pandas or, if that is not installed, polars.
 
         Raises:
-            MissingDependencyError: neither is installed.
+            MissingDependencyError: neither pandas nor polars is installed.
         """
         return frame({name: self[name] for name in self.names})
 

@@ -1,11 +1,11 @@
 """Plan: a network lowered to read-only arrays, the input of every executor that works on arrays.
 
-The topology is data for kernels compiled once; no code is generated from a graph. Nodes are in canonical order:
-inputs first, in their own order; then neurons by topological level (the longest path from a node without
-in-edges) and, within a level, by id. Edges are grouped by target (CSR), in the order of the target's in-edges. θ
-holds the trainable weights in that edge order, one slot for each shared parameter at its first edge, then the
-trainable biases in node order. If all parameters are trainable and none is shared, θ = [weights, biases of the
-neurons], and a kernel reads θ without a gather (`Plan.direct`).
+The topology is data for kernels that are compiled once; no code is generated from a graph. Nodes are in canonical
+order: inputs first, in their own order; then neurons by topological level (the longest path from a node without
+in-edges) and, within a level, by id; in a union the neurons are in this order network by network. Edges are grouped
+by target (CSR), in the order of the target's in-edges. θ holds the trainable weights in that edge order, one slot for
+each shared parameter at its first edge, then the trainable biases in node order. If all parameters are trainable and
+none is shared, θ = [weights, biases of the neurons], and a kernel reads θ without a gather (`Plan.direct`).
 """
 
 from __future__ import annotations
@@ -37,29 +37,35 @@ Bools = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Topology, functions, parameters of a network as arrays: V nodes, E edges, I inputs, O outputs, P parameters.
+    """Topology, functions and parameters of a network as arrays: V nodes, E edges, I inputs, O outputs, P parameters.
 
-    Part of the protocol of executors:
+    A plan is part of the executor protocol and is made by `lower`. The position of a node is its index in `nodes`, the
+    number of an edge its index in `in_source`.
 
-    nodes           (V,) int32   position → the network's node, as a row of its columns
-    level           (V,) int32   longest path from a node without in-edges, in edges; as lowered it never falls
-                                 behind the inputs, of a union within each of its networks
-    inputs          (I,) int32   positions of the inputs: 0 … I−1 as lowered
+    nodes           (V,) int32   row of each node in the network's columns
+    level           (V,) int32   number of edges on the longest path to the node from a node without in-edges; never
+                                 decreases after the inputs, in a union within each network (*)
+    inputs          (I,) int32   positions of the inputs: 0 … I−1 (*)
     outputs         (O,) int32   positions of the outputs, in the order of the network's outputs
-    in_ptr          (V+1,) int64 in-edges of position v are in_ptr[v] … in_ptr[v+1]−1, edge order kept
-    in_source       (E,) int32   position of the edge's source
-    out_ptr         (V+1,) int64 out-edges of position u are out_ptr[u] … out_ptr[u+1]−1; as lowered, by edge number
-    out_target      (E,) int32   position of the edge's target
-    out_edge        (E,) int32   the same edge's number in in_source
-    edges           (E,) int64   edge number → the network's edge, as a row of its columns
+    in_ptr          (V+1,) int64 node v has the in-edges number in_ptr[v] … in_ptr[v+1]−1, in the network's edge
+                                 order (*)
+    in_source       (E,) int32   position of each edge's source
+    out_ptr         (V+1,) int64 node u has the out-edges out_ptr[u] … out_ptr[u+1]−1 of `out_target` and `out_edge`,
+                                 by rising edge number (*)
+    out_target      (E,) int32   position of each out-edge's target
+    out_edge        (E,) int32   edge number of each out-edge
+    edges           (E,) int64   row of each edge in the network's columns
     activation      (V,) int16   index into `activations`; −1 for inputs
     aggregation     (V,) int16   index into `aggregations`; −1 for inputs
     response        (V,) float64 r_v of (2)
-    weight          (E,) float64 the weights, trainable or not
-    bias            (V,) float64 b_v of (2), trainable or not; 0 for inputs
-    weight_slot     (E,) int32   index into θ, −1 where frozen; equal for edges that share a parameter
-    bias_slot       (V,) int32   index into θ, −1 where frozen and for inputs
-    theta           (P,) float64 the trainable parameters' values when lowered
+    weight          (E,) float64 weights at the time of lowering, trainable and frozen
+    bias            (V,) float64 b_v of (2) at the time of lowering, trainable and frozen; 0 for inputs
+    weight_slot     (E,) int32   index into θ, −1 if frozen; the same for edges that share a parameter
+    bias_slot       (V,) int32   index into θ, −1 if frozen and for inputs
+    theta           (P,) float64 values of the trainable parameters at the time of lowering
+    activations, aggregations    tuples of the network's `Activation` and `Aggregation` records
+
+    (*) holds for plans made by `lower`, not for those made by `reverse`.
     """
 
     nodes: Ints
@@ -92,22 +98,22 @@ class Plan:
 
     @property
     def n_nodes(self) -> int:
-        """V."""
+        """Number V of nodes."""
         return len(self.nodes)
 
     @property
     def n_edges(self) -> int:
-        """E."""
+        """Number E of edges."""
         return len(self.in_source)
 
     @property
     def n_parameters(self) -> int:
-        """P, the length of θ."""
+        """Number P of trainable parameters, the length of θ."""
         return len(self.theta)
 
     @cached_property
     def direct(self) -> bool:
-        """Whether θ is [weights of all edges, biases of all neurons] as they stand, so that no gather is needed."""
+        """Whether θ is [weights of all edges, biases of all neurons], in order, so that no gather is needed."""
         E, I = self.n_edges, len(self.inputs)
         return (
             self.n_parameters == E + self.n_nodes - I
@@ -117,15 +123,15 @@ class Plan:
 
     @cached_property
     def in_target(self) -> Ints:
-        """(E,) int32: position of each edge's target, as `in_source` has its source."""
+        """Position of each edge's target, (E,) int32, by edge number as `in_source`."""
         return frozen(np.repeat(np.arange(self.n_nodes, dtype=np.int32), np.diff(self.in_ptr)))
 
     def slopes_into(self, v: int, terms: Floats) -> Floats:
-        """∂m_v/∂t of neuron v by each of its terms t = w_uv·a_u, as (6) and (10) have it.
+        """Compute ∂m_v/∂t of neuron v for each of its terms t = w_uv·a_u, a factor of (6) and (10).
 
         Args:
             v: position of a neuron with K in-edges.
-            terms: (K, B) float64, one column a sample, in the order of the in-edges.
+            terms: (K, B) float64, in the order of the in-edges, with one column per sample.
 
         Returns:
             (K, B) float64.
@@ -140,14 +146,16 @@ class Plan:
         return slope.T
 
     def term_slopes(self, weight: npt.NDArray[Any], a: npt.NDArray[Any]) -> Floats:
-        """∂m_v/∂(w_uv·a_u) of every edge at one sample, as (6) and (10) have it. O(E) for aggregations that are O(K).
+        """Compute ∂m_v/∂(w_uv·a_u) of every edge for one sample, a factor of (6) and (10).
+
+        The cost is O(E) for aggregations whose gradient is O(K).
 
         Args:
-            weight: (E,) of every edge, trainable or not.
-            a: (V,) of every node.
+            weight: (E,) weights of all edges, trainable and frozen.
+            a: (V,) values of all nodes.
 
         Returns:
-            (E,) float64, in the order of the edges.
+            (E,) float64, by edge number.
         """
         slope = self.coefficient[self.in_target]
         with np.errstate(all="ignore"):
@@ -158,13 +166,16 @@ class Plan:
         return slope
 
     def live(self, wanted: Bools | None = None) -> Bools | None:
-        """(V,) bool: nodes from which a wanted output can be reached, these outputs among them; None where all are.
+        """Mark the nodes from which a wanted output can be reached, wanted outputs included.
 
-        Structure decides what a gradient sees: of any other node ∂L/∂z and ∂L/∂a are 0, and so are the gradients of
-        its bias and in-edges, whatever their values; it is multiplied nowhere, so that 0 · inf does not arise.
+        At any other node, ∂L/∂z, ∂L/∂a and the gradients of its bias and in-edges are 0 by structure, whatever its
+        values are. It must enter no product, so that 0 · inf does not occur.
 
         Args:
-            wanted: (O,) bool, the outputs whose base cases (9) are not 0 by construction; None: all.
+            wanted: (O,) bool, True for outputs whose base cases (9) are not 0 by construction; None: all outputs.
+
+        Returns:
+            (V,) bool, read-only; None if all outputs are wanted and every node reaches one.
         """
         if wanted is None or wanted.all():
             return self._live
@@ -177,19 +188,19 @@ class Plan:
 
     @cached_property
     def coefficient(self) -> npt.NDArray[np.float64]:
-        """(V,) float64: c of neurons with m = c·Σ_k t_k of (1), whatever their terms are, so that ∂m/∂t_k = c.
+        """The factor c, (V,) float64, of neurons with m = c·Σ_k t_k in (1) for all terms t_k, so that ∂m/∂t_k = c.
 
-        NaN of every other neuron; 1 of inputs and of neurons without in-edges.
+        It is 1 for inputs and for neurons without in-edges, and NaN for neurons whose m is no multiple of the sum.
         """
         return frozen(coefficients(self.aggregations, self.aggregation, np.diff(self.in_ptr)))
 
     @cached_property
     def blocks(self) -> Ints:
-        """(K, 2) int32, the dense parts: neurons `first` … `last` − 1 that follow each other and have the same sources.
+        """Dense blocks, (K, 2) int32: each row (first, last) stands for the neurons at positions first … last − 1.
 
-        Their weights are a matrix, (last − first) rows of one fan-in each, that stands in one piece in edge order.
-        Sources are equal in equal order, m is their sum, the response is 1; a block has two neurons or more,
-        is as long as it can be, and its neurons do not depend on each other.
+        The neurons of a block have the same sources in the same order, m is the sum of their terms, and the response
+        is 1. Their weights are a matrix, one row per neuron, contiguous in edge order. A block has at least two
+        neurons, is as long as possible, and none of its neurons depends on another.
         """
         fan_in = np.diff(self.in_ptr)
         plain = (self.coefficient == 1.0) & (self.response == 1.0) & (fan_in > 0)
@@ -204,13 +215,22 @@ class Plan:
         return frozen(stretches(follows).astype(np.int32))
 
     def parameters(self, theta: Any) -> tuple[Any, Any]:
-        """Weights (E,) and biases (V,) under θ, in θ's dtype; frozen ones from the plan."""
+        """Return all weights (E,) and biases (V,) in the dtype of the array θ (P,); frozen values are the plan's."""
         weight = np.where(self.weight_slot >= 0, theta[self.weight_slot], self.weight) if len(theta) else self.weight
         bias = np.where(self.bias_slot >= 0, theta[self.bias_slot], self.bias) if len(theta) else self.bias
         return weight.astype(theta.dtype, copy=False), bias.astype(theta.dtype, copy=False)
 
     def fold(self, weight: Any, bias: Any, out: Any) -> Any:
-        """∂L/∂θ (…, P) from the gradients of edges (…, E) and biases (…, V): shared edges add up, in edge order."""
+        """Compute ∂L/∂θ from the gradients of all edges and biases; those of a shared weight are added in edge order.
+
+        Args:
+            weight: (…, E) gradients of all edges, frozen ones included.
+            bias: (…, V) gradients of the biases of all nodes.
+            out: (…, P) array, into which ∂L/∂θ is written.
+
+        Returns:
+            out.
+        """
         if self.direct:
             out[..., : self.n_edges] = weight
             out[..., self.n_edges :] = bias[..., len(self.inputs) :]
@@ -225,7 +245,12 @@ class Plan:
         return out
 
     def dropped(self, dropout: Dropout, samples: int) -> Floats:
-        """(V, B) float64: 0 or 1/(1 − p) of every node and sample under a draw; 1 of outputs."""
+        """Return the dropout factors 0 or 1/(1 − p) of every node and sample, (V, B) float64; 1 for outputs.
+
+        Args:
+            dropout: draw of one training step.
+            samples: number B of samples.
+        """
         found = np.ones((self.n_nodes, samples))
         for nodes, inputs in ((np.flatnonzero(self.activation >= 0), False), (self.inputs, True)):
             found[nodes] = dropout.factors(nodes, samples, inputs)
@@ -240,9 +265,11 @@ class Plan:
         return edges[~crowded], edges[crowded], np.flatnonzero(self.bias_slot >= 0)
 
     def slots_by_part(self, part: Ints | None) -> tuple[Longs, ...]:
-        """Slots of θ that belong to each network of a union; of any other network, all of them.
+        """Return the slots of θ of each network of a union, an int64 array each, in rising order.
 
-        `part` (V,) is the columns' own, by row.
+        Args:
+            part: (V,) column `part` of the network's columns, in their order; None for a network that is not a union,
+                whose result is one array of all slots.
         """
         if part is None:
             return (np.arange(self.n_parameters),)
@@ -255,9 +282,9 @@ class Plan:
         return tuple(np.split(order, ends[:-1]))
 
     def reverse(self) -> Plan:
-        """The same graph with every arrow turned round: inputs and outputs change places, positions run backwards.
+        """Return the plan of the reversed graph: edges point from target to source, and positions run backwards.
 
-        `plan.reverse().reverse()` is the plan, array by array.
+        Inputs and outputs change places. `plan.reverse().reverse()` equals the plan, array by array.
         """
         V, E = self.n_nodes, self.n_edges
         number = np.empty(E, np.int32)  # edge number here → edge number in the reversed plan
@@ -315,7 +342,11 @@ _plans: WeakKeyDictionary[Columns, Plan] = WeakKeyDictionary()
 
 
 def lower(network: Network) -> Plan:
-    """The plan of a network, made once: executors and programs ask for the same one."""
+    """Return the plan of a network; it is made once and cached, so that programs and executors share it.
+
+    Raises:
+        GraphError: the network is not valid, for example empty or cyclic.
+    """
     plan = _plans.get(network.columns)
     if plan is None:
         plan = _plans[network.columns] = _lower(network.columns)

@@ -1,4 +1,4 @@
-"""Program: a compiled network with labels, shapes, losses, reductions, errors and θ; one class for every executor."""
+"""Program: a network compiled for an executor, with θ, labels, loss and reduction; one class serves all executors."""
 
 from __future__ import annotations
 
@@ -57,21 +57,25 @@ def compile(
     """Compile a network into a program.
 
     Args:
-        network: what to run; the program keeps a snapshot of it.
-        executor: a name (`flowgrad list executors`), an Executor, or "auto": the fastest that can run it, with
-            the choice and its reason in `program.why`.
-        dtype: float32 or float64, of θ and of every result.
-        loss: a name (`flowgrad list losses`) or a Loss; None where only outputs or cotangents are wanted.
-        reduction: whether losses and the parameters' gradients are the mean or the sum over the samples.
-        threads: how many an executor may use; None lets it decide. Results do not depend on it.
+        network: the network to run. Later changes to it do not affect the program.
+        executor: a name (`flowgrad list executors`), an Executor, or "auto", which chooses, by the ranks that executors
+            declare, the fastest one that can run the network; `program.why` gives the reason.
+        dtype: float32 or float64, the dtype of θ and of the arrays of z, a and gradients.
+        loss: a name (`flowgrad list losses`) or a Loss. None makes a program without a loss, which gives outputs, and
+            gradients from ∂L/∂y.
+        reduction: "mean" or "sum" over the samples, for losses and for gradients of parameters. With sample weights the
+            mean is the weighted one.
+        threads: largest number of threads that the executor may use, an integer ≥ 1; None lets the executor decide.
+            Results of executors that declare to be deterministic do not depend on it.
 
     Raises:
-        ConfigError: an argument of the wrong type or range.
-        UnknownNameError: no such executor or loss.
-        ExecutorError: the executor cannot run here, or cannot run this network; never a silent fallback.
+        ConfigError: an argument has the wrong type or is out of range, or the loss needs more outputs than there are.
+        UnknownNameError: no executor or loss has this name.
+        ExecutorError: the executor cannot run here, or cannot run this network. There is no silent fallback.
+        GraphError: the network is not valid, for example empty or cyclic.
 
     Warns:
-        BoundedOutputWarning: the loss takes logits, and an output's activation is bounded on both sides.
+        BoundedOutputWarning: the loss takes logits, but an output's activation is bounded on both sides.
 
     >>> net = Network.from_arrays([0, 1], [1, 2], weight=[0.5, 2.0])
     >>> program = compile(net, executor="python", loss="squared_error")
@@ -88,9 +92,15 @@ def compile(
 
 
 class Program:
-    """A network compiled for one executor, and θ, the one thing that changes in training.
+    """A network compiled for one executor, with its parameters θ; only θ changes during training.
 
-    Shapes: B samples, I inputs, O outputs, V nodes, E edges, P parameters. Every float array has `dtype`.
+    Programs are made by `compile`. Shapes: B samples, I inputs, O outputs, V nodes, E edges, P parameters. Arrays of
+    z, a and gradients have the program's dtype, except as stated.
+
+    inputs, outputs  names of the I inputs and O outputs, in the order of the columns of X and Y
+    executor, why    name of the executor, and the reason why it was chosen
+    dtype, loss, reduction  as given to `compile`; dtype is a `numpy.dtype`, loss a `Loss` or None
+    plan, labels     the network as arrays (`flowgrad.plan.Plan`), and the ids of its nodes and edges
     """
 
     def __init__(
@@ -126,9 +136,12 @@ class Program:
 
     @property
     def theta(self) -> Array:
-        """θ (P,): every trainable weight and bias once, in a private order that `theta_index` knows.
+        """Parameter vector θ (P,), in the program's dtype: each trainable weight and bias once, shared weights once.
 
-        Assign to it to set it (ShapeError, DataError where the new one does not fit).
+        `theta_index` maps edges and neurons to entries of θ. An array assigned to `theta` is converted and copied.
+
+        Raises:
+            ShapeError, DataError: the assigned value is not an array of P real numbers.
         """
         return self._theta
 
@@ -138,19 +151,26 @@ class Program:
 
     @cached_property
     def theta_index(self) -> ThetaIndex:
-        """Slots of θ: `weight["x", "h"]`, `bias["h"]`."""
+        """Map from edges and neurons to slots of θ: `theta_index.weight["x", "h"]`, `theta_index.bias["h"]`."""
         return ThetaIndex(self.labels)
 
     @cached_property
     def theta_slices(self) -> tuple[npt.NDArray[np.int64], ...]:
-        """Of a union, the slots of each network's parameters, in the order of that network's own θ."""
+        """Slots of θ, an int64 array for each network of a union, in the order of that network's own θ.
+
+        A network that is not a union has one array of all slots.
+        """
         return self.plan.slots_by_part(self._columns.part)
 
     def network(self, theta: ArrayLike | None = None) -> Network:
-        """The network with θ (P,) written back, to save or to go on with; `None` takes the program's θ.
+        """Return a network whose weights and biases are those of θ, for example to save it or to extend it.
+
+        Args:
+            theta: (P,); default: `program.theta`.
 
         Raises:
-            GraphError: a parameter is NaN or infinite: no network has such weights.
+            GraphError: a parameter is NaN or infinite.
+            ShapeError, DataError: theta is not an array of P real numbers.
         """
         weight, bias = self.plan.parameters(self._given(theta).astype(np.float64))
         c, by_row, by_edge = self._columns, np.empty(self.plan.n_nodes), np.empty(self.plan.n_edges)
@@ -165,15 +185,20 @@ class Program:
     # ---- running it -----------------------------------------------------------------------------------------
 
     def forward(self, X: Any, theta: ArrayLike | None = None, dropout: Dropout | None = None) -> Activations:
-        """Equations (1)–(3): z and a of every neuron.
+        """Compute z and a of every neuron by equations (1)–(3).
 
         Args:
-            X: (B, I), or a mapping or data frame by input name. inf and NaN flow.
-            theta: (P,); None takes the program's. The result keeps its own copy for backward.
-            dropout: a training step's draw (`fg.Dropout`): a of hidden neurons is times m/(1 − p), and backward knows.
+            X: (B, I) array, or a mapping or data frame with one column per input name; B ≥ 1. inf and NaN are allowed
+                and propagate.
+            theta: (P,); default: `program.theta`. The result keeps a copy, which `backward` uses.
+            dropout: `fg.Dropout`, the random draw of one training step: a of hidden neurons, and of inputs if
+                `dropout.inputs` is above 0, is multiplied by m/(1 − p), and `backward` uses the same factors. Default:
+                no dropout.
 
         Raises:
-            ShapeError, DataError, UnknownNameError: X or theta does not fit; the message says how.
+            ShapeError, DataError, UnknownNameError: X or theta has the wrong shape, dtype or columns.
+            ConfigError: dropout is not a Dropout.
+            ExecutorError: dropout is given, and the executor does not support it.
         """
         x = self._x(X)
         theta = self._given(theta).copy()
@@ -193,18 +218,27 @@ class Program:
         cotangent: ArrayLike | None = None,
         per_output: bool = False,
     ) -> Gradients:
-        """Equations (5)–(12), over the reversed graph, with the θ that `acts` was made with.
+        """Compute the gradients (5)–(12) in one pass over the reversed graph and, from targets, the loss (4).
+
+        Either T or `cotangent` must be given. The gradients are those at the θ of `acts`.
 
         Args:
-            T: (B, O) targets, or by output name; class indices (B,) under cross_entropy.
-            sample_weight: (B,) factors of the samples' losses; a weight of 2 is the sample given twice.
-            cotangent: (B, O), ∂L/∂y, in the place of T: any loss, no loss; gradients of parameters are summed.
-            per_output: also ∂l_n/∂θ of every output n, equation (11), one more pass an output.
+            acts: result of this program's `forward`.
+            T: targets, a (B, O) array, or a mapping or data frame with one column per output name; also (B,) class
+                indices under a coupled loss, as cross_entropy, or (B,) for a network with one output.
+            sample_weight: (B,) finite factors ≥ 0 of the samples' losses, not all 0; default: 1. A weight of 2 counts
+                the sample twice; a sample of weight 0 is ignored.
+            cotangent: ∂L/∂y, (B, O), or by output name, in place of T. The program's loss and reduction are not used:
+                gradients of parameters are summed over the samples. It excludes sample_weight and per_output.
+            per_output: whether to compute also ∂l_n/∂θ of each output n, equation (11), by one more backward pass per
+                output.
 
         Raises:
-            DataError: neither or both of T and cotangent, no loss, a class index out of range.
-            ShapeError, UnknownNameError: T, cotangent or sample_weight does not fit.
-            ExecutorError: per_output, of an executor that declares not to give it.
+            DataError: neither or both of T and cotangent are given; T is given to a program without a loss; `acts` is
+                not a result of this program; a class index or target is out of range; a sample weight is negative or
+                not finite, all are 0, or one is 0 under dropout.
+            ShapeError, UnknownNameError: T, cotangent or sample_weight has the wrong shape or columns.
+            ExecutorError: per_output is True, and the executor does not support it.
         """
         if per_output and not self.origin.executor.per_output:
             raise ExecutorError(f"executor {brief(self.executor)} gives no {PER_OUTPUT}")
@@ -276,16 +310,22 @@ class Program:
         sample_weight: ArrayLike | None = None,
         dropout: Dropout | None = None,
     ) -> tuple[float, Array]:
-        """Loss and its gradient by θ, as `scipy.optimize.minimize(jac=True)` wants it.
+        """Compute the loss and its gradient with respect to θ, as `scipy.optimize.minimize(jac=True)` expects them.
 
         Args:
-            theta: (P,); float64 is taken by a float32 program too, and answered in float64.
-            X, T, sample_weight: as for forward and backward.
-            out: (P,) array to write the gradient into, of theta's dtype.
-            dropout: as for forward; its samples are those of weight above 0, in their order.
+            theta: (P,). The gradient has its dtype if that is a float dtype, else the program's; the computation is in
+                the program's dtype.
+            X, T, sample_weight: as for `forward` and `backward`.
+            out: (P,) writable array of the gradient's dtype, into which the gradient is written; default: a new array.
+            dropout: as for `forward`, except that the draw numbers only the samples of weight above 0.
+
+        Returns:
+            The reduced loss, and ∂L/∂θ (P,), which is `out` if that is given.
 
         Raises:
-            as forward and backward; ShapeError where out does not fit, DataError where it is read-only.
+            ShapeError: as `forward` and `backward`, or out has the wrong shape or dtype.
+            DataError: as `forward` and `backward`, or out is read-only.
+            UnknownNameError, ConfigError, ExecutorError: as `forward` and `backward`.
         """
         th, x, t, s, rows = self._operands(theta, X, T, sample_weight)
         out, g = batch.room_for_gradient(out, theta, th, self._arrays)
@@ -320,21 +360,25 @@ class Program:
         inputs: bool = True,
         kept: Array | None = None,
     ) -> tuple[Array, Array | None]:
-        """Gradients by θ, summed over the samples, and by x: what backward gives of ∂L/∂y, without the neurons' own.
+        """Compute the vector–Jacobian product of the outputs: the gradients ∂L/∂θ and ∂L/∂x from a given ∂L/∂y.
+
+        Up to rounding, the result is that of `forward` and `backward(cotangent=…)`, without gradients of neurons.
 
         Args:
-            X, cotangent: (B, I) and (B, O), or by name, as for forward and backward.
-            theta: (P,); None takes the program's.
-            inputs: whether ∂L/∂x is wanted; without it a dense first layer is half the work.
-            kept: what `predict_keeping` gave of the same X and θ, which takes the place of forward, once. Of others
-                it is left aside, as far as a hundred of their numbers tell.
+            X, cotangent: (B, I) and ∂L/∂y (B, O), or by name, as for `forward` and `backward`.
+            theta: (P,); default: `program.theta`.
+            inputs: whether to compute ∂L/∂x; without it a dense first layer takes half the work.
+            kept: second result of `predict_keeping` for the same X and θ, which saves the forward pass. It can be used
+                once; a used one is ignored. One of another X or θ must not be given: it is ignored if it is detected,
+                but only about a hundred numbers of X and of θ are compared.
 
         Returns:
-            ∂L/∂θ (P,) and ∂L/∂x (B, I) or None, in the program's dtype.
+            ∂L/∂θ (P,), summed over the samples, and ∂L/∂x (B, I), or None without `inputs`, in the program's dtype.
 
         Raises:
-            as forward and backward; DataError: kept is not what `predict_keeping` gives.
-            ExecutorError: `inputs`, of an executor that declares not to give their gradients.
+            ShapeError, UnknownNameError: as `forward` and `backward`.
+            DataError: as `forward` and `backward`, or kept is not a writable uint8 array as `predict_keeping` returns.
+            ExecutorError: `inputs` is True, and the executor does not compute gradients of inputs.
 
         >>> program = compile(Network.from_arrays([0, 1], [1, 2], weight=[0.5, 2.0], activation="identity"))
         >>> [g.tolist() for g in program.vjp([[3.0], [1.0]], [[1.0], [10.0]])]
@@ -351,18 +395,29 @@ class Program:
         return out, dx
 
     def predict(self, X: Any, theta: ArrayLike | None = None) -> Array:
-        """(B, O): the outputs only."""
+        """Compute the outputs y (B, O) of X (B, I): under losses that take logits, the logits.
+
+        Args:
+            X, theta: as for `forward`.
+
+        Raises:
+            ShapeError, DataError, UnknownNameError: as `forward`.
+        """
         return self._predict(self._given(theta), self._x(X))
 
     def predict_keeping(self, X: Any, theta: ArrayLike | None = None) -> tuple[Array, Array]:
-        """Outputs, and what `vjp` of the same X and θ goes on from, so that forward runs once for both.
+        """Compute the outputs, and keep intermediate values for `vjp`, so that the forward pass runs only once.
+
+        Args:
+            X, theta: as for `predict`.
 
         Returns:
-            (B, O), and (N,) uint8 of at most 1 GB. N is 0 where the executor keeps nothing; of a batch that would
-            take more the first samples are kept. `vjp` gives the same bits with it and without.
+            Outputs (B, O), and an opaque array (N,) uint8 for the argument `kept` of `vjp`. N is 0 if the executor
+            keeps nothing. The Numba executor keeps about 1 GiB at most: of a larger batch, the values of its first
+            samples. The results of `vjp` are bit-identical with and without this array.
 
         Raises:
-            as predict.
+            ShapeError, DataError, UnknownNameError: as `predict`.
 
         >>> program = compile(Network.from_arrays([0, 1], [1, 2], weight=[0.5, 2.0], activation="identity"))
         >>> Y, kept = program.predict_keeping([[3.0]])

@@ -39,7 +39,7 @@ class Origin:
         return self.labels.plan
 
     def outputs_of(self, saved: Saved) -> Array:
-        """(B, O): a of the outputs."""
+        """Return a of the outputs, (B, O)."""
         return np.ascontiguousarray(saved.a[self.plan.outputs].T)
 
     def need_input_gradients(self) -> None:
@@ -59,11 +59,13 @@ class Maker(Protocol):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Activations:
-    """What forward found, of every neuron and sample. Valid after later calls; carries the θ it was made with.
+    """z and a of every neuron and sample, as computed by `Program.forward`. Later calls do not change them.
 
-    saved   z and a as arrays (V, B), read-only
-    theta   (P,) the θ it was made with, read-only
-    dropout the draw it was made with; a is then what a neuron's successors read
+    Arrays are read-only and in the program's dtype. An input has z = x.
+
+    saved   record of z and a, (V, B) each, in the order of `net.nodes`; `z` and `a` give them by name
+    theta   (P,) copy of the θ that was used, which `Program.backward` uses too
+    dropout the `fg.Dropout` that was used, or None; with it, a includes the dropout factors 0 or 1/(1 − p)
     """
 
     _origin: Origin
@@ -77,21 +79,21 @@ class Activations:
 
     @cached_property
     def z(self) -> ByNode:
-        """z by node, (B,) each; `.array` (V, B)."""
+        """Mapping from each node id to its z, (B,); `.array` is all of them, (V, B)."""
         return ByNode(self._origin.labels, self.saved.z)
 
     @cached_property
     def a(self) -> ByNode:
-        """a by node, (B,) each; `.array` (V, B)."""
+        """Mapping from each node id to its a, (B,); `.array` is all of them, (V, B)."""
         return ByNode(self._origin.labels, self.saved.a)
 
     @cached_property
     def output(self) -> Array:
-        """(B, O): a of the outputs."""
+        """Outputs y of the network, (B, O): a of the output nodes."""
         return frozen(self._origin.outputs_of(self.saved))
 
     def belong_to(self, program: Maker) -> bool:
-        """Whether this program made them."""
+        """Return whether `program` computed these activations."""
         return self._origin is program.origin
 
     def __repr__(self) -> str:
@@ -102,17 +104,20 @@ class Activations:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Gradients:
-    """What backward found: ∂L/∂ everything; every array is read-only.
+    """The loss and its gradients, as computed by `Program.backward`. Arrays are read-only.
 
-    loss        the reduced loss; None under a cotangent
-    loss_by_output  l_n by output, reduced, whose sum is the loss, (4); None under a cotangent
-    theta       (P,) reduced
-    dz, da      ∂L/∂z, ∂L/∂a by node, (B,) each; `.array` (V, B); of each sample, never divided by B
-    input       ∂L/∂x by input, (B,) each; `.array` (B, I)
-    weight      the edge's own term (5), reduced, by `source, target`; shared and frozen edges too
-    bias        reduced, by node
-    per_output  where asked for: ∂l_n/∂θ (P,) by output
-    counts      cache writes, edge visits and cache reuses, where the executor counts them
+    "Reduced" means: the mean or the sum over the samples, as the program's reduction is; under a cotangent the sum.
+    Gradients of single samples include the sample's weight and are never divided by B.
+
+    loss            reduced loss, a float; None under a cotangent
+    loss_by_output  mapping from each output to its part l_n of the loss (4), reduced; None under a cotangent
+    theta           ∂L/∂θ, (P,), reduced
+    dz, da          mappings from each node to ∂L/∂z and ∂L/∂a of each sample, (B,); `.array` (V, B)
+    input           mapping from each input to ∂L/∂x of each sample, (B,); `.array` (B, I)
+    weight          mapping from each edge, `source, target`, to ∂L/∂w (5), reduced; also of shared and frozen weights
+    bias            mapping from each node to ∂L/∂b, reduced; also of frozen biases
+    per_output      mapping from each output to ∂l_n/∂θ, (P,), reduced (11), if `backward(per_output=True)` made it
+    counts          numbers of cache writes, edge visits and cache reuses, or None if the executor does not count them
     """
 
     _origin: Origin
@@ -129,20 +134,26 @@ class Gradients:
 
     @property
     def loss_by_output(self) -> ByOutput | None:
-        """l_n by output, reduced; `.array` (O,) float64: L = Σ_n l_n, (4). None under a cotangent."""
+        """Mapping from each output to its l_n, reduced, with L = Σ_n l_n (4); `.array` (O,) float64.
+
+        None under a cotangent.
+        """
         return self._losses
 
     @property
     def counts(self) -> dict[str, int] | None:
-        """Cache writes, edge visits and cache reuses, where the executor counts them."""
+        """Operations of the backward pass by name: `cache_writes`, `edge_visits` and `cache_reuses`.
+
+        None if the executor does not count them; the Python executor does.
+        """
         return self._adjoint.counts
 
     @property
     def per_output(self) -> Mapping[Any, Array]:
-        """∂l_n/∂θ (P,) by output, equation (11).
+        """Mapping from each output to ∂l_n/∂θ, (P,), reduced, equation (11); `.array` (O, P).
 
         Raises:
-            AttributeError: backward was not asked for it, with per_output=True.
+            AttributeError: `backward` was called without per_output=True.
         """
         if self._rows is None:
             raise AttributeError("these Gradients have no per_output: backward(..., per_output=True)")
@@ -150,17 +161,17 @@ class Gradients:
 
     @cached_property
     def dz(self) -> ByNode:
-        """∂L/∂z by node, (B,) each; `.array` (V, B)."""
+        """Mapping from each node to ∂L/∂z of each sample, (B,); `.array` (V, B)."""
         return ByNode(self._origin.labels, self._adjoint.dz)
 
     @cached_property
     def da(self) -> ByNode:
-        """∂L/∂a by node, (B,) each; `.array` (V, B)."""
+        """Mapping from each node to ∂L/∂a of each sample, (B,); `.array` (V, B)."""
         return ByNode(self._origin.labels, self._adjoint.da)
 
     @cached_property
     def theta(self) -> Array:
-        """(P,): ∂L/∂θ, reduced."""
+        """Gradient ∂L/∂θ, (P,), reduced; that of a shared weight is the sum over its edges."""
         plan = self._origin.plan
         g: Array = plan.fold(self._adjoint.weight, self._adjoint.bias, np.empty(plan.n_parameters, self._factor.dtype))
         g *= self._factor
@@ -173,29 +184,37 @@ class Gradients:
 
     @cached_property
     def weight(self) -> ByEdge:
-        """∂L/∂w of each edge on its own, reduced."""
+        """Mapping from each edge, `source, target`, to its own ∂L/∂w, reduced; `.array` (E,).
+
+        Edges that share a weight have their single terms here, whose sum is in `theta`.
+        """
         return ByEdge(self._origin.labels, frozen(self._adjoint.weight * self._factor))
 
     @cached_property
     def bias(self) -> ByNode:
-        """∂L/∂b of each neuron, reduced; 0 at inputs."""
+        """Mapping from each node to ∂L/∂b, reduced; 0 for inputs; `.array` (V,)."""
         return ByNode(self._origin.labels, frozen(self._adjoint.bias * self._factor))
 
     @cached_property
     def input(self) -> ByInput:
-        """∂L/∂x, of each sample.
+        """Mapping from each input to ∂L/∂x of each sample, (B,); `.array` (B, I).
+
+        Where inputs are dropped, it is ∂L/∂a of the inputs, without the dropout factors.
 
         Raises:
-            ExecutorError: the executor declares that it does not give them.
+            ExecutorError: the executor does not compute gradients of inputs.
         """
         self._origin.need_input_gradients()
         return ByInput(self._origin.labels, frozen(self._adjoint.da[self._origin.plan.inputs].T))
 
     def to_frame(self) -> Any:
-        """A table of every edge and bias (kind, source, target, value, gradient, slot in θ), in pandas or polars.
+        """Make a data frame with one row per weight and per bias, in pandas or, if that is not installed, polars.
+
+        Its columns are kind ("weight" or "bias"), source (None for a bias), target, value, gradient (reduced), and
+        slot (index into θ, −1 if frozen).
 
         Raises:
-            MissingDependencyError: neither is installed.
+            MissingDependencyError: neither pandas nor polars is installed.
         """
         plan, labels = self._origin.plan, self._origin.labels
         weight, bias = plan.parameters(self._acts.theta)
