@@ -260,7 +260,9 @@ def parameters(theta: Any, plan: Plan, dtype: np.dtype[Any]) -> Array:
 def room_for_gradient(out: Any, theta: Any, th: Array, arrays: Recycler) -> tuple[Array, Array]:
     """Return the caller's array, and the array a kernel writes: the same one, or a temporary to copy from.
 
-    The temporary is needed where `out` has another dtype or layout than the kernel's, or shares memory with θ.    Args:
+    The temporary is needed where `out` has another dtype or layout than the kernel's, or shares memory with θ.
+
+    Args:
         out: the caller's array (P,) of theta's dtype, or None for a new one from `arrays`.
         theta, th: θ as the caller gave it, and in the program's dtype.
 

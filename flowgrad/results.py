@@ -199,13 +199,11 @@ class Gradients:
     def input(self) -> ByInput:
         """Mapping from each input to ∂L/∂x of each sample, (B,); `.array` (B, I).
 
-        Where inputs are dropped, it is ∂L/∂a of the inputs, without the dropout factors.
-
         Raises:
             ExecutorError: the executor does not compute gradients of inputs.
         """
         self._origin.need_input_gradients()
-        return ByInput(self._origin.labels, frozen(self._adjoint.da[self._origin.plan.inputs].T))
+        return ByInput(self._origin.labels, frozen(self._adjoint.dz[self._origin.plan.inputs].T))
 
     def to_frame(self) -> Any:
         """Make a data frame with one row per weight and per bias, in pandas or, if that is not installed, polars.

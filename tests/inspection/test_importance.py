@@ -10,7 +10,7 @@ import pytest
 
 import flowgrad as fg
 from flowgrad.errors import ConfigError, UnknownNameError
-from flowgrad.inspection import node_importance
+from flowgrad.inspection import health, node_importance, passes
 
 
 def network() -> fg.Network:

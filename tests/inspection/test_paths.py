@@ -261,10 +261,12 @@ def test_paths_that_cancel_have_a_share_above_one() -> None:
     assert (gone.total, gone.share) == (0.0, float("inf"))
 
 
-def test_products_beyond_the_largest_number_are_infinite() -> None:
-    net = fg.Network.from_arrays([0, 1, 2], [1, 2, 3], weight=[1e200, 1e200, 1e-200], activation="identity")
-    found = path_attribution(fg.compile(net, executor="python"), [[1.0]], 0, 2)
-    assert found.paths[0].product == np.inf
+def test_paths_beyond_the_largest_number_may_cancel() -> None:
+    weight = [1.7e308, -1.7e308, 1.0, 1.0, 10.0]
+    net = fg.Network.from_arrays([0, 0, 1, 2, 3], [1, 2, 3, 3, 4], weight=weight, activation="identity")
+    found = path_attribution(fg.compile(net, executor="python"), [[1.0]], 0, 4)
+    assert found.total == 0.0
+    assert [path.product for path in found.paths] == [np.inf, -np.inf]
 
 
 def test_products_that_underflow_on_the_way_are_kept_apart() -> None:

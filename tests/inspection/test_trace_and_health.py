@@ -57,6 +57,9 @@ def test_a_trace_that_was_altered_is_refused(program, tmp_path: Path) -> None:
                 path.write_text("\n".join([*lines[:number], json.dumps(changed), *lines[number + 1 :]]))
                 with pytest.raises(fg.FlowgradError, match=r"line \d+: .* follows"):
                     replay(path)
+    path.write_text("\n".join([json.dumps(json.loads(lines[0]) | {"head": 2}), *lines[1:]]))
+    with pytest.raises(fg.FlowgradError, match=r"^\S+trace.jsonl: a trace of version 2$"):
+        replay(path)
     path.write_text("not json")
     with pytest.raises(fg.FlowgradError, match="is no trace"):
         replay(path)
