@@ -15,11 +15,18 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 MATHS = (ROOT / "docs" / "maths.md").read_text(encoding="utf-8")
 CONFIG = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
-MODULE_LINES, FUNCTION_LINES = 400, 60  # aim at 40 lines a function; a list of named fields may be longer
+MODULE_LINES, FUNCTION_LINES = 370, 60  # without docstrings; aim at 40 a function; a list of named fields may be longer
 
 
 def name(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
+
+
+def docstrings(tree: ast.Module) -> int:
+    """Number of lines of a file's docstrings."""
+    places = (n for n in ast.walk(tree) if isinstance(n, ast.Module | ast.ClassDef | ast.FunctionDef))
+    strings = (n.body[0] for n in places if ast.get_docstring(n) is not None)
+    return sum((each.end_lineno or 0) - each.lineno + 1 for each in strings)
 
 
 def functions(tree: ast.Module) -> Iterator[tuple[str, int]]:
@@ -35,7 +42,7 @@ def functions(tree: ast.Module) -> Iterator[tuple[str, int]]:
 
 
 def test_files_and_functions_stay_short(parsed: Callable[[Path], ast.Module]) -> None:
-    lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in CODE}
+    lines = {path: len(path.read_text(encoding="utf-8").splitlines()) - docstrings(parsed(path)) for path in CODE}
     long = [f"{name(path)}: {n} lines" for path, n in lines.items() if n > MODULE_LINES]
     for path in CODE:
         long += [f"{name(path)}: {f}: {n} lines" for f, n in functions(parsed(path)) if n > FUNCTION_LINES]
