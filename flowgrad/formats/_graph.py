@@ -196,7 +196,7 @@ def lines(attributes: Mapping[str, Any], values: Iterable[str]) -> list[str]:
 
 
 def writer(dialect: Dialect, dump: Callable[[Any, Path], bytes]) -> Callable[..., Mapping[str, bytes]]:
-    """Make the `write` of a format from `dump`, which serializes a graph to bytes."""
+    """Make the function `write` of a format from `dump(graph, path)`, which serializes a graph to bytes."""
 
     def write(
         net: Network,
@@ -205,7 +205,19 @@ def writer(dialect: Dialect, dump: Callable[[Any, Path], bytes]) -> Callable[...
         node_values: Mapping[str, Any] | None = None,
         edge_values: Mapping[str, Any] | None = None,
     ) -> Mapping[str, bytes]:
-        """Write everything but functions of the user's own; `node_values`, `edge_values` and errors: see `plain`."""
+        """Return the file of a network with all its attributes, as {file name: content}.
+
+        Args:
+            net: the network.
+            path: path of the file, which gives its name.
+            node_values, edge_values: further attributes of nodes and edges, by name: mappings from a node, or from
+                (source, target), to a number, or to a vector, of which the mean is taken; or arrays (V,) or (E,) in the
+                order of the network's columns. In mappings of nodes some may be missing.
+
+        Raises:
+            GraphError: the format cannot hold an id or an attribute, or a function is user-defined.
+            ConfigError: values have a name that is reserved or exists, another shape, or are not finite.
+        """
         return {path.name: dump(plain(net, dialect, node_values or {}, edge_values or {}), path)}
 
     return write
@@ -215,7 +227,9 @@ def writer(dialect: Dialect, dump: Callable[[Any, Path], bytes]) -> Callable[...
 
 
 def reader(parse: Callable[[bytes, str, Found], Any], dialect: Dialect) -> Callable[..., Network]:
-    """Make the `read` of a format from `parse(data, name, found)`, which returns the graph of a file's bytes."""
+    """Make the function `read` of a format from `parse(data, name, found)`, which returns the graph of a file's
+    bytes.
+    """
 
     def read(
         source: Source,
@@ -231,20 +245,26 @@ def reader(parse: Callable[[bytes, str, Found], Any], dialect: Dialect) -> Calla
         seed: int = 0,
         initializer: Any = None,
     ) -> Network:
-        """Read the network of a graph that a tool wrote.
+        """Read the network of a graph in a format of graph tools.
 
         Args:
-            id: the attribute of nodes that is their id, as "name" or "label"; None is the format's own.
-            integer_ids: whether ids are whole numbers; None uses the type that the file names, else text.
-            duplicates: how to treat edges between the same two nodes: "first" keeps the first, "sum" keeps the
-                first with the sum of the weights, "error" raises FileError.
-            drop_self_loops: leaves out edges from a node to itself.
-            inputs, outputs: ids; None uses the attributes `input` and `output`, else as from_networkx.
+            id: the attribute of nodes that is used as their id, such as "name" or "label". Default: the format's own
+                id.
+            integer_ids: whether ids are integers. Default: the type that the file states, else text.
+            duplicates: for several edges between the same two nodes: "first" keeps the first, "sum" keeps the first
+                with the sum of the weights, "error" raises FileError.
+            drop_self_loops: whether edges from a node to itself are skipped; otherwise they raise FileError.
+            inputs, outputs: ids, in order. Default: the nodes with the attribute `input` or `output`, in the order of
+                its values, else as for `Network.from_networkx`.
+            activation, output_activation: activation of the hidden neurons and of the outputs for which the file gives
+                none.
+            seed, initializer: seed (an integer ≥ 0) and initializer of the weights that the file does not give.
 
         Raises:
-            FileError: not of the format; undirected or parallel edges, self-loops, a node twice, an edge of a node that
-                is not listed; nodes without an id of their own under the attribute `id`; ids that are no whole
-                numbers, places that are not 0, 1, 2, …
+            FileError: the file is not of the format; the graph is undirected; an edge is a self-loop or given twice, a
+                node is given twice, or an edge has a node that is not listed; nodes have no distinct values of the
+                attribute `id`; ids are not integers as `integer_ids` requires; the values of `input` or `output` are
+                not 0, 1, 2, …
             GraphError, CycleError, UnknownNameError: as `Network.from_networkx`.
         """
         graph, what = _parsed(source, parse, Found(duplicates, drop_self_loops)), str(source.path)
@@ -330,11 +350,9 @@ def renamed(graph: Any, names: Mapping[Hashable, Hashable]) -> nx.DiGraph[Any]:
 
 
 def _in_order(graph: Any, place: str, what: str) -> list[Hashable] | None:
-    """List the nodes in the order of their attribute `input` or `output`, and delete it; None where no node has an
-    integer there: an attribute of that name with other values is the user's own.
+    """List the nodes in the order of their attribute `input` or `output`, and delete it.
 
-    Raises:
-        FileError: the numbers are not 0, 1, 2, …
+    Returns None if no node has an integer there: an attribute of that name with other values is the user's own.
     """
     found = {v: attributes[place] for v, attributes in graph.nodes(data=True) if place in attributes}
     if not any(type(k) is int for k in found.values()):

@@ -127,9 +127,7 @@ class GraphEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
     # ---- what the two estimators define ----------------------------------------------------------------------
 
     def _strata(self, y: Array) -> Array | None:
-        """Return the stratum of each sample, integers (N,) from 0; None if held-out samples are drawn without
-        strata.
-        """
+        """Return the stratum of each sample, integers (N,) from 0; None if samples are held out without strata."""
         raise NotImplementedError
 
     def _begun(self, net: Network | None, X: Array, y: Array, s: Array | None, **known: Any) -> Model:

@@ -152,9 +152,7 @@ class Parquet:
         return [metadata.row_group(k).num_rows for k in range(metadata.num_row_groups)]
 
     def is_float32(self, places: Sequence[int]) -> bool:
-        """Return whether all these columns have type float32 or float16, so that float32 holds their numbers
-        exactly.
-        """
+        """Return whether all these columns are float32 or float16, so that float32 holds their numbers exactly."""
         types, schema = self.arrow.types, self._file.schema_arrow
         kinds = [schema.field(self._columns[place]).type for place in places]
         return all(types.is_float32(kind) or types.is_float16(kind) for kind in kinds)
