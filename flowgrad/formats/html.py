@@ -30,7 +30,7 @@ def write(
         program: a program compiled from this network, whose θ and loss are shown. Default: a program compiled here.
         X: samples (B, I). Default: one sample, drawn from a normal distribution with a fixed seed.
         T: targets of the samples. Default: none; the loss shown is then L = Σ_n y_n.
-        sample: index of the first sample to embed.
+        sample: index of the first sample to embed; the samples after it follow, cyclically.
         samples: number of samples to embed, an integer ≥ 1; fewer are embedded if the page would become too large.
         history: a History, its rows, or its columns by name, for the loss curve. Default: no curve.
         title: title of the page. Default: the file's name without its suffix.
