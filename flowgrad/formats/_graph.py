@@ -227,8 +227,8 @@ def writer(dialect: Dialect, dump: Callable[[Any, Path], bytes]) -> Callable[...
 
 
 def reader(parse: Callable[[bytes, str, Found], Any], dialect: Dialect) -> Callable[..., Network]:
-    """Make the function `read` of a format from `parse(data, name, found)`, which returns the graph of a file's
-    bytes.
+    """Make the function `read` of a format from `parse(data, name, found)`, which converts a file's bytes to a
+    graph.
     """
 
     def read(

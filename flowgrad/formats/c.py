@@ -117,7 +117,9 @@ def _stem(path: Path) -> str:
 
 
 def quoted(name: Hashable) -> str:
-    """Format an id for a C comment, which it cannot end; it splices no lines and forms no trigraph. Text is quoted.
+    """Format an id for a C comment; text is quoted.
+
+    Nothing in the result ends the comment, splices lines or forms a trigraph.
 
     >>> print(quoted("a */ b"), quoted("??/"), quoted(("h", 1)))
     "a *\\/ b" "?\\?/" ('h', 1)

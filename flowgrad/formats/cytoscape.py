@@ -2,7 +2,8 @@
 
 Three variants are read. In files of flowgrad and of NetworkX, a node's `value` is its id. Cytoscape's desktop program
 replaces ids by serial numbers, `SUID`, and keeps the original id as `name`: if all nodes have distinct names, these
-become the ids, otherwise the labels do. In all other files `id` is the id.
+become the ids; otherwise the serial numbers are the ids, and the names become labels. In all other files `id` is the
+id.
 """
 
 from __future__ import annotations

@@ -29,8 +29,8 @@ def parse_graph(data: bytes, what: str, found: Found) -> Found:
         found: the graph to fill, which is returned.
 
     Raises:
-        FileError: the graph is undirected, or `add_node` or `add_edge` rejects a node or an edge.
-            Errors of NetworkX's parser: the file is not GML; `read` converts them to FileError.
+        FileError: the graph is undirected, or `add_node` or `add_edge` rejects a node or an edge. If the file is not
+            GML, errors of NetworkX's parser are raised, which `read` converts to FileError.
     """
     content = text(data, what)
     # Parsed as a multigraph, so that parallel edges reach `add_edge`, which applies the caller's `duplicates`.
