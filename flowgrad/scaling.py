@@ -38,8 +38,7 @@ class Scaling:
         mean, scale: (K,) float64, one entry per column, finite; scale > 0. The arrays are copied and read-only.
 
     Raises:
-        ShapeError: mean and scale are not two vectors of equal length.
-        DataError: an entry is not a real number, a mean is not finite, or a scale is not finite or not above 0.
+        ShapeError: mean and scale are not two vectors of equal length. DataError: an entry is out of these ranges.
 
     >>> Scaling([1.0, 0.0], [2.0, 1.0])([[5.0, 3.0]])
     array([[2., 3.]])
@@ -132,20 +131,12 @@ class Scaling:
         return cls(mean, np.where((std <= CONSTANT * top) | (std < LEAST), 1.0, std))
 
     def __call__(self, values: Any) -> Floats:
-        """Scale raw columns (…, K); return (x − mean)/scale as float64.
-
-        Raises:
-            ShapeError: the last axis is not K. DataError: an entry is not a real number.
-        """
+        """Scale raw columns (…, K); return (x − mean)/scale as float64."""
         scaled: Floats = (self._columns(values, "values") - self.mean) / self.scale
         return scaled
 
     def back(self, scaled: Any) -> Floats:
-        """Transform scaled columns (…, K) back to raw columns, scaled · scale + mean, as float64.
-
-        Raises:
-            ShapeError, DataError: as a call.
-        """
+        """Transform scaled columns (…, K) back to raw columns, scaled · scale + mean, as float64."""
         raw: Floats = self._columns(scaled, "scaled") * self.scale + self.mean
         return raw
 
@@ -206,15 +197,12 @@ def folded(network: Network, inputs: Scaling | None = None, targets: Scaling | N
 
     Inputs and outputs keep their ids and labels. If a node is both, the input keeps its id, and the output gets a new
     id and keeps its label. A neuron inserted behind node x has the id `x standardised` or, if all ids are integers, the
-    next integer.
+    next integer. If there is nothing to fold, `network` itself is returned.
 
     Args:
         network: a network that takes (x − mean)/scale; its outputs are (y − mean)/scale if `targets` is given.
         inputs: scaling of the columns of X, in the order of the network's inputs; None if they are not scaled.
         targets: scaling of the outputs, in their order, for a network trained on scaled targets; None if there is none.
-
-    Returns:
-        A new network, or `network` itself if there is nothing to fold.
 
     Raises:
         ShapeError: the number of columns of a scaling differs from the number of inputs or outputs.

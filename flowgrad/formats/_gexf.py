@@ -62,6 +62,9 @@ def attributes_of(scope: str, element: Any, columns: Columns, place: str) -> dic
     """Return the attributes in the elements of a node or an edge.
 
     The result holds values by name; `viz`, the visual attributes, in NetworkX's form; and `spells`, a list of dicts.
+
+    Raises:
+        FileError: graphs are nested, an element is unknown, or a value does not match its type or is given twice.
     """
     found: dict[str, Any] = {}
     looks: dict[str, Any] = {}

@@ -109,9 +109,7 @@ def plain(
     """Convert the network to a graph that the format can hold.
 
     Args:
-        node_values, edge_values: further attributes, by name: mappings from node, or from (source, target), to a
-            number; a vector (values of a batch) becomes its mean, nodes may be missing. Or arrays, (V,) or (E,),
-            in the order of the network's columns.
+        node_values, edge_values: as for `write`, which `writer` makes.
 
     Raises:
         GraphError: an id, a name of a param, an attribute or a function that the format cannot keep.
@@ -208,11 +206,8 @@ def writer(dialect: Dialect, dump: Callable[[Any, Path], bytes]) -> Callable[...
         """Return the file of a network with all its attributes, as {file name: content}.
 
         Args:
-            net: the network.
-            path: path of the file, which gives its name.
-            node_values, edge_values: further attributes of nodes and edges, by name: mappings from a node, or from
-                (source, target), to a number, or to a vector, of which the mean is taken; or arrays (V,) or (E,) in the
-                order of the network's columns. In mappings of nodes some may be missing.
+            node_values, edge_values: attributes by name: mappings from a node (some may be missing) or (source, target)
+                to a number or a vector, which becomes its mean; or arrays (V,), (E,) in the order of the columns.
 
         Raises:
             GraphError: the format cannot hold an id or an attribute, or a function is user-defined.
@@ -227,9 +222,7 @@ def writer(dialect: Dialect, dump: Callable[[Any, Path], bytes]) -> Callable[...
 
 
 def reader(parse: Callable[[bytes, str, Found], Any], dialect: Dialect) -> Callable[..., Network]:
-    """Make the function `read` of a format from `parse(data, name, found)`, which converts a file's bytes to a
-    graph.
-    """
+    """Make the function `read` of a format from `parse(data, name, found)`, which converts bytes to a graph."""
 
     def read(
         source: Source,
@@ -248,23 +241,20 @@ def reader(parse: Callable[[bytes, str, Found], Any], dialect: Dialect) -> Calla
         """Read the network of a graph in a format of graph tools.
 
         Args:
-            id: the attribute of nodes that is used as their id, such as "name" or "label". Default: the format's own
-                id.
+            id: attribute of nodes that is used as id, such as "name" or "label". Default: the format's own id.
             integer_ids: whether ids are integers. Default: the type that the file states, else text.
             duplicates: for several edges between the same two nodes: "first" keeps the first, "sum" keeps the first
                 with the sum of the weights, "error" raises FileError.
             drop_self_loops: whether edges from a node to itself are skipped; otherwise they raise FileError.
             inputs, outputs: ids, in order. Default: the nodes with the attribute `input` or `output`, in the order of
                 its values, else as for `Network.from_networkx`.
-            activation, output_activation: activation of the hidden neurons and of the outputs for which the file gives
-                none.
+            activation, output_activation: activation of hidden neurons and of outputs for which the file gives none.
             seed, initializer: seed (an integer ≥ 0) and initializer of the weights that the file does not give.
 
         Raises:
-            FileError: the file is not of the format; the graph is undirected; an edge is a self-loop or given twice, a
-                node is given twice, or an edge has a node that is not listed; nodes have no distinct values of the
-                attribute `id`; ids are not integers as `integer_ids` requires; the values of `input` or `output` are
-                not 0, 1, 2, …
+            FileError: the file is not of the format; the graph is undirected; an edge is a self-loop, is given twice
+                or has a node that is not listed; a node is given twice; ids are not distinct, or not integers as
+                `integer_ids` requires; the values of `input` or `output` are not 0, 1, 2, …
             GraphError, CycleError, UnknownNameError: as `Network.from_networkx`.
         """
         graph, what = _parsed(source, parse, Found(duplicates, drop_self_loops)), str(source.path)
@@ -350,9 +340,10 @@ def renamed(graph: Any, names: Mapping[Hashable, Hashable]) -> nx.DiGraph[Any]:
 
 
 def _in_order(graph: Any, place: str, what: str) -> list[Hashable] | None:
-    """List the nodes in the order of their attribute `input` or `output`, and delete it.
+    """List the nodes by their attribute `input` or `output`, and delete it; None if no value of it is an integer.
 
-    Returns None if no node has an integer there: an attribute of that name with other values is the user's own.
+    Raises:
+        FileError: the numbers are not 0, 1, 2, …
     """
     found = {v: attributes[place] for v, attributes in graph.nodes(data=True) if place in attributes}
     if not any(type(k) is int for k in found.values()):
