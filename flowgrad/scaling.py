@@ -1,4 +1,4 @@
-"""Scaling: standardisation of columns, and `folded`, which folds it into the weights and biases of a network.
+"""Standardise columns by `Scaling`, and fold a scaling into the weights and biases of a network by `folded`.
 
 A network is often trained on standardised columns, (x − mean)/scale. Folded, it is the same function of raw columns:
 
@@ -32,11 +32,13 @@ CONSTANT = 1e-12  # so is one whose deviation is at most this times its largest 
 
 @dataclass(frozen=True, eq=False)
 class Scaling:
-    """Standardisation of columns: a call maps raw columns to (x − mean)/scale; `mean` and `scale` are (K,) float64.
+    """Standardise columns: a call maps raw columns to (x − mean)/scale.
+
+    Attributes:
+        mean, scale: (K,) float64, one entry per column, finite; scale > 0. The arrays are copied and read-only.
 
     Raises:
-        ShapeError: mean and scale are not two vectors of one length.
-        DataError: a mean that is not finite; a scale that is not finite or not above 0.
+        ShapeError: mean and scale are not two vectors of equal length. DataError: an entry is out of these ranges.
 
     >>> Scaling([1.0, 0.0], [2.0, 1.0])([[5.0, 3.0]])
     array([[2., 3.]])
@@ -61,15 +63,19 @@ class Scaling:
 
     @classmethod
     def of(cls, values: Any, weights: Any = None) -> Scaling:
-        """Compute mean and standard deviation of each column of finite values (N, K); a constant column has scale 1.
+        """Compute the mean and the standard deviation of each column of values.
+
+        A column counts as constant, and gets scale 1, if its standard deviation is at most 1e-12 times its largest
+        absolute value, or below 1e-290.
 
         Args:
-            weights: (N,) of the samples, 0 or more and not all 0; None is 1 for all. A weight of 2 is equivalent to
-                giving the sample twice.
+            values: (N, K) finite numbers, N ≥ 1.
+            weights: (N,) weights of the samples, finite, ≥ 0 and not all 0. Default: 1 for all. A weight of 2 is
+                equivalent to giving the sample twice.
 
         Raises:
             ShapeError: values are not (N, K), or weights not (N,).
-            DataError: no samples; values or weights that are no finite numbers, or weights out of range.
+            DataError: there are no samples, values or weights are not finite numbers, or weights are out of range.
 
         >>> Scaling.of([[1.0], [4.0]], [2.0, 1.0]).mean, Scaling.of([[1.0], [1.0], [4.0]]).mean
         (array([2.]), array([2.]))
@@ -92,13 +98,16 @@ class Scaling:
 
     @classmethod
     def over(cls, parts: Iterable[Any]) -> Scaling:
-        """Compute the same as `of`, up to rounding, from parts (n, K) that need not fit into memory together.
+        """Compute the same as `of` without weights, up to rounding, from parts that need not fit into memory together.
 
         Means and sums of squared deviations are merged part by part (Chan, Golub & LeVeque 1983, (2.1)).
 
+        Args:
+            parts: iterable of arrays (n, K) with the same K; parts may be empty, but not all of them.
+
         Raises:
-            DataError: there are no parts, or the mean or a square of a column is not finite.
-            ShapeError: parts of another number of columns.
+            DataError: `parts` is not iterable or has no rows, or the mean or a square of a column is not finite.
+            ShapeError: a part is not two-dimensional, or has another number of columns.
 
         >>> Scaling.over([[[1.0, 5.0]], [[3.0, 5.0]]]).mean, Scaling.over([[[1.0, 5.0]], [[3.0, 5.0]]]).scale
         (array([2., 5.]), array([1., 1.]))
@@ -122,12 +131,12 @@ class Scaling:
         return cls(mean, np.where((std <= CONSTANT * top) | (std < LEAST), 1.0, std))
 
     def __call__(self, values: Any) -> Floats:
-        """Scale raw columns (…, K)."""
+        """Scale raw columns (…, K); return (x − mean)/scale as float64."""
         scaled: Floats = (self._columns(values, "values") - self.mean) / self.scale
         return scaled
 
     def back(self, scaled: Any) -> Floats:
-        """Transform scaled columns (…, K) back to raw ones: scaled · scale + mean."""
+        """Transform scaled columns (…, K) back to raw columns, scaled · scale + mean, as float64."""
         raw: Floats = self._columns(scaled, "scaled") * self.scale + self.mean
         return raw
 
@@ -139,7 +148,7 @@ class Scaling:
         return X
 
     def inverse(self) -> Scaling:
-        """Return the inverse transform as a Scaling: `s.inverse()(s(x))` is x."""
+        """Return the inverse transformation as a Scaling: `s.inverse()(s(x))` equals x up to rounding."""
         return Scaling(-self.mean / self.scale, 1.0 / self.scale)
 
     def __len__(self) -> int:
@@ -153,7 +162,7 @@ def _numbers(values: Any, what: str) -> Floats:
     """Convert to an array of real numbers, float64; None becomes NaN.
 
     Raises:
-        DataError: an entry is no real number. ShapeError: rows of unequal length.
+        DataError: an entry is not a real number. ShapeError: rows have unequal lengths.
     """
     array = plain(values, what)
     if array.dtype.kind in "fiubO":
@@ -177,22 +186,26 @@ def _weights(weights: Any, rows: int) -> Floats:
 
 
 def folded(network: Network, inputs: Scaling | None = None, targets: Scaling | None = None) -> Network:
-    """Make a network of raw columns from one of scaled columns: the same function, up to rounding.
+    """Convert a network that takes scaled columns to one that takes raw columns: the same function, up to rounding.
 
-    Where an aggregation is the sum, with trainable unshared weights and a trainable bias, these absorb the scaling.
-    Any other reader of an input reads a frozen identity neuron inserted behind it, (x − mean)/scale; so does an output
-    that is an input. Frozen and shared parameters keep their values, trainable ones stay trainable, and no
-    parameter is added. Ids and labels of inputs and outputs stay; an input that is also an output keeps its id as
-    an input, and the output gets a new id and keeps its label. A new neuron has the id `x standardised` after node x,
-    or, where every id is an integer, the next integer.
+    The weight of an edge from an input absorbs the scaling, together with the bias of its target, if the target
+    aggregates by a sum, the weight is trainable and not shared, and the bias is trainable (or the mean is 0). Any other
+    edge reads a frozen identity neuron instead, inserted behind the input, which computes (x − mean)/scale; so does an
+    output that is an input. A linear output that feeds no other neuron absorbs the scaling of its target under the same
+    conditions; behind any other output a frozen identity neuron is inserted, which computes y · scale + mean. Frozen
+    and shared parameters keep their values, trainable parameters stay trainable, and no trainable parameter is added.
+
+    Inputs and outputs keep their ids and labels. If a node is both, the input keeps its id, and the output gets a new
+    id and keeps its label. A neuron inserted behind node x has the id `x standardised` or, if all ids are integers, the
+    next integer. If there is nothing to fold, `network` itself is returned.
 
     Args:
-        network: takes (x − mean)/scale; its outputs are (y − mean)/scale where `targets` is given.
-        inputs: scaling of the columns of X, in the order of the network's inputs.
-        targets: scaling of the outputs, in their order, for a network trained on scaled targets.
+        network: a network that takes (x − mean)/scale; its outputs are (y − mean)/scale if `targets` is given.
+        inputs: scaling of the columns of X, in the order of the network's inputs; None if they are not scaled.
+        targets: scaling of the outputs, in their order, for a network trained on scaled targets; None if there is none.
 
     Raises:
-        ShapeError: the number of columns differs from that of inputs or outputs.
+        ShapeError: the number of columns of a scaling differs from the number of inputs or outputs.
         GraphError: a weight or bias overflows.
 
     >>> net = Network.from_arrays([0, 0], [1, 2], weight=[3.0, 4.0], activation="identity")

@@ -46,20 +46,21 @@ AGGREGATIONS = {
 
 
 def population(genomes: Iterable[Any], config: Any) -> Network:
-    """Make one network of all genomes, as `fg.union` of theirs: inputs are shared, node `id` of genome k is (k, id).
+    """Make one network of all genomes, as `fg.union` does: inputs are shared, and node `id` of genome k is (k, id).
 
-    As in neat-python's `FeedForwardNetwork.create`, disabled connections and nodes that reach no output are left out,
-    and a node without in-edges gives activation(bias). `program.theta_slices[k]` are the slots of genome k.
+    As in neat-python's `FeedForwardNetwork.create`, disabled connections and nodes from which no output can be reached
+    are omitted, and a node without in-edges gives activation(bias). `program.theta_slices[k]` are the slots of genome
+    k.
 
     Args:
-        genomes: neat-python's genomes, its pairs (id, genome), or its dict of them.
-        config: neat-python's Config, of which the input and output keys are read.
+        genomes: neat-python's genomes, pairs (id, genome), or a mapping whose values are genomes.
+        config: neat-python's Config, which gives the keys of inputs and outputs.
 
     Raises:
-        DataError: no genomes, an object that is no genome, or no Config.
-        GraphError: a connection or output without a node gene, a number that is not finite.
-        CycleError: a genome that is not feed-forward.
-        UnknownNameError: a function that neat-python does not have.
+        DataError: there are no genomes, an object is not a genome, or `config` is not a Config.
+        GraphError: a connection or an output has no node gene, or a number is not finite.
+        CycleError: a genome is not feed-forward.
+        UnknownNameError: neat-python has no such function.
     """
     every = _genomes(genomes)
     if not hasattr(config, "genome_config"):
@@ -119,7 +120,11 @@ def _wanted(every: list[Any], inputs: list[int], outputs: list[int]) -> tuple[An
 
 
 def write_back(net: Network, genomes: Iterable[Any]) -> None:
-    """Write the weights and biases of a network that `population` made, trained perhaps, into the same genomes.
+    """Write the weights and biases of a network, for instance after training, into the genomes it was made of.
+
+    Args:
+        net: a network made by `population`; `program.network()` returns one with the trained weights.
+        genomes: the same genomes, in the same order; their genes are changed in place.
 
     Raises:
         DataError: these are not the genomes that the network was made of.

@@ -59,11 +59,12 @@ class Columns:
 
 
 def attributes_of(scope: str, element: Any, columns: Columns, place: str) -> dict[str, Any]:
-    """Return the attributes in the elements of a node or an edge: values by name; `viz`, the visual attributes, in
-    NetworkX's form; `spells`, a list of dicts.
+    """Return the attributes in the elements of a node or an edge.
+
+    The result holds values by name; `viz`, the visual attributes, in NetworkX's form; and `spells`, a list of dicts.
 
     Raises:
-        FileError: nested graphs and unknown elements; values that are not of their type, or given twice.
+        FileError: graphs are nested, an element is unknown, or a value does not match its type or is given twice.
     """
     found: dict[str, Any] = {}
     looks: dict[str, Any] = {}

@@ -109,9 +109,7 @@ def plain(
     """Convert the network to a graph that the format can hold.
 
     Args:
-        node_values, edge_values: further attributes, by name: mappings from node, or from (source, target), to a
-            number; a vector (values of a batch) becomes its mean, nodes may be missing. Or arrays, (V,) or (E,),
-            in the order of the network's columns.
+        node_values, edge_values: as for `write`, which `writer` makes.
 
     Raises:
         GraphError: an id, a name of a param, an attribute or a function that the format cannot keep.
@@ -196,7 +194,7 @@ def lines(attributes: Mapping[str, Any], values: Iterable[str]) -> list[str]:
 
 
 def writer(dialect: Dialect, dump: Callable[[Any, Path], bytes]) -> Callable[..., Mapping[str, bytes]]:
-    """Make the `write` of a format from `dump`, which serializes a graph to bytes."""
+    """Make the function `write` of a format from `dump(graph, path)`, which serializes a graph to bytes."""
 
     def write(
         net: Network,
@@ -205,7 +203,16 @@ def writer(dialect: Dialect, dump: Callable[[Any, Path], bytes]) -> Callable[...
         node_values: Mapping[str, Any] | None = None,
         edge_values: Mapping[str, Any] | None = None,
     ) -> Mapping[str, bytes]:
-        """Write everything but functions of the user's own; `node_values`, `edge_values` and errors: see `plain`."""
+        """Return the file of a network with all its attributes, as {file name: content}.
+
+        Args:
+            node_values, edge_values: attributes by name: mappings from a node (some may be missing) or (source, target)
+                to a number or a vector, which becomes its mean; or arrays (V,), (E,) in the order of the columns.
+
+        Raises:
+            GraphError: the format cannot hold an id or an attribute, or a function is user-defined.
+            ConfigError: values have a name that is reserved or exists, another shape, or are not finite.
+        """
         return {path.name: dump(plain(net, dialect, node_values or {}, edge_values or {}), path)}
 
     return write
@@ -215,7 +222,7 @@ def writer(dialect: Dialect, dump: Callable[[Any, Path], bytes]) -> Callable[...
 
 
 def reader(parse: Callable[[bytes, str, Found], Any], dialect: Dialect) -> Callable[..., Network]:
-    """Make the `read` of a format from `parse(data, name, found)`, which returns the graph of a file's bytes."""
+    """Make the function `read` of a format from `parse(data, name, found)`, which converts bytes to a graph."""
 
     def read(
         source: Source,
@@ -231,20 +238,23 @@ def reader(parse: Callable[[bytes, str, Found], Any], dialect: Dialect) -> Calla
         seed: int = 0,
         initializer: Any = None,
     ) -> Network:
-        """Read the network of a graph that a tool wrote.
+        """Read the network of a graph in a format of graph tools.
 
         Args:
-            id: the attribute of nodes that is their id, as "name" or "label"; None is the format's own.
-            integer_ids: whether ids are whole numbers; None uses the type that the file names, else text.
-            duplicates: how to treat edges between the same two nodes: "first" keeps the first, "sum" keeps the
-                first with the sum of the weights, "error" raises FileError.
-            drop_self_loops: leaves out edges from a node to itself.
-            inputs, outputs: ids; None uses the attributes `input` and `output`, else as from_networkx.
+            id: attribute of nodes that is used as id, such as "name" or "label". Default: the format's own id.
+            integer_ids: whether ids are integers. Default: the type that the file states, else text.
+            duplicates: for several edges between the same two nodes: "first" keeps the first, "sum" keeps the first
+                with the sum of the weights, "error" raises FileError.
+            drop_self_loops: whether edges from a node to itself are skipped; otherwise they raise FileError.
+            inputs, outputs: ids, in order. Default: the nodes with the attribute `input` or `output`, in the order of
+                its values, else as for `Network.from_networkx`.
+            activation, output_activation: activation of hidden neurons and of outputs for which the file gives none.
+            seed, initializer: seed (an integer ≥ 0) and initializer of the weights that the file does not give.
 
         Raises:
-            FileError: not of the format; undirected or parallel edges, self-loops, a node twice, an edge of a node that
-                is not listed; nodes without an id of their own under the attribute `id`; ids that are no whole
-                numbers, places that are not 0, 1, 2, …
+            FileError: the file is not of the format; the graph is undirected; an edge is a self-loop, is given twice
+                or has a node that is not listed; a node is given twice; ids are not distinct, or not integers as
+                `integer_ids` requires; the values of `input` or `output` are not 0, 1, 2, …
             GraphError, CycleError, UnknownNameError: as `Network.from_networkx`.
         """
         graph, what = _parsed(source, parse, Found(duplicates, drop_self_loops)), str(source.path)
@@ -330,8 +340,7 @@ def renamed(graph: Any, names: Mapping[Hashable, Hashable]) -> nx.DiGraph[Any]:
 
 
 def _in_order(graph: Any, place: str, what: str) -> list[Hashable] | None:
-    """List the nodes in the order of their attribute `input` or `output`, and delete it; None where no node has an
-    integer there: an attribute of that name with other values is the user's own.
+    """List the nodes by their attribute `input` or `output`, and delete it; None if no value of it is an integer.
 
     Raises:
         FileError: the numbers are not 0, 1, 2, …

@@ -250,8 +250,9 @@ def _other(table: Delimited) -> str:
 
 
 def looks_like_relations(sources: Sequence[str], targets: Sequence[str], weights: Sequence[str]) -> bool:
-    """Tell whether three columns are node, relation, node, as in Cytoscape's SIF, and not source, target, weight:
-    the nodes are integers, the first and third columns share some of them, and no relation is an integer.
+    """Tell whether three columns are node, relation, node, as in Cytoscape's SIF, and not source, target, weight.
+
+    They are if the nodes are integers, the first and third columns share some of them, and no relation is an integer.
 
     >>> looks_like_relations(["7157", "4193"], ["pp", "pp"], ["4193", "1026"])
     True

@@ -20,7 +20,16 @@ KNOWN = ("directed", "multigraph", "graph", "nodes", "adjacency")
 
 
 def parse_graph(data: bytes, what: str, found: Found) -> Found:
-    """Parse NetworkX's JSON to a graph; other keys beside nodes and adjacency become attributes of the graph."""
+    """Parse NetworkX's adjacency JSON to a graph; keys besides nodes and adjacency become attributes of the graph.
+
+    Args:
+        data: the bytes of the file.
+        what: name of the file, for messages.
+        found: the graph to fill, which is returned.
+
+    Raises:
+        FileError: the JSON has another form, or the graph is undirected; `add_node` or `add_edge` rejects an entry.
+    """
     document = parse(data, what)
     if not isinstance(document, dict):
         raise FileError(f"{what}: an object must stand there")
@@ -67,7 +76,7 @@ def _attributes(pairs: Any, place: str) -> dict[str, Any]:
 
 
 def dump(graph: Any, path: Path) -> bytes:
-    """Serialize a graph to NetworkX's JSON."""
+    """Serialize a graph to NetworkX's adjacency JSON; return the bytes of the file."""
     return (json.dumps(nx.adjacency_data(graph), indent=1, allow_nan=False) + "\n").encode()
 
 

@@ -1,11 +1,11 @@
-"""Read BIF, the interchange format of Bayesian networks, of linear Gaussian ones: variables and coefficients.
+"""Read linear Gaussian Bayesian networks in BIF, an interchange format of Bayesian networks.
 
     variable B { type continuous; property mean 0.5; property std 1.0; }
     probability ( B | C, D ) { table 2, -1; }
 
-is B = 0.5 + 2 C − D, with noise of standard deviation 1: a linear neuron, whose variance is kept as an attribute. A
-variable without parents is an input, which keeps its mean as `intercept`. Discrete variables have tables of
-probabilities, which no neuron represents, and are refused.
+means B = 0.5 + 2 C − D, with noise of standard deviation 1: a linear neuron, whose variance is kept as an attribute.
+A variable without parents is an input, which keeps its mean as the attribute `intercept`. Discrete variables have
+tables of probabilities, which no neuron can represent; they raise an error.
 """
 
 from __future__ import annotations
@@ -42,11 +42,12 @@ class _Variable:
 
 
 def read(source: Source) -> Network:
-    """Read a linear Gaussian network; every variable without children is an output.
+    """Read a linear Gaussian network: variables without parents are inputs, other variables without children outputs.
 
     Raises:
-        FileError: no BIF, a discrete variable, a table of another length than there are parents; with its line.
-        UnknownNameError: a name that is no variable, with the nearest.
+        FileError: the file is not BIF, a variable is discrete, or the number of its coefficients differs from the
+            number of its parents; the message names the line.
+        UnknownNameError: a name is not a variable; the message suggests the nearest name.
         GraphError, CycleError: the variables do not form a valid network.
     """
     what = str(source.path)

@@ -1,7 +1,7 @@
-"""Write a network as one C file: a function of one sample, C99, with no dependency but <math.h>.
+"""Write a network as one C99 file with a function that computes one sample and includes nothing but <math.h>.
 
 The graph is stored in tables over which one loop runs, so that only the tables grow with the network. Consecutive
-neurons with the same predecessors in the same order share one list. Neurons that no output depends on are left out.
+neurons with the same predecessors in the same order share one list. Neurons on which no output depends are omitted.
 """
 
 from __future__ import annotations
@@ -29,13 +29,18 @@ STACK = 1 << 14  # maximal length of an array on the stack; a larger array is st
 
 
 def write(net: Network, path: Path) -> Mapping[str, bytes]:
-    """Write `void STEM_predict(const double *x, double *y)`: one sample, inputs to outputs, in their order.
+    """Return the C file with the function `void STEM_predict(const double *x, double *y)`, as {file name: content}.
 
-    STEM is the file's name without its suffix, other characters than letters, digits and _ replaced by _. A
-    comment at its top lists inputs and outputs by index. Numbers are decimals that are read back bit-identically.
+    The function computes the outputs y of one sample x, both in the order of the network's inputs and outputs. STEM is
+    the file's name without its suffix; characters other than letters, digits and _ are replaced by _. A comment at the
+    top lists inputs and outputs by index. Numbers are written as decimals that are read back bit-identically.
+
+    Args:
+        net: the network.
+        path: path of the file, which gives its name.
 
     Raises:
-        GraphError: an activation without an expression, or an aggregation of the user's own.
+        GraphError: an activation has no expression, or an aggregation is user-defined.
     """
     plan = lower(net)
     tables = _tables(plan)
@@ -112,7 +117,9 @@ def _stem(path: Path) -> str:
 
 
 def quoted(name: Hashable) -> str:
-    """Format an id for a comment: it ends no comment, splices no lines and forms no trigraph. Text is quoted.
+    """Format an id for a C comment; text is quoted.
+
+    Nothing in the result ends the comment, splices lines or forms a trigraph.
 
     >>> print(quoted("a */ b"), quoted("??/"), quoted(("h", 1)))
     "a *\\/ b" "?\\?/" ('h', 1)

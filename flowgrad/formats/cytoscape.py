@@ -1,8 +1,9 @@
 """Read and write Cytoscape's JSON (`.cyjs`): elements of nodes and edges, each with its `data`.
 
-Three variants are read. In flowgrad's own and in NetworkX's, a node's `value` is its id. Cytoscape's desktop program
-replaces ids by serial numbers, `SUID`, and keeps the original id as `name`: names become ids, if all nodes have
-distinct ones, else labels. In any other file `id` is the id.
+Three variants are read. In files of flowgrad and of NetworkX, a node's `value` is its id. Cytoscape's desktop program
+replaces ids by serial numbers, `SUID`, and keeps the original id as `name`: if all nodes have distinct names, these
+become the ids; otherwise the serial numbers are the ids, and the names become labels. In all other files `id` is the
+id.
 """
 
 from __future__ import annotations
@@ -24,7 +25,16 @@ KNOWN = ("data", "elements", "directed", "multigraph")
 
 
 def parse_graph(data: bytes, what: str, found: Found) -> Found:
-    """Parse Cytoscape's JSON to a graph; keys beside `data` become attributes too."""
+    """Parse Cytoscape's JSON to a graph; keys of an element besides `data` become attributes, too.
+
+    Args:
+        data: the bytes of the file.
+        what: name of the file, for messages.
+        found: the graph to fill, which is returned.
+
+    Raises:
+        FileError: the JSON has another form, or the graph is undirected; `add_node` or `add_edge` rejects an entry.
+    """
     document = _object(parse(data, what), what)
     elements = _object(document.get("elements"), f"{what}: elements")
     if document.get("directed") is False:
@@ -123,7 +133,7 @@ def _id(value: Any, place: str, as_it_is: bool) -> Any:
 
 
 def dump(graph: Any, path: Path) -> bytes:
-    """Serialize a graph to Cytoscape's JSON: positions beside `data`, all other attributes in it."""
+    """Serialize a graph to Cytoscape's JSON: positions beside `data`, all other attributes in it; return bytes."""
     nodes = []
     for v, attributes in graph.nodes(data=True):
         data = {ID: str(v), VALUE: v, **attributes}

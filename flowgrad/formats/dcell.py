@@ -1,7 +1,7 @@
 """Read DCell's topology: blocks of three lines, `ROOT: term count`, `GENES: g g …`, `TERMS: t t …`.
 
-A block lists what feeds its term: genes annotated to it, and child terms. The signal runs gene → term → parent.
-`count` is the number of genes below the term.
+A block lists the predecessors of its term: the genes annotated to it, and its child terms. The signal runs from genes
+to terms to their parents. `count` is the number of genes below the term.
 """
 
 from __future__ import annotations
@@ -32,17 +32,21 @@ def read(
     seed: int = 0,
     initializer: Initial = None,
 ) -> Network:
-    """Read a network whose inputs are the genes, sorted, as `g:<name>`; each term is a neuron, the root a tanh.
+    """Read a network whose inputs are the genes, sorted, with the ids `g:<name>`, and whose neurons are the terms.
 
-    `output_activation="identity"` gives linear outputs, which cross_entropy, binary_cross_entropy and poisson require.
+    Terms without a parent are the outputs. Their activation is tanh, as in DCell; `output_activation="identity"` gives
+    linear outputs, which the losses cross_entropy, binary_cross_entropy and poisson require.
 
     Args:
-        duplicates: for lines between the same two nodes: "first" keeps the first, "error" raises FileError.
-        drop_self_loops: leaves out lines from a node to itself.
+        duplicates: for several edges between the same two nodes: "first" keeps the first, "error" raises FileError.
+        drop_self_loops: whether edges from a node to itself are skipped; otherwise they raise FileError.
+        activation, output_activation: activation of the hidden neurons and of the outputs, a name or an Activation.
+        seed, initializer: seed (an integer ≥ 0) and initializer of the weights, which the file does not give.
 
     Raises:
-        FileError: a malformed line, a term with two blocks or none, a count that differs from the number of genes
-            below the term in the file; with the line.
+        FileError: a line is malformed, a term has two blocks or none, or its count differs from the number of genes
+            below it in the file; the message names the line.
+        GraphError, CycleError: the terms do not form a valid network.
     """
     what = str(source.path)
     below: dict[str, set[str]] = {}
@@ -110,10 +114,19 @@ def _check_counts(net: Network, below: dict[str, set[str]], roots: dict[str, tup
 
 
 def read_pairs(path: Path | str, inputs: tuple[str, ...]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Read DCell's data, `k gene1 … genek score` a line: X (N, I), 1 at deleted genes, else 0; T (N, 1) the scores.
+    """Read DCell's data, one sample `k gene1 … genek score` per line, as arrays X and T.
+
+    Args:
+        path: the file.
+        inputs: ids of the network's inputs, `g:<name>`.
+
+    Returns:
+        X (N, I) float64, 1 at deleted genes, else 0, its columns in the order of `inputs`; T (N, 1) float64, the
+        scores.
 
     Raises:
-        FileError: a line of another form; UnknownNameError: a gene that is no input; each with its line.
+        FileError: a line has another form or repeats a gene. UnknownNameError: a gene is not an input. The messages
+            name the line.
     """
     column = {name: k for k, name in enumerate(inputs)}
     content = text(read_bytes(Path(path)), str(path))

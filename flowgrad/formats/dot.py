@@ -1,6 +1,6 @@
-"""Write DOT, Graphviz's language, to be drawn, and read it: flowgrad's own files, and those of other programs.
+"""Write DOT, the language of Graphviz, and read it: flowgrad's own files and those of other programs.
 
-The network's attributes are called `flowgrad_<name>`, which Graphviz ignores. Text is written unchanged; other values,
+The network's attributes are named `flowgrad_<name>`, which Graphviz ignores. Text is written unchanged; other values,
 and text that would be read as another value, are written as JSON.
 """
 
@@ -29,10 +29,10 @@ SHAPES = {"input": "box", "output": "doublecircle"}
 
 
 def keep(value: Any) -> Any:
-    """Return the value, if `_text` can write it.
+    """Return the value unchanged, after checking that `_text` can write it.
 
     Raises:
-        TypeError: a type that `encode` does not support.
+        TypeError: `encode` does not support the type.
     """
     encode(value)
     return value
@@ -66,12 +66,19 @@ def write(
     node_values: Mapping[str, Any] | None = None,
     edge_values: Mapping[str, Any] | None = None,
 ) -> Mapping[str, bytes]:
-    """Write nodes, edges and the graph with all their attributes. `node_values`, `edge_values`: see
-    `_graph.plain`; labels show them as well.
+    """Return the DOT file, or the picture, of a network with all its attributes, as {file name: content}.
+
+    Args:
+        net: the network.
+        path: path of the file; the suffix `.svg` or `.png` selects a picture, drawn by Graphviz.
+        node_values, edge_values: further values of nodes and edges, by name, which the labels show as well: mappings
+            from a node, or from (source, target), to a number, or to a vector, of which the mean is taken; or arrays
+            (V,) or (E,) in the order of the network's columns.
 
     Raises:
-        GraphError: an id or a value that DOT cannot hold.
-        FileError: a picture is asked for, and Graphviz is not installed, fails, or exceeds `SECONDS`.
+        GraphError: DOT cannot hold an id or a value.
+        ConfigError: values have a name that is reserved or exists, another shape, or are not finite.
+        FileError: the path is that of a picture, and Graphviz is not installed, fails, or takes more than `SECONDS`.
     """
     of_nodes, of_edges = node_values or {}, edge_values or {}
     graph = _graph.plain(net, DIALECT, of_nodes, of_edges)
@@ -102,8 +109,10 @@ def _carried(attributes: Mapping[str, Any]) -> dict[str, str]:
 
 
 def quoted(value: object) -> str:
-    r"""Quote a text. Backslashes are doubled, so that none of them escapes a quotation mark or begins an escape
-    sequence of a label; in an id, which Graphviz keeps as written, they stay doubled.
+    r"""Quote a text.
+
+    Backslashes are doubled, so that none of them escapes a quotation mark or begins an escape sequence of a label; in
+    an id, which Graphviz keeps as written, they stay doubled.
 
     >>> print(quoted('a"b'), quoted("<b>"))
     "a\"b" "<b>"
@@ -125,12 +134,17 @@ def escaped(value: str) -> str:
 
 
 def parse_graph(data: bytes, what: str, found: Found) -> Any:
-    """Parse DOT to a graph: flowgrad's own attributes if it wrote the file, else every attribute, as text.
+    """Parse DOT to a graph: flowgrad's own attributes if it wrote the file, otherwise every attribute, as text.
 
-    `weight`, `bias` and `response` are numbers, and `trainable` is true or false.
+    In files of other programs `weight`, `bias` and `response` become numbers, and `trainable` becomes true or false.
+
+    Args:
+        data: the bytes of the file.
+        what: name of the file, for messages.
+        found: the graph to fill; it, or a copy with renamed nodes, is returned.
 
     Raises:
-        FileError: no DOT, an undirected graph or edge, an attribute that is no number.
+        FileError: the file is not DOT, the graph or an edge is undirected, or one of these attributes is not a number.
     """
     Parser(text(data, what), what, found).parse()
     own = f"{OWN}{_graph.IDS}" in found.graph

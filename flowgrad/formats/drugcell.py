@@ -1,6 +1,6 @@
 """Read DrugCell's ontology: `parent child default` between terms, `term gene gene` from a term to a gene it annotates.
 
-Three fields a line, separated by tabs (or blanks where there are none). The signal runs gene → term → parent.
+A line has three fields, separated by tabs (or by blanks, if the file has no tab). The signal runs gene → term → parent.
 """
 
 from __future__ import annotations
@@ -28,17 +28,21 @@ def read(
     seed: int = 0,
     initializer: Initial = None,
 ) -> Network:
-    """Read a network whose inputs are the genes, by first mention, as `gene:<name>`; terms keep their names.
+    """Read a network whose inputs are the genes, in order of first mention, as `gene:<name>`; terms keep their names.
 
-    Outputs are tanh as DrugCell's; `output_activation="identity"` gives linear outputs, which
-    cross_entropy, binary_cross_entropy and poisson require.
+    The activation of outputs is tanh, as in DrugCell; `output_activation="identity"` gives linear outputs, which the
+    losses cross_entropy, binary_cross_entropy and poisson require.
 
     Args:
-        duplicates: for lines between the same two nodes: "first" keeps the first, "error" raises FileError.
-        drop_self_loops: leaves out lines from a node to itself.
+        duplicates: for several edges between the same two nodes: "first" keeps the first, "error" raises FileError.
+        drop_self_loops: whether edges from a node to itself are skipped; otherwise they raise FileError.
+        outputs: ids of the outputs, in order; None takes the terms that have no parent.
+        activation, output_activation: activation of the hidden neurons and of the outputs, a name or an Activation.
+        seed, initializer: seed (an integer ≥ 0) and initializer of the weights, which the file does not give.
 
     Raises:
-        FileError: a line that is not `parent child default|gene`, with its number.
+        FileError: a line is not `parent child default|gene` (the message names it), or the file annotates no gene.
+        UnknownNameError: an output is not a node. GraphError, CycleError: the edges do not form a valid network.
     """
     what = str(source.path)
     data = source.read()

@@ -1,8 +1,8 @@
-"""Read and write edge lists: one edge a row, source and target, optional weight and attributes; CSV, TSV, Parquet.
+"""Read and write edge lists: one edge per row, source and target, optional weight and attributes; CSV, TSV, Parquet.
 
 A first row with the words that tools use for the ends of edges (`source,target`, `from,to`, `TF,target` …) is a
 header; any other header is recognized by the columns that the caller names. Between `parent` and `child` the signal
-runs from child to parent, as in ontologies. Large files are read and written a piece at a time, in columns.
+runs from child to parent, as in ontologies. Large files are read and written in pieces, by columns.
 """
 
 from __future__ import annotations
@@ -55,33 +55,44 @@ def read(
 ) -> Network:
     """Read a network from an edge list.
 
+    Columns are given by name, or by position from 0. A name matches in any letter case if it is unambiguous.
+
     Args:
-        source_column, target_column: where the signal comes from and goes to, by name or by position from 0;
-            None takes a known pair of names, in any case, else positions 0 and 1.
-        weight_column: False is none: the seed draws the weights. None takes the column `weight` or `mor`, in
-            any case; without a header the third of three where the first two are the ends; else none.
-        attributes: the columns that edges keep as attributes, always text in CSV and TSV, without empty fields;
-            None is all other columns, [] none.
-        where: reads only the rows that have these texts in these columns, as {"type": "chemical"}.
-        header: whether the first row names the columns; None is True where it holds a known pair of names, or
-            a name that another argument gives. A FileWarning is issued where it may be an unknown header.
-        delimiter: None is a comma in `.csv`, a tab elsewhere; a `.csv` with decimal commas is refused.
-        comment: prefix of lines to skip, "" for none. None is "#", where a comment with as many fields as a row is
-            refused, and one before the first row may be the header: `#source<TAB>target`.
-        integer_ids: node ids are whole numbers and not text.
-        duplicates: for rows between the same two nodes: "first" keeps the first, "sum" keeps the first with the
+        source_column, target_column: the columns of the nodes from which and to which the signal runs. None takes a
+            known pair of names, in any letter case, or else positions 0 and 1. Give both or neither.
+        weight_column: the column of weights; False means that the file has none, and weights are drawn from the seed.
+            None takes the column `weight`, `weights`, `edge_weight` or `mor`, in any letter case; without a header it
+            takes the third of three columns if the first two are the ends; otherwise there is none.
+        attributes: the columns to keep as attributes of edges, always text in CSV and TSV; empty fields are skipped.
+            None keeps all other columns, [] none.
+        where: mapping from columns to texts, such as {"type": "chemical"}; only rows with these texts are read.
+        header: whether the first row names the columns. None decides by whether it holds a known pair of names, or a
+            name that another argument gives; a FileWarning is issued if it may be an unknown header.
+        delimiter: separator of fields. None is a comma in `.csv`, a tab elsewhere; a `.csv` with semicolons and decimal
+            commas then raises FileError.
+        comment: prefix of lines to skip; "" skips none. None is "#"; a comment with as many fields as a row is then an
+            error, except that one before the first row may be the header: `#source<TAB>target`.
+        integer_ids: whether ids of nodes are integers rather than text.
+        duplicates: for several rows between the same two nodes: "first" keeps the first, "sum" keeps the first with the
             sum of the weights, "error" raises FileError.
-        drop_self_loops: leaves out rows from a node to itself; the node stays.
-        max_bytes: limit of the memory in bytes while a Parquet file is read; None is 1 GiB plus 64 bytes for each byte
+        drop_self_loops: whether rows from a node to itself are skipped (the node stays); otherwise they raise
+            FileError.
+        max_bytes: limit on the memory, in bytes, for reading a Parquet file. Default: 1 GiB plus 64 bytes for each byte
             of the file.
-        outputs: ids, or {id: label}, the label becoming the attribute `label`; None takes the neurons without
-            out-edges.
+        inputs: ids of the inputs, in order; None takes the nodes without in-edges.
+        outputs: ids of the outputs, in order, or a mapping {id: label}, which also sets their attribute `label`; None
+            takes the neurons without out-edges.
+        activation, output_activation: activation of the hidden neurons and of the outputs, a name or an Activation.
+        seed, initializer: seed (an integer ≥ 0) and initializer of weights that the file does not give.
 
     Raises:
-        FileError: a malformed row, field, name or number, with its line.
-        UnknownNameError: the file has no such column; with the nearest name.
-        ConfigError: options that do not go together.
+        FileError: a row, field, name or number is malformed (the message names its line), or the columns are ambiguous.
+        UnknownNameError: the file has no such column, or no such node; the message suggests the nearest name.
+        ConfigError: options contradict each other.
         GraphError, CycleError: the edges do not form a valid network.
+
+    Warns:
+        FileWarning: the first row is read as an edge, and may be a header.
     """
     suffix = source.suffix
     if suffix == ".parquet":
@@ -286,16 +297,20 @@ def _shown(value: Any) -> str:
 def write(
     net: Network, path: Path, *, gradient: Any = None, edge_values: Mapping[str, Any] | None = None
 ) -> Mapping[str, bytes | Parts]:
-    """Write rows `source,target,weight`, with a column `gradient` if given, and one for each of `edge_values`.
-
-    `gradient` and the values: (E,) numbers in the order of the rows, or a mapping from (source, target), where a
-    vector becomes its mean.
+    """Return the rows `source,target,weight` of a network, as {file name: content}.
 
     Functions and biases are not written: the file is for inspection, and for tools that read edges.
 
+    Args:
+        net: the network.
+        path: path of the file; the suffix `.csv` selects commas, `.parquet` Parquet, any other tabs.
+        gradient: values of an additional column `gradient`: (E,) numbers in the order of the rows, or a mapping from
+            (source, target) to a number, or to a vector, of which the mean is taken.
+        edge_values: values of further columns, by name, each as for `gradient`.
+
     Raises:
-        GraphError: an id is neither text nor a whole number throughout.
-        ConfigError: values of another length, not finite, or under a name that is taken.
+        GraphError: the ids are neither all text nor all integers; a tab-separated file cannot hold an id.
+        ConfigError: values have another length, are not finite, or their name is reserved.
     """
     c = net.columns
     if not all(type(name) is int for name in c.ids):

@@ -1,7 +1,7 @@
-"""`fgm`: a model in one file of safetensors: a network, and what its data needs (columns, scaling, classes, loss).
+"""Read and write `fgm`: a model (network, columns, scaling, classes and loss) in one file of safetensors.
 
 The document is `{"format": "flowgrad model", "version": 1, "model": …, "network": …}`: the network as in a file of
-`safetensors`, the model as `flowgrad.model.about_of` gives it, or null where a network alone was written.
+`safetensors`, the model as returned by `flowgrad.model.about_of`, or null if only a network was written.
 """
 
 from __future__ import annotations
@@ -22,25 +22,43 @@ KEYS = {"format", "version", "model", "network"}
 
 
 def write(network: Network, path: Path) -> Mapping[str, bytes]:
-    """Return the file of a network without `about`."""
+    """Return the file of a network without the data of a model, as {file name: content}."""
     return write_model(network, None, path)
 
 
 def write_model(network: Network, about: Mapping[str, Any] | None, path: Path) -> Mapping[str, bytes]:
-    """Return the file of a network that takes scaled columns, and `about`: columns, scaling, classes, loss."""
+    """Return the file of a model, as {file name: content}.
+
+    Args:
+        network: the network, which takes scaled columns.
+        about: columns, scaling, classes and loss, as returned by `flowgrad.model.about_of`; None for a network alone.
+        path: path of the file, which gives its name.
+
+    Raises:
+        GraphError: a file cannot hold an id, a value or a function of the network.
+    """
     document, tensors = described(network)
     whole = {"format": FORMAT, "version": VERSION, "model": about, "network": document}
     return {path.name: seal(whole, tensors)}
 
 
 def read(source: Source) -> Network:
-    """Read the network that takes raw columns: the scaling is folded into its weights."""
+    """Read a model as a network that takes raw columns: the scaling is folded into its weights.
+
+    Raises:
+        FileError: as `read_model`, or the scaling is damaged. GraphError: a folded weight overflows.
+    """
     network, about = read_model(source)
     return network if about is None else folded(network, *scalings(about, str(source.path)))
 
 
 def read_model(source: Source) -> tuple[Network, dict[str, Any] | None]:
-    """Read the network that takes scaled columns, and `about`, or None; the file's SHA-256 is checked."""
+    """Read a model: the network, which takes scaled columns, and `about`, None if the file holds a network alone.
+
+    Raises:
+        FileError: the file is truncated, altered (its SHA-256 is checked), or of another format or version.
+        UnknownNameError: a function's name is unknown.
+    """
     document, tensors = unseal(source.read(), str(source.path))
     if document.get("format") != FORMAT or document.get("version") != VERSION or set(document) != KEYS:
         raise FileError(
@@ -54,10 +72,14 @@ def read_model(source: Source) -> tuple[Network, dict[str, Any] | None]:
 
 
 def scalings(about: Mapping[str, Any], what: str) -> tuple[Scaling | None, Scaling | None]:
-    """Return the scalings of the inputs and of the targets; None where there is none.
+    """Return the scalings of the inputs and of the targets; None for one that is not given.
+
+    Args:
+        about: the data of a model, as returned by `read_model`.
+        what: name of the file, for messages.
 
     Raises:
-        FileError: they are damaged; `what` names the file in the message.
+        FileError: a scaling is damaged.
     """
 
     def one(key: str) -> Scaling | None:

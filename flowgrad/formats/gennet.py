@@ -1,6 +1,6 @@
-"""Read GenNet's topology: a row a path, in columns `layer0_node, layer0_name, layer1_node, layer1_name, …`.
+"""Read GenNet's topology: one path per row, in columns `layer0_node, layer0_name, layer1_node, layer1_name, …`.
 
-The same integer in different layers is a different node, so ids are (layer, node); names are kept as attribute
+The same integer in different layers is a different node, so ids are (layer, node); names are kept as the attribute
 `name`. The last layer feeds one output neuron. Headers and names may be padded with blanks.
 """
 
@@ -28,12 +28,17 @@ def read(
     seed: int = 0,
     initializer: Initial = None,
 ) -> Network:
-    """Read a network whose inputs are the nodes of layer 0, by number; the output is `"output"`, a sigmoid as GenNet's.
+    """Read a network whose inputs are the nodes of layer 0, sorted by number, and whose output has the id "output".
 
-    `output_activation="identity"` gives linear outputs, which cross_entropy, binary_cross_entropy and poisson require.
+    The activation of the output is a sigmoid, as in GenNet; `output_activation="identity"` gives a linear output, which
+    the losses cross_entropy, binary_cross_entropy and poisson require.
+
+    Args:
+        activation, output_activation: activation of the hidden neurons and of the output, a name or an Activation.
+        seed, initializer: seed (an integer ≥ 0) and initializer of the weights, which the file does not give.
 
     Raises:
-        FileError: missing columns, an invalid number, or a node with two names, with its line.
+        FileError: columns are missing, a number is invalid, or a node has two names; the message names the line.
     """
     what = str(source.path)
     rows, place = table(source.read(), what, ",")

@@ -1,8 +1,8 @@
 """Read GEXF, Gephi's format, in every version, and write version 1.2.
 
-Native to Gephi are an edge's weight, a node's label, the visual attributes `viz`, the creator, keywords and
+GEXF itself defines an edge's weight, a node's label, the visual attributes `viz`, the creator, keywords and
 description of the graph, and the type of its ids. Every other attribute is an `<attvalue>`, and other attributes of
-the graph are JSON in `<meta>`. A value that is no text, number or truth value is JSON in a column of type string
+the graph are JSON in `<meta>`. A value that is not text, a number or a truth value is JSON in a column of type string
 that has `flowgrad.type="json"`.
 """
 
@@ -29,9 +29,15 @@ DIRECTED = "directed"
 def parse_graph(data: bytes, what: str, found: Found) -> Found:
     """Parse GEXF to a graph.
 
+    Args:
+        data: the bytes of the file.
+        what: name of the file, for messages.
+        found: the graph to fill, which is returned.
+
     Raises:
-        FileError: no GEXF, or features that no network has: nested graphs, undirected edges, a weight (or other number
-            of flowgrad's) that changes over time; an attribute that is given twice.
+        FileError: the file is not GEXF, or has features that a network cannot have: several or nested graphs,
+            undirected edges, a weight (or another number that flowgrad reads) that changes over time; an attribute is
+            given twice.
     """
     root = _xml.root_of(data, what, "gexf")
     graphs = [child for child in root if local(child.tag) == "graph"]
@@ -107,7 +113,7 @@ def _others(attributes: dict[str, Any], element: Any, known: tuple[str, ...], pl
 
 
 def dump(graph: Any, path: Path) -> bytes:
-    """Serialize a graph to GEXF."""
+    """Serialize a graph to GEXF 1.2; return the bytes of the file."""
     root = etree.Element("gexf", {"xmlns": NAMESPACE, "xmlns:viz": f"{NAMESPACE}/viz", "version": "1.2"})
     about, keys = dict(graph.graph), _xml.Keys("")
     idtype = {"int": "integer", "text": "string"}[about.pop(_graph.IDS)]

@@ -1,6 +1,6 @@
-"""Read GML, as Gephi, yEd, igraph, Cytoscape and NetworkX write it, with NetworkX's parser.
+"""Read GML, as written by Gephi, yEd, igraph, Cytoscape and NetworkX, with NetworkX's parser.
 
-A node's `label` is its id if all nodes have distinct labels, else its number. An edge's `weight` is its weight.
+A node's `label` is its id if all nodes have distinct labels, else its number is. An edge's `weight` is its weight.
 """
 
 from __future__ import annotations
@@ -23,8 +23,14 @@ BEGINNING = re.compile(r"^(\s*graph\s*\[)", re.MULTILINE)
 def parse_graph(data: bytes, what: str, found: Found) -> Found:
     """Parse GML to a graph.
 
+    Args:
+        data: the bytes of the file.
+        what: name of the file, for messages.
+        found: the graph to fill, which is returned.
+
     Raises:
-        FileError: no GML, an undirected graph; nodes or edges that `add_node` or `add_edge` refuses.
+        FileError: the graph is undirected, or `add_node` or `add_edge` rejects a node or an edge. If the file is not
+            GML, errors of NetworkX's parser are raised, which `read` converts to FileError.
     """
     content = text(data, what)
     # Parsed as a multigraph, so that parallel edges reach `add_edge`, which applies the caller's `duplicates`.

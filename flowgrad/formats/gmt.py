@@ -1,7 +1,8 @@
-"""Read gene sets as MSigDB and Enrichr give them: a set a line, `name<TAB>description<TAB>gene<TAB>gene …`.
+"""Read gene sets as MSigDB and Enrichr provide them: one set per line, `name<TAB>description<TAB>gene<TAB>gene …`.
 
-Genes are inputs, sets the neurons that they feed and the outputs. A gene in several sets is one input. Where every
-gene of the file is `gene,number`, as in older libraries of Enrichr, the number is the edge's attribute `membership`.
+Genes are the inputs; sets are the neurons that they feed, and the outputs. A gene in several sets is one input. If
+every gene of the file has the form `gene,number`, as in older libraries of Enrichr, the number is the edge's attribute
+`membership`.
 """
 
 from __future__ import annotations
@@ -34,21 +35,23 @@ def read(
     seed: int = 0,
     initializer: Initial = None,
 ) -> Network:
-    """Read genes in the order of first mention, then sets in the order of lines, the description as an attribute.
+    """Read genes in order of first mention, then sets in the order of lines, with their descriptions as an attribute.
 
-    Redundant entries are ignored, with one warning: a gene that is repeated in its set, a set that is repeated
-    with the same genes, a field without a gene, a set without genes. Blanks around names and tabs at the end of a
-    line are stripped. A line that begins with "#" and has no tab is a comment.
+    Redundant entries are ignored, with one warning: a gene that is repeated in its set, a set that is repeated with the
+    same genes, a field without a gene, a set without genes. Blanks around names and tabs at the end of a line are
+    stripped. A line that begins with "#" and has no tab is a comment.
 
     Args:
         duplicates: for two lines of one set with different genes: "first" keeps the first, "union" the genes of both,
             "error" raises FileError.
-        set_prefix: prefix of the name of every set, such as "set:" where a set and a gene have the same name.
-        activation, output_activation: of the sets, which are neurons and outputs at once; the second where both are
-            given, and identity where neither is.
+        set_prefix: prefix for the name of every set, such as "set:" if a set and a gene have the same name.
+        activation, output_activation: activation of the sets, which are neurons and outputs at once, a name or an
+            Activation; output_activation takes precedence. Default: "identity".
+        seed, initializer: seed (an integer ≥ 0) and initializer of the weights, which the file does not give.
 
     Raises:
-        FileError: a line that is no set, a set given twice or named as a gene is; with its line.
+        FileError: a line is not a set, a set is given twice with different genes or has the name of a gene, or a gene
+            has two memberships in one set; the message names the line.
 
     Warns:
         FileWarning: entries were ignored.

@@ -1,7 +1,7 @@
 """Read and write GraphML, as NetworkX, yEd, igraph and Gephi do.
 
-An attribute is a `<data>` whose `<key>` names it and its type. A value that is no text, number or truth value is JSON
-in a key of type string that has `flowgrad.type="json"`.
+An attribute is a `<data>` element whose `<key>` gives its name and type. A value that is not text, a number or a truth
+value is JSON in a key of type string that has `flowgrad.type="json"`.
 """
 
 from __future__ import annotations
@@ -35,9 +35,14 @@ class _Keys:
 def parse_graph(data: bytes, what: str, found: Found) -> Found:
     """Parse GraphML to a graph.
 
+    Args:
+        data: the bytes of the file.
+        what: name of the file, for messages.
+        found: the graph to fill, which is returned.
+
     Raises:
-        FileError: no GraphML, or features that no network has: nested or several graphs, hyperedges, ports, undirected
-            edges; an attribute that is given twice.
+        FileError: the file is not GraphML, or has features that a network cannot have: nested or several graphs,
+            hyperedges, ports, undirected edges; an attribute is given twice.
     """
     root = _xml.root_of(data, what, "graphml")
     keys, graphs = _keys(root, what), [child for child in root if local(child.tag) == "graph"]
@@ -139,7 +144,7 @@ def _add_edges(found: Any, element: Any, keys: _Keys, what: str) -> None:
 
 
 def dump(graph: Any, path: Path) -> bytes:
-    """Serialize a graph to GraphML."""
+    """Serialize a graph to GraphML; return the bytes of the file."""
     root, keys = etree.Element("graphml", xmlns=NAMESPACE), _xml.Keys("d")
     element = etree.Element("graph", edgedefault="directed")
 

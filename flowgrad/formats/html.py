@@ -22,17 +22,21 @@ def write(
     history: Any = None,
     title: str | None = None,
 ) -> Mapping[str, bytes]:
-    """Return the page as bytes by file name.
+    """Return the page of a network, as {file name: content}.
 
     Args:
-        program: of this network, with its θ and loss; None compiles one.
-        X, T: samples (B, I) and targets; without X one sample is drawn from a seed, without T the loss is Σ_n y_n.
-        sample: the row to begin with; samples: how many rows to embed, as the size allows.
-        history: a History, its rows, or columns by name: the loss curve.
-        title: None takes the file's name.
+        network: the network.
+        path: path of the file, which gives its name.
+        program: a program compiled from this network, whose θ and loss are shown. Default: a program compiled here.
+        X: samples (B, I). Default: one sample, drawn from a normal distribution with a fixed seed.
+        T: targets of the samples. Default: none; the loss shown is then L = Σ_n y_n.
+        sample: index of the first sample to embed; the samples after it follow, cyclically.
+        samples: number of samples to embed, an integer ≥ 1; fewer are embedded if the page would become too large.
+        history: a History, its rows, or its columns by name, for the loss curve. Default: no curve.
+        title: title of the page. Default: the file's name without its suffix.
 
     Raises:
-        ConfigError, DataError, ShapeError: an argument that does not fit the network.
+        ConfigError, DataError, ShapeError: an argument does not fit the network, or T is given without X.
     """
     from flowgrad.viewer.page import page
     from flowgrad.viewer.record import record

@@ -1,8 +1,8 @@
-"""`json`: topology, functions and labels as JSON, the floats in a file of safetensors beside it.
+"""Read and write `json`: topology, functions and labels as JSON, the floats in a file of safetensors beside it.
 
-`net.json` names `net.<16 hex digits>.safetensors`, the digits being the start of that file's SHA-256, and ends
+`net.json` names `net.<16 hex digits>.safetensors`, where the digits are the start of that file's SHA-256, and ends
 in the SHA-256 of all its own bytes before that line. New weights never overwrite old ones, and the JSON is
-replaced last: at every moment it names weights that exist (docs/decisions/0009-weight-files.md).
+replaced last, so that it always names weights that exist (docs/decisions/0009-weight-files.md).
 """
 
 from __future__ import annotations
@@ -28,7 +28,16 @@ _NAMED = re.compile(rb'\n"weights": (\{[^\n]*\}),\n"sha256": "[0-9a-f]{64}"\n}\n
 
 
 def write(network: Network, path: Path, *, weights_of: str | None = None) -> Mapping[str, bytes]:
-    """Return the weight file, then the JSON that names it; `weights_of` is `History.weights_of`, as text."""
+    """Return the weight file and the JSON that names it, in this order, as {file name: content}.
+
+    Args:
+        network: the network.
+        path: path of the JSON; the weight file is named after it.
+        weights_of: text to store: `History.weights_of` of the training that produced the weights. Default: none.
+
+    Raises:
+        GraphError: a file cannot hold an id, a value or a function of the network.
+    """
     document, tensors = describe(network, lambda _, column: column.tolist())
     document |= {} if weights_of is None else {WEIGHTS_OF: weights_of}
     weights = pack(tensors, WEIGHTS)
@@ -41,7 +50,12 @@ def write(network: Network, path: Path, *, weights_of: str | None = None) -> Map
 
 
 def read(source: Source) -> Network:
-    """Read the network; the SHA-256 of both files is checked."""
+    """Read a network from a JSON and the weight file that it names.
+
+    Raises:
+        FileError: a file is missing, truncated or altered (size and SHA-256 are checked), or not of the format.
+        UnknownNameError: a function's name is unknown. GraphError: the network is not valid.
+    """
     data = source.read()
     document = _open(data, source.path)
     try:
@@ -55,12 +69,16 @@ def read(source: Source) -> Network:
 
 
 def weights_of(source: Source) -> str | None:
-    """Return the text `weights_of` of the file, or None."""
+    """Return the text `weights_of` that `write` stored in the JSON; None if there is none.
+
+    Raises:
+        FileError: the file is missing, truncated, altered or not of the format.
+    """
     return noted(_open(source.read(), source.path))
 
 
 def companions(data: bytes) -> tuple[str, ...]:
-    """Return the name of the weight file that a JSON of this format names, as a tuple; () if it names none."""
+    """Return the name of the weight file that is named in the bytes of a JSON, as a tuple; () if there is none."""
     found = _NAMED.search(data[-2000:])
     name = parse(found[1], "the line of weights").get("file") if found else None
     return (name,) if isinstance(name, str) and _ADDRESSED.search(name) else ()

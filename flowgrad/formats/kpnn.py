@@ -1,7 +1,7 @@
 """Read and write KPNN's edge list: header `parent,child`, the signal from child to parent, inputs `<gene>_gene`.
 
-Knowledge-primed neural networks (Fortelny & Bock 2020) give, beside it, class labels and a table of genes × cells. In
-MicroKPNN's (Monshizadeh & Ye 2024) inputs have no suffix: they are the rows of the data.
+Knowledge-primed neural networks (Fortelny & Bock 2020) come with class labels and a table of genes × cells. In
+MicroKPNN (Monshizadeh & Ye 2024) the names of inputs have no suffix: they are the names of the data's rows.
 """
 
 from __future__ import annotations
@@ -39,23 +39,28 @@ def read(
     seed: int = 0,
     initializer: Initial = None,
 ) -> Network:
-    """Read a network: nodes without children are the inputs, and must be genes; roots are the outputs.
+    """Read a network: nodes without children are the inputs, and must be genes; nodes without parents are the outputs.
 
-    The program of the paper has sigmoids throughout, `activation="sigmoid"`, which learn slowly in deep hierarchies.
+    The program of the paper uses sigmoids throughout, `activation="sigmoid"`, which learn slowly in deep hierarchies.
 
     Args:
-        suffix: suffix of the names of inputs; None is "_gene", or "" where `measured` is given.
-        measured: the names of the data's rows, or the file of data that `read_data` reads. A node without children
-            that is none of them is left out with its edges, and so is a parent that is left without children.
-        duplicates: for rows between the same two nodes: "first" keeps the first, "error" raises FileError.
-        drop_self_loops: leaves out rows from a node to itself.
+        suffix: suffix that the names of inputs must have. None is "_gene", or "" if `measured` is given.
+        measured: the genes that were measured, as names or as a data file that `read_data` reads. A node without
+            children that is neither a measured gene nor its name with "_gene" is removed with its edges, and so is a
+            parent whose children are all removed. None removes nothing.
+        duplicates: for several rows between the same two nodes: "first" keeps the first, "error" raises FileError.
+        drop_self_loops: whether rows from a node to itself are skipped; otherwise they raise FileError.
+        outputs: ids of the outputs, in order; None takes the nodes without parents.
+        activation, output_activation: activation of the hidden neurons and of the outputs, a name or an Activation.
+        seed, initializer: seed (an integer ≥ 0) and initializer of the weights, which the file does not give.
 
     Raises:
-        FileError: another header, or a node without children whose name ends otherwise, with its line; no edges are
-            left.
+        FileError: the header is another one, or the name of a node without children lacks the suffix (the message names
+            the line), or no edges remain.
+        UnknownNameError: an output is not a node. GraphError, CycleError: the edges do not form a valid network.
 
     Warns:
-        FileWarning: how many nodes were left out as not measured.
+        FileWarning: nodes were removed because they depend on no measured gene; the message gives their number.
     """
     what = str(source.path)
     rows, place = table(source.read(), what, ",")
@@ -115,7 +120,14 @@ def _fed(rows: list[list[str]], what: str, measured: str | PathLike[str] | Itera
 
 
 def read_genes(path: str | PathLike[str]) -> tuple[str, ...]:
-    """Read the names of the rows of a file of data, in its order; arguments and errors are those of `read_data`."""
+    """Read the names of the genes in a data file, in its order.
+
+    Args:
+        path: the file, as for `read_data`.
+
+    Raises:
+        FileError, MissingDependencyError: as `read_data`.
+    """
     return _cells.read(Path(path)).genes
 
 
@@ -126,22 +138,25 @@ def read_data(
     duplicates: Duplicates = "error",
     max_bytes: int | None = None,
 ) -> tuple[npt.NDArray[np.float64], tuple[str, ...]]:
-    """Read values of genes × cells; return X and the names of the cells.
-
-    X is (cells, I), the columns in the order of `inputs`; a gene `G` belongs to input `G` or `G_gene`. Rows of genes
-    that are no inputs are ignored.
+    """Read a table of genes × cells; return X and the names of the cells.
 
     Args:
-        path: CSV, the first row the cells' names, the first column the genes'; `.mtx`, with `features.tsv` (or
-            `genes.tsv`) and `barcodes.tsv` beside it, as 10x Genomics writes them; `.h5ad`. Text may be under gzip.
-        duplicates: for several rows of one gene: "first" keeps the first, "sum" adds them up cell by cell, "error"
+        path: a CSV, with the names of the cells in the first row and those of the genes in the first column; an `.mtx`,
+            with `features.tsv` (or `genes.tsv`) and `barcodes.tsv` beside it, as 10x Genomics writes them; or an
+            `.h5ad`. Text may be gzipped.
+        inputs: ids of the network's inputs; gene `G` belongs to input `G` or `G_gene`. Other genes are ignored.
+        duplicates: for several rows of one gene: "first" keeps the first, "sum" adds them up for each cell, "error"
             raises FileError.
-        max_bytes: limit of the memory that the file may need; None is 1 GiB plus 64 bytes for each of its bytes.
+        max_bytes: limit on the memory, in bytes, that an `.mtx` or `.h5ad` may need. Default: 1 GiB plus 64 bytes for
+            each byte of the file.
+
+    Returns:
+        X (cells, I) float64, its columns in the order of `inputs`; and the names of the cells.
 
     Raises:
-        UnknownNameError: an input whose gene has no row. FileError: a gene given twice, a field that is no number,
-            with its line; a file that is damaged or asks for more memory. ConfigError: `duplicates` is none of
-            these. MissingDependencyError: SciPy or anndata is not installed.
+        UnknownNameError: the gene of an input has no row. FileError: a gene is given twice or a field is not a finite
+            number (the message names the line), the file is damaged, or it needs too much memory. ConfigError:
+            `duplicates` is none of these. MissingDependencyError: SciPy or anndata is not installed.
     """
     if duplicates not in get_args(Duplicates):
         raise ConfigError(f"duplicates={brief(duplicates)}: must be one of {listing(get_args(Duplicates))}")
@@ -170,14 +185,20 @@ def read_data(
 def read_labels(
     path: Path | str, cells: Iterable[str], outputs: Iterable[Hashable]
 ) -> tuple[npt.NDArray[np.float64], tuple[str, ...] | None]:
-    """Read KPNN's class labels, CSV with columns `barcode`, one for each output, perhaps `Set`: T and the sets.
+    """Read KPNN's class labels: a CSV with a column `barcode`, one column per output, and optionally a column `Set`.
 
-    T is (cells, O), the rows in the order of `cells`, the columns in that of `outputs`; the sets are those of the
-    cells, None where the file has no such column. Other cells of the file are ignored.
+    Args:
+        path: the file.
+        cells: names of the cells, which select rows by their barcode; other rows are ignored.
+        outputs: ids of the network's outputs, the names of the columns to read.
+
+    Returns:
+        T (cells, O) float64, its rows in the order of `cells`, its columns in that of `outputs`; and the entries of
+        `Set` of these cells, or None if the file has no such column.
 
     Raises:
-        UnknownNameError: an output without a column, a cell without a row. FileError: a cell given twice, a field
-            that is no number; with its line.
+        UnknownNameError: an output does not have exactly one column, or a cell has no row. FileError: a cell is given
+            twice, or a field is not a finite number; the message names the line.
     """
     rows, place = table(read_bytes(Path(path)), str(path), ",", comment="")
     header = [name.strip() for name in rows.pop(0)]
@@ -208,13 +229,15 @@ def read_labels(
 
 
 def write(net: Network, path: Path, *, suffix: str = SUFFIX) -> dict[str, bytes]:
-    """Write `parent,child` rows, without weights and functions.
+    """Return the rows `parent,child` of a network, without weights and functions, as {file name: content}.
 
     Args:
-        suffix: suffix that the names of inputs must have; "" is none, as in MicroKPNN.
+        net: the network.
+        path: path of the file, which gives its name.
+        suffix: suffix that the names of inputs must have; "" permits any name, as in MicroKPNN.
 
     Raises:
-        GraphError: an id that is no text, or an input without the suffix.
+        GraphError: an id is not text, or an input lacks the suffix.
     """
     names_only(net.nodes, "a KPNN edge list")
     for name in net.inputs:

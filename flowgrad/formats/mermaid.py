@@ -1,4 +1,4 @@
-"""Write small networks as Mermaid flowcharts, which Markdown pages show."""
+"""Write small networks as Mermaid flowcharts, which can be embedded in Markdown pages."""
 
 from __future__ import annotations
 
@@ -24,11 +24,18 @@ def write(
     node_values: Mapping[str, Any] | None = None,
     edge_values: Mapping[str, Any] | None = None,
 ) -> Mapping[str, bytes]:
-    """Write nodes with id and activation, edges with weights. `node_values`, `edge_values`: see `_graph.plain`;
-    labels show them as further lines.
+    """Return the flowchart of a network, nodes with id and activation, edges with weights, as {file name: content}.
+
+    Args:
+        net: the network, with at most 200 edges.
+        path: path of the file, which gives its name.
+        node_values, edge_values: values of nodes and edges, by name, shown as further lines of labels: mappings from a
+            node, or from (source, target), to a number, or to a vector, of which the mean is taken; or arrays (V,) or
+            (E,) in the order of the network's columns.
 
     Raises:
-        GraphError: more than 200 edges; an id or a value that Mermaid cannot hold.
+        GraphError: there are more than 200 edges; Mermaid cannot hold an id or a value.
+        ConfigError: values have a name that is reserved or exists, another shape, or are not finite.
     """
     if net.columns.n_edges > MOST:
         raise GraphError(f"{net.columns.n_edges:,} edges: Mermaid is for at most {MOST}; DOT takes any number")

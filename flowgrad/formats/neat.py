@@ -1,7 +1,7 @@
 """Read and write neat-python's JSON 1.0 of feed-forward networks: act(bias + response · aggregation(weight · value)).
 
-Ids are integers, negative at inputs. Disabled connections are skipped. neat-python's functions differ from flowgrad's
-of the same name where they scale or clamp (`flowgrad.maths.foreign`).
+Ids are integers, negative for inputs. Disabled connections are skipped. Some of neat-python's functions differ from
+flowgrad's functions of the same name by a scale or a clamp; see `flowgrad.maths.foreign`.
 """
 
 from __future__ import annotations
@@ -29,14 +29,20 @@ VERSION = "1.0"
 
 
 def read(source: Source, *, output_activation: Any = None) -> Network:
-    """Read the network with every node of the file, also those without connections.
+    """Read a network with all nodes of the file, also those without connections.
 
-    An empty product is 1 in neat-python, 0 here: a product without connections gets its response added to its bias.
-    `output_activation` replaces the file's activations of the outputs.
+    An empty product is 1 in neat-python and 0 in flowgrad: in a node that aggregates by a product and has no
+    connections, the response is added to the bias.
+
+    Args:
+        output_activation: activation that replaces those of the outputs, a name or an Activation. Default: those of the
+            file.
 
     Raises:
-        FileError: no such JSON, another version, a recurrent network, a value of the wrong kind; with its place.
-        UnknownNameError: a function that neat-python does not have, and that is not the user's own.
+        FileError: the file is not such JSON, has another version, a recurrent network or a value of the wrong type; the
+            message names its place.
+        UnknownNameError: neat-python has no such function, or a function marked as custom was not given to `load`.
+        GraphError, CycleError: the nodes and connections do not form a valid network.
     """
     what = str(source.path)
     data = source.read()
@@ -166,10 +172,16 @@ class _Reader:
 
 
 def write(net: Network, path: Path) -> Mapping[str, bytes]:
-    """Write every node and edge with its weight, and the metadata that neat-python wrote of the network.
+    """Return neat-python's JSON of a network, all nodes and weighted edges, as {file name: content}.
+
+    Metadata of neat-python that `read` kept are written back.
+
+    Args:
+        net: the network.
+        path: path of the file, which gives its name.
 
     Raises:
-        GraphError: an id that is no whole number, a function that neat-python does not have.
+        GraphError: an id is not an integer, or neat-python has no such function.
     """
     c = net.columns
     for name in c.ids:
@@ -210,8 +222,11 @@ def write(net: Network, path: Path) -> Mapping[str, bytes]:
 
 
 def _empty_product(activation: str, bias: float, response: float) -> tuple[tuple[str, str], float]:
-    """Return functions and bias of an empty product, which is 1 in neat-python: the response is subtracted from the
-    bias if nothing is rounded; else a sum, which is the same neuron, is returned."""
+    """Return functions and bias for an empty product, which is 1 in neat-python.
+
+    The response is subtracted from the bias if nothing is rounded; otherwise a sum, which is the same neuron, is
+    returned.
+    """
     if (bias - response) + response == bias:
         return (activation, "product"), bias - response
     return (activation, "sum"), bias

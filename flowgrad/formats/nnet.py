@@ -1,7 +1,7 @@
-"""Read the .nnet format of aircraft collision avoidance (Stanford, 2016): layers of relu, normalisation included.
+"""Read the .nnet format of aircraft collision avoidance (Stanford, 2016): layers of relu neurons, with normalisation.
 
 Inputs are clipped to their range and normalised, x ← (clip(x) − mean) / range; the last layer is linear, and its
-outputs are scaled back, y ← y · range + mean. All of this becomes neurons; only the weights and biases of
+outputs are scaled back, y ← y · range + mean. All of this becomes neurons; only the weights and biases of the
 layers are trainable. Ids: `x<k>`, `clip<k>`, `norm<k>`, `h<layer>.<k>`, `raw<k>`, `y<k>`.
 """
 
@@ -22,10 +22,11 @@ MOST = 100_000  # maximal number of neurons in a layer, and of layers
 
 
 def read(source: Source) -> Network:
-    """Read the network, from physical inputs to physical outputs.
+    """Read a network that takes and returns values in physical units.
 
     Raises:
-        FileError: a line with a wrong number of values, or with a value that is no finite number.
+        FileError: a line has a wrong number of values, or a value that is not finite or out of range; the message names
+            the line.
     """
     lines = _Lines(text(source.read(), str(source.path)), str(source.path))
     layers, n_in, n_out, _ = (lines.count(v) for v in lines.values(4))

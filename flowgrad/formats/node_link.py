@@ -1,4 +1,4 @@
-"""Read and write NetworkX's node-link JSON: `nodes`, and `edges` (or `links`, as older versions wrote)."""
+"""Read and write NetworkX's node-link JSON: `nodes`, and `edges` (or `links`, in files of older versions)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,16 @@ KNOWN = ("directed", "multigraph", "graph", "nodes", "edges", "links")
 
 
 def parse_graph(data: bytes, what: str, found: Found) -> Found:
-    """Parse NetworkX's JSON to a graph; other keys beside nodes and edges become attributes of the graph."""
+    """Parse NetworkX's node-link JSON to a graph; keys besides nodes and edges become attributes of the graph.
+
+    Args:
+        data: the bytes of the file.
+        what: name of the file, for messages.
+        found: the graph to fill, which is returned.
+
+    Raises:
+        FileError: the JSON has another form, or the graph is undirected; `add_node` or `add_edge` rejects an entry.
+    """
     document = parse(data, what)
     if not isinstance(document, dict) or not isinstance(document.get("nodes"), list):
         raise FileError(f"{what}: an object with a list `nodes` must stand there")
@@ -61,7 +70,7 @@ def _id(entry: Any, place: str, key: str) -> Any:
 
 
 def dump(graph: Any, path: Path) -> bytes:
-    """Serialize a graph to NetworkX's JSON."""
+    """Serialize a graph to NetworkX's node-link JSON; return the bytes of the file."""
     return (json.dumps(nx.node_link_data(graph, edges="edges"), indent=1, allow_nan=False) + "\n").encode()
 
 

@@ -1,4 +1,4 @@
-"""ONNX models: read to neurons, one for each number that a tensor holds of a sample; written for inference."""
+"""Read ONNX models, with one neuron for each number that a tensor holds per sample, and write them for inference."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Read linear Gaussian networks as pgmpy and bnlearn keep them in JSON: nodes, arcs, and a regression at each node.
+"""Read linear Gaussian networks as pgmpy and bnlearn write them in JSON: nodes, arcs, and a regression for each node.
 
 The mean of a node is its intercept plus Σ coefficient · parent: a linear neuron. A node without parents is an
-input, and keeps its intercept as the attribute `intercept`; every node keeps its `variance`.
+input, and keeps its intercept as the attribute `intercept`; every node keeps its `variance` as an attribute.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ INTERCEPT = "(Intercept)"
 
 
 def read(source: Source) -> Network:
-    """Read a linear Gaussian network; every node without children is an output.
+    """Read a linear Gaussian network: nodes without parents are inputs, other nodes without children are outputs.
 
     Raises:
-        FileError: no such JSON; a node without a regression, an arc without a coefficient or the reverse.
-        UnknownNameError: a name that is no node, with the nearest.
+        FileError: the file is not such JSON, a node has no regression, or arcs and coefficients do not correspond.
+        UnknownNameError: a name is not a node; the message suggests the nearest name.
+        GraphError, CycleError: the nodes do not form a valid network.
     """
     what = str(source.path)
     document = _mapping(parse(source.read(), what), f"{what}: the document")
@@ -72,7 +73,7 @@ def _regress(graph: nx.DiGraph[Any], name: str, cpd: Mapping[str, Any], place: s
 def regress(
     graph: nx.DiGraph[Any], name: str, intercept: float, coefficients: Mapping[str, float], variance: float
 ) -> None:
-    """Add a regression to the graph: E[node] = intercept + Σ coefficient · parent, and its variance."""
+    """Add a node's regression to the graph: E[node] = intercept + Σ coefficient · parent, and its variance."""
     graph.nodes[name]["variance"] = variance
     if coefficients:
         graph.nodes[name].update(bias=intercept, activation="identity")

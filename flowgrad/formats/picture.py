@@ -1,4 +1,4 @@
-"""Write pictures as SVG or PNG: DOT, drawn by Graphviz's program `dot`, which must be installed."""
+"""Write pictures as SVG or PNG: DOT that is drawn by Graphviz's program `dot`, which must be installed."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """Read PMML 3 and 4: the element NeuralNetwork, with derived fields, normalised outputs and targets.
 
-Inputs are the fields: a continuous one has the field's name, a category is called `field=value` and is 1 or 0. Neurons
-keep their ids, derived fields their names. Softmax and simplemax become groups of neurons with frozen weights, fed by
-neurons `id.raw`; neurons `field.predicted` and `field.target` convert outputs back to the units of the field.
+Inputs are the fields: the input of a continuous field has the field's name; each category of a categorical field is an
+input named `field=value`, which is 1 or 0. Neurons keep their ids, derived fields their names. Softmax and simplemax
+become groups of neurons with frozen weights, fed by neurons `id.raw`; neurons `field.predicted` and `field.target`
+convert outputs back to the units of the field.
 """
 
 from __future__ import annotations
@@ -44,13 +45,14 @@ STEPS = 1000  # maximal number of integers between a target's bounds, a neuron e
 
 
 def read(source: Source) -> Network:
-    """Read the network from fields to the neurons that NeuralOutputs names, in that order.
+    """Read a network from the fields to the neurons that NeuralOutputs names, in that order.
 
-    PMML's rules for missing and invalid values are ignored: every input is a finite number.
+    PMML's rules for missing and invalid values are ignored: every input must be a finite number.
 
     Raises:
-        FileError: no such PMML, or an element, attribute or value that is not read; it is named with its id.
-        UnknownNameError: an unknown activation function, field or neuron.
+        FileError: the file is not such PMML, or contains an element, attribute or value that is not supported; the
+            message names it with its id.
+        UnknownNameError: an activation function, a normalization method, a field or a neuron is unknown.
     """
     return _Reader(str(source.path), _xml.parse(source.read(), str(source.path))).network()
 

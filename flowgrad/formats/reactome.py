@@ -1,7 +1,7 @@
-"""Read Reactome's pathway hierarchy: `parent<TAB>child`, no header, all species in one file.
+"""Read Reactome's pathway hierarchy: `parent<TAB>child`, without a header, all species in one file.
 
-The signal runs from child to parent: the most specific pathways are the inputs, the roots the outputs. A
-stable identifier is `R-<species>-<number>`.
+The signal runs from child to parent: the most specific pathways are the inputs, the roots the outputs. A stable
+identifier has the form `R-<species>-<number>`.
 """
 
 from __future__ import annotations
@@ -29,15 +29,21 @@ def read(
     seed: int = 0,
     initializer: Initial = None,
 ) -> Network:
-    """Read the pathways of one species (three letters, as in `R-HSA-109581`); None reads those of all.
+    """Read the network of pathways of one species.
 
     Args:
-        duplicates: for lines between the same two nodes: "first" keeps the first, "error" raises FileError.
-        drop_self_loops: leaves out lines from a node to itself.
+        species: three letters, as in `R-HSA-109581`; None reads the pathways of all species.
+        duplicates: for several lines between the same two nodes: "first" keeps the first, "error" raises FileError.
+        drop_self_loops: whether lines from a node to itself are skipped; otherwise they raise FileError.
+        inputs, outputs: ids of the inputs and outputs, in order; None takes the nodes without children, and those
+            without parents.
+        activation, output_activation: activation of the hidden neurons and of the outputs, a name or an Activation.
+        seed, initializer: seed (an integer ≥ 0) and initializer of the weights, which the file does not give.
 
     Raises:
-        FileError: a line that is not two stable identifiers of one species.
-        UnknownNameError: no pathway is of this species; the message names the nearest.
+        FileError: a line does not consist of two stable identifiers of one species.
+        UnknownNameError: there is no pathway of this species (the message suggests the nearest), or no such node.
+        GraphError, CycleError: the lines do not form a valid network.
     """
     what = str(source.path)
     rows, place = table(source.read(), what, "\t")

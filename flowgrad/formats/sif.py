@@ -1,7 +1,8 @@
-"""Read SIF, Cytoscape's simple interactions: `node relation node node …` a line, between tabs or, without tabs, blanks.
+"""Read SIF, Cytoscape's simple interaction format: one line per source node, `node relation node node …`.
 
-The signal runs from the first node to each of the others. A line of two fields is an edge without a relation, a
-line of one field a node without edges. The relation is the edge's attribute `interaction`.
+Fields are separated by tabs or, if the file has no tab, by blanks. The signal runs from the first node to each of the
+others. A line of two fields is an edge without a relation, a line of one field a node without edges. The relation is
+the edge's attribute `interaction`.
 """
 
 from __future__ import annotations
@@ -35,18 +36,24 @@ def read(
     seed: int = 0,
     initializer: Initial = None,
 ) -> Network:
-    """Read nodes in the order of first mention; a weight is drawn for every edge.
+    """Read nodes in order of first mention and their edges; the weight of every edge is drawn from the seed.
 
-    A line that begins with "#" is a comment where a blank follows, or no other field.
+    A line that begins with "#" is a comment if a space, another "#" or nothing follows, or if it has a single field.
 
     Args:
-        relations: reads only the edges of these relations, and their nodes. None reads all.
-        duplicates: for edges between the same two nodes: "first" keeps the first, "error" raises FileError.
-        drop_self_loops: leaves out edges from a node to itself.
+        relations: the relations whose edges, with their nodes, are read; None reads all edges and nodes.
+        duplicates: for several edges between the same two nodes: "first" keeps the first, "error" raises FileError.
+        drop_self_loops: whether edges from a node to itself are skipped; otherwise they raise FileError.
+        inputs: ids of the inputs, in order; None takes the nodes without in-edges.
+        outputs: ids of the outputs, in order; None takes the neurons without out-edges.
+        activation, output_activation: activation of the hidden neurons and of the outputs, a name or an Activation.
+        seed, initializer: seed (an integer ≥ 0) and initializer of the weights.
 
     Raises:
-        FileError: an empty field, a self-loop, an edge given twice, no edges; with the line.
-        UnknownNameError: a relation that no line has.
+        FileError: a field is empty, an edge is a self-loop or given twice (the message names the line); there are no
+            edges; the file begins as XML or JSON does.
+        UnknownNameError: no line has such a relation, or no such node exists.
+        GraphError, CycleError: the edges do not form a valid network.
     """
     what = str(source.path)
     rows = _Rows()

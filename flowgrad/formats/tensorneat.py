@@ -1,10 +1,11 @@
-"""Read TensorNEAT's genomes: `.npz` of the arrays `nodes` and `conns`, of one genome or of a population.
+"""Read TensorNEAT's genomes: an `.npz` of the arrays `nodes` and `conns`, of one genome or of a population.
 
-A row of `nodes` is (key, bias, response, aggregation, activation), without the response where the genes have none; one
-of `conns` is (from, to, weight), perhaps with a marker before the weight; rows of NaN are unused. Nodes compute
-act(bias + response · aggregation(weight · value)), but for the outputs, which have no activation there.
+A row of `nodes` is (key, bias, response, aggregation, activation), without the response if the genes have none; a row
+of `conns` is (from, to, weight), possibly with a marker before the weight; rows of NaN are unused. Nodes compute
+act(bias + response · aggregation(weight · value)), except that outputs have no activation.
 
-TensorNEAT writes its best genomes so. `State.save` writes a pickle, which is never read: `population` takes the arrays.
+TensorNEAT writes its best genomes in this form. `State.save` writes a pickle, which is never read; pass its arrays to
+`population`.
 """
 
 from __future__ import annotations
@@ -49,12 +50,14 @@ def read(
     activation_options: Sequence[str] = ("sigmoid",),
     aggregation_options: Sequence[str] = ("sum",),
 ) -> Network:
-    """Read the network of a file that TensorNEAT's pipeline wrote, or `np.savez(path, nodes=…, conns=…)`.
+    """Read the network of a file written by TensorNEAT's pipeline, or by `np.savez(path, nodes=…, conns=…)`.
 
-    Args: those of `population`.
+    Args:
+        n_inputs, n_outputs, activation_options, aggregation_options: as for `population`.
 
     Raises:
-        FileError: a pickle, no archive, no arrays `nodes` and `conns`; or as `population`, with the file's name.
+        FileError: the file is a pickle, not an archive, or has no arrays `nodes` and `conns`; or its arrays are
+            invalid, for which `population` raises DataError. Otherwise as `population`.
     """
     what = str(source.path)
     if source.path.is_file() and _begins(source, PICKLE):
@@ -92,22 +95,25 @@ def population(
     activation_options: Sequence[str] = ("sigmoid",),
     aggregation_options: Sequence[str] = ("sum",),
 ) -> Network:
-    """Make one network of a population, as `fg.union` of its genomes: inputs are shared, node `key` of genome k is
-    (k, key). One genome alone keeps its keys as ids.
+    """Make one network of a population, as `fg.union` of its genomes does.
+
+    The inputs are shared, and node `key` of genome k is (k, key). A single genome keeps its keys as ids.
 
     Args:
-        nodes: (P, N, 5) or (P, N, 4) floats, as `state.pop_nodes`; (N, 5) or (N, 4) of one genome.
-        conns: (P, C, 3) or (P, C, 4); (C, 3) or (C, 4) of one genome.
-        n_inputs: None takes the nodes 0, 1, … without in-edges, up to the first that has one.
-        n_outputs: None takes the nodes after the inputs without out-edges, up to the first that has one.
-        activation_options, aggregation_options: TensorNEAT's names, in the order that its node gene was given them.
+        nodes: (P, N, 5) or (P, N, 4) floats, as `state.pop_nodes`; (N, 5) or (N, 4) for a single genome.
+        conns: (P, C, 3) or (P, C, 4) floats; (C, 3) or (C, 4) for a single genome.
+        n_inputs: number of inputs. Default: that of the nodes 0, 1, … before the first that has an in-edge.
+        n_outputs: number of outputs. Default: that of the nodes after the inputs and before the first with an out-edge.
+        activation_options, aggregation_options: TensorNEAT's names, in the order in which they were given to its node
+            gene.
 
     Raises:
-        DataError: arrays of another shape, a key that is no whole number or comes twice, a number that is not finite,
-            a genome without an input or output; an aggregation that is no number without connections.
-        ConfigError: impossible numbers of inputs or outputs.
-        UnknownNameError: a function that is not read.
-        GraphError, CycleError: a connection of a node that does not exist; a genome that is not feed-forward.
+        DataError: an array has another shape, a key is not an integer or occurs twice, a number is not finite, a genome
+            lacks an input or output, a code exceeds the options; a node without connections has an aggregation that is
+            not defined then; without n_inputs, a node without connections may be an input or an output.
+        ConfigError: the numbers of inputs or outputs are impossible.
+        UnknownNameError: an activation or aggregation is not supported.
+        GraphError: a connection refers to a node that does not exist. CycleError: a genome is not feed-forward.
 
     >>> genome = [[0, 0, 1, 0, 0], [1, 0.5, 2, 0, 0]], [[0, 1, -1.5]]
     >>> population(*genome).columns.ends

@@ -1,8 +1,8 @@
 """Read weight-agnostic networks (Gaier & Ha 2019): `.out`, a matrix of weights and a column of activation numbers.
 
-N rows of N + 1 numbers, no header. Entry (u, v) is the weight from node u to node v, 0 or nan where there is no
-connection; the last column is node u's activation. Node 0 is the bias, the constant 1; then come the inputs, the
-hidden neurons, the outputs, sorted topologically.
+The file has N rows of N + 1 numbers, and no header. Entry (u, v) is the weight from node u to node v, 0 or nan if there
+is no connection; the last column is the activation of node u. Node 0 is the bias, the constant 1; it is followed by the
+inputs, the hidden neurons and the outputs, sorted topologically.
 """
 
 from __future__ import annotations
@@ -40,16 +40,19 @@ ACTIVATIONS = (
 def read(
     source: Source, *, n_inputs: int | None = None, n_outputs: int | None = None, output_activation: Any = None
 ) -> Network:
-    """Read a network with the file's node numbers; neuron 0 has no in-edges and a bias of 1 that is not trainable.
+    """Read a network with the file's node numbers as ids; neuron 0 has no in-edges and a frozen bias of 1.
 
     Args:
-        n_inputs: number of inputs without node 0; None takes the nodes after it that have no in-edges, up to the
-            first that has one.
-        n_outputs: None takes the nodes after the last one that has an out-edge.
-        output_activation: replaces the file's activations of the outputs; None keeps those.
+        n_inputs: number of inputs, without node 0. Default: that of the nodes after node 0 and before the first that
+            has an in-edge.
+        n_outputs: number of outputs. Default: that of the nodes after the last one that has an out-edge.
+        output_activation: activation that replaces those of the outputs, a name or an Activation. Default: those of the
+            file.
 
     Raises:
-        FileError: no such matrix, a connection against the order, an unknown activation; with its line.
+        FileError: the file is not such a matrix, a connection runs against the order or into an input, or an activation
+            is unknown; the message names the line or the node.
+        ConfigError: the number of inputs or outputs is impossible.
     """
     what = str(source.path)
     rows, place = table(source.read(), what, ",")
@@ -127,12 +130,18 @@ def _network(W: npt.NDArray[np.float64], sigma: Any, n_in: int, n_out: int, what
 
 
 def read_tuned(path: Path | str, net: Network, weight_bias: float = -0.7) -> npt.NDArray[np.float64]:
-    """Read tuned weights of a `.wann.json`, `[[weight, …], …]`; return them (E,) in the order of `net.columns`.
+    """Read tuned weights from a `.wann.json`, `[[weight, …], …]`; return (E,) float64 in the order of `net.columns`.
 
-    Weight k, plus `weight_bias`, is that of the k-th connection of the matrix, row by row.
+    Only the first list is read. Its k-th number plus `weight_bias` is the weight of the k-th connection of the matrix,
+    row by row.
+
+    Args:
+        path: the file.
+        net: the network, as returned by `read`.
+        weight_bias: number that is added to every weight.
 
     Raises:
-        FileError: no such file, or another number of weights than the network has edges.
+        FileError: the file is not of this form, or the number of weights differs from the network's number of edges.
     """
     data = parse(read_bytes(Path(path)), str(path))
     tuned = data[0] if isinstance(data, list) and data and isinstance(data[0], list) else None

@@ -1,6 +1,6 @@
-"""Read XGMML, Cytoscape's XML: nodes and edges with `<att>`, each a name, a type and a value.
+"""Read XGMML, Cytoscape's XML: nodes and edges with `<att>` elements, each with a name, a type and a value.
 
-A node's `label` is its id if the file's ids are all numbers, as Cytoscape gives them, and all labels are distinct.
+A node's `label` is its id if the file's ids are all numbers, as in files of Cytoscape, and all labels are distinct.
 """
 
 from __future__ import annotations
@@ -23,9 +23,14 @@ DIALECT = _graph.Dialect("XGMML")
 def parse_graph(data: bytes, what: str, found: Found) -> Found:
     """Parse XGMML to a graph.
 
+    Args:
+        data: the bytes of the file.
+        what: name of the file, for messages.
+        found: the graph to fill, which is returned.
+
     Raises:
-        FileError: no XGMML, or features that no network has: groups, undirected edges; an attribute that is given twice
-            or that is not of its type.
+        FileError: the file is not XGMML, or has features that a network cannot have: groups, undirected edges; an
+            attribute is given twice or does not match its type.
     """
     root = _xml.root_of(data, what, "graph")
     members: dict[str, list[Any]] = {"node": [], "edge": []}

@@ -1,7 +1,7 @@
-"""Provide scikit-learn estimators, `GraphClassifier` and `GraphRegressor`, thin layers over `Model` and `fit`.
+"""Provide scikit-learn estimators, `GraphClassifier` and `GraphRegressor`, built on `Model` and `fit`.
 
 Raises:
-    MissingDependencyError: scikit-learn is not installed; the extra is `sklearn`.
+    MissingDependencyError: scikit-learn or narwhals is not installed; the extra `sklearn` installs both.
 """
 
 from __future__ import annotations

@@ -17,39 +17,44 @@ from flowgrad.sklearn.estimator import Array, GraphEstimator
 
 
 class GraphClassifier(ClassifierMixin, GraphEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """Classify samples by a network that is a graph.
+    """Classify samples by a network that is a graph of neurons.
 
-    Two classes take one output or two, K classes K outputs, L labels that a sample may have at once L outputs. Outputs
-    that have the names of the classes (or labels) are matched by name, others in the order of `classes_`; a single
-    output stands for `classes_[1]`, unless it has the name of the other class.
+    Two classes need one output or two, K classes need K outputs, and L labels, several of which may apply to one
+    sample, need L outputs. Outputs that have the names of the classes (or labels) are matched by name, others in the
+    order of `classes_`. A single output gives the logit of `classes_[1]`, unless it has the name of the other class.
 
     Args:
-        graph: a Network; an `nx.DiGraph`; an edge list, as rows or a frame; the path of a file; a callable (inputs,
-            outputs) → Network, both being numbers; None is one hidden layer of 32 neurons. Where its inputs are text
-            they name the columns of a data frame to read, and other columns are ignored; else every column is
-            an input.
-        activation: of hidden neurons, where the graph gives none.
-        initializer: a name (`flowgrad list initializers`) or an Initializer for the weights that the graph does not
-            give; None is that of each activation. A Network draws its weights by its own.
-        standardize: scale each column to mean 0 and standard deviation 1.
-        epochs: the maximum number of epochs; patience may end training earlier.
-        validation: the share of each class that is held out for early stopping; None trains on all samples.
-        patience: epochs without a lower held-out loss after which training stops and takes the best epoch's weights;
-            None runs every epoch.
-        class_weight: "balanced", or class → factor on the weights of its samples, in training alone.
-        label_smoothing: ε: targets become (1 − ε)·t + ε/K, in training alone.
-        loss: "binary_cross_entropy" or "cross_entropy"; None takes the one that fits.
+        graph: a Network; an `nx.DiGraph`; an edge list (rows or a data frame); the path of a file; a callable
+            (number of inputs, number of outputs) → Network; or None for one hidden layer of 32 neurons. In a graph of
+            fixed size whose inputs all have text names, these select the columns of a data frame, and other columns
+            are ignored; otherwise every column is an input.
+        activation: activation of the hidden neurons for which the graph gives none: a name or an Activation.
+        initializer: initializer of the weights that the graph does not give: a name (`flowgrad list initializers`), an
+            Initializer, or None for the default of each activation. It does not apply to a Network, which has its own.
+        standardize: whether each column of X is scaled to mean 0 and standard deviation 1.
+        epochs: maximum number of epochs, an integer ≥ 1; `patience` may end training earlier.
+        validation: fraction of each class that is held out for early stopping, above 0 and below 1; None trains on all
+            samples.
+        patience: number of epochs without a lower loss on the held-out samples after which training stops; the weights
+            of the best epoch are kept. None runs all epochs; it has no effect if validation is None.
+        class_weight: "balanced", or a mapping from class to the factor (≥ 0) of its samples' weights; None weights all
+            classes by 1. It applies to training only, and to classes, not to labels.
+        label_smoothing: ε, 0 ≤ ε < 1: targets become (1 − ε)·t + ε/K in training (K = 2 for a single output and for
+            labels).
+        loss: "binary_cross_entropy" or "cross_entropy". Default: the former for a single output and for labels, else
+            the latter.
         optimizer, learning_rate, batch_size, schedule, l1, l2, clip, clip_value, constraints, dropout, input_dropout,
-            metrics, progress: as `flowgrad.fit`; learning_rate=None is the optimizer's own.
-        warm_start: `fit` starts from the weights, classes and scaling of the last `fit`.
-        executor, dtype: as `flowgrad.compile`, of training and predictions.
-        seed: draws weights that the graph does not give, held-out samples, and batches.
+            metrics, progress: as for `flowgrad.fit`; learning_rate=None uses the optimizer's default.
+        warm_start: whether `fit` continues from the weights, classes and scaling of the previous `fit`.
+        executor, dtype: as for `flowgrad.compile`; used for training and predictions.
+        seed: seed, an integer ≥ 0, of the weights that the graph does not give, the held-out samples, and the batches.
 
     Attributes:
-        classes_: (K,) the classes, sorted; 0 … L − 1 of labels.
-        model_: the `Model`: network, columns, scaling and classes; `model_.save("x.fgm")` hands it on.
-        history_: the `History`, a row an epoch.
-        n_features_in_, feature_names_in_: number and names of the columns that the network reads.
+        classes_: array (K,) of the classes, sorted; for L labels the integers 0 … L − 1.
+        model_: the trained `Model`: network, columns, scaling and classes. `model_.save("x.fgm")` saves it.
+        history_: the `History` of training, one row per epoch.
+        n_features_in_, feature_names_in_: number and names of the columns that the network reads; the names exist only
+            if X was a data frame whose column names are text.
 
     >>> X, y = [[0.0], [1.0], [2.0], [3.0]] * 5, ["low", "low", "high", "high"] * 5
     >>> clf = GraphClassifier(executor="python", epochs=40).fit(X, y)
@@ -105,31 +110,41 @@ class GraphClassifier(ClassifierMixin, GraphEstimator):  # type: ignore[misc]  #
         """Train on samples X and their classes y.
 
         Args:
-            X: (N, I) numbers, an array or a data frame.
-            y: (N,) classes of any kind, or (N, L) labels, 0 or 1.
-            sample_weight: (N,), 0 or more; a sample of weight 0 is left out.
+            X: numbers of shape (N, I), an array or a data frame.
+            y: (N,) classes of any kind, or (N, L) labels, each 0 or 1.
+            sample_weight: (N,) weights, finite and ≥ 0; samples of weight 0 are removed. Default: 1 for all samples.
+
+        Returns:
+            The estimator itself.
 
         Raises:
-            DataError, ShapeError: y has one class; the graph has other numbers of inputs or outputs; too few samples.
-            UnknownNameError: a frame lacks a column that the graph names; class_weight names an unknown class.
-            ConfigError, NonFiniteError: as `flowgrad.fit`. ValueError: what scikit-learn refuses, such as NaN.
+            DataError, ShapeError: y has fewer than two classes; the numbers of inputs or outputs of the graph differ
+                from those of the data; a column of X is not numeric; there are too few samples to hold some out.
+            UnknownNameError: a data frame lacks a column that the graph names; class_weight names an unknown class.
+            ConfigError, NonFiniteError: as `flowgrad.fit`. ValueError: scikit-learn's checks of X or y fail, as for
+                NaN.
+            KeyboardInterrupt: training was interrupted; the estimator keeps the weights reached so far.
         """
         self._learn(X, y, sample_weight, partial=False)
         return self
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
-        """Train for one more epoch, with the optimizer's state of the last call.
+        """Train for one more epoch, continuing with the optimizer's state of the previous call.
 
-        The first call fixes classes and scaling; no samples are held out.
+        The first call determines the classes and the scaling; no samples are held out.
 
         Args:
             X, y, sample_weight: as for `fit`.
-            classes: (K,) every class of all calls; the first call needs it, except for labels, and later ones may
-                repeat it.
+            classes: (K,) every class that occurs in any call. The first call requires it, except for labels; later
+                calls may repeat it.
+
+        Returns:
+            The estimator itself.
 
         Raises:
-            DataError: classes are missing or other than before, or y has one that the first call did not name.
-            ConfigError: class_weight is "balanced", which one call's samples do not determine. Else as `fit`.
+            DataError: `classes` is missing in the first call or differs from that of the first call, or y has a class
+                that the first call did not list.
+            ConfigError: class_weight is "balanced", which the samples of one call do not determine. Otherwise as `fit`.
         """
         if classes is not None and self.__sklearn_is_fitted__():
             _check_same(classes, self.classes_)
@@ -137,16 +152,18 @@ class GraphClassifier(ClassifierMixin, GraphEstimator):  # type: ignore[misc]  #
         return self
 
     def predict(self, X: Any) -> Array:
-        """Give the class of each sample (N,), or its labels (N, L), 0 or 1, from X (N, I).
+        """Predict the class of each sample, shape (N,), or its labels, integers 0 or 1 of shape (N, L), from X (N, I).
+
+        A label is 1 if its probability is above 0.5.
 
         Raises:
-            NotFittedError: before `fit`. ValueError: other columns than those of `fit`, or NaN among them.
+            NotFittedError: `fit` was not called before. ValueError: X has other columns than in `fit`, or contains NaN.
         """
         found = self.predict_proba(X)
         return (found > 0.5).astype(int) if self._multilabel else self.classes_[found.argmax(axis=1)]
 
     def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
-        """Give the probability of each class (N, K) in the order of `classes_`, or of each label (N, L).
+        """Compute the probability of each class, (N, K) float64 in the order of `classes_`, or of each label, (N, L).
 
         Raises:
             NotFittedError, ValueError: as `predict`.
@@ -159,7 +176,7 @@ class GraphClassifier(ClassifierMixin, GraphEstimator):  # type: ignore[misc]  #
     # ---- training -------------------------------------------------------------------------------------------
 
     def _strata(self, y: Array) -> Array:
-        """Number the classes, or the combinations of labels, where all combinations of a single sample share 0."""
+        """Number the classes, or the combinations of labels; all combinations that only one sample has get number 0."""
         if not _is_multilabel(y):
             return np.unique(y, return_inverse=True)[1]
         _, which, count = np.unique(y, axis=0, return_inverse=True, return_counts=True)
@@ -256,10 +273,10 @@ def _check_same(classes: Any, before: Array) -> None:
 
 
 def _told(classes: Any) -> Array:
-    """Sort the classes (K,) that were given to `partial_fit`.
+    """Sort the classes that were given to `partial_fit`, and return them without duplicates, (K,).
 
     Raises:
-        DataError: they are no sequence of classes of one kind.
+        DataError: the argument is not a sequence of classes of one kind.
     """
     try:
         if np.ndim(classes) == 1:
@@ -273,7 +290,7 @@ def _is_multilabel(y: Array) -> bool:
     """Return whether y holds labels.
 
     Raises:
-        DataError: y has several columns of classes. ValueError: y holds numbers that are no classes.
+        DataError: y has several columns that are not labels. ValueError: y holds continuous numbers.
     """
     check_classification_targets(y)
     if y.ndim == 1:

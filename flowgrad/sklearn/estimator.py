@@ -41,7 +41,7 @@ PASSED = (
 
 
 class GraphEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """The base of both estimators, with their common parameters, columns, training and predictions."""
+    """Implement what both estimators share: parameters, columns by name, training and predictions."""
 
     model_: Model
     history_: History
@@ -108,15 +108,18 @@ class GraphEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
         self.seed = seed
 
     def node_importance(self, X: Any, **options: Any) -> Importance:
-        """Compute the importance of every neuron for the outputs over samples X (N, I), as they were measured.
+        """Compute the importance of every neuron for the outputs, over raw (unscaled) samples X.
 
-        Gradients are with respect to scaled columns, so that inputs are comparable: per standard deviation.
+        Gradients are taken with respect to the scaled columns, that is per standard deviation, which makes inputs
+        comparable.
 
         Args:
-            options: as `flowgrad.inspection.node_importance` takes them: outputs, classes, integrated, …
+            X: numbers of shape (N, I), an array or a data frame, as for `predict`.
+            options: keyword arguments of `flowgrad.inspection.node_importance`: outputs, classes, integrated, …
 
         Raises:
-            NotFittedError: before `fit`. ValueError: as `predict`. Else as `flowgrad.inspection.node_importance`.
+            NotFittedError: `fit` was not called before. ValueError: as `predict`. Otherwise as
+                `flowgrad.inspection.node_importance`.
         """
         X = self._measured(X)
         return node_importance(self._program(), self.model_.scaled(X), **options)
@@ -124,24 +127,24 @@ class GraphEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
     # ---- what the two estimators define ----------------------------------------------------------------------
 
     def _strata(self, y: Array) -> Array | None:
-        """Number the stratum of each sample (N,), from 0; None where held-out samples are drawn from all alike."""
+        """Return the stratum of each sample, integers (N,) from 0; None if samples are held out without strata."""
         raise NotImplementedError
 
     def _begun(self, net: Network | None, X: Array, y: Array, s: Array | None, **known: Any) -> Model:
-        """Make the model that training begins with from the training samples X, y and their weights s.
+        """Make the model that training starts from, given the training samples X, y and their weights s.
 
         Args:
-            net: the network; None where the data decide its size.
+            net: the network; None if its size depends on the data.
             known: `targets`, the names of y's columns, or None; and `classes` if `partial_fit` was called.
         """
         raise NotImplementedError
 
     def _encoded(self, model: Model, y: Array) -> Array:
-        """Encode y as the loss takes it: targets (N, O), or class indices (N,)."""
+        """Encode y for the loss: targets (N, O), or class indices (N,)."""
         raise NotImplementedError
 
     def _of_classes(self, model: Model, partial: bool) -> dict[str, Any]:
-        """Give the arguments of `fit` that concern classes."""
+        """Return the arguments of `fit` that concern classes."""
         return {}
 
     # ---- training -------------------------------------------------------------------------------------------
@@ -235,9 +238,9 @@ class GraphEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
         return X, column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
 
     def _columns(self, X: Any) -> Any:
-        """Put a frame's columns into the order of `fit`; surplus ones are dropped where the graph names its inputs.
+        """Reorder a frame's columns as in `fit`; extra columns are dropped if the graph names its inputs.
 
-        A missing column, or else a surplus one, is left to scikit-learn, which raises ValueError.
+        A missing column, or otherwise an extra one, is left for scikit-learn to report as ValueError.
         """
         names, there = getattr(self, "feature_names_in_", None), names_of(X)
         if names is None or there is None:

@@ -12,10 +12,10 @@ from flowgrad.errors import DataError, UnknownNameError, brief, suggest
 
 
 def known_frame(values: Any, name: str = "a frame", **how: bool) -> Any:
-    """Wrap a data frame, or a series, by narwhals; return anything else as it is.
+    """Wrap a data frame, or a series, by narwhals; return any other value unchanged.
 
     Raises:
-        DataError: two columns have one name.
+        DataError: two columns have the same name.
     """
     try:
         known = nw.from_native(values, pass_through=True, **how)
@@ -27,7 +27,7 @@ def known_frame(values: Any, name: str = "a frame", **how: bool) -> Any:
 
 
 def names_of(values: Any, name: str = "X") -> tuple[str, ...] | None:
-    """Return the names of a frame's columns, or of a series; None if they are not all text, or of anything else."""
+    """Return the column names of a frame, or the name of a series; None if a name is not text, or for other values."""
     known = known_frame(values, name, eager_only=True, allow_series=True)
     if isinstance(known, nw.DataFrame):
         names = tuple(known.columns)
@@ -39,10 +39,10 @@ def names_of(values: Any, name: str = "X") -> tuple[str, ...] | None:
 
 
 def chosen(X: Any, wanted: Sequence[str]) -> Any:
-    """Give the frame's columns of these names, in this order; an array stays as it is.
+    """Return the frame's columns with these names, in this order; an array is returned unchanged.
 
     Raises:
-        UnknownNameError: a column is missing; the message gives the nearest name.
+        UnknownNameError: a column is missing; the message suggests the nearest name.
     """
     known = known_frame(X, "X", eager_only=True)
     if not isinstance(known, nw.DataFrame):
@@ -58,16 +58,16 @@ def chosen(X: Any, wanted: Sequence[str]) -> Any:
 
 
 def eager(name: str, values: Any) -> None:
-    """Raise DataError where an argument is a lazy frame."""
+    """Raise DataError if an argument is a lazy frame."""
     if isinstance(known_frame(values, name, allow_series=True), nw.LazyFrame):
         raise DataError(f"{name} is a {type(values).__name__}, which holds no values yet: collect() or compute() it")
 
 
 def numeric(X: Any) -> Any:
-    """Return X unchanged, after checking that no column of a frame is known to hold anything but numbers.
+    """Return X unchanged, after checking that no column of a frame has a type that is known not to be numeric.
 
     Raises:
-        DataError: text, categories or times stand in a column, which the message names; or the frame is lazy.
+        DataError: a column, named in the message, holds text, categories or times; or the frame is lazy.
     """
     eager("X", X)
     known = known_frame(X, "X")

@@ -1,4 +1,4 @@
-"""Convert the parameter `graph` of an estimator to a network, sized by the data where it has no size of its own."""
+"""Convert the parameter `graph` of an estimator to a network, sized by the data if it has no size of its own."""
 
 from __future__ import annotations
 
@@ -31,17 +31,19 @@ def sized_by_data(graph: Any) -> bool:
 
 
 def given(graph: Any, activation: Any, seed: int, initializer: Any = None) -> Network:
-    """Convert a graph that has a size of its own to a network; absent weights are drawn from the seed.
+    """Convert a graph of fixed size to a network; weights that it does not give are drawn from the seed.
 
     Args:
         graph: a Network, an `nx.DiGraph`, the path of a file, or an edge list: rows of (source, target) or (source,
             target, weight), as a sequence, an array or a data frame.
-        activation: of hidden neurons, where the graph or the file gives none.
-        initializer: draws the absent weights; None leaves it to each activation. A Network draws its own.
+        activation: activation of the hidden neurons for which the graph or the file gives none.
+        seed: seed of the missing weights, an integer ≥ 0.
+        initializer: initializer of the missing weights; None uses the default of each activation. A Network has its
+            own.
 
     Raises:
-        ConfigError: none of these. FileError, GraphError, UnknownNameError: as `Network.from_networkx`, `fg.load` and
-            `topologies.from_edge_list`.
+        ConfigError: `graph` is none of these. FileError, GraphError, UnknownNameError: as `Network.from_networkx`,
+            `fg.load` and `topologies.from_edge_list`.
     """
     drawn: dict[str, Any] = {"seed": seed, "initializer": initializer_for(initializer)}
     if isinstance(graph, Network):
@@ -66,10 +68,13 @@ def given(graph: Any, activation: Any, seed: int, initializer: Any = None) -> Ne
 def sized(
     graph: Any, inputs: Sequence[str], outputs: Sequence[str], activation: Any, seed: int, initializer: Any = None
 ) -> Network:
-    """Make the network of None (one hidden layer) or of a callable (inputs, outputs) → Network.
+    """Make the network for None (one hidden layer) or for a callable (number of inputs, number of outputs) → Network.
 
-    Where its nodes are numbered, inputs and outputs are renamed to the data's columns, targets and classes, and
-    hidden neurons to h1, h2, …, unless two nodes would then share a name.
+    If its nodes are numbered, inputs and outputs are renamed to the data's columns, targets and classes, and hidden
+    neurons to h1, h2, …, unless two nodes would then have the same name.
+
+    Raises:
+        ConfigError: the callable does not return a Network or an `nx.DiGraph`.
     """
     if graph is None:
         made = layered([len(inputs), HIDDEN, len(outputs)], activation, seed=seed, initializer=initializer)
@@ -89,7 +94,7 @@ def sized(
 
 
 def fit_to(network: Network, inputs: int, outputs: int, meaning: str) -> None:
-    """Raise ShapeError where the network has other numbers of inputs or outputs than the data need."""
+    """Raise ShapeError if the network's numbers of inputs or outputs differ from those that the data need."""
     if len(network.inputs) != inputs:
         raise ShapeError(f"inputs of the graph: {len(network.inputs)}; columns of X: {inputs}")
     if len(network.outputs) != outputs:
@@ -97,7 +102,7 @@ def fit_to(network: Network, inputs: int, outputs: int, meaning: str) -> None:
 
 
 def in_order(network: Network, inputs: Sequence[str], outputs: Sequence[str]) -> Network:
-    """Reorder the network's inputs and outputs as these names, where these are the names of its nodes."""
+    """Reorder the network's inputs and outputs to match these names, if they are the names of its nodes."""
     c = network.columns
     rows = _ordered(network.inputs, c.inputs, inputs), _ordered(network.outputs, c.outputs, outputs)
     if rows[0] is c.inputs and rows[1] is c.outputs:

@@ -16,12 +16,13 @@ from flowgrad.sklearn.estimator import Array, GraphEstimator
 
 
 class GraphRegressor(RegressorMixin, GraphEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """Predict numbers, one target or several, by a network that is a graph.
+    """Predict one or several numeric targets by a network that is a graph of neurons.
 
-    Parameters and attributes are those of `GraphClassifier`, without those that concern classes; `loss` is
-    "squared_error" where it is None. Targets are standardised with the inputs where the outputs are linear and predict
-    the targets themselves: not under a loss of rates, such as "poisson". Several targets that have names are matched
-    with outputs by name, where the outputs have these names, else in order.
+    Parameters and attributes are those of `GraphClassifier`, except class_weight, label_smoothing and classes_. The
+    held-out samples are drawn from all samples alike, and `loss` defaults to "squared_error". If `standardize` is True,
+    all outputs are linear and the loss compares them with the targets directly (not, as "poisson", through a link), the
+    targets are standardised as well. Several targets that have names are matched with outputs by name if the outputs
+    have these names, else in order.
 
     >>> X = [[0.0], [1.0], [2.0], [3.0]] * 5
     >>> reg = GraphRegressor(executor="python").fit(X, [1.0, 3.0, 5.0, 7.0] * 5)
@@ -30,33 +31,41 @@ class GraphRegressor(RegressorMixin, GraphEstimator):  # type: ignore[misc]  # s
     """
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Train on samples X (N, I), an array or a data frame, and numbers y (N,) or (N, O).
+        """Train on samples X and numeric targets y.
 
         Args:
-            sample_weight: (N,), 0 or more; a sample of weight 0 is left out.
+            X: numbers of shape (N, I), an array or a data frame.
+            y: numbers of shape (N,), or (N, O) for several targets.
+            sample_weight: (N,) weights, finite and ≥ 0; samples of weight 0 are removed. Default: 1 for all samples.
+
+        Returns:
+            The estimator itself.
 
         Raises:
-            DataError, ShapeError: the graph has other numbers of inputs or outputs; too few samples; a target outside
-            the loss's domain.
-            UnknownNameError: a frame lacks a column that the graph names.
-            ConfigError, NonFiniteError: as `flowgrad.fit`. ValueError: what scikit-learn refuses, such as NaN.
+            DataError, ShapeError: the numbers of inputs or outputs of the graph differ from those of the data; a column
+                of X is not numeric; there are too few samples to hold some out; a target is outside the loss's domain.
+            UnknownNameError: a data frame lacks a column that the graph names.
+            ConfigError, NonFiniteError: as `flowgrad.fit`. ValueError: scikit-learn's checks of X or y fail, as for
+                NaN.
+            KeyboardInterrupt: training was interrupted; the estimator keeps the weights reached so far.
         """
         self._learn(X, y, sample_weight, partial=False)
         return self
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Train for one more epoch, with the optimizer's state of the last call.
+        """Train for one more epoch, continuing with the optimizer's state of the previous call.
 
-        The first call fixes the scaling; no samples are held out. Arguments and errors are those of `fit`.
+        The first call determines the scaling; no samples are held out. Arguments, return value and errors are those of
+        `fit`.
         """
         self._learn(X, y, sample_weight, partial=True)
         return self
 
     def predict(self, X: Any) -> Array:
-        """Give the targets (N,), or (N, O) of several, on the data's own scale, from X (N, I).
+        """Predict the targets, (N,), or (N, O) for several, in the units of y, from X (N, I).
 
         Raises:
-            NotFittedError: before `fit`. ValueError: other columns than those of `fit`, or NaN among them.
+            NotFittedError: `fit` was not called before. ValueError: X has other columns than in `fit`, or contains NaN.
         """
         y = self._outputs(X)
         found = predicted(self.model_, y)

@@ -1,4 +1,4 @@
-"""Carry state from one call of `partial_fit` to the next: the optimizer's state, and the bounds of θ."""
+"""Carry state from one call of `partial_fit` to the next: the optimizer's state, and the bounds on θ."""
 
 from __future__ import annotations
 
@@ -20,10 +20,12 @@ class Continued:
     """An `Optimizer` that starts from the final state of an earlier run of the same rule.
 
     Args:
-        optimizer: a name, or the record of a rule; before: the last call's `Continued`, None in the first.
+        optimizer: name or record of an optimizer.
+        before: the `Continued` of the previous call; None in the first call.
 
     Raises:
-        UnknownNameError: no such optimizer. ConfigError: it is none, or, in `start`, its steps have no `state`.
+        UnknownNameError: there is no optimizer of this name. ConfigError: the argument is not an optimizer, or, raised
+            by `start`, its steps have no `state`.
     """
 
     def __init__(self, optimizer: str | Optimizer, before: Continued | None) -> None:
@@ -32,7 +34,7 @@ class Continued:
         self.name, self.summary, self.learning_rate = rule.name, rule.summary, rule.learning_rate
 
     def start(self, theta: npt.NDArray[Any], decays: npt.NDArray[np.bool_]) -> Step:
-        """Start as `Optimizer.start` does, with the state copied from the last run."""
+        """Start as `Optimizer.start` does, with the state copied from the previous run."""
         step = self.rule.start(theta, decays)
         state = getattr(step, "state", None)
         if not isinstance(state, dict):
@@ -44,7 +46,7 @@ class Continued:
 
 
 def fixed(bounds: Bounds | None) -> Pairs | None:
-    """Give bounds of θ as (slots, (low, high)) pairs, so that "sign" keeps meaning the sign at the first call."""
+    """Convert bounds of θ to (slots, (low, high)) pairs, so that "sign" keeps meaning the signs at the first call."""
     if bounds is None:
         return None
     ends, which = np.unique(np.stack(bounds, axis=1), axis=0, return_inverse=True)

@@ -1,8 +1,8 @@
-"""Tables of samples in files: delimited text, Parquet, `.npz`; `table.Table` reads the requested columns.
+"""Read and write tables of samples in files: delimited text, Parquet, `.npz`; `table.Table` reads columns by name.
 
 table       `Table`, the options of reading, and writing of CSV
-views       orientation: a row a sample, or a row a feature
-delimited   CSV, TSV and semicolons, also under gzip: pyarrow, and the csv module where pyarrow fails
+views       orientation: one row per sample, or one row per feature
+delimited   CSV, TSV and semicolon-separated text, also gzipped: pyarrow, and the csv module where pyarrow fails
 archives    `.npz` and Parquet
 groups      `ParquetSamples`: Parquet that stays on disk, read by row groups
 """

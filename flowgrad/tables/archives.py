@@ -22,11 +22,18 @@ UNNAMED = "__index_level_0__"  # column in which pandas stores an unnamed index
 
 
 class Archive:
-    """An .npz: a 1-D array is a column, a 2-D array `A` columns `A[0]` … `A[k-1]`; `wide` maps `A` to their names.
+    """Read an `.npz` archive as a table, by columns.
+
+    A 1-D array is a column; a 2-D array `A` of k columns is the columns `A[0]` … `A[k-1]`.
+
+    Attributes:
+        path: the file.
+        names: names of all columns.
+        wide: mapping from the name of each 2-D array to the names of its columns.
 
     Raises:
-        FileError: missing, damaged, no archive, or one that claims more memory than its size allows.
-        DataError: no samples, arrays of different lengths or of three axes.
+        FileError: the file is missing, damaged, not an archive, or claims more memory than its size allows.
+        DataError: there are no samples, arrays have different lengths, or an array has no axis or more than two.
     """
 
     def __init__(self, path: Path) -> None:
@@ -35,7 +42,16 @@ class Archive:
         self.names = tuple(self._arrays)
 
     def blocks(self, numbers: Sequence[int], texts: Sequence[int], only: None = None) -> Iterator[Block]:
-        """Yield the columns at these places block by block; DataError where an array for `numbers` is not real."""
+        """Yield the columns at the given positions, block by block.
+
+        Args:
+            numbers: positions of the columns to read as float64.
+            texts: positions of the columns to read as text, stripped of white space.
+            only: always None; archives do not select rows.
+
+        Raises:
+            DataError: an array among `numbers` does not hold real numbers or booleans.
+        """
         columns = list(self._arrays.items())
         for place in numbers:
             name, array = columns[place]
@@ -72,10 +88,16 @@ def _arrays(path: Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, tuple[st
 
 
 class Parquet:
-    """A Parquet file of columns of numbers and text; pandas's unnamed index has the name "".
+    """Read a Parquet file as a table, by columns of numbers and text.
+
+    Attributes:
+        path: the file.
+        arrow: the module pyarrow.
+        names: names of all columns; an unnamed pandas index comes first, with the name "".
 
     Raises:
-        FileError: missing, or no Parquet file.
+        FileError: the file is missing, or not a Parquet file.
+        MissingDependencyError: pyarrow is not installed.
     """
 
     def __init__(self, path: Path) -> None:
@@ -102,7 +124,14 @@ class Parquet:
     def blocks(
         self, numbers: Sequence[int], texts: Sequence[int], only: Collection[str] | None = None
     ) -> Iterator[Block]:
-        """Yield blocks as `Delimited.blocks`; a null is an error with its row for numbers, "" for texts."""
+        """Yield the columns at the given positions, block by block; see `Delimited.blocks`.
+
+        A null in a column of `texts` becomes "".
+
+        Raises:
+            DataError: a column of `numbers` is not numeric, or has a null; the message names its row.
+            FileError: the file is damaged, claims more memory than its size allows, or holds text that is not UTF-8.
+        """
         places = [*numbers, *texts]
         self._claim(places, range(self._file.metadata.num_row_groups))
         rows, done = max(1, CELLS // max(1, len(places))), 0
@@ -123,16 +152,27 @@ class Parquet:
         return [metadata.row_group(k).num_rows for k in range(metadata.num_row_groups)]
 
     def is_float32(self, places: Sequence[int]) -> bool:
-        """Whether these columns all have type float32 or float16, so that float32 holds their numbers exactly."""
+        """Return whether all these columns are float32 or float16, so that float32 holds their numbers exactly."""
         types, schema = self.arrow.types, self._file.schema_arrow
         kinds = [schema.field(self._columns[place]).type for place in places]
         return all(types.is_float32(kind) or types.is_float16(kind) for kind in kinds)
 
     def group(self, k: int, numbers: Sequence[int], texts: Sequence[int], first: int) -> tuple[list[Any], list[Any]]:
-        """Read columns of row group k, as float64 and as text arrays of pyarrow; `first` is its first row in the file.
+        """Read columns of one row group.
+
+        Args:
+            k: number of the row group, from 0.
+            numbers: positions of the columns to read as numbers.
+            texts: positions of the columns to read as text.
+            first: position in the file of the group's first row, used in messages.
+
+        Returns:
+            The columns of `numbers` as float64 arrays of pyarrow, and those of `texts` as pyarrow arrays of their own
+            type.
 
         Raises:
-            FileError: the group is damaged. DataError: a cell is empty, or no number.
+            FileError: the group is damaged, or claims more memory than the file's size allows.
+            DataError: a cell is empty, or a column of `numbers` is not numeric.
         """
         places = list(dict.fromkeys((*numbers, *texts)))
         names = [self._columns[place] for place in places]

@@ -1,8 +1,8 @@
-"""Tables in delimited text, plain or under gzip, read block by block.
+"""Read tables in delimited text, plain or gzipped, block by block.
 
-pyarrow reads fast; Python's csv module is the reference. Where pyarrow refuses a row or a cell, or a quotation mark or
-NUL is where the two could differ, the csv module reads on after the last block that pyarrow gave, and reports errors
-by line.
+pyarrow is the fast reader; Python's csv module is the reference. If pyarrow rejects a row or a cell, or if quotation
+marks or a NUL could be interpreted differently by the two, the csv module reads on after the last block of pyarrow,
+and reports errors by line.
 """
 
 from __future__ import annotations
@@ -41,7 +41,11 @@ POINT = re.compile(r"\s*[+-]?(\d+\.\d*|\.\d+)([eE][+-]?\d+)?\s*")
 
 
 class Block(NamedTuple):
-    """Some rows of a table: `numbers` (rows, columns) float64, and `texts`, a list a column."""
+    """Hold some rows of a table.
+
+    numbers  array (rows, columns), float64
+    texts    one list of strings per text column
+    """
 
     numbers: npt.NDArray[np.float64]
     texts: list[list[str]]
@@ -49,7 +53,13 @@ class Block(NamedTuple):
 
 @dataclass(frozen=True)
 class Head:
-    """Format of a table: column names, delimiter, byte offset of the rows, whether numbers have decimal commas."""
+    """Hold the format of a table.
+
+    names      column names, stripped of white space
+    delimiter  comma, tab or semicolon
+    start      offset of the first row under the header, in bytes after a byte order mark
+    comma      whether numbers have decimal commas
+    """
 
     names: tuple[str, ...]
     delimiter: str
@@ -58,15 +68,21 @@ class Head:
 
 
 class Delimited:
-    """A table in text; its first row names the columns.
+    """Read a table in delimited text, whose first row names the columns.
 
-    The delimiter is the comma, tab or semicolon that is most frequent in the first line outside quotes; with suffix
-    `.tsv` or `.tab` the tab. Lines end in LF, CRLF or CR; empty ones are skipped. With semicolons numbers may have
-    decimal commas, then in all cells.
+    The delimiter is the comma, tab or semicolon that is most frequent in the first line outside of quotes; it is the
+    tab if the suffix is `.tsv` or `.tab`. Lines end in LF, CRLF or CR; empty lines are skipped. In tables with
+    semicolons, numbers may have decimal commas, but then in all cells.
+
+    Attributes:
+        path: the file; text is decompressed if its suffix is `.gz`.
+        head: the format of the table.
+        names: names of all columns.
 
     Raises:
-        FileError: missing, unreadable, or no text in UTF-8.
-        DataError: no header.
+        FileError: the file is missing, unreadable, a pipe, or has a header that is not UTF-8 text.
+        DataError: the file is empty.
+        MissingDependencyError: pyarrow is not installed.
     """
 
     def __init__(self, path: Path) -> None:
@@ -93,7 +109,11 @@ class Delimited:
             raise FileError(f"cannot read {self.path}: {said.lower()}") from None
 
     def open(self) -> IO[bytes]:
-        """Open the file, decompressed, positioned after a byte order mark."""
+        """Open the file for reading bytes, decompressed, positioned after a byte order mark.
+
+        Raises:
+            FileError: the file is a pipe. OSError: it cannot be opened.
+        """
         if stat.S_ISFIFO(self.path.stat().st_mode):
             raise FileError(f"{self.path} is a pipe: a table is read more than once, write it into a file")
         file: Any = (gzip.open if self.packed else open)(self.path, "rb")
@@ -133,15 +153,17 @@ class Delimited:
     def blocks(
         self, numbers: Sequence[int], texts: Sequence[int], only: Collection[str] | None = None
     ) -> Iterator[Block]:
-        """Yield the columns at these places, block by block.
+        """Yield the columns at the given positions, block by block.
 
         Args:
-            numbers, texts: places of columns, none twice, to be read as float64 and as text stripped of white space.
-            only: keep the rows only whose first text is one of these.
+            numbers: positions of the columns to read as float64, without repetition.
+            texts: positions of the columns to read as text, stripped of white space, without repetition.
+            only: keep only the rows whose first text is one of these; None keeps all.
 
         Raises:
-            DataError: a row of another length than the header, a cell that is no number, named by line and column.
-            FileError: quotation marks that do not match, a NUL, text that is no UTF-8.
+            DataError: a row has another length than the header, or a cell is not a number; the message names line and
+                column.
+            FileError: quotation marks do not match, a cell contains a NUL, or text is not UTF-8.
         """
         done = 0
         with self._reading():
@@ -260,10 +282,10 @@ class Delimited:
 
 
 class _Watched(io.RawIOBase):
-    """Stream of the bytes under the header for pyarrow, which watches for ambiguous quotation marks.
+    """Stream the bytes under the header to pyarrow, and watch for ambiguous quotation marks.
 
-    `doubtful` becomes True where pyarrow may read them in another way than the csv module: a quotation mark that is not
-    closed, or that is within a cell; a NUL. A thread of pyarrow reads the stream; beyond `AHEAD` blocks it waits for a
+    `doubtful` becomes True if pyarrow may read them differently from the csv module: a quotation mark that is not
+    closed or that is inside a cell, or a NUL. A thread of pyarrow reads the stream; after `AHEAD` blocks it waits for a
     call of `proceed`.
     """
 
@@ -299,7 +321,7 @@ class _Watched(io.RawIOBase):
 
     @property
     def doubtful(self) -> bool:
-        """Whether the csv module has to check the bytes as well; final once all are read."""
+        """Whether the csv module must check the bytes as well; final once all bytes are read."""
         return self._odd or self._quotes % 2 == 1
 
     def proceed(self) -> None:
@@ -312,13 +334,13 @@ class _Watched(io.RawIOBase):
 
 
 class _Decimals:
-    """Converter of cells to floats; with semicolons the first cell with a decimal comma or point decides for all."""
+    """Convert cells to floats; with semicolons, the first cell with a decimal comma or point decides for all cells."""
 
     def __init__(self, head: Head) -> None:
         self._sign = "." if head.delimiter != ";" else "," if head.comma else None
 
     def all(self, cells: Sequence[str]) -> list[float]:
-        """Convert cells to floats; ValueError where one is no number."""
+        """Convert cells to floats; ValueError if a cell is not a number."""
         joined = "".join(cells)
         if self._sign is None and ("," in joined or "." in joined):
             self._sign = "," if "," in joined else "."
@@ -332,7 +354,7 @@ class _Decimals:
 
 
 def matrix(arrow: Any, columns: Sequence[Any]) -> npt.NDArray[np.float64]:
-    """Stack float64 arrays of pyarrow without nulls into (rows, columns) float64."""
+    """Stack float64 arrays of pyarrow, which contain no nulls, into an array (rows, columns), float64."""
     if not columns:
         return np.empty((0, 0))
     batch = arrow.RecordBatch.from_arrays(list(columns), [str(k) for k in range(len(columns))])

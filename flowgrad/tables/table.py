@@ -1,4 +1,4 @@
-"""Tables of samples, read from text, Parquet or .npz by column names, and written as CSV."""
+"""Read tables of samples from text, Parquet or .npz by column names, and write them as CSV."""
 
 from __future__ import annotations
 
@@ -26,13 +26,15 @@ Numbers = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Reading:
-    """How tables of samples are read: keys of [data], and options of commands.
+    """Hold the options for reading tables of samples: keys of [data] in a TOML file, and options of commands.
 
-    orient   "samples": a row a sample; "features": a row a feature, as genes × samples
-    surplus  "error": a column without use is refused, as its name may be misspelt; "ignore": it is skipped
-    missing  "error": an input that the table lacks is refused; "drop": the input is removed from the network
-    labels   another table, with columns of targets or classes, joined by the samples' ids
-    key      column of ids in both tables; None: the unnamed first column, or the header where a row is a feature
+    orient   "samples": one row per sample; "features": one row per feature, as in tables of genes × samples
+    surplus  "error": an unused column raises an error, since its name may be misspelt; "ignore": it is skipped
+    missing  "error": an input that the table lacks raises an error; "drop": the input is removed from the network
+    labels   path of another table with the columns of targets or classes, joined by the ids of the samples; None if all
+             columns are in one table
+    key      name of the column of sample ids in both tables; None uses the unnamed first column, or the header if a row
+             is a feature
     """
 
     orient: str = "samples"
@@ -43,16 +45,24 @@ class Reading:
 
 
 class Table:
-    """A file of samples; names of columns are read at construction, values on demand.
+    """Read columns of a file of samples by name.
 
-    The suffix tells Parquet and .npz; any other file is delimited text, also under gzip. `names` are the columns of
-    the file itself; those of `reading.labels` can be read as well. `wide` maps each 2-D array `A` of an .npz to its
-    columns `A[0]` … `A[k-1]`.
+    The names are read at construction, the values on demand. The suffixes `.npz`, `.parquet` and `.pq` select these
+    formats; any other file is read as delimited text, decompressed if it ends in `.gz`.
+
+    Args:
+        path: the file.
+        reading: options; the default reads one row per sample, without a table of labels.
+
+    Attributes:
+        names: the columns (or features) of the file itself; those of the table `reading.labels` can be read as well.
+        wide: mapping from the name of each 2-D array `A` of an .npz to its columns `A[0]` … `A[k-1]`.
 
     Raises:
-        FileError: missing, unreadable, or not of the format of its suffix.
-        DataError: no header, a name twice (with `surplus="ignore"`: when it is read), no rows.
-        ConfigError: an .npz whose rows are features.
+        FileError: the file is missing, unreadable, or not of the format of its suffix.
+        DataError: there is no header; a name occurs twice (with `surplus="ignore"` this is raised when the column is
+            read); an .npz, or a table whose rows are features, has no samples.
+        ConfigError: `reading.orient` is "features" for an .npz.
     """
 
     def __init__(self, path: Path, reading: Reading = Reading()) -> None:
@@ -73,15 +83,24 @@ class Table:
 
     @property
     def what(self) -> str:
-        """Noun for a name, in messages: "column" or "feature"."""
+        """Noun for a name in messages: "column", or "feature" if a row is a feature."""
         return "column" if self.reading.orient == "samples" else "feature"
 
     def has(self, name: str) -> bool:
-        """Whether there is a column of that name, in the file or in its labels."""
+        """Return whether the file, or its table of labels, has a column of that name."""
         return name in self._known or (self._labels is not None and self._labels.has(name))
 
     def need(self, name: str, what: str) -> None:
-        """Raise UnknownNameError, with the nearest name, where the column is missing; DataError where there are two."""
+        """Check that a column exists and is unambiguous.
+
+        Args:
+            name: name of the column.
+            what: use of the column, for the message.
+
+        Raises:
+            UnknownNameError: there is no such column; the message suggests the nearest name.
+            DataError: the name occurs twice, or in the file and in its table of labels.
+        """
         if not self.has(name):
             rest, known = "", [*self.names]
             if self._labels is not None:
@@ -97,20 +116,27 @@ class Table:
             self._labels.need(name, what)
 
     def numbers(self, names: Sequence[str], dtype: Any = np.float64) -> Numbers:
-        """Read columns as (B, len(names)) of that dtype, rounded from float64; NaN and inf are accepted.
+        """Read columns as an array (B, len(names)) of the given dtype, rounded from float64; NaN and inf are accepted.
 
-        Raises: as `gather`.
+        Raises:
+            UnknownNameError, DataError: as `gather`.
         """
         return self.gather([names], [dtype])[0]
 
     def gather(
         self, groups: Sequence[Sequence[str]], dtypes: Sequence[Any], texts: Sequence[str] = ()
     ) -> list[Numbers]:
-        """Read an array (B, columns) of each group, in one pass; columns of `texts` are cached for `text`.
+        """Read one array (B, columns) per group of column names, in one pass over the file.
+
+        Args:
+            groups: the names of each group's columns, all read as numbers.
+            dtypes: the dtype of each group's array.
+            texts: names of columns to read as text in the same pass; they are cached for `text`.
 
         Raises:
-            UnknownNameError: no such column.
-            DataError: a cell is no number, named by line and column; no rows; a row of another length.
+            UnknownNameError: there is no such column.
+            DataError: a cell is not a number, or a row has another length than the header (the message names line and
+                column); a name is ambiguous; the file has no rows.
         """
         for group in groups:
             for name in group:
@@ -138,10 +164,11 @@ class Table:
         return found
 
     def text(self, name: str) -> list[str]:
-        """Read a column as text: classes, ids, groups.
+        """Read a column as a list of strings: classes, ids or groups.
 
         Raises:
-            UnknownNameError, DataError: as `need`; an empty cell, with its sample; no samples.
+            UnknownNameError, DataError: as `need`; a cell is empty (the message names the sample); the file has no
+                rows.
         """
         self.need(name, "classes")
         words, where = self._words(name), self.path
@@ -167,7 +194,9 @@ class Table:
         return self._texts[name]
 
     def ids(self) -> list[str]:
-        """Read the id of each sample: the column `reading.key`, else the unnamed first column, or the header.
+        """Return the id of each sample: from the column `reading.key`, else the unnamed first column, or the header.
+
+        The header is used if a row is a feature.
 
         Raises:
             ConfigError: the file has none of these.
@@ -212,10 +241,15 @@ def _source(path: Path) -> Archive | Parquet | Delimited:
 
 
 def write(path: Path, columns: Mapping[str, Iterable[Any]]) -> None:
-    """Write a CSV with a header, atomically.
+    """Write a CSV file with a header, atomically.
+
+    Args:
+        path: the file; an existing regular file is replaced.
+        columns: the entries of each column by name, all of the same length. Floats are written by `repr`, which is read
+            back bit-identically.
 
     Raises:
-        FileError: the folder is missing or cannot be written to; the path is something other than a regular file.
+        FileError: the folder is missing or cannot be written to, or the path is not a regular file.
     """
     try:
         put(path, map(str.encode, _lines(columns)))
@@ -224,7 +258,7 @@ def write(path: Path, columns: Mapping[str, Iterable[Any]]) -> None:
 
 
 def write_rows(file: IO[str], columns: Mapping[str, Iterable[Any]]) -> None:
-    """Write header and rows to an open file."""
+    """Write the header and the rows of a CSV to an open text file; `columns` as for `write`."""
     file.writelines(_lines(columns))
 
 

@@ -1,4 +1,4 @@
-"""The two orientations of a table, a row a sample or a row a feature, with one interface: columns by name."""
+"""Read tables by column names in either orientation: one row per sample, or one row per feature."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ GROWTH = 1.125  # factor by which an array of rows grows when full
 
 
 class Source(Protocol):
-    """A file that yields some of its columns block by block."""
+    """Protocol of a file that yields some of its columns block by block."""
 
     path: Path
     names: tuple[str, ...]
@@ -28,7 +28,10 @@ class Source(Protocol):
 
 
 class BySample:
-    """A table with a row a sample; an unnamed first column is the index, and is not in `names`."""
+    """Read a table that has one row per sample.
+
+    An unnamed first column is the index, and is not in `names`.
+    """
 
     def __init__(self, source: Source) -> None:
         self.source, self.names = source, source.names
@@ -37,13 +40,19 @@ class BySample:
         self._place = {name: k for k, name in enumerate(source.names) if k >= self._skipped}
 
     def ids(self) -> list[str] | None:
-        """Read the index; None where there is none."""
+        """Return the index, one string per sample; None if there is no index."""
         return self._gather((), [], [0])[1][0] if self._skipped else None
 
     def gather(
         self, groups: Sequence[Sequence[str]], dtypes: Sequence[Any], texts: Sequence[str]
     ) -> tuple[list[Numbers], list[list[str]]]:
-        """Read an array (B, columns) of each group and a list of each text, in one pass; all names must exist."""
+        """Read one array (B, columns) per group and one list of strings per text column, in one pass.
+
+        Args:
+            groups: the names of each group's columns; all names must exist.
+            dtypes: the dtype of each group's array.
+            texts: the names of the text columns.
+        """
         columns = [[self._place[name] for name in group] for group in groups]
         return self._gather(columns, dtypes, [self._place[name] for name in texts])
 
@@ -66,7 +75,13 @@ class BySample:
 
 
 class ByFeature:
-    """A table with a row a feature, as genes × samples: the first column names the features, the header the samples."""
+    """Read a table that has one row per feature, as genes × samples.
+
+    The first column names the features, and the header names the samples.
+
+    Raises:
+        DataError: the file has no column of samples, or two samples have the same name.
+    """
 
     def __init__(self, source: Source) -> None:
         self.source, self._ids = source, list(source.names[1:])
@@ -87,7 +102,7 @@ class ByFeature:
     def gather(
         self, groups: Sequence[Sequence[str]], dtypes: Sequence[Any], texts: Sequence[str]
     ) -> tuple[list[Numbers], list[list[str]]]:
-        """Read as `BySample.gather` does, with a further pass for each text."""
+        """Read arrays and texts as `BySample.gather` does, with one additional pass for each text."""
         samples = range(1, len(self._ids) + 1)
         arrays = [np.empty((len(samples), len(group)), t) for group, t in zip(groups, dtypes, strict=True)]
         columns = [_places(group) for group in groups]
@@ -108,7 +123,7 @@ class ByFeature:
 
 
 class _Growing:
-    """An array that is filled block by block; its memory is reallocated in place where the system can."""
+    """An array that is filled block by block; its memory is extended in place if the system can do so."""
 
     def __init__(self, columns: int, dtype: Any, claim: Claim | None) -> None:
         self._array: Numbers = np.empty((0, columns), dtype)

@@ -54,23 +54,24 @@ FLOATS = {1: "float", 10: "float16", 11: "double", 16: "bfloat16"}  # TensorProt
 
 
 def read(source: Source, *, batch: bool | None = None, max_bytes: int | None = None) -> Network:
-    """Read the network of one sample: a neuron for each number that a tensor holds of it.
+    """Read the network that computes one sample, with one neuron for each number that a tensor holds per sample.
 
-    Inputs and outputs keep their ids if flowgrad wrote the file, else they are called `tensor[i,j]`. Numbers of
-    initializers are trainable; those of Constants, and those that an operator's definition implies
-    (the 1/n of a mean, the sums of a softmax), are not. Entries of an initializer that are used more than once are
-    shared params. Weights become float64, whatever the file's type.
+    Inputs and outputs keep their ids if flowgrad wrote the file; otherwise their ids are `tensor[i,j]`. Numbers of
+    initializers are trainable; those of Constants, and those implied by an operator's definition (the 1/n of a mean,
+    the sums of a softmax), are not. Entries of an initializer that are used more than once are shared parameters.
+    Weights become float64, whatever the file's type.
 
     Args:
-        batch: whether the first axis of every input is the batch. None: it is where a file leaves its length open;
-            where all lengths are given, it is if every input has two axes or more and the same first length.
-        max_bytes: limit of the memory in bytes while the network is read; None is 1 GiB plus 64 bytes for each byte of
+        batch: whether the first axis of every input is the batch. None decides: it is the batch if the file leaves its
+            length open; if all lengths are given, it is if every input has two axes or more and the same first length.
+        max_bytes: limit on the memory, in bytes, for reading the network. Default: 1 GiB plus 64 bytes for each byte of
             the file, and at most 50,000,000 neurons, edges and numbers.
 
     Raises:
-        FileError: no ONNX model, an operator, attribute, type, shape or opset that is not read, data in other files,
-            samples that an operator mixes, a network that is too large; the message names node and operator.
-        GraphError: the model describes no valid network.
+        FileError: the file is not an ONNX model; an operator, attribute, type, shape or opset is not supported; data
+            are in other files; an operator mixes samples; or the network is too large. The message names node and
+            operator.
+        GraphError: the model does not describe a valid network.
         MissingDependencyError: the library onnx is not installed.
     """
     what = str(source.path)
@@ -81,7 +82,7 @@ def parsed(data: bytes, what: str) -> Any:
     """Parse the bytes to a ModelProto, and inline its functions.
 
     Raises:
-        FileError: the bytes are no ONNX model.
+        FileError: the bytes are not an ONNX model. MissingDependencyError: the library onnx is not installed.
     """
     try:
         import onnx

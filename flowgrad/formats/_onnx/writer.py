@@ -31,18 +31,21 @@ GEMM = 256  # minimal number of weights for which neurons with the same sources 
 
 
 def write(net: Network, path: Path, *, dtype: str = "float32") -> Mapping[str, bytes]:
-    """Write a model for inference: `x` (N, I) → `y` (N, O), N the batch, columns in the order of inputs and outputs.
+    """Return an ONNX model for inference, `x` (N, I) → `y` (N, O), as {file name: content}.
 
-    The metadata hold the ids of all neurons. Neurons on which no output depends are left out, and constants that are
-    added are folded into biases. onnxruntime has no Gelu and no Atan in float64, and runs everything else.
+    N is the batch; the columns have the order of the network's inputs and outputs. The metadata hold the ids of all
+    neurons. Neurons on which no output depends are omitted, and constants that are added are folded into biases.
+    onnxruntime lacks Gelu and Atan in float64, and runs everything else.
 
     Args:
-        dtype: of all numbers, "float32" or "float64".
+        net: the network.
+        path: path of the file, which gives its name.
+        dtype: dtype of all numbers, "float32" or "float64".
 
     Raises:
-        GraphError: an activation that ONNX has no form of, an aggregation of the user's own, a number beyond the dtype,
-            an id that is not kept, more than 2 GB.
-        ConfigError: another dtype.
+        GraphError: ONNX cannot express an activation, an aggregation is user-defined, a number exceeds the dtype, the
+            file cannot hold an id, or the model exceeds 2 GB.
+        ConfigError: the dtype is another one.
         MissingDependencyError: the library onnx is not installed.
     """
     if dtype not in DTYPES:

@@ -1,6 +1,6 @@
-"""flowgrad on a Dask cluster: the executor "dask", and `map_jobs` for whole jobs.
+"""Run flowgrad on a Dask cluster: the executor "dask", and `map_jobs` for whole jobs.
 
-Importing this package imports no Dask; the names below do when they are used.
+Importing this package does not import Dask; using its names does.
 """
 
 from __future__ import annotations

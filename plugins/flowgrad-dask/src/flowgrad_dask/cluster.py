@@ -1,4 +1,4 @@
-"""A connection to a Dask cluster that answers or raises: no call here waits for ever."""
+"""Manage the connection to a Dask cluster; every call returns or raises in finite time."""
 
 from __future__ import annotations
 
@@ -23,15 +23,18 @@ T = TypeVar("T")
 
 
 class ClusterError(FlowgradError, ConnectionError):
-    """The cluster is gone, has no workers, or did not answer in time."""
+    """The cluster is lost, has no workers, or did not answer in time."""
 
 
 class Lost(OSError):
-    """A worker, or data that it held, is gone."""
+    """A worker, or data that it held, is lost."""
 
 
 class Cluster:
-    """Hold a client, connected when first needed: the one given, or one of an address or of an own LocalCluster."""
+    """Hold a Dask client, which is connected when first needed.
+
+    It is the client that the caller gave, a client of the scheduler at an address, or one of a new LocalCluster.
+    """
 
     def __init__(self, scheduler: str | Client | None, workers: int | None, timeout: float) -> None:
         self.scheduler, self.workers, self.timeout = scheduler, workers, timeout
@@ -42,7 +45,7 @@ class Cluster:
 
     @property
     def address(self) -> str | None:
-        """The scheduler's address for other processes; None while no LocalCluster has been started."""
+        """Address of the scheduler, for other processes; None if no LocalCluster was started yet."""
         if isinstance(self.scheduler, str):
             return self.scheduler
         if self.scheduler is not None:
@@ -51,7 +54,8 @@ class Cluster:
 
     @property
     def client(self) -> Client:
-        """The client, connected on first use.
+        """The Dask client, connected on first use.
+
         Raises:
             ClusterError: no scheduler answers at the address, it was lost, or no worker process starts.
         """
@@ -123,7 +127,7 @@ class Cluster:
             await asyncio.sleep(0.1)
 
     def wait_for_workers(self, deadline: float) -> list[str]:
-        """Call `names` without its cache, from any thread."""
+        """Return the workers' addresses as `names` does, but without its cache, and from any thread."""
         return self.call(lambda client: self.names(client, deadline, anew=True))
 
     def close(self) -> None:
@@ -233,7 +237,7 @@ def settle(client: Client, futures: Iterable[Future], deadline: float, doing: st
 
 
 def gone(error: BaseException) -> bool:
-    """Return whether an error means that a worker or its data is gone, and is not the work's own."""
+    """Return whether an error means that a worker or its data is lost, rather than that the work itself failed."""
     from concurrent.futures import CancelledError
 
     from distributed import KilledWorker
@@ -245,10 +249,10 @@ def gone(error: BaseException) -> bool:
 
 
 def failed(future: Future, deadline: float, killed: list[str] | None = None) -> bool:
-    """Return whether a settled future was lost with its worker; a worker that the task killed is appended to `killed`.
+    """Return whether a settled future was lost with its worker; a worker killed by the task is appended to `killed`.
 
     Raises:
-        The work's own error, as it was on the worker.
+        The error of the work itself, as raised on the worker.
     """
     if future.status == "finished":
         return False

@@ -1,4 +1,4 @@
-"""Model the time of a step on W workers with measured constants, to find where more workers stop helping."""
+"""Estimate the time of a step on W workers from measured constants, to find when more workers stop helping."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from math import ceil, log2
 
 @dataclass(frozen=True)
 class Machines:
-    """Constants of a cluster and a network, in seconds and bytes.
+    """Hold measured constants of a cluster and a network, and estimate times from them.
 
-    compute     seconds of one worker for one sample, forward and backward
-    shard       seconds of one worker for a shard, whatever its size
-    theta       bytes of θ, and of a gradient
-    sample      bytes of one sample's x and t
-    bandwidth   bytes a second that one process sends or receives
-    add         seconds to add two gradients
-    message     seconds of the caller's process for one message and its answer
+    compute     time in which one worker computes one sample, forward and backward, in seconds
+    shard       additional time of one worker for each shard, whatever its size, in seconds
+    theta       size of θ, and of a gradient, in bytes
+    sample      size of x and t of one sample, in bytes
+    bandwidth   rate at which one process sends or receives, in bytes per second
+    add         time to add two gradients, in seconds
+    message     time of the caller's process for one message and its answer, in seconds
     """
 
     compute: float
@@ -28,11 +28,17 @@ class Machines:
     message: float
 
     def step(self, workers: int, batch: int, shards: int | None = None, again: bool = False) -> float:
-        """Predict seconds of one value_and_grad with a new θ; `shards` None: one a worker; `again`: no rows are sent.
+        """Estimate the time, in seconds, of one value_and_grad with a new θ.
 
         The caller sends θ to two workers, each of which sends it to two more, and so on. Each worker waits for its
-        first shard's rows; the rest comes while it computes, unless sending takes longer than computing. Gradients
+        first shard's rows; the rest arrives while it computes, unless sending takes longer than computing. Gradients
         are added by pairs of workers, level by level.
+
+        Args:
+            workers: number of workers, an integer ≥ 1.
+            batch: number of samples of the batch.
+            shards: number of shards; at least one per worker is assumed. Default: one per worker.
+            again: whether the workers hold the rows of the batch already, so that none are sent.
         """
         n = max(workers, shards or workers)
         copies = ceil(log2(workers + 2)) - 1 if workers > 1 else 0.5
@@ -45,5 +51,8 @@ class Machines:
         return theta + max(compute + rows * workers / n, rows + compute * workers / n, n * self.message) + reduce
 
     def speedup(self, workers: int, batch: int, shards: int | None = None, again: bool = False) -> float:
-        """Predict the speed-up of W workers over computing in the caller's process, where nothing is sent."""
+        """Estimate the speed-up over computing in the caller's process, where nothing is sent.
+
+        Arguments are those of `step`.
+        """
         return (batch * self.compute + self.shard) / self.step(workers, batch, shards, again)

@@ -1,4 +1,4 @@
-"""The executor "dask": value_and_grad and predict in shards on a cluster. Importing this module imports no Dask."""
+"""Define the executor "dask": value_and_grad and predict in shards on a cluster. Importing it does not import Dask."""
 
 from __future__ import annotations
 
@@ -28,30 +28,34 @@ INFO = ExecutorInfo(
 
 
 def info() -> ExecutorInfo:
-    """Return what the executor declares, without importing Dask."""
+    """Return the capabilities of the executor "dask", without importing Dask."""
     return INFO
 
 
 class DaskExecutor:
-    """Run batches in shards on a Dask cluster.
+    """Compute batches in shards on a Dask cluster.
 
-    `value_and_grad` and `predict` run on the workers; `forward` and `backward`, which return values of every neuron, in
-    the caller's process, on the same inner executor. The name "dask" uses a LocalCluster, started when first needed.
+    `value_and_grad` and `predict` run on the workers; `forward` and `backward`, which return values of every neuron,
+    run in the caller's process, on the same inner executor. The name "dask" stands for an executor with default
+    arguments, whose LocalCluster is started when it is first needed.
 
-    It can be pickled and copied, before and after use: the copy connects to the same scheduler when first needed.
+    An executor can be pickled and copied, before and after use: the copy connects to the same scheduler when first
+    needed. In a `with` statement it is closed at the end.
 
     Args:
-        scheduler: an address, as "tcp://host:8786", or a `distributed.Client`, which stays yours to close; None
-            starts a LocalCluster of one-thread processes, in a script under `if __name__ == "__main__":`.
-        workers: of the LocalCluster; None is one a core.
-        shards: the number of shards of a batch, for any number of workers: bits of results depend on it alone. Best
-            as many as workers or a multiple.
-        executor: the executor of shards on a worker: "auto", a name or an Executor.
-        timeout: seconds that one call may take before it is an error.
-        attempts: tries of a shard, or of adding up a step, within a call, before a worker's death is an error.
+        scheduler: address of a scheduler, such as "tcp://host:8786", or a `distributed.Client`, which the caller
+            closes. None starts a LocalCluster of one-thread processes; scripts then need `if __name__ == "__main__":`.
+        workers: number of processes of the LocalCluster, an integer ≥ 1. Default: the number of cores.
+        shards: number of shards of a batch, an integer ≥ 1, whatever the number of workers. The bits of results depend
+            on it alone. A multiple of the number of workers is best.
+        executor: the inner executor, which computes the shards: "auto", a name or an Executor.
+        timeout: time limit of one call in seconds, above 0; a call that takes longer raises ClusterError.
+        attempts: number of attempts, an integer ≥ 1, to compute a shard or to add up a step within a call, if workers
+            die; then ClusterError is raised.
 
     Raises:
-        ConfigError: a number below 1; a scheduler that is neither address nor Client, or a Client that is asynchronous.
+        ConfigError: a number is out of range; `scheduler` is neither an address nor a Client, or is an asynchronous
+            Client.
     """
 
     info = INFO
@@ -90,7 +94,7 @@ class DaskExecutor:
         atexit.register(self.close)
 
     def can_run(self, network: Network, request: Request) -> Answer:
-        """Return True, or why the inner executor cannot run this."""
+        """Return True, or the reason why the inner executor cannot run this network and request."""
         if self.inner == "auto":
             return True
         inner: Any = find("executors", self.inner) if isinstance(self.inner, str) else self.inner
@@ -103,7 +107,7 @@ class DaskExecutor:
         return True if answer is True else f"its inner executor {inner.info.name!r}: {answer}"
 
     def compile(self, network: Network, request: Request) -> Kernel:
-        """Build the kernel; workers are sent the network in its first step."""
+        """Build the kernel of a network, which is sent to the workers in the first step."""
         from flowgrad_dask.kernel import DaskKernel
 
         return DaskKernel(
@@ -117,7 +121,10 @@ class DaskExecutor:
         )
 
     def close(self) -> None:
-        """Close the connection and the LocalCluster; the next step starts them again."""
+        """Close the connection and the LocalCluster; the next step opens them again.
+
+        A Client that the caller gave stays open.
+        """
         self.cluster.close()
 
     def __enter__(self) -> DaskExecutor:
@@ -135,7 +142,7 @@ class DaskExecutor:
 
 
 def _check_scheduler(given: Any) -> None:
-    """Raise ConfigError unless this is an address, a Client that is not asynchronous, or None."""
+    """Raise ConfigError unless the argument is an address, a Client that is not asynchronous, or None."""
     if given is None or isinstance(given, str):
         return
     from distributed import Client

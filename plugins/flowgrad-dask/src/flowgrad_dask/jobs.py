@@ -20,17 +20,23 @@ def map_jobs(
     progress: Callable[[int, int], None] | None = None,
     timeout: float = 86_400.0,
 ) -> list[Any]:
-    """Run `[function(job, *shared) for job in jobs]` on the workers of a cluster; results in the order of the jobs.
+    """Compute `[function(job, *shared) for job in jobs]` on the workers of a cluster.
 
     Args:
-        shared: arguments common to all jobs (data, a network), sent to each worker once.
-        on: the executor on whose cluster the jobs run; None is the executor "dask".
-        progress: called with (jobs done, all jobs) as jobs end.
-        timeout: seconds for all jobs together.
+        function: the function to call; it is pickled and sent to the workers.
+        jobs: first arguments of the calls.
+        shared: further arguments, common to all jobs (data, a network), which are sent to each worker once.
+        on: the executor whose cluster runs the jobs. Default: the executor "dask".
+        progress: callable that is called with (number of finished jobs, number of jobs) as jobs end. Default: none.
+        timeout: time limit for all jobs together, in seconds.
+
+    Returns:
+        The results, in the order of the jobs.
 
     Raises:
-        ClusterError: the scheduler is lost, no workers, out of time, or a job has lost its worker `attempts` times.
-        A job's own error, the first in the order of the jobs.
+        ClusterError: the scheduler is lost, there are no workers, the time is over, or the worker of a job died in each
+            of `on.attempts` attempts.
+        Errors of the function: that of the first job, in their order, that failed.
     """
     from flowgrad_dask.executor import entry
 

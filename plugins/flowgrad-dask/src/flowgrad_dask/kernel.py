@@ -1,4 +1,4 @@
-"""The kernel of the executor "dask": batches cut into shards, and given to a crew of workers."""
+"""Implement the kernel of the executor "dask": batches are cut into shards, which the workers of a crew compute."""
 
 from __future__ import annotations
 
@@ -25,10 +25,12 @@ T = TypeVar("T")
 
 
 class DaskKernel:
-    """One network on a cluster. `forward` and `backward`, whose results are every neuron's, run in this process.
+    """Compute the passes of one network on a cluster.
+
+    `forward` and `backward`, which return values of every neuron, run in this process.
 
     Args:
-        executor, shards, timeout, attempts: as `flowgrad_dask.DaskExecutor` has them.
+        executor, shards, timeout, attempts: as for `flowgrad_dask.DaskExecutor`.
     """
 
     def __init__(
@@ -60,7 +62,7 @@ class DaskKernel:
         """Compute the outputs (B, O), each shard on a worker.
 
         Raises:
-            ClusterError: the scheduler is lost, no workers, out of time or of attempts.
+            ClusterError: the scheduler is lost, there are no workers, or the time or the attempts are used up.
         """
         shards = self._shards(x, None, None)
         return np.concatenate(self._asked(lambda crew, deadline: crew.outputs(theta, shards, deadline)))
@@ -75,10 +77,10 @@ class DaskKernel:
         out: Array,
         dropout: Dropout | None = None,
     ) -> float:
-        """Compute the loss and its gradient over all shards, or raise. Dropout draws by sample, whatever the shards.
+        """Compute the loss and its gradient over all shards; draws of dropout do not depend on the shards.
 
         Raises:
-            ClusterError: the scheduler is lost, no workers, out of time or of attempts.
+            ClusterError: the scheduler is lost, there are no workers, or the time or the attempts are used up.
         """
         shards, draws = self._shards(x, t, sample_weight), drawn(dropout, len(x), self.shards)
         return self._asked(lambda crew, deadline: crew.gradient(theta, shards, scale, out, deadline, draws))

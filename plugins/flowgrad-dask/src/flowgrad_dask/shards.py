@@ -25,7 +25,7 @@ Span = tuple[int, int]  # first and last shard of a sum
 
 @dataclass(frozen=True)
 class Job:
-    """The description of a program that a worker is sent once; later messages name it by `key`."""
+    """Describe a program to a worker, which receives this once; later messages refer to it by `key`."""
 
     key: str
     network: Network
@@ -36,7 +36,7 @@ class Job:
 
 
 def bounds(rows: int, shards: int) -> list[slice]:
-    """Cut `rows` rows into at most `shards` slices of nearly equal length, none empty; depends on these numbers alone.
+    """Divide `rows` rows into at most `shards` slices of nearly equal length, none empty; only these numbers matter.
 
     >>> bounds(5, 2), len(bounds(3, 8))
     ([slice(0, 3, None), slice(3, 5, None)], 3)
@@ -47,7 +47,7 @@ def bounds(rows: int, shards: int) -> list[slice]:
 
 
 def tree(parts: Sequence[T], add: Callable[[T, T], T]) -> T:
-    """Add neighbours, then their sums, until one is left: the order depends on the number of parts alone.
+    """Add neighbours, then their sums, until one is left, in an order that depends on the number of parts only.
 
     >>> tree(list("abcde"), "({}+{})".format)
     '(((a+b)+(c+d))+e)'
@@ -77,12 +77,12 @@ def pairs(shards: int) -> dict[Span, tuple[Span, Span, Span]]:
 
 
 def add(one: Part, other: Part, out: Array | None = None) -> Part:
-    """Add two parts; the gradient goes into `out` (P,) if it is given."""
+    """Add two parts; the sum of gradients is written to `out` (P,) if it is given."""
     return one[0] + other[0], np.add(one[1], other[1], out=out)
 
 
 def drawn(dropout: Dropout | None, rows: int, shards: int) -> list[Dropout | None]:
-    """Offset the dropout of each shard, so that its samples draw the same as in the whole batch.
+    """Return the dropout of each shard, offset so that every sample gets the same draws as in the whole batch.
 
     >>> [draw.first for draw in drawn(Dropout(0.5, first=10), 5, 2)]
     [10, 13]
@@ -101,7 +101,10 @@ def gradient(
     out: Array | None = None,
     dropout: Dropout | None = None,
 ) -> Part:
-    """Compute loss and gradient of one shard, both times `scale`, by (1)–(10); gradient into `out` (P,) if given."""
+    """Compute loss and gradient of one shard, both multiplied by `scale`, by (1)–(10); the gradient goes to `out` (P,).
+
+    If `out` is None, a new array is made.
+    """
     kernel, plan = program.kernel, program.plan
     g = np.empty(plan.n_parameters, program.dtype) if out is None else out
     at_once = kernel if isinstance(kernel, Differentiates) else InTurn(kernel, plan, program.loss)
@@ -118,9 +121,19 @@ def sharded_value_and_grad(
     scale: float | None = None,
     dropout: Dropout | None = None,
 ) -> Part:
-    """Compute in this process what the executor "dask" computes with the same number of shards, bit for bit.
+    """Compute in this process, bit for bit, what the executor "dask" computes with the same number of shards.
 
-    X (B, I) and T (B, O) have the program's dtype; `scale` None is 1/B, the mean.
+    Args:
+        program: a program with a loss, compiled for the inner executor.
+        theta: (P,) parameters, of the program's dtype.
+        X: (B, I) samples, of the program's dtype.
+        T: (B, O) targets, of the program's dtype.
+        shards: number of shards, an integer ≥ 1.
+        scale: factor of loss and gradient, which are sums over the samples. Default: 1/B, which gives the mean.
+        dropout: dropout of the step. Default: none.
+
+    Returns:
+        The loss, and its gradient (P,).
     """
     factor = 1.0 / len(X) if scale is None else scale
     draws = drawn(dropout, len(X), shards)
@@ -132,7 +145,7 @@ def sharded_value_and_grad(
 
 
 def compiled(job: Job, threads: int | None) -> Program:
-    """Compile a job, on `threads` threads unless it names a number; the job's maker has got the warnings already."""
+    """Compile a job, on `threads` threads unless the job gives a number; its creator has got the warnings already."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", BoundedOutputWarning)
         return compile(job.network, job.executor, job.dtype, job.loss, threads=job.threads or threads)

@@ -1,4 +1,4 @@
-"""Check that a worker's package versions are compatible with this process's, before anything is sent to it."""
+"""Check that a worker's package versions are compatible with those of this process, before anything is sent to it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DIGITS = {"flowgrad": 2, "flowgrad-dask": 2, "numpy": 1}  # leading components o
 
 
 class VersionWarning(FlowgradError, UserWarning):
-    """A worker has another version of a package: messages are still read, but results may differ in bits."""
+    """Warn that a worker has another version of a package: it can read messages, but the bits of results may differ."""
 
 
 async def compare(client: Client, address: str) -> None:
@@ -40,7 +40,7 @@ async def compare(client: Client, address: str) -> None:
 
 
 def teller() -> Callable[[], dict[str, str | None]]:
-    """Make a function that gives each package's version in the process that runs it, None if it cannot be imported.
+    """Make a function that returns the package versions of the process that runs it, None for a package not importable.
 
     The function is pickled by value, since a worker may lack this very package.
 

@@ -1,6 +1,6 @@
-"""flowgrad on JAX: the executor "jax", and `as_jax`, which makes any program a function of JAX.
+"""Connect flowgrad to JAX: the executor "jax", and `as_jax`, which converts any program to a JAX function.
 
-Importing this package imports no JAX.
+Importing this package does not import JAX.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ __all__ = ["as_jax", "info"]
 
 
 def info() -> ExecutorInfo:
-    """Return what the executor declares; listing executors calls this without importing a backend."""
+    """Return the capabilities of the executor "jax"; listing executors calls this without importing JAX."""
     return ExecutorInfo(
         "jax",
         "compiled by XLA once for all graphs of a size; gradients and batches inside other JAX functions",

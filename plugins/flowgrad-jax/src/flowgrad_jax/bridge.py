@@ -17,15 +17,16 @@ from flowgrad_jax.tables import Tables
 
 
 def as_jax(program: Program) -> Callable[[Any, Any], Any]:
-    """Wrap a program as f(theta, X) → Y for `jax.jit`, `jax.grad` and `jax.vmap`; its gradient is the program's.
+    """Convert a program to a function f(theta, X) → Y that works with `jax.jit`, `jax.grad` and `jax.vmap`.
 
-    theta (P,), as `program.theta`; X (…, I) and Y (…, O) in the order of the program's inputs and outputs. Y has the
-    dtype that JAX promotes theta and X to. Of a program on the executor "jax" the function is traced by JAX and may be
-    differentiated again; of any other it is a callback into the program, which computes in its own dtype and has
-    first derivatives only.
+    The gradient of f is the program's own. theta has shape (P,), as `program.theta`; X has shape (…, I) and Y (…, O),
+    in the order of the program's inputs and outputs. Y has the dtype to which JAX promotes theta, X and float32. For a
+    program on the executor "jax", JAX traces the function, which can be differentiated repeatedly. For any other
+    executor, the function is a callback into the program, which computes in its own dtype and has first derivatives
+    only.
 
     Raises:
-        ConfigError: `program` is no Program. ShapeError, from the function: theta or X does not fit.
+        ConfigError: `program` is not a Program. ShapeError, raised by the function: theta or X has another shape.
 
     >>> import flowgrad as fg
     >>> program = fg.compile(fg.topologies.layered([2, 3, 1], seed=1), dtype="float32")

@@ -99,7 +99,10 @@ _forward, _backward = jax.jit(forward, static_argnums=0), jax.jit(backward, stat
 
 
 class JaxKernel:
-    """One network on JAX's default device. Kernels of equal padded sizes share one compilation by XLA."""
+    """Compute the passes of one network on JAX's default device.
+
+    Kernels of equal padded sizes share one compilation by XLA.
+    """
 
     def __init__(self, plan: Plan, request: Request) -> None:
         self.plan, self.dtype, self.forms = plan, request.dtype, forms_of(plan)
@@ -119,7 +122,7 @@ class JaxKernel:
         return self._padded(x, size(len(x), step=2), min(size(x.shape[1]), len(self.tables.bias)))
 
     def forward(self, theta: Array, x: Array, dropout: Dropout | None = None) -> Saved:
-        """Compute equations (1)–(3)."""
+        """Compute equations (1)–(3) from theta (P,) and x (B, I); the result holds z and a, (V, B) each."""
         B, V = len(x), self.plan.n_nodes
         with jax.enable_x64(True):
             drawn, rows = None if dropout is None else self.plan.dropped(dropout, B), self._x(x)
@@ -128,7 +131,7 @@ class JaxKernel:
             return Saved(np.array(z[:V, :B]), np.array(a[:V, :B]), extra=(z, a, m))
 
     def backward(self, theta: Array, saved: Saved, dy: Array, live: Live) -> Adjoint:
-        """Compute equations (5)–(10)."""
+        """Compute equations (5)–(10) from the base cases dy (B, O): ∂L/∂z, ∂L/∂a (V, B), gradients (E,), (V,)."""
         z, a, m = saved.extra
         (B, O), V, E = dy.shape, self.plan.n_nodes, self.plan.n_edges
         wanted, real = np.zeros(len(self.tables.outputs), np.bool_), np.arange(z.shape[1]) < B
@@ -139,7 +142,7 @@ class JaxKernel:
             return Adjoint(np.array(dz[:V, :B]), np.array(da[:V, :B]), np.array(weight[:E]), np.array(bias[:V]))
 
     def predict(self, theta: Array, x: Array) -> Array:
-        """Compute the outputs (B, O) only."""
+        """Compute only the outputs (B, O)."""
         with jax.enable_x64(True):
             _, a = _forward(self.forms, self.there, self._theta(theta), self._x(x))
             y: Array = np.asarray(a)[self.plan.outputs, : len(x)].T.copy()

@@ -15,10 +15,12 @@ from flowgrad.registry import names
 
 
 class Chunks(NamedTuple):
-    """N chunks of W neurons and K edges each, in topological order: each chunk follows those that it reads.
+    """Hold N chunks of W neurons and K edges each, in topological order: each chunk follows those that it reads.
 
-    code (N,): index of the activation in `forms`; nodes (N, W): positions; source, edge (N, K): position of an edge's
-    source, and the edge's number; into (N, K): index within the chunk of the edge's target, W for padding.
+    code          (N,) index of the activation in `forms`
+    nodes         (N, W) positions of the neurons
+    source, edge  (N, K) position of an edge's source, and number of the edge
+    into          (N, K) index within the chunk of the edge's target; W for padding
     """
 
     code: Any
@@ -29,7 +31,7 @@ class Chunks(NamedTuple):
 
 
 class Tables(NamedTuple):
-    """The arrays of a plan that the kernel reads; V, E and O are the padded numbers of nodes, edges and outputs."""
+    """Hold the arrays of a plan that the kernel reads; V, E and O are padded numbers of nodes, edges and outputs."""
 
     chunks: Chunks
     factor: Any  # (V,) float: r_v of (2), times 1/K for a mean
@@ -46,9 +48,10 @@ ROOM = 32  # minimum capacity of a chunk, in edges
 
 
 def forms_of(plan: Plan) -> Forms:
-    """Choose the activations that the kernel is compiled with; a chunk's code is an index into them.
+    """Choose the activations with which the kernel is compiled; a chunk's code is an index into them.
 
-    Each takes XLA 0.1 s: a network with at most one beside identity gets just these, all others share the full set.
+    XLA takes 0.1 s to compile each activation: a network with at most one activation besides identity gets only these,
+    all other networks share one larger set.
     """
     used = {sigma.name for sigma in plan.activations} - {"identity"}
     core = tuple(name for name in names("activations") if "-" not in name)  # without other programs' own

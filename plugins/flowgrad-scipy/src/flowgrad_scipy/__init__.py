@@ -1,4 +1,4 @@
-"""Declare an executor on scipy.sparse. Importing this module imports no SciPy."""
+"""Declare an executor based on scipy.sparse. Importing this module does not import SciPy."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from flowgrad.executor import ExecutorInfo
 
 
 def info() -> ExecutorInfo:
-    """Return what the executor declares; listing executors calls this without importing a backend."""
+    """Return the capabilities of the executor "scipy"; listing executors calls this without importing SciPy."""
     return ExecutorInfo(
         "scipy",
         "level by level on scipy.sparse: the worked example for authors",

@@ -17,26 +17,29 @@ from flowgrad_scipy import info
 
 
 class ScipyExecutor:
-    """Compile networks into one sparse matrix per level."""
+    """Compile networks to one sparse matrix per level."""
 
     info = info()
 
     def can_run(self, network: Network, request: Request) -> Answer:
-        """Return True, or the reason: an aggregation without a coefficient, so no multiple of the sum."""
+        """Return True, or the reason for refusal: an aggregation is not a multiple of the sum."""
         others = [a.name for a in network.columns.aggregations if a.coefficient is None]
         return f"aggregation {brief(others[0])} declares no coefficient of the sum" if others else True
 
     def compile(self, network: Network, request: Request) -> ScipyKernel:
-        """Lower the network and build its kernel."""
+        """Lower the network to arrays and build its kernel."""
         return ScipyKernel(lower(network), request.dtype)
 
 
 @dataclass(frozen=True)
 class Level:
-    """Neurons of one level, by position; their in-edges, by number; the sparsity pattern of their matrix.
+    """Hold the neurons of one level, their in-edges, and the sparsity pattern of their matrix.
 
-    `sources` are the positions of the edges' sources, each once: the matrix's columns. `column` and `pointer`
-    are its CSR indices. `functions` are pairs of an activation and the rows of the level that have it.
+    neurons          positions of the neurons, the rows of the matrix
+    edges            numbers of their in-edges, the entries of the matrix
+    sources          positions of the edges' sources, without repetition: the columns of the matrix
+    column, pointer  CSR indices of the matrix
+    functions        pairs of an activation and the rows of the neurons that have it
     """
 
     neurons: Array
@@ -48,7 +51,10 @@ class Level:
 
 
 class ScipyKernel:
-    """One network. Each forward builds its matrices from θ and hands them to backward; the kernel keeps no θ."""
+    """Compute the passes of one network.
+
+    Each forward pass builds its matrices from θ and passes them on to backward; the kernel keeps no θ.
+    """
 
     def __init__(self, plan: Plan, dtype: np.dtype[Any]) -> None:
         self.plan, self.dtype = plan, dtype
@@ -74,7 +80,7 @@ class ScipyKernel:
         return sparse.csr_array((coefficient[level.edges], level.column, level.pointer), shape=shape)
 
     def forward(self, theta: Array, x: Array, dropout: Dropout | None = None) -> Saved:
-        """Compute equations (1), (2), (3), a level at a time."""
+        """Compute equations (1), (2), (3), one level at a time, from theta (P,) and x (B, I)."""
         m = None if dropout is None else self.plan.dropped(dropout, len(x))
         weight, bias = self.plan.parameters(theta.astype(np.float64))
         z = np.zeros((self.plan.n_nodes, len(x)))
@@ -92,9 +98,9 @@ class ScipyKernel:
             return Saved(z.astype(self.dtype), a.astype(self.dtype), extra=(z, a, coefficient, matrices, m))
 
     def backward(self, theta: Array, saved: Saved, dy: Array, live: Live) -> Adjoint:
-        """Compute equations (5)–(10): the same matrices transposed, levels in reverse order.
+        """Compute equations (5)–(10) with the same matrices, transposed, for the levels in reverse order.
 
-        Neurons that lead to no wanted output contribute 0: their matrix rows and their ∂L/∂z are 0.
+        Neurons from which no requested output can be reached contribute 0: their matrix rows and their ∂L/∂z are 0.
         """
         z, a, coefficient, matrices, m = saved.extra
         takes_part = np.ones(len(z), np.bool_) if live is None else live

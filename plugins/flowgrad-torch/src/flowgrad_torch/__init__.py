@@ -1,6 +1,6 @@
-"""flowgrad on PyTorch: the executor "torch", and the bridge that makes a network a layer of a torch model.
+"""Connect flowgrad to PyTorch: the executor "torch", and conversions between networks and torch modules.
 
-Importing this package imports no torch; the names below do on first access.
+Importing this package does not import torch; the first access to one of its names does.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Run eager calls on a fast path: forward keeps its activations for backward, and no torch operator is dispatched.
+"""Compute eager calls on a fast path: forward keeps its activations for backward, and dispatches no torch operator.
 
-It takes plain CPU tensors, which NumPy can read, outside of every transform; `operators` serves all other calls.
+It accepts plain CPU tensors, which NumPy can read, outside of every transform; `operators` handles all other calls.
 Gradients are bit-identical on both paths.
 """
 
@@ -39,7 +39,7 @@ def apply(theta: Tensor, x: Tensor, programs: Programs) -> Tensor:
 
 
 class Direct(torch.autograd.Function):
-    """y and its first derivative; a second backward of the same call runs forward again."""
+    """Compute y and its first derivative; a second backward pass of the same call repeats the forward pass."""
 
     @staticmethod
     def forward(ctx: Any, theta: Tensor, x: Tensor, programs: Programs, keeps: bool) -> Tensor:

@@ -1,4 +1,4 @@
-"""Build a network layer by layer, as arrays."""
+"""Build a network layer by layer from arrays."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Drawing:
         self._edges.append((source, target, np.broadcast_to(weight, source.shape), trains))
 
     def softmax(self, z: Array, log: bool = False) -> Array:
-        """Add neurons for softmax(z), or its logarithm, the largest z subtracted first; all are frozen."""
+        """Add frozen neurons for softmax(z), or for its logarithm; the largest z is subtracted first."""
         largest = self.neurons(1, "identity", "max")
         self.connect(z, largest)
         exps = self.neurons(len(z), "exp")
@@ -56,7 +56,7 @@ class Drawing:
         return found
 
     def network(self, outputs: Array) -> Network:
-        """Build the network, which is checked."""
+        """Build the network, and check it."""
         counts = [n for n, *_ in self._nodes]
         edges = [np.size(source) for source, *_ in self._edges]
         return Network.from_columns(

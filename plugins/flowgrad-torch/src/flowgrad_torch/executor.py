@@ -1,4 +1,4 @@
-"""The executor "torch": torch operators on the CPU or on a CUDA device. Importing this module imports no torch."""
+"""Define the executor "torch": torch operators on the CPU or on a CUDA device. Importing it does not import torch."""
 
 from __future__ import annotations
 
@@ -30,15 +30,18 @@ INFO = ExecutorInfo(
 
 
 def info() -> ExecutorInfo:
-    """Return what the executor declares, without importing torch."""
+    """Return the capabilities of the executor "torch", without importing torch."""
     return INFO
 
 
 class TorchExecutor:
-    """Run networks with torch operators on one device.
+    """Compute networks with torch operators on one device.
 
-    By the name "torch" it runs on the CPU; `TorchExecutor("cuda")` or `TorchExecutor("cuda:1")`, given to
-    `flowgrad.compile` as it is, runs on that device. Arrays go in and out as NumPy's.
+    The name "torch" stands for an executor on the CPU. For another device, pass `TorchExecutor("cuda")` or
+    `TorchExecutor("cuda:1")` itself to `flowgrad.compile`. Arguments and results of the program are NumPy arrays.
+
+    Args:
+        device: name of a torch device, "cpu", "cuda" or "cuda:N".
 
     >>> TorchExecutor("cuda:1")
     TorchExecutor('cuda:1')
@@ -50,7 +53,7 @@ class TorchExecutor:
         self.device = str(device)
 
     def can_run(self, network: Network, request: Request) -> Answer:
-        """Return True, or the reason: a device that is absent, or a number of threads that torch is not set to."""
+        """Return True, or the reason for refusal: the device is unavailable, or `threads` differs from torch's."""
         import torch
 
         kind = self.device.partition(":")[0]

@@ -61,7 +61,10 @@ def sparse(rows: Tensor, columns: Tensor, values: Tensor, shape: tuple[int, int]
 
 
 class TorchKernel:
-    """One network on one device, for one dtype. It keeps no state between calls, so threads may share it."""
+    """Compute the passes of one network on one device, for one dtype.
+
+    The kernel keeps no state between calls, so that threads may share it.
+    """
 
     def __init__(self, plan: Plan, request: Request, device: str = "cpu") -> None:
         self.plan, self.dtype, self.loss = plan, request.dtype, request.loss
@@ -71,14 +74,17 @@ class TorchKernel:
 
     @torch.no_grad()
     def forward(self, theta: Array, x: Array, dropout: Dropout | None = None) -> Saved:
-        """Compute z, a (V, B) from θ (P,) and x (B, I)."""
+        """Compute z and a, (V, B) each, from θ (P,) and x (B, I)."""
         m = self._drawn(dropout, 0, len(x))
         z, a = self._forward(Weights(self.low, theta), x, m)
         return Saved(self._nodes(z), self._nodes(a), extra=(z, a, m))
 
     @torch.no_grad()
     def backward(self, theta: Array, saved: Saved, dy: Array, live: Live) -> Adjoint:
-        """Compute dz, da (V, B), the gradient of every edge (E,) and bias (V,) from dy (B, O), live (V,) or None."""
+        """Compute ∂L/∂z and ∂L/∂a (V, B), and the gradient of every weight (E,) and bias (V,), from dy (B, O).
+
+        Nodes that `live` (V,) does not mark contribute 0; None marks all.
+        """
         z, a, m = saved.extra
         dz, da, weight, bias = self._backward(Weights(self.low, theta), z, a, dy, live, m)
         return Adjoint(self._nodes(dz), self._nodes(da), self._edges(weight), self._nodes(bias))

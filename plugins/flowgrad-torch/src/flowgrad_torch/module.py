@@ -1,4 +1,4 @@
-"""GraphModule: a network as a layer of a torch model; forward and backward are flowgrad's."""
+"""Provide `GraphModule`: a network as a layer of a torch model, with flowgrad's forward and backward passes."""
 
 from __future__ import annotations
 
@@ -23,23 +23,28 @@ from flowgrad_torch.plain import DTYPES
 
 
 class GraphModule(nn.Module):
-    """A network as an `nn.Module`: x (…, I) to y (…, O), in the order of the network's inputs and outputs.
+    """Wrap a network as an `nn.Module`, x (…, I) to y (…, O), in the order of the network's inputs and outputs.
 
-    `theta` (P,) is its one parameter: every trainable weight and bias of the network, in the order of
-    `module.program.theta_index`. Gradients of theta and of x are flowgrad's, exact, through
-    `torch.autograd.Function`; there are first derivatives only, no gradient of a gradient. Where a gradient may follow,
-    forward keeps activations for backward, 1 GB at most. Forward mode and ONNX use torch's operators. float32 and
-    float64; the network is compiled for the dtype of `theta`, so `.double()` and `.float()` work. On a CUDA model x is
-    copied to the CPU and y back, whatever the executor. Threads may share a module as any other.
+    Its one parameter `theta` (P,) holds every trainable weight and bias of the network, in the order of
+    `module.program.theta_index`. flowgrad computes the gradients of theta and of x, exactly, through
+    `torch.autograd.Function`; only first derivatives exist, no gradient of a gradient. If a gradient may be needed,
+    forward keeps activations for backward, 1 GB at most. Forward mode and the export to ONNX use torch's operators. The
+    dtype is float32 or float64; the network is compiled for that of `theta`, so that `.double()` and `.float()` work.
+    In a model on a CUDA device, x is copied to the CPU and y back, whatever the executor. Several threads may share a
+    module.
 
     Args:
-        network: the network to run; the module keeps a snapshot of it.
+        network: the network; the module keeps a snapshot of it.
         executor: as for `flowgrad.compile`: a name, an Executor, or "auto".
-        dtype: of theta; None is torch's default dtype.
+        dtype: dtype of theta, torch.float32 or torch.float64. Default: torch's default dtype.
         threads: as for `flowgrad.compile`.
 
+    Attributes:
+        theta: `nn.Parameter` of shape (P,).
+
     Raises:
-        ConfigError, UnknownNameError, ExecutorError: as `flowgrad.compile`.
+        ConfigError: `network` is not a Network, or the dtype is another one. UnknownNameError, ExecutorError: as
+            `flowgrad.compile`.
 
     >>> import flowgrad as fg
     >>> layer = GraphModule(fg.topologies.layered([3, 4, 2], seed=1), dtype=torch.float64)
@@ -70,15 +75,15 @@ class GraphModule(nn.Module):
 
     @property
     def program(self) -> Program:
-        """The program of theta's dtype, with its `theta_index`, `inputs`, `outputs` and `why`; not with this θ."""
+        """Program of theta's dtype, for its `theta_index`, `inputs`, `outputs` and `why`; its θ is not the module's."""
         return self._programs.of(self.theta.dtype)
 
     def network(self) -> Network:
-        """The network with the present θ written back, to save or to look at."""
+        """Return the network with the current values of theta, for saving or inspection."""
         return self.program.network(_array(self.theta))
 
     def reset_parameters(self) -> None:
-        """Draw the trainable weights anew, by torch's generator; reset the biases to the network's."""
+        """Draw the trainable weights anew, seeded by torch's generator, and reset the biases to the network's."""
         c = self._network.columns
         seed = int(torch.randint(2**31, ()))
         drawn = replace(c, weight=np.where(c.edge_trainable, np.nan, c.weight), seed=seed)
@@ -86,13 +91,20 @@ class GraphModule(nn.Module):
             self.theta.copy_(torch.tensor(lower(Network.from_columns(drawn)).theta))
 
     def groups(self, weights: dict[str, Any], biases: dict[str, Any]) -> list[dict[str, Any]]:
-        """Make two parameter groups of an optimizer, weights and biases; each dict holds that group's options.
+        """Make two parameter groups for an optimizer: the weights and the biases.
 
-        Both are leaves that share theta's memory; backward moves theta's gradient to them, and `theta.grad` stays
-        None. Call this once, after the module is on the device and in the dtype of training.
+        The parameters of both groups share the memory of theta; backward moves theta's gradient to them, and
+        `theta.grad` stays None. Call this once, after the module has the device and the dtype of training.
+
+        Args:
+            weights: options of the optimizer for the weights, such as {"weight_decay": 0.1}.
+            biases: options of the optimizer for the biases.
+
+        Returns:
+            Two dicts, each with its options and the key "params", a list of one tensor.
 
         Raises:
-            ConfigError: a second call; in backward, if the module has been moved since.
+            ConfigError: this is the second call; or, raised in backward, the module has been moved or converted since.
 
         >>> import flowgrad as fg
         >>> layer = GraphModule(fg.topologies.layered([3, 4, 2], seed=1))
@@ -120,11 +132,11 @@ class GraphModule(nn.Module):
         return [{"params": [part], **options} for part, options in zip(parts, (weights, biases), strict=True)]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Compute y (…, O) from x (…, I), in theta's dtype, on x's device. Under autocast x is cast to theta's dtype.
+        """Compute y (…, O) from x (…, I), in theta's dtype, on x's device; autocast converts x to theta's dtype.
 
         Raises:
-            ShapeError: x's last axis is not I.
-            DataError: x has another dtype than theta.
+            ShapeError: the last axis of x is not I.
+            DataError: x has another dtype than theta, outside of autocast.
         """
         (I, O, _), theta = self._sizes, self.theta
         if x.ndim == 0 or x.shape[-1] != I:
@@ -147,7 +159,7 @@ class GraphModule(nn.Module):
         return y if x.ndim == 2 else y.reshape(*x.shape[:-1], O)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> GraphModule:
-        """Refuse `.half()`, `.bfloat16()` and other dtypes before θ changes."""
+        """Raise ConfigError for `.half()`, `.bfloat16()` and other dtypes, before θ changes."""
         dtype = fn(torch.empty_like(self.theta[:0])).dtype
         if dtype not in DTYPES:
             raise ConfigError(
@@ -160,11 +172,11 @@ class GraphModule(nn.Module):
     # ---- state ----------------------------------------------------------------------------------------------
 
     def get_extra_state(self) -> Tensor:
-        """Identify the network of θ: (32,) uint8, a SHA-256 of its names, topology, functions and slots."""
+        """Return a fingerprint of the network, (32,) uint8: a SHA-256 of names, topology, functions and slots."""
         return torch.frombuffer(bytearray(fingerprint(self._network)), dtype=torch.uint8)
 
     def set_extra_state(self, state: Any) -> None:
-        """Refuse θ of another network.
+        """Check that a loaded state belongs to this network.
 
         Raises:
             FileError: the state was saved with another network.
@@ -177,7 +189,7 @@ class GraphModule(nn.Module):
             )
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *rest: Any) -> None:
-        """Check the fingerprint first, so that a refusal leaves θ as it was."""
+        """Load a state after checking its fingerprint, so that θ is unchanged if the state is rejected."""
         key, errors = f"{prefix}_extra_state", rest[-1]
         if key in state_dict:
             self.set_extra_state(state_dict[key])
@@ -202,12 +214,12 @@ class GraphModule(nn.Module):
         self._share(Programs(*made_of))
 
     def extra_repr(self) -> str:
-        """For print(module)."""
+        """Describe the module for `print(module)`."""
         return f"{self._network!r}, {self.theta.numel():,} parameters, executor={self._programs.executor!r}"
 
 
 def fingerprint(network: Network) -> bytes:
-    """Compute the SHA-256 of all that gives θ its meaning: names and plan, without the values that θ holds."""
+    """Compute the SHA-256 of all that determines the meaning of θ: names and plan, without the values that θ holds."""
     plan, digest = lower(network), hashlib.sha256()
     ids = network.columns.ids
     for k in plan.nodes.tolist():

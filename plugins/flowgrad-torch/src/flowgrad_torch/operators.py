@@ -29,7 +29,7 @@ from flowgrad_torch.plain import DTYPES, pieces_of
 
 
 class Programs:
-    """A network's programs, compiled once per dtype on first use. Operators look the network up by `key`."""
+    """Hold a network's programs, compiled once per dtype on first use. Operators find the network by `key`."""
 
     def __init__(self, network: Network, executor: str | Executor, threads: int | None) -> None:
         self.network, self.executor, self.threads = network, executor, threads
@@ -63,7 +63,7 @@ class Programs:
         """The network cut into pieces for torch's own operators.
 
         Raises:
-            GraphError: an activation or aggregation that has no form in torch's operators.
+            GraphError: an activation or aggregation cannot be expressed in torch's operators.
         """
         with self._lock:
             if self._pieces is None:

@@ -1,9 +1,10 @@
 """Convert a network to torch's own operators, by `to_torch`, and back.
 
-Neurons are computed level by level. A level's neurons that have the same sources are an `nn.Linear`; its others are
-gathered, those with equally many in-edges at a time. So everything works that torch does with its own operators:
-ONNX, forward mode, derivatives of any order, any device and compiler. Gathered neurons store a number for each in-edge
-and sample: where these are many, a GraphModule is faster and takes less memory.
+Neurons are computed level by level. Neurons of a level that have the same sources are an `nn.Linear`; for the others,
+activations of sources are gathered, together for all neurons with the same number of in-edges. Everything that torch
+supports for its own operators therefore works: ONNX, forward mode, derivatives of any order, any device and compiler.
+Gathered neurons store one number for each in-edge and sample: if there are many, a GraphModule is faster and takes less
+memory.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ Values = list[Tensor]
 
 
 class Elementwise(nn.Module):
-    """Apply the activation of a name by torch's operators."""
+    """Apply the activation of the given name by torch's operators."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
@@ -95,7 +96,7 @@ AGGREGATIONS: dict[str, Callable[[Tensor], Tensor]] = {  # of terms (B, n, K) to
 
 
 class Dense(nn.Module):
-    """n neurons with the same K sources: σ(W·a + b)."""
+    """Compute n neurons with the same K sources: σ(W·a + b)."""
 
     columns: Tensor | None
 
@@ -137,7 +138,7 @@ class Gathered(nn.Module):
 
 
 class Level(nn.Module):
-    """One level of neurons, computed from the earlier levels that `reads` lists."""
+    """Compute one level of neurons from the earlier levels that `reads` lists."""
 
     def __init__(self, reads: list[int], parts: list[nn.Module]) -> None:
         super().__init__()
@@ -161,9 +162,11 @@ def joined(tensors: Values) -> Tensor:
 
 
 class TorchNetwork(nn.Module):
-    """A network as torch operators: x (…, I) to y (…, O). Made by `to_torch`; `network()` goes back.
+    """Compute a network by torch operators, x (…, I) to y (…, O); `to_torch` makes such modules.
 
-    `weight` holds every trainable weight and bias that is in no Linear; the buffer `frozen` holds the frozen ones.
+    Attributes:
+        weight: `nn.Parameter` of all trainable weights and biases that are not in an `nn.Linear`.
+        frozen: buffer of the frozen ones.
     """
 
     frozen: Tensor
@@ -187,10 +190,10 @@ class TorchNetwork(nn.Module):
                             self.slots[f"{name}.{k}.linear.{kind}"] = slot.reshape(-1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (…, I) → y (…, O).
+        """Compute y (…, O) from x (…, I).
 
         Raises:
-            ShapeError: x's last axis is not I.
+            ShapeError: the last axis of x is not I.
         """
         I = self._inputs
         if x.ndim == 0 or x.shape[-1] != I:
@@ -202,7 +205,7 @@ class TorchNetwork(nn.Module):
         return y.reshape(*x.shape[:-1], y.shape[1])
 
     def network(self) -> Network:
-        """The network with the present weights written back; ids and all else are as `to_torch` was given them."""
+        """Return the network with the current weights; all else is as in the network given to `to_torch`."""
         program = compile(self._network, executor="python")
         theta, own = program.theta.copy(), dict(self.named_parameters())
         for name, slots in self.slots.items():
@@ -210,7 +213,7 @@ class TorchNetwork(nn.Module):
         return program.network(theta)
 
     def extra_repr(self) -> str:
-        """For print(module)."""
+        """Describe the module for `print(module)`."""
         return repr(self._network)
 
 
@@ -219,15 +222,15 @@ def to_torch(network: Network, dtype: torch.dtype | None = None) -> TorchNetwork
 
     Args:
         network: the network to convert; shared weights stay shared, frozen ones frozen.
-        dtype: of the parameters, float32 or float64; None is torch's default dtype.
+        dtype: dtype of the parameters, torch.float32 or torch.float64. Default: torch's default dtype.
 
     Returns:
-        A module x (…, I) → y (…, O), whose `network()` gives the network back with the weights it has then. Where terms
-        are equally large, max, min and max_abs send the gradient to one of them, which need not be the first.
+        A module that maps x (…, I) to y (…, O), whose `network()` returns the network with the current weights. If
+        terms are equally large, max, min and max_abs send the gradient to one of them, which need not be the first.
 
     Raises:
-        GraphError: an activation or aggregation that has no form in torch's operators; the message names the neuron.
-        ConfigError: another dtype, or an argument that is no Network.
+        GraphError: an activation or aggregation cannot be expressed in torch's operators; the message names the neuron.
+        ConfigError: the dtype is another one, or the argument is not a Network.
 
     >>> import flowgrad as fg
     >>> module = to_torch(fg.topologies.layered([3, 4, 2], seed=1))
@@ -269,7 +272,7 @@ def _part(pieces: Pieces, part: Part, width: int, dtype: torch.dtype) -> nn.Modu
 
 
 def sigma_of(plan: Plan, part: Part) -> nn.Module:
-    """Make the module of σ of a part's neurons."""
+    """Make the module that applies the activation σ of a part's neurons."""
     name = plan.activations[plan.activation[part.at[0]]].name
     return MODULES[name]() if name in MODULES else Elementwise(name)
 

@@ -1,4 +1,4 @@
-"""Convert a torch MLP to a network: `from_sequential`."""
+"""Convert a torch multilayer perceptron to a network, by `from_sequential`."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ ENDS = (nn.Softmax, nn.LogSoftmax)
 
 @dataclass
 class Dense:
-    """A layer σ(W·a + b), in float64: weight (m, n), bias (m,); `trains`: whether weight and bias are trained."""
+    """Hold a layer σ(W·a + b) in float64: weight (m, n), bias (m,), and whether weight and bias are trained."""
 
     weight: Array
     bias: Array
@@ -63,7 +63,7 @@ class Dense:
 
 @dataclass
 class Read:
-    """Layers read so far; `after` is a map a ↦ scale·a + shift behind the last one, to be folded into the next."""
+    """Hold the layers read so far; `after` is a map a ↦ scale·a + shift behind them, to fold into the next."""
 
     layers: list[Dense] = field(default_factory=list)
     width: int = 0
@@ -133,22 +133,26 @@ class Read:
 
 
 def from_sequential(model: nn.Sequential) -> Network:
-    """Convert a torch MLP in eval mode to a network: `nn.Linear` layers with activations between and after them.
+    """Convert a torch multilayer perceptron to a network: `nn.Linear` layers with activations between and after them.
 
-    Neurons are numbered layer by layer, the inputs first. Weights and biases are taken over as they are; a layer
-    without bias gets biases 0 that are not trainable, and a parameter with `requires_grad=False` is not trainable
-    either. Nested Sequentials are read through; a Linear with no activation after it has linear neurons.
+    Neurons are numbered layer by layer, the inputs first. Weights and biases are copied in float64. A layer without
+    bias gets biases 0 that are not trainable; a parameter with `requires_grad=False` is not trainable either. Nested
+    Sequentials are flattened; a Linear without an activation after it becomes linear neurons.
 
-    BatchNorm1d is folded into the Linear before it, or behind an activation into the Linear after it; Dropout and
-    Identity pass, and so does Flatten of all but the batch. ReLU6 is hard_tanh between two scalings, which are folded
-    as well. A Softmax or LogSoftmax at the end becomes neurons with frozen weights; leave it out of a model that is
-    to be trained under cross_entropy, which takes logits.
+    BatchNorm1d is folded into the Linear directly before it (whose bias becomes trainable if that of BatchNorm1d is)
+    or, if there is none, into the Linear after it. ReLU6 becomes hard_tanh between two scalings, which are folded
+    likewise. At the end of the model, such a scaling becomes linear neurons with frozen weights. Dropout, Identity and
+    Flatten (of all axes but the first) are skipped. A Softmax or LogSoftmax at the end becomes neurons with frozen
+    weights; remove it from a model that is to be trained with the loss cross_entropy, which takes logits.
+
+    Args:
+        model: the model, in eval mode if it contains Dropout or BatchNorm1d.
 
     Raises:
-        GraphError: a layer that is none of these and no activation of flowgrad's, has other settings or is in training
-            mode; two activations in a row; an activation before the first Linear. The message names the layer by its
-            place and class.
-        ShapeError: two layers that do not fit.
+        GraphError: a layer is not one of these nor an activation of flowgrad, has other settings or is in training
+            mode; two activations follow each other, an activation precedes the first Linear, a layer follows the
+            Softmax, or there is no Linear. The message names the layer by its place and class.
+        ShapeError: two layers do not fit together.
 
     >>> from_sequential(nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)))
     Network(9 nodes, 20 edges, depth 2, 3 inputs: 0, 1, 2, 2 outputs: 7, 8)
@@ -197,7 +201,7 @@ def _read(model: nn.Sequential) -> Read:
 
 
 def _passes(place: str, layer: nn.Module) -> bool:
-    """Return whether a layer changes nothing; GraphError if only in eval mode, or only with other settings."""
+    """Return whether a layer changes nothing; raise GraphError if so only in eval mode or with other settings."""
     if isinstance(layer, DROPOUTS):
         if layer.training and layer.p > 0:
             raise GraphError(f"layer {place}, a {type(layer).__name__}, drops neurons: call model.eval() first")
