@@ -63,7 +63,7 @@ def _check_outputs(network: Network, loss: Loss) -> None:
         )
     if not loss.logits:
         return
-    bounded = [*(sigma.range is not None for sigma in c.activations), False]  # the last entry serves code −1, inputs
+    bounded = [*(sigma.range is not None for sigma in c.activations), False]  # the last entry is for code −1, inputs
     for name, code in zip(names, c.activation[c.outputs].tolist(), strict=True):
         if bounded[code]:
             sigma = c.activations[code]

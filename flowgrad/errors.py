@@ -111,11 +111,11 @@ class BoundedOutputWarning(FlowgradError, UserWarning):
 
 
 WIDTH = 80
-"""Most characters of a value or a name in a message."""
+"""Largest number of characters of a value or a name in a message."""
 LISTED = 240
-"""Approximate most characters of a list of names in a message; longer names are not searched for near ones."""
+"""Approximate maximum length of a list of names in a message; similar names are not searched for longer names."""
 MANY = 50_000
-"""Most names that are searched for the nearest one."""
+"""Largest number of valid names among which a similar one is searched for."""
 
 
 class _Brief(Repr):

@@ -22,7 +22,7 @@ from flowgrad.aliases import BY_KIND, PACKAGES
 from flowgrad.errors import FlowgradError, UnknownNameError, brief, folded, suggest
 
 FOLDERS = ("executors", "optimizers", "formats", "callbacks", "displays", "cli")
-ELSEWHERE = ("executor_info",)  # light declarations, found among entry points only
+ELSEWHERE = ("executor_info",)  # declarations without an import of the backend, found only among entry points
 TABLES = {  # kind → modules whose tables hold its entries
     "activations": ("maths.activations", "maths.rectifiers", "maths.foreign"),
     "aggregations": ("maths.aggregations",),

@@ -165,7 +165,7 @@ def gaussian(z: float) -> float:
 
 def dgaussian(z: float) -> float:
     """−2z·e^{−z²}"""
-    if abs(z) > 30.0:  # e^{−900} has underflowed; inf · 0 is not to be formed
+    if abs(z) > 30.0:  # e^{−900} has underflowed; avoids inf · 0
         return 0.0
     return -2.0 * z * np.exp(-z * z)
 

@@ -69,7 +69,7 @@ def softplus(z: float) -> float:
 
 def gelu(z: float) -> float:
     """½z·erfc(−z/√2) = z·Φ(z), exact and not the tanh fit; 1 + erf would lose the far tail to cancellation."""
-    if z < -40.0:  # Φ has underflowed; −inf · 0 is not to be formed
+    if z < -40.0:  # Φ has underflowed; avoids −inf · 0
         return 0.0
     return 0.5 * z * math.erfc(-z * SQRT_HALF)
 
