@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 def requested(network: Network, dtype: DTypeLike, loss: str | Loss | None, threads: int | None) -> Request:
-    """Validate arguments of `compile`, and make the Request that executors take.
+    """Validate arguments of `compile`, and return the Request that executors take.
 
     Raises:
-        ConfigError: an invalid dtype, loss or number of threads; fewer outputs than the loss needs.
+        ConfigError: an invalid dtype, loss or number of threads, or fewer outputs than the loss needs.
         UnknownNameError: no such loss.
 
     Warns:
@@ -63,7 +63,7 @@ def _check_outputs(network: Network, loss: Loss) -> None:
         )
     if not loss.logits:
         return
-    bounded = [*(sigma.range is not None for sigma in c.activations), False]  # the last entry serves code −1, inputs
+    bounded = [*(sigma.range is not None for sigma in c.activations), False]  # the last entry is for code −1, inputs
     for name, code in zip(names, c.activation[c.outputs].tolist(), strict=True):
         if bounded[code]:
             sigma = c.activations[code]
@@ -87,7 +87,7 @@ def _threads(threads: int | None) -> int | None:
 
 
 def executors() -> dict[str, Literal[True] | str]:
-    """Every executor by name → True, or the reason why it cannot run here.
+    """List the executors: a dict from each name to True, or to the reason (str) why it cannot run here.
 
     >>> executors()["python"]
     True
@@ -97,7 +97,7 @@ def executors() -> dict[str, Literal[True] | str]:
 
 
 def executor_info(name: str) -> ExecutorInfo:
-    """Return an executor's declaration; imports no backend where its package gives `executor_info`.
+    """Return an executor's declaration, without importing its backend if its package provides `executor_info`.
 
     Raises:
         UnknownNameError: no such executor.
@@ -108,11 +108,11 @@ def executor_info(name: str) -> ExecutorInfo:
 
 
 def with_options(name: str, **options: Any) -> str | Executor:
-    """Make the executor of that name with keyword options of its class; without options, return the name.
+    """Return the executor of a name, created with keyword options of its class; without options, return the name.
 
     Raises:
         UnknownNameError: no such executor.
-        ConfigError: it has no such option, or the value is of the wrong type or range.
+        ConfigError: the executor has no such option, or a value has the wrong type or is out of range.
 
     >>> with_options("numba", shards=8)
     Traceback (most recent call last):
@@ -133,11 +133,12 @@ def with_options(name: str, **options: Any) -> str | Executor:
 
 
 def choose(executor: str | Executor, network: Network, request: Request) -> tuple[Executor, str]:
-    """Choose the executor, and give the reason: the named one, or for "auto" the fastest that can run the request.
+    """Return the executor and the reason for the choice: the one given, or for "auto" the first that can run this.
 
     Raises:
         UnknownNameError: no such executor.
-        ExecutorError: it cannot run here, or cannot run this network; never a silent fallback.
+        ConfigError: `executor` is neither a name nor an Executor.
+        ExecutorError: the executor, or for "auto" every executor, cannot run here or cannot run this network.
     """
     if executor != "auto":
         chosen: Executor = find("executors", executor) if isinstance(executor, str) else executor

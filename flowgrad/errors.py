@@ -1,7 +1,7 @@
-"""Everything flowgrad raises on purpose: one family, each error also the builtin that fits it.
+"""Errors and warnings of flowgrad. All derive from `FlowgradError`, and each also from a built-in class that fits it.
 
-A message names the value, the node, edge, file or line, the rule, and the nearest valid name. It stays under 500
-characters: values and names stand in it as `brief` and `show` write them.
+A message gives the value, its place (node, edge, file or line), the rule that it breaks, and the nearest valid name. It
+stays under 500 characters, because values and names are shortened by `brief` and `show`.
 """
 
 from __future__ import annotations
@@ -13,17 +13,19 @@ from reprlib import Repr
 
 
 class FlowgradError(Exception):
-    """The root of every error that flowgrad raises on purpose."""
+    """Base class of the errors that flowgrad raises deliberately, and of its warnings."""
 
 
 class GraphError(FlowgradError, ValueError):
-    """The graph, or a value on one of its nodes or edges, is not a network."""
+    """A graph, or an attribute of a node or edge, is invalid for a network or cannot be held by a file format."""
 
 
 class CycleError(GraphError):
-    """The graph has a directed cycle, which is in `.cycle`: node ids, the first one not repeated.
+    """The graph has a directed cycle.
 
-    `where` begins the message: the file that the graph comes from.
+    Attributes:
+        cycle: ids of the nodes on the cycle, in order; the first one is not repeated at the end.
+        where: beginning of the message, such as the file that holds the graph. Default: "".
     """
 
     def __init__(self, cycle: Sequence[Hashable], where: str = "") -> None:
@@ -36,23 +38,23 @@ class CycleError(GraphError):
 
 
 class UnknownNameError(FlowgradError, LookupError):
-    """A name that stands for nothing here: node, edge, activation, executor, column, …"""
+    """A name is not known where it is used, for example the name of a node, edge, activation, executor or column."""
 
 
 class ShapeError(FlowgradError, ValueError):
-    """An array has another shape than the network asks for."""
+    """An array has the wrong shape for the network, or for the other arrays of the call."""
 
 
 class DataError(FlowgradError, ValueError):
-    """A value in the data or in an argument breaks a rule: class index, empty batch, dtype, …"""
+    """A value in the data or in an argument is invalid, for example a class index out of range or an empty batch."""
 
 
 class ConfigError(FlowgradError, ValueError):
-    """A setting, in a TOML file or an argument, has a wrong name, type or range."""
+    """A setting, in a TOML file or an argument, has an unknown name, or a value of the wrong type or out of range."""
 
 
 class FileError(FlowgradError, OSError):
-    """A file is missing, unreadable, truncated, altered or not of the format."""
+    """A file is missing, truncated, altered or not in its format, or it cannot be read or written."""
 
 
 class ExecutorError(FlowgradError, RuntimeError):
@@ -60,7 +62,13 @@ class ExecutorError(FlowgradError, RuntimeError):
 
 
 class MissingDependencyError(FlowgradError, ImportError):
-    """An optional library is needed and absent; the message names the extra that installs it."""
+    """A required optional library is not installed; the message gives the command that installs it.
+
+    Args:
+        library: name of the library.
+        extra: extra of the package flowgrad that installs it, as in `pip install 'flowgrad[extra]'`.
+        purpose: function that needs the library; it begins the message.
+    """
 
     def __init__(self, library: str, extra: str, purpose: str) -> None:
         self.arguments = (library, extra, purpose)
@@ -71,36 +79,43 @@ class MissingDependencyError(FlowgradError, ImportError):
 
 
 class NonFiniteError(FlowgradError, ArithmeticError):
-    """Training met inf or NaN; the message names the neuron, the step and the batch."""
+    """A loss or gradient in training is infinite or NaN.
+
+    The message names the origin, such as a neuron, input or target. `fit` adds the epoch, step and batch.
+    """
 
 
 class CheckpointWarning(FlowgradError, UserWarning):
-    """A checkpoint could not be written; training goes on, and the message says which is the last whole one."""
+    """A checkpoint could not be written. Training continues; the message gives the epoch of the last complete one."""
 
 
 class StopTraining(FlowgradError, StopIteration):
-    """Raised by a callback or `on_epoch` to end a training after the epoch that it was told of."""
+    """Exception that a callback or `on_epoch` raises to end training after the current epoch.
+
+    `fit` then returns normally, with "stopped" as the reason in its History.
+    """
 
 
 class FileWarning(FlowgradError, UserWarning):
-    """A reader has left out what says nothing, as a gene that its set names twice; the message says what and where.
+    """A file was read or written, but part of the data was left out or may have been misread.
 
-    Or a writer has left out what its format does not hold, as biases in a list of edges.
+    Readers issue it for entries that they ignore, such as a gene listed twice in one set, and for a first row that may
+    be a header. Writers issue it for data that the format cannot hold, such as biases in an edge list.
 
-    Also a `FlowgradError`: where warnings are errors, it is one of the family.
+    It is also a `FlowgradError`, so that `except FlowgradError` catches it where warnings are turned into errors.
     """
 
 
 class BoundedOutputWarning(FlowgradError, UserWarning):
-    """A loss takes logits, and an output's activation is bounded on both sides, so that it can be no certain one."""
+    """The loss takes logits, but an output's activation is bounded, so that no probability can come near 0 or 1."""
 
 
 WIDTH = 80
-"""Most characters of a value or a name in a message."""
+"""Largest number of characters of a value or a name in a message."""
 LISTED = 240
-"""Approximate most characters of a list of names in a message; longer names are not searched for near ones."""
+"""Approximate maximum length of a list of names in a message; similar names are not searched for longer names."""
 MANY = 50_000
-"""Most names that are searched for the nearest one."""
+"""Largest number of valid names among which a similar one is searched for."""
 
 
 class _Brief(Repr):
@@ -126,7 +141,7 @@ _brief = _Brief()
 
 
 def brief(value: object) -> str:
-    """Write a value for a message: its repr, cut in the middle to at most `WIDTH` characters.
+    """Return the repr of a value for an error message, shortened in the middle to at most `WIDTH` characters.
 
     >>> brief("tanh"), brief(range(3)), len(brief(["a name"] * 100_000)) <= WIDTH
     ("'tanh'", 'range(0, 3)', True)
@@ -136,7 +151,7 @@ def brief(value: object) -> str:
 
 
 def show(value: object) -> str:
-    """Write a name for a message: text bare where it is one plain, short word, all else as `brief` does."""
+    """Return a name for an error message: a short printable word as it is, anything else as `brief` does."""
     plain = isinstance(value, str) and value and len(value) < WIDTH and value.isprintable()
     if plain and not any(c in str(value) for c in " ,→'\""):
         return str(value)
@@ -144,7 +159,9 @@ def show(value: object) -> str:
 
 
 def listing(values: Iterable[object], limit: int = 10) -> str:
-    """Write `a, b, c … (12 more)`: at most `limit` of the values, fewer where they are long.
+    """Return values as a list for an error message, such as `a, b, c … (12 more)`.
+
+    At most `limit` values are shown, and fewer if they are long.
 
     >>> listing("abc"), listing(range(12), limit=3)
     ('a, b, c', '0, 1, 2 … (9 more)')
@@ -158,12 +175,16 @@ def listing(values: Iterable[object], limit: int = 10) -> str:
 
 
 def suggest(name: object, valid: Iterable[object], aliases: Mapping[str, Sequence[str]] | None = None) -> str:
-    """Write `: did you mean 'sigmoid'?`, or the valid names where none is near; to end a message with.
+    """Return the end of an error message about an unknown name: a suggestion, or the list of valid names.
 
-    A name that differs in case, or in `_`, `-` and spaces, comes first; then what others call it; then the nearest.
+    Candidates for the suggestion are, in this order: valid names that differ from `name` only in case, `_`, `-` or
+    spaces; valid names that have `name` as an alias; the most similar valid name. Without a candidate the valid names
+    are listed; without valid names the result is empty.
 
     Args:
-        aliases: other names, folded → the names that they stand for, of which those that are valid count.
+        name: the unknown name.
+        valid: valid names; above `MANY` names, no similar name is searched for.
+        aliases: alias, as `folded` returns it → names for which it stands; names that are not in `valid` are ignored.
 
     >>> suggest("sigmiod", ["tanh", "sigmoid"]), suggest("TanH", ["tanh", "sigmoid"])
     (": did you mean 'sigmoid'?", ": did you mean 'tanh'?")
@@ -185,7 +206,7 @@ def suggest(name: object, valid: Iterable[object], aliases: Mapping[str, Sequenc
 
 
 def folded(name: object) -> str:
-    """Strip a name of what two spellings of it differ in: case, and separators.
+    """Return a name in a form that ignores case, spaces, `_` and `-`, to compare spellings.
 
     >>> folded("Leaky-ReLU"), folded("leaky_relu")
     ('leakyrelu', 'leakyrelu')

@@ -22,7 +22,7 @@ from flowgrad.aliases import BY_KIND, PACKAGES
 from flowgrad.errors import FlowgradError, UnknownNameError, brief, folded, suggest
 
 FOLDERS = ("executors", "optimizers", "formats", "callbacks", "displays", "cli")
-ELSEWHERE = ("executor_info",)  # light declarations, found among entry points only
+ELSEWHERE = ("executor_info",)  # declarations without an import of the backend, found only among entry points
 TABLES = {  # kind → modules whose tables hold its entries
     "activations": ("maths.activations", "maths.rectifiers", "maths.foreign"),
     "aggregations": ("maths.aggregations",),
@@ -86,7 +86,14 @@ def singular(kind: str) -> str:
 
 @cache
 def names(kind: str) -> tuple[str, ...]:
-    """Every name of a kind, flowgrad's own first.
+    """List all names of a kind: flowgrad's own, then those of other packages in alphabetical order.
+
+    Args:
+        kind: name of the kind, such as "activations" (see `FOLDERS`, `ELSEWHERE` and `TABLES`).
+
+    Raises:
+        UnknownNameError: no such kind.
+        FlowgradError: another package defines a name of flowgrad's own, or two packages define the same name.
 
     >>> names("losses")[0]
     'squared_error'
@@ -100,10 +107,10 @@ def names(kind: str) -> tuple[str, ...]:
 
 
 def nearest(kind: str, name: object, own: Iterable[str] = ()) -> str:
-    """Write the end of a message about an unknown name: the nearest names, or the package that provides it.
+    """Return the end of an error message about an unknown name: the nearest names, or the package that provides it.
 
     Args:
-        own: further names that are valid here.
+        own: further names that are valid besides those of the registry.
 
     >>> nearest("losses", "mse"), nearest("activations", "ReLU")
     (": did you mean 'squared_error'?", ": did you mean 'relu'?")
@@ -128,11 +135,16 @@ def _aliases(kind: str) -> dict[str, list[str]]:
 
 
 def find(kind: str, name: str) -> Any:
-    """The entry of that name.
+    """Return the entry of a name, for example the Activation "tanh"; a module or entry point is imported if needed.
+
+    Args:
+        kind: name of the kind, such as "activations".
+        name: one of `names(kind)`.
 
     Raises:
-        UnknownNameError: no such name; the message gives the nearest.
-        MissingDependencyError: its module needs a library that is not installed.
+        UnknownNameError: no such kind or name; the message gives the nearest name.
+        FlowgradError: as for `names`.
+        ImportError: the package that provides the entry, or a library that its module imports, cannot be imported.
 
     >>> find("activations", "tanh").name
     'tanh'

@@ -1,4 +1,4 @@
-"""The record of an activation σ of equation (3): functions, range, initializer, formulas, relation to another σ."""
+"""The record of an activation σ of equation (3): σ and σ', range, initializer, formulas, relation to another σ."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from flowgrad.maths.expression import parse
 
 @dataclass(frozen=True)
 class Affine:
-    """An affine relation of a σ to another: σ(z) = scale · of(factor · z + shift) + offset, exact but for rounding.
+    """Affine relation of an activation σ to another: σ(z) = scale · of(factor · z + shift) + offset, up to rounding.
 
     Raises:
-        ConfigError: `of` is no Activation, or a number is not finite, or `factor` or `scale` is 0.
+        ConfigError: `of` is no Activation, a number is not finite, or `factor` or `scale` is 0.
     """
 
     of: Activation
@@ -36,24 +36,30 @@ class Affine:
 
 @dataclass(frozen=True, repr=False)
 class Activation:
-    """A named σ with its derivative, both scalar functions of z.
+    """An activation function σ, equation (3), with its name and its derivative σ'.
 
-    Put into a graph as it is, one of your own works on every executor. For the Numba executor write `f` and
-    `df` as plain functions of one float that return a float on every path.
+    A user's own Activation is used in place of a name, as in `add_neuron(..., activation=record)`. It runs on every
+    executor that supports custom functions (`ExecutorInfo.custom_functions`). The Numba executor compiles `f` and `df`
+    unless there is an `expression`: they must then be plain functions of one float that return a float on every path.
 
-    What else is known of σ does not define it: records that differ in nothing else are equal. A reader that needs what
-    is None refuses the function by name.
+    Two records are equal if their `name`, `f` and `df` are; the other attributes are optional hints. A writer that
+    needs an expression, such as that of C code, raises an error that names the activation if it has none.
 
-        range        (lower, upper), the bounds of σ(z) where both are finite
-        initializer  by which the absent weights of a neuron's in-edges are drawn: "glorot", "he" for those that pass
-                     about half of what comes in, as relu does, "glorot_spectral" for those that saturate, as tanh does
-        affine       the relation to another σ, of which executors may use the faster form
-        expression   σ(z) and σ'(z) as text, in the grammar of `flowgrad.maths.expression`: what files in other
-                     languages are printed from, and what executors may evaluate in place of `f` and `df`
+    Attributes:
+        name: non-empty str.
+        f, df: functions of one float z that return σ(z) and σ'(z) as a float.
+        range: (lower, upper), finite bounds of σ(z); None if σ is not bounded on both sides.
+        initializer: name of the initializer that draws the weights of a neuron's in-edges where they are not given:
+            "glorot", "he" (for functions that pass about half of their input, such as relu) or "glorot_spectral" (for
+            functions that saturate on both sides, such as tanh), or any other registered name.
+        affine: affine relation to another activation, whose faster implementation an executor may use; or None.
+        expression: formulas of σ(z) and σ'(z), two str in the grammar of `flowgrad.maths.expression`; or None. Writers
+            translate them into other languages, and executors may evaluate them in place of `f` and `df`.
 
     Raises:
-        ConfigError: the name or the initializer's is no text or empty, `f` or `df` cannot be called, `range` is no pair
-            of finite, rising numbers, `affine` is no Affine, or `expression` no pair of formulas.
+        ConfigError: `name` or `initializer` is not a non-empty str, `f` or `df` is not callable, a bound of `range` is
+            not finite, its lower bound is not below the upper, `affine` is no Affine, or `expression` is not a tuple
+            of two valid formulas.
 
     >>> def cube(z): return z * z * z
     >>> def dcube(z): return 3.0 * z * z

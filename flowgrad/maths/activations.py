@@ -1,19 +1,19 @@
 """Activations σ of equation (3), a = σ(z), each with σ'(z) of (7) and (8) directly under it.
 
-Rectifiers are in `rectifiers`, activations as other programs define them in `foreign`, under the same rules.
+Rectifiers are in `rectifiers`, activations as other programs define them in `foreign`; the same rules hold there.
 
-Plain scalar functions of one float64: the Python executor calls them with np.float64 numbers, under
-`np.errstate(all="ignore")`; Numba compiles the same objects, without `fastmath`. All of them keep four rules:
+All are plain scalar functions of one float64: the Python executor calls them with np.float64 numbers, under
+`np.errstate(all="ignore")`, and Numba compiles them without `fastmath`. All of them follow four rules:
 
-- NaN in gives NaN out, of σ and of σ' (branches are ordered so that NaN reaches one that returns NaN);
-- ±inf gives the limit where there is one, and neither inf − inf nor 0 · inf is formed;
+- σ and σ' are NaN at NaN (branches are ordered so that NaN reaches one that returns NaN);
+- at ±inf they are the limit, if there is one, and neither inf − inf nor 0 · inf is formed;
 - σ and σ' are accurate to a few units in the last place wherever z determines them that well;
 - every path returns a float, nothing divides by zero, and no function here has the name of a NumPy function.
 
-At a kink σ' is the value from the left, except at |z|, where it is 0, and at the upper edge of hard_sigmoid and
-hard_tanh: a clipped edge counts as clipped, σ' = 0, as in PyTorch.
+At a kink σ' is the derivative from the left, with two exceptions: it is 0 for |z|, and 0 at the upper edge of
+hard_sigmoid and hard_tanh, as in PyTorch.
 
-Functions that saturate on both sides and have slope 1 (erf: 1.13) at 0 take the initializer "glorot_spectral". The
+Functions that saturate on both sides and have slope 1 (erf: 1.13) at 0 use the initializer "glorot_spectral". The
 sigmoids do not: their slope is ¼ or less, and trees of eight levels of them trained worse with still smaller weights.
 """
 
@@ -43,7 +43,7 @@ def didentity(z: float) -> float:
 
 
 def sigmoid(z: float) -> float:
-    """1/(1 + e^{−z}), by the exponential that cannot overflow."""
+    """1/(1 + e^{−z}), computed with e^{−|z|}, which cannot overflow."""
     if z >= 0.0:
         return 1.0 / (1.0 + np.exp(-z))
     e = np.exp(z)
@@ -51,7 +51,7 @@ def sigmoid(z: float) -> float:
 
 
 def dsigmoid(z: float) -> float:
-    """σ(z)·σ(−z), which keeps the digits that σ·(1 − σ) cancels for large z."""
+    """σ(z)·σ(−z), which is accurate for large z, where σ·(1 − σ) suffers from cancellation."""
     return sigmoid(z) * sigmoid(-z)
 
 
@@ -61,20 +61,20 @@ def hyperbolic_tangent(z: float) -> float:
 
 
 def dhyperbolic_tangent(z: float) -> float:
-    """1/cosh² z = 4e/(1 + e)² with e = e^{−2|z|}, which keeps the digits that 1 − tanh² cancels."""
+    """1/cosh² z = 4e/(1 + e)² with e = e^{−2|z|}, without the cancellation of 1 − tanh²."""
     e = np.exp(-2.0 * abs(z))
     return 4.0 * e / ((1.0 + e) * (1.0 + e))
 
 
 def step(z: float) -> float:
-    """1 for z > 0, else 0; also the derivative of relu, 0 at the kink by the usual convention."""
+    """1 for z > 0, else 0; also the derivative of relu, which is 0 at 0 by the usual convention."""
     if z != z:
         return z
     return 1.0 if z > 0.0 else 0.0
 
 
 def softsign(z: float) -> float:
-    """z/(1 + |z|), for |z| > 1 divided through by z, so that ±inf gives ±1."""
+    """z/(1 + |z|); for |z| > 1 numerator and denominator are divided by z, so that ±inf gives ±1."""
     if z > 1.0:
         return 1.0 / (1.0 + 1.0 / z)
     if z < -1.0:
@@ -83,13 +83,13 @@ def softsign(z: float) -> float:
 
 
 def dsoftsign(z: float) -> float:
-    """1/(1 + |z|)², as the square of a quotient: the square of 1 + |z| overflows."""
+    """1/(1 + |z|)², computed as the square of a quotient, because the square of 1 + |z| may overflow."""
     r = 1.0 / (1.0 + abs(z))
     return r * r
 
 
 def hard_sigmoid(z: float) -> float:
-    """clip(z/6 + ½, 0, 1), PyTorch's and MobileNetV3's; Keras before 3 and ONNX' default have slope 0.2."""
+    """clip(z/6 + ½, 0, 1), as in PyTorch and MobileNetV3; Keras before 3 and ONNX by default have slope 0.2."""
     if z <= -3.0:
         return 0.0
     if z >= 3.0:
@@ -98,7 +98,7 @@ def hard_sigmoid(z: float) -> float:
 
 
 def dhard_sigmoid(z: float) -> float:
-    """1/6 for |z| < 3, else 0, at the two kinks as well."""
+    """1/6 for |z| < 3, else 0, also at the two kinks."""
     if abs(z) >= 3.0:
         return 0.0
     return z if z != z else 1.0 / 6.0
@@ -114,7 +114,7 @@ def hard_tanh(z: float) -> float:
 
 
 def dhard_tanh(z: float) -> float:
-    """1 for |z| < 1, else 0, at the two kinks as well."""
+    """1 for |z| < 1, else 0, also at the two kinks."""
     if abs(z) >= 1.0:
         return 0.0
     return z if z != z else 1.0
@@ -126,7 +126,7 @@ def arc_tangent(z: float) -> float:
 
 
 def darc_tangent(z: float) -> float:
-    """1/(1 + z²); as (1/z)² where 1 + z² rounds to z², which may overflow."""
+    """1/(1 + z²); for |z| > 1e9, where 1 + z² rounds to z² and may overflow, computed as (1/z)²."""
     if abs(z) > 1e9:
         r = 1.0 / z
         return r * r
@@ -144,7 +144,7 @@ def derror_function(z: float) -> float:
 
 
 def sine(z: float) -> float:
-    """sin z; it has no limit at ±inf: NaN."""
+    """sin z; NaN at ±inf, where it has no limit."""
     return np.sin(z)
 
 
@@ -165,18 +165,18 @@ def gaussian(z: float) -> float:
 
 def dgaussian(z: float) -> float:
     """−2z·e^{−z²}"""
-    if abs(z) > 30.0:  # e^{−900} has underflowed; inf · 0 is not to be formed
+    if abs(z) > 30.0:  # e^{−900} has underflowed; avoids inf · 0
         return 0.0
     return -2.0 * z * np.exp(-z * z)
 
 
 def dflat(z: float) -> float:
-    """0: σ' of step and of sign, at their jump as well."""
+    """0, the derivative of step and of sign, also at their jumps; NaN at NaN."""
     return z if z != z else 0.0
 
 
 def signum(z: float) -> float:
-    """1, 0 or −1; 0 at 0. It is also the derivative of |z|."""
+    """1 for z > 0, −1 for z < 0, 0 at 0; also the derivative of |z|."""
     if z > 0.0:
         return 1.0
     return -1.0 if z < 0.0 else z  # ±0 and NaN are returned as they are
@@ -213,12 +213,12 @@ def exponential(z: float) -> float:
 
 
 def logarithm(z: float) -> float:
-    """log z; −inf at 0, NaN below."""
+    """log z; −inf at 0, NaN below 0."""
     return np.log(z)
 
 
 def dlogarithm(z: float) -> float:
-    """1/z; inf at 0, and NaN below, where log itself has no value."""
+    """1/z; inf at 0, and NaN below 0, where log is not defined."""
     if z > 0.0:
         return 1.0 / z
     if z == 0.0:
@@ -237,12 +237,12 @@ def dsquare_root(z: float) -> float:
 
 
 def reciprocal(z: float) -> float:
-    """1/z; at ±0 ±inf."""
+    """1/z; ±inf at ±0."""
     return np.copysign(np.inf, z) if z == 0.0 else 1.0 / z
 
 
 def dreciprocal(z: float) -> float:
-    """−1/z², as the square of a quotient: z² overflows."""
+    """−1/z², computed as the square of a quotient, because z² may overflow."""
     r = reciprocal(z)
     return -r * r
 

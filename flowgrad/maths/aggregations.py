@@ -1,12 +1,13 @@
 """Aggregations m_v of equation (1), each with its gradient ∂m/∂t directly under it.
 
-`t` (K,) float64 holds the terms t_k = w_uv·a_u of one neuron and one sample, in edge order. `f(t)` is m, which the
-functions here define as 0 for K = 0; `df(t, d)` fills `d` (K,) float64 with ∂m/∂t_k. Plain loops, run as they are by
-the Python executor (under `np.errstate(all="ignore")`) and compiled as they are by Numba: O(K), the median
+`t` (K,) float64 holds the terms t_k = w_uv·a_u of one neuron and one sample, in edge order. `f(t)` returns m, which the
+functions here define as 0 for K = 0; `df(t, d)` fills `d` (K,) float64 with ∂m/∂t_k. The functions are plain loops,
+which the Python executor runs (under `np.errstate(all="ignore")`) and Numba compiles. They take O(K) time, the median
 O(K log K).
 
-Ties go to the first edge. A NaN among the terms makes max, min, max_abs and median NaN; no term is then selected,
-and the gradient is NaN at the terms that are NaN and 0 at the others: both passes show the source of the NaN.
+Among equal terms the first in edge order is selected. A NaN among the terms makes max, min, max_abs and median NaN; no
+term is then selected, and the gradient is NaN at the terms that are NaN and 0 at the others, so that both passes show
+the source of the NaN.
 """
 
 # mypy: disable-error-code="no-any-return"
@@ -29,20 +30,25 @@ Terms = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, repr=False)
 class Aggregation:
-    """A named m = f(t) with its gradient, written by df(t, d), and what else is known of it.
+    """An aggregation m of a neuron's terms t_k = w_uv·a_u, equation (1), with its name and its gradient ∂m/∂t.
 
-    Put into a graph as it is, one of your own works on every executor that runs functions of a user's own. `t` (K,)
-    float64 holds a neuron's terms: `f(t)` returns a float, `df(t, d)` writes ∂m/∂t_k into every entry of `d` (K,)
-    float64. A neuron without in-edges has m = 0, and neither is asked. For the Numba executor both are plain
-    functions, of loops and NumPy.
+    A user's own Aggregation is used in place of a name, as in `add_neuron(..., aggregation=record)`. It runs on every
+    executor that supports custom functions (`ExecutorInfo.custom_functions`). The Numba executor compiles `f` and `df`
+    unless there is a `coefficient`: they must then be plain functions of loops and NumPy operations.
 
-    `coefficient` is given where m is a multiple of the sum that depends on the number of terms alone: K ≥ 1 →
-    c with m = c·Σ_k t_k; else None. It is known of f and does not define it: records that differ in nothing else
-    are equal.
+    Two records are equal if their `name`, `f` and `df` are.
+
+    Attributes:
+        name: non-empty str.
+        f: f(t) returns m as a float; t (K,) float64 holds the terms of one neuron and sample in edge order, K ≥ 1. A
+            neuron without in-edges has m = 0 without a call.
+        df: df(t, d) writes ∂m/∂t_k into every entry of d (K,) float64 and returns None.
+        coefficient: if m is the sum times a factor that depends on K alone, the function K → c, K ≥ 1, with
+            m = c·Σ_k t_k, which executors may use in place of `f` and `df`; else None.
 
     Raises:
-        ConfigError: the name is no text or empty, `f`, `df` or `coefficient` cannot be called, or `coefficient` gives
-            no finite number.
+        ConfigError: `name` is not a non-empty str, `f`, `df` or `coefficient` is not callable, or `coefficient(2)` is
+            not a finite number.
 
     >>> entries["median"]
     Aggregation('median', f=median, df=dmedian)
@@ -79,12 +85,14 @@ class Aggregation:
 def coefficients(
     aggregations: Sequence[Aggregation], code: npt.NDArray[np.integer], fan_in: npt.NDArray[np.integer]
 ) -> Terms:
-    """Return, by node, c (V,) float64 with m = c·Σ_k t_k for any terms t; NaN where there is no such number.
+    """Return, for each node, the factor c with m = c·Σ_k t_k for all terms t: (V,) float64, NaN where there is none.
 
-    Without terms every aggregation is 0, as the sum is: c is 1 there, and for inputs.
+    c is 1 for nodes without terms, whose aggregation is 0 as an empty sum is, and for inputs.
 
     Args:
-        code: (V,) index into `aggregations`, −1 for inputs; fan_in: (V,) numbers of terms K.
+        aggregations: the records that `code` refers to.
+        code: (V,) integer, index into `aggregations`; −1 for inputs.
+        fan_in: (V,) integer, number of terms K.
 
     >>> coefficients((entries["mean"], entries["max"]), np.array([-1, 0, 1, 1]), np.array([0, 4, 4, 0]))
     array([1.  , 0.25,  nan, 1.  ])
@@ -101,12 +109,12 @@ def coefficients(
 
 
 def one(K: int) -> float:
-    """1: the coefficient of the sum."""
+    """Return 1, the coefficient of the sum."""
     return 1.0
 
 
 def equal_share(K: int) -> float:
-    """1/K: the coefficient of the mean."""
+    """Return 1/K, the coefficient of the mean."""
     return 1.0 / K
 
 
@@ -138,7 +146,7 @@ def dmean(t: Terms, d: Terms) -> None:
 
 
 def product(t: Terms) -> float:
-    """Π_k t_k, with mantissas and exponents multiplied apart: no partial product overflows or underflows.
+    """Π_k t_k; mantissas and exponents are handled separately, so that no partial product overflows or underflows.
 
     >>> product(np.array([2.0**999, 2.0**999, 2.0**-999, 2.0**-999]))
     1.0
@@ -154,7 +162,7 @@ def product(t: Terms) -> float:
 
 
 def dproduct(t: Terms, d: Terms) -> None:
-    """Π_{j<k} t_j · Π_{j>k} t_j, factor by factor and never by division: a zero is a factor like any other.
+    """Π_{j<k} t_j · Π_{j>k} t_j; the product is never divided by t_k, so that zeros need no special case.
 
     >>> d = np.empty(3)
     >>> dproduct(np.array([0.0, 2.0, 3.0]), d)

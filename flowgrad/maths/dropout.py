@@ -1,9 +1,10 @@
-"""Dropout: draw the neurons that a training step leaves out of each sample, by a generator without state.
+"""Dropout: draw the neurons that a training step sets to 0 in each sample, by a counter-based (stateless) generator.
 
-In training a_v of a hidden neuron is multiplied by m/(1 − p), m = 1 with probability 1 − p, else 0; inputs may have a
-p of their own, outputs have none (Srivastava et al. 2014, scaled in training). Each m is a hash of (seed, step, neuron,
-sample), so that every executor draws the same, in any order and on any number of threads. Seed and step are mixed by
-the finalizer of SplitMix64 (Steele, Lea & Flood 2014), neurons and samples by Wellons' lowbias32 (2018).
+In training a_v of a hidden neuron is multiplied by m/(1 − p), m = 1 with probability 1 − p, else 0. Inputs have a p of
+their own; outputs are never dropped (Srivastava et al. 2014, scaled in training). Each m is derived from a hash of
+(seed, step, neuron, sample), so that every executor draws the same m, in any order and on any number of threads. Seed
+and step are mixed by the finalizer of SplitMix64 (Steele, Lea & Flood 2014), neurons and samples by Wellons' lowbias32
+(2018).
 """
 
 from __future__ import annotations
@@ -25,15 +26,20 @@ ROUNDS = ((16, 0x7FEB352D), (15, 0x846CA68B))
 
 @dataclass(frozen=True)
 class Dropout:
-    """One step's draw.
+    """Draw of the neurons that one training step drops: their activations are set to 0, independently in each sample.
 
-    p           probability that a hidden neuron is left out, at least 0 and below 1; rounded to a multiple of 2⁻³²
-    seed, step  whole numbers from 0
-    first       number of the batch's first sample: who cuts a batch into parts gives each part its own
-    inputs      p of inputs
+    The draw is a function of seed, step, neuron and sample alone, hence equal on every executor.
+
+    Args:
+        p: probability that a hidden neuron is dropped, 0 ≤ p < 1; it is rounded to a multiple of 2⁻³².
+        seed: seed of the draw, an integer ≥ 0.
+        step: number of the training step, an integer ≥ 0.
+        first: number of the first sample of the batch, an integer ≥ 0. If a batch is processed in parts, the number of
+            each part's first sample makes the draw equal to that of the whole batch.
+        inputs: probability that an input is dropped, 0 ≤ inputs < 1, rounded as p.
 
     Raises:
-        ConfigError: a number of the wrong type or out of range.
+        ConfigError: an argument has the wrong type or is out of range.
 
     >>> Dropout(0.5, seed=1, step=3).factors([0, 1], 6).tolist()
     [[0.0, 2.0, 2.0, 0.0, 0.0, 2.0], [0.0, 0.0, 2.0, 0.0, 2.0, 2.0]]
@@ -53,17 +59,26 @@ class Dropout:
 
     @cached_property
     def least(self) -> tuple[int, int]:
-        """A hidden neuron, an input stays where its hash, below 2³², is this or more."""
+        """Two thresholds, for hidden neurons and for inputs: one is kept if its hash, an integer < 2³², is ≥ this."""
         return min(round(self.p * 2**32), MASK32), min(round(self.inputs * 2**32), MASK32)
 
     @cached_property
     def keys(self) -> tuple[int, int]:
-        """Two words, below 2³², of seed and step: one for the samples, one for the neurons."""
+        """Two keys derived from seed and step, integers < 2³²: one for the samples, one for the neurons."""
         key = _mixed64(_mixed64(self.seed + GOLDEN) + self.step * GOLDEN)
         return key & MASK32, key >> 32
 
     def factors(self, neurons: Any, samples: int, inputs: bool = False) -> npt.NDArray[np.float64]:
-        """(n, B): 0 or 1/(1 − p) of these hidden neurons, or inputs, by position in `Plan.nodes`, and samples."""
+        """Return the factors by which activations are multiplied: 0 if dropped, else 1/(1 − p).
+
+        Args:
+            neurons: (n,) positions in `Plan.nodes`, integers ≥ 0; all are hidden neurons, or all are inputs.
+            samples: number of samples B; their numbers are first … first + B − 1.
+            inputs: whether the nodes are inputs, so that the probability is `self.inputs` and not `self.p`.
+
+        Returns:
+            (n, B) float64.
+        """
         (of_samples, of_neurons), least = self.keys, self.least[inputs]
         s = hashed(np.arange(self.first, self.first + samples, dtype=np.uint64) + np.uint64(of_samples))
         v = hashed(np.asarray(neurons, np.uint64) + np.uint64(of_neurons))

@@ -1,11 +1,12 @@
 """Formulas as text: checked, evaluated over arrays, and printed in other languages.
 
-A formula is a Python expression over its variables, numbers, `+`, `-`, `*`, `/` and these functions: exp, log, log1p,
-expm1, erfc, tanh, sin, cos, arctan, sqrt, abs, min and max of two, and `select(x < y, a, b)`: a where the comparison
-(`<`, `<=`, `>`, `>=`, `==`, `!=`) holds, else b. `min` and `max` are NaN where one of the two is, division by zero
-gives ±inf or NaN, and a comparison with NaN does not hold, except `!=`: a formula thus defines its values at NaN, ±inf.
+A formula is a Python expression of its variables, numbers, `+`, `-`, `*`, `/` and these functions: exp, log, log1p,
+expm1, erfc, tanh, sin, cos, arctan, sqrt, abs, min and max of two arguments, and `select(x < y, a, b)`, which is a if
+the comparison (`<`, `<=`, `>`, `>=`, `==`, `!=`) is true, else b. `min` and `max` are NaN if an argument is NaN,
+division by zero gives ±inf or NaN, and a comparison with NaN is false, except `!=`. A formula thus defines its values
+at NaN and ±inf, too.
 
-`parse` gives the checked syntax tree, which `evaluate` evaluates by NumPy and `in_c` prints as C99.
+`parse` returns the checked syntax tree, `evaluate` evaluates a formula by NumPy, and `in_c` prints it as C99.
 """
 
 from __future__ import annotations
@@ -35,10 +36,10 @@ FUNCTIONS = {
 
 
 def parse(text: str, variables: Sequence[str] = ("z",)) -> ast.expr:
-    """Check a formula and give its syntax tree: BinOp, UnaryOp (`-`), Name, Constant, Call; Compare in `select` alone.
+    """Check a formula and return its syntax tree: BinOp, UnaryOp (`-`), Name, Constant, Call; Compare only in `select`.
 
     Raises:
-        ConfigError: the text is no expression of the grammar; the message names the part and the nearest valid name.
+        ConfigError: the text is no expression of the grammar; the message gives the part and the nearest valid name.
 
     >>> ast.unparse(parse("max(z, 0)"))
     'max(z, 0)'
@@ -157,11 +158,13 @@ def value_of(
     functions: Mapping[str, Callable[..., Any]] = _NUMPY,
     number: Callable[[float], Any] = np.float64,
 ) -> Any:
-    """Evaluate a tree for values of its variables, objects with operators; equal subexpressions are evaluated once.
+    """Evaluate a tree for values of its variables; equal subexpressions are evaluated once.
 
     Args:
-        functions: implementations by name in the grammar.
-        number: converts a number in the formula to an operand.
+        tree: a syntax tree that `parse` returned.
+        values: variable → value, any object with the arithmetic operators and comparisons that the formula uses.
+        functions: name in the grammar → implementation.
+        number: function that converts a number in the formula to an operand.
     """
     known: dict[str, Any] = {}
 
@@ -200,9 +203,9 @@ _CHEAP = ("abs", "min", "max", "select")
 
 
 def in_c(text: str, variables: Sequence[str] = ("z",)) -> str:
-    """Print a formula as the body of a C99 function of doubles: constants for repeated calls, and `return …;`.
+    """Return a formula as the body of a C99 function of doubles: constants for repeated calls, and `return …;`.
 
-    The body needs <math.h>, and of `C_HELPERS` those whose names occur in it.
+    The body needs <math.h> and those of `C_HELPERS` whose names occur in it.
 
     Raises:
         ConfigError: as `parse`.

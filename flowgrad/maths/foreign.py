@@ -1,8 +1,8 @@
-"""Activations of other programs that differ from those in `activations`; names begin with the program's.
+"""Activations of other programs that differ from those in `activations`; their names begin with that of the program.
 
 neat-python scales z and clamps it (its documentation, "Activation functions"); weight-agnostic networks
 (WANN, Gaier & Ha 2019) have sine and cosine of period 2 and e^{−z²/2}. Beyond a clamp the function is constant, so the
-derivative is 0 there. NaN in gives NaN out, as in `activations`.
+derivative is 0 there. The functions return NaN for NaN, as those of `activations`.
 """
 
 # mypy: disable-error-code="no-any-return"
@@ -29,7 +29,7 @@ def clamp(z: float, limit: float) -> float:
 
 
 def inside(z: float, limit: float) -> float:
-    """The derivative of `clamp`: 1 strictly within ±limit, else 0."""
+    """Return the derivative of `clamp`: 1 strictly within ±limit, else 0; NaN for NaN."""
     if z != z:
         return z
     return 1.0 if abs(z) < limit else 0.0
@@ -52,7 +52,7 @@ def neat_tanh(z: float) -> float:
 
 
 def d_neat_tanh(z: float) -> float:
-    """2.5 / cosh²(2.5z); neat-python's clamp of 2.5z at ±60, where tanh is 1 to the last digit, changes nothing"""
+    """2.5 / cosh²(2.5z); neat-python clamps 2.5z at ±60, which has no effect, as tanh 60 is 1 to the last digit"""
     return 2.5 * dhyperbolic_tangent(2.5 * z)
 
 
@@ -112,7 +112,7 @@ def d_neat_inv(z: float) -> float:
 
 
 def neat_log(z: float) -> float:
-    """log z, z at least 1e−7"""
+    """log max(z, 1e−7)"""
     if z != z:
         return z
     return np.log(z) if z > 1e-7 else np.log(1e-7)
@@ -143,7 +143,7 @@ def neat_hat(z: float) -> float:
 
 
 def d_neat_hat(z: float) -> float:
-    """−sign z within ±1, else 0; 0 at the top, too"""
+    """−sign z within ±1, else 0; also 0 at the kink z = 0"""
     if z != z:
         return z
     if z == 0.0 or abs(z) >= 1.0:

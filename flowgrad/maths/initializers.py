@@ -1,8 +1,9 @@
-"""Initializers: the standard deviation of an edge's first weight, drawn from a normal distribution of mean 0.
+"""Initializers: rules for the standard deviation of initial weights, which are normally distributed with mean 0.
 
-In a graph the two fans differ from edge to edge: of w_uv, fan_in is the number of in-edges of v, fan_out the
-number of out-edges of u. In a layered network these are the usual ones. Which one draws the weights into a neuron is
-said by its activation (`Activation.initializer`), unless the network is made with `initializer=`.
+In a general graph fan-in and fan-out differ from edge to edge: for the weight w_uv of edge u → v, fan_in is the number
+of in-edges of v and fan_out the number of out-edges of u. In a layered network these are the usual definitions. The
+initializer of the weights into a neuron is that of its activation (`Activation.initializer`), unless the network is
+created with `initializer=`, which then holds for all edges.
 """
 
 from __future__ import annotations
@@ -20,12 +21,16 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, repr=False)
 class Initializer:
-    """A named rule; `std(fan_in, fan_out)` takes arrays (E,) float64, one value an edge, fans ≥ 1.
+    """A rule for the standard deviation of initial weights.
 
-    It gives an array (E,), or one number for all edges, each finite and 0 or more.
+    Args:
+        name: non-empty str.
+        std: function of fan_in and fan_out, two arrays of equal shape (n,), float64, one entry per edge, each ≥ 1. It
+            returns the standard deviations, an array (n,) or one number for all edges, finite and ≥ 0. It may be called
+            several times for one network, once for the edges into the neurons of each activation.
 
     Raises:
-        ConfigError: the name is no text or empty, or `std` cannot be called.
+        ConfigError: `name` is not a non-empty str, or `std` is not callable.
 
     >>> entries["he"], Initializer("small", lambda fan_in, fan_out: 0.01).name
     (Initializer('he', std=he), 'small')
@@ -45,7 +50,10 @@ class Initializer:
 
 
 def glorot(fan_in: Array, fan_out: Array) -> Array:
-    """√(2/(fan_in + fan_out)): keeps Var a and Var ∂L/∂z, each half-way (Glorot & Bengio 2010, (12)).
+    """Return √(2/(fan_in + fan_out)), a compromise between constant Var a and Var ∂L/∂z (Glorot & Bengio 2010).
+
+    Constant variance of activations over layers needs Var w = 1/fan_in, and constant variance of gradients
+    Var w = 1/fan_out; the compromise is equation (12) of the paper.
 
     >>> glorot(np.array([3.0]), np.array([5.0]))
     array([0.5])
@@ -54,7 +62,7 @@ def glorot(fan_in: Array, fan_out: Array) -> Array:
 
 
 def he(fan_in: Array, fan_out: Array) -> Array:
-    """√(2/fan_in): keeps Var z forward where σ lets half of it through (He et al. 2015, (10)).
+    """Return √(2/fan_in), which keeps Var z constant over layers where σ halves it, as relu (He et al. 2015, (10)).
 
     >>> he(np.array([8.0]), np.array([1.0]))
     array([0.5])
@@ -63,9 +71,10 @@ def he(fan_in: Array, fan_out: Array) -> Array:
 
 
 def fan_in(fan_in: Array, fan_out: Array) -> Array:
-    """√(1/(3·fan_in)): of the uniform distribution on ±1/√fan_in, as PyTorch draws linear layers' weights.
+    """Return √(1/(3·fan_in)), the standard deviation of PyTorch's default for linear layers.
 
-    Smaller than Glorot's where a neuron has few in-edges and its sources feed few, as in most graphs that are given.
+    PyTorch draws from the uniform distribution on ±1/√fan_in. This rule gives smaller weights than Glorot's where
+    fan_out < 5·fan_in.
 
     >>> fan_in(np.array([12.0]), np.array([1.0])).round(6)
     array([0.166667])
@@ -74,13 +83,13 @@ def fan_in(fan_in: Array, fan_out: Array) -> Array:
 
 
 def glorot_spectral(fan_in: Array, fan_out: Array) -> Array:
-    """Glorot's rule up to fan_in = fan_out, and √fan_out/fan_in beyond: √min(2/(fan_in + fan_out), fan_out/fan_in²).
+    """Return √min(2/(fan_in + fan_out), fan_out/fan_in²): Glorot's rule, but √fan_out/fan_in where fan_in > fan_out.
 
-    For functions that saturate on both sides. Glorot's rule makes Var z up to twice the mean square of the sources
-    where a neuron has many in-edges and its sources few out-edges, as in hierarchies, and a first z that is large
-    leaves σ' near 0. The factor √(fan_out/fan_in) on 1/√fan_in is that of the spectral condition for feature learning
-    (Yang, Simon & Bernstein 2023, Parametrization 1). Equal fans keep Var z, and so does a chain; `fan_in` would make
-    the signal √⅓ of itself in each layer.
+    It is meant for activations that saturate on both sides. Where a neuron has many in-edges and its sources have few
+    out-edges, as in hierarchies, Glorot's rule makes Var z up to twice the mean square of the sources; a large initial
+    z leaves σ' near 0. The factor √(fan_out/fan_in) on 1/√fan_in is that of the spectral condition for feature
+    learning (Yang, Simon & Bernstein 2023, Parametrization 1). With equal fans, as in a chain, Var z equals the mean
+    square of the sources; the rule `fan_in` would scale the signal by √⅓ in each layer.
 
     >>> glorot_spectral(np.array([3.0, 4.0, 8.0]), np.array([5.0, 4.0, 4.0]))
     array([0.5 , 0.5 , 0.25])

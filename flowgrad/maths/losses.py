@@ -1,16 +1,16 @@
 """Losses l_n of equation (4), each with the base case of (9), ∂(Σ_k l_k)/∂y_n, directly under it.
 
-    f(y, t)              l_n, and of a coupled loss f(y, t, lse)
-    df(y, t)             ∂(Σ_k l_k)/∂y_n, and of a coupled loss df(y, t, lse, mass)
+    f(y, t)              l_n; for a coupled loss f(y, t, lse)
+    df(y, t)             ∂(Σ_k l_k)/∂y_n; for a coupled loss df(y, t, lse, mass)
 
-y, t are (B, O) float arrays, outputs and targets. A loss is coupled where l_n depends on the sample's other outputs,
-and then on their differences alone: its functions read y minus the sample's largest y_n, lse (B, 1) = log Σ_n e^{y_n}
-of these differences, and mass (B, 1) = Σ_n t_n. The largest logit is subtracted and not added back, so that no digit
-of a difference is lost, however large the logits are. `Loss.evaluate` subtracts it, and so do kernels.
+y and t are (B, O) float arrays, outputs and targets. A loss is coupled if l_n depends on other outputs of the sample,
+through the differences between outputs alone. Its functions take y minus the sample's largest y_n, lse (B, 1), which is
+log Σ_n e^{y_n} of these differences, and mass (B, 1) = Σ_n t_n. The largest logit is subtracted and not added back, so
+that the differences keep all their digits, however large the logits are. `Loss.evaluate` and the kernels subtract it.
 
-Plain elementwise expressions, run on whole arrays by NumPy (under `np.errstate(all="ignore")`) and compiled as they
-are for single float64 numbers by Numba. Nothing is clipped: an outcome that occurs although its probability is 0 has
-the loss inf. A term whose coefficient is exactly 0 is left out, also where its other factor is infinite.
+The functions are plain elementwise expressions, which NumPy evaluates on whole arrays (under
+`np.errstate(all="ignore")`) and Numba compiles for single float64 numbers. Nothing is clipped: the loss of an outcome
+with probability 0 is inf. A term whose coefficient is exactly 0 is omitted, even if its other factor is infinite.
 """
 
 from __future__ import annotations
@@ -31,32 +31,39 @@ LOG_2 = 0.69314718055994530941723212145818
 
 
 def identity(y: Array) -> Array:
-    """y: the link of a loss whose outputs are predictions as they stand."""
+    """Return y, the link of losses whose outputs are the predictions."""
     return y
 
 
 @dataclass(frozen=True, repr=False)
 class Loss:
-    """A named l_n with its derivative, and what else is known of it; one of your own works on every executor.
+    """A loss l_n of an output, equation (4), with its name and its derivative.
 
-    `compile(..., loss=Loss("quartic", f, df))` takes it as it is. For the Numba executor write `f` and `df` as plain
-    functions, of arithmetic and NumPy's elementwise functions, `np.where` for a choice: they are called with arrays,
-    and compiled for single float64 numbers.
+    A user's own Loss is used in place of a name, as in `compile(..., loss=Loss("quartic", f, df))`. `f` and `df` are
+    called with arrays, and the Numba executor compiles them for single float64 numbers: for it they must be plain
+    functions of arithmetic and NumPy's elementwise functions, with `np.where` for case distinctions.
 
-    name     what the user types
-    f, df    f(y, t) and df(y, t), elementwise; of a coupled loss f(y, t, lse) and df(y, t, lse, mass), see the module
-    coupled  whether l_n depends on the differences between the sample's outputs
-    link     (B, O) → (B, O): what outputs predict, such as probabilities of logits
-    domain   (least, largest) target, or None for any; NaN and infinite targets pass
-    advice   what targets should be, to end a message with
-    outputs  the fewest outputs for which the loss says anything
-    logits   whether outputs are logits, which have to take values on the whole real line
-    censored whether targets are times of survival, negative where the event was not seen, and outputs log hazards
-    of_batch whether a sample's l_n reads the other samples: f(y, t, s) and df(y, t, s) are then given arrays of the
-             whole batch and the weights s (B, 1), are never compiled, and give what is weighted already (`cox`)
+    Two records are equal if their `name`, `f`, `df` and `coupled` are.
+
+    Attributes:
+        name: non-empty str.
+        f, df: f(y, t) returns l_n and df(y, t) returns ∂(Σ_k l_k)/∂y_n, both elementwise for outputs y and targets t,
+            (B, O). For a coupled loss they are f(y, t, lse) and df(y, t, lse, mass): y is the difference from the
+            sample's largest output, lse (B, 1) = log Σ_n e^{y_n} of these differences, and mass (B, 1) = Σ_n t_n.
+        coupled: whether l_n depends on the differences between the outputs of the sample.
+        link: function (B, O) → (B, O) from outputs to predictions, for example from logits to probabilities.
+        domain: (lowest, highest) allowed target, or None for no limits. NaN and infinite targets are not checked.
+        advice: description of the allowed targets, with which the error message about others ends.
+        outputs: smallest number of outputs for which the loss is meaningful, an integer ≥ 1.
+        logits: whether outputs are logits, so that they must be able to take any real value.
+        censored: whether targets are survival times, negative where the event was not observed (censored), and outputs
+            are log hazards.
+        of_batch: whether l_n depends on the other samples of the batch, as for `cox`. The functions are then
+            f(y, t, s) and df(y, t, s) for arrays of the whole batch and the sample weights s (B, 1); they return values
+            that include the weights, and are not compiled.
 
     Raises:
-        ConfigError: the name is no text or empty, or `f`, `df` or `link` cannot be called.
+        ConfigError: `name` is not a non-empty str, or `f`, `df` or `link` is not callable.
 
     >>> entries["cross_entropy"]
     Loss('cross_entropy', f=cross_entropy, df=dcross_entropy, coupled=True)
@@ -82,9 +89,12 @@ class Loss:
                 raise ConfigError(f"{role} of loss {self.name!r} is a function of arrays, not {brief(g)}")
 
     def evaluate(self, y: Array, t: Array, s: Array | None = None) -> tuple[Array, Array]:
-        """l_n of (4) and the base cases ∂(Σ_k l_k)/∂y_n of (9), (B, O) each, from outputs and targets (B, O).
+        """Return l_n of (4) and the base cases ∂(Σ_k l_k)/∂y_n of (9), each (B, O).
 
-        Both are times the weights s (B,) of the samples, where there are any.
+        Args:
+            y: (B, O) outputs.
+            t: (B, O) targets.
+            s: (B,) sample weights, by which both results are multiplied; None: all 1.
 
         >>> l, dy = entries["cross_entropy"].evaluate(np.array([[1e17, 1e17]]), np.array([[1.0, 0.0]]))
         >>> l.round(6).tolist(), dy.round(6).tolist()
@@ -103,7 +113,15 @@ class Loss:
             return (l, dy) if s is None else (l * s[:, None], dy * s[:, None])
 
     def summed(self, y: Array, t: Array, s: Array | None) -> tuple[float, Array, Array]:
-        """Σ_b s_b·L_b of (4); Σ_b s_b·l_n of each output, (O,); s_b times the base cases (9), (B, O); s (B,) or None.
+        """Return the loss summed over a batch, in total and by output, and the base cases of (9).
+
+        Args:
+            y: (B, O) outputs.
+            t: (B, O) targets.
+            s: (B,) sample weights; None: all 1.
+
+        Returns:
+            Σ_b s_b·L_b of (4); Σ_b s_b·l_n for each output n, (O,); s_b times the base cases of (9), (B, O).
 
         >>> l, by_output, dy = entries["squared_error"].summed(np.ones((2, 1)), np.zeros((2, 1)), np.array([1.0, 3.0]))
         >>> l, by_output.tolist(), dy.tolist()
@@ -114,10 +132,17 @@ class Loss:
             return float(value.sum()), value.sum(axis=0), dy
 
     def alone(self, y: Array, t: Array, n: int, s: Array | None = None) -> tuple[Array, npt.NDArray[np.bool_]]:
-        """∂l_n/∂y_j (B, O) of output n's loss alone, the base cases of (11), and (O,) bool: the y_j that l_n reads.
+        """Return the derivatives of the loss of a single output n, which are the base cases of (11).
 
-        l_n of a coupled loss is linear in t_n and reads every output; of any other loss it reads y_n, whatever the
-        other outputs are. The base cases are times the weights s (B,), where there are any.
+        Args:
+            y: (B, O) outputs.
+            t: (B, O) targets.
+            n: number of the output, 0 … O−1.
+            s: (B,) sample weights, by which the derivatives are multiplied; None: all 1.
+
+        Returns:
+            ∂l_n/∂y_j, (B, O), and a bool array (O,): whether l_n depends on y_j. l_n of a coupled loss depends on all
+            outputs, and must be linear in t_n; of any other loss it depends on y_n alone.
 
         >>> dy, read = entries["squared_error"].alone(np.array([[3.0, 5.0]]), np.zeros((1, 2)), 1)
         >>> dy.tolist(), read.tolist()
@@ -129,9 +154,15 @@ class Loss:
         return np.asarray(where(only, self.evaluate(y, t, s)[1], 0.0)), only
 
     def check(self, t: Array, outputs: Sequence[Hashable] = (), rows: npt.NDArray[np.intp] | None = None) -> None:
-        """Raise DataError where a finite target of t (B, O) is outside the domain; the message names the first.
+        """Raise DataError if a finite target is outside the domain.
 
-        `outputs` are their names, `rows` (B,) the samples' numbers, where those are not 0 … B−1.
+        Args:
+            t: (B, O) targets.
+            outputs: names of the outputs, for the message; without them, it gives the number of the output.
+            rows: (B,) numbers of the samples, for the message; None: 0 … B−1.
+
+        Raises:
+            DataError: a finite target is outside the domain; the message names the output and sample of the first.
         """
         if self.domain is None or not t.size:
             return
@@ -151,9 +182,10 @@ class Loss:
 
 
 def log_partition(y: Array) -> tuple[Array, Array]:
-    """Subtract its largest y_n from each row of y (B, O); return the differences d, and log Σ_n e^{d_n} (B, 1).
+    """Subtract from each row of y (B, O) its largest y_n; return the differences d (B, O) and log Σ_n e^{d_n} (B, 1).
 
-    The logarithm is log1p of the other terms; a largest y_n that is not finite is kept, and gives inf, −inf or NaN.
+    The logarithm is log1p of the sum over the other terms. A largest y_n that is not finite is not subtracted; the
+    logarithm is then inf, −inf or NaN.
 
     >>> log_partition(np.array([[1e17, 1e17]]))
     (array([[0., 0.]]), array([[0.69314718]]))
@@ -170,27 +202,27 @@ def log_partition(y: Array) -> tuple[Array, Array]:
 
 
 def softmax(y: Array) -> Array:
-    """e^{y_n} / Σ_k e^{y_k} of each sample: the probabilities of classes whose logits are y (B, O)."""
+    """Return e^{y_n} / Σ_k e^{y_k} for each sample, the probabilities of classes whose logits are y (B, O)."""
     with np.errstate(all="ignore"):
         below, lse = log_partition(y)
         return np.asarray(np.exp(below - lse))
 
 
 def logistic(y: Array) -> Array:
-    """1/(1 + e^{−y}), elementwise, by the exponential that cannot overflow: the probability whose logit is y."""
+    """Return 1/(1 + e^{−y}), elementwise, the probability whose logit is y; e^{−|y|} is used, which cannot overflow."""
     with np.errstate(all="ignore"):
         e = np.exp(-np.abs(y))
         return np.asarray(where(y >= 0.0, 1.0, e) / (1.0 + e))
 
 
 def rate(y: Array) -> Array:
-    """e^y, elementwise: the rate whose logarithm is y."""
+    """Return e^y, elementwise, the rate whose logarithm is y."""
     with np.errstate(over="ignore"):
         return np.asarray(np.exp(y))
 
 
 def squared_error(y: Array, t: Array) -> Array:
-    """l_n = ½ (y_n − t_n)²; with the ½ the derivative is the error itself."""
+    """l_n = ½ (y_n − t_n)²; the factor ½ makes the derivative y_n − t_n."""
     return 0.5 * (y - t) * (y - t)
 
 
@@ -200,14 +232,14 @@ def dsquared_error(y: Array, t: Array) -> Array:
 
 
 def cross_entropy(y: Array, t: Array, lse: Array) -> Array:
-    """l_n = −t_n · log softmax(y)_n = t_n (lse − y_n), y logits below their largest; t is one-hot or probabilities."""
+    """l_n = −t_n · log softmax(y)_n = t_n (lse − y_n) for logits y minus their largest; t one-hot or probabilities."""
     return t * where(t == 0.0, 0.0, lse - y)
 
 
 def dcross_entropy(y: Array, t: Array, lse: Array, mass: Array) -> Array:
-    """mass · p_n − t_n, p = softmax(y): Σ_k t_k (p_n − [n = k]), whatever the t_k add up to.
+    """mass · p_n − t_n with p = softmax(y), which is Σ_k t_k (p_n − [n = k]) for any sum of the t_k.
 
-    For p_n > ½ as mass (p_n − 1) + (mass − t_n), which cancels nothing where all mass is on n.
+    For p_n > ½ it is computed as mass (p_n − 1) + (mass − t_n), without cancellation if t_n = mass.
     """
     log_p = y - lse
     likely = log_p > -LOG_2
@@ -215,13 +247,13 @@ def dcross_entropy(y: Array, t: Array, lse: Array, mass: Array) -> Array:
 
 
 def binary_cross_entropy(y: Array, t: Array) -> Array:
-    """l_n = log(1 + e^{y_n}) − t_n · y_n, y logits, by log(1 + e^y) = max(y, 0) + log1p(e^{−|y|})."""
+    """l_n = log(1 + e^{y_n}) − t_n · y_n for logits y, with log(1 + e^y) = max(y, 0) + log1p(e^{−|y|})."""
     q = (y > 0.0) - t
     return q * where(q == 0.0, 0.0, y) + np.log1p(np.exp(-np.abs(y)))
 
 
 def dbinary_cross_entropy(y: Array, t: Array) -> Array:
-    """σ(y_n) − t_n; for y > 0 as (1 − t_n) − σ(−y_n), which cancels nothing where t_n = 1."""
+    """σ(y_n) − t_n; for y > 0 computed as (1 − t_n) − σ(−y_n), without cancellation if t_n = 1."""
     e = np.exp(-np.abs(y))
     s = e / (1.0 + e)
     return (y > 0.0) - t + (s - 2.0 * ((y > 0.0) * s))
@@ -233,12 +265,12 @@ def absolute_error(y: Array, t: Array) -> Array:
 
 
 def dabsolute_error(y: Array, t: Array) -> Array:
-    """sign(y_n − t_n), 0 at 0"""
+    """sign(y_n − t_n), which is 0 at 0"""
     return np.sign(y - t)
 
 
 def huber(y: Array, t: Array) -> Array:
-    """l_n = ½ d² where |d| ≤ 1, else |d| − ½, d = y_n − t_n: both are c (|d| − ½ c) with c = min(|d|, 1)."""
+    """l_n = ½ d² for |d| ≤ 1, else |d| − ½, with d = y_n − t_n; both are c (|d| − ½ c) with c = min(|d|, 1)."""
     c = np.minimum(np.abs(y - t), 1.0)
     return c * (np.abs(y - t) - 0.5 * c)
 
@@ -249,7 +281,7 @@ def dhuber(y: Array, t: Array) -> Array:
 
 
 def poisson(y: Array, t: Array) -> Array:
-    """l_n = e^{y_n} − t_n · y_n, y log rates; the term log t_n! that does not depend on θ is left out."""
+    """l_n = e^{y_n} − t_n · y_n for log rates y; the term log t_n!, which does not depend on θ, is omitted."""
     return np.exp(y) - t * where(t == 0.0, 0.0, y)
 
 
@@ -259,7 +291,7 @@ def dpoisson(y: Array, t: Array) -> Array:
 
 
 def gamma(y: Array, t: Array) -> Array:
-    """l_n = t_n e^{−y_n} + y_n, y log means of a gamma distribution; its shape and terms without y are left out."""
+    """l_n = t_n e^{−y_n} + y_n for log means y of a gamma distribution; its shape and terms without y are omitted."""
     q = np.exp(-y)
     return t * q + where(q == np.inf, 0.0, y)
 
@@ -270,24 +302,27 @@ def dgamma(y: Array, t: Array) -> Array:
 
 
 def negative_binomial(y: Array, t: Array) -> Array:
-    """l_n = (t_n + 1) log(1 + e^{y_n}) − t_n y_n, y log means, variance μ + μ²: the dispersion α is 1.
+    """l_n = (t_n + 1) log(1 + e^{y_n}) − t_n y_n for log means y; the dispersion α is 1, the variance μ + μ².
 
-    For another α it is (t_n + 1/α) log(1 + α e^{y_n}) − t_n y_n (`overdispersed`); terms without y are left out.
+    For another α it is (t_n + 1/α) log(1 + α e^{y_n}) − t_n y_n (see `overdispersed`). Terms without y are omitted.
     """
     return (t + 1.0) * np.log1p(np.exp(-np.abs(y))) + where(y > 0.0, y, -t * where(t == 0.0, 0.0, y))
 
 
 def dnegative_binomial(y: Array, t: Array) -> Array:
-    """σ(y_n) − t_n σ(−y_n) = (e^{y_n} − t_n)/(1 + e^{y_n}), by the exponential that cannot overflow"""
+    """σ(y_n) − t_n σ(−y_n) = (e^{y_n} − t_n)/(1 + e^{y_n}), computed with e^{−|y_n|}, which cannot overflow"""
     e = np.exp(-np.abs(y))
     return where(y > 0.0, 1.0 - t * e, e - t) / (1.0 + e)
 
 
 def overdispersed(dispersion: float) -> Loss:
-    """Make the loss of a negative binomial with variance μ + αμ², the dispersion α above 0; y are log means.
+    """Return the loss of a negative binomial distribution with variance μ + αμ²; outputs are log means, μ = e^y.
+
+    Args:
+        dispersion: α, a finite number > 0.
 
     Raises:
-        ConfigError: α is no number above 0.
+        ConfigError: `dispersion` is not a finite number > 0.
 
     >>> overdispersed(0.5).evaluate(np.array([[0.0]]), np.array([[1.0]]))[0].round(6).tolist()
     [[1.216395]]

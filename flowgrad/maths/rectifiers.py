@@ -1,9 +1,9 @@
-"""Rectifiers: activations that pass positive z, or nearly, and damp negative z; σ' is under each.
+"""Rectifiers: activations that are z, or nearly, for positive z and damp negative z; σ' is under each.
 
-The rules are those of `flowgrad.maths.activations`. All but selu take the initializer "he": He et al. 2015 derive it
+They follow the rules of `flowgrad.maths.activations`. All but selu use the initializer "he": He et al. 2015 derive it
 for relu and the leaky family, Clevert et al. 2016 use it for elu (celu with α = 1 is elu); gelu, silu, mish and
-softplus approach relu on both sides. The constants of selu suppose Var w = 1/fan_in (Klambauer et al. 2017), which is
-Glorot's where the fans are equal.
+softplus approach relu on both sides. The constants of selu assume Var w = 1/fan_in (Klambauer et al. 2017), which is
+Glorot's rule for equal fans.
 """
 
 # mypy: disable-error-code="no-any-return"
@@ -26,7 +26,7 @@ INV_SQRT_2PI = 0.39894228040143267793994605993438
 
 
 def relu(z: float) -> float:
-    """max(z, 0); NaN stays NaN."""
+    """max(z, 0); NaN at NaN."""
     return 0.0 if z <= 0.0 else z
 
 
@@ -68,8 +68,8 @@ def softplus(z: float) -> float:
 
 
 def gelu(z: float) -> float:
-    """½z·erfc(−z/√2) = z·Φ(z), exact and not the tanh fit; erfc has the far tail that 1 + erf cancels."""
-    if z < -40.0:  # Φ has underflowed; −inf · 0 is not to be formed
+    """½z·erfc(−z/√2) = z·Φ(z), exact and not the tanh fit; 1 + erf would lose the far tail to cancellation."""
+    if z < -40.0:  # Φ has underflowed; avoids −inf · 0
         return 0.0
     return 0.5 * z * math.erfc(-z * SQRT_HALF)
 
@@ -108,7 +108,7 @@ def mish(z: float) -> float:
 
 
 def dmish(z: float) -> float:
-    """n/(n + 2) + z·4e(e + 1)/(n + 2)², with n = e(e + 2) and e = e^z; for z > 0 divided through by e⁴."""
+    """n/(n + 2) + z·4e(e + 1)/(n + 2)², with n = e(e + 2) and e = e^z; for z > 0 fractions are reduced by e² and e⁴."""
     if z < -800.0:
         return 0.0
     if z > 40.0:  # 1 − σ' is below e^{−70}

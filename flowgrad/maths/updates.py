@@ -1,7 +1,7 @@
 """Updates of θ by its gradient, as elementwise formulas over rows of slots.
 
-A rule maps θ, the gradient g, its constants c and its states s to the new θ and s. NumPy runs the formulas as they
-stand; an executor may compile them. They are those of `flowgrad.optimizers`, where the source of each is cited.
+A rule maps θ, the gradient g, its constants c and its states s to the new θ and s. NumPy evaluates the formulas, and an
+executor may compile them. They are those of `flowgrad.optimizers`, where the source of each is cited.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def adam(p: Any, g: Any, c: Rows, s: Rows) -> tuple[Any, tuple[Any, ...]]:
 
 
 def amsgrad(p: Any, g: Any, c: Rows, s: Rows) -> tuple[Any, tuple[Any, ...]]:
-    """adam, with the largest v of all steps so far in place of v"""
+    """adam with v replaced by the largest v of all steps so far"""
     m, v = _moments(g, c, s)
     most = np.where(v > s[2], v, s[2])
     return p - m / (np.sqrt(most) * c[5] + c[6]) * c[0], (m, v, most)
@@ -78,14 +78,14 @@ def _spread(g: Any, rho: Any, share: Any, v: Any, a: Any) -> tuple[Any, Any, Any
 
 
 def rmsprop_centered(p: Any, g: Any, c: Rows, s: Rows) -> tuple[Any, tuple[Any, ...]]:
-    """rmsprop, with √(v − a²) in place of √v, a the running mean of g"""
+    """rmsprop with √v replaced by √(v − a²), where a is the running mean of g"""
     rate, rho, share, epsilon = c
     v, a, root = _spread(g, rho, share, s[0], s[1])
     return p - g / (root + epsilon) * rate, (v, a)
 
 
 def rmsprop_centered_momentum(p: Any, g: Any, c: Rows, s: Rows) -> tuple[Any, tuple[Any, ...]]:
-    """rmsprop_momentum, with √(v − a²) in place of √v, a the running mean of g"""
+    """rmsprop_momentum with √v replaced by √(v − a²), where a is the running mean of g"""
     rate, rho, share, epsilon, mu = c
     v, a, root = _spread(g, rho, share, s[0], s[1])
     u = s[2] * mu + g / (root + epsilon)
@@ -111,16 +111,16 @@ RULES: dict[str, tuple[Rule, int, int]] = {
     "rmsprop_centered_momentum": (rmsprop_centered_momentum, 3, 5),
     "adagrad": (adagrad, 1, 2),
 }
-"""Name → the rule, its number of states, its number of constants."""
+"""Name → (rule, number of its states, number of its constants)."""
 
 
 @dataclass(frozen=True)
 class Update:
-    """One move of θ: a rule with optional penalties, scaling and clipping of g, weight decay and bounds.
+    """One update of θ: a rule with optional penalties, scaling and clipping of g, weight decay and bounds.
 
-    Rows that it reads besides θ and g are, in this order and each only where the option is set: the states; factors of
-    weight decay by slot; lower and upper bounds; factors of l1 and of l2. Constants are those of the rule; the factor
-    on g (`scaled`); the largest size of a component of g (`cut`); the rate.
+    It reads these rows besides θ and g, in this order, each only if its option is set: the states; factors of weight
+    decay by slot; lower and upper bounds; factors of l1; factors of l2. Its constants are those of the rule, the factor
+    on g (for `scaled`), the largest magnitude of a component of g (for `cut`), and the rate.
     """
 
     rule: str
@@ -133,21 +133,21 @@ class Update:
 
     @property
     def states(self) -> int:
-        """The number of states, the rows that change."""
+        """Number of states, the rows that an update changes."""
         return RULES[self.rule][1]
 
     @property
     def rows(self) -> int:
-        """The number of rows besides θ and g."""
+        """Number of rows besides θ and g."""
         return self.states + self.l1 + self.l2 + (self.decay != "") + 2 * self.bounded
 
     @property
     def constants(self) -> int:
-        """The number of constants."""
+        """Number of constants."""
         return RULES[self.rule][2] + 3
 
     def __call__(self, p: Any, g: Any, c: Rows, rows: Rows) -> tuple[Any, tuple[Any, ...]]:
-        """Return θ and the states after the move."""
+        """Return θ and the states after the update, given θ, the gradient, the constants and the rows."""
         rule, n, k = RULES[self.rule]
         (factor, most, rate), more = c[k:], iter(rows[n:])
         g = self.penalized(p, g, rows[self.rows - self.l1 - self.l2 :])
@@ -166,7 +166,7 @@ class Update:
         return p, s
 
     def penalized(self, p: Any, g: Any, rows: Rows) -> Any:
-        """Return g + l1·sign θ + 2·l2·θ; `rows` are the factors l1 and l2 that are set. At θ = 0 the l1 term is 0."""
+        """Return g + l1·sign θ + 2·l2·θ; `rows` holds the factors l1 and l2 that are set. At θ = 0 the l1 term is 0."""
         if self.l1:
             l1 = rows[0]
             g = g + np.where(p > 0.0, l1, np.where(p < 0.0, -l1, 0.0))

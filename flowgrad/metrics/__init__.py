@@ -1,15 +1,18 @@
-"""Metrics: one number that says how well outputs fit targets. Larger is not always better; see each.
+"""Metrics, which measure how well outputs fit targets by one number. For some of them larger is better, for others not.
 
-    f(y, t, loss, sample_weight=None)
-                    y (B, O) float64 as the network gives it; t (B, O) targets; `loss` the name of the program's loss,
-                    or the Loss itself where it is a user's own; weights (B,): 2 is the sample given twice
+All metrics of this module are called as `f(y, t, loss, sample_weight=None)` and return a float:
 
-Metrics speak of what the loss predicts, its link: probabilities under cross_entropy and binary_cross_entropy, rates
-under poisson, y itself otherwise. The link is applied here. A NaN among predictions or targets makes a metric NaN;
-ties share what they decide, half a pair each.
+    y               (B, O) float64, outputs of the network, to which the loss's link has not been applied
+    t               (B, O) targets; or (B,), class indices if there are several outputs, else targets of the one output
+    loss            name of the loss, or a Loss
+    sample_weight   (B,) finite, ≥ 0; weight 2 has the effect of giving the sample twice. Default: all 1
 
-Names stand for those in `entries`; names of another package are entry points of the group `flowgrad.metrics`, each a
-Metric. `interval` gives a metric with its confidence interval.
+A metric applies the loss's link to y to get predictions p: probabilities under cross_entropy and binary_cross_entropy,
+means under poisson, gamma and negative_binomial, y itself under other losses. If a prediction or target is NaN, the
+metric is NaN. In metrics that compare pairs of samples, tied predictions count as half a pair.
+
+`entries` maps names to metrics. Other packages add a Metric by an entry point of the group `flowgrad.metrics`.
+`interval` computes a metric with its confidence interval.
 """
 
 from __future__ import annotations
@@ -57,11 +60,14 @@ entries: dict[str, Metric] = {
 
 
 def metrics_for(metrics: Iterable[str | Metric]) -> tuple[Metric, ...]:
-    """The metrics that names, or the records themselves, stand for.
+    """Return metrics as a tuple of records, with names replaced by the metrics of these names.
+
+    Args:
+        metrics: iterable of names (`flowgrad list metrics`) and Metric records.
 
     Raises:
-        UnknownNameError: no such name; the message gives the nearest.
-        ConfigError: something else than a list of names and records.
+        UnknownNameError: no metric has this name; the message gives the nearest.
+        ConfigError: `metrics` is a single str or not iterable, or an entry is neither a name nor a Metric.
 
     >>> metrics_for(["rmse"])
     (Metric('rmse'),)

@@ -1,7 +1,8 @@
-"""Metrics of classes, by scikit-learn's definitions: of decisions, of the order of scores, of probabilities.
+"""Metrics of classification, by scikit-learn's definitions: of decisions, of the ranking, and of probabilities.
 
-Several outputs are exclusive classes (y (B, O), the largest output is the decision) or, under binary_cross_entropy,
-each a class of its own (multi-label). A single output is of two classes, decided at ½.
+Several outputs stand for exclusive classes, and the decision is the class of the largest output. Under
+binary_cross_entropy each output stands for a class of its own (multi-label). A single output stands for the second of
+two classes. In the last two cases the decision is whether the prediction is > ½, and a target is positive if it is > ½.
 """
 
 from __future__ import annotations
@@ -18,16 +19,16 @@ LEAST = float(np.finfo(np.float64).eps)
 
 @measure(0, 1)
 def accuracy(seen: Judged) -> float:
-    """The share of right decisions, 0 … 1; multi-label: of all outputs and samples (1 − scikit-learn's Hamming loss).
+    """Proportion of correct decisions, 0 … 1; multi-label: over all samples and outputs (1 − Hamming loss).
 
-    A decision is the largest prediction, or of an output by itself whether it is above ½.
+    The decision is the class of the largest prediction; for a single output or multi-label, whether p > ½.
     """
     right = (seen.predicted == seen.true).reshape(len(seen.w), -1).mean(axis=1)
     return float(mean(right, seen.w))
 
 
 def confusions(seen: Judged) -> Array:
-    """Return weighted confusion matrices (M, K, K), true by predicted class: one, or one an output (K = 2)."""
+    """Return weighted confusion matrices (M, K, K), true by predicted class: M = 1, or one per output with K = 2."""
     if seen.classes:
         K = seen.p.shape[1]
         cell = seen.true * K + seen.predicted
@@ -39,10 +40,10 @@ def confusions(seen: Judged) -> Array:
 
 @measure(0, 1)
 def f1(seen: Judged) -> float:
-    """F1 = 2 TP / (2 TP + FP + FN) of decisions, 0 … 1; 0 where there is neither a positive nor a predicted one.
+    """F1 score 2 TP / (2 TP + FP + FN) of decisions, 0 … 1; 0 if there are neither true nor predicted positives.
 
-    Of one output that of the class it speaks for; else the mean over the outputs ("macro"), of exclusive classes over
-    those that are true or predicted somewhere.
+    For several outputs it is the mean over the outputs ("macro"); for exclusive classes, over those classes that
+    are true or predicted for some sample.
     """
     tables = confusions(seen)
     hits = np.diagonal(tables, axis1=1, axis2=2)
@@ -53,7 +54,7 @@ def f1(seen: Judged) -> float:
 
 @measure(0, 1)
 def balanced_accuracy(seen: Judged) -> float:
-    """The mean over the true classes of the share of right decisions, 0 … 1; multi-label: the mean over the outputs."""
+    """Recall averaged over the classes that occur in the targets, 0 … 1; multi-label: the mean of this over outputs."""
     tables = confusions(seen)
     there = tables.sum(axis=2)
     hits = np.diagonal(tables, axis1=1, axis2=2)
@@ -63,9 +64,9 @@ def balanced_accuracy(seen: Judged) -> float:
 
 @measure(-1, 1)
 def mcc(seen: Judged) -> float:
-    """Matthews's correlation of decisions and classes, −1 … 1, of several classes Gorodkin's (2004).
+    """Matthews correlation coefficient of decisions and true classes, −1 … 1; Gorodkin's (2004) for several classes.
 
-    0 where one of them is constant; multi-label: the mean over the outputs.
+    It is 0 if decisions or true classes are constant. Multi-label: the mean over the outputs.
     """
     tables = confusions(seen)
     true, said, n = tables.sum(axis=2), tables.sum(axis=1), tables.sum(axis=(1, 2))
@@ -76,10 +77,11 @@ def mcc(seen: Judged) -> float:
 
 @measure(0, 1)
 def auc(seen: Judged) -> float:
-    """Area under the ROC curve, 0 … 1: how often a sample with t > ½ has the larger prediction, ties half.
+    """Area under the ROC curve, 0 … 1: probability that a sample with t > ½ has a larger prediction than another.
 
-    By the ranks (Mann & Whitney 1947). The mean over the outputs ("macro", of exclusive classes one against the rest)
-    that have both kinds of samples; NaN where none has.
+    It is computed by the ranks (Mann & Whitney 1947), with ties counted as ½. For several outputs it is the mean over
+    the outputs ("macro"; exclusive classes are compared one against the rest). Outputs without both positive and
+    negative samples are not counted; the AUC is NaN if no output has both.
     """
     areas = []
     for column, wanted in zip(seen.p.T, seen.t.T > 0.5, strict=True):
@@ -93,9 +95,10 @@ def auc(seen: Judged) -> float:
 
 @measure(0, 1)
 def average_precision(seen: Judged) -> float:
-    """Σ (R_k − R_{k−1}) P_k over the thresholds k, precision P and recall R, 0 … 1; 0 of an output without positives.
+    """Average precision Σ_k (R_k − R_{k−1}) P_k, 0 … 1, with precision P and recall R at threshold k.
 
-    The mean over the outputs ("macro"); no interpolation.
+    The precision-recall curve is not interpolated. For several outputs it is the mean over the outputs ("macro"), with
+    0 for an output without positives.
     """
     scores = []
     for column, wanted in zip(seen.p.T, seen.t.T > 0.5, strict=True):
@@ -108,9 +111,9 @@ def average_precision(seen: Judged) -> float:
 
 @measure(0, math.inf)
 def log_loss(seen: Judged) -> float:
-    """−log of the probability of what holds, in the mean, 0 or more; NaN where predictions are no probabilities.
+    """Mean of −log of the predicted probability of the true class, ≥ 0; NaN if a prediction is outside 0 … 1.
 
-    Probabilities are taken between 2.2e-16 and 1 − 2.2e-16; multi-label: the mean over the outputs.
+    Probabilities are clipped to 2.2e-16 … 1 − 2.2e-16. Multi-label: the mean over the outputs.
     """
     if not _are_probabilities(seen.p):
         return float("nan")
@@ -123,10 +126,10 @@ def log_loss(seen: Judged) -> float:
 
 @measure(0, 2)
 def brier(seen: Judged) -> float:
-    """(p − t)² in the mean, 0 … 1; NaN where predictions are no probabilities.
+    """Brier score: mean of (p − t)², 0 … 1, or 0 … 2 for three or more classes; NaN if a prediction is outside 0 … 1.
 
-    Of three exclusive classes or more it is summed over them, 0 … 2; of two it is that of one of them; multi-label: the
-    mean over the outputs.
+    For three or more exclusive classes (p − t)² is summed over the classes; for two classes and multi-label it is
+    averaged over the outputs.
     """
     if not _are_probabilities(seen.p):
         return float("nan")
@@ -140,5 +143,5 @@ def _are_probabilities(p: Array) -> bool:
 
 
 def _times(share: Array, log: Array) -> Array:
-    """Return share · log, 0 where the share is 0 and log may be −inf."""
+    """Return share · log, and 0 where the share is 0, even if log is −inf."""
     return np.where(share == 0, 0.0, share * log)

@@ -1,6 +1,6 @@
 """Confidence intervals of metrics over the evaluated samples: by the bootstrap, and of the AUC by DeLong's method.
 
-They are for one trained network on further samples of the same distribution, and not for a network trained again.
+They describe the variation over samples of the same distribution for one trained network, not over repeated training.
 Their coverage is tested by simulation (tests/training/test_metric_intervals.py).
 """
 
@@ -24,7 +24,7 @@ METHODS = ("auto", "bootstrap", "delong")
 
 
 class Interval(NamedTuple):
-    """A number with its confidence interval."""
+    """A number with its confidence interval: `value`, `low` and `high`, three floats."""
 
     value: float
     low: float
@@ -47,30 +47,39 @@ def interval(
     resamples: int = 1000,
     seed: int = 0,
 ) -> Interval:
-    """Give a metric with its confidence interval, over samples drawn anew.
+    """Compute a metric and its confidence interval over samples of the same distribution.
 
     Args:
-        metric: a name (`flowgrad list metrics`) or a Metric.
-        y: (B, O) outputs as the network gives them; t: (B, O) targets, or class indices (B,).
-        loss: the name of the loss, or the Loss.
-        sample_weight: (B,), at least 0; 2 is the sample given twice, drawn together.
-        groups: (B,) of any kind: samples of one group are drawn together, as those of one patient.
-        level: above 0 and below 1.
-        method: "bootstrap": percentiles of the metric over `resamples` draws with replacement of as many samples,
-            spread by the ratio of Student's t and the normal (Hesterberg 2015), as few samples need; draws for which
-            the metric is not defined are left out. "delong", of auc alone: DeLong, DeLong & Clarke-Pearson (1988), by
-            groups Obuchowski (1997), on the logit scale; where every pair stands in one order, Newcombe's fifth
-            method (2006). "auto": delong for auc, else bootstrap.
-        resamples: 20 or more; seed: of the bootstrap; the same seed gives the same interval.
+        metric: name of a metric (`flowgrad list metrics`), or a Metric.
+        y: (B, O) outputs of the network, to which the loss's link has not been applied.
+        t: (B, O) targets; or (B,), class indices if there are several outputs, else targets of the one output.
+        loss: name of the loss, or a Loss.
+        sample_weight: (B,) finite, ≥ 0; a sample of weight 2 counts as two that are always drawn together.
+            Default: all 1. Only the metrics of flowgrad take weights.
+        groups: (B,) group of each sample, values of any sortable type. Samples of one group, such as those of one
+            patient, are drawn together. Default: each sample is a group of its own.
+        level: confidence level, 0 < level < 1.
+        method: "bootstrap", "delong" or "auto", which is "delong" for auc and "bootstrap" for other metrics.
+            "bootstrap" draws as many samples (or groups) as there are, with replacement, `resamples` times, and takes
+            percentiles of the metric; they are widened for small samples by the ratio of Student's t and the normal
+            distribution (Hesterberg 2015). Draws for which the metric is not finite are ignored, and the interval is
+            extended to contain the value. "delong", for auc alone, uses the method of DeLong, DeLong & Clarke-Pearson
+            (1988), with groups that of Obuchowski (1997), on the logit scale; if the estimated variance is 0, as where
+            all pairs are ordered correctly, Newcombe's fifth method (2006).
+        resamples: number of bootstrap draws, an integer ≥ 20.
+        seed: seed of the bootstrap's generator, an integer ≥ 0; equal seeds give equal intervals.
 
     Returns:
-        value, low, high; low and high are NaN where the metric is, where half the draws or more are undefined, or where
-        all are the same: an accuracy of 1 has no interval by the bootstrap.
+        value, low, high. low and high are NaN if the metric is not finite. By the bootstrap they are NaN also if there
+        is only one sample or group, if the metric is undefined for half of the draws or more, or if it is equal for
+        all draws; hence an accuracy of 1 has no bootstrap interval.
 
     Raises:
         UnknownNameError: no such metric or method.
-        ConfigError: delong for another metric than auc, or an argument out of range.
-        ShapeError, DataError: y, t, weights and groups do not fit.
+        ConfigError: `metric` is neither a name nor a Metric, "delong" for another metric than auc, weights for a metric
+            that is not flowgrad's, or `level`, `resamples` or `seed` out of range.
+        ShapeError: shapes of y, t, weights and groups do not fit together, or there are no samples.
+        DataError: y or t does not hold real numbers, or a class index or weight is invalid.
 
     >>> y, t = np.array([[2.0], [1.0], [-1.0], [0.5], [-2.0], [-0.3]]), np.array([1, 1, 0, 0, 0, 1])
     >>> print(interval("auc", y, t, "binary_cross_entropy"))
@@ -96,7 +105,7 @@ def interval(
 
 
 def _units(groups: Any, B: int) -> Array:
-    """Return the number (B,) of each sample's group, from 0; without groups, of each sample."""
+    """Return the number (B,) of each sample's group, counted from 0; without groups, 0 … B−1."""
     if groups is None:
         return np.arange(B)
     given = plain(groups, "groups")
@@ -108,7 +117,7 @@ def _units(groups: Any, B: int) -> Array:
 def _evaluation(
     record: Metric, y: Any, t: Any, loss: str | Loss, seen: Judged, sample_weight: Any
 ) -> Callable[[Array], float]:
-    """Return a function of counts (B,), integers: the metric with each sample taken as often as its count."""
+    """Return a function of counts, (B,) integers, that evaluates the metric with each sample repeated that often."""
     of = record.of
     if of is not None:
         undefined, nan = seen.undefined, float("nan")
@@ -183,7 +192,7 @@ def delong(seen: Judged, unit: Array, level: float) -> Interval:
 
 
 def _newcombe(area: float, P: float, N: float, z: float) -> tuple[float, float]:
-    """Find the two areas z of their own standard errors from `area`: Newcombe (2006), method 5, by bisection."""
+    """Find the two areas at a distance of z of their own standard errors from `area` (Newcombe 2006, method 5)."""
 
     def error(q: float) -> float:
         half = (P + N) / 2 - 1

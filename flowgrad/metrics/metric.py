@@ -22,14 +22,22 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True, repr=False)
 class Metric:
-    """A named f(y, t, loss); `loss` is the name of the program's loss, or the Loss where it is a user's own.
+    """A metric with its name; calling it calls `f`, as in `metrics.auc(y, t, loss)`.
 
-    `fit(..., metrics=[Metric("bias", lambda y, t, loss: float((y - t).mean()))])` takes one of your own. Those of
-    flowgrad also take `sample_weight`, (B,), and can be called themselves: `metrics.auc(y, t, loss)`; `of` is what
-    each makes of a `Judged`, and `bounds` the least and the largest value that it can have.
+    A user's own Metric is used in place of a name, as in
+    `fit(..., metrics=[Metric("bias", lambda y, t, loss: float((y - t).mean()))])`.
+
+    Attributes:
+        name: non-empty str; the column of the History in which `fit` records the metric.
+        f: f(y, t, loss) returns a float. y (B, O) float64 are outputs, to which the loss's link has not been applied;
+            t (B, O) are targets; loss is the name of the program's loss, or the Loss if it is a user's own. The metrics
+            of flowgrad also take targets (B,) and `sample_weight` (B,).
+        of: the function of a `Judged` (predictions, targets and weights) that a metric of flowgrad computes; None for
+            a user's own.
+        bounds: the smallest and largest possible value. Default: (−inf, inf).
 
     Raises:
-        ConfigError: the name is no text or empty, or `f` cannot be called.
+        ConfigError: `name` is not a non-empty str, or `f` is not callable.
     """
 
     name: str
@@ -52,12 +60,14 @@ class Metric:
 
 @dataclass(frozen=True)
 class Judged:
-    """Predictions, targets and weights, the argument of flowgrad's metrics.
+    """Predictions, targets and sample weights, the argument of flowgrad's metrics.
 
-    p, t      (B, O) float64: what the outputs predict, and targets
-    w         (B,) float64: the samples' weights, all above 0
-    classes   whether the outputs are read as exclusive classes, rather than each as a class by itself
-    censored  whether t are times of survival, negative where censored, and p log hazards
+    Attributes:
+        p: (B, O) float64, predictions: the outputs after the loss's link.
+        t: (B, O) float64, targets.
+        w: (B,) float64, sample weights, all > 0.
+        classes: whether the outputs stand for exclusive classes, rather than each for a class of its own.
+        censored: whether t are survival times, negative where censored, and p log hazards.
     """
 
     p: Array
@@ -88,7 +98,10 @@ class Judged:
 
 
 def measure(least: float, most: float) -> Callable[[Callable[[Judged], float]], Metric]:
-    """Make a metric with these bounds of a statistic of a `Judged`; NaN where a prediction or target is NaN."""
+    """Return a decorator that turns a statistic of a `Judged` into a Metric with these bounds.
+
+    The metric is NaN if a prediction or a target is NaN.
+    """
 
     def metric(of: Callable[[Judged], float]) -> Metric:
         def f(y: Any, t: Any, loss: str | Loss, sample_weight: Any = None) -> float:
@@ -101,18 +114,18 @@ def measure(least: float, most: float) -> Callable[[Callable[[Judged], float]], 
 
 
 def value(of: Callable[[Judged], float], seen: Judged) -> float:
-    """Return the statistic; NaN where a prediction or a target is NaN."""
+    """Return the statistic, or NaN if a prediction or a target is NaN."""
     return float("nan") if seen.undefined else defined(of, seen)
 
 
 def defined(of: Callable[[Judged], float], seen: Judged) -> float:
-    """Return the statistic of samples without NaN in predictions and targets."""
+    """Return the statistic for predictions and targets without NaN; NumPy's warnings are suppressed."""
     with np.errstate(all="ignore"):
         return float(of(seen))
 
 
 def mean(values: Array, w: Array) -> Array:
-    """Give the weighted mean of values (B,) or of the columns of (B, O): `np.average` without its checks.
+    """Return the weighted mean of values (B,) or of the columns of (B, O): `np.average` without its checks.
 
     A bootstrap calls this function thousands of times, and the checks would take most of its time.
     """
@@ -120,12 +133,14 @@ def mean(values: Array, w: Array) -> Array:
 
 
 def judged(y: Any, t: Any, loss: str | Loss, sample_weight: Any = None) -> Judged:
-    """Make a `Judged` of outputs y (B, O), targets t (B, O) or (B,), and weights (B,), without samples of weight 0.
+    """Return a `Judged` of outputs y (B, O), targets t (B, O) or (B,), and weights (B,), without samples of weight 0.
 
-    Targets (B,) are class indices where there are several outputs, else the targets of the single output.
+    Targets (B,) are class indices if there are several outputs, else the targets of the single output.
 
     Raises:
-        ShapeError: they do not fit together. DataError: no samples, no numbers, or weights below 0.
+        ShapeError: the shapes do not fit together, or there are no samples.
+        DataError: values that are not real numbers, an invalid class index, a negative or infinite or NaN weight, or
+            all weights are 0.
     """
     p, record = predicted(y, loss), record_of(loss)
     if p.ndim != 2 or not len(p):
@@ -146,7 +161,7 @@ def judged(y: Any, t: Any, loss: str | Loss, sample_weight: Any = None) -> Judge
 
 
 def record_of(loss: str | Loss) -> Loss | None:
-    """The Loss of that name; None of a name that is not registered, whose outputs are taken as predictions."""
+    """Return the Loss of a name, or None for a name that is not registered; a Loss is returned as it is."""
     if isinstance(loss, Loss):
         return loss
     found: Loss | None = find("losses", loss) if loss in names("losses") else None
@@ -154,7 +169,17 @@ def record_of(loss: str | Loss) -> Loss | None:
 
 
 def predicted(y: Any, loss: str | Loss) -> Array:
-    """(B, O) float64: what outputs y (B, O) predict, by the loss's link.
+    """Return the predictions of outputs: the loss's link is applied to them.
+
+    Args:
+        y: (B, O) outputs of a network, real numbers.
+        loss: name of the loss, or a Loss; under a name that is not registered, predictions are the outputs.
+
+    Returns:
+        (B, O) float64.
+
+    Raises:
+        DataError: y does not hold real numbers.
 
     >>> predicted(np.zeros((1, 2)), "cross_entropy").tolist()
     [[0.5, 0.5]]

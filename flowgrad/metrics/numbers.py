@@ -1,6 +1,6 @@
-"""Metrics of numbers: errors, shares explained, correlations, and the concordance of orders.
+"""Metrics of regression: errors, explained variance, correlations, and concordance of the orders.
 
-Of several targets each metric is the mean over the targets ("uniform_average"). Values are scaled to a magnitude of 1
+For several outputs each metric is the mean over the outputs ("uniform_average"). Values are scaled to a magnitude of 1
 before they are squared, so that no square overflows.
 """
 
@@ -15,9 +15,10 @@ from flowgrad.metrics.metric import Array, Judged, mean, measure
 
 @measure(-math.inf, 1)
 def r2(seen: Judged) -> float:
-    """1 − Σ(p−t)²/Σ(t−t̄)², at most 1, in the mean over the targets; NaN of a single sample.
+    """Coefficient of determination, 1 − Σ(p − t)²/Σ(t − t̄)², ≤ 1; NaN for a single sample.
 
-    Of a target that does not vary it is 1 where every prediction is right, else 0.
+    For several outputs it is the mean over the outputs. A constant target counts as 1 if all predictions equal it,
+    else as 0.
     """
     p, t, w = seen.p, seen.t, seen.w[:, None]
     if len(p) < 2:
@@ -33,7 +34,7 @@ def r2(seen: Judged) -> float:
 
 @measure(0, math.inf)
 def rmse(seen: Judged) -> float:
-    """√(mean (p−t)²), 0 or more, in the mean over the targets."""
+    """Root mean squared error, √(mean (p − t)²), ≥ 0; for several outputs the mean of the roots."""
     error = np.abs(seen.p - seen.t)
     largest = error.max(axis=0)
     scale = np.where((largest > 0) & (largest < np.inf), largest, 1.0)
@@ -42,19 +43,22 @@ def rmse(seen: Judged) -> float:
 
 @measure(0, math.inf)
 def mae(seen: Judged) -> float:
-    """mean |p−t|, 0 or more, over samples and targets."""
+    """Mean absolute error, |p − t| averaged over samples and outputs, ≥ 0."""
     return float(mean(np.abs(seen.p - seen.t), seen.w).mean())
 
 
 @measure(-1, 1)
 def pearson(seen: Judged) -> float:
-    """Pearson's r of predictions and targets, −1 … 1, in the mean over the targets; NaN where one does not vary."""
+    """Pearson correlation of predictions and targets, −1 … 1, averaged over outputs; NaN if one of them is constant."""
     return _correlation(seen.p, seen.t, seen.w)
 
 
 @measure(-1, 1)
 def spearman(seen: Judged) -> float:
-    """Spearman's rank correlation, −1 … 1, ties sharing their mean rank; mean and NaN as `pearson`."""
+    """Spearman rank correlation, −1 … 1, with mean ranks for ties; NaN if predictions or targets are constant.
+
+    For several outputs it is the mean over the outputs.
+    """
     return _correlation(_ranks(seen.p, seen.w), _ranks(seen.t, seen.w), seen.w)
 
 
@@ -73,7 +77,7 @@ def _about_the_mean(values: Array, w: Array) -> Array:
 
 
 def _ranks(values: Array, w: Array) -> Array:
-    """Return, by column, the weight below each value plus half of that at it: the mean rank less ½."""
+    """Return for each value, by column, the weight of smaller values plus half that of equal ones: mean rank less ½."""
     found = np.empty_like(values)
     for column, out in zip(values.T, found.T, strict=True):
         _, place = np.unique(column, return_inverse=True)
@@ -84,11 +88,12 @@ def _ranks(values: Array, w: Array) -> Array:
 
 @measure(0, 1)
 def concordance(seen: Judged) -> float:
-    """The share of pairs whose predictions stand in the order of their targets, 0 … 1, ties of predictions half.
+    """Proportion of pairs of samples whose predictions have the same order as their targets, 0 … 1 (Harrell 1982).
 
-    Pairs of equal targets say nothing (Harrell 1982). Of times of survival a pair counts whose earlier time is of an
-    event, or that of an event beside a censored one of the same time; the earlier is to have the larger hazard. The
-    mean over the targets; NaN where no pair counts.
+    Tied predictions count as ½, and pairs with equal targets are not counted. For survival times (`Loss.censored`) a
+    pair is counted if its earlier time is an event, or if at equal times one is an event and the other censored; it
+    is concordant if the earlier, or the event, has the larger predicted hazard. For several outputs it is the mean
+    over the outputs; NaN if no pair of an output is counted.
     """
     return float(np.mean([_concordance(p, t, seen.w, seen.censored) for p, t in zip(seen.p.T, seen.t.T, strict=True)]))
 

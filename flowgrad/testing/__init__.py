@@ -1,6 +1,7 @@
-"""Test executors: the conformance kit, its oracle, random networks, and the installation of a package from its wheel.
+"""Test executors: conformance checks, their oracle, random networks, and the installation of a package from its wheel.
 
-`parametrize_with_executor` for pytest, `conformance` for anything else, `flowgrad conformance NAME` for a shell.
+Run the checks by `parametrize_with_executor` in pytest, by `conformance` in other Python code, and by
+`flowgrad conformance NAME` on the command line.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Define a conformance check: a claim about executors, a function that tries to refute it, a least effort.
+"""Define a conformance check: a claim about executors, a function that tests it, and a minimum number of comparisons.
 
-A check's function takes a `Subject`, the executor under test, and counts every comparison it makes. A check
-that compared less than its `least` fails, so that an emptied loop cannot stay green.
+A check's function takes a `Subject`, which holds the executor under test and counts the comparisons. A check that makes
+fewer comparisons than its `least` fails, so that a loop that has become empty does not pass.
 """
 
 from __future__ import annotations
@@ -28,20 +28,21 @@ Body = Callable[..., None]
 
 
 class Skip(Exception):
-    """The executor declares that it does not support what a check needs; the reason is the message."""
+    """Exception of a check that needs what the executor does not declare; the message is the reason."""
 
 
 def quietly(network: Network, **options: Any) -> Program:
-    """Compile without the warning of bounded outputs, which random networks often have."""
+    """Compile a network without BoundedOutputWarning; random networks often have bounded outputs."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", BoundedOutputWarning)
         return compile(network, **options)
 
 
 class Subject:
-    """The executor under test, and the count of comparisons made with it.
+    """The executor under test, with methods to compile networks on it, and to compare and count results.
 
-    `quick` reduces checks to their smallest cases: a quarter of the random networks, a tenth of the sizes.
+    With `quick`, checks are reduced to their smallest cases: a quarter of the random networks, a tenth of the nodes of
+    large graphs, at most 70 samples.
     """
 
     def __init__(self, executor: str | Executor, quick: bool = False) -> None:
@@ -66,7 +67,7 @@ class Subject:
         return quietly(network, executor=self.executor, dtype=dtype, loss=loss, **options)
 
     def functions(self, kind: str, among: Sequence[str]) -> tuple[str, ...]:
-        """Select the names of a kind that this executor declares; raises Skip if there are none."""
+        """Return those of the names that this executor declares for a kind; raises Skip if there are none."""
         declared = {"activations": self.info.activations, "aggregations": self.info.aggregations}[kind]
         known = tuple(name for name in among if declared is None or name in declared)
         if not known:
@@ -80,7 +81,7 @@ class Subject:
     def random(
         self, count: int, rows: int, seed: int, smooth: bool = False, **options: Any
     ) -> Iterator[tuple[oracle.Net, Network, Any]]:
-        """Yield `count` random networks: the oracle's graph, the network, and X (rows, I) that stays in its domains."""
+        """Yield `count` random networks: the oracle's graph, the network, and X (rows, I) in all functions' domains."""
         rng = np.random.default_rng(seed)
         known = SMOOTH if smooth else tuple(n for n in names("activations") if n in oracle.SIGMA)
         terms = ("sum", "mean", "product") if smooth else tuple(oracle.AGGREGATE)
@@ -93,20 +94,23 @@ class Subject:
             yield net, Network.from_networkx(net.graph, inputs=net.inputs, outputs=net.outputs), X
 
     def size(self, whole: int) -> int:
-        """Give the number of nodes for a graph of `whole` nodes: a tenth in a quick run."""
+        """Return the number of nodes to use for a graph of `whole` nodes: a tenth in a quick run."""
         return whole // 10 if self.quick else whole
 
     def rows(self, whole: int) -> int:
-        """Give the number of samples, in a quick run at most 70, still more than one tile."""
+        """Return the number of samples to use for `whole`: in a quick run at most 70, which is more than one tile."""
         return min(whole, 70) if self.quick else whole
 
     def dtypes(self, name: str, among: Sequence[str]) -> tuple[str, ...]:
-        """Give the dtypes that the executor declares; in a quick run one, by the index of `name` in `among`."""
+        """Return the dtypes that the executor declares; in a quick run one, by the index of `name` in `among`."""
         turn = among.index(name) % len(self.info.dtypes)
         return (self.info.dtypes[turn],) if self.quick else self.info.dtypes
 
     def given(self, program: Program) -> Any:
-        """Select the rows of (V, B) that hold ∂L/∂z and ∂L/∂a: the neurons' alone without gradients of inputs."""
+        """Return an index of the rows of ∂L/∂z and ∂L/∂a, (V, B), that are defined.
+
+        These are all rows, or those of neurons if the executor declares no gradients of inputs.
+        """
         return slice(None) if self.info.input_gradients else np.flatnonzero(program.plan.activation >= 0)
 
     def needs_input_gradients(self) -> None:
@@ -166,7 +170,15 @@ class Subject:
 
 @dataclass(frozen=True)
 class Check:
-    """A named check. `name` identifies it in expected failures and reports; `claim` holds for a correct executor."""
+    """A conformance check.
+
+    Attributes:
+        name: name in reports and expected failures.
+        feature: name of the group of checks to which it belongs.
+        claim: statement that is true of a correct executor.
+        least: minimum number of comparisons; in a quick run a fifth of it.
+        body: function of a Subject that raises AssertionError if the claim is false.
+    """
 
     name: str
     feature: str
@@ -175,11 +187,15 @@ class Check:
     body: Callable[[Subject], None]
 
     def __call__(self, executor: str | Executor, quick: bool = False) -> int:
-        """Try to refute the claim, if `quick` by its smallest cases; returns the number of comparisons made.
+        """Run the check on an executor, a name or an Executor; return the number of comparisons made.
+
+        Args:
+            quick: run the smallest cases only.
 
         Raises:
-            AssertionError: it does not hold, or too little was compared.
-            Skip: the executor declares that it does not do this.
+            AssertionError: the claim is false, or there were fewer comparisons than required.
+            Skip: the executor declares that it does not support what the check needs.
+            UnknownNameError: no such executor.
         """
         subject = Subject(executor, quick)
         self.body(subject)
@@ -195,7 +211,10 @@ _CHECKS: dict[str, Check] = {}
 
 
 def check(feature: str, least: int = 1, over: Sequence[str] = (), name: str | None = None) -> Callable[[Body], Body]:
-    """Put a function into the battery under its own name, or once for each item of `over`, as `name[item]`."""
+    """Return a decorator that adds a function to the battery under its own name, or as `name[item]` for each in `over`.
+
+    The first line of the function's docstring is the claim.
+    """
 
     def put(body: Body) -> Body:
         claim = (body.__doc__ or "").partition("\n")[0]

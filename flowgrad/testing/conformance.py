@@ -1,4 +1,4 @@
-"""Run the battery of checks that every executor has to pass, and report its results.
+"""Run the battery of checks that every executor has to pass, and report the results.
 
     from flowgrad.testing import parametrize_with_executor
 
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
 Result = Literal["pass", "fail", "skip", "xfail", "xpass"]
 
-# of the package `checks`, in the order in which they run
+# modules of the package `checks`, in the order in which they run
 MODULES = ("protocol", "gradients", "functions", "losses", "graphs", "structure", "calls", "dropout", "refusals")
 
-# The least number of checks by feature: a battery that has lost checks fails. Raise these as checks are added.
+# Minimum number of checks by feature: a battery with fewer checks fails. Raise these numbers when checks are added.
 LEAST: dict[str, int] = {
     "protocol": 4,
     "oracle": 4,
@@ -53,14 +53,21 @@ LEAST: dict[str, int] = {
     "dropout": 2,
     "errors": 3,
 }
-LEAST_RUN = 60  # of all features together, neither skipped nor expected to fail
+LEAST_RUN = 60  # minimum number of checks, over all features, that are neither skipped nor fail as expected
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One check's result; `reason` says why if it is not "pass", `compared` is the number of comparisons made.
+    """Result of one check.
 
-    `cause` is the reason without its place and numbers: outcomes of one cause are grouped.
+    Attributes:
+        name, feature: name of the check, and of the group of checks to which it belongs.
+        result: "pass", "fail", "skip" (the executor declares that it does not support this), "xfail" (failed as
+            expected) or "xpass" (expected to fail, but passed).
+        reason: explanation of a result other than "pass"; else empty.
+        compared: number of comparisons made if the check passed; else 0.
+        seconds: duration.
+        cause: for "fail", the reason without place and numbers, by which failures are grouped; else empty.
     """
 
     name: str
@@ -74,7 +81,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Group:
-    """Checks with one cause and one result other than "pass"; `reason` is that of the first check."""
+    """Checks that share a cause and a result other than "pass"; `reason` is that of the first check."""
 
     result: Result
     reason: str
@@ -83,14 +90,24 @@ class Group:
 
 @dataclass(frozen=True)
 class Report:
-    """What the battery found of one executor."""
+    """Results of the battery on one executor.
+
+    Attributes:
+        executor: name of the executor.
+        outcomes: results of the checks, in the order in which they ran.
+        whole: whether the whole battery was run; only then is a minimum number of checks required.
+    """
 
     executor: str
     outcomes: tuple[Outcome, ...]
-    whole: bool  # whether the whole battery was asked for; a part is not held to the minimum
+    whole: bool  # whether the whole battery was run
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """feature → how many checks ran, were expected to fail, were skipped, and failed."""
+        """Count the checks of each feature: feature → {"run": …, "xfail": …, "skip": …, "fail": …}.
+
+        "run" counts checks that passed or failed, "fail" those that failed or passed unexpectedly, "xfail" those that
+        failed as expected.
+        """
         table: dict[str, dict[str, int]] = {}
         for o in self.outcomes:
             row = table.setdefault(o.feature, {"run": 0, "xfail": 0, "skip": 0, "fail": 0})
@@ -99,7 +116,10 @@ class Report:
         return table
 
     def short(self) -> list[str]:
-        """Where the battery was smaller than it must be; empty is good."""
+        """List messages on features with fewer checks than required, and on fewer checks run than required in total.
+
+        The list is empty if only a part of the battery was run.
+        """
         if not self.whole:
             return []
         counts = self.counts()
@@ -114,11 +134,14 @@ class Report:
 
     @property
     def failures(self) -> tuple[Outcome, ...]:
-        """Checks that failed, and those expected to fail that did not: strict."""
+        """Outcomes of the checks that failed, and of those that passed although they were expected to fail."""
         return tuple(o for o in self.outcomes if o.result in ("fail", "xpass"))
 
     def groups(self) -> tuple[Group, ...]:
-        """What did not simply pass, by its cause: failures first, those of most checks before others."""
+        """Group the checks that have another result than "pass" by result and cause.
+
+        Failures come first, in descending order of the number of checks; other groups follow in order of occurrence.
+        """
         found: dict[tuple[Result, str], list[Outcome]] = {}
         for o in self.outcomes:
             if o.result != "pass":
@@ -131,11 +154,11 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """No failure, and the battery was not smaller than it must be."""
+        """Whether there is no failure and `short()` is empty."""
         return not self.failures and not self.short()
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the report as a dict of values that JSON can represent; `from_dict` is the inverse."""
         return {
             "executor": self.executor,
             "protocol": PROTOCOL,
@@ -148,15 +171,17 @@ class Report:
 
     @property
     def seconds(self) -> float:
-        """How long all checks took."""
+        """Total duration of the checks."""
         return sum(o.seconds for o in self.outcomes)
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> Report:
-        """What `to_dict` gave.
+        """Create a Report from a dict that `to_dict` returned.
+
+        `whole` is True if the names of the checks are those of the battery of this version.
 
         Raises:
-            DataError: it is no such thing.
+            DataError: `given` has no such structure.
         """
         try:
             outcomes = tuple(Outcome(**one) for one in given["checks"])
@@ -174,7 +199,7 @@ _COLUMN: dict[Result, str] = {"pass": "run", "fail": "fail", "xpass": "fail", "s
 
 
 def battery() -> dict[str, Check]:
-    """Every check by name, in the order in which they run.
+    """Return all checks by name, in the order in which they run.
 
     >>> battery()["values_equal_the_oracle"].feature
     'oracle'
@@ -192,20 +217,25 @@ def conformance(
     on_outcome: Callable[[Outcome], None] | None = None,
     quick: bool = False,
 ) -> Report:
-    """Run the battery on an executor.
+    """Run the battery of conformance checks on an executor.
 
     Args:
-        executor: a name, or an Executor.
-        expected_failures: check → reason. Strict: one that passes is a failure.
-        only: names of checks, or of features; None is the whole battery.
-        on_check: called with each check's name before it runs.
-        on_outcome: called with each outcome as it comes.
-        quick: every check, by its smallest cases: a quarter of the random networks, a tenth of the large graphs' sizes.
+        executor: name of an executor, or an Executor.
+        expected_failures: name of a check → reason, a non-empty str. Such a check is reported as "xfail" if it fails,
+            and counts as a failure, "xpass", if it passes.
+        only: names of checks or features to run. Default: all.
+        on_check: function that is called with the name of each check before it runs.
+        on_outcome: function that is called with the Outcome of each check after it ran.
+        quick: run every check on its smallest cases: a quarter of the random networks, a tenth of the nodes of large
+            graphs, fewer samples and dtypes.
+
+    Returns:
+        A Report. Failing checks are recorded in it and raise nothing.
 
     Raises:
         UnknownNameError: no such executor.
-        ExecutorError: it cannot run here.
-        ConfigError: no such check.
+        ExecutorError: the executor cannot run here.
+        ConfigError: an unknown check or feature, or an expected failure without a reason.
     """
     subject = Subject(executor)
     available = subject.info.available()
@@ -267,7 +297,7 @@ WHERE = re.compile(r": | (?:of|by|in|under|beside|at|after) |, ")
 
 
 def _quantity(told: str) -> str:
-    """Extract the quantity that differed from a failure's message, without its place.
+    """Return the quantity that differed, extracted from the message of a failure, without its place.
 
     >>> _quantity("∂L/∂w of 'x' → 'h': 1 of 1 differ"), _quantity("∂L/∂w of every edge: 7 of 19 differ")
     ('∂L/∂w', '∂L/∂w')
@@ -276,7 +306,7 @@ def _quantity(told: str) -> str:
 
 
 def _place(error: Exception, executor: Executor) -> str:
-    """Name the error's type, and the last line of the executor's own package that led to it, where there is one.
+    """Return the type of an error, and the last line of the executor's own package that led to it, if there is one.
 
     >>> _place(KeyError("h"), None)
     'KeyError'
@@ -289,9 +319,10 @@ def _place(error: Exception, executor: Executor) -> str:
 
 
 def markdown_table(reports: Sequence[Report]) -> str:
-    """Write the table features × executors in Markdown; below it every check that did not pass, and why.
+    """Return a Markdown table features × executors, followed by a list of the checks that did not pass, with reasons.
 
-    A cell has the number of checks that ran, followed by `2 xfail`, `1 skip` and the like. The last row is seconds.
+    A cell has the number of checks that ran, followed by numbers of other results, as in `4, 2 xfail, 1 skip`. The last
+    rows have the sums and the durations in seconds.
     """
     features = list(dict.fromkeys(o.feature for r in reports for o in r.outcomes))
     lines = [f"| feature | {' | '.join(r.executor for r in reports)} |", "|---|" + "---|" * len(reports)]
@@ -317,13 +348,17 @@ def _cell(row: dict[str, int] | None) -> str:
 
 @dataclass(frozen=True)
 class BoundCheck:
-    """A check of one executor; calling it runs it, `quick=True` by its smallest cases."""
+    """A check bound to an executor; a call runs it, with `quick=True` on its smallest cases."""
 
     check: Check
     executor: str | Executor
 
     def __call__(self, quick: bool = False) -> None:
-        """Raise AssertionError where the claim does not hold; skip where the executor declares that it cannot."""
+        """Run the check; skip the test if the executor does not declare what the check needs.
+
+        Raises:
+            AssertionError: the claim is false, or there were fewer comparisons than required.
+        """
         import pytest
 
         try:
@@ -340,15 +375,19 @@ def parametrize_with_executor(
     expected_failures: Mapping[str, str] | None = None,
     only: Iterable[str] | None = None,
 ) -> pytest.MarkDecorator:
-    """Runs a test function with the argument `check` once for every check of the battery.
+    """Return a pytest decorator that runs a test function once for each check of the battery, as argument `check`.
+
+    The test function calls `check()`, or `check(quick=True)` for the smallest cases.
 
     Args:
-        executor: a name, or an Executor.
-        expected_failures: check → reason. They become strict xfails: one that passes fails the run.
-        only: names of checks, or of features; None is the whole battery, and then holds it to its minimum.
+        executor: name of an executor, or an Executor.
+        expected_failures: name of a check → reason, a non-empty str. Such a check is marked as a strict xfail: if it
+            passes, the test fails.
+        only: names of checks or features. Default: all checks, and one more, "minimum_count", which fails if a feature
+            has fewer checks than required.
 
     Raises:
-        ConfigError: no such check, or no reason.
+        ConfigError: an unknown check or feature, or an expected failure without a reason.
     """
     import pytest
 

@@ -1,8 +1,8 @@
-"""Test file formats: networks that a format may keep, what must come back, and damaged files for its reader.
+"""Test file formats: write networks and compare what is read again, and give damaged files to the reader.
 
-`Trial(format, suffix)` finds out by trying which ids and functions a format takes, draws networks of them, and
-compares what comes back with what the format's record promises (`Format.keeps`). `damaged` makes files that a
-reader must refuse with a `FlowgradError`, or read.
+`Trial(format, suffix, folder)` determines by trial which ids and functions a format supports, adapts random networks to
+them, and compares what is read again with what the format's record declares (`Format.keeps`). `damaged` makes files
+that a reader must either read or refuse with a `FlowgradError`.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ HARD_IDS: Mapping[str, str] = {
     "4 KB": "x" * 4096,
     "4 KB of unicode": "é" * 2048,
 }
-"""Ids that a format must return unchanged, or refuse by name."""
+"""Ids that a format must either return unchanged, or refuse with an error that names them."""
 
 Naming = Callable[[int, bool], Hashable]
 NAMINGS: Mapping[str, Naming] = {
@@ -82,7 +82,7 @@ NAMINGS: Mapping[str, Naming] = {
 
 @dataclass(frozen=True)
 class Trial:
-    """A format under trial: files are called `net<suffix>` in `folder`."""
+    """A file format under test, with one of its suffixes; files are written to `net<suffix>` in `folder`."""
 
     format: Format
     suffix: str
@@ -93,16 +93,16 @@ class Trial:
         return self.folder / f"net{self.suffix}"
 
     def there_and_back(self, network: Network) -> Network:
-        """Write the network, in float64 where the format has a choice, and read it again."""
+        """Write the network, in float64 if the format has a choice, and return the network that is read again."""
         assert self.format.write is not None
         wide: dict[str, Any] = {"dtype": "float64"} if "dtype" in signature(self.format.write).parameters else {}
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FileWarning)  # on what the format, by its purpose, does not hold
+            warnings.simplefilter("ignore", FileWarning)  # of data that the format is not meant to hold
             save(network, self.path, self.format.name, **wide)
         return load(self.path, self.format.name)
 
     def takes(self, network: Network) -> bool:
-        """Return whether the format writes and reads a network with its ids (`outputs` promises no ids)."""
+        """Return whether the format can write and read a network; the ids must be equal, unless it keeps "outputs"."""
         try:
             again = self.there_and_back(network)
         except FlowgradError:
@@ -111,23 +111,23 @@ class Trial:
 
     @cached_property
     def naming(self) -> tuple[str, ...]:
-        """The ways to name nodes, of `NAMINGS`, that the format takes."""
+        """Names of those entries of `NAMINGS`, ways to name nodes, that the format supports."""
         return tuple(name for name in NAMINGS if self.takes(small(NAMINGS[name])))
 
     @cached_property
     def functions(self) -> Mapping[str, tuple[str, ...]]:
-        """The activations and aggregations that the format takes."""
+        """Names of the activations and aggregations that the format supports, by kind."""
         return {kind: self._taken(kind) for kind in ("activations", "aggregations")}
 
     def _taken(self, kind: str) -> tuple[str, ...]:
-        """Find the functions of a kind that the format takes: tried all at once, or else one by one."""
+        """Return the functions of a kind that the format supports, trying first all at once and then each by itself."""
         name, known = NAMINGS[self.naming[0]], names(kind)
         if self.takes(_of_each(name, kind, known)):
             return tuple(known)
         return tuple(f for f in known if self.takes(small(name, **{kind[:-1]: f})))
 
     def suited(self, case: Case, naming: str) -> Case:
-        """Rename the case's nodes by a naming that the format takes, and convert its params to text."""
+        """Return the case with its nodes named by an entry of `NAMINGS`, and its params converted to str."""
         name = NAMINGS[naming]
         ids = {v: name(k, v in case.inputs) for k, (v, _) in enumerate(case.nodes)}
         edges = tuple((ids[u], ids[v], _with_text(given)) for u, v, given in case.edges)
@@ -136,7 +136,7 @@ class Trial:
         return replace(case, nodes=nodes, edges=edges, **dict(zip(("inputs", "outputs"), ends, strict=True)))
 
     def lost(self, before: Network, after: Network) -> list[str]:
-        """List what did not come back although the format keeps it; empty if all came back."""
+        """List the parts of a network that the format should keep, but that differ after reading."""
         if self.format.keeps == "outputs":
             return [] if _same_outputs(before, after) else ["outputs"]
         wanted, found = (_view(network, str(self.format.keeps)) for network in (before, after))
@@ -144,7 +144,7 @@ class Trial:
 
 
 def small(name: Naming, activation: str = "identity", aggregation: str = "sum") -> Network:
-    """Make a network x → h → y, with x → y."""
+    """Return a network of the edges x → h, h → y and x → y, in which h and y have these functions."""
     x, h, y = (name(k, k == 0) for k in range(3))
     net = Network()
     net.add_input(x)
@@ -155,7 +155,7 @@ def small(name: Naming, activation: str = "identity", aggregation: str = "sum") 
 
 
 def _of_each(name: Naming, kind: str, functions: Sequence[str]) -> Network:
-    """Make a chain from x with one neuron for each function of a kind; each neuron reads x, too."""
+    """Return a chain that starts at x, with one neuron for each function of a kind; x has an edge to each neuron."""
     net, x = Network(), name(0, True)
     net.add_input(x)
     before: dict[Hashable, float] = {}
@@ -172,7 +172,7 @@ def _with_text(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _view(network: Network, keeps: str) -> dict[str, Any]:
-    """Collect by name what a format whose record has this `keeps` must give back."""
+    """Return, by name, the parts of a network that a format with this value of `Format.keeps` must preserve."""
     c, graph = network.columns, network.graph
     edges = c.ends
     seen: dict[str, Any] = {"edges": sorted(edges, key=repr)}
@@ -187,7 +187,7 @@ def _view(network: Network, keeps: str) -> dict[str, Any]:
         v: {key: _exact(x) for key, x in attributes.items() if key in functions or keeps != "functions"}
         for v, attributes in graph.nodes.items()
     }
-    if keeps == "functions":  # the aggregation of nothing is any one
+    if keeps == "functions":  # without in-edges the aggregation has no effect
         nodes = {v: {k: x for k, x in a.items() if k != "aggregation" or graph.pred[v]} for v, a in nodes.items()}
     seen |= {"nodes": nodes, "inputs": network.inputs, "outputs": network.outputs}
     seen["order of in-edges"] = {v: list(graph.pred[v]) for v in graph}
@@ -201,12 +201,12 @@ def _view(network: Network, keeps: str) -> dict[str, Any]:
 
 
 def _exact(value: Any) -> Any:
-    """Convert a value so that it equals another only of the same type and bits."""
+    """Return a representation of a value that equals another's only if type and bits are the same."""
     return value.hex() if isinstance(value, float) else (type(value).__name__, value)
 
 
 def _same_outputs(before: Network, after: Network) -> bool:
-    """Return whether both have equal outputs on four samples, to 1e-9, NaN in the same places."""
+    """Return whether the outputs on four random samples agree to 1e-9, with NaN in the same places."""
     from flowgrad.program import compile
 
     X = np.random.default_rng(0).standard_normal((4, len(before.inputs)))
@@ -236,7 +236,13 @@ ODD_VALUES: tuple[Any, ...] = (
 
 
 def damaged(data: bytes, other: bytes, rng: np.random.Generator) -> bytes:
-    """Damage the bytes of a file by one to three of `DAMAGES`; `other` is a file to take pieces of."""
+    """Return the bytes of a file after one to three random damages of `DAMAGES`.
+
+    Args:
+        data: content of the file.
+        other: content of another file, parts of which may be inserted.
+        rng: generator of the choices.
+    """
     for _ in range(int(rng.integers(1, 4))):
         data = DAMAGES[int(rng.integers(len(DAMAGES)))](data, other, rng)
     return data
@@ -293,7 +299,7 @@ def _shuffled(data: bytes, other: bytes, rng: np.random.Generator) -> bytes:
 
 
 def _revalued(data: bytes, other: bytes, rng: np.random.Generator) -> bytes:
-    """Replace, delete or double one value of a JSON document."""
+    """Replace, delete, rename or duplicate one value of a JSON document."""
     try:
         document = json.loads(data)
     except (ValueError, RecursionError):
@@ -329,9 +335,9 @@ DAMAGES = (_flipped, _cut, _inserted, _renumbered, _renumbered, _reworded, _shuf
 
 
 def read_or_refused(format: Format, path: Path, data: bytes) -> str | None:
-    """Read the bytes as a file of the format: None, or the message of the FlowgradError that refuses them.
+    """Write the bytes to a file and read it; return None, or the message if the reader raises a FlowgradError.
 
-    Any other exception goes through: it is a fault of the reader.
+    Any other exception is not caught, because it is an error of the reader.
     """
     path.write_bytes(data)
     try:
@@ -349,15 +355,21 @@ def fuzz(
     others: Sequence[bytes] = (),
     sealed: Callable[[bytes], bytes] = bytes,
 ) -> tuple[int, int]:
-    """Give the reader `cases` damaged files; returns how many it refused with a FlowgradError, and how many it read.
+    """Give damaged files to a format's reader; return the numbers of files that it refused and that it read.
+
+    A file counts as refused if the reader raises a FlowgradError.
 
     Args:
-        folder: where the files are written; the last one stays when the reader fails.
-        others: files of other formats, to take pieces of.
-        sealed: recomputes digests in a damaged file, so that the reader gets beyond the check of digests.
+        format: the format; its damaged files are made from `examples`.
+        folder: folder in which the files are written; after a failure it holds the file that caused it.
+        cases: number of damaged files.
+        rng: generator of the damages.
+        others: contents of files of other formats, parts of which may be inserted.
+        sealed: function that is applied to each damaged content, for example to recompute its digests, so that the
+            reader does not stop at their verification.
 
     Raises:
-        AssertionError: the reader let another exception out; the message names it and the file.
+        AssertionError: the reader raised another exception; the message gives it and the file.
     """
     whole, refused = examples(format, folder), 0
     suffixes = list(whole)
@@ -376,7 +388,7 @@ def fuzz(
 
 
 def examples(format: Format, folder: Path) -> dict[str, bytes]:
-    """Make small undamaged files of a format, by suffix: its own `example`, and files that it writes."""
+    """Return contents of small undamaged files by suffix: written by the format, or else its record's `example`."""
     found = {} if format.example is None else {f"{suffix}": format.example for suffix in format.suffixes or ("",)}
     if format.write is not None and format.read is not None:
         for suffix in format.suffixes or ("",):

@@ -1,11 +1,11 @@
-"""Compute every number independently of flowgrad, with which this shares no code: naive, slow, over networkx.
+"""Compute values and gradients independently of flowgrad, without sharing code: naive and slow, over networkx.
 
-Formulas are written here anew, from maths.md, as functions of a complex number. Where a function is analytic,
-f(x + ih) = f(x) + ih·f'(x) − …, so that Im f(x + ih) / h is f'(x) to the last digit once h is tiny: the complex
-step, which needs no derivative and has no cancellation. Piecewise functions choose their branch by the real part,
-and at a kink give the branch whose slope maths.md's conventions name.
+The formulas are written from maths.md as functions of a complex number. If a function is analytic,
+f(x + ih) = f(x) + ih·f'(x) − …, so that Im f(x + ih) / h equals f'(x) to the last digit for tiny h. This is the complex
+step, which needs no derivative and has no cancellation. Piecewise functions choose their branch by the real part, and
+at a kink use the branch whose slope is that of maths.md's conventions.
 
-A net is an nx.DiGraph with attributes as `Network.from_networkx` reads them, every weight and activation given.
+A net is an nx.DiGraph with the attributes that `Network.from_networkx` reads; all weights and activations are given.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Number = complex | float
 
 @dataclass(frozen=True)
 class Net:
-    """The user's graph, and which of its nodes are inputs and outputs."""
+    """A graph with the ids of its inputs and outputs, in order."""
 
     graph: nx.DiGraph
     inputs: tuple[Hashable, ...]
@@ -37,7 +37,7 @@ class Net:
 
 
 def erf(z: complex) -> complex:
-    """2/√π ∫ e^{−t²} dt, from 0 to Re z by `math.erf`, from there to z, a tiny step, by the midpoint rule."""
+    """2/√π ∫₀ᶻ e^{−t²} dt: from 0 to Re z by `math.erf`, and from Re z to z, a tiny step, by the midpoint rule."""
     step = 1j * z.imag
     return math.erf(z.real) + 2.0 / math.sqrt(math.pi) * cmath.exp(-((z.real + 0.5 * step) ** 2)) * step
 
@@ -62,17 +62,17 @@ def sigmoid(z: complex) -> complex:
 
 
 def flat(f: Callable[[float], float]) -> Callable[[complex], complex]:
-    """Make a step function, whose slope is 0 everywhere, of its real values."""
+    """Return the step function with these real values, whose slope is 0 everywhere."""
     return lambda z: complex(f(z.real), 0.0)
 
 
 def split(at: float, below: Callable[[complex], Number], above: Callable[[complex], Number]) -> Any:
-    """Make a function that is `below` up to and including `at`, then `above`."""
+    """Return a function that is `below` for Re z ≤ at, and `above` for Re z > at."""
     return lambda z: above(z) if z.real > at else below(z)
 
 
 def clip(low: float, high: float, f: Callable[[complex], complex]) -> Callable[[complex], complex]:
-    """Make a function that is f strictly between low and high, and constant outside."""
+    """Return a function that is f for low < Re z < high, and constant outside."""
     return lambda z: f(z) if low < z.real < high else complex(f(complex(min(max(z.real, low), high))).real)
 
 
@@ -173,10 +173,10 @@ Nudge = Mapping[tuple[str, Hashable], Number]
 def forward(
     net: Net, x: Sequence[Number], nudge: Nudge | None = None
 ) -> tuple[dict[Hashable, Number], dict[Hashable, Number]]:
-    """Compute (1), (2), (3) for one sample: z and a of every node.
+    """Compute z and a of every node for one sample x, equations (1), (2) and (3).
 
-    `nudge` adds to single quantities: ("weight", (u, v)), ("bias", v), ("z", v), ("a", v); an input's
-    activation is ("a", v).
+    `nudge` maps quantities to numbers that are added to them: ("weight", (u, v)), ("bias", v), ("z", v) and ("a", v).
+    For an input only ("a", v) has an effect.
     """
     d = nudge or {}
     G = net.graph
@@ -196,12 +196,12 @@ def forward(
 
 
 def _unmoved(a: complex) -> complex:
-    """Set a real part of the order H² to 0: it is an error of the complex step, and would choose a side of a kink."""
+    """Set a real part of the order of H² to 0: it is an error of the complex step and would select a side of a kink."""
     return complex(0.0, a.imag) if abs(a.real) < H * H * 1e20 else a
 
 
 def name_of(activation: Any) -> str:
-    """Return the name of an activation: a name, or a user's own record, whose formula a test adds to SIGMA."""
+    """Return the name of an activation, a name or a record; the formula of a user's record must be added to SIGMA."""
     return activation if isinstance(activation, str) else activation.name
 
 
@@ -223,7 +223,7 @@ def slope(f: Callable[[complex], Any], step: float = H) -> Any:
 
 
 def richardson(f: Callable[[float], float], step: float = 1e-2, rounds: int = 6) -> float:
-    """Compute f'(0) by central differences at step, step/2, …, extrapolated to 0: for f that is not analytic."""
+    """Compute f'(0) for an f that is not analytic, by central differences at step, step/2, …, extrapolated to 0."""
     table: list[list[float]] = []
     best, error = math.nan, math.inf
     for k in range(rounds):
@@ -259,7 +259,7 @@ def _outputs_moved(net: Net, x: Sequence[float], q: tuple[str, Hashable], ih: co
 
 
 def base_cases(loss: str, y: Sequence[Number], t: Sequence[float]) -> list[float]:
-    """Compute (9) by complex step."""
+    """Compute the base cases (9) of one sample by complex step."""
 
     def moved(n: int, ih: complex) -> Number:
         return sum(losses(loss, [v + ih if k == n else v for k, v in enumerate(y)], t))
@@ -268,9 +268,10 @@ def base_cases(loss: str, y: Sequence[Number], t: Sequence[float]) -> list[float
 
 
 class PlainRecursion:
-    """Equation (10) by plain recursion, without a cache: every path from a node to an output is walked.
+    """Evaluate equation (10) by plain recursion without a cache, so that every path from a node to an output is walked.
 
-    `calls` counts the evaluations of ∂L/∂a: for one node, one more than the edges of all walks that start there.
+    `calls` counts the evaluations of ∂L/∂a. For one node they are one more than the number of edges on all walks that
+    start there.
     """
 
     def __init__(self, net: Net, x: Sequence[float], dy: Sequence[float]) -> None:
@@ -316,10 +317,10 @@ BOUNDED = ("sigmoid", "tanh", "softsign", "hard_sigmoid", "hard_tanh", "arctan",
 
 
 def of_case(case: Any, X: Sequence[Sequence[float]]) -> Net:
-    """Convert a random case to a graph, with biases and responses changed so that the batch X stays in every domain.
+    """Convert a random case to a Net, with biases and responses changed so that z of the batch X is in every domain.
 
-    Neurons that take logarithms, roots or reciprocals get z ≥ ½; bounded ones |z| ≤ 9, all others |z| ≤ 3, so
-    that no power tower overflows. Nothing else is touched.
+    Neurons with a logarithm, root or reciprocal get z ≥ ½; those with a bounded activation get |z| ≤ 9, and others
+    |z| ≤ 3, so that repeated powers do not overflow. Other attributes are unchanged.
     """
     G = nx.DiGraph()
     G.add_nodes_from((v, dict(given)) for v, given in case.nodes)
@@ -347,7 +348,7 @@ def of_case(case: Any, X: Sequence[Sequence[float]]) -> Net:
 
 
 def targets(loss: str, rng: Any, shape: tuple[int, int]) -> Any:
-    """Draw T (B, O) in the domain of the loss."""
+    """Draw random targets T, an array of this shape (B, O), in the domain of the loss."""
     T = rng.standard_normal(shape)
     if loss in ("poisson", "gamma", "negative_binomial"):
         return abs(T)

@@ -6,10 +6,10 @@
     @given(networks())
     def test_my_executor(network): ...
 
-They make rare cases that programs get wrong: bias-only, dead and isolated neurons, outputs that feed
-other neurons, inputs that are outputs, outputs that no input reaches, shared and frozen weights, exact ties and
-zeros, ids of every kind, nodes and edges in shuffled order. `random_case(rng)` draws from a seeded Generator
-without Hypothesis, for soak runs of many thousands.
+They include rare cases in which programs often fail: bias-only, dead and isolated neurons, outputs that feed other
+neurons, inputs that are outputs, outputs without a path from an input, shared and frozen weights, exact ties and zeros,
+ids of several types, nodes and edges in shuffled order. `random_case(rng)` draws from a seeded Generator without
+Hypothesis, for long test runs.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ FORMULAS = tuple(name for name in names("activations") if name in oracle.SIGMA)
 
 
 class Opaque:
-    """An id without an order: hashed and compared by identity, so that nodes are ordered by insertion."""
+    """A node id that cannot be sorted; it is hashed and compared by identity, so that nodes keep insertion order."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -48,11 +48,12 @@ class Opaque:
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """A network as data, attributes as `Network.from_networkx` reads them.
+    """A network as plain data, with the attributes that `Network.from_networkx` reads.
 
-    nodes    (id, attributes); an input's are empty
-    edges    (source, target, attributes)
-    inputs, outputs  ids, in order
+    Attributes:
+        nodes: (id, attributes) of each node; the attributes of an input are empty.
+        edges: (source id, target id, attributes) of each edge.
+        inputs, outputs: ids, in order.
     """
 
     nodes: tuple[tuple[Hashable, dict[str, Any]], ...]
@@ -74,7 +75,7 @@ class Case:
         return net
 
     def batch(self, rows: int, seed: int = 0) -> np.ndarray[Any, np.dtype[np.float64]]:
-        """Draw X (rows, I) float64, standard normal."""
+        """Draw a batch X of shape (rows, I), float64, from the standard normal distribution."""
         return np.random.default_rng(seed).standard_normal((rows, len(self.inputs)))
 
 
@@ -85,12 +86,13 @@ def cases(
     aggregations: Sequence[str] | None = None,
     ids: Sequence[str] = IDS,
 ) -> SearchStrategy[Case]:
-    """Make a strategy for random networks as data.
+    """Return a Hypothesis strategy for random networks as plain data (`Case`).
 
     Args:
-        max_neurons: inputs not counted.
-        activations, aggregations: to choose from; None takes all of flowgrad's own.
-        ids: kinds of ids to choose from, of `IDS`.
+        max_neurons: largest number of neurons, an integer ≥ 1; there are 1 to 3 inputs besides.
+        activations: names or records to choose from. Default: those for which `flowgrad.testing.oracle` has a formula.
+        aggregations: names to choose from. Default: all of flowgrad's own.
+        ids: kinds of ids to choose from, entries of `IDS`.
 
     Raises:
         MissingDependencyError: Hypothesis is not installed.
@@ -108,7 +110,7 @@ def cases(
 
 
 def networks(**options: Any) -> SearchStrategy[Network]:
-    """Make a strategy for random networks; options as for `cases`."""
+    """Return a Hypothesis strategy for random networks (`Network`); options as for `cases`."""
     return cases(**options).map(Case.network)
 
 
@@ -120,7 +122,7 @@ def random_case(
     aggregations: Sequence[str] | None = None,
     ids: Sequence[str] = IDS,
 ) -> Case:
-    """Draw one random network as data, from a Generator; options as for `cases`."""
+    """Draw one random network as plain data (`Case`) by a Generator; options as for `cases`."""
     return _Assembly(_Seeded(rng), max_neurons, activations, aggregations, ids).case()
 
 
@@ -128,7 +130,7 @@ def random_case(
 
 
 class _Decisions(Protocol):
-    """A source of choices: Hypothesis, which shrinks them, or a Generator."""
+    """A source of random integers: Hypothesis, which can shrink them, or a Generator."""
 
     def whole(self, low: int, high: int) -> int: ...
 
@@ -150,7 +152,7 @@ class _Seeded:
 
 
 class _Assembly:
-    """One case under construction. Structure is decided by `decide`; plain numbers come from a seed it gives."""
+    """A case under construction: `decide` draws the structure, and the seed of the generator of weights and orders."""
 
     def __init__(
         self,
@@ -223,12 +225,12 @@ class _Assembly:
 
 
 def suited(loss: str, outputs: int) -> str:
-    """Return the loss, or squared_error if the loss needs more outputs."""
+    """Return the name `loss`, or "squared_error" if that loss needs more outputs."""
     return loss if outputs >= known_losses.entries[loss].outputs else "squared_error"
 
 
 def _ids(kind: str, n: int) -> list[Hashable]:
-    """Make n ids, whose canonical order is not the order in which they are made."""
+    """Return n ids of a kind; their canonical order differs from that of the list, except for "unorderable"."""
     if kind == "str":
         return [f"n{n - k}" for k in range(n)]  # n10 comes before n9
     if kind == "int":

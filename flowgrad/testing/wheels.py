@@ -1,4 +1,4 @@
-"""Install a package as its users get it: from its wheel, in an environment of its own.
+"""Install a package from its wheel, as its users do, in a virtual environment of its own.
 
 from flowgrad.testing import installed
 
@@ -15,18 +15,21 @@ from pathlib import Path
 
 
 def installed(folder: Path, *projects: Path) -> Path:
-    """Builds the wheel of each project and installs them into a fresh virtual environment; returns its interpreter.
+    """Build the wheel of each project and install the wheels into a new virtual environment; return its interpreter.
 
-    Only these wheels are installed. Whatever else they need is read from the present environment's site-packages,
-    behind the new one's own: nothing large is downloaded, and packages installed here as editable are not seen there.
-    pip fetches what builds the wheels.
+    Only these wheels are installed. Other packages are imported from the site-packages of the present environment,
+    which follow those of the new one in `sys.path`, so that dependencies need no download. Packages that are installed
+    as editable in the present environment cannot be imported in the new one. pip may download the build requirements.
 
     Args:
-        folder: an empty folder for wheels and environment.
-        projects: folders with a pyproject.toml.
+        folder: an empty folder, in which wheels and environment are created.
+        projects: one or more folders with a pyproject.toml.
+
+    Returns:
+        Path of the new environment's Python interpreter.
 
     Raises:
-        subprocess.CalledProcessError: a wheel cannot be built or installed; pip has printed why.
+        subprocess.CalledProcessError: a wheel cannot be built or installed; pip has printed the reason.
     """
     wheels, home = folder / "wheels", folder / "environment"
     pip = [sys.executable, "-m", "pip", "-q", "--disable-pip-version-check"]

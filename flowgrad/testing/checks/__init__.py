@@ -1,1 +1,1 @@
-"""The battery, by feature: importing a module puts its checks into the table."""
+"""The battery of conformance checks, by feature. Importing a module registers its checks."""

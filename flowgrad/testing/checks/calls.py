@@ -1,4 +1,4 @@
-"""Calls after calls: nothing is changed under the caller, nothing is stale, nothing leaks, nothing is drawn by lot."""
+"""Repeated and concurrent calls: arguments and results stay unchanged, no state remains, no memory leaks."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from flowgrad.program import Program, compile
 from flowgrad.testing.battery import NEAR, SMOOTH, Skip, Subject, check
 from flowgrad.topologies import layered
 
-WIDTH, ROWS = 32, 64  # neurons and samples of the steps that are weighed: one (V, B) array is 22 kB
-STEPS = (20, 2000)  # at least and at most; of a quick run FEW
+WIDTH, ROWS = 32, 64  # neurons and samples of the steps whose memory is measured: one (V, B) array is 22 kB
+STEPS = (20, 2000)  # smallest and largest number of steps; FEW in a quick run
 FEW = 4
-SECONDS = 0.25  # to spend on them
-LEAK = 10_000  # bytes a step, as Python knows them: one array is 22 kB, and what comes and goes is 1 kB in all
-LEAK_NATIVE = 16_000_000  # what the process may grow by, over fast executors' 2,000 steps: one array a step is 45 MB
+SECONDS = 0.25  # intended duration of the steps
+LEAK = 10_000  # allowed growth per step in bytes traced by tracemalloc: one array is 22 kB, fluctuations 1 kB in all
+LEAK_NATIVE = 16_000_000  # allowed growth of the process in bytes: one array per step is 45 MB in 2,000 steps
 
 
 def _irregular(subject: Subject) -> Network:
-    """Eight inputs, forty neurons with three predecessors each, four outputs."""
+    """Return a network of eight inputs and forty neurons with three predecessors each; four neurons are outputs."""
     sigma = subject.functions("activations", SMOOTH)
     rng = np.random.default_rng(121)
     net = Network(seed=3)
@@ -56,11 +56,11 @@ RESULTS = (
     "loss",
     "predict",
 )
-"""What `_all` gives, in its order."""
+"""Names of the arrays that `_all` returns, in its order."""
 
 
 def _all(subject: Subject, program: Program, X: Any, T: Any) -> list[Any]:
-    """Every array of one forward, backward, value_and_grad and predict."""
+    """Return every array of one forward, backward, value_and_grad and predict."""
     acts = program.forward(X)
     grads, given = program.backward(acts, T), subject.given(program)
     value, g = program.value_and_grad(program.theta, X, T)
@@ -80,7 +80,7 @@ def _all(subject: Subject, program: Program, X: Any, T: Any) -> list[Any]:
 
 @check("calls", least=9)
 def inputs_are_not_mutated(subject: Subject) -> None:
-    """θ, X, T, cotangents, weights and the plan are read, never written."""
+    """θ, X, T, cotangents, sample weights and the plan are not modified by any call."""
     net = _irregular(subject)
     for dtype in subject.info.dtypes:
         program = subject.compile(net, dtype, "squared_error")
@@ -105,7 +105,7 @@ def inputs_are_not_mutated(subject: Subject) -> None:
 
 @check("calls", least=13)
 def earlier_activations_stay_valid(subject: Subject) -> None:
-    """Activations and gradients do not change under later calls, and backward takes the θ they were made with."""
+    """Later calls do not change Activations and Gradients, and backward uses the θ with which Activations were made."""
     program = subject.compile(_irregular(subject), loss="squared_error")
     X, T = _batch(1)
     first = _all(subject, program, X, T)
@@ -128,7 +128,7 @@ def earlier_activations_stay_valid(subject: Subject) -> None:
 
 @check("calls", least=60)
 def theta_is_read_anew(subject: Subject) -> None:
-    """θ changed in place, or another θ, another batch, another size of batch: nothing of the call before remains."""
+    """Results do not depend on earlier calls, with θ changed in place or replaced, another batch or batch size."""
     net = _irregular(subject)
     program = subject.compile(net, loss="squared_error")
     theta = program.theta.copy()
@@ -146,7 +146,7 @@ def theta_is_read_anew(subject: Subject) -> None:
 
 @check("calls", least=10)
 def programs_are_apart(subject: Subject) -> None:
-    """Two programs of different networks, and of one network in two dtypes, do not meet in a cache."""
+    """Programs of different networks, and of one network in two dtypes, do not affect each other through a cache."""
     net, other = _irregular(subject), _irregular(subject)
     weights = [(u, v) for u, v in net.graph.edges][:5]
     for u, v in weights:
@@ -168,7 +168,7 @@ def programs_are_apart(subject: Subject) -> None:
 
 @check("calls", least=2)
 def a_program_keeps_its_network(subject: Subject) -> None:
-    """A network that grows after compile is another network: the program answers for what it was given."""
+    """Changes of a network after compile do not affect the program."""
     net = _irregular(subject)
     program = subject.compile(net, loss="squared_error")
     X, T = _batch(1)
@@ -182,7 +182,7 @@ def a_program_keeps_its_network(subject: Subject) -> None:
 
 @check("calls", least=8)
 def any_layout_of_arrays(subject: Subject) -> None:
-    """X and T in Fortran order, strided, reversed or of another dtype are the same numbers."""
+    """X and T in Fortran order, strided, reversed or as lists give the same results as C-contiguous arrays."""
     program = subject.compile(_irregular(subject), loss="squared_error")
     X, T = _batch(1)
     expected = program.value_and_grad(program.theta, X, T)
@@ -209,7 +209,7 @@ def _deterministic(subject: Subject) -> None:
 
 @check("determinism", least=200)
 def same_bits_from_run_to_run(subject: Subject) -> None:
-    """Where it declares so: the same call gives the same bits, again and from a program compiled anew."""
+    """If declared deterministic, the same call gives the same bits when repeated and from a newly compiled program."""
     _deterministic(subject)
     net = _irregular(subject)
     for rows in (1, 6, subject.rows(150)):
@@ -224,7 +224,7 @@ def same_bits_from_run_to_run(subject: Subject) -> None:
 
 @check("determinism", least=20)
 def same_bits_for_any_number_of_threads(subject: Subject) -> None:
-    """Where it declares so: threads=1, 2, 3 and None give the same bits."""
+    """If declared deterministic, threads=1, 2, 3 and None give the same bits."""
     _deterministic(subject)
     for net, rows in ((_irregular(subject), subject.rows(150)), (_layers(subject), subject.rows(96))):
         rng = np.random.default_rng(8)
@@ -243,7 +243,7 @@ def _layers(subject: Subject) -> Network:
 
 @check("threads", least=100)
 def concurrent_callers(subject: Subject) -> None:
-    """Four threads that call one program at once each get what they would have got alone."""
+    """Four threads that call one program at the same time get the same results as without concurrency."""
     program = subject.compile(_irregular(subject), loss="squared_error")
     batches = [_batch(20 + k, rows) for k, rows in enumerate((1, 3, 40, 6, 17, 2, 64, 5))]
     alone = [_all(subject, program, X, T) for X, T in batches]
@@ -262,7 +262,7 @@ def concurrent_callers(subject: Subject) -> None:
 
 @check("memory", least=4)
 def memory_is_flat_over_steps(subject: Subject) -> None:
-    """Training steps and forward-backward pairs leave nothing behind, in Python's memory or in the process's."""
+    """Training steps and forward-backward pairs do not leak memory, in Python's allocators or in the process."""
     net = layered([8, WIDTH // 2, WIDTH // 2, 4], activation=subject.functions("activations", SMOOTH)[0], seed=1)
     program = subject.compile(net, loss="squared_error")
     X, T = _batch(9, ROWS)
@@ -290,7 +290,7 @@ def memory_is_flat_over_steps(subject: Subject) -> None:
 
 
 def _traced(step: Callable[[], None], steps: int) -> int:
-    """Bytes that so many steps leave behind, as Python's allocators and NumPy know them."""
+    """Return the number of bytes, tracked by tracemalloc, that remain allocated after `steps` steps."""
     outer = tracemalloc.is_tracing()
     if not outer:
         tracemalloc.start()
@@ -308,7 +308,7 @@ def _traced(step: Callable[[], None], steps: int) -> int:
 
 
 def _resident() -> int:
-    """Resident bytes of this process; 0 where the system does not say."""
+    """Return the resident memory of this process in bytes, or 0 if the system has no /proc/self/statm."""
     statm = Path("/proc/self/statm")
     if not statm.exists():
         return 0

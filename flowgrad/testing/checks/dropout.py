@@ -1,4 +1,4 @@
-"""Dropout: the same neurons of the same samples on every executor, and the gradient of what they make."""
+"""Dropout: every executor drops the same neurons of the same samples, and differentiates the thinned network."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from flowgrad.testing.battery import NEAR, Skip, Subject, check, quietly
 
 @check("dropout", least=100)
 def drops_what_the_definition_drops(subject: Subject) -> None:
-    """z, a, ∂L/∂z, loss and ∂L/∂θ under a draw are those of the Python executor, by both doors."""
+    """With a Dropout, z, a, ∂L/∂z, loss and ∂L/∂θ equal the Python executor's, by backward and by value_and_grad."""
     if not subject.info.dropout:
         raise Skip("it declares no dropout")
     rng = np.random.default_rng(151)
@@ -35,7 +35,7 @@ def drops_what_the_definition_drops(subject: Subject) -> None:
 
 @check("dropout", least=4)
 def pulls_back_what_backward_gives(subject: Subject) -> None:
-    """`program.vjp` gives ∂L/∂θ and ∂L/∂x of backward under the same ∂L/∂y, from what outputs left behind as well."""
+    """`program.vjp` gives the ∂L/∂θ and ∂L/∂x of backward for the same ∂L/∂y, also with `kept` of predict_keeping."""
     rng = np.random.default_rng(153)
     for _, network, X in subject.random(6, 40, seed=154, smooth=True):
         C = rng.standard_normal((len(X), len(network.outputs)))

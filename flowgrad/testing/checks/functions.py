@@ -1,4 +1,4 @@
-"""Every activation and aggregation at the values where naive forms fail, and a user's own."""
+"""Every activation and aggregation at values for which naive formulas fail, and user-defined functions."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from flowgrad.testing.battery import NEAR, SMOOTH, Subject, check
 NAN, INF = math.nan, math.inf
 TAME = [0.0, -0.0, *(s * z for s in (1, -1) for z in (1e-9, 0.125, 0.5, 1.0, 1.5, 2.0, 3.0, 3.5, 6.0, 12.0, 20.0))]
 WILD = [NAN, INF, -INF, *(s * z for s in (1, -1) for z in (1e-300, 1e-30, 30.0, 40.0, 90.0, 700.0, 745.0, 1000.0))]
-HUGE = [1e30, -1e30, 1e300, -1e300]  # beyond what a sine is asked for
+HUGE = [1e30, -1e30, 1e300, -1e300]  # not used for sin and cos
 CLOSE = {"float64": (1e-12, 1e-305), "float32": (2e-5, 2e-37)}  # relative, absolute
 
 
 @check("activations", least=4, over=names("activations"), name="activations")
 def activations(subject: Subject, name: str) -> None:
-    """An activation and its derivative, at edge values too, are the formulas of maths.md."""
+    """An activation and its derivative equal the formulas of maths.md, also at edge values."""
     subject.declares("activations", name)
     net = _through(name)
     others = [each for each in SMOOTH[1:] if each != name and each in (subject.info.activations or SMOOTH)]
-    if subject.quick and others:  # what has more than one function may be compiled once for all of them
+    if subject.quick and others:  # a kernel with several functions may be compiled once for all of them
         net.add_neuron("beside", {0: 1.0}, activation=others[0])
         net.set_outputs([1])
     values = TAME + WILD + (HUGE if name not in ("sin", "cos") else [])
@@ -43,7 +43,10 @@ def activations(subject: Subject, name: str) -> None:
 
 
 def _held_to_the_oracle(subject: Subject, name: str, a: Any, da: Any) -> None:
-    """At those of TAME, which stand first, where complex steps tell the derivative."""
+    """Compare with the oracle at those values of TAME for which the complex step gives the derivative.
+
+    a and da begin with the values of TAME.
+    """
     sigma = oracle.SIGMA[name]
     k = [k for k, z in enumerate(TAME) if abs(z) < 4 and (z > 0 or name not in oracle.NEEDS_POSITIVE)]
     domain = [TAME[each] for each in k]
@@ -56,7 +59,7 @@ def _held_to_the_oracle(subject: Subject, name: str, a: Any, da: Any) -> None:
 
 
 def bump(z: float) -> float:
-    """z / (1 + z²), an activation that flowgrad does not have."""
+    """z / (1 + z²), an activation that flowgrad does not define."""
     return z / (1.0 + z * z)
 
 
@@ -67,7 +70,7 @@ def dbump(z: float) -> float:
 
 @check("activations", least=4)
 def an_activation_of_the_users_own(subject: Subject) -> None:
-    """`fg.Activation(name, f, df)` put into a graph runs as it is, beside those with names."""
+    """A neuron with a user's own `fg.Activation(name, f, df)` works, also beside named activations."""
     net = _through(Activation("bump", bump, dbump), *(["tanh"] if subject.info.activations is None else []))
     z = np.array([v for v in TAME if abs(v) < 10])
     for dtype in subject.info.dtypes:
@@ -78,7 +81,7 @@ def an_activation_of_the_users_own(subject: Subject) -> None:
 
 
 def _through(*chain: str | Activation) -> Network:
-    """x → neurons with these activations in turn, all weights 1 and biases 0."""
+    """Return a chain from an input through neurons with these activations, with all weights 1 and biases 0."""
     net = Network()
     net.add_input(0)
     for k, sigma in enumerate(chain):
@@ -87,7 +90,7 @@ def _through(*chain: str | Activation) -> Network:
 
 
 def _asked(subject: Subject, net: Network, values: Any, dtype: str) -> tuple[Any, Any]:
-    """y and ∂y/∂z of the last neuron at each value."""
+    """Return y and ∂y/∂z of the last neuron for each value of the input."""
     return _forward_and_back(subject.compile(net, dtype), values)
 
 
@@ -105,7 +108,7 @@ def _forward_and_back(program: Any, values: Any) -> tuple[Any, Any]:
 
 # ---- aggregations -------------------------------------------------------------------------------------------
 
-# terms → m and ∂m/∂t, worked by hand from the conventions of maths.md; behind NaN stands σ'(NaN) = NaN
+# (terms, m, ∂m/∂t), computed by hand from the conventions of maths.md; at m = NaN the factor σ'(NaN) = NaN is included
 BY_HAND: dict[str, list[tuple[list[float], float, list[float]]]] = {
     "sum": [([1, 2, 6], 9, [1, 1, 1]), ([NAN, 1], NAN, [NAN, NAN]), ([INF, -INF], NAN, [NAN, NAN])],
     "mean": [([1, 2, 6], 3, [1 / 3, 1 / 3, 1 / 3]), ([5], 5, [1]), ([NAN, 1], NAN, [NAN, NAN])],
@@ -152,7 +155,7 @@ BY_HAND: dict[str, list[tuple[list[float], float, list[float]]]] = {
 
 @check("aggregations", least=16, over=names("aggregations"), name="aggregations")
 def aggregations(subject: Subject, name: str) -> None:
-    """An aggregation and its gradient, at ties, zeros, NaN, inf and no terms at all, are those of maths.md."""
+    """An aggregation and its gradient equal those of maths.md, also at ties, zeros, NaN and inf."""
     subject.declares("aggregations", name)
     subject.needs_input_gradients()
     dtypes = subject.dtypes(name, names("aggregations"))
@@ -193,7 +196,7 @@ def an_aggregation_of_nothing(subject: Subject) -> None:
 
 
 def root_mean_square(t: Any) -> float:
-    """√(Σ t²/K), an aggregation that flowgrad does not have; of no terms it has no value."""
+    """√(Σ t²/K), an aggregation that flowgrad does not define; it has no value without terms."""
     total = 0.0
     for k in range(t.size):
         total += t[k] * t[k]
@@ -208,7 +211,7 @@ def droot_mean_square(t: Any, d: Any) -> None:
 
 
 def minus_half(K: int) -> float:
-    """−½, of any number of terms."""
+    """−½, for any number of terms"""
     return -0.5
 
 
@@ -226,7 +229,7 @@ def dnegative(t: Any, d: Any) -> None:
         d[k] = -0.5
 
 
-OWN: dict[str, tuple[Aggregation, Any, Any]] = {  # and ∂m/∂t and m of rows of terms
+OWN: dict[str, tuple[Aggregation, Any, Any]] = {  # name → (record, m and ∂m/∂t as functions of rows of terms)
     "root_mean_square": (
         Aggregation("root_mean_square", root_mean_square, droot_mean_square),
         lambda t: np.sqrt(np.mean(t * t, axis=1)),
@@ -242,7 +245,7 @@ OWN: dict[str, tuple[Aggregation, Any, Any]] = {  # and ∂m/∂t and m of rows 
 
 @check("aggregations", least=24, over=tuple(OWN), name="an_aggregation_of_the_users_own")
 def an_aggregation_of_the_users_own(subject: Subject, name: str) -> None:
-    """`fg.Aggregation(name, f, df)` put into a graph runs as it is: m, ∂m/∂t and both doors, of 0, 1 and many terms."""
+    """A user's own `fg.Aggregation(name, f, df)` works in all calls, for 0, 1 and many terms."""
     subject.needs_input_gradients()
     own, value, slope = OWN[name]
     rng = np.random.default_rng(73)
@@ -281,7 +284,7 @@ def a_product_that_neither_overflows_nor_underflows(subject: Subject) -> None:
 
 @check("aggregations", least=8, over=("sum", "mean", "product", "max", "median"), name="fan_in_10000")
 def fan_in(subject: Subject, name: str) -> None:
-    """A neuron with 10,000 predecessors: value and gradients as closed forms give them."""
+    """Value and gradients of a neuron with 10,000 predecessors equal closed forms."""
     subject.declares("aggregations", name)
     subject.needs_input_gradients()
     K = subject.size(10_000)
@@ -312,7 +315,7 @@ def fan_in(subject: Subject, name: str) -> None:
 
 
 def _fan(aggregation: str | Aggregation, K: int, response: float = 1.0) -> Network:
-    """K inputs → one neuron, all weights 1, bias 0, identity: its terms are the inputs."""
+    """Return a network of K inputs and one neuron with weights 1, bias 0 and identity, whose terms are the inputs."""
     G: nx.DiGraph[Any] = nx.DiGraph()
     G.add_nodes_from(range(K))
     G.add_node(K, aggregation=aggregation, activation="identity", response=response)
@@ -321,7 +324,7 @@ def _fan(aggregation: str | Aggregation, K: int, response: float = 1.0) -> Netwo
 
 
 def _aggregated(program: Any, rows: Any) -> tuple[Any, Any]:
-    """m (B,) and ∂m/∂t (B, K)."""
+    """Return m (B,) and ∂m/∂t (B, K) for rows of terms."""
     acts = program.forward(rows)
     grads = program.backward(acts, cotangent=np.ones((len(rows), 1)))
     return acts.output[:, 0], grads.input.array

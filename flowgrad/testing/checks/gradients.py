@@ -1,4 +1,4 @@
-"""Values and gradients of random networks: against an oracle that shares no code, differences, and the reference."""
+"""Values and gradients of random networks, compared with an independent oracle, differences and the Python executor."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LOSSES = (*oracle.LOSS, "cross_entropy")
 
 @check("oracle", least=150)
 def values_equal_the_oracle(subject: Subject) -> None:
-    """z and a of every neuron, and the loss, are those of a naive program over networkx, equations (1) to (4)."""
+    """z and a of every neuron, and the loss, equal those of a naive program over networkx, equations (1) to (4)."""
     rng = np.random.default_rng(11)
     for k, (net, network, X) in enumerate(subject.random(24, 2, seed=10)):
         loss = suited(LOSSES[k % len(LOSSES)], len(net.outputs))
@@ -41,7 +41,7 @@ def values_equal_the_oracle(subject: Subject) -> None:
 
 @check("oracle", least=300)
 def gradients_equal_the_complex_step(subject: Subject) -> None:
-    """Every gradient of every sample equals Im f(x + ih) / h of the oracle, which knows no derivative."""
+    """Every gradient of every sample equals Im f(x + ih) / h of the oracle, which contains no derivatives."""
     rng = np.random.default_rng(21)
     for k, (net, network, X) in enumerate(subject.random(30, 2, seed=20)):
         loss = suited(LOSSES[k % len(LOSSES)], len(net.outputs))
@@ -51,7 +51,7 @@ def gradients_equal_the_complex_step(subject: Subject) -> None:
 
 @check("oracle", least=100)
 def gradients_equal_the_sum_over_paths(subject: Subject) -> None:
-    """∂L/∂a is what plain recursion over every path to every output adds up, equation (10) without a cache."""
+    """∂L/∂a equals the sum over all paths to all outputs, by plain recursion of equation (10) without a cache."""
     rng = np.random.default_rng(31)
     for net, network, X in subject.random(16, 1, seed=30, max_neurons=6):
         C = rng.standard_normal((1, len(net.outputs)))
@@ -69,7 +69,7 @@ def gradients_equal_the_sum_over_paths(subject: Subject) -> None:
 
 @check("oracle", least=60)
 def gradients_equal_differences(subject: Subject) -> None:
-    """∂L/∂θ is what Richardson's differences of the executor's own loss say: the two belong together."""
+    """∂L/∂θ equals Richardson's differences of the executor's own loss, so that loss and gradient are consistent."""
     rng = np.random.default_rng(41)
     for net, network, X in subject.random(6, 3, seed=40, smooth=True):
         T = rng.standard_normal((len(X), len(net.outputs)))
@@ -81,7 +81,7 @@ def gradients_equal_differences(subject: Subject) -> None:
 
 
 def _loss_near(program: Program, X: Any, T: Any, slot: int, by: float) -> float:
-    """The loss with one slot of θ moved."""
+    """Return the loss after adding `by` to one slot of θ."""
     theta = program.theta.copy()
     theta[slot] += by
     return program.value_and_grad(theta, X, T)[0]
@@ -89,9 +89,9 @@ def _loss_near(program: Program, X: Any, T: Any, slot: int, by: float) -> float:
 
 @check("equality", least=140, over=("float64", "float32"))
 def equals_python(subject: Subject, dtype: str) -> None:
-    """θ, z, a, ∂L/∂z, ∂L/∂a, per-output and input gradients are the Python executor's, for batches of any size."""
+    """θ, z, a and all gradients, by output and of inputs too, equal the Python executor's for several batch sizes."""
     rng = np.random.default_rng(51)
-    smooth = dtype == "float32"  # where rounding would break a tie, there is nothing to agree on
+    smooth = dtype == "float32"  # without functions whose ties rounding to float32 may break
     for k, rows in enumerate((1, 7, 8, 33) if subject.quick else (1, 2, 3, 7, 8, 9, 33, 64, 1, 5, 2, 16)):
         for net, network, X in subject.random(1, rows, seed=50 + k, smooth=smooth):
             loss = suited(LOSSES[k % len(LOSSES)], len(net.outputs))
@@ -105,7 +105,7 @@ LARGER = ("dense", "skips", "sparse", "wide")
 
 @check("equality", least=30, over=LARGER)
 def equals_python_on_larger_graphs(subject: Subject, kind: str) -> None:
-    """Layers, layers with skip edges, a sparse random DAG, a wide shallow one: the Python executor's numbers."""
+    """Results on dense layers, layers with skip edges, sparse and wide random DAGs equal the Python executor's."""
     sigma = subject.functions("activations", SMOOTH)
     sigma = (sigma[0], sigma[-1]) if subject.quick else sigma  # an executor may compile each
     if kind == "dense":
@@ -122,7 +122,7 @@ def equals_python_on_larger_graphs(subject: Subject, kind: str) -> None:
 
 
 def _irregular(V: int, window: int, fan_in: int, sigma: tuple[str, ...], inputs: int) -> Network:
-    """A DAG whose neurons draw `fan_in` predecessors each from the `window` nodes before them."""
+    """Return a DAG of V nodes whose neurons have `fan_in` random predecessors each among the `window` nodes before."""
     rng = np.random.default_rng(V)
     network = Network(seed=7)
     for v in range(inputs):
@@ -134,7 +134,7 @@ def _irregular(V: int, window: int, fan_in: int, sigma: tuple[str, ...], inputs:
 
 
 def held_to_the_oracle(subject: Subject, net: oracle.Net, network: Network, X: Any, T: Any, loss: str) -> None:
-    """Every gradient of every sample of this batch against complex steps of the oracle."""
+    """Compare every gradient of every sample of a batch with complex steps of the oracle."""
     program = subject.compile(network, loss=loss, reduction="sum")
     grads = program.backward(program.forward(X), T)
     what = quantities(net)
@@ -166,7 +166,7 @@ def same_as_python(
     weights: Any = None,
     per_output: bool = True,
 ) -> None:
-    """Every public number of one network and batch, on the subject and on the Python executor."""
+    """Compare every public result for one network and batch with that of the Python executor."""
 
     near = NEAR[dtype]
     per_output = per_output and subject.info.per_output
@@ -197,14 +197,14 @@ def same_as_python(
 
 
 def quantities(net: oracle.Net) -> list[tuple[str, Hashable]]:
-    """Everything that has a gradient: edges, biases of neurons, z and a of all nodes."""
+    """List the quantities that have a gradient: weights of edges, biases and z of neurons, a of all nodes."""
     neurons = [v for v in net.graph if v not in net.inputs]
     parameters = [("weight", e) for e in net.graph.edges] + [("bias", v) for v in neurons]
     return [*parameters, *(("z", v) for v in neurons), *(("a", v) for v in net.graph)]
 
 
 def theta_from(program: Program, net: oracle.Net, truth: dict[tuple[str, Hashable], Any]) -> Any:
-    """(P,) out of gradients by edge and by neuron: shared parameters add up, frozen ones fall out."""
+    """Return ∂L/∂θ (P,) from gradients by edge and neuron: summed for shared parameters, without frozen ones."""
     index, theta = program.theta_index, np.zeros(len(program.theta))
     params: dict[Hashable, list[tuple[Hashable, Hashable]]] = {}
     for u, v, given in net.graph.edges(data=True):

@@ -1,4 +1,4 @@
-"""Shapes of graphs and of parameters that are rare in practice and wrong in programs; reuse, order, depth."""
+"""Rare structures of graphs and parameters, on which programs often fail; also reuse of gradients, order and depth."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from flowgrad.topologies import layered, union
 
 Edge = tuple[Hashable, Hashable, dict[str, Any]]
 DEPTH = 100_000
-PATIENCE = 1.0  # seconds over thirty times the first ladder's, after which a ladder counts as exponential
+PATIENCE = 1.0  # a ladder that takes these seconds plus thirty times the first one's counts as exponential
 
 
 def w(u: Hashable, v: Hashable, weight: float, **given: Any) -> Edge:
-    """An edge."""
+    """Return an edge with a weight and other attributes."""
     return u, v, {"weight": weight, **given}
 
 
-# name → edges, attributes of neurons, inputs, outputs; every neuron is a tanh where nothing else is said
+# name → edges, attributes of neurons, inputs, outputs; neurons are tanh unless another activation is given
 Shape = tuple[list[Edge], dict[Hashable, dict[str, Any]], tuple[Hashable, ...], tuple[Hashable, ...]]
 SHAPES: dict[str, Shape] = {
     "skip_edges": (
@@ -111,13 +111,13 @@ PARAMETERS: dict[str, Shape] = {
 
 @check("graphs", least=40, over=tuple(SHAPES), name="graph")
 def graph(subject: Subject, name: str) -> None:
-    """A small graph of a rare shape: every gradient is the oracle's and the Python executor's."""
+    """Every gradient of a small graph of a rare structure equals the oracle's and the Python executor's."""
     _small(subject, SHAPES[name])
 
 
 @check("parameters", least=40, over=tuple(PARAMETERS), name="parameters")
 def parameters(subject: Subject, name: str) -> None:
-    """Shared and frozen parameters: every gradient is the oracle's and the Python executor's."""
+    """Every gradient with shared and frozen parameters equals the oracle's and the Python executor's."""
     _small(subject, PARAMETERS[name])
 
 
@@ -143,7 +143,7 @@ def _small(subject: Subject, shape: Shape) -> None:
 
 @check("parameters", least=12)
 def absent_weights(subject: Subject) -> None:
-    """Weights that nobody gave are drawn from the network's seed: the same θ as everywhere, and other seeds differ."""
+    """Absent weights are drawn from the network's seed: θ equals the Python executor's, and depends on the seed."""
     sigma = subject.functions("activations", ("tanh", "identity"))[0]
     thetas = []
     for seed in (0, 1):
@@ -158,7 +158,7 @@ def absent_weights(subject: Subject) -> None:
 
 @check("parameters", least=4)
 def parameters_of_a_union(subject: Subject) -> None:
-    """Of a union, each network's slots hold what it has alone, values and gradients."""
+    """The slots of each network in a union hold the same θ and gradients as for that network alone."""
     sigma = subject.functions("activations", ("tanh", "identity"))[0]
     networks = [layered([2, 3, 1], activation=sigma, seed=1), layered([2, 2, 2], activation=sigma, seed=2)]
     joined = subject.compile(union(networks), loss="squared_error", reduction="sum")
@@ -175,7 +175,7 @@ def parameters_of_a_union(subject: Subject) -> None:
 
 
 def ladder(rungs: int) -> Network:
-    """A diamond ladder: 2^rungs paths, 4·rungs edges. Every node's value is x or x/2, every ∂L/∂a is 1."""
+    """Return a diamond ladder of 2^rungs paths and 4·rungs edges; the value of a node is x or x/2, every ∂L/∂a is 1."""
     top = 3 * np.arange(rungs)  # k-th rung: 3k → 3k+1, 3k+2 → 3k+3
     source = np.concatenate([top, top, top + 1, top + 2])
     target = np.concatenate([top + 1, top + 2, top + 3, top + 3])
@@ -185,7 +185,7 @@ def ladder(rungs: int) -> Network:
 
 @check("reuse", least=90)
 def each_edge_is_visited_once(subject: Subject) -> None:
-    """On ladders of 2 to 60 rungs, 2^60 paths, time grows with the edges: each ∂L/∂z is computed once and reused."""
+    """On ladders with up to 2^60 paths, time grows with the edges, because each ∂L/∂z is computed once and reused."""
     subject.declares("activations", "identity")
     first = 0.0
     for rungs in (2, 8, 18, 24, 60) if subject.quick else (*range(2, 26, 2), 60):
@@ -214,13 +214,13 @@ def each_edge_is_visited_once(subject: Subject) -> None:
 
 
 def _by_node(net: Network, values: Any) -> Any:
-    """(V,) by number of the node → in the order of net.nodes."""
+    """Return values (V,), given by number of the node, in the order of net.nodes."""
     return values[np.array(net.nodes)]
 
 
 @check("reuse", least=8, over=("1", "64"), name="fan_out_10000")
 def fan_out(subject: Subject, rows: str) -> None:
-    """A neuron with 10,000 successors gathers from all of them, once each."""
+    """A neuron with 10,000 successors sums the gradients of all of them, each once."""
     subject.declares("activations", "identity")
     K, B = subject.size(10_000), int(rows)
     k = np.arange(K)
@@ -252,7 +252,7 @@ def fan_out(subject: Subject, rows: str) -> None:
 
 @check("order", least=60)
 def relabelling_changes_nothing(subject: Subject) -> None:
-    """Other ids, tuples or ids without an order, and other insertion order: the same numbers under the new names."""
+    """Other node ids, also tuples or unsortable ones, and another insertion order do not change the results."""
     rename: list[Callable[[int], Hashable]] = [lambda k: -k, lambda k: ("n", k % 3, k), lambda k: object()]
     rng = np.random.default_rng(101)
     for net, network, X in subject.random(6, 2, seed=100, ids=("int",)):
@@ -269,7 +269,7 @@ def relabelling_changes_nothing(subject: Subject) -> None:
 
 @check("order", least=20)
 def edge_order_changes_nothing_but_ties(subject: Subject) -> None:
-    """In-edges in another order: the same numbers, where no tie between terms has to be decided."""
+    """Another order of in-edges does not change the results, unless terms are tied."""
     rng = np.random.default_rng(111)
     for net, network, X in subject.random(8, 2, seed=110, smooth=True):
         C = rng.standard_normal((2, len(net.outputs)))
@@ -304,7 +304,7 @@ def _same_under_names(
 
 @check("depth", least=5)
 def chain_100000(subject: Subject) -> None:
-    """A chain of 100,000 neurons: no recursion, no quadratic time; values and gradients are powers of two, exactly."""
+    """Values and gradients of a chain of 100,000 neurons are exact, computed without recursion or quadratic time."""
     subject.declares("activations", "identity")
     k = np.arange(subject.size(DEPTH))
     weight = np.array([2.0, 0.5, -1.0, 1.0, -0.5, 2.0, 1.0])[k % 7]
@@ -317,6 +317,6 @@ def chain_100000(subject: Subject) -> None:
     subject.each("a", acts.a.array, np.outer(a[nodes], [1.0, -4.0]), 0, 0)
     subject.each("∂L/∂a", grads.da.array[given], np.outer(da[nodes[given]], [1.0, 0.5]), 0, 0)
     subject.each("∂L/∂z", grads.dz.array[given], np.outer(da[nodes[given]], [1.0, 0.5]), 0, 0)
-    # 1 · 1 of the first sample and −4 · ½ of the second
+    # the samples contribute x · dy: 1 · 1 and −4 · ½
     subject.each("∂L/∂w", grads.weight.array, -(a[:-1] * da[1:])[program.plan.edges], 0, 0)
     subject.each("y", program.predict([[1.0]]), [[a[-1]]], 0, 0)

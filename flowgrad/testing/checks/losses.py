@@ -17,7 +17,7 @@ from flowgrad.testing.battery import NEAR, Subject, check
 O = 3  # outputs
 INF = math.inf
 
-# y, t → Σ_n l_n and ∂/∂y_n, worked by hand from maths.md
+# (y, t, Σ_n l_n, ∂(Σ_k l_k)/∂y_n), computed by hand from maths.md
 BY_HAND: dict[str, list[tuple[list[float], list[float], float, list[float]]]] = {
     "squared_error": [([1, 2, 3], [0, 2, 5], 2.5, [1, 0, -2])],
     "absolute_error": [([1, 2, 3], [0, 2, 5], 3.0, [1, 0, -1])],
@@ -42,7 +42,7 @@ BY_HAND: dict[str, list[tuple[list[float], list[float], float, list[float]]]] = 
 
 @check("losses", least=30, over=names("losses"), name="losses")
 def losses(subject: Subject, name: str) -> None:
-    """A loss, its base cases (9), both reductions, sample weights and per-output rows, at edge values too."""
+    """A loss and its base cases (9) are right, for both reductions, sample weights, single outputs and edge values."""
     for y, t, value, slope in BY_HAND.get(name, []):
         for dtype in subject.info.dtypes:
             near = 1e-12 if dtype == "float64" else 1e-6
@@ -91,7 +91,7 @@ def _beside_python(subject: Subject, loss: str | Loss, Y: Any, T: Any, dtype: st
 
 @check("losses", least=4)
 def class_indices(subject: Subject) -> None:
-    """Class indices (B,) under cross_entropy are their one-hot rows, through both doors."""
+    """Class indices (B,) under cross_entropy are equivalent to one-hot rows, in backward and value_and_grad."""
     rng = np.random.default_rng(95)
     Y, classes = rng.standard_normal((7, O)), rng.integers(0, O, 7)
     program = subject.compile(_straight(subject), loss="cross_entropy")
@@ -102,7 +102,7 @@ def class_indices(subject: Subject) -> None:
 
 
 def quartic(y: Any, t: Any) -> Any:
-    """(y − t)⁴, a loss that flowgrad does not have."""
+    """(y − t)⁴, a loss that flowgrad does not define."""
     return (y - t) * (y - t) * (y - t) * (y - t)
 
 
@@ -112,7 +112,7 @@ def dquartic(y: Any, t: Any) -> Any:
 
 
 def halved(y: Any, t: Any, lse: Any) -> Any:
-    """½ t_n (lse − y_n): a coupled loss that flowgrad does not have, half the cross-entropy."""
+    """½ t_n (lse − y_n), half the cross-entropy: a coupled loss that flowgrad does not define."""
     return 0.5 * t * (lse - y)
 
 
@@ -121,7 +121,7 @@ def dhalved(y: Any, t: Any, lse: Any, mass: Any) -> Any:
     return 0.5 * (mass * np.exp(y - lse) - t)
 
 
-OWN: dict[str, tuple[Loss, Any, Any]] = {  # and Σ l_n and base cases of y, t (B, O)
+OWN: dict[str, tuple[Loss, Any, Any]] = {  # name → (record, Σ l_n and base cases as functions of y, t (B, O))
     "quartic": (
         Loss("quartic", quartic, dquartic),
         lambda y, t: ((y - t) ** 4).sum(),
@@ -137,7 +137,7 @@ OWN: dict[str, tuple[Loss, Any, Any]] = {  # and Σ l_n and base cases of y, t (
 
 @check("losses", least=30, over=tuple(OWN), name="a_loss_of_the_users_own")
 def a_loss_of_the_users_own(subject: Subject, name: str) -> None:
-    """A `Loss(name, f, df)` given to compile works: both doors, dtypes, reductions, sample weights, per output."""
+    """A user's own `Loss(name, f, df)` works in all dtypes, for both reductions, sample weights and single outputs."""
     own, value, slope = OWN[name]
     rng = np.random.default_rng(97)
     Y, T = rng.standard_normal((5, O)), rng.random((5, O))
@@ -151,7 +151,7 @@ def a_loss_of_the_users_own(subject: Subject, name: str) -> None:
 
 
 def _straight(subject: Subject) -> Network:
-    """y = x: one edge of weight 1 an output."""
+    """Return a network with y = x: one edge of weight 1 per output."""
     net, sigma = Network(), subject.functions("activations", ("identity",))[0]
     for k in range(O):
         net.add_input(k)
@@ -161,7 +161,7 @@ def _straight(subject: Subject) -> Network:
 
 
 def _both(program: Program, Y: Any, T: Any) -> list[tuple[float, Any]]:
-    """Loss and ∂L/∂y (B, O) by backward; and by value_and_grad, one sample at a time, from the biases' slots."""
+    """Return loss and ∂L/∂y (B, O) twice: by backward, and by value_and_grad of single samples (as ∂L/∂b)."""
     acts = program.forward(Y)
     grads = program.backward(acts, T)
     slots = [program.theta_index.bias[v] for v in program.outputs]

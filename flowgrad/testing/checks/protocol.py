@@ -1,4 +1,4 @@
-"""What an executor declares, and the shapes and dtypes that its kernels hand over."""
+"""Declarations of an executor, and shapes and dtypes of the arrays that its kernels return."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from flowgrad.testing.battery import Skip, Subject, check
 
 @check("protocol", least=6)
 def declares_itself(subject: Subject) -> None:
-    """An executor is an Executor with an ExecutorInfo of this protocol, and says whether it can run."""
+    """An executor is an Executor with a valid ExecutorInfo of this protocol, and can_run returns True or a reason."""
     info = subject.info
     subject.true(isinstance(subject.executor, Executor), "it lacks info, can_run or compile")
     subject.true(isinstance(info, ExecutorInfo), f"its info is {type(info).__name__}, not an ExecutorInfo")
@@ -32,7 +32,7 @@ def declares_itself(subject: Subject) -> None:
 
 @check("protocol", least=16, over=("float64", "float32"))
 def shapes_and_dtypes(subject: Subject, dtype: str) -> None:
-    """What a kernel returns has the plan's shapes and the request's dtype; an input has z = a = x and dz = da."""
+    """A kernel returns arrays of the plan's shapes and the request's dtype; inputs have z = a = x and dz = da."""
     net = topologies.layered([3, 4, 2], activation=subject.functions("activations", ("tanh", "identity"))[0], seed=1)
     plan = lower(net)
     for rows in (1, 5):
@@ -63,7 +63,7 @@ def shapes_and_dtypes(subject: Subject, dtype: str) -> None:
 
 @check("protocol")
 def refuses_what_it_does_not_declare(subject: Subject) -> None:
-    """Named explicitly for what it does not declare, it raises ExecutorError with its own name: no silent fallback."""
+    """A request that the executor does not declare raises ExecutorError with its name; there is no silent fallback."""
     info = subject.info
     refused = [
         *((_one(activation=name), "float64") for name in _beyond("activations", info.activations)),

@@ -1,4 +1,4 @@
-"""What goes in wrong comes out as the reference's own error; what is not finite flows through."""
+"""Wrong arguments raise the same errors as on the Python executor; values that are not finite are propagated."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ COMPILES: dict[str, dict[str, Any]] = {
 
 @check("errors", least=20)
 def errors_are_the_references(subject: Subject) -> None:
-    """Wrong arguments raise the same error, with the same words, as on the Python executor."""
+    """Wrong arguments raise the same error, with the same message, as on the Python executor."""
     sigma = subject.functions("activations", ("tanh", "identity"))[0]
     net = layered([2, 3, 2], activation=sigma, seed=0)
     one = subject.compile(net, loss="cross_entropy")
@@ -82,7 +82,7 @@ def _raised(call: Callable[[], Any]) -> Exception | None:
 
 @check("errors", least=30)
 def what_is_not_finite_flows(subject: Subject) -> None:
-    """inf and NaN in X, T and θ go through by the formulas, reach only what depends on them, and never raise."""
+    """inf and NaN in X, T and θ are propagated by the formulas as on the Python executor, and raise no error."""
     net = _two_halves(subject)
     X = np.array([[1.0, 2.0], [NAN, 1.0], [2.0, INF], [-INF, 0.5], [0.25, -1.0]])
     T = np.array([[0.0, 1.0], [0.5, 1.0], [1.0, 1.0], [0.0, NAN], [INF, 0.0]])
@@ -111,7 +111,7 @@ def what_is_not_finite_flows(subject: Subject) -> None:
 
 @check("errors", least=4)
 def what_is_not_finite_stays_where_it_belongs(subject: Subject) -> None:
-    """An inf in one input leaves neurons and samples that do not depend on it untouched, to the bit."""
+    """An inf in one input does not affect neurons and samples that do not depend on it."""
     net = _two_halves(subject)
     program = subject.compile(net)
     clean = np.array([[1.0, 2.0], [0.5, -1.0], [0.25, 0.75]])
@@ -134,7 +134,7 @@ def _python(net: Network, dtype: str) -> Program:
 
 
 def _two_halves(subject: Subject) -> Network:
-    """x → h → y beside p → q → r, in the same levels, without an edge between them."""
+    """Return two chains, x → h → y and p → q → r, in the same levels without an edge between them."""
     sigma = subject.functions("activations", ("softplus", "identity"))[0]
     net = Network()
     for start in ("x", "p"):

@@ -1,4 +1,4 @@
-"""What takes part in a gradient: neurons that a wanted output depends on, and samples of a weight above 0."""
+"""Only neurons on which a wanted output depends, and samples of weight above 0, take part in a gradient."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ INF, NAN = float("inf"), float("nan")
 X = [[0.0], [2.0]]
 T = [[1.0], [-1.0]]
 
-# what stands in the branch that no wanted output depends on: activations that show it, aggregation, its weights
+# the neuron on which no wanted output depends: kind → activations that show an error, aggregation, weights of its edges
 BRANCHES: dict[str, tuple[tuple[str, ...], str, tuple[float, float]]] = {
     "infinite_derivative": (("sqrt", "log", "reciprocal"), "sum", (1.0, 0.0)),
     "overflow": (("exp", "square", "cube"), "sum", (1e300, 0.0)),
@@ -25,7 +25,10 @@ BRANCHES: dict[str, tuple[tuple[str, ...], str, tuple[float, float]]] = {
 
 
 def branched(subject: Subject, kind: str | None, activation: str = "", deep: bool = False) -> Network:
-    """x → h → y, and h → side with kind's neuron, deeper by another `last`; without kind, x → h → y alone."""
+    """Return a network x → h → y, x → k → y, with a branch at h and k if `kind` is given; no output depends on it.
+
+    The branch is the neuron "side", and with `deep` also "last" behind it.
+    """
     plain = subject.functions("activations", ("identity",))[0]
     net = Network()
     net.add_input("x")
@@ -43,7 +46,7 @@ def branched(subject: Subject, kind: str | None, activation: str = "", deep: boo
 
 @check("structure", least=60, over=tuple(BRANCHES))
 def a_branch_without_a_wanted_output(subject: Subject, kind: str) -> None:
-    """A neuron that no wanted output depends on: ∂L/∂z is 0 and it is multiplied nowhere, whatever its value."""
+    """A neuron on which no wanted output depends has ∂L/∂z = 0, and its value, even inf or NaN, affects no gradient."""
     activations, aggregation, _ = BRANCHES[kind]
     subject.functions("aggregations", (aggregation,))
     alone = subject.compile(branched(subject, None), loss="squared_error")
@@ -64,7 +67,7 @@ def a_branch_without_a_wanted_output(subject: Subject, kind: str) -> None:
 def _equal_gradients(
     subject: Subject, where: str, program: Program, alone: Program, given: Any, given_alone: Any = None
 ) -> None:
-    """Everything that the network without the branch has is the same; the branch's own is 0."""
+    """Check that gradients equal those of the network without the branch, and are 0 in the branch."""
     grads = program.backward(program.forward(X), **given)
     truth = alone.backward(alone.forward(X), **(given_alone or given))
     rows = subject.given(alone)
@@ -81,7 +84,7 @@ def _equal_gradients(
 
 
 def _equal_values(subject: Subject, where: str, program: Program, alone: Program) -> None:
-    """The loss and gradient of the one call, and the row of the one output."""
+    """Check loss and gradient of value_and_grad, and the gradient of the single output y."""
     value, g = program.value_and_grad(program.theta, X, T)
     true_value, true_g = alone.value_and_grad(alone.theta, X, T)
     subject.each(f"loss, {where}", value, true_value, 0, 0)
@@ -96,7 +99,7 @@ def _equal_values(subject: Subject, where: str, program: Program, alone: Program
 
 @check("structure", least=6)
 def one_output_beside_one_that_is_not_finite(subject: Subject) -> None:
-    """Of two outputs the row of one sees nothing of the other, whose derivative is infinite."""
+    """The gradient of one of two outputs is not affected by the other, whose derivative is infinite."""
     kind = "infinite_derivative"
     activation = subject.functions("activations", BRANCHES[kind][0])[0]
     net = branched(subject, kind, activation)
@@ -121,7 +124,7 @@ def one_output_beside_one_that_is_not_finite(subject: Subject) -> None:
 
 @check("structure", least=30, over=("float64", "float32"))
 def a_sample_of_weight_0(subject: Subject, dtype: str) -> None:
-    """It is left out, whatever stands in it; weights near the ends of what float64 holds are as good as others."""
+    """A sample of weight 0 has no effect, whatever its values; very large and very small weights work as others."""
     net = branched(subject, None)
     program = subject.compile(net, dtype, "squared_error")
     x, t = np.array([[0.5], [1.0], [-2.0]]), np.array([[1.0], [0.0], [3.0]])
