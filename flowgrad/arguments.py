@@ -116,10 +116,10 @@ def whole(name: str, value: object, low: int) -> int:
     3
     """
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
-        raise ConfigError(f"{name}={brief(value)}: must be a whole number, {low} or more")
+        raise ConfigError(f"{name}={brief(value)}: must be an integer, {low} or more")
     if not low <= value < LARGEST:
         rule = f"{low} or more" if value < low else "below 2^63"
-        raise ConfigError(f"{name}={digits(int(value))}: must be a whole number, {rule}")
+        raise ConfigError(f"{name}={digits(int(value))}: must be an integer, {rule}")
     return int(value)
 
 
@@ -149,7 +149,7 @@ def row(name: str, value: object, rows: int) -> int:
     """Validate a row number, 0 … rows−1; returns an int.
 
     Raises:
-        DataError: it is no integer in this range; the message names the argument.
+        DataError: it is not an integer in this range; the message names the argument.
     """
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or not 0 <= value < rows:
         raise DataError(f"{name}={brief(value)}: must be 0 … {rows - 1}")

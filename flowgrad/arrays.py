@@ -71,7 +71,7 @@ def _parts(given: ArrayLike, is_input: npt.NDArray[np.bool_], source: Any, targe
     """Validate `part`: (V,) int32, the number of the network that each node belongs to, −1 for a shared input."""
     array, V = plain(given, "part"), len(is_input)
     if array.shape != (V,) or (array.dtype.kind not in "iu" and V):
-        raise GraphError(f"part is {array.dtype} of shape {array.shape}: must be ({V},) whole numbers, one a node")
+        raise GraphError(f"part is {array.dtype} of shape {array.shape}: must be ({V},) integers, one a node")
     wrong = np.flatnonzero((array < -1) | (array > V) | ((array == -1) & ~is_input))
     if len(wrong):
         row = int(wrong[0])
@@ -105,7 +105,7 @@ def _count_nodes(source: npt.NDArray[np.int32], target: npt.NDArray[np.int32], n
         fits(f"source and target name neuron {largest}", largest + 1, 0)
         return largest + 1
     if isinstance(n_nodes, bool) or not isinstance(n_nodes, (int, np.integer)) or n_nodes < 0:
-        raise GraphError(f"n_nodes={brief(n_nodes)}: must be a whole number, 0 or more")
+        raise GraphError(f"n_nodes={brief(n_nodes)}: must be an integer, 0 or more")
     if largest >= n_nodes:
         raise GraphError(f"an edge names neuron {largest}, and n_nodes={n_nodes} numbers them 0 … {n_nodes - 1}")
     fits(f"n_nodes={digits(int(n_nodes))}", int(n_nodes), 0)

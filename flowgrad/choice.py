@@ -82,7 +82,7 @@ def _threads(threads: int | None) -> int | None:
     if threads is None:
         return None
     if isinstance(threads, bool) or not isinstance(threads, (int, np.integer)) or threads < 1:
-        raise ConfigError(f"threads={brief(threads)}: must be a whole number, 1 or more, or None")
+        raise ConfigError(f"threads={brief(threads)}: must be an integer, 1 or more, or None")
     return int(threads)
 
 

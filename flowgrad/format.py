@@ -171,7 +171,7 @@ def _record_type(kind: str) -> type:
 
 KEEPS = {
     "everything": "every bit: ids of any type, attributes, shared and frozen weights, the parts of a union",
-    "network": "nodes, edges, functions, numbers and order; ids of text or whole numbers; attributes of all of them",
+    "network": "nodes, edges, functions, numbers and order; ids of text or integers; attributes of all of them",
     "functions": "nodes, edges, functions and numbers, under the numbers that the format gives nodes",
     "weights": "nodes with edges, and weights; no functions, no biases",
     "edges": "nodes with edges, and nothing else",

@@ -147,7 +147,7 @@ def test_every_executor_says_what_the_definition_says(executor: str, case: Case,
     if executor == "python":
         pytest.skip("the definition itself")
     rng, loss = np.random.default_rng(seed), suited(loss, len(case.outputs))
-    rows = 21  # more than one vector of lanes, and not a whole number of them
+    rows = 21  # more than one vector of lanes, and not an integer of them
     X, T = rng.standard_normal((rows, len(case.inputs))), oracle.targets(loss, rng, (rows, len(case.outputs)))
     net = network(oracle.of_case(case, X))
     for dtype, tolerance in (("float64", 1e-13), ("float32", 2e-5)):

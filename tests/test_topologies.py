@@ -294,7 +294,7 @@ def test_arrays_of_many_networks_are_their_union(executor: str) -> None:
         ([-1, -1, 0, 0], "part is -1 at node 1: must be the number of a network, or −1 at an input"),
         ([-1, 0, 0, -2], "part is -2 at node 3"),
         ([-1, 1, 1, 1], "part names no node of network 0"),
-        ([0, 0, 0], r"part is int64 of shape \(3,\): must be \(4,\) whole numbers"),
+        ([0, 0, 0], r"part is int64 of shape \(3,\): must be \(4,\) integers"),
         ([0.0, 0.0, 0.0, 0.0], "part is float64"),
     ],
 )

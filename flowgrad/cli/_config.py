@@ -50,7 +50,7 @@ def _is_number(value: Any) -> bool:
 
 def whole(least: int) -> Rule:
     """Make the rule of an integer, `least` or more."""
-    return Rule(f"a whole number, {least} or more", lambda v: _is_whole(v) and v >= least)
+    return Rule(f"an integer, {least} or more", lambda v: _is_whole(v) and v >= least)
 
 
 def choice(*options: str) -> Rule:
@@ -75,7 +75,7 @@ TEXTS = Rule(
     lambda v: isinstance(v, list) and bool(v) and all(isinstance(x, str) and x != "" for x in v),
 )
 WHOLES = Rule(
-    "a list of whole numbers, 1 or more each",
+    "a list of integers, 1 or more each",
     lambda v: isinstance(v, list) and all(_is_whole(x) and x >= 1 for x in v),
 )
 TABLE = Rule("a table of options", lambda v: isinstance(v, dict) and all(isinstance(name, str) for name in v))
@@ -241,7 +241,7 @@ def check(given: Mapping[str, Any]) -> Config:
 
     >>> check({"data": {"file": "x.csv"}, "train": {"epochs": "ten"}})
     Traceback (most recent call last):
-    flowgrad.errors.ConfigError: train.epochs = "ten": must be a whole number, 1 or more
+    flowgrad.errors.ConfigError: train.epochs = "ten": must be an integer, 1 or more
     """
     for section, values in given.items():
         if section not in KEYS:

@@ -39,7 +39,7 @@ def entry(
             raise UnknownNameError(f"unknown workload {brief(name)}{suggest(name, WORKLOADS)}")
     for option, value in (("--threads", threads), ("--rounds", rounds)):
         if value is not None and value < 1:
-            raise ConfigError(f"{option} {value}: must be a whole number, 1 or more")
+            raise ConfigError(f"{option} {value}: must be an integer, 1 or more")
     used = threads or cores()
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # else idle OpenMP threads spin while others are timed
     results: list[Result] = []

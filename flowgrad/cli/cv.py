@@ -62,7 +62,7 @@ def entry(
     """
     for option, value, least in (("--folds", folds, 2), ("--repeats", repeats, 1), ("--workers", workers, 1)):
         if value is not None and value < least:
-            raise ConfigError(f"{option} {value}: must be a whole number, {least} or more")
+            raise ConfigError(f"{option} {value}: must be an integer, {least} or more")
     name = config.resolve().name if config.is_dir() else config.stem
     settings, _ = read(config, {"train.epochs": epochs} | options_of(set_))
     folder = out if out is not None else Path("runs", f"{name}-cv")

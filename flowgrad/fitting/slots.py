@@ -86,7 +86,7 @@ def indices(given: Any, P: int, who: str) -> Array:
     ([3], [2, 3, 4], [])
     """
     error = ConfigError(
-        f"{who}: slots must be whole numbers, 0 … {P - 1}, one or several, as theta_index gives, a slice of them, or a "
+        f"{who}: slots must be integers, 0 … {P - 1}, one or several, as theta_index gives, a slice of them, or a "
         f"mask of {P} truth values, and not {brief(given)}"
     )
     if isinstance(given, slice):

@@ -73,7 +73,7 @@ def describe(network: Network, keep: Callable[[str, Ints], Any]) -> tuple[dict[s
 
 def _seed(seed: object) -> Any:
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise GraphError(f"seed {brief(seed)} is no whole number, 0 or more: a file cannot keep it")
+        raise GraphError(f"seed {brief(seed)} is not an integer, 0 or more: a file cannot keep it")
     return encode(int(seed))
 
 
@@ -264,7 +264,7 @@ class _Reader:
     def seed(self) -> int:
         seed = self.value("seed")
         if type(seed) is not int or seed < 0:
-            self.refuse(f"seed is {seed!r}: must be a whole number, 0 or more")
+            self.refuse(f"seed is {seed!r}: must be an integer, 0 or more")
         return seed
 
     # ---- names and values

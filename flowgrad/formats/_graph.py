@@ -298,7 +298,7 @@ def _numbered(graph: Any, what: str) -> Any:
         try:
             names[v] = int(v)
         except (TypeError, ValueError):
-            raise FileError(f"{what}: node {brief(v)} is no whole number") from None
+            raise FileError(f"{what}: node {brief(v)} is not an integer") from None
     if len(set(names.values())) < len(names):
         raise FileError(f"{what}: two nodes have one number")
     return renamed(graph, names)
@@ -318,7 +318,7 @@ def _named_by(graph: Any, key: str, what: str) -> dict[Hashable, Hashable]:
             has = suggest(key, map(str, graph.nodes[v]))
             raise FileError(f"{what}: node {brief(v)} has no {brief(key)}, which id= takes for ids{has}")
         if (kinds != {int} and type(name) is not str) or name == "":
-            raise FileError(f"{what}: node {brief(v)}: {key} {shown(name)} is no id: text, or whole numbers throughout")
+            raise FileError(f"{what}: node {brief(v)}: {key} {shown(name)} is no id: text, or integers throughout")
         if by_name.setdefault(name, v) != v:
             said = f"nodes {brief(by_name[name])} and {brief(v)} have one {brief(key)}, {brief(name)}"
             raise FileError(f"{what}: {said}: id= takes an attribute that tells nodes apart")
@@ -352,7 +352,7 @@ def _in_order(graph: Any, place: str, what: str) -> list[Hashable] | None:
     for v, k in found.items():
         if type(k) is not int or k in by_place:
             raise FileError(
-                f"{what}: node {brief(v)}: {place} {shown(k)} must be a whole number of its own, 0, 1, 2, …; "
+                f"{what}: node {brief(v)}: {place} {shown(k)} must be an integer of its own, 0, 1, 2, …; "
                 f"with {place}s= it may be anything"
             )
         by_place[k] = v

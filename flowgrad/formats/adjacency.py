@@ -63,7 +63,7 @@ def _list(value: Any, place: str) -> list[Any]:
 def _named(entry: Any, place: str) -> tuple[Any, dict[str, Any]]:
     """Return a node's id, and its other attributes."""
     if not isinstance(entry, dict) or type(entry.get(ID)) not in (str, int):
-        raise FileError(f"{place} is {brief(entry)}: must be an object whose id is text or a whole number")
+        raise FileError(f"{place} is {brief(entry)}: must be an object whose id is text or an integer")
     return entry[ID], {name: value for name, value in entry.items() if name != ID}
 
 

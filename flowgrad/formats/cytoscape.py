@@ -128,7 +128,7 @@ def _object(value: Any, place: str) -> Any:
 def _id(value: Any, place: str, as_it_is: bool) -> Any:
     """Return an id as text, or unchanged if it may be an integer, as in NetworkX's files."""
     if type(value) not in (str, int):
-        raise FileError(f"{place} is {brief(value)}: must be text or a whole number")
+        raise FileError(f"{place} is {brief(value)}: must be text or an integer")
     return value if as_it_is else str(value)
 
 

@@ -261,7 +261,7 @@ def _check_ids(table: Any, u: int, v: int, ends: tuple[Any, Any]) -> None:
     kinds = [column.dtype.kind if isinstance(column, np.ndarray) else "text" for column in ends]
     if kinds[0] != kinds[1] or "f" in kinds:
         names = f"{table.first[u]!r} and {table.first[v]!r}"
-        raise FileError(f"{table.what}: columns {names}: must both be text, or both whole numbers")
+        raise FileError(f"{table.what}: columns {names}: must both be text, or both integers")
 
 
 def _integers(values: Any, place: Place) -> Any:
@@ -273,7 +273,7 @@ def _integers(values: Any, place: Place) -> Any:
         try:
             found.append(int(value))
         except ValueError:
-            raise FileError(f"{place(row)}: node {brief(value)} is no whole number") from None
+            raise FileError(f"{place(row)}: node {brief(value)} is not an integer") from None
     return found
 
 

@@ -53,7 +53,7 @@ def read(
         for layer in range(depth):
             number = fields[header.index(f"layer{layer}_node")].strip()
             if not number.isdecimal() or len(number) > 18:
-                raise FileError(f"{place(k + 1)}: layer{layer}_node is {brief(number)}: must be a whole number")
+                raise FileError(f"{place(k + 1)}: layer{layer}_node is {brief(number)}: must be an integer")
             node = (layer, int(number))
             name = fields[header.index(f"layer{layer}_name")].strip()
             if names.setdefault(node, name) != name:

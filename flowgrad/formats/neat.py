@@ -162,7 +162,7 @@ class _Reader:
 
     def integer(self, value: Any, place: str) -> int:
         if isinstance(value, bool) or not isinstance(value, int):
-            raise FileError(f"{self.what}: {place} is {brief(value)}: must be a whole number")
+            raise FileError(f"{self.what}: {place} is {brief(value)}: must be an integer")
         return value
 
     def number(self, value: Any, place: str) -> float:

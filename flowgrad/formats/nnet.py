@@ -106,7 +106,7 @@ class _Lines:
 
     def count(self, value: float) -> int:
         if value != int(value) or not 1 <= value <= MOST:
-            self.refuse(f"{value:g} must be a whole number, 1 to {MOST}")
+            self.refuse(f"{value:g} must be an integer, 1 to {MOST}")
         return int(value)
 
     def end(self) -> None:

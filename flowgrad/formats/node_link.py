@@ -65,7 +65,7 @@ def _id(entry: Any, place: str, key: str) -> Any:
         raise FileError(f"{place} is {brief(entry)}: must be an object with {brief(key)}")
     value = entry[key]
     if type(value) not in (str, int):
-        raise FileError(f"{place}: {key} is {brief(value)}: must be text or a whole number")
+        raise FileError(f"{place}: {key} is {brief(value)}: must be text or an integer")
     return value
 
 

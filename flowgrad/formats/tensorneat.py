@@ -194,7 +194,7 @@ def _present(genes: FloatArray) -> tuple[Any, FloatArray]:
 def _keys(name: str, column: FloatArray) -> npt.NDArray[np.int64]:
     wrong = ~(np.isfinite(column) & (column == np.round(column)) & (column >= 0) & (column < 2**31))
     if wrong.any():
-        raise DataError(f"{name} have a key {column[wrong][0]}: must be a whole number, 0 or more")
+        raise DataError(f"{name} have a key {column[wrong][0]}: must be an integer, 0 or more")
     return column.astype(np.int64)
 
 
@@ -208,7 +208,7 @@ def _run(first: int, key: Any, used: Any) -> int:
 def _count(given: int | None, name: str, found: int, most: int) -> int:
     count = found if given is None else given
     if not 1 <= count <= most:
-        raise ConfigError(f"{name}={brief(count)}: must be a whole number, 1 to {most}")
+        raise ConfigError(f"{name}={brief(count)}: must be an integer, 1 to {most}")
     return count
 
 

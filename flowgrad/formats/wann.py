@@ -97,7 +97,7 @@ def _count(given: Any, found: int, name: str, most: int) -> int:
     if given is None:
         given = found
     if isinstance(given, bool) or not isinstance(given, int) or not 1 <= given <= most:
-        raise ConfigError(f"{name}={brief(given)}: must be a whole number, 1 to {most}")
+        raise ConfigError(f"{name}={brief(given)}: must be an integer, 1 to {most}")
     return given
 
 

@@ -74,7 +74,7 @@ HARD_IDS: Mapping[str, str] = {
 Naming = Callable[[int, bool], Hashable]
 NAMINGS: Mapping[str, Naming] = {
     "text": lambda k, is_input: f"n{k}",
-    "whole numbers": lambda k, is_input: -1 - k if is_input else k,
+    "integers": lambda k, is_input: -1 - k if is_input else k,
     "genes": lambda k, is_input: f"n{k}_gene" if is_input else f"n{k}",
     "tuples": lambda k, is_input: ("n", k),
 }

@@ -78,9 +78,9 @@ TOML = {
     "no text": (write("config.toml", b"\xff\xfe"), "not UTF-8"),
     "a text for a number": (
         change("config.toml", "epochs = 6", 'epochs = "ten"'),
-        'train.epochs = "ten": must be a whole number, 1 or more',
+        'train.epochs = "ten": must be an integer, 1 or more',
     ),
-    "a fraction for a whole number": (change("config.toml", "epochs = 6", "epochs = 6.5"), "train.epochs = 6.5"),
+    "a fraction for an integer": (change("config.toml", "epochs = 6", "epochs = 6.5"), "train.epochs = 6.5"),
     "true for a number": (change("config.toml", "epochs = 6", "epochs = true"), "train.epochs = true"),
     "zero epochs": (change("config.toml", "epochs = 6", "epochs = 0"), "1 or more"),
     "NaN for a rate": (change("config.toml", "= 0.05", "= nan"), "train.learning_rate = nan: must be a number above 0"),

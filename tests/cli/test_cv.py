@@ -82,7 +82,7 @@ def test_targets_on_their_own_scale_and_a_share_to_stop_by(run: Any, job: Path, 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--folds", 1), "--folds 1: must be a whole number, 2 or more"),
+        (("--folds", 1), "--folds 1: must be an integer, 2 or more"),
         (("--repeats", 0), "--repeats 0"),
         (("--folds", 41), "40 samples are too few for 41 folds"),
         (("--stratify",), "no classes to stratify by"),

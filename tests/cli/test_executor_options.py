@@ -25,7 +25,7 @@ class Executor:
 
     def __init__(self, shards=1, scheduler=None):
         if isinstance(shards, bool) or not isinstance(shards, int) or shards < 1:
-            raise ConfigError(f"shards={shards!r}: must be a whole number, 1 or more")
+            raise ConfigError(f"shards={shards!r}: must be an integer, 1 or more")
         self.given = shards, scheduler
 
     def __repr__(self):
@@ -107,7 +107,7 @@ def test_cv_takes_them_in_every_process(given: Any, run: Any, job: Path, workers
             "train.executor: executor 'pieces' has no option 'shard': did you mean 'shards'?",
         ),
         ('name = "pieces"\nxyz = 2', "train.executor: executor 'pieces' has no option 'xyz'"),
-        ('name = "pieces"\nshards = 0', "train.executor: shards=0: must be a whole number, 1 or more"),
+        ('name = "pieces"\nshards = 0', "train.executor: shards=0: must be an integer, 1 or more"),
         ('name = "python"\nshards = 2', "train.executor: executor 'python' takes no options, and 'shards' is given"),
         ('name = "piece"', "train.executor: unknown executor 'piece': did you mean 'pieces'?"),
         ("shards = 2", "train.executor.name is missing; see flowgrad list executors"),

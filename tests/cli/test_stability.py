@@ -37,7 +37,7 @@ def test_a_study_from_a_configuration_and_from_a_run(run: Any, job: Path) -> Non
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--seeds", 6), "--seeds 6: must be a whole number, 7 or more"),
+        (("--seeds", 6), "--seeds 6: must be an integer, 7 or more"),
         (("--control", "label"), "unknown control 'label': did you mean 'labels'"),
         (("--kind", "all"), "unknown kind of node 'all'"),
         (("--out", "."), "a folder of other things"),

@@ -123,7 +123,7 @@ def test_columns_by_name_or_position(tmp_path: Path, content: str, options: dict
         ("a,b\n", {"source_column": 0}, "go together"),
         ('a,"b\n', {}, "line 1: unexpected end of data"),
         ("a,b\0\n", {}, "line 1: a NUL"),
-        ("a,b\n1,2\n", {"integer_ids": True}, "line 1: node 'a' is no whole number"),
+        ("a,b\n1,2\n", {"integer_ids": True}, "line 1: node 'a' is not an integer"),
         ("a,b\nb,c\nc,a\nc,d\nz,a\n", {}, r"cycle.*a → b → c → a"),
         ("a,b\n", {"sed": 1}, "no option 'sed' to read with: did you mean 'seed'"),
     ],

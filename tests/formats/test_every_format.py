@@ -321,7 +321,7 @@ def test_what_no_warning_names_comes_back(trial: Trial, data: st.DataObject) -> 
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
             fg.save(net, trial.path, trial.format.name)
-            options = {"integer_ids": True} if naming == "whole numbers" and trial.suffix in (".csv", ".tsv") else {}
+            options = {"integer_ids": True} if naming == "integers" and trial.suffix in (".csv", ".tsv") else {}
             again = fg.load(trial.path, trial.format.name, **options)
     except fg.FlowgradError as error:
         refusable(error, trial, net)

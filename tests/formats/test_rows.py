@@ -204,7 +204,7 @@ def test_parquet_keeps_a_text_once_however_often_it_is_named(tmp_path: Path) -> 
     assert len({id(note) for note in net.columns.edge_extra["note"]}) == 1
     where = {"note": "x" * 100_000}
     assert fg.load(path, where=where, attributes=[]).columns.n_edges == n
-    with pytest.raises(fg.FlowgradError, match="is no whole number"):
+    with pytest.raises(fg.FlowgradError, match="is not an integer"):
         fg.load(path, integer_ids=True)
     assert fg.load(path, max_bytes=10_000_000).columns.n_edges == n
     with pytest.raises(fg.FlowgradError, match=r"20,000 rows and .* may ask for 0\.0 GB: max_bytes="):

@@ -86,7 +86,7 @@ def test_a_small_nnet_by_hand(tmp_path: Path) -> None:
         ("2.0,4.0,100.0", "2.0,0,100.0", "line 8: a range is 0"),
         ("1.0,4.0,\n", "1.0,-4.0,\n", "minimum is above"),
         ("2,2,1,2,", "2,3,1,2,", "do not begin with 3"),
-        ("2,2,1,2,", "2.5,2,1,2,", "2.5 must be a whole number"),
+        ("2,2,1,2,", "2.5,2,1,2,", "2.5 must be an integer"),
     ],
 )
 def test_an_nnet_that_is_wrong_names_its_line(tmp_path: Path, old: str, new: str, words: str) -> None:

@@ -68,7 +68,7 @@ def test_genes_without_a_response(tmp_path: Path) -> None:
     [
         ({}, {}, "node 3 has activation 1, and activation_options has 1"),
         ({}, {"activation_options": ["tanh", "inv"]}, "TensorNEAT's activation 'inv' is not read"),
-        ({}, {"n_inputs": 9}, "n_inputs=9: must be a whole number, 1 to 5"),
+        ({}, {"n_inputs": 9}, "n_inputs=9: must be an integer, 1 to 5"),
         ({(5, 0): 3}, OPTIONS, "genome 0 has node 3 twice"),
         ({(3, 1): np.inf}, OPTIONS, "bias"),
         ({(3, 0): 3.5}, OPTIONS, "nodes have a key 3.5"),

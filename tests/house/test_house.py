@@ -24,7 +24,8 @@ def name(path: Path) -> str:
 
 def docstrings(tree: ast.Module) -> int:
     """Number of lines of a file's docstrings."""
-    places = (n for n in ast.walk(tree) if isinstance(n, ast.Module | ast.ClassDef | ast.FunctionDef))
+    kinds = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    places = (n for n in ast.walk(tree) if isinstance(n, kinds))
     strings = (n.body[0] for n in places if ast.get_docstring(n) is not None)
     return sum((each.end_lineno or 0) - each.lineno + 1 for each in strings)
 

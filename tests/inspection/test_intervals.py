@@ -35,7 +35,7 @@ def runs(V: int, signal: float, noise: float = 1.0, common: float = 0.0, shape: 
 
 
 def three_levels(z: np.ndarray) -> np.ndarray:
-    """Ties in nine of ten nodes: whole numbers from 0 to 2."""
+    """Ties in nine of ten nodes: integers from 0 to 2."""
     return np.clip(np.round(z), 0.0, 2.0)
 
 

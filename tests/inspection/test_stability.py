@@ -229,7 +229,7 @@ def test_a_folder_of_another_study_is_refused(tmp_path: Path) -> None:
     [
         ({"seeds": 6}, ConfigError, "6 seeds are too few for a 95 % interval that holds: give 7 or more"),
         ({"seeds": [0, 9]}, ConfigError, "2 seeds are too few"),
-        ({"seeds": 2.5}, ConfigError, "seeds=2.5: must be a whole number"),
+        ({"seeds": 2.5}, ConfigError, "seeds=2.5: must be an integer"),
         ({"seeds": [3] * 99}, ConfigError, "give each once"),
         ({"controls": ["shuffled grph"]}, UnknownNameError, "did you mean 'shuffled graph'"),
         ({"controls": "shuffled graph"}, ConfigError, "give a list"),

@@ -229,7 +229,7 @@ def test_the_slots_of_theta_index_and_of_theta_slices_hold_in_training() -> None
 def test_slots_that_are_none_are_refused_in_words(bad: Any) -> None:
     (X, T), program = samples(), made()
     for name, value in (("l1", 0.1), ("l2", 0.1), ("constraints", "nonnegative")):
-        with pytest.raises(ConfigError, match=rf"{name}: slots must be whole numbers, 0 … 8, one or several.* not "):
+        with pytest.raises(ConfigError, match=rf"{name}: slots must be integers, 0 … 8, one or several.* not "):
             fg.fit(program, X, T, **{name: [(bad, value)]})
 
 

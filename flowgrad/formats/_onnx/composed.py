@@ -33,7 +33,7 @@ def _both(node: Node, a: Value, b: Value | float, sign: str) -> Value:
     a, b = together(node, [a, b])
     for v in (a, b):
         if isinstance(v, Constant) and v.values.dtype.kind != "f":
-            node.refuse("of whole numbers is not read")
+            node.refuse("of integers is not read")
     if isinstance(a, Constant) and isinstance(b, Constant):
         return node.fold(a.values + b.values if sign == "+" else a.values * b.values, a, b)
     return added(node, a, b) if sign == "+" else multiplied(node, a, b)
@@ -62,7 +62,7 @@ def _pow(node: Node) -> Value:
     x = node.input()
     if isinstance(x, Constant):
         if x.values.dtype.kind != "f":
-            node.refuse("of whole numbers is not read")
+            node.refuse("of integers is not read")
         with np.errstate(all="ignore"):
             return node.fold(x.values ** p.reshape(()), x)
     return power(node, x, float(p.reshape(())))

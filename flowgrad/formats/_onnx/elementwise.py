@@ -37,7 +37,7 @@ def applied(node: Node, activation: str, x: Value) -> Value:
     if isinstance(x, Signals):
         return activated(node.net, x, activation, node.label)
     if x.values.dtype.kind != "f":
-        node.refuse("of whole numbers is not read")
+        node.refuse("of integers is not read")
     node.budget(x.values.size, 20)
     with np.errstate(all="ignore"):
         values = np.array([find("activations", activation).f(v) for v in x.values.ravel()], np.float64)
@@ -182,7 +182,7 @@ def _binary(node: Node) -> Value:
         return _folded(node, a, b)
     for v in (a, b):
         if isinstance(v, Constant) and v.values.dtype.kind != "f":
-            node.refuse("of whole numbers is not read")
+            node.refuse("of integers is not read")
     match node.kind:
         case "Add":
             return added(node, a, b)
@@ -250,7 +250,7 @@ def extremum(node: Node, values: list[Value], extreme: str) -> Value:
     if len({v.values.dtype.kind for v in constants}) > 1 or (
         len(constants) < len(values) and any(v.values.dtype.kind != "f" for v in constants)
     ):
-        node.refuse("of whole numbers is not read")
+        node.refuse("of integers is not read")
     if len(constants) == len(values):
         fold = {"max": np.maximum, "min": np.minimum}[extreme]
         same = [v for v in together(node, values) if isinstance(v, Constant)]

@@ -42,7 +42,7 @@ def _cast(node: Node) -> Value:
         node.refuse(f"to type {to} is not read: to floating point, integers and truth values are")
     if isinstance(x, Signals):
         if to in WHOLE:
-            node.refuse("rounds to whole numbers, which no neuron does: take the model's output before it")
+            node.refuse("rounds to integers, which no neuron does: take the model's output before it")
         return x if to in REAL else applied(node, "abs", applied(node, "sign", x))
     if to == TRUTH:
         return Constant((x.values != 0).astype(np.int64))
@@ -71,7 +71,7 @@ def _constant_of_shape(node: Node) -> Value:
 def _range(node: Node) -> Value:
     first, last, step = (node.constant(k, "a bound").values for k in range(3))
     if any(v.size != 1 or v.dtype.kind != "i" for v in (first, last, step)) or not step.any():
-        node.refuse("bounds must be whole numbers, and the step not 0")
+        node.refuse("bounds must be integers, and the step not 0")
     node.no_batch_length(Constant(first), Constant(last))
     bounds = [int(v.reshape(())) for v in (first, last, step)]
     node.budget(len(range(*bounds)))

@@ -29,7 +29,7 @@ def product(node: Node, a: Value, b: Value, label: str) -> Value:
     node.budget(*first, a.shape[-2], a.shape[-1], b.shape[-1])
     if isinstance(a, Constant) and isinstance(b, Constant):
         if a.values.dtype.kind != "f" or b.values.dtype.kind != "f":
-            node.refuse("of whole numbers is not read")
+            node.refuse("of integers is not read")
         found: Value = node.fold(a.values @ b.values, a, b)
     else:
         found = _neurons(node, a, b, label)
@@ -71,7 +71,7 @@ def _neurons(node: Node, a: Value, b: Value, label: str) -> Signals:
         turned = view(a, lambda v: v[..., :, None, :])
     assert isinstance(turned, Constant)
     if turned.values.dtype.kind != "f":
-        node.refuse("of whole numbers is not read")
+        node.refuse("of integers is not read")
     rows = net.neurons(np.broadcast_shapes(x.shape, turned.shape)[:-1], label)
     net.connect(x, rows[..., None], turned.values, turned.keys)
     return Signals(rows, own=True)
@@ -97,7 +97,7 @@ def _gemm(node: Node) -> Value:
     if C is None or beta == 0.0:
         return found
     if isinstance(C, Constant) and C.values.dtype.kind != "f":
-        node.refuse("of whole numbers is not read")
+        node.refuse("of integers is not read")
     if len(C.shape) > 2 or np.broadcast_shapes(C.shape, found.shape) != found.shape:
         node.refuse(f"C of shape {C.shape} does not fit {found.shape}")
     if node.opset < 7 and not node.attribute("broadcast") and C.shape != found.shape:

@@ -104,7 +104,7 @@ class Node:
         """Return input k, a constant, as a list of integers."""
         value = self.constant(k, what).values
         if value.dtype.kind != "i" or value.ndim > 1:
-            self.refuse(f"{what} must be a list of whole numbers")
+            self.refuse(f"{what} must be a list of integers")
         found: list[int] = np.atleast_1d(value).tolist()
         return found
 

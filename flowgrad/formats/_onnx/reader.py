@@ -335,7 +335,7 @@ class _Reader:
                 raise FileError(f"{self.what}: output {show(output.name)}: nothing gives it")
             if isinstance(value, Constant):
                 if value.values.dtype.kind != "f":
-                    raise FileError(f"{self.what}: output {show(output.name)}: is of whole numbers")
+                    raise FileError(f"{self.what}: output {show(output.name)}: is of integers")
                 if self.batch not in (None, 1) or (self.batch and value.shape[:1] != (1,)):
                     raise FileError(f"{self.what}: output {show(output.name)}: a constant, of one sample only")
             of = settled(self.net, signals(self.net, value, output.name), output.name)

@@ -156,7 +156,7 @@ def _concat(node: Node) -> Value:
     if constants and node.batch not in (None, 1):
         node.refuse("puts a constant of one sample beside signals of any number of them")
     if any(p.values.dtype.kind != "f" for p in constants):
-        node.refuse("of whole numbers is not read")
+        node.refuse("of integers is not read")
     return joined([signals(node.net, p, f"{node.label}.constant") for p in parts], axis)
 
 
@@ -217,7 +217,7 @@ def _split(node: Node) -> list[Value]:
 def _gather(node: Node) -> Value:
     x, index = node.input(), node.constant(1, "which entries").values
     if index.dtype.kind != "i":
-        node.refuse("which entries: must be whole numbers")
+        node.refuse("which entries: must be integers")
     axis = node.axis(node.whole("axis"), len(x.shape))
     if isinstance(x, Signals):
         node.not_across(axis)

@@ -103,7 +103,7 @@ def _conv(node: Node) -> Value:
     if groups < 1 or W.shape[1] * groups != C or M % groups or not M:
         node.refuse(f"{C} channels and {M} kernels over {W.shape[1]} in {groups} groups")
     if W.values.dtype.kind != "f":
-        node.refuse("a kernel of whole numbers")
+        node.refuse("a kernel of integers")
     win = windows(node, x.shape[2:], kernel)
     n_windows, cells = win.inside.shape
     node.budget(N, C, n_windows, cells)
