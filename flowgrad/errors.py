@@ -81,7 +81,8 @@ class MissingDependencyError(FlowgradError, ImportError):
 class NonFiniteError(FlowgradError, ArithmeticError):
     """A loss or gradient in training is infinite or NaN.
 
-    The message names the origin, such as a neuron, input or target. `fit` adds the epoch, step and batch.
+    The message names the origin, such as a neuron, input or target. `fit` adds the epoch, the step, and the batch
+    or that it was in validation.
     """
 
 

@@ -62,12 +62,10 @@ class Outcome:
 
     Attributes:
         name, feature: name of the check, and of the group of checks to which it belongs.
-        result: "pass", "fail", "skip" (the executor declares that it does not support this), "xfail" (failed as
-            expected) or "xpass" (expected to fail, but passed).
-        reason: explanation of a result other than "pass"; else empty.
-        compared: number of comparisons made if the check passed; else 0.
-        seconds: duration.
-        cause: for "fail", the reason without place and numbers, by which failures are grouped; else empty.
+        result: "pass", "fail", "skip" (not declared by the executor), "xfail" (failed as expected) or "xpass" (expected
+            to fail, but passed).
+        reason, cause: explanation of a result other than "pass"; for "fail", the same without place and numbers.
+        compared, seconds: number of comparisons made, 0 unless the check passed; duration.
     """
 
     name: str
@@ -93,8 +91,7 @@ class Report:
     """Results of the battery on one executor.
 
     Attributes:
-        executor: name of the executor.
-        outcomes: results of the checks, in the order in which they ran.
+        executor, outcomes: name of the executor; results of the checks, in the order in which they ran.
         whole: whether the whole battery was run; only then is a minimum number of checks required.
     """
 
@@ -105,8 +102,7 @@ class Report:
     def counts(self) -> dict[str, dict[str, int]]:
         """Count the checks of each feature: feature → {"run": …, "xfail": …, "skip": …, "fail": …}.
 
-        "run" counts checks that passed or failed, "fail" those that failed or passed unexpectedly, "xfail" those that
-        failed as expected.
+        "fail" includes checks that passed unexpectedly; "run" counts those that passed or failed, without "xfail".
         """
         table: dict[str, dict[str, int]] = {}
         for o in self.outcomes:
@@ -116,10 +112,7 @@ class Report:
         return table
 
     def short(self) -> list[str]:
-        """List messages on features with fewer checks than required, and on fewer checks run than required in total.
-
-        The list is empty if only a part of the battery was run.
-        """
+        """List messages on missing checks, if fewer than required; empty if only a part of the battery was run."""
         if not self.whole:
             return []
         counts = self.counts()
@@ -138,10 +131,7 @@ class Report:
         return tuple(o for o in self.outcomes if o.result in ("fail", "xpass"))
 
     def groups(self) -> tuple[Group, ...]:
-        """Group the checks that have another result than "pass" by result and cause.
-
-        Failures come first, in descending order of the number of checks; other groups follow in order of occurrence.
-        """
+        """Group the checks with another result than "pass" by result and cause; failures come first."""
         found: dict[tuple[Result, str], list[Outcome]] = {}
         for o in self.outcomes:
             if o.result != "pass":
@@ -224,8 +214,7 @@ def conformance(
         expected_failures: name of a check → reason, a non-empty str. Such a check is reported as "xfail" if it fails,
             and counts as a failure, "xpass", if it passes.
         only: names of checks or features to run. Default: all.
-        on_check: function that is called with the name of each check before it runs.
-        on_outcome: function that is called with the Outcome of each check after it ran.
+        on_check, on_outcome: functions that are called with a check's name before it runs, and its Outcome afterwards.
         quick: run every check on its smallest cases: a quarter of the random networks, a tenth of the nodes of large
             graphs, fewer samples and dtypes.
 
@@ -354,11 +343,7 @@ class BoundCheck:
     executor: str | Executor
 
     def __call__(self, quick: bool = False) -> None:
-        """Run the check; skip the test if the executor does not declare what the check needs.
-
-        Raises:
-            AssertionError: the claim is false, or there were fewer comparisons than required.
-        """
+        """Run the check; raise AssertionError if it fails, and skip the test if the executor declares no support."""
         import pytest
 
         try:

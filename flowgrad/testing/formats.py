@@ -236,13 +236,7 @@ ODD_VALUES: tuple[Any, ...] = (
 
 
 def damaged(data: bytes, other: bytes, rng: np.random.Generator) -> bytes:
-    """Return the bytes of a file after one to three random damages of `DAMAGES`.
-
-    Args:
-        data: content of the file.
-        other: content of another file, parts of which may be inserted.
-        rng: generator of the choices.
-    """
+    """Return the bytes of a file after one to three random damages of `DAMAGES`, which may insert parts of `other`."""
     for _ in range(int(rng.integers(1, 4))):
         data = DAMAGES[int(rng.integers(len(DAMAGES)))](data, other, rng)
     return data
