@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from numbers import Real
+from typing import Any
 
 from flowgrad.errors import ConfigError, brief
 from flowgrad.maths.expression import parse
@@ -32,6 +34,12 @@ class Affine:
             raise ConfigError(f"an affine relation to {self.of.name!r} has finite numbers, not {brief(numbers)}")
         if not self.factor or not self.scale:
             raise ConfigError(f"an affine relation to {self.of.name!r} has a factor and a scale other than 0")
+
+
+def is_range(value: Any) -> bool:
+    """Return whether a value is a pair of finite numbers, the first below the second."""
+    pair = isinstance(value, (tuple, list)) and len(value) == 2
+    return pair and all(isinstance(x, Real) for x in value) and -math.inf < value[0] < value[1] < math.inf
 
 
 @dataclass(frozen=True, repr=False)
@@ -81,7 +89,7 @@ class Activation:
         for role in ("f", "df"):
             if not callable(g := getattr(self, role)):
                 raise ConfigError(f"{role} of activation {self.name!r} is a function of z, not {brief(g)}")
-        if self.range is not None and not -math.inf < self.range[0] < self.range[1] < math.inf:
+        if self.range is not None and not is_range(self.range):
             raise ConfigError(
                 f"range={brief(self.range)} of activation {self.name!r}: must be two finite, rising numbers"
             )

@@ -138,7 +138,7 @@ def test_all_slots_run_at_once(n: int) -> None:
 def test_a_helper_that_polls_joins_without_being_woken() -> None:
     """Job after job, and each makes it poll as long as before: here long enough for a busy machine."""
     memory, run = np.zeros_like(jobs.TABLE), entry(start, jobs.SPEC.type, I)
-    table, polls = jobs.table_in(memory), 400_000
+    table, polls = jobs.table_in(memory), 5_000_000
     helper = threading.Thread(target=entry(jobs.poll, jobs.SPEC.type, I, I, I), args=(jobs.SPEC, table, polls, 1))
     helper.start()
     for _ in range(20):

@@ -249,13 +249,13 @@ class GivesTiesToTheLast(Reference):
 
     def backward(self, theta: Any, saved: Saved, dy: Any, live: Any) -> Adjoint:
         right = super().backward(theta, saved, dy, live)
-        da, plan = right.da.copy(), self.plan
+        dz, da, plan = right.dz.copy(), right.da.copy(), self.plan
         for v in range(plan.n_nodes):
             if plan.aggregation[v] >= 0 and plan.aggregations[plan.aggregation[v]].name == "max":
                 edges = slice(int(plan.in_ptr[v]), int(plan.in_ptr[v + 1]))
                 before = plan.in_source[edges]
-                da[before] = da[before][::-1]
-        return replace(right, da=da)
+                dz[before], da[before] = dz[before][::-1], da[before][::-1]
+        return replace(right, dz=dz, da=da)
 
 
 class MultipliesDeadBranchesIn(Reference):

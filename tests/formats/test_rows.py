@@ -149,7 +149,7 @@ def test_parquet_says_what_it_does_not_take(tmp_path: Path) -> None:
         ({"source": ["a"], "target": ["b"], "weight": ["x"]}, "row 1: weight 'x'"),
         ({"source": [1, 2, 1], "target": [2, 3, 2]}, "row 3: edge 1 → 2 is given twice"),
         ({"x": ["a"], "y": ["b"]}, "columns x, y: say which"),
-        ({"source": [1.5], "target": [2.5]}, "'source' and 'target': must both be text, or both whole"),
+        ({"source": [1.5], "target": [2.5]}, "'source' and 'target': must both be text, or both integers"),
         ({"source": [1], "target": ["b"]}, "columns 'source' and 'target'"),
     ]:
         parquet.write_table(pyarrow.table(columns), path)

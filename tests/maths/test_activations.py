@@ -333,6 +333,12 @@ def test_no_function_shares_a_name_with_numpy():
     assert used & {"exp", "log", "sin", "cos", "tanh", "sqrt", "sign", "arctan", "expm1", "log1p"} == set()
 
 
+@pytest.mark.parametrize("given", [(1.0,), 5, "ab", (0, 1, 2), (1, 0), (0, 0), (0, np.inf), (np.nan, 1), (None, 1)])
+def test_a_range_is_a_pair_of_finite_numbers(given):
+    with pytest.raises(ConfigError, match=r"^range=.* of activation 'mine': must be two finite, rising numbers$"):
+        Activation("mine", np.sin, np.cos, range=given)
+
+
 def test_an_activation_is_a_frozen_record_that_pickles():
     a = entries["tanh"]
     assert repr(a) == "Activation('tanh', f=hyperbolic_tangent, df=dhyperbolic_tangent)"
