@@ -157,7 +157,7 @@ def gradcheck(
     (GradientCheck(passed: 4 of 4 slots of θ; worst error ... of the largest component, allowed 1e-07), True)
     """
     instance("gradcheck", program, Program, ConfigError)
-    limit, rows = whole("slots", slots, 1), whole("rows", rows, 0)
+    limit, directions, rows = whole("slots", slots, 1), whole("directions", directions, 0), whole("rows", rows, 0)
     allowed = TOLERANCE[program.dtype.name] if tolerance is None else real("tolerance", tolerance, 0, open_low=True)
     rng = np.random.default_rng(whole("seed", seed, 0))
     th = batch.parameters(program.theta if theta is None else theta, program.plan, program.dtype).astype(np.float64)
@@ -167,7 +167,7 @@ def gradcheck(
     P, scale = len(th), float(np.abs(g).max(initial=0.0))
     chosen = np.arange(P) if limit >= P else np.sort(rng.choice(P, limit, replace=False))
     found = [_compare_slot(program, loss_at, th, g, k, scale, allowed) for k in chosen.tolist()]
-    for n in range(whole("directions", directions, 0) if limit < P else 0):
+    for n in range(directions if limit < P else 0):
         found.append(_compare_direction(loss_at, th, g, n + 1, rng.normal(size=P), allowed))
     found.sort(key=lambda s: (s.verdict != "differs", s.verdict != "agrees", -s.error))
     worst = max((s.error for s in found if s.verdict in ("agrees", "differs")), default=0.0)

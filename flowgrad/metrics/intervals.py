@@ -182,6 +182,8 @@ def delong(seen: Judged, unit: Array, level: float) -> Interval:
     if seen.undefined or not areas:
         return Interval(nan, nan, nan)
     found = float(np.mean(areas))
+    if unit.max() == 0:  # one group has no variance to estimate
+        return Interval(found, nan, nan)
     error = float(np.linalg.norm(np.bincount(unit, effect))) / len(areas)
     z = NormalDist().inv_cdf(0.5 + level / 2)
     if error == 0:

@@ -142,3 +142,12 @@ def test_what_is_refused(arguments: dict[str, Any], error: type[FlowgradError], 
     given = {"metric": "mae"} | arguments
     with pytest.raises(error, match=said):
         interval(given.pop("metric"), np.zeros((4, 1)), np.ones(4), LOSS, **given)
+
+
+@pytest.mark.parametrize("method", ["delong", "bootstrap"])
+def test_one_group_has_no_interval(method: str) -> None:
+    """Its samples belong together: nothing is known of how much another group would differ."""
+    y, t = np.array([[-1.0], [0.5], [2.0], [0.1]]), np.array([[0.0], [1.0], [1.0], [0.0]])
+    found = interval("auc", y, t, "binary_cross_entropy", groups=["a"] * 4, method=method)
+    assert found.value == 1.0
+    assert np.isnan([found.low, found.high]).all()
