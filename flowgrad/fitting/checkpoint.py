@@ -43,7 +43,7 @@ OPAQUE = (
 )
 """Entries of the fingerprint that hold digests: an error message names them without their values."""
 MAY_CHANGE = ("epochs", "progress", "on_epoch", "callbacks", "checkpoint", "resume", "run_folder")
-"""Arguments of `fit` that may differ when a training is resumed; `epochs` must be at least the number of completed ones.
+"""Arguments of `fit` that may differ when a training is resumed; `epochs` must not be below the completed ones.
 The program's number of threads may differ as well, since θ does not depend on it."""
 DOCUMENT, DIGEST, ZIP = "document", hashlib.sha256().digest_size, b"PK\x03\x04"
 
