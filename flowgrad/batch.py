@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flowgrad.arguments import plain, repeated
-from flowgrad.errors import DataError, ShapeError, UnknownNameError, brief, suggest
+from flowgrad.errors import ConfigError, DataError, ShapeError, UnknownNameError, brief, suggest
 from flowgrad.executor import Adjoint
 
 if TYPE_CHECKING:
@@ -162,6 +162,17 @@ def targets(
     array = array if kept is None else array[kept]
     loss.check(array, names, kept if numbers is None else numbers)
     return array
+
+
+def targets_of(k: int, T: Any, names: tuple[Hashable, ...], rows: int, loss: Loss, dtype: np.dtype[Any]) -> Array:
+    """Convert the targets of sample k alone, (1, O), as `targets` does.
+
+    Raises:
+        ConfigError: the loss depends on all samples together (cox), so that one sample has no loss of its own.
+    """
+    if loss.of_batch:
+        raise ConfigError(f"sample={k}: {loss.name} depends on all samples together, and has no value for one")
+    return targets(T, names, rows, loss, dtype, np.array([k]))
 
 
 def _one_a_sample(T: Array, rows: int) -> None:

@@ -183,7 +183,7 @@ def _one(program: Program, sample: int | None, X: Any, T: Any, sample_weight: An
     weights = None if sample_weight is None else batch.real(sample_weight, "sample_weight", np.dtype(np.float64))
     if weights is not None and weights.shape != (len(x),):
         raise ShapeError(f"sample_weight has shape {weights.shape}: must be ({len(x)},), one a sample")
-    t = batch.targets(T, program.outputs, len(x), program._need_loss(), program.dtype, np.array([k]))
+    t = batch.targets_of(k, T, program.outputs, len(x), program._need_loss(), program.dtype)
     return x[k : k + 1], t, None if weights is None else weights[k : k + 1]
 
 

@@ -169,6 +169,14 @@ def test_differences_see_a_kink_and_a_jump() -> None:
     assert difference(lambda h: math.copysign(1.0, h), 1.0, 1e-9).doubt > 1
 
 
+def test_one_sample_has_no_loss_where_all_have_one_together() -> None:
+    program = fg.compile(fg.topologies.layered([2, 3, 1], seed=1), executor="python", loss="cox")
+    X, T = np.random.default_rng(0).normal(size=(2, 6, 2))
+    assert fg.gradcheck(program, X, T[:, :1]).passed
+    with pytest.raises(ConfigError, match=r"^sample=2: cox depends on all samples together"):
+        fg.gradcheck(program, X, T[:, :1], sample=2)
+
+
 def test_bad_arguments() -> None:
     program, (X, T) = program_of("python"), data_of()
     for arguments in ({"slots": 0}, {"rows": -1}, {"tolerance": 0.0}, {"seed": "a"}, {"directions": -1}):

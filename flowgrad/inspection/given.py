@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from flowgrad import batch
 from flowgrad.arguments import one, row
 from flowgrad.errors import ConfigError
@@ -38,8 +36,5 @@ def chosen(program: Program, sample: int | None, X: Any, T: Any = None) -> tuple
     x = program._x(X)
     k = row("sample", sample, len(x))
     if T is not None:
-        loss = program._need_loss()
-        if loss.of_batch:
-            raise ConfigError(f"sample={k}: {loss.name} depends on all samples together, and has no value for one")
-        T = batch.targets(T, program.outputs, len(x), loss, program.dtype, np.array([k]))
+        T = batch.targets_of(k, T, program.outputs, len(x), program._need_loss(), program.dtype)
     return x[k : k + 1], T

@@ -17,7 +17,7 @@ import numpy as np
 from flowgrad.arguments import row, whole
 from flowgrad.errors import ConfigError, DataError, brief
 from flowgrad.inspection import node_importance
-from flowgrad.inspection.local import activation_slopes
+from flowgrad.inspection.local import activation_slopes, base_cases
 from flowgrad.network import Network
 from flowgrad.program import Program, compile
 from flowgrad.viewer.layout import groups, layout
@@ -172,26 +172,27 @@ def _shares_matter(program: Program) -> bool:
 
 
 def _sample(program: Program, x: Any, t: Any, k: int) -> Record:
-    """Compute z, a, σ'(z), ∂L/∂a and the losses of row k, by a forward and a backward pass of its own."""
-    acts = program.forward(x[k : k + 1])
+    """Compute z, a, σ'(z), ∂L/∂a and the losses of row k, from passes over this row or, if the loss needs them, all."""
+    together = t is not None and program._need_loss().of_batch
+    rows, at = (slice(None), k) if together else (slice(k, k + 1), 0)
+    acts = program.forward(x[rows])
     if t is None:
         grads = program.backward(acts, cotangent=np.ones((1, len(program.outputs))))
         losses = acts.output[0]
-        loss = float(losses.sum())
     else:
-        grads = program.backward(acts, t[k : k + 1])
-        loss, losses = float(grads.loss or 0.0), grads.loss_by_output.array  # type: ignore[union-attr]  # of targets
-    plan, z, a = program.plan, acts.z.array[:, 0].astype(np.float64), acts.a.array[:, 0]
+        grads = program.backward(acts, t[rows])
+        losses = base_cases(program, acts.output, t[rows])[1][at]
+    plan, z, a = program.plan, acts.z.array[:, at].astype(np.float64), acts.a.array[:, at]
     slope = activation_slopes(plan, z)
     found = {
         "row": k,
-        "loss": repr(loss),
+        "loss": repr(float(losses.sum())),
         "losses": _floats(losses),
         "z": _floats(z),
         "a": _floats(a),
         "slope": _floats(slope),
     }
-    found["da"] = _floats(grads.da.array[:, 0])
+    found["da"] = _floats(grads.da.array[:, at])
     if _shares_matter(program):
         weight, _ = plan.parameters(acts.theta.astype(np.float64))
         found["share"] = _floats(plan.term_slopes(weight, a.astype(np.float64)))

@@ -9,6 +9,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -110,6 +111,19 @@ def fresh(empty_pool: None) -> Iterator[None]:
     assert not finished.any()
 
 
+@contextmanager
+def in_progress(job: Count, threads: int) -> Iterator[threading.Thread]:
+    """Run a job in another thread; as it waits for one more thread than comes, it goes on until the context ends."""
+    caller = threading.Thread(target=job.run)
+    caller.start()
+    try:
+        until(lambda: job.words[2] == threads)
+        yield caller
+    finally:
+        job.stop()
+        caller.join(LONG)
+
+
 def until(condition: Callable[[], object]) -> None:
     end = time.monotonic() + LONG
     while not condition():
@@ -157,16 +171,9 @@ def test_a_helper_that_polls_joins_without_being_woken() -> None:
 
 def test_two_jobs_are_published_at_once() -> None:
     """A second job finds its helper while the first one goes on."""
-    busy = Count(2, 3, meet=4)  # the fourth thread never comes
-    caller = threading.Thread(target=busy.run)
-    caller.start()
-    try:
-        until(lambda: busy.words[2] == 3)
+    with in_progress(Count(2, 3, meet=4), threads=3) as caller:
         assert Count(10, 4, meet=2).run().is_whole()  # helper 3 is free
         assert caller.is_alive()
-    finally:
-        busy.stop()
-        caller.join(LONG)
 
 
 def test_a_caller_that_finds_no_free_entry_works_alone() -> None:
@@ -227,20 +234,13 @@ def test_helpers_sleep_when_no_job_comes() -> None:
 
 
 def test_a_call_goes_on_alone_while_helpers_are_busy_with_another_callers() -> None:
-    busy = Count(2, 2, meet=3)  # the third never comes
-    caller = threading.Thread(target=busy.run)
-    caller.start()
-    try:
-        until(lambda: busy.words[2] == 2)
+    with in_progress(Count(2, 2, meet=3), threads=2) as caller:
         for _ in range(50):
             job = Count(5).run()
             assert job.is_whole()
             assert job.joined == 0
         assert caller.is_alive()
         assert threads._tasks.qsize() <= 1  # past tasks do not accumulate
-    finally:
-        busy.stop()
-        caller.join(LONG)
     assert not caller.is_alive()
     assert Count(10, 2, meet=2).run().is_whole()
 
@@ -285,15 +285,8 @@ def test_helpers_are_woken_if_fewer_poll_than_a_call_can_use(monkeypatch: pytest
 
 
 def test_helpers_that_poll_are_counted() -> None:
-    busy = Count(2, 3, meet=4)  # the fourth thread never comes
-    caller = threading.Thread(target=busy.run)
-    caller.start()
-    try:
-        until(lambda: busy.words[2] == 3)
+    with in_progress(Count(2, 3, meet=4), threads=3):
         assert jobs._count[0] == 2
-    finally:
-        busy.stop()
-        caller.join(LONG)
     until(lambda: jobs._count[0] == 0)
 
 
@@ -309,15 +302,9 @@ def compute_anew() -> None:
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_child_forked_during_a_call_has_a_free_table(in_child: Any) -> None:
     busy = Count(2, 2, meet=3)
-    caller = threading.Thread(target=busy.run)
-    caller.start()
-    until(lambda: busy.words[2] == 2)
-    try:
+    with in_progress(busy, threads=2) as caller:
         assert in_child(compute_anew) == 0
         assert caller.is_alive()
-    finally:
-        busy.stop()
-        caller.join(LONG)
     assert busy.words[2] == busy.words[3]
 
 

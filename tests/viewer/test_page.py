@@ -53,6 +53,18 @@ def test_names_are_text(tmp_path: Path) -> None:
     assert not re.search(r"innerHTML|insertAdjacentHTML|document\.write|eval\(", text)
 
 
+def test_under_a_loss_of_all_samples_together_a_sample_has_its_gradients_among_them(tmp_path: Path) -> None:
+    net = fg.topologies.layered([2, 3, 1], seed=1)
+    X, T = np.random.default_rng(0).normal(size=(2, 5, 2))
+    program = fg.compile(net, executor="python", loss="cox")
+    text = save(net, tmp_path / "net.html", program=program, X=X, T=T[:, :1])
+    data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1])  # type: ignore[index]  # without a match the test fails
+    grads = program.backward(program.forward(X), T[:, :1])
+    assert grads.da.array.any()
+    for sample in data["samples"]:
+        np.testing.assert_allclose(np.array(sample["da"], float), grads.da.array[:, sample["row"]], rtol=1e-12, atol=1e-15)
+
+
 def test_the_values_are_those_of_the_passes(tmp_path: Path) -> None:
     text = small_page(tmp_path / "net.html")
     data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1])  # type: ignore[index]  # without a match the test fails
