@@ -213,7 +213,7 @@ def node_importance(
         raise ConfigError(f"steps={steps}: must be a multiple of 8")
     if integrated and T is not None and program._need_loss().of_batch:
         raise ConfigError(
-            f"integrated=True: {program._need_loss().name} depends on all samples together: (13) is of one"
+            f"integrated=True: {program._need_loss().name} depends on all samples together, and has no value for one"
         )
     start = baseline_of(program, baseline) if integrated else None
     V, B = program.plan.n_nodes, len(passes.x)
